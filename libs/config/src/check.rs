@@ -1,0 +1,169 @@
+//! The values that a run cannot work with, each with its reason.
+
+use std::path::Path;
+
+use crate::{Config, ConfigError, OptimizerConfig};
+
+impl Config {
+    /// Checks every value that a type cannot rule out.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let rollout = &self.rollout;
+        require(
+            rollout.group_size >= 2,
+            "rollout.group_size",
+            rollout.group_size,
+            "at least 2, since a completion is judged against its siblings",
+        )?;
+        require(
+            rollout.temperature > 0.0 && rollout.temperature.is_finite(),
+            "rollout.temperature",
+            rollout.temperature,
+            "above 0, since equal completions carry no signal",
+        )?;
+        require(
+            rollout.top_p > 0.0 && rollout.top_p <= 1.0,
+            "rollout.top_p",
+            rollout.top_p,
+            "in (0, 1]",
+        )?;
+        require(
+            rollout.max_completion_tokens > 0,
+            "rollout.max_completion_tokens",
+            0,
+            "at least 1",
+        )?;
+        self.validate_reward()?;
+        self.validate_learner()?;
+        validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
+        validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
+    }
+
+    fn validate_reward(&self) -> Result<(), ConfigError> {
+        let reward = &self.reward;
+        require(
+            (0.0..1.0).contains(&reward.iou_threshold),
+            "reward.iou_threshold",
+            reward.iou_threshold,
+            "in [0, 1)",
+        )?;
+        let w = &reward.weights;
+        for (key, weight) in [
+            ("reward.weights.iou", w.iou),
+            ("reward.weights.confidence", w.confidence),
+            ("reward.weights.accuracy", w.accuracy),
+            ("reward.weights.format", w.format),
+        ] {
+            require(weight >= 0.0 && weight.is_finite(), key, weight, "0 or above")?;
+        }
+        require(
+            (0.0..=1.0).contains(&self.data.max_bad_fraction),
+            "data.max_bad_fraction",
+            self.data.max_bad_fraction,
+            "a share in [0, 1]",
+        )?;
+        require(self.evaluation.batch_size > 0, "evaluation.batch_size", 0, "at least 1")
+    }
+
+    fn validate_learner(&self) -> Result<(), ConfigError> {
+        let learner = &self.learner;
+        require(learner.steps > 0, "learner.steps", 0, "at least 1")?;
+        require(learner.prompts_per_step > 0, "learner.prompts_per_step", 0, "at least 1")?;
+        require(
+            (1..=8).contains(&learner.window),
+            "learner.window",
+            learner.window,
+            "1 (on-policy) to 8 batches in flight",
+        )?;
+        require(learner.keep_checkpoints > 0, "learner.keep_checkpoints", 0, "at least 1")?;
+        let loss = &self.loss;
+        require(
+            loss.kl_coef >= 0.0 && loss.kl_coef.is_finite(),
+            "loss.kl_coef",
+            loss.kl_coef,
+            "0 or above",
+        )?;
+        require(
+            loss.clip_epsilon > 0.0 && loss.clip_epsilon < 1.0,
+            "loss.clip_epsilon",
+            loss.clip_epsilon,
+            "in (0, 1)",
+        )
+    }
+
+    /// Checks that the files which the configuration names exist.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        for (key, path) in [
+            ("policy.path", &self.policy.path),
+            ("data.train", &self.data.train),
+            ("evaluation.test", &self.evaluation.test),
+        ] {
+            if !Path::exists(path) {
+                return Err(ConfigError::Missing { key, path: path.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn validate_optimizer(optimizer: &OptimizerConfig, key: &'static str) -> Result<(), ConfigError> {
+    let rate = optimizer.learning_rate;
+    require(rate > 0.0 && rate < 1.0, key, rate, "in (0, 1)")?;
+    for (key, beta) in [("optimizer.beta1", optimizer.beta1), ("optimizer.beta2", optimizer.beta2)]
+    {
+        require((0.0..1.0).contains(&beta), key, beta, "in [0, 1)")?;
+    }
+    require(
+        optimizer.max_grad_norm >= 0.0,
+        "optimizer.max_grad_norm",
+        optimizer.max_grad_norm,
+        "0 (off) or above",
+    )
+}
+
+fn require(
+    holds: bool,
+    key: &'static str,
+    got: impl ToString,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    match holds {
+        true => Ok(()),
+        false => Err(ConfigError::Value { key, got: got.to_string(), expected }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, key: &str) {
+        let error = Config::parse(text, "test").unwrap_err().to_string();
+        assert!(error.starts_with(key), "{error}");
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn impossible_values_are_refused_by_key() {
+        refused("[rollout]\ngroup_size = 1", "rollout.group_size");
+        refused("[rollout]\ntemperature = 0.0", "rollout.temperature");
+        refused("[rollout]\ntop_p = 1.5", "rollout.top_p");
+        refused("[reward]\niou_threshold = 1.0", "reward.iou_threshold");
+        refused("[reward.weights]\nformat = nan", "reward.weights.format");
+        refused("[learner]\nwindow = 0", "learner.window");
+        refused("[optimizer]\nlearning_rate = 0.0", "optimizer.learning_rate");
+        refused("[loss]\nkl_coef = -0.1", "loss.kl_coef");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_key() {
+        let mut config = Config::default();
+        config.policy.path = "nowhere/at/all".into();
+        let error = config.check_files().unwrap_err().to_string();
+        assert!(error.contains("policy.path") && error.contains("nowhere/at/all"), "{error}");
+    }
+}

@@ -1,0 +1,62 @@
+//! Data to learn from and data to be judged on.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The training split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Parquet, Arrow or JSONL file with the columns `image`, `problem`, `solution`.
+    pub train: PathBuf,
+    /// Rows to keep, drawn with the run's seed; 0 keeps all.
+    pub shots: usize,
+    /// Mirror images (and the boxes of their answers) at random.
+    pub flip: Flip,
+    /// Share of rows that may be unusable before the run refuses to start. They are skipped and counted.
+    pub max_bad_fraction: f64,
+}
+
+/// Which mirror images count as further views of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flip {
+    /// Images stay as they are.
+    None,
+    /// Left and right may swap.
+    Horizontal,
+    /// Left and right, top and bottom may swap: aerial views have no up.
+    Both,
+}
+
+/// The held-out split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// File with the same columns as the training data.
+    pub test: PathBuf,
+    /// Rows to use, from the start; 0 uses all.
+    pub limit: usize,
+    /// Evaluate every so many learner steps besides first and last; 0 for first and last only.
+    pub every: u64,
+    /// Prompts decoded together.
+    pub batch_size: usize,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: "data/train.parquet".into(),
+            shots: 0,
+            flip: Flip::None,
+            max_bad_fraction: 0.05,
+        }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self { test: "data/test.parquet".into(), limit: 0, every: 0, batch_size: 16 }
+    }
+}

@@ -1,0 +1,63 @@
+//! The typed configuration of a run: one TOML file, one struct per section, unknown keys refused.
+//!
+//! ```
+//! let config = config::Config::parse("[rollout]\ngroup_size = 4", "example")?;
+//! assert_eq!(config.rollout.group_size, 4);
+//! assert!(config::Config::parse("[rollout]\ngroupsize = 4", "example").is_err());
+//! # Ok::<(), config::ConfigError>(())
+//! ```
+//! A section that is left out takes its defaults; [`Config::to_toml`] prints all of them resolved.
+
+// The crate is `vrft-config` to cargo and `config` to its users, doc examples included.
+extern crate self as config;
+
+mod check;
+mod data;
+mod error;
+mod learner;
+mod load;
+mod policy;
+mod reward;
+mod rollout;
+mod run;
+
+pub use data::{DataConfig, EvaluationConfig, Flip};
+pub use error::ConfigError;
+pub use learner::{
+    AdvantageConfig, AdvantageScale, LearnerConfig, LossConfig, OptimizerConfig, Schedule,
+    SftConfig,
+};
+pub use policy::{Dtype, PolicyConfig};
+pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};
+pub use rollout::RolloutConfig;
+pub use run::RunConfig;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a run depends on, apart from the graph itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name, seed and folder of the run.
+    pub run: RunConfig,
+    /// The checkpoint to start from.
+    pub policy: PolicyConfig,
+    /// Images, questions and verifiable answers to learn from.
+    pub data: DataConfig,
+    /// How completions are sampled.
+    pub rollout: RolloutConfig,
+    /// How completions are scored.
+    pub reward: RewardConfig,
+    /// How rewards become advantages.
+    pub advantage: AdvantageConfig,
+    /// The GRPO objective.
+    pub loss: LossConfig,
+    /// Optimizer of the reinforcement fine-tuning.
+    pub optimizer: OptimizerConfig,
+    /// Steps, batches, window, checkpoints.
+    pub learner: LearnerConfig,
+    /// The supervised baseline: same shots, same steps, its own optimizer.
+    pub sft: SftConfig,
+    /// Held-out data and when to look at it.
+    pub evaluation: EvaluationConfig,
+}
