@@ -8,9 +8,6 @@
 //! ```
 //! A section that is left out takes its defaults; [`Config::to_toml`] prints all of them resolved.
 
-// The crate is `vrft-config` to cargo and `config` to its users, doc examples included.
-extern crate self as config;
-
 mod check;
 mod data;
 mod error;
