@@ -1,1 +1,46 @@
-//! Placeholder.
+//! What travels between the nodes: one struct per message, converted to an Arrow `StructArray` and back.
+//!
+//! This is the only crate that names a column. Reading validates: a message in hand is well formed,
+//! so the code behind it is free of checks.
+
+mod advantage;
+mod build;
+mod checkpoint;
+mod columns;
+mod completion;
+mod credit;
+mod error;
+mod metric;
+mod policy_version;
+mod prompt;
+mod reward;
+
+pub use advantage::{Advantage, AdvantageBatch};
+pub use checkpoint::Checkpoint;
+pub use completion::{Completion, CompletionBatch, FinishReason};
+pub use credit::Credit;
+pub use error::MessageError;
+pub use metric::{Metric, MetricBatch};
+pub use policy_version::{PolicyKind, PolicyVersion};
+pub use prompt::{EncodedImage, Prompt, PromptBatch};
+pub use reward::{RewardBatch, RewardRow, Term};
+
+use arrow::array::StructArray;
+
+/// Version of all schemas together; nodes of different versions refuse to talk.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// A message that can be put on an edge.
+pub trait Message: Sized {
+    /// Name in errors and in the metadata of the edge.
+    const NAME: &'static str;
+
+    /// One row per element, columns as in `ARCHITECTURE.md`.
+    fn to_arrow(&self) -> StructArray;
+
+    /// Reads and validates.
+    ///
+    /// # Errors
+    /// A missing column, a wrong type, a null, or values that contradict each other.
+    fn from_arrow(array: &StructArray) -> Result<Self, MessageError>;
+}

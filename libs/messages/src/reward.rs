@@ -1,0 +1,132 @@
+//! `reward/rewards`: the score of each completion and the terms it is made of.
+
+use arrow::array::{Array, StructArray};
+use arrow::datatypes::{Float32Type, UInt16Type, UInt64Type};
+
+use crate::build::{nullable, numbers, strings, struct_lists, table};
+use crate::columns::Columns;
+use crate::{Message, MessageError};
+
+/// The score of one completion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RewardRow {
+    /// The prompt it answers.
+    pub prompt_id: u64,
+    /// Place within its group.
+    pub completion_idx: u16,
+    /// Weighted sum of the terms; `None` when the completion could not be scored.
+    pub reward: Option<f32>,
+    /// The named parts.
+    pub terms: Vec<Term>,
+}
+
+/// A named part of a reward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// `iou`, `format`, …
+    pub name: String,
+    /// Value before weighting.
+    pub value: f32,
+    /// Weight in the sum.
+    pub weight: f32,
+}
+
+/// The scores of one learner step, in the order of its completions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RewardBatch {
+    /// One row per completion.
+    pub rewards: Vec<RewardRow>,
+}
+
+impl RewardBatch {
+    /// The rewards of each prompt's group.
+    pub fn groups(&self) -> impl Iterator<Item = &[RewardRow]> {
+        self.rewards.chunk_by(|a, b| a.prompt_id == b.prompt_id)
+    }
+}
+
+impl Message for RewardBatch {
+    const NAME: &'static str = "rewards";
+
+    fn to_arrow(&self) -> StructArray {
+        let rows = &self.rewards;
+        let terms: Vec<&Term> = rows.iter().flat_map(|row| &row.terms).collect();
+        let terms = table(vec![
+            ("name", strings(terms.iter().map(|term| term.name.as_str()))),
+            ("value", numbers::<Float32Type>(terms.iter().map(|term| term.value))),
+            ("weight", numbers::<Float32Type>(terms.iter().map(|term| term.weight))),
+        ]);
+        table(vec![
+            ("prompt_id", numbers::<UInt64Type>(rows.iter().map(|row| row.prompt_id))),
+            ("completion_idx", numbers::<UInt16Type>(rows.iter().map(|row| row.completion_idx))),
+            ("reward", nullable::<Float32Type>(rows.iter().map(|row| row.reward))),
+            ("terms", struct_lists(rows.iter().map(|row| row.terms.len()), terms)),
+        ])
+    }
+
+    fn from_arrow(array: &StructArray) -> Result<Self, MessageError> {
+        let columns = Columns::new(Self::NAME, array);
+        let prompt_ids = columns.primitive::<UInt64Type>("prompt_id")?;
+        let idxs = columns.primitive::<UInt16Type>("completion_idx")?;
+        let rewards = columns.nullable::<Float32Type>("reward")?;
+        let terms = columns.struct_lists("terms")?;
+        let mut rows = Vec::with_capacity(columns.n_rows());
+        for (row, terms) in terms.iter().enumerate() {
+            let reward = rewards.is_valid(row).then(|| rewards.value(row));
+            if let Some(value) = reward.filter(|value| !value.is_finite()) {
+                let why = format!("reward {value} is not a number; send null for unscorable");
+                return Err(columns.row_error(row, why));
+            }
+            rows.push(RewardRow {
+                prompt_id: prompt_ids.value(row),
+                completion_idx: idxs.value(row),
+                reward,
+                terms: read_terms(terms)?,
+            });
+        }
+        Ok(Self { rewards: rows })
+    }
+}
+
+fn read_terms(array: &StructArray) -> Result<Vec<Term>, MessageError> {
+    let columns = Columns::new("terms of rewards", array);
+    let names = columns.strings("name")?;
+    let values = columns.primitive::<Float32Type>("value")?;
+    let weights = columns.primitive::<Float32Type>("weight")?;
+    Ok((0..columns.n_rows())
+        .map(|row| Term {
+            name: names.value(row).to_owned(),
+            value: values.value(row),
+            weight: weights.value(row),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_sent_arrives(rows in prop::collection::vec(
+            (any::<u64>(), any::<u16>(), prop::option::of(-9f32..9.0),
+             prop::collection::vec(("[a-z]+", -1f32..1.0, 0f32..2.0), 0..4)), 0..6)) {
+            let rewards = rows.into_iter().map(|(prompt_id, completion_idx, reward, terms)| RewardRow {
+                prompt_id, completion_idx, reward,
+                terms: terms.into_iter().map(|(name, value, weight)| Term { name, value, weight }).collect(),
+            }).collect();
+            let batch = RewardBatch { rewards };
+            prop_assert_eq!(RewardBatch::from_arrow(&batch.to_arrow()).unwrap(), batch);
+        }
+    }
+
+    #[test]
+    fn a_nan_reward_is_refused() {
+        let row =
+            RewardRow { prompt_id: 0, completion_idx: 0, reward: Some(f32::NAN), terms: vec![] };
+        let batch = RewardBatch { rewards: vec![row] };
+        let error = RewardBatch::from_arrow(&batch.to_arrow()).unwrap_err().to_string();
+        assert!(error.contains("send null"), "{error}");
+    }
+}

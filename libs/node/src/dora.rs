@@ -1,0 +1,149 @@
+//! The link over dora: events in, outputs out, edges checked before the first message.
+
+use std::time::Duration;
+
+use arrow::array::{AsArray, StructArray};
+use dora_message::config::{Input, InputMapping, QueuePolicy};
+use dora_node_api::{DoraArray, DoraNode, Event, EventStream, StopCause};
+use eyre::{bail, ensure, eyre};
+
+use crate::edge::Header;
+use crate::link::{Link, LinkEvent};
+
+/// Below this a backpressure edge may drop messages that its credit window allows.
+const MIN_QUEUE_SIZE: usize = 16;
+
+/// dora refuses messages of 64 MiB; Arrow IPC adds its framing on top of the data.
+const MAX_MESSAGE_BYTES: usize = 56 << 20;
+
+/// A node as dora sees it.
+pub(crate) struct DoraLink {
+    node: DoraNode,
+    events: EventStream,
+}
+
+impl DoraLink {
+    /// Joins the dataflow; returns when every node of it is ready.
+    pub(crate) fn join() -> eyre::Result<Self> {
+        let (node, events) = DoraNode::init_from_env().map_err(|error| {
+            eyre!("{error}: nodes are started by dora; run `vrft run` or `dora run dataflow.yml`")
+        })?;
+        for (id, input) in &node.node_config().inputs {
+            check_edge(id.as_ref(), input)?;
+        }
+        Ok(Self { node, events })
+    }
+
+    pub(crate) fn dataflow_id(&self) -> String {
+        self.node.dataflow_id().to_string()
+    }
+
+    pub(crate) fn node_id(&self) -> String {
+        self.node.id().to_string()
+    }
+
+    fn receive(&mut self, patience: Option<Duration>) -> Option<Event> {
+        match patience {
+            None => self.events.recv(),
+            Some(patience) => self.events.recv_timeout(patience),
+        }
+    }
+}
+
+/// A training edge must not drop; dora's default does.
+fn check_edge(id: &str, input: &Input) -> eyre::Result<()> {
+    let InputMapping::User(_) = &input.mapping else { return Ok(()) };
+    let source = &input.mapping;
+    if input.queue_policy != Some(QueuePolicy::Backpressure) {
+        bail!(
+            "input {id:?} from {source} may drop messages: give it `queue_policy: backpressure` and \
+             `queue_size: {MIN_QUEUE_SIZE}` in the graph"
+        );
+    }
+    let size = input.queue_size.unwrap_or(10);
+    ensure!(
+        size >= MIN_QUEUE_SIZE,
+        "input {id:?} from {source} has queue_size {size}: {MIN_QUEUE_SIZE} or more is needed"
+    );
+    Ok(())
+}
+
+impl Link for DoraLink {
+    fn next(&mut self, patience: Option<Duration>) -> LinkEvent {
+        loop {
+            let Some(event) = self.receive(patience) else { return LinkEvent::Over };
+            return match event {
+                Event::Input { id, metadata, data } => {
+                    let input = id.to_string();
+                    let Some(header) = Header::from_parameters(&metadata.parameters) else {
+                        let why = "a message without our header: is the source one of our nodes?";
+                        return LinkEvent::Malformed { input, why: why.to_owned() };
+                    };
+                    match data.as_array().as_struct_opt() {
+                        Some(data) => LinkEvent::Message { input, header, data: data.clone() },
+                        None => {
+                            let why = format!("expected a struct array, got {}", data.type_name());
+                            LinkEvent::Malformed { input, why }
+                        }
+                    }
+                }
+                Event::InputClosed { id } => LinkEvent::Closed { input: id.to_string() },
+                Event::NodeFailed { source_node_id, error, .. } => {
+                    LinkEvent::Failed { node: source_node_id.to_string(), error }
+                }
+                Event::Stop(StopCause::Manual) => LinkEvent::Stop,
+                // dora reports a timeout as an error event.
+                Event::Error(error) if patience.is_some() => {
+                    tracing::debug!(error, "Nothing arrived in time.");
+                    LinkEvent::Timeout
+                }
+                Event::Error(error) => {
+                    tracing::warn!(error, "dora reports an error.");
+                    continue;
+                }
+                // Stop(AllInputsClosed): buffered inputs still follow, then the stream ends by itself.
+                _ => continue,
+            };
+        }
+    }
+
+    fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()> {
+        use arrow::array::Array;
+        let bytes = data.get_array_memory_size();
+        ensure!(
+            bytes <= MAX_MESSAGE_BYTES,
+            "a message of {} MiB on {output:?} is over dora's limit of 64 MiB: use smaller images or fewer \
+             prompts a step",
+            bytes >> 20
+        );
+        let id = output.to_owned().into();
+        ensure!(self.node.validate_output(&id), "output {output:?} is not declared in the graph");
+        self.node.send_output(id, header.to_parameters(), DoraArray::from_array(data))?;
+        Ok(())
+    }
+
+    fn source(&self, input: &str) -> String {
+        let inputs = &self.node.node_config().inputs;
+        let input = inputs.iter().find(|(id, _)| AsRef::<str>::as_ref(*id) == input);
+        input.map_or_else(|| "nowhere".to_owned(), |(_, input)| input.mapping.to_string())
+    }
+
+    fn declares(&self, output: &str) -> bool {
+        self.outputs().iter().any(|declared| declared == output)
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        self.node.node_config().outputs.iter().map(ToString::to_string).collect()
+    }
+
+    fn drops(&mut self) -> Vec<(String, u64)> {
+        let mut drops: Vec<_> = self
+            .events
+            .drain_drop_counts()
+            .into_iter()
+            .map(|(id, n)| (id.to_string(), n))
+            .collect();
+        drops.sort();
+        drops
+    }
+}

@@ -1,0 +1,168 @@
+//! The header of a message, and the sequence check of an edge.
+
+use dora_node_api::{
+    MetadataParameters, Parameter, get_bool_param, get_integer_param, get_string_param,
+};
+use eyre::{bail, ensure, eyre};
+use messages::SCHEMA_VERSION;
+
+const SCHEMA: &str = "vrft_schema";
+const SCHEMA_VERSION_KEY: &str = "vrft_schema_version";
+const SEQUENCE: &str = "vrft_seq";
+const END: &str = "vrft_end";
+
+/// Travels with every message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Name of the message type; empty on an end marker.
+    pub(crate) schema: String,
+    /// Version of the schemas.
+    pub(crate) schema_version: i64,
+    /// Position on its output, from 0.
+    pub(crate) sequence: i64,
+    /// No message follows.
+    pub(crate) end: bool,
+}
+
+impl Header {
+    pub(crate) fn new(schema: &str, sequence: i64, end: bool) -> Self {
+        Self { schema: schema.to_owned(), schema_version: SCHEMA_VERSION, sequence, end }
+    }
+
+    pub(crate) fn to_parameters(&self) -> MetadataParameters {
+        MetadataParameters::from([
+            (SCHEMA.to_owned(), Parameter::String(self.schema.clone())),
+            (SCHEMA_VERSION_KEY.to_owned(), Parameter::Integer(self.schema_version)),
+            (SEQUENCE.to_owned(), Parameter::Integer(self.sequence)),
+            (END.to_owned(), Parameter::Bool(self.end)),
+        ])
+    }
+
+    /// `None` when the message was not sent by a node of this project.
+    pub(crate) fn from_parameters(parameters: &MetadataParameters) -> Option<Self> {
+        Some(Self {
+            schema: get_string_param(parameters, SCHEMA)?.to_owned(),
+            schema_version: get_integer_param(parameters, SCHEMA_VERSION_KEY)?,
+            sequence: get_integer_param(parameters, SEQUENCE)?,
+            end: get_bool_param(parameters, END)?,
+        })
+    }
+
+    /// The message must be of the type that the receiver reads.
+    pub(crate) fn check_schema(&self, expected: &str) -> eyre::Result<()> {
+        ensure!(
+            self.schema_version == SCHEMA_VERSION,
+            "schema version {} arrived, this node speaks {SCHEMA_VERSION}: build all nodes from one version",
+            self.schema_version
+        );
+        ensure!(
+            self.schema == expected,
+            "expected {expected:?} messages, got {:?}: check the source of this input in the graph",
+            self.schema
+        );
+        Ok(())
+    }
+}
+
+/// The receiving end of one edge.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox<M> {
+    pub(crate) waiting: std::collections::VecDeque<(Header, M)>,
+    next_sequence: i64,
+    pub(crate) ended: bool,
+    pub(crate) closed: bool,
+}
+
+impl<M> Inbox<M> {
+    pub(crate) fn new() -> Self {
+        Self { waiting: Default::default(), next_sequence: 0, ended: false, closed: false }
+    }
+
+    /// Takes in a message in its turn.
+    ///
+    /// # Errors
+    /// A gap (messages were lost), a repetition, or a message behind the end marker.
+    pub(crate) fn accept(&mut self, header: Header, message: M) -> eyre::Result<()> {
+        let (expected, got) = (self.next_sequence, header.sequence);
+        if self.ended {
+            bail!("message {got} came after the end marker");
+        }
+        if got != expected {
+            return Err(match got - expected {
+                missing @ 1.. => eyre!(
+                    "expected message {expected}, got {got}: {missing} lost; give the edge \
+                     `queue_policy: backpressure` and a larger `queue_size`"
+                ),
+                _ => eyre!("expected message {expected}, got {got} again"),
+            });
+        }
+        self.next_sequence += 1;
+        match header.end {
+            true => self.ended = true,
+            false => self.waiting.push_back((header, message)),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn n_received(&self) -> i64 {
+        self.next_sequence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(sequences: &[i64], expected: Result<usize, &str>) {
+        let mut inbox = Inbox::new();
+        let accepted: eyre::Result<()> =
+            sequences.iter().try_for_each(|n| inbox.accept(Header::new("credit", *n, false), ()));
+        match (accepted, expected) {
+            (Ok(()), Ok(n)) => assert_eq!(inbox.waiting.len(), n),
+            (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
+            (got, expected) => panic!("expected {expected:?}, got {got:?}"),
+        }
+    }
+
+    #[test]
+    fn messages_in_order_are_kept() {
+        check(&[0, 1, 2], Ok(3));
+    }
+
+    #[test]
+    fn a_gap_is_an_error() {
+        check(&[0, 3], Err("expected message 1, got 3: 2 lost"));
+    }
+
+    #[test]
+    fn a_lost_first_message_is_noticed() {
+        check(&[1], Err("expected message 0, got 1: 1 lost"));
+    }
+
+    #[test]
+    fn a_repetition_is_an_error() {
+        check(&[0, 0], Err("got 0 again"));
+    }
+
+    #[test]
+    fn nothing_comes_after_the_end() {
+        let mut inbox = Inbox::new();
+        inbox.accept(Header::new("", 0, true), ()).unwrap();
+        assert!(inbox.accept(Header::new("credit", 1, false), ()).is_err());
+    }
+
+    #[test]
+    fn a_header_survives_the_wire() {
+        let header = Header::new("groups", 41, false);
+        assert_eq!(Header::from_parameters(&header.to_parameters()), Some(header));
+        assert_eq!(Header::from_parameters(&MetadataParameters::new()), None);
+    }
+
+    #[test]
+    fn another_schema_version_is_refused() {
+        let header = Header { schema_version: 99, ..Header::new("groups", 0, false) };
+        let error = header.check_schema("groups").unwrap_err().to_string();
+        assert!(error.contains("99"), "{error}");
+    }
+}

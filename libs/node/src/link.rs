@@ -1,0 +1,44 @@
+//! What a node needs from whatever carries its messages: dora, or a test.
+
+use arrow::array::StructArray;
+
+use crate::edge::Header;
+
+/// Something that happened on the link.
+pub(crate) enum LinkEvent {
+    /// A message arrived on an input.
+    Message { input: String, header: Header, data: StructArray },
+    /// What arrived on an input cannot be a message of ours.
+    Malformed { input: String, why: String },
+    /// The sender of an input exited; messages of it may still be on their way.
+    Closed { input: String },
+    /// A neighbor upstream failed.
+    Failed { node: String, error: String },
+    /// Somebody asked the whole run to stop.
+    Stop,
+    /// Nothing arrived within the time given.
+    Timeout,
+    /// Nothing will arrive any more.
+    Over,
+}
+
+/// Carries messages to and from one node.
+pub(crate) trait Link {
+    /// Waits for the next event, for ever or for a while.
+    fn next(&mut self, patience: Option<std::time::Duration>) -> LinkEvent;
+
+    /// Puts a message on an output.
+    fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()>;
+
+    /// `node/output` behind an input, for errors.
+    fn source(&self, input: &str) -> String;
+
+    /// Whether the graph declares this output.
+    fn declares(&self, output: &str) -> bool;
+
+    /// Outputs that need an end marker.
+    fn outputs(&self) -> Vec<String>;
+
+    /// Messages that the link itself dropped, by input.
+    fn drops(&mut self) -> Vec<(String, u64)>;
+}

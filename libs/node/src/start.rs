@@ -1,0 +1,41 @@
+//! What every node does before it joins: configuration, logging, the run folder.
+
+use std::path::PathBuf;
+
+use config::Config;
+use eyre::{WrapErr, eyre};
+use tracing_subscriber::EnvFilter;
+
+/// Environment variable with the path of the configuration; set in the graph or by the launcher.
+pub const CONFIG_VARIABLE: &str = "VRFT_CONFIG";
+
+/// Environment variable with the run folder; without it the folder is named by dora's id of the dataflow.
+pub const RUN_DIR_VARIABLE: &str = "VRFT_RUN_DIR";
+
+/// Starts logging and reads the configuration that the graph names.
+///
+/// # Errors
+/// No configuration named, or one that cannot be used.
+pub fn load_config() -> eyre::Result<Config> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // dora puts time and node before each line.
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .try_init();
+    started.map_err(|error| eyre!("cannot start logging: {error}"))?;
+    let path = std::env::var(CONFIG_VARIABLE).wrap_err_with(|| {
+        format!("{CONFIG_VARIABLE} is not set: the graph should name a configuration in its `env`")
+    })?;
+    Ok(Config::load(path.as_ref(), &[])?)
+}
+
+/// Where this run writes.
+pub(crate) fn run_dir(config: &Config, dataflow_id: &str) -> PathBuf {
+    match std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
+        Some(dir) => dir.into(),
+        None => config.run.out.join(dataflow_id),
+    }
+}

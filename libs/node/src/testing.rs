@@ -1,0 +1,239 @@
+//! A node without dora: messages in memory, for tests of `run` functions.
+//!
+//! ```
+//! use messages::Credit;
+//! # fn main() -> eyre::Result<()> {
+//! let credit = Credit { prompts: 2, policy_version: 0, first_prompt_id: 0 };
+//! let (mut node, sent) = node::testing::Script::new().message("credit", &credit).end("credit").node();
+//! assert_eq!(node.recv::<Credit>("credit")?, Some(credit));
+//! node.send("echo", &credit)?;
+//! assert_eq!(node.recv::<Credit>("credit")?, None);
+//! assert_eq!(sent.all::<Credit>("echo"), [credit]);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use arrow::array::StructArray;
+use messages::Message;
+
+use crate::edge::Header;
+use crate::link::{Link, LinkEvent};
+use crate::node::Node;
+
+/// What arrives at the node under test, in order.
+#[derive(Default)]
+pub struct Script {
+    events: VecDeque<LinkEvent>,
+    sequences: BTreeMap<String, i64>,
+    run_dir: Option<PathBuf>,
+}
+
+/// What the node under test sent.
+#[derive(Clone, Default)]
+pub struct Sent(Rc<RefCell<Vec<(String, Header, StructArray)>>>);
+
+impl Script {
+    /// Nothing arrives yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where the node may write.
+    #[must_use]
+    pub fn run_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.run_dir = Some(dir.into());
+        self
+    }
+
+    /// A message arrives.
+    #[must_use]
+    pub fn message<M: Message>(mut self, input: &str, message: &M) -> Self {
+        let header = Header::new(M::NAME, self.next_sequence(input), false);
+        let (input, data) = (input.to_owned(), message.to_arrow());
+        self.events.push_back(LinkEvent::Message { input, header, data });
+        self
+    }
+
+    /// The end marker of an input arrives.
+    #[must_use]
+    pub fn end(mut self, input: &str) -> Self {
+        let header = Header::new("", self.next_sequence(input), true);
+        let data = StructArray::new_null(Default::default(), 1);
+        self.events.push_back(LinkEvent::Message { input: input.to_owned(), header, data });
+        self
+    }
+
+    /// A message of this input is lost.
+    #[must_use]
+    pub fn lose(mut self, input: &str) -> Self {
+        self.next_sequence(input);
+        self
+    }
+
+    /// A neighbor fails.
+    #[must_use]
+    pub fn failure(mut self, node: &str) -> Self {
+        let error = "killed by signal 9".to_owned();
+        self.events.push_back(LinkEvent::Failed { node: node.to_owned(), error });
+        self
+    }
+
+    /// Somebody asks the run to stop.
+    #[must_use]
+    pub fn stop(mut self) -> Self {
+        self.events.push_back(LinkEvent::Stop);
+        self
+    }
+
+    /// The sender of an input exits without an end marker.
+    #[must_use]
+    pub fn close(mut self, input: &str) -> Self {
+        self.events.push_back(LinkEvent::Closed { input: input.to_owned() });
+        self
+    }
+
+    /// The node, and what it will have sent.
+    pub fn node(self) -> (Node, Sent) {
+        let sent = Sent::default();
+        let run_dir = self.run_dir.unwrap_or_else(std::env::temp_dir);
+        let link = MemoryLink { events: self.events, sent: sent.clone() };
+        (Node::over(Box::new(link), "tested".to_owned(), run_dir), sent)
+    }
+
+    fn next_sequence(&mut self, input: &str) -> i64 {
+        let next = self.sequences.entry(input.to_owned()).or_insert(0);
+        *next += 1;
+        *next - 1
+    }
+}
+
+impl Sent {
+    /// All messages of an output, in order.
+    ///
+    /// # Panics
+    /// On a message that is not an `M`.
+    #[track_caller]
+    pub fn all<M: Message>(&self, output: &str) -> Vec<M> {
+        let sent = self.0.borrow();
+        sent.iter()
+            .filter(|(to, header, _)| to == output && !header.end)
+            .map(|(_, _, data)| M::from_arrow(data).expect("the node sent a valid message"))
+            .collect()
+    }
+
+    /// Whether the end marker of an output was sent.
+    pub fn ended(&self, output: &str) -> bool {
+        self.0.borrow().iter().any(|(to, header, _)| to == output && header.end)
+    }
+}
+
+struct MemoryLink {
+    events: VecDeque<LinkEvent>,
+    sent: Sent,
+}
+
+impl Link for MemoryLink {
+    fn next(&mut self, _patience: Option<std::time::Duration>) -> LinkEvent {
+        self.events.pop_front().unwrap_or(LinkEvent::Over)
+    }
+
+    fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()> {
+        self.sent.0.borrow_mut().push((output.to_owned(), header.clone(), data));
+        Ok(())
+    }
+
+    fn source(&self, input: &str) -> String {
+        format!("script/{input}")
+    }
+
+    fn declares(&self, _output: &str) -> bool {
+        true
+    }
+
+    fn outputs(&self) -> Vec<String> {
+        let sent = self.sent.0.borrow();
+        let outputs: std::collections::BTreeSet<String> =
+            sent.iter().map(|(output, _, _)| output.clone()).collect();
+        outputs.into_iter().collect()
+    }
+
+    fn drops(&mut self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messages::Credit;
+
+    const CREDIT: Credit = Credit { prompts: 1, policy_version: 0, first_prompt_id: 0 };
+
+    #[track_caller]
+    fn fails(script: Script, words: &str) {
+        let (mut node, _sent) = script.node();
+        let error = loop {
+            match node.recv::<Credit>("credit") {
+                Ok(Some(_)) => continue,
+                Ok(None) => panic!("ended without an error"),
+                Err(error) => break format!("{error:#}"),
+            }
+        };
+        assert!(error.contains(words), "{error}");
+    }
+
+    #[test]
+    fn a_lost_message_stops_the_node_and_names_the_edge() {
+        let script =
+            Script::new().message("credit", &CREDIT).lose("credit").message("credit", &CREDIT);
+        fails(script, "edge script/credit -> tested/credit: expected message 1, got 2: 1 lost");
+    }
+
+    #[test]
+    fn a_failed_neighbor_is_named() {
+        fails(Script::new().failure("rollout"), "node \"rollout\" failed");
+    }
+
+    #[test]
+    fn an_input_that_breaks_off_is_an_error() {
+        fails(Script::new().close("credit"), "script/credit ended without an end marker");
+    }
+
+    #[test]
+    fn another_message_type_is_refused() {
+        let version = messages::Checkpoint { version: 0, location: String::new(), last: false };
+        fails(Script::new().message("credit", &version), "expected \"credit\" messages");
+    }
+
+    #[test]
+    fn messages_of_other_inputs_wait_for_their_turn() {
+        let other = Credit { prompts: 5, ..CREDIT };
+        let script = Script::new().message("b", &other).message("a", &CREDIT).end("a").end("b");
+        let (mut node, _sent) = script.node();
+        assert_eq!(node.recv::<Credit>("a").unwrap(), Some(CREDIT));
+        assert_eq!(node.recv::<Credit>("a").unwrap(), None);
+        assert_eq!(node.recv::<Credit>("b").unwrap(), Some(other));
+    }
+
+    #[test]
+    fn a_requested_stop_ends_the_messages() {
+        let (mut node, _sent) = Script::new().stop().message("credit", &CREDIT).node();
+        assert_eq!(node.recv::<Credit>("credit").unwrap(), None);
+        assert!(node.stop_requested().unwrap());
+    }
+
+    #[test]
+    fn finish_ends_every_output() {
+        let (mut node, sent) = Script::new().node();
+        node.send("credit", &CREDIT).unwrap();
+        node.metric(1, "policy/kl", 0.5);
+        node.send_metrics().unwrap();
+        node.finish().unwrap();
+        assert!(sent.ended("credit"));
+    }
+}
