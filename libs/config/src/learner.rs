@@ -94,6 +94,13 @@ pub struct SftConfig {
     pub optimizer: OptimizerConfig,
 }
 
+impl LearnerConfig {
+    /// The step, counted from 1, that a prompt of the run belongs to.
+    pub fn step_of(&self, prompt_id: u64) -> u64 {
+        prompt_id / self.prompts_per_step as u64 + 1
+    }
+}
+
 impl Default for AdvantageConfig {
     fn default() -> Self {
         Self { scale: AdvantageScale::Group, eps: 1e-4 }

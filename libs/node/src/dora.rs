@@ -128,6 +128,10 @@ impl Link for DoraLink {
         input.map_or_else(|| "nowhere".to_owned(), |(_, input)| input.mapping.to_string())
     }
 
+    fn inputs(&self) -> Vec<String> {
+        self.node.node_config().inputs.keys().map(ToString::to_string).collect()
+    }
+
     fn declares(&self, output: &str) -> bool {
         self.outputs().iter().any(|declared| declared == output)
     }

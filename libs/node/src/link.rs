@@ -33,6 +33,9 @@ pub(crate) trait Link {
     /// `node/output` behind an input, for errors.
     fn source(&self, input: &str) -> String;
 
+    /// Declared inputs.
+    fn inputs(&self) -> Vec<String>;
+
     /// Whether the graph declares this output.
     fn declares(&self, output: &str) -> bool;
 

@@ -165,6 +165,11 @@ impl Node {
         Ok(true)
     }
 
+    /// Names of this node's inputs, sorted.
+    pub fn inputs(&self) -> Vec<String> {
+        self.link.inputs()
+    }
+
     /// Whether the graph declares this output; a test has every output.
     pub fn has_output(&self, output: &str) -> bool {
         self.link.declares(output)

@@ -101,7 +101,8 @@ impl Script {
     pub fn node(self) -> (Node, Sent) {
         let sent = Sent::default();
         let run_dir = self.run_dir.unwrap_or_else(std::env::temp_dir);
-        let link = MemoryLink { events: self.events, sent: sent.clone() };
+        let inputs = self.sequences.keys().cloned().collect();
+        let link = MemoryLink { inputs, events: self.events, sent: sent.clone() };
         (Node::over(Box::new(link), "tested".to_owned(), run_dir), sent)
     }
 
@@ -133,6 +134,7 @@ impl Sent {
 }
 
 struct MemoryLink {
+    inputs: Vec<String>,
     events: VecDeque<LinkEvent>,
     sent: Sent,
 }
@@ -149,6 +151,10 @@ impl Link for MemoryLink {
 
     fn source(&self, input: &str) -> String {
         format!("script/{input}")
+    }
+
+    fn inputs(&self) -> Vec<String> {
+        self.inputs.clone()
     }
 
     fn declares(&self, _output: &str) -> bool {

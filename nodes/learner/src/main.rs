@@ -1,2 +1,64 @@
-//! Placeholder.
-fn main() {}
+//! The learner: owns the optimizer, hands out credit, publishes each policy version.
+
+mod grpo;
+mod join;
+mod sft;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use candle_core::Device;
+use clap::{Parser, ValueEnum};
+use config::Config;
+use eyre::WrapErr;
+use learner::Learner;
+use node::Node;
+use policy::{LoadOptions, Policy, Processor};
+
+/// Learns from what the graph sends it.
+#[derive(Parser)]
+struct Arguments {
+    /// What to minimize.
+    #[arg(long, value_enum, default_value = "grpo")]
+    objective: Objective,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Objective {
+    /// Group relative policy optimization, from rewards.
+    Grpo,
+    /// Supervised fine-tuning, from the answers themselves: the baseline.
+    Sft,
+}
+
+fn main() -> eyre::Result<()> {
+    let arguments = Arguments::parse();
+    let config = node::load_config()?;
+    let learner = load(&config, arguments.objective)?;
+    let processor = Processor::load(&config.policy.path)?;
+    let node = Node::join(&config)?;
+    match arguments.objective {
+        Objective::Grpo => grpo::run(node, &config, learner, &processor),
+        Objective::Sft => sft::run(node, &config, learner, &processor),
+    }
+}
+
+fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
+    let policy = load_policy(config, true)?;
+    let needs_reference = objective == Objective::Grpo && config.loss.kl_coef > 0.0;
+    let reference = needs_reference.then(|| load_policy(config, false)).transpose()?;
+    let optimizer = match objective {
+        Objective::Grpo => &config.optimizer,
+        Objective::Sft => &config.sft.optimizer,
+    };
+    let temperature = config.rollout.temperature;
+    Ok(Learner::new(policy, reference, optimizer, &config.loss, &config.learner, temperature)?)
+}
+
+fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {
+    let path: &Path = &config.policy.path;
+    let options = LoadOptions::new(&config.policy, Device::Cpu, trainable);
+    Policy::load(path, &options).wrap_err("policy.path")
+}

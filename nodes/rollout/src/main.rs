@@ -1,2 +1,130 @@
-//! Placeholder.
-fn main() {}
+//! The rollout: the policy answers each prompt G times.
+
+use candle_core::Device;
+use config::Config;
+use eyre::{WrapErr, bail};
+use messages::{Completion, CompletionBatch, FinishReason, PolicyVersion, Prompt, PromptBatch};
+use node::Node;
+use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
+use rollout::Sampling;
+use tracing::debug;
+
+fn main() -> eyre::Result<()> {
+    let config = node::load_config()?;
+    let options = LoadOptions::new(&config.policy, Device::Cpu, false);
+    let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
+    let processor = Processor::load(&config.policy.path)?;
+    run(Node::join(&config)?, &config, &policy, &processor)
+}
+
+/// Samples a group for every prompt, with exactly the policy version that the prompt asks for.
+fn run(mut node: Node, config: &Config, policy: &Policy, processor: &Processor) -> eyre::Result<()> {
+    let mut version = None;
+    while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
+        let Some(first) = batch.prompts.first() else { continue };
+        let step = config.learner.step_of(first.prompt_id);
+        let wanted = first.min_policy_version;
+        if version != Some(wanted) {
+            let Some(found) = await_version(&mut node, wanted)? else { break };
+            node.timed(step, "policy_load", |_| swap(policy, &found))?;
+            version = Some(wanted);
+        }
+        let groups = node
+            .timed(step, "rollout", |_| sample(config, policy, processor, &batch.prompts, wanted))?;
+        note_metrics(&mut node, step, &groups);
+        node.send("groups", &groups)?;
+        node.send_metrics()?;
+    }
+    node.finish()
+}
+
+/// Skips older versions; the wanted one was published before its prompts were asked for.
+fn await_version(node: &mut Node, wanted: u64) -> eyre::Result<Option<PolicyVersion>> {
+    while let Some(found) = node.recv::<PolicyVersion>("policy")? {
+        match found.version {
+            got if got == wanted => return Ok(Some(found)),
+            got if got > wanted => bail!("policy version {wanted} was asked for, {got} came"),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn swap(policy: &Policy, version: &PolicyVersion) -> eyre::Result<()> {
+    let file = weights::PolicyVersion {
+        version: version.version,
+        location: version.location.clone(),
+        bytes: version.bytes,
+        checksum: version.checksum.clone(),
+    };
+    let tensors = weights::fetch(&file)
+        .wrap_err_with(|| format!("cannot load policy version {}", version.version))?;
+    debug!(version = version.version, "Swapped the policy.");
+    Ok(policy.set_weights(&tensors)?)
+}
+
+fn sample(
+    config: &Config,
+    policy: &Policy,
+    processor: &Processor,
+    prompts: &[Prompt],
+    policy_version: u64,
+) -> eyre::Result<CompletionBatch> {
+    let encoded = prompts.iter().map(|prompt| encode(processor, prompt));
+    let encoded = encoded.collect::<eyre::Result<Vec<EncodedPrompt>>>()?;
+    let seed = |prompt_idx: usize, completion_idx: usize| {
+        let prompt_id = prompts[prompt_idx].prompt_id;
+        rollout::completion_seed(config.run.seed, policy_version, prompt_id, completion_idx as u16)
+    };
+    let groups = rollout::generate(
+        policy,
+        processor,
+        &encoded.iter().collect::<Vec<_>>(),
+        config.rollout.group_size,
+        &Sampling::from(&config.rollout),
+        &seed,
+    )?;
+    let completions = prompts.iter().zip(groups).flat_map(|(prompt, group)| {
+        (0..).zip(group).map(move |(idx, completion)| message(prompt, policy_version, idx, completion))
+    });
+    Ok(CompletionBatch { completions: completions.collect() })
+}
+
+fn encode(processor: &Processor, prompt: &Prompt) -> eyre::Result<EncodedPrompt> {
+    let images: Vec<&[u8]> = prompt.images.iter().map(|image| image.bytes.as_slice()).collect();
+    processor
+        .encode(prompt.system.as_deref(), &prompt.text, &images)
+        .wrap_err_with(|| format!("sample {:?} (prompt {})", prompt.sample_id, prompt.prompt_id))
+}
+
+fn message(
+    prompt: &Prompt,
+    policy_version: u64,
+    completion_idx: u16,
+    completion: rollout::Completion,
+) -> Completion {
+    Completion {
+        prompt_id: prompt.prompt_id,
+        completion_idx,
+        policy_version,
+        token_ids: completion.token_ids,
+        logprobs: completion.logprobs,
+        text: completion.text,
+        finish_reason: match completion.finish_reason {
+            rollout::FinishReason::Stop => FinishReason::Stop,
+            rollout::FinishReason::EndOfTurn => FinishReason::EndOfTurn,
+            rollout::FinishReason::Length => FinishReason::Length,
+        },
+        seed: completion.seed,
+        task: prompt.task.clone(),
+        answer: prompt.answer.clone(),
+    }
+}
+
+fn note_metrics(node: &mut Node, step: u64, batch: &CompletionBatch) {
+    let n = batch.completions.len() as f64;
+    let tokens: usize = batch.completions.iter().map(|row| row.token_ids.len()).sum();
+    let cut = batch.completions.iter().filter(|row| row.finish_reason == FinishReason::Length);
+    node.metric(step, "completions/length/mean", tokens as f64 / n);
+    node.metric(step, "completions/truncated", cut.count() as f64 / n);
+}

@@ -1,0 +1,117 @@
+//! What the evaluator leaves in the run folder, one JSON object a line.
+//!
+//! `evaluations.jsonl` has the metrics of each policy, `predictions-<label>.jsonl` the newest answers of each,
+//! `images/` the first held-out images for the report.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use dataset::Dataset;
+use eyre::WrapErr;
+use reward::Answer;
+use serde_json::{Value, json};
+
+use crate::judge::{Evaluation, Prediction};
+
+/// Images copied for the report.
+const N_IMAGES: usize = 24;
+
+/// The evaluator's files.
+pub(crate) struct Records {
+    run_dir: PathBuf,
+    written: BTreeSet<(String, u64)>,
+}
+
+impl Records {
+    /// Continues the records of a resumed run.
+    pub(crate) fn open(run_dir: &Path) -> eyre::Result<Self> {
+        let path = run_dir.join("evaluations.jsonl");
+        let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+        let written = text.lines().filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            Some((line["label"].as_str()?.to_owned(), line["policy_version"].as_u64()?))
+        });
+        Ok(Self { run_dir: run_dir.to_owned(), written: written.collect() })
+    }
+
+    pub(crate) fn has(&self, label: &str, version: u64) -> bool {
+        self.written.contains(&(label.to_owned(), version))
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        label: &str,
+        version: u64,
+        evaluation: &Evaluation,
+        test: &Dataset,
+    ) -> eyre::Result<()> {
+        let mut predictions = self.create(&format!("predictions-{label}.jsonl"))?;
+        for (idx, prediction) in evaluation.predictions.iter().enumerate() {
+            writeln!(predictions, "{}", prediction_json(&test.get(idx).sample_id, prediction))?;
+        }
+        if self.written.is_empty() {
+            self.copy_images(test)?;
+        }
+        let line = json!({
+            "label": label, "policy_version": version, "n": evaluation.predictions.len(),
+            "secs": evaluation.secs, "metrics": evaluation.metrics,
+        });
+        let path = self.run_dir.join("evaluations.jsonl");
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        writeln!(file.wrap_err_with(|| format!("{path:?}"))?, "{line}")?;
+        self.written.insert((label.to_owned(), version));
+        Ok(())
+    }
+
+    fn copy_images(&self, test: &Dataset) -> eyre::Result<()> {
+        let folder = self.run_dir.join("images");
+        fs::create_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
+        for sample in (0..test.len().min(N_IMAGES)).map(|idx| test.get(idx)) {
+            let Some(bytes) = sample.images.first() else { continue };
+            let extension = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
+            let path = folder.join(format!("{}.{extension}", sample.sample_id));
+            fs::write(&path, bytes).wrap_err_with(|| format!("{path:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, name: &str) -> eyre::Result<File> {
+        let path = self.run_dir.join(name);
+        File::create(&path).wrap_err_with(|| format!("{path:?}"))
+    }
+}
+
+fn prediction_json(sample_id: &str, prediction: &Prediction) -> Value {
+    let Prediction { completion, answer } = prediction;
+    match answer {
+        Answer::Detection(truth) => {
+            let predicted = reward::parse_detections(completion);
+            let bbox = |b: &reward::BBox| json!([b.x1, b.y1, b.x2, b.y2]);
+            let iou = truth.iter().map(|truth| {
+                predicted.iter().map(|p| p.bbox.iou(truth)).fold(0.0, f64::max)
+            });
+            let iou = iou.sum::<f64>() / truth.len().max(1) as f64;
+            json!({
+                "sample_id": sample_id, "completion": completion, "iou": iou,
+                "truth": truth.iter().map(bbox).collect::<Vec<_>>(),
+                "predicted": predicted.iter()
+                    .map(|p| json!({"bbox": bbox(&p.bbox), "confidence": p.confidence}))
+                    .collect::<Vec<_>>(),
+            })
+        }
+        Answer::Classification(truth) => json!({
+            "sample_id": sample_id, "completion": completion, "truth": truth,
+            "predicted": reward::answer_text(completion),
+        }),
+    }
+}
+
+/// A copy that was made only to be evaluated goes away; checkpoints stay.
+pub(crate) fn remove_candidate(run_dir: &Path, location: &Path) -> eyre::Result<()> {
+    match location.starts_with(run_dir.join("candidates")) {
+        true => fs::remove_dir_all(location).wrap_err_with(|| format!("{location:?}")),
+        false => Ok(()),
+    }
+}

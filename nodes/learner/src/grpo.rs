@@ -1,0 +1,103 @@
+//! The reinforcement loop: credit out, three streams in, a step, a new version.
+
+use config::Config;
+use learner::Learner;
+use messages::{AdvantageBatch, CompletionBatch, Credit, PromptBatch};
+use node::Node;
+use policy::Processor;
+
+use crate::join::train_groups;
+use crate::store::Store;
+
+/// Trains until the configured number of steps, or until the run is asked to stop.
+pub(crate) fn run(
+    mut node: Node,
+    config: &Config,
+    mut learner: Learner,
+    processor: &Processor,
+) -> eyre::Result<()> {
+    let mut store = Store::open(&node, config)?;
+    store.resume(config, &mut learner)?;
+    let first = learner.step();
+    store.publish(&mut node, &learner)?;
+    store.offer_start(&mut node, config, &learner)?;
+    for batch in first..(first + config.learner.window as u64).min(config.learner.steps) {
+        node.send("credit", &credit(config, first, batch))?;
+    }
+    while learner.step() < config.learner.steps {
+        let step = learner.step() + 1;
+        let waited = node.timed(step, "wait", |node| receive(node))?;
+        let Some((prompts, completions, advantages)) = waited else { break };
+        let groups = train_groups(processor, prompts, completions, advantages)?;
+        let oldest = groups.oldest_version;
+        let stats = node.timed(step, "learner", |_| learner.grpo_step(&groups.groups))?;
+        for (name, value) in &stats.metrics {
+            node.metric(step, name, *value);
+        }
+        node.metric(step, "policy/staleness", (step - 1 - oldest) as f64);
+        node.timed(step, "publish", |node| store.publish(node, &learner))?;
+        store.remove_below(oldest)?;
+        let next = learner.step() + config.learner.window as u64 - 1;
+        if next < config.learner.steps {
+            node.send("credit", &credit(config, first, next))?;
+        }
+        node.send_metrics()?;
+        store.save_if_due(&mut node, config, &learner)?;
+    }
+    store.save_last(&mut node, config, &learner)?;
+    node.finish()
+}
+
+/// Leave for the prompts of one step (from 0), to be answered by the newest version there will surely be.
+fn credit(config: &Config, first: u64, batch: u64) -> Credit {
+    let lag = config.learner.window as u64 - 1;
+    Credit {
+        prompts: config.learner.prompts_per_step as u32,
+        policy_version: batch.saturating_sub(lag).max(first),
+        first_prompt_id: batch * config.learner.prompts_per_step as u64,
+    }
+}
+
+type Step = (PromptBatch, CompletionBatch, AdvantageBatch);
+
+/// One step's worth of all three inputs; `None` when the run is over.
+fn receive(node: &mut Node) -> eyre::Result<Option<Step>> {
+    let Some(prompts) = node.recv("prompts")? else { return Ok(None) };
+    let Some(completions) = node.recv("groups")? else { return Ok(None) };
+    let Some(advantages) = node.recv("advantages")? else { return Ok(None) };
+    Ok(Some((prompts, completions, advantages)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(window: usize, first: u64, batch: u64, version: u64) {
+        let mut config = Config::default();
+        config.learner.window = window;
+        config.learner.prompts_per_step = 8;
+        let credit = credit(&config, first, batch);
+        assert_eq!((credit.policy_version, credit.first_prompt_id), (version, 8 * batch));
+    }
+
+    #[test]
+    fn window_one_asks_for_the_policy_of_the_step_before() {
+        check(1, 0, 0, 0);
+        check(1, 0, 5, 5);
+    }
+
+    #[test]
+    fn window_two_asks_for_one_version_less() {
+        check(2, 0, 0, 0);
+        check(2, 0, 1, 0);
+        check(2, 0, 5, 4);
+    }
+
+    #[test]
+    fn after_a_resume_no_version_before_the_checkpoint_is_asked_for() {
+        check(2, 40, 40, 40);
+        check(2, 40, 41, 40);
+        check(2, 40, 42, 41);
+    }
+}

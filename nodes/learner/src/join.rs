@@ -1,0 +1,73 @@
+//! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`.
+
+use eyre::{WrapErr, ensure};
+use learner::{TrainCompletion, TrainGroup};
+use messages::{Advantage, AdvantageBatch, Completion, CompletionBatch, Prompt, PromptBatch};
+use policy::{EncodedPrompt, Processor};
+
+/// What a step trains on.
+pub(crate) struct TrainBatch {
+    pub(crate) groups: Vec<TrainGroup>,
+    /// The oldest policy that sampled any of it.
+    pub(crate) oldest_version: u64,
+}
+
+/// Puts the three streams together.
+///
+/// # Errors
+/// A prompt or completion that is unknown, repeated or missing in one of them, by its id.
+pub(crate) fn train_groups(
+    processor: &Processor,
+    prompts: PromptBatch,
+    completions: CompletionBatch,
+    advantages: AdvantageBatch,
+) -> eyre::Result<TrainBatch> {
+    let rows = match_rows(&completions, &advantages)?;
+    let (n_groups, n_prompts) = (completions.groups().count(), prompts.prompts.len());
+    ensure!(n_groups == n_prompts, "{n_prompts} prompts but {n_groups} groups in one step");
+    let mut advantages = rows.into_iter();
+    let mut groups = Vec::with_capacity(n_prompts);
+    for (prompt, group) in prompts.prompts.iter().zip(completions.groups()) {
+        let (asked, answered) = (prompt.prompt_id, group[0].prompt_id);
+        ensure!(asked == answered, "prompt {asked} has no group; the next group is of prompt {answered}");
+        let completions = group
+            .iter()
+            .zip(advantages.by_ref())
+            .map(|(completion, advantage)| train_completion(completion, advantage))
+            .collect();
+        groups.push(TrainGroup { prompt_id: asked, prompt: encode(processor, prompt)?, completions });
+    }
+    let versions = completions.completions.iter().map(|row| row.policy_version);
+    Ok(TrainBatch { groups, oldest_version: versions.min().unwrap_or(0) })
+}
+
+/// The advantages, each checked to belong to the completion at its place.
+fn match_rows<'a>(
+    completions: &CompletionBatch,
+    advantages: &'a AdvantageBatch,
+) -> eyre::Result<Vec<&'a Advantage>> {
+    let (n, m) = (completions.completions.len(), advantages.advantages.len());
+    ensure!(n == m, "{n} completions but {m} advantages in one step");
+    for (row, advantage) in completions.completions.iter().zip(&advantages.advantages) {
+        let expected = (row.prompt_id, row.completion_idx);
+        let got = (advantage.prompt_id, advantage.completion_idx);
+        ensure!(expected == got, "expected the advantage of (prompt, completion) {expected:?}, got {got:?}");
+    }
+    Ok(advantages.advantages.iter().collect())
+}
+
+fn train_completion(completion: &Completion, advantage: &Advantage) -> TrainCompletion {
+    TrainCompletion {
+        token_ids: completion.token_ids.clone(),
+        old_logprobs: completion.logprobs.clone(),
+        advantage: advantage.advantage,
+    }
+}
+
+/// Tokens and patches of a prompt.
+pub(crate) fn encode(processor: &Processor, prompt: &Prompt) -> eyre::Result<EncodedPrompt> {
+    let images: Vec<&[u8]> = prompt.images.iter().map(|image| image.bytes.as_slice()).collect();
+    processor
+        .encode(prompt.system.as_deref(), &prompt.text, &images)
+        .wrap_err_with(|| format!("sample {:?} (prompt {})", prompt.sample_id, prompt.prompt_id))
+}

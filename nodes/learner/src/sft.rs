@@ -1,0 +1,56 @@
+//! The supervised loop: the same prompts, but the answers are shown instead of rewarded.
+
+use config::Config;
+use learner::{Demonstration, Learner};
+use messages::{Credit, PromptBatch};
+use node::Node;
+use policy::Processor;
+
+use crate::join::encode;
+use crate::store::Store;
+
+/// Trains until the configured number of steps, or until the run is asked to stop.
+pub(crate) fn run(
+    mut node: Node,
+    config: &Config,
+    mut learner: Learner,
+    processor: &Processor,
+) -> eyre::Result<()> {
+    let mut store = Store::open(&node, config)?;
+    store.resume(config, &mut learner)?;
+    store.offer_start(&mut node, config, &learner)?;
+    while learner.step() < config.learner.steps {
+        let step = learner.step() + 1;
+        node.send("credit", &credit(config, learner.step()))?;
+        let Some(prompts) = node.recv::<PromptBatch>("prompts")? else { break };
+        let demonstrations = demonstrations(config, processor, &prompts)?;
+        let stats = node.timed(step, "learner", |_| learner.sft_step(&demonstrations))?;
+        for (name, value) in &stats.metrics {
+            node.metric(step, name, *value);
+        }
+        node.send_metrics()?;
+        store.save_if_due(&mut node, config, &learner)?;
+    }
+    store.save_last(&mut node, config, &learner)?;
+    node.finish()
+}
+
+fn credit(config: &Config, batch: u64) -> Credit {
+    let prompts = config.learner.prompts_per_step;
+    Credit { prompts: prompts as u32, policy_version: batch, first_prompt_id: batch * prompts as u64 }
+}
+
+/// The tokens that a perfect policy would have said.
+fn demonstrations(
+    config: &Config,
+    processor: &Processor,
+    batch: &PromptBatch,
+) -> eyre::Result<Vec<Demonstration>> {
+    let demonstration = |prompt| {
+        let prompt: &messages::Prompt = prompt;
+        let text = format!("{}{}", config.sft.answer_prefix, prompt.answer);
+        let token_ids = processor.encode_completion(&text)?;
+        Ok(Demonstration { prompt: encode(processor, prompt)?, token_ids })
+    };
+    batch.prompts.iter().map(demonstration).collect()
+}

@@ -1,0 +1,129 @@
+//! Where the learner's policies go: versions for the rollout, checkpoints for good, copies to evaluate.
+
+use std::path::{Path, PathBuf};
+
+use config::Config;
+use eyre::WrapErr;
+use learner::{Checkpoints, Cursor, Learner};
+use messages::{Checkpoint, PolicyKind, PolicyVersion};
+use node::Node;
+use tracing::info;
+
+/// Folders of one learner within the run folder.
+pub(crate) struct Store {
+    versions: weights::Store,
+    checkpoints: Checkpoints,
+    candidates: PathBuf,
+    last_saved: Option<(u64, PathBuf)>,
+}
+
+impl Store {
+    pub(crate) fn open(node: &Node, config: &Config) -> eyre::Result<Self> {
+        let folder = |kind: &str| node.run_dir().join(kind).join(node.id());
+        Ok(Self {
+            versions: weights::Store::new(&folder("versions"))?,
+            checkpoints: Checkpoints::new(&folder("checkpoints"), config.learner.keep_checkpoints)?,
+            candidates: folder("candidates"),
+            last_saved: None,
+        })
+    }
+
+    /// Goes back to the newest intact checkpoint, if the run is to be resumed and there is one.
+    pub(crate) fn resume(&mut self, config: &Config, learner: &mut Learner) -> eyre::Result<()> {
+        if !config.run.resume {
+            return Ok(());
+        }
+        match self.checkpoints.newest()? {
+            Some(checkpoint) => {
+                learner.restore(&checkpoint)?;
+                info!(step = learner.step(), "Resumed.");
+            }
+            None => info!("Nothing to resume from: starting anew."),
+        }
+        Ok(())
+    }
+
+    /// Makes the current weights available to the rollout.
+    pub(crate) fn publish(&mut self, node: &mut Node, learner: &Learner) -> eyre::Result<()> {
+        let file = self.versions.publish(learner.step(), &learner.policy().tensors())?;
+        let version = PolicyVersion {
+            version: file.version,
+            kind: PolicyKind::Full,
+            location: file.location,
+            bytes: file.bytes,
+            checksum: file.checksum,
+        };
+        node.send("policy", &version)
+    }
+
+    /// Removes versions that no rollout will ask for again.
+    pub(crate) fn remove_below(&self, version: u64) -> eyre::Result<()> {
+        Ok(self.versions.remove_below(version)?)
+    }
+
+    /// Offers the policy that the run starts from for evaluation.
+    pub(crate) fn offer_start(
+        &self,
+        node: &mut Node,
+        config: &Config,
+        learner: &Learner,
+    ) -> eyre::Result<()> {
+        match learner.step() {
+            0 => offer(node, 0, &config.policy.path, false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Saves, and offers for evaluation, at the configured steps.
+    pub(crate) fn save_if_due(
+        &mut self,
+        node: &mut Node,
+        config: &Config,
+        learner: &Learner,
+    ) -> eyre::Result<()> {
+        let step = learner.step();
+        let due = |every: u64| every > 0 && step.is_multiple_of(every) && step < config.learner.steps;
+        if due(config.learner.checkpoint_every) {
+            self.save(node, config, learner)?;
+        }
+        if due(config.evaluation.every) {
+            // A copy of its own: checkpoints are removed as newer ones come, the evaluator may be behind.
+            let folder = self.candidates.join(format!("step-{step:06}"));
+            learner.policy().save(&folder).wrap_err("cannot save a policy to evaluate")?;
+            offer(node, step, &folder, false)?;
+        }
+        Ok(())
+    }
+
+    /// Saves what there is at the end or at a stop; a finished run is also offered for evaluation.
+    pub(crate) fn save_last(
+        &mut self,
+        node: &mut Node,
+        config: &Config,
+        learner: &Learner,
+    ) -> eyre::Result<()> {
+        let folder = self.save(node, config, learner)?;
+        match learner.step() == config.learner.steps {
+            true => offer(node, learner.step(), &folder, true),
+            false => Ok(()),
+        }
+    }
+
+    fn save(&mut self, node: &mut Node, config: &Config, learner: &Learner) -> eyre::Result<PathBuf> {
+        let step = learner.step();
+        if let Some((_, folder)) = self.last_saved.as_ref().filter(|(saved, _)| *saved == step) {
+            return Ok(folder.clone());
+        }
+        let cursor = Cursor { next_prompt_id: step * config.learner.prompts_per_step as u64 };
+        let saved = node.timed(step, "checkpoint", |_| self.checkpoints.save(learner, &cursor));
+        let folder = saved.wrap_err("cannot save a checkpoint; earlier ones are untouched")?;
+        info!(step, folder = %folder.display(), "Saved.");
+        self.last_saved = Some((step, folder.clone()));
+        Ok(folder)
+    }
+}
+
+fn offer(node: &mut Node, version: u64, folder: &Path, last: bool) -> eyre::Result<()> {
+    let location = folder.display().to_string();
+    node.send("checkpoint", &Checkpoint { version, location, last })
+}

@@ -1,0 +1,69 @@
+//! From a row of the data set to a prompt.
+
+use std::io::Cursor;
+
+use config::{Config, TaskKind};
+use dataset::{Dataset, Order, Sample};
+use eyre::{WrapErr, eyre};
+use image::{ImageFormat, ImageReader};
+use messages::{EncodedImage, Prompt};
+use reward::Reward;
+
+/// What makes a row unusable, before the run starts.
+pub(crate) fn check(sample: &Sample, reward: &Reward) -> Result<(), String> {
+    reward.parse_answer(&sample.solution).map_err(|error| error.to_string())?;
+    for bytes in &sample.images {
+        image::load_from_memory(bytes).map_err(|error| format!("image: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The k-th prompt of the run: a function of the configuration and k alone, so that a resumed run repeats it.
+pub(crate) fn make(
+    config: &Config,
+    dataset: &Dataset,
+    order: &Order,
+    prompt_id: u64,
+    min_policy_version: u64,
+) -> eyre::Result<Prompt> {
+    let sample = dataset.get(order.index(prompt_id));
+    let (horizontal, vertical) = dataset::flip_for(config.data.flip, config.run.seed, prompt_id);
+    let flipped;
+    let sample = match horizontal || vertical {
+        false => sample,
+        true => {
+            flipped = dataset::flip(sample, horizontal, vertical)?;
+            &flipped
+        }
+    };
+    let images = sample.images.iter().map(|bytes| encoded(bytes)).collect::<eyre::Result<_>>();
+    Ok(Prompt {
+        prompt_id,
+        sample_id: sample.sample_id.clone(),
+        task: task_name(config.reward.task).to_owned(),
+        system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
+        text: sample.problem.clone(),
+        images: images.wrap_err_with(|| format!("sample {:?}", sample.sample_id))?,
+        answer: sample.solution.clone(),
+        min_policy_version,
+    })
+}
+
+fn task_name(task: TaskKind) -> &'static str {
+    match task {
+        TaskKind::Detection => "detection",
+        TaskKind::Classification => "classification",
+    }
+}
+
+/// Reads format and size from the header; the pixels stay encoded.
+fn encoded(bytes: &[u8]) -> eyre::Result<EncodedImage> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let format = reader.format().ok_or_else(|| eyre!("unknown image format"))?;
+    let encoding = match format {
+        ImageFormat::Jpeg => "jpeg",
+        other => other.extensions_str().first().copied().unwrap_or("image"),
+    };
+    let (width, height) = reader.into_dimensions()?;
+    Ok(EncodedImage { bytes: bytes.to_vec(), encoding: encoding.to_owned(), width, height })
+}

@@ -1,0 +1,97 @@
+//! One line per learner step: reward and its terms, KL, length, seconds by stage.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use config::Config;
+use messages::MetricBatch;
+
+/// The node whose steps are told.
+const LEARNER: &str = "learner";
+
+/// Collects what the nodes say about a step until the learner closes it.
+pub(crate) struct Progress {
+    n_steps: u64,
+    steps: BTreeMap<u64, BTreeMap<String, f64>>,
+}
+
+impl Progress {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { n_steps: config.learner.steps, steps: BTreeMap::new() }
+    }
+
+    /// Takes in metrics; gives the line of a step once the learner has reported it.
+    pub(crate) fn take(&mut self, source: &str, batch: &MetricBatch) -> Option<String> {
+        for metric in batch.metrics.iter().filter(|_| source != "sft") {
+            let step = self.steps.entry(metric.step).or_default();
+            step.insert(metric.name.clone(), metric.value);
+        }
+        if source != LEARNER {
+            return None;
+        }
+        let step = batch.metrics.iter().find(|metric| metric.name == "policy/loss")?.step;
+        let values = self.steps.remove(&step)?;
+        self.steps.retain(|other, _| *other > step);
+        Some(line(step, self.n_steps, &values))
+    }
+}
+
+fn line(step: u64, n_steps: u64, values: &BTreeMap<String, f64>) -> String {
+    let get = |name: &str| values.get(name).copied().unwrap_or(f64::NAN);
+    let width = n_steps.to_string().len();
+    let mut line = format!("step {step:>width$}/{n_steps}  reward {:.3}", get("reward/total/mean"));
+    let terms: Vec<String> = values
+        .iter()
+        .filter_map(|(name, value)| {
+            let term = name.strip_prefix("reward/")?.strip_suffix("/mean")?;
+            (term != "total").then(|| format!("{term} {value:.3}"))
+        })
+        .collect();
+    // Writing to a string cannot fail.
+    let _ok = write!(
+        line,
+        " ({})  kl {:.4}  entropy {:.2}  length {:.1}  seconds: rollout {:.2} reward {:.2} learner {:.2}",
+        terms.join(", "),
+        get("policy/kl"),
+        get("policy/entropy"),
+        get("completions/length/mean"),
+        get("time/rollout_secs"),
+        get("time/reward_secs") + get("time/advantage_secs"),
+        get("time/learner_secs"),
+    );
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messages::Metric;
+
+    fn batch(step: u64, values: &[(&str, f64)]) -> MetricBatch {
+        let metric = |(name, value): &(&str, f64)| Metric {
+            step,
+            name: (*name).to_owned(),
+            value: *value,
+            at: 0.0,
+        };
+        MetricBatch { metrics: values.iter().map(metric).collect() }
+    }
+
+    #[test]
+    fn a_step_is_told_when_the_learner_reports_it() {
+        let mut progress = Progress::new(&Config::default());
+        let reward = batch(3, &[("reward/total/mean", 1.5), ("reward/iou/mean", 0.5)]);
+        assert_eq!(progress.take("reward", &reward), None);
+        let learner = batch(3, &[("policy/loss", 0.1), ("policy/kl", 0.02)]);
+        let line = progress.take("learner", &learner).unwrap();
+        assert!(line.starts_with("step   3/100  reward 1.500 (iou 0.500)  kl 0.0200"), "{line}");
+    }
+
+    #[test]
+    fn the_baseline_does_not_mix_in() {
+        let mut progress = Progress::new(&Config::default());
+        progress.take("sft", &batch(1, &[("policy/kl", 9.0)]));
+        let line = progress.take("learner", &batch(1, &[("policy/loss", 0.1)])).unwrap();
+        assert!(line.contains("kl NaN"), "{line}");
+    }
+}
