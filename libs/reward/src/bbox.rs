@@ -1,0 +1,98 @@
+//! Axis-aligned boxes in thousandths of the image, the space in which Qwen2-VL and Visual-RFT speak of positions.
+
+use crate::Flaw;
+
+/// Coordinates run from 0 to this on both axes, whatever the size of the image.
+pub const SPACE: f64 = 1000.0;
+
+/// An axis-aligned box: finite corners within the space, and an area above 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BBox {
+    /// Left edge.
+    pub x1: f64,
+    /// Top edge.
+    pub y1: f64,
+    /// Right edge.
+    pub x2: f64,
+    /// Bottom edge.
+    pub y2: f64,
+}
+
+impl BBox {
+    /// A box from its corners, in thousandths of the image.
+    ///
+    /// # Errors
+    /// A coordinate that is not a number within 0 to [`SPACE`], or edges in the wrong order.
+    pub fn try_new([x1, y1, x2, y2]: [f64; 4]) -> Result<Self, Flaw> {
+        if let Some(&wrong) = [x1, y1, x2, y2].iter().find(|v| !(0.0..=SPACE).contains(*v)) {
+            return Err(Flaw::Coordinate(wrong));
+        }
+        if x1 >= x2 {
+            return Err(Flaw::Width { x1, x2 });
+        }
+        if y1 >= y2 {
+            return Err(Flaw::Height { y1, y2 });
+        }
+        Ok(Self { x1, y1, x2, y2 })
+    }
+
+    /// Width times height, in squared thousandths.
+    pub fn area(&self) -> f64 {
+        (self.x2 - self.x1) * (self.y2 - self.y1)
+    }
+
+    /// Area that two boxes share; 0 where they only touch.
+    pub fn intersection(&self, other: &Self) -> f64 {
+        let width = self.x2.min(other.x2) - self.x1.max(other.x1);
+        let height = self.y2.min(other.y2) - self.y1.max(other.y1);
+        width.max(0.0) * height.max(0.0)
+    }
+
+    /// Intersection over union: 0 for boxes apart, 1 for equal boxes.
+    pub fn iou(&self, other: &Self) -> f64 {
+        let shared = self.intersection(other);
+        shared / (self.area() + other.area() - shared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(a: [f64; 4], b: [f64; 4], iou: f64) {
+        let (a, b) = (BBox::try_new(a).unwrap(), BBox::try_new(b).unwrap());
+        assert!((a.iou(&b) - iou).abs() < 1e-12, "{}", a.iou(&b));
+        assert_eq!(a.iou(&b), b.iou(&a));
+    }
+
+    #[test]
+    fn iou_of_a_box_with_itself_is_one() {
+        check([0., 0., 10., 10.], [0., 0., 10., 10.], 1.0);
+    }
+    #[test]
+    fn iou_of_boxes_apart_is_zero() {
+        check([0., 0., 10., 10.], [20., 20., 30., 30.], 0.0);
+    }
+    #[test]
+    fn iou_of_boxes_that_touch_is_zero() {
+        check([0., 0., 10., 10.], [10., 0., 20., 10.], 0.0);
+    }
+    #[test]
+    fn iou_of_a_half_is_a_half() {
+        check([0., 0., 10., 10.], [0., 0., 10., 5.], 0.5);
+    }
+    #[test]
+    fn iou_counts_the_overlap_once() {
+        check([0., 0., 20., 10.], [10., 0., 30., 10.], 100. / 300.);
+    }
+
+    #[test]
+    fn corners_are_checked() {
+        assert_eq!(BBox::try_new([0., 0., 1001., 10.]), Err(Flaw::Coordinate(1001.)));
+        assert_eq!(BBox::try_new([-1., 0., 10., 10.]), Err(Flaw::Coordinate(-1.)));
+        assert!(matches!(BBox::try_new([0., f64::NAN, 1., 1.]), Err(Flaw::Coordinate(_))));
+        assert_eq!(BBox::try_new([5., 0., 5., 9.]), Err(Flaw::Width { x1: 5., x2: 5. }));
+        assert_eq!(BBox::try_new([0., 9., 5., 8.]), Err(Flaw::Height { y1: 9., y2: 8. }));
+    }
+}
