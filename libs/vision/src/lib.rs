@@ -1,5 +1,24 @@
-//! Image bytes to the pixel patches of the Qwen2-VL family, and the spaces that box coordinates live in.
+//! Image bytes to the pixel patches of the Qwen2-VL family, and the spaces that coordinates live in.
+//!
+//! ```
+//! // The sides that the model sees: multiples of 28, and about as many pixels as before.
+//! assert_eq!(vision::smart_resize(480, 640, 28, 3136, 1_003_520)?, (476, 644));
+//! # Ok::<(), vision::VisionError>(())
+//! ```
 
+mod decode;
+mod error;
 mod patches;
+mod preprocessor;
+mod resample;
+mod settings;
+mod size;
+mod space;
 
+pub use decode::{Pixels, decode};
+pub use error::VisionError;
 pub use patches::{Grid, Patches};
+pub use preprocessor::Preprocessor;
+pub use resample::resample_bicubic;
+pub use size::smart_resize;
+pub use space::Space;

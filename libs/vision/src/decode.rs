@@ -1,0 +1,115 @@
+//! Encoded images to RGB pixels.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, Rgba};
+
+use crate::VisionError;
+
+/// An 8-bit RGB picture, rows from the top, three bytes a pixel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pixels {
+    /// Width in pixels; at least 1.
+    pub width: usize,
+    /// Height in pixels; at least 1.
+    pub height: usize,
+    /// `width * height * 3` bytes.
+    pub rgb: Vec<u8>,
+}
+
+impl Pixels {
+    /// Takes raw pixels, as a camera delivers them; an error if their number does not fit the size.
+    pub fn try_new(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self, VisionError> {
+        let expected = width.saturating_mul(height).saturating_mul(3);
+        if expected == 0 {
+            return Err(VisionError::Empty { width, height });
+        }
+        if rgb.len() != expected {
+            return Err(VisionError::RawPixels { width, height, expected, got: rgb.len() });
+        }
+        Ok(Self { width, height, rgb })
+    }
+}
+
+/// Decodes PNG, JPEG, WebP or BMP, turned upright where EXIF says so, transparency laid on white.
+pub fn decode(bytes: &[u8]) -> Result<Pixels, VisionError> {
+    let image =
+        read(bytes).map_err(|source| VisionError::Decode { n_bytes: bytes.len(), source })?;
+    let rgb = if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() };
+    Pixels::try_new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw())
+}
+
+fn read(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut decoder = reader.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Pillow's `alpha_composite` over white, to the last bit.
+fn on_white(image: &DynamicImage) -> RgbImage {
+    let rgba = image.to_rgba8();
+    RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
+        let Rgba([red, green, blue, alpha]) = *rgba.get_pixel(x, y);
+        image::Rgb([red, green, blue].map(|color| blend(color, alpha)))
+    })
+}
+
+/// `(color * alpha + 255 * (255 - alpha)) / 255`, rounded, in Pillow's fixed point of 7 bits.
+fn blend(color: u8, alpha: u8) -> u8 {
+    let (color, alpha) = (u32::from(color), u32::from(alpha));
+    let sum = ((color * alpha + 255 * (255 - alpha)) << 7) + (0x80 << 7);
+    ((((sum >> 8) + sum) >> 8) >> 7) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, image::ImageFormat::Png).expect("encodes");
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn an_rgb_png_comes_back_as_it_was() {
+        let image = RgbImage::from_fn(3, 2, |x, y| image::Rgb([x as u8, y as u8, 200]));
+        let pixels = decode(&png(image.clone())).expect("decodes");
+        assert_eq!((pixels.width, pixels.height), (3, 2));
+        assert_eq!(pixels.rgb, image.into_raw());
+    }
+
+    #[test]
+    fn gray_becomes_three_equal_channels() {
+        let pixels =
+            decode(&png(image::GrayImage::from_pixel(1, 1, image::Luma([7])))).expect("decodes");
+        assert_eq!(pixels.rgb, [7, 7, 7]);
+    }
+
+    /* PIL.Image.alpha_composite(white, Image.new("RGBA", (1, 1), (10, 100, 250, 128))).convert("RGB") */
+    #[test]
+    fn transparency_shows_white() {
+        let image = image::RgbaImage::from_pixel(1, 1, Rgba([10, 100, 250, 128]));
+        assert_eq!(decode(&png(image)).expect("decodes").rgb, [132, 177, 252]);
+        let clear = image::RgbaImage::from_pixel(1, 1, Rgba([10, 100, 250, 0]));
+        assert_eq!(decode(&png(clear)).expect("decodes").rgb, [255, 255, 255]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_image_are_named() {
+        let message = decode(b"not an image").expect_err("no image").to_string();
+        assert!(message.starts_with("cannot decode 12 bytes as an image"), "{message}");
+        let cut = &png(RgbImage::new(40, 40))[..60];
+        assert!(decode(cut).is_err());
+    }
+
+    #[test]
+    fn raw_pixels_must_fit_their_size() {
+        let message = Pixels::try_new(2, 2, vec![0; 11]).expect_err("short").to_string();
+        assert_eq!(message, "2 × 2 RGB pixels should be 12 bytes, got 11");
+        assert!(matches!(Pixels::try_new(0, 2, vec![]), Err(VisionError::Empty { .. })));
+    }
+}
