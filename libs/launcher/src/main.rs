@@ -1,2 +1,36 @@
-//! Placeholder.
-fn main() {}
+//! `vrft`: runs training graphs with dora's own daemon embedded, and looks after what they leave behind.
+#![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
+
+mod check;
+mod cli;
+mod compile;
+mod evaluate;
+mod few_shot;
+mod graph;
+mod outcome;
+mod progress;
+mod run;
+mod run_dir;
+mod wiring;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> eyre::Result<()> {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or_default() {
+        Command::Run(options) => run::run(&options),
+        Command::Check(options) => check::check(&options),
+        Command::Eval(options) => evaluate::evaluate(&options),
+        Command::FewShot(options) => few_shot::few_shot(&options),
+        Command::Report { run } => {
+            println!("{}", report::write_report(&run)?.display());
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "vrft", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Visual reinforcement fine-tuning as a dora dataflow.
+///
+/// Without a command: runs dataflow.yml, which fine-tunes the starter policy on a few real images and compares
+/// base, supervised (SFT) and reinforcement (RFT) fine-tuning on held-out ones. Everything is written to a
+/// folder under `out/`; open its `report.html`.
+#[derive(Parser)]
+#[command(name = "vrft", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vrft                                        the default run
+  vrft run --set learner.steps=20             the same, shorter
+  vrft run my-graph.yml --config my.toml      your own graph and configuration
+  vrft run --resume                           continue the newest run where it stopped
+  vrft check                                  validate graph and configuration, print them resolved
+  vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
+  vrft few-shot --seeds 5 --shots 1,4,16      the table of the README";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a graph: build its nodes, start them, show how it goes.
+    Run(RunOptions),
+    /// Validate a graph and its configuration and print it resolved; nothing is run.
+    Check(GraphOptions),
+    /// Evaluate a checkpoint on held-out data.
+    Eval(EvalOptions),
+    /// Repeat base / SFT / RFT over seeds and shot counts; write a table and a plot.
+    FewShot(FewShotOptions),
+    /// Make the report of a run folder again.
+    Report {
+        /// The run folder.
+        run: PathBuf,
+    },
+    /// Print shell completions.
+    Completions {
+        /// The shell to complete for.
+        shell: Shell,
+    },
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Run(RunOptions::default())
+    }
+}
+
+/// Which graph, which configuration.
+#[derive(Args, Clone)]
+pub(crate) struct GraphOptions {
+    /// The graph. Paths in it and in the configuration start at its folder.
+    #[arg(default_value = "dataflow.yml")]
+    pub(crate) graph: PathBuf,
+    /// Configuration, instead of the one that the graph names.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Override one value, as in `--set learner.steps=20`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
+    /// Folder to write to [default: a new one under `run.out`].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Continue an interrupted run from its newest intact checkpoint [default: the newest run].
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "out")]
+    #[expect(clippy::option_option, reason = "absent, given, given with a folder")]
+    pub(crate) resume: Option<Option<PathBuf>>,
+    /// Use the node executables as they are.
+    #[arg(long)]
+    pub(crate) no_build: bool,
+    /// Show the log of every node.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct EvalOptions {
+    /// Checkpoint folder in the Hugging Face layout [default: policy.path].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Data set [default: evaluation.test].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct FewShotOptions {
+    /// Shot counts.
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16")]
+    pub(crate) shots: Vec<usize>,
+    /// Seeds, from 0; each draws its own shots.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seeds: u64,
+    /// Folder for the runs and the table; cells that are there already are not run again.
+    #[arg(long, value_name = "DIR", default_value = "out/few-shot")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
+}
+
+impl Default for GraphOptions {
+    fn default() -> Self {
+        Self { graph: "dataflow.yml".into(), config: None, overrides: Vec::new() }
+    }
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        let graph = GraphOptions::default();
+        Self { graph, out: None, resume: None, no_build: false, verbose: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn resume_may_name_a_folder() {
+        let parse = |words: &[&str]| match Cli::parse_from(words).command {
+            Some(Command::Run(options)) => options.resume,
+            _ => panic!("expected run"),
+        };
+        assert_eq!(parse(&["vrft", "run"]), None);
+        assert_eq!(parse(&["vrft", "run", "--resume"]), Some(None));
+        assert_eq!(parse(&["vrft", "run", "--resume", "out/a"]), Some(Some("out/a".into())));
+    }
+}

@@ -1,0 +1,77 @@
+//! A graph and the configuration that goes with it.
+
+use std::path::{Path, PathBuf};
+
+use config::Config;
+use dora_message::descriptor::{Descriptor, EnvValue};
+use eyre::{WrapErr, ensure, eyre};
+
+use crate::cli::GraphOptions;
+use crate::wiring;
+
+/// A graph that may be run: its wiring and its configuration were checked.
+pub(crate) struct Graph {
+    pub(crate) path: PathBuf,
+    /// Folder of the graph: where relative paths start.
+    pub(crate) folder: PathBuf,
+    pub(crate) descriptor: Descriptor,
+    pub(crate) config: Config,
+}
+
+impl Graph {
+    /// Reads graph and configuration.
+    ///
+    /// # Errors
+    /// A file that cannot be read or does not parse, an unknown key, an impossible value, a wrong edge.
+    pub(crate) fn load(options: &GraphOptions) -> eyre::Result<Self> {
+        Self::with_config(options, None)
+    }
+
+    /// The same with the configuration of an earlier run.
+    pub(crate) fn with_config(options: &GraphOptions, earlier: Option<&Path>) -> eyre::Result<Self> {
+        let path = options.graph.clone();
+        let text = std::fs::read_to_string(&path)
+            .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
+        let descriptor: Descriptor =
+            serde_yaml::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
+        wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let file = match (&options.config, earlier) {
+            (Some(config), _) => config.clone(),
+            (None, Some(earlier)) => earlier.to_owned(),
+            (None, None) => folder.join(named_config(&descriptor)?),
+        };
+        let config = Config::load(&file, &options.overrides)?;
+        Ok(Self { path, folder, descriptor, config })
+    }
+
+    /// Sets an environment variable of every node.
+    pub(crate) fn set_env(&mut self, key: &str, value: &str) {
+        let env = self.descriptor.env.get_or_insert_default();
+        env.insert(key.to_owned(), EnvValue::String(value.to_owned()));
+    }
+
+    /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.
+    pub(crate) fn check_files(&self) -> eyre::Result<()> {
+        let mut config = self.config.clone();
+        for path in
+            [&mut config.policy.path, &mut config.data.train, &mut config.evaluation.test]
+        {
+            *path = self.folder.join(&path);
+        }
+        Ok(config.check_files()?)
+    }
+}
+
+fn named_config(descriptor: &Descriptor) -> eyre::Result<String> {
+    let variable = node::CONFIG_VARIABLE;
+    let env = descriptor.env.as_ref().and_then(|env| env.get(variable));
+    let named = env.map(ToString::to_string).ok_or_else(|| {
+        eyre!("the graph names no configuration: set {variable} in its `env`, or give --config")
+    })?;
+    ensure!(!named.is_empty(), "{variable} is empty in the graph's `env`");
+    Ok(named)
+}

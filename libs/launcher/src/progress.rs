@@ -1,0 +1,121 @@
+//! What the user sees while a graph runs: a bar with the time left, one line per step, warnings.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use config::Config;
+use dora_message::common::LogMessage;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Log lines kept for the explanation of a failure.
+const KEPT_LINES: usize = 200;
+
+/// The node whose INFO lines are meant for the user.
+const NARRATOR: &str = "monitor";
+
+/// Follows a running graph.
+pub(crate) struct Progress {
+    sender: flume::Sender<LogMessage>,
+    reader: JoinHandle<Vec<LogLine>>,
+}
+
+/// A line that a node wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct LogLine {
+    pub(crate) node: String,
+    pub(crate) text: String,
+}
+
+impl Progress {
+    /// Starts to show progress; nodes log to [`Progress::log_sender`].
+    pub(crate) fn start(config: &Config, run_dir: &Path, verbose: bool) -> Self {
+        let (sender, receiver) = flume::unbounded::<LogMessage>();
+        let bar = ProgressBar::new(config.learner.steps);
+        let style = ProgressStyle::with_template(
+            "{elapsed_precise} {bar:40} step {pos}/{len}, {eta} left  {msg}",
+        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message("starting");
+        bar.enable_steady_tick(Duration::from_millis(250));
+        let log = run_dir.join("run.log");
+        let reader = std::thread::spawn(move || follow(&receiver, &bar, verbose, &log));
+        Self { sender, reader }
+    }
+
+    pub(crate) fn log_sender(&self) -> flume::Sender<LogMessage> {
+        self.sender.clone()
+    }
+
+    /// Waits for the last line; gives the newest lines of all nodes.
+    pub(crate) fn finish(self) -> Vec<LogLine> {
+        drop(self.sender);
+        self.reader.join().unwrap_or_default()
+    }
+}
+
+fn follow(
+    receiver: &flume::Receiver<LogMessage>,
+    bar: &ProgressBar,
+    verbose: bool,
+    log: &Path,
+) -> Vec<LogLine> {
+    use std::io::Write;
+    let mut file = std::fs::File::create(log).ok();
+    let mut kept = VecDeque::new();
+    // Closed when daemon and nodes are gone.
+    for message in receiver {
+        let node = message.node_id.map_or("dora".to_owned(), |id| id.to_string());
+        let text = message.message.trim_end().to_owned();
+        if let Some(file) = &mut file {
+            // The log is a convenience: a full disk must not end the run.
+            let _written = writeln!(file, "{node}: {text}").is_ok();
+        }
+        show(bar, &node, &text, verbose);
+        kept.push_back(LogLine { node, text });
+        if kept.len() > KEPT_LINES {
+            kept.pop_front();
+        }
+    }
+    bar.finish_and_clear();
+    kept.into()
+}
+
+fn show(bar: &ProgressBar, node: &str, text: &str, verbose: bool) {
+    let text = text.trim_start();
+    let (level, rest) = text.split_once(' ').unwrap_or(("", text));
+    let rest = rest.trim_start();
+    match level {
+        "INFO" if node == NARRATOR => {
+            if let Some(step) = step_of(rest) {
+                bar.set_position(step);
+                bar.set_message("");
+            }
+            bar.suspend(|| println!("{rest}"));
+        }
+        "WARN" | "ERROR" => bar.suspend(|| println!("{level} {node}: {rest}")),
+        "INFO" if rest.starts_with("Evaluated.") => {
+            bar.set_message(format!("evaluated {}", rest.trim_start_matches("Evaluated. ")));
+        }
+        _ if verbose => bar.suspend(|| println!("{node}: {text}")),
+        _ => {}
+    }
+}
+
+/// The step of a line `step 12/100 …`.
+fn step_of(line: &str) -> Option<u64> {
+    let (step, _) = line.strip_prefix("step")?.split_once('/')?;
+    step.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_follows_the_lines_of_the_monitor() {
+        assert_eq!(step_of("step  12/100  reward 1.2"), Some(12));
+        assert_eq!(step_of("Report: out/a/report.html"), None);
+    }
+}
