@@ -1,1 +1,269 @@
-//! Placeholder.
+//! What the tests of whole runs share: the built executables, a run and what it left behind.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The repository.
+pub fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("tests is a folder of the repository").to_owned()
+}
+
+/// The launcher, built together with all nodes.
+pub fn vrft() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--workspace", "--bins"])
+            .current_dir(root())
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "the executables do not build");
+        root().join("target/release/vrft")
+    });
+    built.clone()
+}
+
+/// Runs are tested one at a time: each starts nine processes.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A small run: few steps of few prompts, real images, the starter policy.
+pub struct Run {
+    graph: PathBuf,
+    overrides: Vec<String>,
+    out: PathBuf,
+    _guard: MutexGuard<'static, ()>,
+    folder: tempfile::TempDir,
+}
+
+/// How small the runs of the tests are.
+const SMALL: &[&str] = &[
+    "learner.steps=4",
+    "learner.prompts_per_step=2",
+    "learner.checkpoint_every=1",
+    "rollout.group_size=4",
+    "evaluation.limit=4",
+    "data.shots=4",
+];
+
+impl Run {
+    /// A run of the default graph.
+    pub fn small() -> Run {
+        Self::of(&root().join("dataflow.yml"))
+    }
+
+    /// A run of this graph.
+    pub fn of(graph: &Path) -> Run {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Run {
+            graph: graph.to_owned(),
+            overrides: SMALL.iter().map(ToString::to_string).collect(),
+            out: folder.path().join("run"),
+            _guard: alone(),
+            folder,
+        }
+    }
+
+    /// Overrides a value of the configuration.
+    #[must_use]
+    pub fn set(mut self, assignment: &str) -> Run {
+        self.overrides.push(assignment.to_owned());
+        self
+    }
+
+    /// The same with another graph; its relative data paths still start at the repository.
+    #[must_use]
+    pub fn with_graph(mut self, graph: &Path) -> Run {
+        self.graph = graph.to_owned();
+        let config = config::Config::load(&root().join("configs/default.toml"), &[]);
+        let config = config.expect("the default configuration loads");
+        for (key, path) in [
+            ("policy.path", config.policy.path),
+            ("data.train", config.data.train),
+            ("evaluation.test", config.evaluation.test),
+        ] {
+            self.overrides.push(format!("{key}={:?}", root().join(path)));
+        }
+        self
+    }
+
+    /// A folder for this test's files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The run folder.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Forgets what was run, so that the same can be run again.
+    pub fn again(&mut self, name: &str) {
+        self.out = self.folder.path().join(name);
+    }
+
+    fn command(&self, resume: bool) -> Command {
+        let mut command = Command::new(vrft());
+        command.arg("run").arg(&self.graph).arg("--no-build").current_dir(root());
+        command.arg(if resume { "--resume" } else { "--out" }).arg(&self.out);
+        for assignment in &self.overrides {
+            command.args(["--set", assignment]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs to the end.
+    pub fn finish(&self) -> Outcome {
+        Outcome::of(self.command(false).output().expect("the launcher starts"))
+    }
+
+    /// Continues to the end.
+    pub fn resume(&self) -> Outcome {
+        Outcome::of(self.command(true).output().expect("the launcher starts"))
+    }
+
+    /// Starts, to be disturbed.
+    pub fn start(&self) -> Running {
+        Running { child: self.command(false).spawn().expect("the launcher starts"), out: self.out.clone() }
+    }
+
+    /// Lines of a file of the run folder, as JSON.
+    pub fn lines(&self, file: &str) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.out.join(file)).expect("the run wrote it");
+        text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
+    }
+
+    /// Values of a metric of one node, in order of its steps.
+    pub fn metric(&self, node: &str, name: &str) -> Vec<f64> {
+        let lines = self.lines("metrics.jsonl").into_iter();
+        let of_node = lines.filter(|line| line["node"] == node && line["name"] == name);
+        of_node.map(|line| line["value"].as_f64().unwrap_or(f64::NAN)).collect()
+    }
+
+    /// Bytes of the weights that a learner ended with.
+    pub fn final_weights(&self, node: &str) -> Vec<u8> {
+        let folder = self.out.join("checkpoints").join(node);
+        let mut steps: Vec<PathBuf> = std::fs::read_dir(&folder)
+            .expect("checkpoints were saved")
+            .map(|entry| entry.expect("a readable folder").path())
+            .collect();
+        steps.sort();
+        let newest = steps.last().expect("one checkpoint or more");
+        std::fs::read(newest.join("model.safetensors")).expect("a checkpoint has weights")
+    }
+}
+
+/// A run under way.
+pub struct Running {
+    child: Child,
+    out: PathBuf,
+}
+
+impl Running {
+    /// Waits until the learner has done so many steps.
+    pub fn await_step(&mut self, step: u64) {
+        self.await_text("metrics.jsonl", &format!("\"step\":{step},\"name\":\"policy/loss\""));
+    }
+
+    /// Waits until a file of the run folder contains a text.
+    pub fn await_text(&mut self, file: &str, text: &str) {
+        let patience = Instant::now() + Duration::from_secs(120);
+        while !std::fs::read_to_string(self.out.join(file)).is_ok_and(|found| found.contains(text)) {
+            assert!(Instant::now() < patience, "{file} never contained {text}");
+            let ended = self.child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "the run ended before {file} contained {text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Process id of the launcher.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Process id of a node: the child of the launcher that runs this executable with these arguments.
+    pub fn node_pid(&self, executable: &str, argument: Option<&str>) -> Option<u32> {
+        let children = descendants(self.child.id());
+        children.into_iter().find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let program = line.split('\0').next().unwrap_or_default();
+            program.ends_with(executable) && line.contains("sft") == argument.is_some()
+        })
+    }
+
+    /// Waits for the end.
+    pub fn wait(self) -> Outcome {
+        Outcome::of(self.child.wait_with_output().expect("the launcher ends"))
+    }
+}
+
+/// Sends a signal to one process.
+#[expect(unsafe_code, reason = "there is no safe call for signals")]
+pub fn signal(pid: u32, signal: i32) {
+    // SAFETY: kill takes two integers and touches no memory of ours.
+    let sent = unsafe { libc::kill(pid.cast_signed(), signal) };
+    assert_eq!(sent, 0, "process {pid} is gone");
+}
+
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = vec![];
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten();
+        for task in tasks.filter_map(Result::ok) {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children = children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok());
+            for child in children {
+                found.push(child);
+                parents.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// How a run ended and what it said.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Outcome {
+    fn of(output: Output) -> Outcome {
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The run must have succeeded.
+    #[track_caller]
+    pub fn ok(self) -> Outcome {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The run must have failed, with these words in its error.
+    #[track_caller]
+    pub fn failed(self, words: &[&str]) -> Outcome {
+        assert!(self.code != Some(0), "the run succeeded\n{}", self.stdout);
+        for words in words {
+            assert!(self.stderr.contains(words), "{words:?} is not in\n{}\n{}", self.stdout, self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        self
+    }
+}

@@ -1,0 +1,125 @@
+//! What happens when something breaks: the run ends soon, says why, and can go on.
+
+use std::time::{Duration, Instant};
+
+use tests::{Run, root, signal};
+
+/// Longest time that a broken run may take to end.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Kills one node after the second step; the run must end soon, name it, and resume to the same weights.
+fn killed(executable: &str, argument: Option<&str>, name: &str) {
+    let mut run = Run::small();
+    run.finish().ok();
+    let expected = (run.final_weights("learner"), run.final_weights("sft"));
+    run.again("killed");
+    let mut running = run.start();
+    running.await_step(2);
+    let Some(pid) = running.node_pid(executable, argument) else {
+        // The baseline may be done by now; then there is nothing to kill.
+        running.wait().ok();
+        return;
+    };
+    let start = Instant::now();
+    signal(pid, libc::SIGKILL);
+    let outcome = running.wait().failed(&[name, "--resume"]);
+    assert!(start.elapsed() < SOON, "took {:?} to end\n{outcome:?}", start.elapsed());
+    run.resume().ok();
+    assert!(expected.0 == run.final_weights("learner"), "resumed to other weights after {name} died");
+    assert!(expected.1 == run.final_weights("sft"), "resumed to another baseline after {name} died");
+}
+
+#[test]
+fn a_killed_loader() {
+    killed("vrft-loader", None, "loader");
+}
+
+#[test]
+fn a_killed_rollout() {
+    killed("vrft-rollout", None, "rollout");
+}
+
+#[test]
+fn a_killed_reward() {
+    killed("vrft-reward", None, "reward");
+}
+
+#[test]
+fn a_killed_advantage() {
+    killed("vrft-advantage", None, "advantage");
+}
+
+#[test]
+fn a_killed_learner() {
+    killed("vrft-learner", None, "learner");
+}
+
+#[test]
+fn a_killed_baseline() {
+    killed("vrft-learner", Some("sft"), "sft");
+}
+
+#[test]
+fn a_killed_evaluator() {
+    killed("vrft-evaluator", None, "evaluator");
+}
+
+#[test]
+fn a_killed_monitor() {
+    killed("vrft-monitor", None, "monitor");
+}
+
+#[test]
+fn an_interrupted_run_saves_first_and_ends_without_an_error() {
+    let mut run = Run::small().set("learner.checkpoint_every=0");
+    run.finish().ok();
+    let expected = run.final_weights("learner");
+    run.again("interrupted");
+    let mut running = run.start();
+    running.await_step(2);
+    signal(running.pid(), libc::SIGINT);
+    running.wait().ok();
+    run.resume().ok();
+    assert!(expected == run.final_weights("learner"));
+}
+
+/// The default graph with a saboteur between rollout and reward.
+fn sabotaged(run: &Run, arguments: &str) -> std::path::PathBuf {
+    let text = std::fs::read_to_string(root().join("dataflow.yml")).unwrap();
+    let mut graph: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    let nodes = graph["nodes"].as_sequence_mut().unwrap();
+    let reward = nodes.iter_mut().find(|node| node["id"] == "reward").unwrap();
+    reward["inputs"]["groups"]["source"] = "saboteur/out".into();
+    nodes.push(
+        serde_yaml::from_str(&format!(
+            "{{id: saboteur, path: target/release/vrft-saboteur, args: {arguments}, outputs: [out], inputs: \
+             {{in: {{source: rollout/groups, queue_size: 16, queue_policy: backpressure}}}}}}"
+        ))
+        .unwrap(),
+    );
+    // Paths in a graph start at its folder.
+    let file = root().join(format!("target/sabotaged-{}.yml", std::process::id()));
+    let text = serde_yaml::to_string(&graph).unwrap();
+    let absolute = |path: &str| root().join(path).display().to_string();
+    let text = text.replace("target/release", &absolute("target/release"));
+    std::fs::write(&file, text.replace("configs/", &format!("{}/", absolute("configs")))).unwrap();
+    assert!(run.folder().exists());
+    file
+}
+
+#[test]
+fn a_message_lost_on_purpose_stops_the_run_and_names_the_edge() {
+    let run = Run::small();
+    let graph = sabotaged(&run, "--lose 2");
+    let outcome = run.with_graph(&graph).finish();
+    outcome.failed(&["edge saboteur/out -> reward/groups", "expected message 1, got 2: 1 lost"]);
+}
+
+#[test]
+fn a_slow_edge_delays_but_loses_nothing() {
+    let run = Run::small();
+    let graph = sabotaged(&run, "--delay 300");
+    let run = run.with_graph(&graph).set("learner.window=2");
+    run.finish().ok();
+    assert_eq!(run.metric("learner", "policy/loss").len(), 4);
+}

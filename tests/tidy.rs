@@ -1,0 +1,191 @@
+//! The rules of the house that a machine can check.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tests::root;
+
+/// Longest file that a reader is asked to hold in mind.
+const MAX_LINES: usize = 500;
+
+#[test]
+fn every_source_file_says_what_it_is() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{path:?} does not open with what it is");
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    for (path, text) in sources() {
+        let n = text.lines().count();
+        assert!(n <= MAX_LINES, "{path:?} has {n} lines: split it by noun");
+    }
+}
+
+#[test]
+fn nothing_unfinished_is_left_behind() {
+    // Written in halves, so that this file does not find itself.
+    let words = ["FIX\u{4d}E", "XX\u{58}", "todo\u{21}(", "unimplemented\u{21}(", "#[ignor\u{65}"];
+    for (path, text) in sources() {
+        for word in words {
+            assert!(!text.contains(word), "{path:?} contains {word}");
+        }
+    }
+}
+
+#[test]
+fn the_mathematics_does_no_input_or_output() {
+    for name in ["reward", "grpo", "vision"] {
+        for forbidden in ["arrow", "dora-node-api", "tokio", "zenoh", "node", "messages"] {
+            assert!(!dependencies("libs", name).contains(forbidden), "{name} -> {forbidden}");
+        }
+    }
+    assert!(!dependencies("libs", "reward").contains("candle-core"), "rewards are plain numbers");
+}
+
+#[test]
+fn the_learner_knows_nothing_of_rewards_and_the_reward_nothing_of_models() {
+    assert!(!dependencies("libs", "learner").contains("reward"));
+    assert!(!dependencies("nodes", "learner").contains("reward"));
+    for name in ["loader", "reward", "advantage", "monitor"] {
+        for forbidden in ["policy", "rollout", "candle-transformers", "candle-nn", "kernels"] {
+            let found = dependencies("nodes", name).contains(forbidden);
+            assert!(!found, "the {name} node must run on anything, so it must not use {forbidden}");
+        }
+    }
+}
+
+#[test]
+fn each_outside_system_is_known_to_one_crate() {
+    let allowed = [
+        ("zenoh", vec!["libs/weights"]),
+        ("dora-node-api", vec!["libs/node", "tests"]),
+        ("dora-daemon", vec!["libs/launcher"]),
+        ("parquet", vec!["libs/dataset"]),
+        ("tokenizers", vec!["libs/policy"]),
+    ];
+    for (dependency, allowed) in allowed {
+        for (folder, found) in manifests() {
+            let fine = allowed.contains(&folder.as_str()) || !found.contains(dependency);
+            assert!(fine, "{folder} uses {dependency}; only {allowed:?} should");
+        }
+    }
+}
+
+#[test]
+fn every_graph_names_a_configuration_that_loads() {
+    for graph in graphs() {
+        let text = fs::read_to_string(&graph).unwrap();
+        let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        let named = yaml["env"]["VRFT_CONFIG"].as_str().unwrap_or_else(|| panic!("{graph:?}"));
+        let folder = graph.parent().unwrap();
+        config::Config::load(&folder.join(named), &[]).unwrap();
+    }
+}
+
+#[test]
+fn every_configuration_loads() {
+    for entry in files_under(&root().join("configs")) {
+        if entry.extension().is_some_and(|extension| extension == "toml") {
+            config::Config::load(&entry, &[]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_node_of_a_graph_is_one_of_ours() {
+    let ours: BTreeSet<String> = fs::read_dir(root().join("nodes"))
+        .unwrap()
+        .map(|entry| format!("vrft-{}", entry.unwrap().file_name().display()))
+        .collect();
+    for graph in graphs() {
+        let yaml: serde_yaml::Value =
+            serde_yaml::from_str(&fs::read_to_string(&graph).unwrap()).unwrap();
+        for node in yaml["nodes"].as_sequence().unwrap() {
+            let path = node["path"].as_str().unwrap();
+            let name = Path::new(path).file_name().unwrap().display().to_string();
+            assert!(ours.contains(&name), "{graph:?}: {path} is not built from nodes/");
+        }
+    }
+}
+
+#[test]
+fn the_readme_speaks_of_what_there_is() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for word in readme.split(['`', '(', ')', ' ', '\n']) {
+        let looks_like_a_path = ["configs/", "data/", "nodes/", "libs/", "tests/"]
+            .iter()
+            .any(|prefix| word.starts_with(prefix));
+        if looks_like_a_path && !word.contains(['*', '<', 'N']) {
+            let path = word.trim_end_matches(['.', ',', ':', '/']);
+            assert!(root().join(path).exists(), "the README names {path}, which is not there");
+        }
+    }
+}
+
+#[test]
+fn the_top_level_holds_what_it_should() {
+    let allowed = [
+        "ARCHITECTURE.md", "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md",
+        "configs", "data", "dataflow.yml", "libs", "nodes", "out", "target", "tests",
+    ];
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().display().to_string();
+        assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} at the top level");
+    }
+}
+
+fn graphs() -> Vec<PathBuf> {
+    let mut graphs = vec![root().join("dataflow.yml")];
+    let is_graph = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yml");
+    graphs.extend(files_under(&root().join("configs")).into_iter().filter(is_graph));
+    graphs
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let folders = ["libs", "nodes", "tests"];
+    let files = folders.iter().flat_map(|folder| files_under(&root().join(folder)));
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = vec![];
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => files.extend(files_under(&path)),
+            false => files.push(path),
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Each crate's folder and what it depends on, tests apart.
+fn manifests() -> Vec<(String, BTreeSet<String>)> {
+    let mut manifests = vec![("tests".to_owned(), read_dependencies(&root().join("tests")))];
+    for parent in ["libs", "nodes"] {
+        for entry in fs::read_dir(root().join(parent)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = format!("{parent}/{}", path.file_name().unwrap().display());
+            manifests.push((name, read_dependencies(&path)));
+        }
+    }
+    manifests
+}
+
+fn dependencies(parent: &str, name: &str) -> BTreeSet<String> {
+    read_dependencies(&root().join(parent).join(name))
+}
+
+fn read_dependencies(folder: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&text).unwrap();
+    let table = manifest.get("dependencies").and_then(|table| table.as_table());
+    table.into_iter().flatten().map(|(name, _)| name.clone()).collect()
+}
