@@ -1,1 +1,23 @@
-//! Placeholder.
+//! Versioned policy weights: published by the learner, fetched by whoever runs the policy.
+//!
+//! Weights never travel on an edge of the graph. The learner writes each version to a file ([`Store`]) and
+//! announces where it is ([`PolicyVersion`]); the others read that file ([`fetch`]). Where the file is not
+//! visible, on another machine, [`Client`] pulls it from the learner's [`Server`] first.
+
+mod checksum;
+mod client;
+mod error;
+mod fetch;
+mod file;
+mod link;
+mod server;
+mod store;
+mod version;
+
+pub use client::Client;
+pub use error::WeightsError;
+pub use fetch::fetch;
+pub use link::DEFAULT_ENDPOINT;
+pub use server::Server;
+pub use store::Store;
+pub use version::PolicyVersion;

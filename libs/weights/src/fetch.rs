@@ -1,0 +1,97 @@
+//! Fetching: from a published file to tensors, or a clear word on what is wrong with it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+
+use crate::{PolicyVersion, WeightsError, checksum};
+
+/// Reads the weights of a version, on the CPU, after its size and checksum were found right.
+pub fn fetch(version: &PolicyVersion) -> Result<HashMap<String, Tensor>, WeightsError> {
+    let path = Path::new(&version.location);
+    let bytes = fs::read(path).map_err(WeightsError::io("read", path))?;
+    check_size(version, path, bytes.len() as u64)?;
+    check_checksum(version, path, checksum::of_bytes(&bytes))?;
+    candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|error| WeightsError::Format { path: path.to_owned(), message: error.to_string() })
+}
+
+pub(crate) fn check_size(
+    version: &PolicyVersion,
+    path: &Path,
+    got: u64,
+) -> Result<(), WeightsError> {
+    if got == version.bytes {
+        return Ok(());
+    }
+    let (path, expected) = (path.to_owned(), version.bytes);
+    Err(WeightsError::Size { path, version: version.version, expected, got })
+}
+
+pub(crate) fn check_checksum(
+    version: &PolicyVersion,
+    path: &Path,
+    got: String,
+) -> Result<(), WeightsError> {
+    if got == version.checksum {
+        return Ok(());
+    }
+    let (path, expected) = (path.to_owned(), version.checksum.clone());
+    Err(WeightsError::Checksum { path, version: version.version, expected, got })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::Store;
+
+    fn published() -> (tempfile::TempDir, PolicyVersion) {
+        let dir = tempfile::tempdir().unwrap();
+        let tensor = Tensor::arange(0f32, 6., &Device::Cpu).unwrap();
+        let tensors = BTreeMap::from([("w".to_owned(), tensor)]);
+        let version = Store::new(dir.path()).unwrap().publish(1, &tensors).unwrap();
+        (dir, version)
+    }
+
+    fn refused(damage: impl FnOnce(&str), expect: &str) {
+        let (_dir, version) = published();
+        damage(&version.location);
+        let error = fetch(&version).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+
+    #[test]
+    fn what_is_published_is_fetched() {
+        let (_dir, version) = published();
+        let tensors = fetch(&version).unwrap();
+        assert_eq!(tensors["w"].to_vec1::<f32>().unwrap(), [0., 1., 2., 3., 4., 5.]);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        refused(|path| fs::remove_file(path).unwrap(), "cannot read");
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused() {
+        let cut = |path: &str| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+        };
+        refused(cut, "bytes for policy version 1, got");
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused() {
+        let flip = |path: &str| {
+            let mut bytes = fs::read(path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(path, bytes).unwrap();
+        };
+        refused(flip, "is damaged: policy version 1 has checksum");
+    }
+}

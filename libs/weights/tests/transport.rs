@@ -1,0 +1,133 @@
+//! Weights cross from a learner to a rollout over loopback, whole or not at all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use candle_core::{Device, Tensor};
+use tempfile::{TempDir, tempdir};
+use weights::{Client, PolicyVersion, Server, Store, WeightsError};
+
+const RUN: &str = "toy";
+
+/// A free port of this machine; nothing else is likely to take it in the next second.
+fn endpoint() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("tcp/127.0.0.1:{port}")
+}
+
+/// A store with version 3: 400 kB of weights.
+fn published() -> (TempDir, Store, PolicyVersion) {
+    let dir = tempdir().unwrap();
+    let store = Store::new(dir.path()).unwrap();
+    let tensor = Tensor::arange(0f32, 100_000., &Device::Cpu).unwrap();
+    let version = store.publish(3, &BTreeMap::from([("w".to_owned(), tensor)])).unwrap();
+    (dir, store, version)
+}
+
+/// The same version as a machine sees it that does not have the file.
+fn elsewhere(version: &PolicyVersion) -> PolicyVersion {
+    PolicyVersion { location: "/not/on/this/machine".into(), ..version.clone() }
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_version_crosses_and_is_fetched() {
+    let (_dir, store, version) = published();
+    let endpoint = endpoint();
+    let server = Server::start(&store, RUN, &endpoint).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap().with_chunk_bytes(30_000);
+    let (remote, here) = (elsewhere(&version), tempdir().unwrap());
+    assert!(!remote.is_local());
+    let pulled = client.pull(&remote, here.path()).unwrap();
+    assert_eq!(weights::fetch(&pulled).unwrap()["w"].dims(), [100_000]);
+    assert_eq!(server.bytes_served(), version.bytes);
+    assert_eq!(files(here.path()), ["v3.safetensors"]);
+}
+
+#[test]
+fn a_broken_off_transfer_goes_on_where_it_stopped() {
+    let (_dir, store, version) = published();
+    let half_dir = tempdir().unwrap();
+    let half_store = Store::new(half_dir.path()).unwrap();
+    let bytes = fs::read(&version.location).unwrap();
+    fs::write(half_dir.path().join("v3.safetensors"), &bytes[..200_000]).unwrap();
+    let here = tempdir().unwrap();
+
+    let first = endpoint();
+    let server = Server::start(&half_store, RUN, &first).unwrap();
+    let client = Client::connect(RUN, &first).unwrap().with_chunk_bytes(30_000);
+    let error = client.pull(&version, here.path()).unwrap_err();
+    assert!(matches!(error, WeightsError::Refused { version: 3, .. }), "{error}");
+    drop((client, server));
+
+    let second = endpoint();
+    let server = Server::start(&store, RUN, &second).unwrap();
+    let client = Client::connect(RUN, &second).unwrap().with_chunk_bytes(30_000);
+    let pulled = client.pull(&version, here.path()).unwrap();
+    assert_eq!(server.bytes_served(), version.bytes - 200_000);
+    assert_eq!(fs::read(pulled.location).unwrap(), bytes);
+}
+
+#[test]
+fn a_learner_that_restarts_during_a_transfer_is_waited_for() {
+    let (_dir, store, version) = published();
+    let endpoint = endpoint();
+    let server = Server::start(&store, RUN, &endpoint).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap().with_chunk_bytes(500);
+    let here = tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let pull = scope.spawn(|| client.pull(&version, here.path()));
+        while server.bytes_served() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(server);
+        let server = Server::start(&store, RUN, &endpoint).unwrap();
+        weights::fetch(&pull.join().unwrap().unwrap()).unwrap();
+        assert!(server.bytes_served() < version.bytes);
+    });
+}
+
+#[test]
+fn a_version_that_was_removed_is_refused_at_once() {
+    let (_dir, store, version) = published();
+    store.remove_below(4).unwrap();
+    let endpoint = endpoint();
+    let _server = Server::start(&store, RUN, &endpoint).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap();
+    let error = client.pull(&version, tempdir().unwrap().path()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the learner does not serve policy version 3: cannot read"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_arrives_damaged_is_thrown_away() {
+    let (_dir, store, version) = published();
+    let endpoint = endpoint();
+    let _server = Server::start(&store, RUN, &endpoint).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap();
+    let here = tempdir().unwrap();
+    let other = PolicyVersion { checksum: "00".repeat(32), ..version };
+    let error = client.pull(&other, here.path()).unwrap_err();
+    assert!(matches!(error, WeightsError::Checksum { version: 3, .. }), "{error}");
+    assert!(files(here.path()).is_empty());
+}
+
+#[test]
+fn another_run_gets_no_answer() {
+    let (_dir, store, version) = published();
+    let endpoint = endpoint();
+    let _server = Server::start(&store, RUN, &endpoint).unwrap();
+    let client = Client::connect("another", &endpoint).unwrap().with_attempts(2);
+    let error = client.pull(&version, tempdir().unwrap().path()).unwrap_err().to_string();
+    assert!(error.contains("stopped at 0 of 400"), "{error}");
+    assert!(error.ends_with("in 2 attempts"), "{error}");
+}
