@@ -1,1 +1,39 @@
-//! Placeholder.
+//! What a run achieved, for people: `report.html`, the comparison table, the few-shot table and plot.
+//!
+//! Everything is read from the files of a run folder; a file that is absent or torn costs its section of the
+//! report and nothing else. The page needs no script, no network and no second file.
+
+mod appendix;
+mod axis;
+mod chart;
+mod comparison;
+mod curves;
+mod difference;
+mod error;
+mod evaluation;
+mod few_shot;
+mod frame;
+mod gallery;
+mod headline;
+mod histogram;
+mod html;
+mod interval;
+mod label;
+mod load;
+mod metrics;
+mod number;
+mod outcome;
+mod page;
+mod prediction;
+mod seconds;
+mod smooth;
+mod span;
+mod student;
+mod timeline;
+
+pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};
+pub use difference::Difference;
+pub use error::ReportError;
+pub use few_shot::{FewShotCell, FewShotRow, FewShotRun, FewShotTable};
+pub use page::write_report;
+pub use student::{mean_interval, student_t_975};

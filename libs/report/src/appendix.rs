@@ -1,0 +1,65 @@
+//! What is needed to run it again: configuration, graph, environment.
+
+use crate::html::{escape, folded};
+use crate::load::Run;
+use crate::number::count;
+
+/// The few settings that a reader asks for first, as a line of facts.
+pub(crate) fn recipe(run: &Run) -> String {
+    let mut facts: Vec<(String, String)> = Vec::new();
+    let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
+    if let Some(config) = &run.config {
+        let shots = match config.data.shots {
+            0 => "all".to_owned(),
+            shots => shots.to_string(),
+        };
+        fact("training samples", shots);
+        fact("learner steps", config.learner.steps.to_string());
+        fact("prompts per step", config.learner.prompts_per_step.to_string());
+        fact("group size", config.rollout.group_size.to_string());
+        fact("window", config.learner.window.to_string());
+        fact("learning rate", format!("{:e}", config.optimizer.learning_rate));
+        fact("KL coefficient", config.loss.kl_coef.to_string());
+        fact("seed", config.run.seed.to_string());
+    } else if let Some(step) = run.metrics.last_step() {
+        fact("learner steps", step.to_string());
+    }
+    if let Some(secs) = run.metrics.elapsed() {
+        fact("elapsed", crate::number::duration(secs));
+    }
+    match facts.is_empty() {
+        true => String::new(),
+        false => format!("<dl class=recipe>{}</dl>\n", pairs(&facts)),
+    }
+}
+
+/// Configuration and graph, folded.
+pub(crate) fn configuration(run: &Run) -> String {
+    let config =
+        run.config_text.as_deref().map(|t| folded("config.toml, every default written out", t));
+    let graph = run
+        .graph
+        .as_deref()
+        .map(|text| folded("graph.mmd, the dataflow as a Mermaid diagram", text));
+    config.unwrap_or_default() + &graph.unwrap_or_default()
+}
+
+/// The machine and the program, and what could not be read of the run.
+pub(crate) fn environment(run: &Run) -> String {
+    let mut html = match run.environment.is_empty() {
+        true => String::new(),
+        false => format!("<dl class=environment>{}</dl>\n", pairs(&run.environment)),
+    };
+    for (file, n) in &run.unreadable {
+        let lines = count(*n, "line");
+        html += &format!("<p class=gap>{lines} of {} could not be read.</p>\n", escape(file));
+    }
+    html
+}
+
+fn pairs(facts: &[(String, String)]) -> String {
+    let pair = |(name, value): &(String, String)| {
+        format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(&name.replace('_', " ")), escape(value))
+    };
+    facts.iter().map(pair).collect()
+}

@@ -1,0 +1,167 @@
+//! How much better one policy is than another, and how sure that is.
+
+use std::collections::BTreeMap;
+
+use crate::evaluation::Evaluation;
+use crate::number::{count, signed};
+use crate::prediction::Prediction;
+use crate::student::mean_interval;
+use crate::{evaluation, label};
+
+/// The change of a metric from one policy to another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Label of the policy compared with.
+    pub from: String,
+    /// Label of the policy that is judged.
+    pub to: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// `to` minus `from`.
+    pub delta: f64,
+    /// 95 % confidence interval of the change; `None` when nothing is known about the spread.
+    pub interval: Option<(f64, f64)>,
+    /// Samples that both policies answered, when the interval is of their paired differences; 0 when it
+    /// combines the two separate intervals, which makes it wider.
+    pub n_paired: usize,
+}
+
+/// What a difference allows to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Better,
+    Worse,
+    /// The interval holds 0.
+    Unclear,
+    /// There is no interval.
+    Unknown,
+}
+
+impl Difference {
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.interval {
+            None => Verdict::Unknown,
+            Some((low, _)) if low > 0.0 => Verdict::Better,
+            Some((_, high)) if high < 0.0 => Verdict::Worse,
+            Some(_) => Verdict::Unclear,
+        }
+    }
+
+    /// `RFT − base: mIoU +0.149, 95 % CI +0.110 to +0.188, paired over 160 samples`.
+    pub(crate) fn sentence(&self) -> String {
+        let (from, to) = (label::display(&self.from), label::display(&self.to));
+        let metric = evaluation::metric_title(&self.metric);
+        let mut text = format!("{to} \u{2212} {from}: {metric} {}", signed(self.delta));
+        let Some((low, high)) = self.interval else { return text };
+        text += &format!(", 95 % CI {} to {}", signed(low), signed(high));
+        if self.n_paired > 0 {
+            text += &format!(", paired over {}", count(self.n_paired, "sample"));
+        }
+        text
+    }
+}
+
+/// The policies' answers that belong to an evaluation.
+pub(crate) struct Side<'a> {
+    pub(crate) evaluation: &'a Evaluation,
+    pub(crate) predictions: &'a [Prediction],
+}
+
+/// Compares two policies by a metric that both have.
+pub(crate) fn difference(from: &Side, to: &Side, metric: &str) -> Option<Difference> {
+    let delta = to.evaluation.metric(metric)? - from.evaluation.metric(metric)?;
+    let paired = paired_interval(from, to, metric);
+    let (interval, n_paired) = match paired {
+        Some((interval, n)) => (Some(interval), n),
+        None => (separate_interval(from.evaluation, to.evaluation, metric, delta), 0),
+    };
+    Some(Difference {
+        from: from.evaluation.label.clone(),
+        to: to.evaluation.label.clone(),
+        metric: metric.to_owned(),
+        delta,
+        interval,
+        n_paired,
+    })
+}
+
+/// Interval of the mean difference per sample. Only if the predictions are those that the metric was
+/// computed from: their means must agree with it.
+fn paired_interval(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), usize)> {
+    let scores = |side: &Side| -> Option<BTreeMap<String, f64>> {
+        let scored = side.predictions.iter();
+        let scores: BTreeMap<String, f64> =
+            scored.filter_map(|p| Some((p.sample_id.clone(), p.score()?))).collect();
+        let mean = scores.values().sum::<f64>() / scores.len() as f64;
+        ((mean - side.evaluation.metric(metric)?).abs() < 2e-3).then_some(scores)
+    };
+    let (before, after) = (scores(from)?, scores(to)?);
+    let changes: Vec<f64> =
+        after.iter().filter_map(|(id, score)| Some(score - before.get(id)?)).collect();
+    // Fewer common samples than that would compare something other than the two means.
+    if changes.len() < 2 || changes.len() * 10 < before.len().max(after.len()) * 9 {
+        return None;
+    }
+    let (mean, half) = mean_interval(&changes)?;
+    let half = half?;
+    Some(((mean - half, mean + half), changes.len()))
+}
+
+/// Root of the summed squares of the two half-widths, as for independent means.
+fn separate_interval(
+    from: &Evaluation,
+    to: &Evaluation,
+    metric: &str,
+    delta: f64,
+) -> Option<(f64, f64)> {
+    let half = |evaluation: &Evaluation| {
+        let (low, high) = evaluation.interval(metric)?;
+        Some(0.5 * (high - low))
+    };
+    let half = half(from)?.hypot(half(to)?);
+    Some((delta - half, delta + half))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluation(label: &str, miou: f64) -> Evaluation {
+        let (low, high) = (miou - 0.03, miou + 0.03);
+        serde_json::from_str(&format!(
+            r#"{{"label":"{label}","n":3,"metrics":{{"miou":{miou},"miou_ci_low":{low},"miou_ci_high":{high}}}}}"#
+        ))
+        .unwrap()
+    }
+
+    fn predictions(ious: [f64; 3]) -> Vec<Prediction> {
+        let line = |(i, iou)| format!(r#"{{"sample_id":"s{i}","truth":[],"iou":{iou}}}"#);
+        let lines = ious.iter().enumerate().map(line);
+        lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
+    }
+
+    /* scipy: d = [.1, .2, .3]; t.interval(.95, 2, mean(d), sem(d)) = (-0.048414, 0.448414) */
+    #[test]
+    fn the_same_samples_are_compared_in_pairs() {
+        let (base, rft) = (evaluation("base", 0.4), evaluation("rft", 0.6));
+        let (before, after) = (predictions([0.3, 0.4, 0.5]), predictions([0.4, 0.6, 0.8]));
+        let from = Side { evaluation: &base, predictions: &before };
+        let to = Side { evaluation: &rft, predictions: &after };
+        let difference = difference(&from, &to, "miou").unwrap();
+        let (low, high) = difference.interval.unwrap();
+        assert!((low + 0.048_414).abs() < 1e-5 && (high - 0.448_414).abs() < 1e-5, "{low} {high}");
+        assert_eq!(difference.n_paired, 3);
+        assert_eq!(difference.verdict(), Verdict::Unclear);
+    }
+
+    #[test]
+    fn without_predictions_the_two_intervals_are_combined() {
+        let (base, rft) = (evaluation("base", 0.4), evaluation("rft", 0.6));
+        let from = Side { evaluation: &base, predictions: &[] };
+        let to = Side { evaluation: &rft, predictions: &[] };
+        let difference = difference(&from, &to, "miou").unwrap();
+        let (low, _) = difference.interval.unwrap();
+        assert!((low - (0.2 - 0.03 * 2f64.sqrt())).abs() < 1e-9);
+        assert_eq!((difference.n_paired, difference.verdict()), (0, Verdict::Better));
+    }
+}

@@ -1,0 +1,27 @@
+//! What can go wrong while a report is made.
+
+use std::path::PathBuf;
+
+/// A report that cannot be made: only the folder itself and the disk can be at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The run folder is not there.
+    #[error("expected the folder of a run at {0:?}, got no folder")]
+    NoRunFolder(PathBuf),
+    /// A file exists and cannot be read.
+    #[error("cannot read {path:?}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path:?}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}

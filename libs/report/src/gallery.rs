@@ -1,0 +1,203 @@
+//! Held-out images with the true boxes and what each policy predicted, in the order of the file.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::ReportError;
+use crate::html::{data_uri, escape};
+use crate::label;
+use crate::load::{Run, bytes};
+use crate::number::count;
+use crate::prediction::{Corners, Prediction};
+
+/// Images on show.
+const MAX_IMAGES: usize = 24;
+/// A policy that fills an image with boxes has made its point after so many.
+const MAX_BOXES: usize = 12;
+/// Characters of a completion that are printed.
+const MAX_CHARACTERS: usize = 4000;
+
+/// The gallery and the sentence that says how its images were chosen.
+pub(crate) struct Gallery {
+    pub(crate) rule: String,
+    pub(crate) html: String,
+}
+
+/// The first samples of the held-out file that have an image; empty without predictions or images.
+pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
+    let labels = label::ordered(run.predictions.keys().map(String::as_str));
+    let samples = labels.iter().map(|label| &run.predictions[label]).max_by_key(|list| list.len());
+    let mut cards = Vec::new();
+    for sample in samples.into_iter().flatten() {
+        if cards.len() == MAX_IMAGES {
+            break;
+        }
+        if let Some(uri) = image(&run.dir, &sample.sample_id)? {
+            cards.push(Card { sample, uri, answers: answers(run, &labels, sample) }.html());
+        }
+    }
+    if cards.is_empty() {
+        return Ok(Gallery { rule: String::new(), html: String::new() });
+    }
+    let rule = format!(
+        "The first {} of the held-out file that have an image, in file order: nothing was picked.",
+        count(cards.len(), "sample")
+    );
+    let html = format!(
+        "<div class=gallery>\n{}<div class=cards>\n{}</div></div>",
+        toggles(&labels),
+        cards.concat()
+    );
+    Ok(Gallery { rule, html })
+}
+
+/// A sample and what each policy that saw it answered.
+struct Card<'a> {
+    sample: &'a Prediction,
+    uri: String,
+    answers: Vec<(&'a str, &'a Prediction)>,
+}
+
+impl Card<'_> {
+    fn html(&self) -> String {
+        let id = escape(&self.sample.sample_id);
+        let photo = format!(
+            "<div class=photo><img src=\"{}\" alt=\"sample {id}\">{}</div>",
+            self.uri,
+            self.overlay()
+        );
+        let mut scores = String::new();
+        let mut completions = String::new();
+        for (label, answer) in &self.answers {
+            let (class, name) = (label::class(label), escape(&label::display(label)));
+            scores += &format!(
+                "<li class={class}><i class=swatch></i><span>{name}</span><b>{}</b></li>",
+                result(answer)
+            );
+            let text: String = answer.completion.chars().take(MAX_CHARACTERS).collect();
+            completions += &format!(
+                "<h4 class={class}><i class=swatch></i>{name}</h4><pre>{}</pre>",
+                escape(&text)
+            );
+        }
+        let truth = match self.sample.is_name() {
+            true => format!("<p class=truth>{}</p>", escape(self.sample.true_name())),
+            false => String::new(),
+        };
+        format!(
+            "<figure class=card>{photo}<figcaption>{truth}<ul class=scores>{scores}</ul></figcaption><details><summary>{id}</summary>{completions}</details></figure>\n"
+        )
+    }
+
+    /// Boxes drawn in the coordinates of the answers, stretched over the image.
+    fn overlay(&self) -> String {
+        let mut groups = boxes("b-truth", &self.sample.true_boxes());
+        for (label, answer) in &self.answers {
+            groups +=
+                &boxes(&label::class(label).replacen("s-", "b-", 1), &answer.predicted_boxes());
+        }
+        match groups.is_empty() {
+            true => groups,
+            false => format!(
+                "<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=none aria-hidden=true>{groups}</svg>"
+            ),
+        }
+    }
+}
+
+fn answers<'a>(
+    run: &'a Run,
+    labels: &'a [String],
+    sample: &Prediction,
+) -> Vec<(&'a str, &'a Prediction)> {
+    let answer = |label: &'a String| {
+        let answers = run.predictions.get(label)?.iter();
+        let mut own = answers.filter(|answer| answer.sample_id == sample.sample_id);
+        Some((label.as_str(), own.next()?))
+    };
+    labels.iter().filter_map(answer).collect()
+}
+
+/// The IoU, or the name with a mark.
+fn result(answer: &Prediction) -> String {
+    if answer.is_name() {
+        let mark = if answer.score() == Some(1.0) { "\u{2713}" } else { "\u{2717}" };
+        return format!("{mark} {}", escape(answer.predicted_name()));
+    }
+    let score =
+        answer.score().map(|score| format!("{score:.2}")).unwrap_or_else(|| "\u{2013}".to_owned());
+    if answer.predicted_boxes().is_empty() {
+        format!("{score} <small>no box</small>")
+    } else {
+        score
+    }
+}
+
+fn boxes(class: &str, boxes: &[Corners]) -> String {
+    let rect = |corners: &Corners| {
+        let (x, y) = (corners.x1, corners.y1);
+        // A box without area would not be drawn at all.
+        let (width, height) = ((corners.x2 - x).max(2.0), (corners.y2 - y).max(2.0));
+        let place =
+            format!("x=\"{x:.0}\" y=\"{y:.0}\" width=\"{width:.0}\" height=\"{height:.0}\"");
+        format!("<rect class=casing {place}/><rect class=ink {place}/>")
+    };
+    let rects: String = boxes.iter().take(MAX_BOXES).map(rect).collect();
+    if rects.is_empty() { rects } else { format!("<g class={class}>{rects}</g>") }
+}
+
+/// The legend of the boxes; each entry shows or hides its boxes, by style alone.
+fn toggles(labels: &[String]) -> String {
+    let toggle = |key: &str, class: &str, name: &str| {
+        format!(
+            "<label class={class}><input type=checkbox id=show-{key} checked><i class=swatch></i>{}</label>",
+            escape(name)
+        )
+    };
+    let known = labels.iter().filter(|label| label::rank(label) < 3);
+    let policies = known.map(|label| toggle(label, label::class(label), &label::display(label)));
+    format!(
+        "<fieldset class=toggles><legend>Show</legend>{}{}</fieldset>\n",
+        toggle("truth", "s-truth", "truth"),
+        policies.collect::<String>()
+    )
+}
+
+/// The image of a sample as a data URI.
+fn image(dir: &Path, sample_id: &str) -> Result<Option<String>, ReportError> {
+    let Some(name) = file_name(sample_id) else { return Ok(None) };
+    for extension in ["png", "jpg", "jpeg", "webp"] {
+        let path = dir.join("images").join(format!("{name}.{extension}"));
+        if let Some(bytes) = bytes(&path)? {
+            return Ok(data_uri(&bytes));
+        }
+    }
+    Ok(None)
+}
+
+/// A sample's id as a file name: what separates folders becomes `_`, so that no id leads out of `images/`.
+fn file_name(sample_id: &str) -> Option<String> {
+    let name = sample_id.replace(['/', '\\', '\0'], "_");
+    let path = PathBuf::from(&name);
+    let mut components = path.components();
+    let is_plain = matches!(components.next(), Some(Component::Normal(_)));
+    (is_plain && components.next().is_none() && name.len() < 200).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_leads_out_of_the_folder() {
+        assert_eq!(file_name("a-1"), Some("a-1".to_owned()));
+        assert_eq!(file_name("../../etc/passwd"), Some(".._.._etc_passwd".to_owned()));
+        assert_eq!(file_name(".."), None);
+        assert_eq!(file_name(""), None);
+    }
+
+    #[test]
+    fn a_box_without_area_is_visible() {
+        let corners = Corners { x1: 5.0, y1: 5.0, x2: 5.0, y2: 9.0, confidence: None };
+        assert!(boxes("b-rft", &[corners]).contains("width=\"2\" height=\"4\""));
+    }
+}

@@ -1,0 +1,119 @@
+//! The result in one sentence, no better than it is.
+
+use crate::comparison::Comparison;
+use crate::difference::Verdict;
+use crate::evaluation::metric_title;
+use crate::number::fixed;
+
+/// The sentence at the top of the report, as plain text.
+pub(crate) fn headline(comparison: &Comparison) -> String {
+    let Some(metric) = comparison.metrics.first() else {
+        return "This run has no evaluation yet.".to_owned();
+    };
+    let metric = metric_title(metric);
+    let value = |label: &str| Some((*comparison.row(label)?.cells.first()?)?.value);
+    let Some(rft) = value("rft") else {
+        return match (value("base"), value("sft")) {
+            (Some(base), None) => format!(
+                "Before training, held-out {metric} is {}; there is no evaluation after reinforcement fine-tuning yet.",
+                fixed(base)
+            ),
+            _ => "There is no evaluation after reinforcement fine-tuning yet.".to_owned(),
+        };
+    };
+    let change = match value("base") {
+        Some(base) => change(comparison, metric, base, rft),
+        None => format!("After reinforcement fine-tuning, held-out {metric} is {}", fixed(rft)),
+    };
+    let baseline = value("sft").map(|sft| baseline(comparison, sft)).unwrap_or_default();
+    format!("{change}{baseline}.")
+}
+
+fn change(comparison: &Comparison, metric: &str, base: f64, rft: f64) -> String {
+    let (from, to) = (fixed(base), fixed(rft));
+    match verdict(comparison, "base") {
+        Verdict::Better => {
+            format!("Reinforcement fine-tuning raised held-out {metric} from {from} to {to}")
+        }
+        Verdict::Worse => {
+            format!("Reinforcement fine-tuning lowered held-out {metric} from {from} to {to}")
+        }
+        Verdict::Unclear => format!(
+            "Reinforcement fine-tuning did not measurably change held-out {metric} ({from} \u{2192} {to})"
+        ),
+        Verdict::Unknown => {
+            format!("Held-out {metric} went from {from} to {to} with reinforcement fine-tuning")
+        }
+    }
+}
+
+/// What the supervised baseline did with the same samples.
+fn baseline(comparison: &Comparison, sft: f64) -> String {
+    let sft = fixed(sft);
+    match verdict(comparison, "sft") {
+        Verdict::Better | Verdict::Unknown => {
+            format!("; supervised fine-tuning reached {sft}")
+        }
+        Verdict::Worse => format!("; supervised fine-tuning did better, with {sft}"),
+        Verdict::Unclear => format!(
+            "; supervised fine-tuning reached {sft}, a difference that this test set cannot tell from chance"
+        ),
+    }
+}
+
+fn verdict(comparison: &Comparison, from: &str) -> Verdict {
+    comparison.difference(from, "rft").map_or(Verdict::Unknown, |d| d.verdict())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Run;
+
+    #[track_caller]
+    fn check(values: &[(&str, f64)], expected: &str) {
+        let line = |(label, miou): &(&str, f64)| {
+            let (low, high) = (miou - 0.02, miou + 0.02);
+            format!(
+                r#"{{"label":"{label}","n":160,"metrics":{{"miou":{miou},"miou_ci_low":{low},"miou_ci_high":{high}}}}}"#
+            )
+        };
+        let evaluations =
+            values.iter().map(|value| serde_json::from_str(&line(value)).unwrap()).collect();
+        let run = Run { evaluations, ..Run::default() };
+        assert_eq!(headline(&Comparison::new(&run)), expected);
+    }
+
+    #[test]
+    fn a_gain_is_called_a_gain() {
+        check(
+            &[("base", 0.4), ("sft", 0.5), ("rft", 0.6)],
+            "Reinforcement fine-tuning raised held-out mIoU from 0.400 to 0.600; supervised fine-tuning reached 0.500.",
+        );
+    }
+
+    #[test]
+    fn a_loss_is_called_a_loss() {
+        check(
+            &[("base", 0.4), ("sft", 0.5), ("rft", 0.3)],
+            "Reinforcement fine-tuning lowered held-out mIoU from 0.400 to 0.300; supervised fine-tuning did better, with 0.500.",
+        );
+    }
+
+    #[test]
+    fn noise_is_called_noise() {
+        check(
+            &[("base", 0.4), ("sft", 0.42), ("rft", 0.41)],
+            "Reinforcement fine-tuning did not measurably change held-out mIoU (0.400 \u{2192} 0.410); supervised fine-tuning reached 0.420, a difference that this test set cannot tell from chance.",
+        );
+    }
+
+    #[test]
+    fn an_unfinished_run_says_so() {
+        check(&[], "This run has no evaluation yet.");
+        check(
+            &[("base", 0.4)],
+            "Before training, held-out mIoU is 0.400; there is no evaluation after reinforcement fine-tuning yet.",
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! The files of a run folder, as far as they can be read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use config::Config;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::ReportError;
+use crate::evaluation::Evaluation;
+use crate::metrics::Metrics;
+use crate::prediction::Prediction;
+use crate::span::Span;
+
+/// Everything that a run folder says about its run.
+#[derive(Debug, Default)]
+pub(crate) struct Run {
+    pub(crate) dir: PathBuf,
+    pub(crate) metrics: Metrics,
+    pub(crate) evaluations: Vec<Evaluation>,
+    /// Answers to the held-out samples by label, in the order of the file.
+    pub(crate) predictions: BTreeMap<String, Vec<Prediction>>,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) config_text: Option<String>,
+    pub(crate) config: Option<Config>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) graph: Option<String>,
+    /// Files with lines that could not be read, and how many.
+    pub(crate) unreadable: Vec<(String, usize)>,
+}
+
+impl Run {
+    /// Reads a run folder. Absent files and unreadable lines leave gaps; only a folder that is not there,
+    /// or a file that the system refuses to read, is an error.
+    pub(crate) fn load(dir: &Path) -> Result<Run, ReportError> {
+        let mut run = Run::load_results(dir)?;
+        run.metrics = Metrics::new(run.lines("metrics.jsonl")?);
+        run.spans = run.lines("spans.jsonl")?;
+        run.spans.retain(|span| span.start.is_finite() && span.end > span.start);
+        run.config_text = text(&dir.join("config.toml"))?;
+        run.config = run.config_text.as_ref().and_then(|t| Config::parse(t, "config.toml").ok());
+        run.environment = environment(text(&dir.join("environment.json"))?);
+        run.graph = text(&dir.join("graph.mmd"))?;
+        Ok(run)
+    }
+
+    /// The evaluations and predictions alone: what a comparison needs.
+    pub(crate) fn load_results(dir: &Path) -> Result<Run, ReportError> {
+        if !dir.is_dir() {
+            return Err(ReportError::NoRunFolder(dir.to_owned()));
+        }
+        let mut run = Run { dir: dir.to_owned(), ..Run::default() };
+        run.evaluations = run.lines("evaluations.jsonl")?;
+        for label in prediction_labels(dir)? {
+            let predictions = run.lines(&format!("predictions-{label}.jsonl"))?;
+            run.predictions.insert(label, predictions);
+        }
+        Ok(run)
+    }
+
+    /// The records of a JSON Lines file. A run that was cut leaves a torn last line.
+    fn lines<T: DeserializeOwned>(&mut self, name: &str) -> Result<Vec<T>, ReportError> {
+        let Some(bytes) = bytes(&self.dir.join(name))? else { return Ok(Vec::new()) };
+        let mut records = Vec::new();
+        let mut n_unreadable = 0;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty())
+        {
+            match serde_json::from_slice(line) {
+                Ok(record) => records.push(record),
+                Err(_) => n_unreadable += 1,
+            }
+        }
+        if n_unreadable > 0 {
+            self.unreadable.push((name.to_owned(), n_unreadable));
+        }
+        Ok(records)
+    }
+}
+
+/// The bytes of a file; `None` when there is none.
+pub(crate) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ReportError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ReportError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn text(path: &Path) -> Result<Option<String>, ReportError> {
+    Ok(bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn prediction_labels(dir: &Path) -> Result<Vec<String>, ReportError> {
+    let failed = |source| ReportError::Read { path: dir.to_owned(), source };
+    let mut labels = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        let label = name.strip_prefix("predictions-").and_then(|n| n.strip_suffix(".jsonl"));
+        labels.extend(label.map(str::to_owned));
+    }
+    labels.sort();
+    Ok(labels)
+}
+
+fn environment(text: Option<String>) -> Vec<(String, String)> {
+    let parsed = text.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
+    let plain = |value: Value| match value {
+        Value::String(text) => text,
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    };
+    parsed.into_iter().flatten().map(|(key, value)| (key, plain(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_last_line_is_counted_and_skipped() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = "{\"step\":1,\"name\":\"x\",\"value\":2.0,\"node\":\"a\"}\n{\"step\":2,\"name\":\"x\",\"va";
+        fs::write(dir.path().join("metrics.jsonl"), lines).unwrap();
+        let run = Run::load(dir.path()).unwrap();
+        assert_eq!(run.metrics.curve("x"), [(1.0, 2.0)]);
+        assert_eq!(run.unreadable, [("metrics.jsonl".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = Run::load(Path::new("nowhere")).unwrap_err().to_string();
+        assert!(error.contains("nowhere"), "{error}");
+    }
+}

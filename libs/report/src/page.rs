@@ -1,0 +1,145 @@
+//! The page: every section in its order, one file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::comparison::Comparison;
+use crate::evaluation::metric_title;
+use crate::gallery::gallery;
+use crate::headline::headline;
+use crate::html::{escape, section};
+use crate::load::Run;
+use crate::number::count;
+use crate::{ReportError, appendix, curves, histogram, interval, outcome, seconds, timeline};
+
+/// Style of charts, also of those that are files of their own.
+pub(crate) const CHART_CSS: &str = include_str!("chart.css");
+const PAGE_CSS: &str = include_str!("page.css");
+
+/// Writes `report.html` into a run folder and returns its path.
+///
+/// The page holds everything: style, drawings and images; it runs no script and loads nothing. It replaces
+/// an earlier report whole, or not at all.
+pub fn write_report(run_dir: &Path) -> Result<PathBuf, ReportError> {
+    let page = page(&Run::load(run_dir)?)?;
+    let path = run_dir.join("report.html");
+    write(&path, &page)?;
+    Ok(path)
+}
+
+/// Writes beside the file and renames, so that a reader never sees half a page.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), ReportError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let beside = path.with_file_name(name);
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, path))
+        .map_err(|source| ReportError::Write { path: path.to_owned(), source })
+}
+
+fn page(run: &Run) -> Result<String, ReportError> {
+    let comparison = Comparison::new(run);
+    let headline = escape(&headline(&comparison));
+    let name = escape(&run_name(run));
+    let sections = [
+        held_out(run, &comparison),
+        training(run),
+        images(run)?,
+        time(run),
+        section("configuration", "Configuration", "", &appendix::configuration(run)),
+        section("environment", "Environment", "", &appendix::environment(run)),
+    ];
+    let links: String = [
+        ("result", "Result"),
+        ("training", "Training"),
+        ("images", "Images"),
+        ("time", "Time"),
+        ("configuration", "Configuration"),
+        ("environment", "Environment"),
+    ]
+    .iter()
+    .zip(&sections)
+    .filter(|(_, section)| !section.is_empty())
+    .map(|((id, title), _)| format!("<a href=\"#{id}\">{title}</a>"))
+    .collect();
+    let sections = sections.concat();
+    let recipe = appendix::recipe(run);
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(format!(
+        "<!DOCTYPE html>
+<html lang=en>
+<head>
+<meta charset=utf-8>
+<meta name=viewport content=\"width=device-width, initial-scale=1\">
+<meta name=color-scheme content=\"light dark\">
+<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">
+<title>{name} \u{2013} report</title>
+<style>
+{PAGE_CSS}{CHART_CSS}</style>
+</head>
+<body>
+<header>
+<p class=run><span>{name}</span></p>
+<h1>{headline}</h1>
+{recipe}<nav>{links}</nav>
+</header>
+<main>
+{sections}</main>
+<footer>Written by vrft {version}. This page is complete in itself: it loads nothing and runs no script.</footer>
+</body>
+</html>
+"
+    ))
+}
+
+/// The configured name, or that of the folder.
+fn run_name(run: &Run) -> String {
+    let folder = || run.dir.file_name().map(|name| name.to_string_lossy().into_owned());
+    let configured = run.config.as_ref().map(|config| config.run.name.clone());
+    configured.filter(|name| !name.is_empty()).or_else(folder).unwrap_or_else(|| "run".to_owned())
+}
+
+fn held_out(run: &Run, comparison: &Comparison) -> String {
+    let figures = [
+        interval::figure_of(comparison),
+        histogram::figure_of(run),
+        curves::held_out(run, comparison),
+    ];
+    let n = comparison.rows.iter().map(|row| row.n).max().unwrap_or(0);
+    let metric = escape(comparison.metrics.first().map_or("", |name| metric_title(name)));
+    let intro = format!(
+        "{}. SFT is the supervised baseline from the same start and the same samples. \
+         Shown is the last version of each policy, not its best. Ranges are 95 % confidence intervals of {metric}; \
+         small signed numbers are differences to base.",
+        count(n, "held-out sample"),
+    );
+    section("result", "Result", &intro, &(outcome::table(comparison) + &grid(&figures.concat())))
+}
+
+fn training(run: &Run) -> String {
+    let intro = "One point for each learner step; the line is their moving mean. Numbers beside a name are the line's first and last value.";
+    section("training", "Training", intro, &grid(&curves::training(run)))
+}
+
+fn images(run: &Run) -> Result<String, ReportError> {
+    let gallery = gallery(run)?;
+    let intro = format!(
+        "{} Numbers are IoU with the truth. Open a sample's name to read what each policy wrote.",
+        gallery.rule
+    );
+    Ok(section("images", "Held-out images", &intro, &gallery.html))
+}
+
+fn time(run: &Run) -> String {
+    let figures =
+        timeline::figure_of(run) + &seconds::figure_of(&run.metrics) + &curves::waiting(run);
+    section("time", "Time", "", &grid(&figures))
+}
+
+fn grid(figures: &str) -> String {
+    if figures.is_empty() {
+        String::new()
+    } else {
+        format!("<div class=grid-of-charts>\n{figures}</div>")
+    }
+}

@@ -1,0 +1,150 @@
+//! The report of a small run folder: it holds the run's numbers, takes model text as text, and survives torn files.
+
+use std::fs;
+use std::path::Path;
+
+use report::{ReportError, write_report};
+use tempfile::TempDir;
+
+/// A PNG of one pixel.
+const PIXEL: &[u8] = &[
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, b'I', b'H', b'D', b'R', 0, 0, 0,
+    1, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55,
+];
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("images")).unwrap();
+    fs::write(dir.path().join("images/a.png"), PIXEL).unwrap();
+    for (name, text) in files {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    dir
+}
+
+fn page(dir: &Path) -> String {
+    fs::read_to_string(write_report(dir).unwrap()).unwrap()
+}
+
+const EVALUATIONS: &str = concat!(
+    r#"{"label":"base","policy_version":0,"n":2,"secs":1.0,"metrics":{"miou":0.4121,"miou_ci_low":0.3716,"miou_ci_high":0.4526,"ap50":0.375}}"#,
+    "\n",
+    r#"{"label":"rft","policy_version":60,"n":2,"secs":1.0,"metrics":{"miou":0.5612,"miou_ci_low":0.5211,"miou_ci_high":0.6013,"ap50":0.625}}"#,
+    "\n"
+);
+
+fn metrics() -> String {
+    let line = |step: u32, name: &str, value: f64| {
+        format!(
+            "{{\"step\":{step},\"name\":\"{name}\",\"value\":{value},\"at\":{step}.5,\"node\":\"learner\"}}\n"
+        )
+    };
+    let names = ["reward/total/mean", "policy/kl", "time/rollout_secs", "time/step_secs"];
+    (1..=60)
+        .flat_map(|step| names.map(|name| line(step, name, 1.0 + f64::from(step) / 60.0)))
+        .collect()
+}
+
+#[test]
+fn the_report_holds_the_numbers_of_the_run() {
+    let dir = folder(&[
+        ("evaluations.jsonl", EVALUATIONS),
+        ("metrics.jsonl", &metrics()),
+        ("config.toml", "[run]\nname = \"drones\"\n[learner]\nwindow = 2\n"),
+        ("environment.json", r#"{"version":"0.1.0","cores":2,"command_line":"vrft run"}"#),
+        (
+            "spans.jsonl",
+            "{\"node\":\"rollout\",\"name\":\"generate\",\"step\":3,\"start\":1.0,\"end\":2.0}\n",
+        ),
+    ]);
+    let page = page(dir.path());
+    for expected in [
+        "raised held-out mIoU from 0.412 to 0.561",
+        "<b>0.412</b>",
+        "0.372\u{2013}0.453",
+        "+0.149",
+        "+0.250",
+        "<title>drones",
+        "KL to the reference policy",
+        "Seconds of a step",
+        "rollout generate, step 3: 1.0 s",
+        "window = 2",
+        "command line",
+        "vrft run",
+    ] {
+        assert!(page.contains(expected), "{expected:?} is missing");
+    }
+    assert!(!page.contains("NaN") && !page.contains("inf"), "a coordinate is not a number");
+}
+
+#[test]
+fn what_a_model_wrote_is_text() {
+    let prediction = r#"{"sample_id":"a","completion":"<script>alert(1)</script>","truth":[[100,100,500,500]],"predicted":[{"bbox":[100,100,500,450],"confidence":0.9}],"iou":0.86}"#;
+    let dir = folder(&[
+        ("evaluations.jsonl", EVALUATIONS),
+        ("predictions-rft.jsonl", prediction),
+        ("config.toml", "# </pre><script>alert(2)</script>"),
+        ("environment.json", r#"{"<img src=x>":"<svg onload=y>"}"#),
+        ("graph.mmd", "a[\"<script>\"] --> b"),
+        (
+            "spans.jsonl",
+            r#"{"node":"<script>","name":"\"><script>","start":0.0,"end":1.0,"step":1}"#,
+        ),
+    ]);
+    let page = page(dir.path());
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert!(page.contains("data:image/png;base64,") && page.contains("<b>0.86</b>"));
+    for markup in ["<script", "<img src=x", "<svg onload"] {
+        assert!(!page.contains(markup), "{markup} got through");
+    }
+}
+
+#[test]
+fn names_are_compared_as_names() {
+    let line = |predicted: &str| {
+        format!(
+            r#"{{"sample_id":"a","completion":"","truth":"jasmine","predicted":"{predicted}"}}"#
+        )
+    };
+    let dir = folder(&[
+        ("predictions-base.jsonl", &line("rose")),
+        ("predictions-rft.jsonl", &line("jasmine")),
+    ]);
+    let page = page(dir.path());
+    assert!(page.contains("\u{2717} rose") && page.contains("\u{2713} jasmine"));
+}
+
+#[test]
+fn a_folder_without_files_has_a_report() {
+    let page = page(folder(&[]).path());
+    assert!(page.contains("This run has no evaluation yet."));
+    assert!(page.contains("</html>"));
+}
+
+#[test]
+fn torn_files_cost_their_lines_only() {
+    let torn = format!("{}{{\"step\":61,\"name\":\"pol", metrics());
+    let dir = folder(&[
+        ("metrics.jsonl", &torn),
+        ("evaluations.jsonl", "{\"label\":\"base\",\"metr"),
+        (
+            "predictions-base.jsonl",
+            "\n\n{\"sample_id\":\"a\",\"truth\":null,\"predicted\":7}\n[]\nnot json",
+        ),
+        ("spans.jsonl", "{\"node\":\"rollout\",\"name\":\"g\",\"start\":5.0,\"end\":1.0}\n"),
+        ("environment.json", "{\"version\":"),
+        ("config.toml", "[learner\nsteps ="),
+        ("images/b.png", "not an image"),
+    ]);
+    let page = page(dir.path());
+    assert!(page.contains("KL to the reference policy"));
+    assert!(page.contains("1 line of metrics.jsonl could not be read"));
+    assert!(page.contains("This run has no evaluation yet."));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let error = write_report(Path::new("no/such/run")).unwrap_err();
+    assert!(matches!(error, ReportError::NoRunFolder(_)));
+    assert!(error.to_string().contains("no/such/run"));
+}
