@@ -1,1 +1,21 @@
-//! Placeholder.
+//! How good answers are on held-out images: average precision, mean IoU, accuracy, each with what it counts.
+//!
+//! ```
+//! let config = config::RewardConfig::default();
+//! let truth = reward::Reward::new(&config).parse_answer("[{'Position': [0, 0, 100, 100]}]")?;
+//! let mut evaluator = evaluate::Evaluator::new(&config);
+//! evaluator.add("<answer>[{'Position': [0, 0, 100, 80], 'Confidence': 0.9}]</answer>", &truth);
+//! let evaluation = evaluator.finish();
+//! assert!((evaluation.metrics["miou"] - 0.8).abs() < 1e-12);
+//! # Ok::<(), reward::RewardError>(())
+//! ```
+
+mod average_precision;
+mod bootstrap;
+mod detection;
+mod evaluator;
+
+pub use average_precision::{IOU_THRESHOLDS, MAX_DETECTIONS, average_precision};
+pub use bootstrap::ratio_interval;
+pub use detection::{DetectionEvaluator, DetectionReport};
+pub use evaluator::{Evaluation, Evaluator};

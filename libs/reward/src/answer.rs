@@ -13,9 +13,9 @@ const QUOTED_CHARS: usize = 80;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The true boxes; none where the right answer is "No Objects".
-    Boxes(Vec<BBox>),
+    Detection(Vec<BBox>),
     /// The true name.
-    Label(String),
+    Classification(String),
 }
 
 impl Answer {
@@ -26,8 +26,8 @@ impl Answer {
     pub fn parse(solution: &str, task: TaskKind) -> Result<Self, RewardError> {
         let text = extract_anywhere(solution);
         match task {
-            TaskKind::Detection => boxes(text).map(Answer::Boxes),
-            TaskKind::Classification => label(text).map(Answer::Label),
+            TaskKind::Detection => boxes(text).map(Answer::Detection),
+            TaskKind::Classification => label(text).map(Answer::Classification),
         }
     }
 }
@@ -68,8 +68,8 @@ mod tests {
     fn check(solution: &str, expect: Result<usize, RewardError>) {
         let answer = Answer::parse(solution, TaskKind::Detection);
         let n_boxes = answer.map(|answer| match answer {
-            Answer::Boxes(boxes) => boxes.len(),
-            Answer::Label(label) => panic!("{label}"),
+            Answer::Detection(boxes) => boxes.len(),
+            Answer::Classification(label) => panic!("{label}"),
         });
         assert_eq!(n_boxes, expect);
     }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_name() {
         let parse = |solution| Answer::parse(solution, TaskKind::Classification);
-        assert_eq!(parse("<answer>737-200</answer>"), Ok(Answer::Label("737-200".into())));
+        assert_eq!(parse("<answer>737-200</answer>"), Ok(Answer::Classification("737-200".into())));
         assert_eq!(parse("<answer> </answer>"), Err(RewardError::EmptyLabel { got: "".into() }));
     }
     #[test]

@@ -2,7 +2,7 @@
 
 use config::RewardMode;
 
-use crate::extract::{extract, extract_anywhere};
+use crate::extract::{answer_text, extract_anywhere};
 
 /// 1 if the answer of a completion is the true name, else 0.
 ///
@@ -12,7 +12,9 @@ use crate::extract::{extract, extract_anywhere};
 pub(crate) fn accuracy(completion: &str, label: &str, mode: RewardMode) -> f64 {
     let right = match mode {
         RewardMode::Paper => extract_anywhere(completion) == label.trim(),
-        RewardMode::Fixed => extract(completion).is_some_and(|answer| same_label(answer, label)),
+        RewardMode::Fixed => {
+            answer_text(completion).is_some_and(|answer| same_label(answer, label))
+        }
     };
     f64::from(u8::from(right))
 }

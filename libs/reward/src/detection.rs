@@ -21,7 +21,7 @@
 
 use config::{IouTerm, RewardConfig, RewardMode};
 
-use crate::extract::{extract, extract_anywhere};
+use crate::extract::{answer_text, extract_anywhere};
 use crate::{BBox, Detection, Flaw, Reading, match_greedily, read_detections};
 
 /// Both terms of one completion, each from 0 to 1.
@@ -38,7 +38,7 @@ const ALL: DetectionTerms = DetectionTerms { iou: 1.0, confidence: 1.0 };
 pub(crate) fn detection(completion: &str, truth: &[BBox], config: &RewardConfig) -> DetectionTerms {
     let answer = match config.mode {
         RewardMode::Paper => Some(extract_anywhere(completion)),
-        RewardMode::Fixed => extract(completion),
+        RewardMode::Fixed => answer_text(completion),
     };
     match answer.map_or(Reading::Unreadable, read_detections) {
         Reading::Predictions(predictions) => compare(predictions, truth, config),

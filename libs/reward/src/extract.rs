@@ -5,7 +5,7 @@
 /// A block that is never closed runs to the end, as completions may be cut by their length limit. Without a
 /// block, what follows the thinking is the answer; thinking that never ends has none, so that an answer which
 /// only occurs in the thinking earns nothing.
-pub(crate) fn extract(completion: &str) -> Option<&str> {
+pub fn answer_text(completion: &str) -> Option<&str> {
     let spoken = completion.split_once("</think>").map(|(_, rest)| rest);
     if let Some(block) = block(spoken.unwrap_or(completion)) {
         return Some(block);
@@ -33,7 +33,7 @@ mod tests {
 
     #[track_caller]
     fn check(completion: &str, answer: Option<&str>) {
-        assert_eq!(extract(completion), answer);
+        assert_eq!(answer_text(completion), answer);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use answer::Answer;
 pub use bbox::{BBox, SPACE};
 pub use classification::same_label;
 pub use error::{Flaw, RewardError};
+pub use extract::answer_text;
 pub use matching::{Match, match_greedily};
 pub use parse::{Detection, Reading, parse_detections, read_detections};
 pub use score::{Reward, Score, Term};

@@ -1,6 +1,6 @@
 //! Predicted boxes out of the text of an answer.
 
-use crate::extract::extract;
+use crate::extract::answer_text;
 use crate::value::{self, Value};
 use crate::{BBox, Flaw};
 
@@ -40,7 +40,7 @@ impl Reading {
 
 /// The valid boxes that a completion predicts, in its order. Text that says nothing of the kind gives none.
 pub fn parse_detections(text: &str) -> Vec<Detection> {
-    extract(text).map_or_else(Vec::new, |answer| read_detections(answer).detections().collect())
+    answer_text(text).map_or_else(Vec::new, |answer| read_detections(answer).detections().collect())
 }
 
 /// Reads an answer like `[{'Position': [x1, y1, x2, y2], 'Confidence': 0.9}, ...]`.

@@ -51,7 +51,7 @@ impl Reward {
     pub fn score(&self, completion: &str, answer: &Answer) -> Score {
         let weights = &self.config.weights;
         let mut terms = match answer {
-            Answer::Boxes(truth) => {
+            Answer::Detection(truth) => {
                 let found = detection(completion, truth, &self.config);
                 vec![
                     Term { name: "iou", value: found.iou, weight: weights.iou },
@@ -62,7 +62,7 @@ impl Reward {
                     },
                 ]
             }
-            Answer::Label(label) => {
+            Answer::Classification(label) => {
                 let value = accuracy(completion, label, self.mode());
                 vec![Term { name: "accuracy", value, weight: weights.accuracy }]
             }
