@@ -1,1 +1,35 @@
-//! Placeholder.
+//! Differentiable tensor operations: the forward and the backward of what a transformer trains through.
+//!
+//! candle's own fused operations are made for inference and cut the gradient; its matrix product transposes
+//! by copying on the way back. The operations here carry their backward and are fused on the CPU in f32;
+//! elsewhere, or in another type, they fall back on candle operations with the same result.
+//!
+//! Axes: `N` rows (tokens), `D` width, `V` vocabulary. All results are deterministic: sums over rows are
+//! taken in blocks of fixed size, whatever the number of threads.
+
+mod activation;
+mod attention;
+mod buffer;
+mod decode;
+mod exp;
+mod layer_norm;
+mod linear;
+mod matmul;
+mod rms_norm;
+mod rotary;
+mod span;
+mod swiglu;
+#[cfg(test)]
+mod testing;
+mod token_logprobs;
+
+pub use activation::{gelu, quick_gelu};
+pub use attention::attention;
+pub use decode::{DecodeGroup, decode_attention};
+pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use rms_norm::rms_norm;
+pub use rotary::rotary;
+pub use span::{AttentionGroup, AttentionLayout};
+pub use swiglu::swiglu;
+pub use token_logprobs::token_logprobs;

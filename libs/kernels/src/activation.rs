@@ -1,0 +1,78 @@
+//! The activations of the vision tower.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use crate::buffer::{self, dims2, for_rows, output, values, with_values};
+use crate::exp::sigmoid;
+
+/// 1.702, the slope with which a sigmoid resembles the normal distribution's.
+const SLOPE: f32 = 1.702;
+
+/// `x · sigmoid(1.702 x)`, x (N, D): the MLP of the vision blocks.
+///
+/// # Errors
+/// What candle says.
+pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
+    if !buffer::fused(&[x]) {
+        return composed(x);
+    }
+    x.contiguous()?.apply_op1(QuickGelu)
+}
+
+/// `x · Φ(x)` with the exact normal distribution: the patch merger, whose rows are few.
+///
+/// # Errors
+/// What candle says.
+pub fn gelu(x: &Tensor) -> Result<Tensor> {
+    x.gelu_erf()
+}
+
+fn composed(x: &Tensor) -> Result<Tensor> {
+    let gate = (((x * f64::from(-SLOPE))?.exp()? + 1.0)?).recip()?;
+    x * gate
+}
+
+struct QuickGelu;
+
+impl CustomOp1 for QuickGelu {
+    fn name(&self) -> &'static str {
+        "quick_gelu"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n, width) = dims2(layout)?;
+        let x = values(x, layout)?;
+        let mut y = vec![0.0; n * width];
+        for_rows(&mut y, width, |i, y| {
+            for (y, x) in y.iter_mut().zip(&x[i * width..]) {
+                *y = x * sigmoid(SLOPE * x);
+            }
+        });
+        Ok(output(y, (n, width)))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let (n, width) = x.dims2()?;
+        with_values([x, &grad.contiguous()?], |[xs, gs]| {
+            let mut out = vec![0.0; n * width];
+            for_rows(&mut out, width, |i, out| {
+                for ((out, x), g) in out.iter_mut().zip(&xs[i * width..]).zip(&gs[i * width..]) {
+                    let s = sigmoid(SLOPE * x);
+                    *out = g * s * (1.0 + SLOPE * x * (1.0 - s));
+                }
+            });
+            Ok(Some(Tensor::from_vec(out, (n, width), x.device())?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[test]
+    fn quick_gelu_agrees_with_candle_and_with_differences() {
+        check(&[random((30, 21), 0)], |t| quick_gelu(&t[0]), |t| composed(&t[0]));
+    }
+}

@@ -1,0 +1,459 @@
+//! Attention over packed groups with a shared prefix.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::buffer::{self, dims2, dot, output, values, with_values};
+use crate::exp::softmax_row;
+use crate::matmul::{Mat, MatMut, Write, matmul};
+use crate::span::{AttentionGroup, AttentionLayout, Block};
+
+/// Softmax attention in which each token sees what `layout` says: q (N, heads · head_dim), k and v
+/// (N, kv_heads · head_dim), result as q. Consecutive query heads share a key head.
+///
+/// The scores exist for one block of queries at a time; the backward computes them again.
+///
+/// # Errors
+/// Shapes that do not fit the layout.
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    head_dim: usize,
+    layout: &Arc<AttentionLayout>,
+) -> Result<Tensor> {
+    let ((n, q_width), kv_dims) = (q.dims2()?, k.dims2()?);
+    let n_kv_heads = kv_dims.1 / head_dim.max(1);
+    let fits = n_kv_heads > 0 && q_width.is_multiple_of(n_kv_heads * head_dim);
+    if !fits || kv_dims.0 != n || v.dims2()? != kv_dims || layout.n_tokens() != n {
+        let n_layout = layout.n_tokens();
+        bail!("attention: q is ({n}, {q_width}), k is {kv_dims:?}, layout has {n_layout} tokens")
+    }
+    if !buffer::fused(&[q, k, v]) {
+        return composed(q, k, v, head_dim, layout);
+    }
+    let repeats = q_width / kv_dims.1;
+    let op = Attention { layout: layout.clone(), head_dim, n_kv_heads, repeats };
+    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+}
+
+struct Attention {
+    layout: Arc<AttentionLayout>,
+    head_dim: usize,
+    n_kv_heads: usize,
+    repeats: usize,
+}
+
+/// The queries, keys and values of one head in one group.
+struct Head<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    q_stride: usize,
+    kv_stride: usize,
+    head_dim: usize,
+}
+
+impl<'a> Head<'a> {
+    fn q(&self, rows: &Range<usize>) -> Mat<'a> {
+        strided(self.q, rows, self.head_dim, self.q_stride)
+    }
+
+    fn k(&self, rows: &Range<usize>) -> Mat<'a> {
+        strided(self.k, rows, self.head_dim, self.kv_stride)
+    }
+
+    fn v(&self, rows: &Range<usize>) -> Mat<'a> {
+        strided(self.v, rows, self.head_dim, self.kv_stride)
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+
+    /// Probabilities of a block, (queries, block.width()); what a query does not see is 0.
+    fn probabilities(&self, block: &Block, scores: &mut Vec<f32>) {
+        self.products(block, self.scale(), &|rows| self.q(rows), &|keys| self.k(keys), scores);
+        let width = block.width();
+        if block.own.is_empty() {
+            scores.chunks_exact_mut(width).for_each(|row| _ = softmax_row(row));
+        }
+        for own in &block.own {
+            let n_keys = block.n_shared + own.n_keys();
+            for row_idx in own.rows.clone() {
+                let row = &mut scores[(row_idx - block.rows.start) * width..][..n_keys];
+                let (seen, unseen) = row.split_at_mut(block.n_shared + row_idx + 1 - own.first_key);
+                softmax_row(seen);
+                unseen.fill(0.0);
+            }
+        }
+    }
+
+    /// `scale · left · rightᵀ` for every pair of query and key in the block.
+    fn products(
+        &self,
+        block: &Block,
+        scale: f32,
+        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        out: &mut Vec<f32>,
+    ) {
+        let width = block.width();
+        out.clear();
+        out.resize(block.rows.len() * width, 0.0);
+        let shared = MatMut::strided(out, block.rows.len(), block.n_shared, width);
+        let keys = right(&(0..block.n_shared)).t();
+        matmul(shared, Write::Overwrite, scale, left(&block.rows), keys, false);
+        for own in &block.own {
+            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
+            let scores = MatMut::strided(&mut out[at..], own.rows.len(), own.n_keys(), width);
+            let keys = right(&(own.first_key..own.rows.end)).t();
+            matmul(scores, Write::Overwrite, scale, left(&own.rows), keys, false);
+        }
+    }
+
+    /// `weights · right`, added to the block's rows of `out` (rows of `stride`).
+    fn combine(
+        &self,
+        block: &Block,
+        weights: &[f32],
+        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let (width, head_dim) = (block.width(), self.head_dim);
+        let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width);
+        let rows = rows_mut(out, &block.rows, head_dim, stride);
+        matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), false);
+        for own in &block.own {
+            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
+            let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width);
+            let rows = rows_mut(out, &own.rows, head_dim, stride);
+            let right = right(&(own.first_key..own.rows.end));
+            matmul(rows, Write::Add, 1.0, weights, right, false);
+        }
+    }
+
+    /// `weightsᵀ · left`, added to the keys' rows of `out`.
+    fn spread(
+        &self,
+        block: &Block,
+        weights: &[f32],
+        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        out: &mut [f32],
+    ) {
+        let (width, head_dim) = (block.width(), self.head_dim);
+        let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width).t();
+        let keys = rows_mut(out, &(0..block.n_shared), head_dim, head_dim);
+        matmul(keys, Write::Add, 1.0, shared, left(&block.rows), false);
+        for own in &block.own {
+            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
+            let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width).t();
+            let keys = rows_mut(out, &(own.first_key..own.rows.end), head_dim, head_dim);
+            matmul(keys, Write::Add, 1.0, weights, left(&own.rows), false);
+        }
+    }
+}
+
+impl Attention {
+    /// Widths of a row of queries and of a row of keys.
+    fn strides(&self) -> (usize, usize) {
+        let kv_stride = self.n_kv_heads * self.head_dim;
+        (kv_stride * self.repeats, kv_stride)
+    }
+
+    fn head<'a>(
+        &self,
+        [q, k, v]: [&'a [f32]; 3],
+        rows: &Range<usize>,
+        head_idx: usize,
+    ) -> Head<'a> {
+        let (q_stride, kv_stride) = self.strides();
+        let head_dim = self.head_dim;
+        let q = &q[rows.start * q_stride + head_idx * head_dim..];
+        let kv_at = rows.start * kv_stride + head_idx / self.repeats * head_dim;
+        Head { q, k: &k[kv_at..], v: &v[kv_at..], q_stride, kv_stride, head_dim }
+    }
+
+    fn forward(&self, qkv: [&[f32]; 3]) -> Vec<f32> {
+        let (q_stride, _) = self.strides();
+        let rows = self.layout.rows();
+        let heads = self.tasks(self.n_kv_heads * self.repeats);
+        let parts: Vec<Vec<f32>> = heads
+            .par_iter()
+            .map(|&(group_idx, head_idx)| {
+                let group = &self.layout.groups[group_idx];
+                let head = self.head(qkv, &rows[group_idx], head_idx);
+                let mut out = vec![0.0; group.n_tokens() * self.head_dim];
+                let mut scores = Vec::new();
+                for block in group.blocks() {
+                    head.probabilities(&block, &mut scores);
+                    head.combine(&block, &scores, &|keys| head.v(keys), &mut out, self.head_dim);
+                }
+                out
+            })
+            .collect();
+        let mut out = vec![0.0; self.layout.n_tokens() * q_stride];
+        for ((group_idx, head_idx), part) in heads.iter().zip(parts) {
+            let at = rows[*group_idx].start * q_stride + head_idx * self.head_dim;
+            scatter(&mut out[at..], q_stride, &part, self.head_dim);
+        }
+        out
+    }
+
+    /// Gradients of q, k and v.
+    fn backward(&self, qkv: [&[f32]; 3], result: &[f32], grad: &[f32]) -> [Vec<f32>; 3] {
+        let (q_stride, kv_stride) = self.strides();
+        let (rows, n) = (self.layout.rows(), self.layout.n_tokens());
+        let heads = self.tasks(self.n_kv_heads);
+        let parts: Vec<[Vec<f32>; 3]> = heads
+            .par_iter()
+            .map(|&(group_idx, kv_idx)| {
+                let group = &self.layout.groups[group_idx];
+                self.backward_head(qkv, result, grad, group, &rows[group_idx], kv_idx)
+            })
+            .collect();
+        let mut out = [q_stride, kv_stride, kv_stride].map(|stride| vec![0.0; n * stride]);
+        for ((group_idx, kv_idx), [q, k, v]) in heads.iter().zip(parts) {
+            let (start, q_width) = (rows[*group_idx].start, self.repeats * self.head_dim);
+            scatter(&mut out[0][start * q_stride + kv_idx * q_width..], q_stride, &q, q_width);
+            let at = start * kv_stride + kv_idx * self.head_dim;
+            scatter(&mut out[1][at..], kv_stride, &k, self.head_dim);
+            scatter(&mut out[2][at..], kv_stride, &v, self.head_dim);
+        }
+        out
+    }
+
+    /// Gradients of one key head and of the query heads that share it.
+    fn backward_head(
+        &self,
+        qkv: [&[f32]; 3],
+        result: &[f32],
+        grad: &[f32],
+        group: &AttentionGroup,
+        rows: &Range<usize>,
+        kv_idx: usize,
+    ) -> [Vec<f32>; 3] {
+        let (head_dim, n) = (self.head_dim, group.n_tokens());
+        let q_width = self.repeats * head_dim;
+        let mut grad_q = vec![0.0; n * q_width];
+        let (mut grad_k, mut grad_v) = (vec![0.0; n * head_dim], vec![0.0; n * head_dim]);
+        let (mut probabilities, mut scores) = (Vec::new(), Vec::new());
+        for repeat in 0..self.repeats {
+            let head = self.head(qkv, rows, kv_idx * self.repeats + repeat);
+            let at = rows.start * head.q_stride + (kv_idx * self.repeats + repeat) * head_dim;
+            let (result, grad) = (&result[at..], &grad[at..]);
+            let grad_of = |rows: &Range<usize>| strided(grad, rows, head_dim, head.q_stride);
+            for block in group.blocks() {
+                head.probabilities(&block, &mut probabilities);
+                head.spread(&block, &probabilities, &grad_of, &mut grad_v);
+                head.products(&block, 1.0, &grad_of, &|keys| head.v(keys), &mut scores);
+                let width = block.width();
+                for (i, row_idx) in block.rows.clone().enumerate() {
+                    let at = row_idx * head.q_stride;
+                    let pull = dot(&result[at..at + head_dim], &grad[at..at + head_dim]);
+                    let scores = &mut scores[i * width..][..width];
+                    for (s, p) in scores.iter_mut().zip(&probabilities[i * width..]) {
+                        *s = p * (*s - pull) * head.scale();
+                    }
+                }
+                let out = &mut grad_q[repeat * head_dim..];
+                head.combine(&block, &scores, &|keys| head.k(keys), out, q_width);
+                head.spread(&block, &scores, &|rows| head.q(rows), &mut grad_k);
+            }
+        }
+        [grad_q, grad_k, grad_v]
+    }
+
+    /// Every pair of group and head.
+    fn tasks(&self, n_heads: usize) -> Vec<(usize, usize)> {
+        let groups = 0..self.layout.groups.len();
+        groups.flat_map(|group| (0..n_heads).map(move |head| (group, head))).collect()
+    }
+}
+
+impl CustomOp3 for Attention {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        k: &CpuStorage,
+        k_layout: &Layout,
+        v: &CpuStorage,
+        v_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let qkv = [values(q, q_layout)?, values(k, k_layout)?, values(v, v_layout)?];
+        Ok(output(self.forward(qkv), dims2(q_layout)?))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        result: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let tensors = [q, k, v, result, &grad.contiguous()?];
+        let [grad_q, grad_k, grad_v] = with_values(tensors, |[q, k, v, result, grad]| {
+            Ok(self.backward([q, k, v], result, grad))
+        })?;
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        Ok((Some(tensor(grad_q, q)?), Some(tensor(grad_k, k)?), Some(tensor(grad_v, v)?)))
+    }
+}
+
+fn strided<'a>(data: &'a [f32], rows: &Range<usize>, cols: usize, stride: usize) -> Mat<'a> {
+    match rows.is_empty() {
+        true => Mat::new(&[], 0, cols),
+        false => Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride),
+    }
+}
+
+fn rows_mut<'a>(
+    data: &'a mut [f32],
+    rows: &Range<usize>,
+    cols: usize,
+    stride: usize,
+) -> MatMut<'a> {
+    match rows.is_empty() {
+        true => MatMut::new(&mut [], 0, cols),
+        false => MatMut::strided(&mut data[rows.start * stride..], rows.len(), cols, stride),
+    }
+}
+
+/// Copies rows of `width` into rows that start `stride` apart.
+pub(crate) fn scatter(out: &mut [f32], stride: usize, part: &[f32], width: usize) {
+    for (i, row) in part.chunks_exact(width).enumerate() {
+        out[i * stride..][..width].copy_from_slice(row);
+    }
+}
+
+/// The same from candle operations, one group and suffix after the other.
+fn composed(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    head_dim: usize,
+    layout: &AttentionLayout,
+) -> Result<Tensor> {
+    let mut parts = Vec::new();
+    for (group, rows) in layout.groups.iter().zip(layout.rows()) {
+        let prefix = rows.start..rows.start + group.prefix;
+        let mut start = prefix.end;
+        if group.prefix > 0 {
+            let keys = [prefix.clone()];
+            parts.push(composed_span(q, k, v, head_dim, &prefix, &keys, group.causal)?);
+        }
+        for len in group.suffixes.iter().filter(|len| **len > 0) {
+            let own = start..start + len;
+            let keys = [prefix.clone(), own.clone()];
+            parts.push(composed_span(q, k, v, head_dim, &own, &keys, true)?);
+            start += len;
+        }
+    }
+    Tensor::cat(&parts, 0)
+}
+
+fn composed_span(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    head_dim: usize,
+    rows: &Range<usize>,
+    keys: &[Range<usize>],
+    causal: bool,
+) -> Result<Tensor> {
+    let repeats = q.dim(1)? / k.dim(1)?;
+    let q = heads(q, std::slice::from_ref(rows), head_dim, 1)?; // (H, n, head_dim)
+    let (k, v) = (heads(k, keys, head_dim, repeats)?, heads(v, keys, head_dim, repeats)?);
+    let scores = (q.matmul(&k.t()?)? / (head_dim as f64).sqrt())?; // (H, n, keys)
+    let (n_heads, n, n_keys) = scores.dims3()?;
+    let mask = (0..n).flat_map(|i| {
+        (0..n_keys).map(move |j| if causal && j > n_keys - n + i { f32::NEG_INFINITY } else { 0.0 })
+    });
+    let mask = Tensor::from_iter(mask, q.device())?.reshape((n, n_keys))?;
+    let scores = scores.broadcast_add(&mask.to_dtype(q.dtype())?)?;
+    let scores = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
+    let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+    weights.matmul(&v)?.transpose(0, 1)?.reshape((n, n_heads * head_dim))
+}
+
+/// (H, rows, head_dim) of the rows, each head `repeats` times.
+pub(crate) fn heads(
+    x: &Tensor,
+    rows: &[Range<usize>],
+    head_dim: usize,
+    repeats: usize,
+) -> Result<Tensor> {
+    let parts: Vec<Tensor> = rows
+        .iter()
+        .filter(|rows| !rows.is_empty())
+        .map(|rows| x.narrow(0, rows.start, rows.len()))
+        .collect::<Result<_>>()?;
+    let x = Tensor::cat(&parts, 0)?; // (n, kv_heads · head_dim)
+    let (n, width) = x.dims2()?;
+    let x = x.reshape((n, width / head_dim, 1, head_dim))?;
+    let x = x.broadcast_as((n, width / head_dim, repeats, head_dim))?;
+    x.reshape((n, width / head_dim * repeats, head_dim))?.transpose(0, 1)?.contiguous()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[track_caller]
+    fn check_layout(groups: Vec<AttentionGroup>, n_heads: usize, n_kv_heads: usize) {
+        let layout = Arc::new(AttentionLayout { groups });
+        let (n, head_dim) = (layout.n_tokens(), 6);
+        let inputs = [
+            random((n, n_heads * head_dim), 0),
+            random((n, n_kv_heads * head_dim), 1),
+            random((n, n_kv_heads * head_dim), 2),
+        ];
+        check(
+            &inputs,
+            |t| attention(&t[0], &t[1], &t[2], head_dim, &layout),
+            |t| composed(&t[0], &t[1], &t[2], head_dim, &layout),
+        );
+    }
+
+    fn group(prefix: usize, suffixes: &[usize], causal: bool) -> AttentionGroup {
+        AttentionGroup { prefix, suffixes: suffixes.to_vec(), causal }
+    }
+
+    #[test]
+    fn causal() {
+        check_layout(vec![group(9, &[], true)], 2, 2)
+    }
+
+    #[test]
+    fn full_within_each_image() {
+        check_layout(vec![group(70, &[], false), group(5, &[], false)], 2, 2)
+    }
+
+    #[test]
+    fn suffixes_share_a_prefix_and_query_heads_share_keys() {
+        check_layout(vec![group(7, &[3, 1, 4], true), group(2, &[5, 0, 2], true)], 4, 2)
+    }
+
+    #[test]
+    fn blocks_cross_the_borders_of_suffixes() {
+        check_layout(vec![group(70, &[50, 90, 3], true)], 3, 1)
+    }
+
+    #[test]
+    fn a_layout_of_another_length_is_an_error() {
+        let layout = Arc::new(AttentionLayout { groups: vec![group(4, &[], true)] });
+        let x = random((3, 6), 0);
+        assert!(attention(&x, &x, &x, 6, &layout).is_err());
+    }
+}

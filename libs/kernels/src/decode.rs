@@ -1,0 +1,179 @@
+//! Attention of one new token per row over a cache: prefixes stored once per group, suffixes per row.
+
+use std::ops::Range;
+
+use candle_core::{D, Result, Tensor, bail};
+use rayon::prelude::*;
+
+use crate::attention::{heads, scatter};
+use crate::buffer::{self, add_scaled, dot, with_values};
+use crate::exp::softmax_row;
+use crate::matmul::{Mat, MatMut, Write, matmul};
+
+/// Rows of the batch that continue the same prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeGroup {
+    /// Rows of the queries and of the suffix cache.
+    pub rows: Range<usize>,
+    /// Rows of the prefix cache.
+    pub prefix: Range<usize>,
+}
+
+/// Softmax attention of q (R, heads · head_dim) over the group's rows of `prefix` (P, kv_heads · head_dim) and
+/// the first `n_suffix` places of the row's own `suffix` (R, capacity, kv_heads · head_dim); each pair is keys
+/// and values. No gradient.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn decode_attention(
+    q: &Tensor,
+    prefix: [&Tensor; 2],
+    suffix: [&Tensor; 2],
+    n_suffix: usize,
+    head_dim: usize,
+    groups: &[DecodeGroup],
+) -> Result<Tensor> {
+    let ((n, q_width), (n_prefix, kv_width)) = (q.dims2()?, prefix[0].dims2()?);
+    let (rows, capacity, suffix_width) = suffix[0].dims3()?;
+    let fits = rows == n && n_suffix <= capacity && suffix_width == kv_width;
+    let covered = groups.iter().all(|g| g.rows.end <= n && g.prefix.end <= n_prefix);
+    if !fits || !covered || !q_width.is_multiple_of(kv_width) {
+        let (prefix, suffix) = (prefix[0].dims(), suffix[0].dims());
+        bail!("decode_attention: q is ({n}, {q_width}), prefix {prefix:?}, suffix {suffix:?}")
+    }
+    if !buffer::fused(&[q, prefix[0], suffix[0]]) {
+        return composed(q, prefix, suffix, n_suffix, head_dim, groups);
+    }
+    let shape = Decode { head_dim, kv_width, repeats: q_width / kv_width, capacity, n_suffix };
+    let tensors = [&q.contiguous()?, prefix[0], prefix[1], suffix[0], suffix[1]];
+    let out = with_values(tensors, |caches| Ok(shape.run(caches, groups)))?;
+    Tensor::from_vec(out, (n, q_width), q.device())
+}
+
+struct Decode {
+    head_dim: usize,
+    kv_width: usize,
+    repeats: usize,
+    capacity: usize,
+    n_suffix: usize,
+}
+
+impl Decode {
+    fn run(&self, caches: [&[f32]; 5], groups: &[DecodeGroup]) -> Vec<f32> {
+        let n_kv_heads = self.kv_width / self.head_dim;
+        let tasks: Vec<(&DecodeGroup, usize)> =
+            groups.iter().flat_map(|g| (0..n_kv_heads).map(move |head| (g, head))).collect();
+        let parts: Vec<Vec<f32>> =
+            tasks.par_iter().map(|(group, kv_idx)| self.head(caches, group, *kv_idx)).collect();
+        let (q_width, width) = (self.kv_width * self.repeats, self.repeats * self.head_dim);
+        let mut out = vec![0.0; caches[0].len()];
+        for ((group, kv_idx), part) in tasks.iter().zip(parts) {
+            scatter(&mut out[group.rows.start * q_width + kv_idx * width..], q_width, &part, width);
+        }
+        out
+    }
+
+    /// (rows, repeats · head_dim) of one key head in one group.
+    fn head(&self, caches: [&[f32]; 5], group: &DecodeGroup, kv_idx: usize) -> Vec<f32> {
+        let [q, prefix_k, prefix_v, suffix_k, suffix_v] = caches;
+        let (head_dim, kv_width, width) =
+            (self.head_dim, self.kv_width, self.repeats * self.head_dim);
+        let (n_prefix, n_queries) = (group.prefix.len(), group.rows.len() * self.repeats);
+        let q: Vec<f32> = group
+            .rows
+            .clone()
+            .flat_map(|row| &q[row * kv_width * self.repeats + kv_idx * width..][..width])
+            .copied()
+            .collect(); // (queries, head_dim)
+        let n_keys = n_prefix + self.n_suffix;
+        let mut scores = vec![0.0; n_queries * n_keys];
+        let prefix_at = group.prefix.start * kv_width + kv_idx * head_dim;
+        let queries = Mat::new(&q, n_queries, head_dim);
+        let keys = Mat::strided(&prefix_k[prefix_at..], n_prefix, head_dim, kv_width).t();
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let out = MatMut::strided(&mut scores, n_queries, n_prefix, n_keys);
+        matmul(out, Write::Overwrite, scale, queries, keys, false);
+        for (i, row) in scores.chunks_exact_mut(n_keys).enumerate() {
+            let q = &q[i * head_dim..][..head_dim];
+            let keys = self.suffix(suffix_k, group.rows.start + i / self.repeats, kv_idx);
+            for (score, key) in row[n_prefix..].iter_mut().zip(keys) {
+                *score = scale * dot(q, key);
+            }
+            softmax_row(row);
+        }
+        let mut out = vec![0.0; n_queries * head_dim];
+        let weights = Mat::strided(&scores, n_queries, n_prefix, n_keys);
+        let prefix_v = Mat::strided(&prefix_v[prefix_at..], n_prefix, head_dim, kv_width);
+        let into = MatMut::new(&mut out, n_queries, head_dim);
+        matmul(into, Write::Overwrite, 1.0, weights, prefix_v, false);
+        for (i, out) in out.chunks_exact_mut(head_dim).enumerate() {
+            let weights = &scores[i * n_keys + n_prefix..][..self.n_suffix];
+            let suffix_v = self.suffix(suffix_v, group.rows.start + i / self.repeats, kv_idx);
+            for (weight, value) in weights.iter().zip(suffix_v) {
+                add_scaled(out, *weight, value);
+            }
+        }
+        out
+    }
+
+    /// The key or value vectors of a row's suffix, oldest first.
+    fn suffix<'a>(
+        &self,
+        cache: &'a [f32],
+        row: usize,
+        kv_idx: usize,
+    ) -> impl Iterator<Item = &'a [f32]> {
+        let (head_dim, kv_width) = (self.head_dim, self.kv_width);
+        let row = &cache[row * self.capacity * kv_width..][..self.n_suffix * kv_width];
+        row.chunks_exact(kv_width).map(move |place| &place[kv_idx * head_dim..][..head_dim])
+    }
+}
+
+/// The same from candle operations, row by row.
+fn composed(
+    q: &Tensor,
+    [prefix_k, prefix_v]: [&Tensor; 2],
+    [suffix_k, suffix_v]: [&Tensor; 2],
+    n_suffix: usize,
+    head_dim: usize,
+    groups: &[DecodeGroup],
+) -> Result<Tensor> {
+    let repeats = q.dim(1)? / prefix_k.dim(1)?;
+    let mut rows = Vec::new();
+    for group in groups {
+        for row in group.rows.clone() {
+            let q = heads(&q.narrow(0, row, 1)?, &[0..1], head_dim, 1)?; // (H, 1, head_dim)
+            let all = |prefix: &Tensor, suffix: &Tensor| {
+                let prefix = prefix.narrow(0, group.prefix.start, group.prefix.len())?;
+                let both = Tensor::cat(&[prefix, suffix.get(row)?.narrow(0, 0, n_suffix)?], 0)?;
+                heads(&both, &[0..both.dim(0)?], head_dim, repeats)
+            };
+            let (k, v) = (all(prefix_k, suffix_k)?, all(prefix_v, suffix_v)?);
+            let scores = (q.matmul(&k.t()?)? / (head_dim as f64).sqrt())?; // (H, 1, keys)
+            let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+            let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+            rows.push(weights.matmul(&v)?.flatten_all()?.unsqueeze(0)?);
+        }
+    }
+    Tensor::cat(&rows, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{difference, random};
+
+    #[test]
+    fn agrees_with_candle() {
+        let head_dim = 6;
+        let groups =
+            [DecodeGroup { rows: 0..3, prefix: 0..10 }, DecodeGroup { rows: 3..5, prefix: 10..14 }];
+        let q = random((5, 4 * head_dim), 0);
+        let prefix = [random((14, 2 * head_dim), 1), random((14, 2 * head_dim), 2)];
+        let suffix = [random((5, 8, 2 * head_dim), 3), random((5, 8, 2 * head_dim), 4)];
+        let (prefix, suffix) = (prefix.each_ref(), suffix.each_ref());
+        let got = decode_attention(&q, prefix, suffix, 5, head_dim, &groups).unwrap();
+        let expected = composed(&q, prefix, suffix, 5, head_dim, &groups).unwrap();
+        assert!(difference(&got, &expected) < 1e-5);
+    }
+}

@@ -1,0 +1,138 @@
+//! Matrix products over strided views, without copies: the one door to the `gemm` crate.
+
+use gemm::Parallelism;
+
+/// A matrix in a slice; either stride may be the unit one, so a transpose is free.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// Rows one after the other.
+    pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows of `cols` values that start `row_stride` apart.
+    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(fits(data.len(), rows, cols, row_stride), "matrix outside its slice");
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transposed view.
+    pub(crate) fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+}
+
+/// A matrix that is written to; rows of `cols` values that start `row_stride` apart.
+#[derive(Debug)]
+pub(crate) struct MatMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+}
+
+impl<'a> MatMut<'a> {
+    /// Rows one after the other.
+    pub(crate) fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows of `cols` values that start `row_stride` apart.
+    pub(crate) fn strided(
+        data: &'a mut [f32],
+        rows: usize,
+        cols: usize,
+        row_stride: usize,
+    ) -> Self {
+        assert!(fits(data.len(), rows, cols, row_stride), "matrix outside its slice");
+        assert!(rows <= 1 || row_stride >= cols, "rows of an output overlap");
+        Self { data, rows, cols, row_stride }
+    }
+}
+
+/// What happens to the values that the output already holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    Overwrite,
+    Add,
+}
+
+/// `out = scale · lhs · rhs`, or `out += …`, on all threads if `parallel`.
+pub(crate) fn matmul(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallel: bool) {
+    assert_eq!((out.rows, out.cols, lhs.cols), (lhs.rows, rhs.cols, rhs.rows), "matmul shapes");
+    if out.rows == 0 || out.cols == 0 || (lhs.cols == 0 && write == Write::Add) {
+        return;
+    }
+    let parallelism = if parallel { Parallelism::Rayon(0) } else { Parallelism::None };
+    // SAFETY: the constructors check that every view lies inside its slice and that the rows of the output
+    // do not overlap; `out` is borrowed exclusively, so it aliases neither operand.
+    #[expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
+    unsafe {
+        gemm::gemm(
+            out.rows,
+            out.cols,
+            lhs.cols,
+            out.data.as_mut_ptr(),
+            1,
+            out.row_stride as isize,
+            write == Write::Add,
+            lhs.data.as_ptr(),
+            lhs.col_stride as isize,
+            lhs.row_stride as isize,
+            rhs.data.as_ptr(),
+            rhs.col_stride as isize,
+            rhs.row_stride as isize,
+            1.0,
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+fn fits(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
+    rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposes_and_strides_are_views() {
+        let a = [1., 2., 9., 3., 4., 9.]; // [[1, 2], [3, 4]] in rows of three
+        let b = [5., 6., 7., 8.];
+        let mut out = [1.0; 4];
+        matmul(
+            MatMut::new(&mut out, 2, 2),
+            Write::Add,
+            2.0,
+            Mat::strided(&a, 2, 2, 3).t(),
+            Mat::new(&b, 2, 2),
+            false,
+        );
+        assert_eq!(out, [53., 61., 77., 89.]); // 1 + 2 · [[1, 3], [2, 4]] · [[5, 6], [7, 8]]
+    }
+
+    #[test]
+    #[should_panic(expected = "matrix outside its slice")]
+    fn a_view_may_not_leave_its_slice() {
+        Mat::strided(&[0.0; 5], 2, 3, 3);
+    }
+}

@@ -1,0 +1,152 @@
+//! Who sees whom when several groups are packed into one batch.
+
+use std::ops::Range;
+
+/// Rows of a block of queries. Large enough for a good product, small enough that the scores stay in cache.
+const QUERIES_PER_BLOCK: usize = 64;
+
+/// A prefix and the suffixes that continue it, as they lie in the packed rows: prefix, then each suffix.
+///
+/// The prefix is seen by all of the group; a suffix sees the prefix and itself, never its siblings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttentionGroup {
+    /// Tokens of the prefix.
+    pub prefix: usize,
+    /// Tokens of each suffix.
+    pub suffixes: Vec<usize>,
+    /// Whether a token sees only what precedes it; without, all tokens of the prefix see one another.
+    pub causal: bool,
+}
+
+impl AttentionGroup {
+    /// Tokens of the group.
+    pub fn n_tokens(&self) -> usize {
+        self.prefix + self.suffixes.iter().sum::<usize>()
+    }
+
+    /// The group's queries in blocks; row numbers count from the group's first row.
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        for rows in chunks(0..self.prefix) {
+            let own = Own { rows: rows.clone(), first_key: rows.start };
+            blocks.push(match self.causal {
+                true => Block { n_shared: rows.start, own: vec![own], rows },
+                false => Block { n_shared: self.prefix, own: Vec::new(), rows },
+            });
+        }
+        for rows in chunks(self.prefix..self.n_tokens()) {
+            let own = self.own_within(&rows);
+            blocks.push(Block { n_shared: self.prefix, own, rows });
+        }
+        blocks
+    }
+
+    /// The parts of the suffixes that lie in `rows`.
+    fn own_within(&self, rows: &Range<usize>) -> Vec<Own> {
+        let mut own = Vec::new();
+        let mut first_key = self.prefix;
+        for len in &self.suffixes {
+            let part = rows.start.max(first_key)..rows.end.min(first_key + len);
+            if !part.is_empty() {
+                own.push(Own { rows: part, first_key });
+            }
+            first_key += len;
+        }
+        own
+    }
+}
+
+/// Queries that see the group's first `n_shared` tokens, and each its own causal past besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) rows: Range<usize>,
+    pub(crate) n_shared: usize,
+    pub(crate) own: Vec<Own>,
+}
+
+impl Block {
+    /// Keys of the longest row: the width of the block's scores.
+    pub(crate) fn width(&self) -> usize {
+        self.n_shared + self.own.iter().map(Own::n_keys).max().unwrap_or(0)
+    }
+}
+
+/// Queries `rows` see the keys from `first_key` up to themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) rows: Range<usize>,
+    pub(crate) first_key: usize,
+}
+
+impl Own {
+    /// Keys that the last query sees.
+    pub(crate) fn n_keys(&self) -> usize {
+        self.rows.end - self.first_key
+    }
+}
+
+/// The groups of a packed batch, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttentionLayout {
+    /// In the order of their rows.
+    pub groups: Vec<AttentionGroup>,
+}
+
+impl AttentionLayout {
+    /// Rows of the packed batch.
+    pub fn n_tokens(&self) -> usize {
+        self.groups.iter().map(AttentionGroup::n_tokens).sum()
+    }
+
+    /// Each group's rows in the packed batch.
+    pub(crate) fn rows(&self) -> Vec<Range<usize>> {
+        let mut end = 0;
+        let rows = self.groups.iter().map(|group| {
+            end += group.n_tokens();
+            end - group.n_tokens()..end
+        });
+        rows.collect()
+    }
+}
+
+fn chunks(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let end = rows.end;
+    rows.step_by(QUERIES_PER_BLOCK).map(move |start| start..end.min(start + QUERIES_PER_BLOCK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which keys a query sees, by the blocks.
+    fn seen(group: &AttentionGroup) -> Vec<Vec<usize>> {
+        let mut seen = vec![Vec::new(); group.n_tokens()];
+        for block in group.blocks() {
+            for row in block.rows.clone() {
+                seen[row].extend(0..block.n_shared);
+            }
+            for own in &block.own {
+                for row in own.rows.clone() {
+                    seen[row].extend(own.first_key..=row);
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_suffix_sees_the_prefix_and_itself_across_block_borders() {
+        let group = AttentionGroup { prefix: 70, suffixes: vec![50, 1, 80], causal: true };
+        let seen = seen(&group);
+        assert_eq!(seen[69], (0..70).collect::<Vec<_>>());
+        assert_eq!(seen[119], (0..120).collect::<Vec<_>>());
+        assert_eq!(seen[120], (0..70).chain([120]).collect::<Vec<_>>());
+        assert_eq!(seen[200], (0..70).chain(121..201).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_image_sees_all_of_itself() {
+        let group = AttentionGroup { prefix: 100, suffixes: vec![], causal: false };
+        assert!(seen(&group).iter().all(|keys| keys.len() == 100));
+    }
+}

@@ -1,0 +1,90 @@
+//! The gated unit of the language model's MLP ([arXiv 2002.05202](https://arxiv.org/abs/2002.05202)).
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use crate::buffer::{self, dims2, for_rows, output, values, with_values};
+use crate::exp::sigmoid;
+
+/// `silu(gate) · up`, both (N, D).
+///
+/// # Errors
+/// Shapes that differ.
+pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if !buffer::fused(&[gate, up]) {
+        return gate.silu()? * up;
+    }
+    gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu)
+}
+
+struct Swiglu;
+
+impl CustomOp2 for Swiglu {
+    fn name(&self) -> &'static str {
+        "swiglu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        gate_layout: &Layout,
+        up: &CpuStorage,
+        up_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (n, width) = dims2(gate_layout)?;
+        let (gate, up) = (values(gate, gate_layout)?, values(up, up_layout)?);
+        if gate.len() != up.len() {
+            bail!("swiglu: gate has {} values, up {}", gate.len(), up.len())
+        }
+        let mut y = vec![0.0; n * width];
+        for_rows(&mut y, width, |i, y| {
+            let (gate, up) = (&gate[i * width..][..width], &up[i * width..][..width]);
+            for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+                *y = g * sigmoid(*g) * u;
+            }
+        });
+        Ok(output(y, (n, width)))
+    }
+
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (n, width) = gate.dims2()?;
+        with_values([gate, up, &grad.contiguous()?], |[gs, us, ds]| {
+            let mut grad_gate = vec![0.0; n * width];
+            for_rows(&mut grad_gate, width, |i, out| {
+                let at = i * width..(i + 1) * width;
+                for (((out, g), u), d) in
+                    out.iter_mut().zip(&gs[at.clone()]).zip(&us[at.clone()]).zip(&ds[at])
+                {
+                    let s = sigmoid(*g);
+                    *out = d * u * s * (1.0 + g * (1.0 - s));
+                }
+            });
+            let mut grad_up = vec![0.0; n * width];
+            for_rows(&mut grad_up, width, |i, out| {
+                let at = i * width..(i + 1) * width;
+                for ((out, g), d) in out.iter_mut().zip(&gs[at.clone()]).zip(&ds[at]) {
+                    *out = d * g * sigmoid(*g);
+                }
+            });
+            let tensor = |values| Tensor::from_vec(values, (n, width), gate.device());
+            Ok((Some(tensor(grad_gate)?), Some(tensor(grad_up)?)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[test]
+    fn agrees_with_candle_and_with_differences() {
+        let inputs = [random((30, 21), 0), random((30, 21), 1)];
+        check(&inputs, |t| swiglu(&t[0], &t[1]), |t| t[0].silu()? * &t[1]);
+    }
+}
