@@ -73,6 +73,29 @@ pub enum PolicyError {
         /// What came.
         got: String,
     },
+    /// The chat template is absent, broken, or refuses the conversation.
+    #[error("chat template: {message}")]
+    ChatTemplate {
+        /// Line and reason.
+        message: String,
+    },
+    /// The tokenizer cannot take a text or token ids.
+    #[error("tokenizer: {message}")]
+    Tokenizer {
+        /// The tokenizer's own words.
+        message: String,
+    },
+    /// An image of a prompt that cannot be used.
+    #[error("image {image_idx} of the prompt: {source}")]
+    Image {
+        /// Which image, from 0.
+        image_idx: usize,
+        /// What is wrong with it.
+        source: vision::VisionError,
+    },
+    /// The image settings of the checkpoint cannot be used.
+    #[error(transparent)]
+    Preprocessor(#[from] vision::VisionError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -4,16 +4,29 @@
 //! ([`Policy::logprobs`]) and the cached one that decodes ([`Policy::start`]). Every tensor operation on
 //! the way comes from `kernels` or has a gradient in candle, so no gradient is cut.
 
+mod cache;
+mod checkpoint;
 mod config;
+mod decoder;
 mod error;
+mod files;
+mod layers;
+mod model;
 mod packing;
 mod policy;
+mod processor;
 mod prompt;
+mod rotary;
+mod scope;
 mod session;
+mod template;
+mod tokenizer;
+mod tower;
 
 pub use config::{ModelConfig, TextConfig, VisionConfig};
 pub use error::PolicyError;
 pub use packing::PackedGroup;
 pub use policy::{LoadOptions, Policy, TokenLogprobs};
+pub use processor::Processor;
 pub use prompt::EncodedPrompt;
 pub use session::Session;

@@ -1,6 +1,12 @@
 //! Prompts and completions packed into one forward.
 
-use crate::EncodedPrompt;
+use std::sync::Arc;
+
+use kernels::{AttentionGroup, AttentionLayout};
+use vision::Patches;
+
+use crate::model::Model;
+use crate::{EncodedPrompt, PolicyError};
 
 /// A prompt and the completions that were sampled from it.
 #[derive(Debug, Clone, Copy)]
@@ -9,4 +15,71 @@ pub struct PackedGroup<'a> {
     pub prompt: &'a EncodedPrompt,
     /// Sampled token ids of each completion, its end token included.
     pub completions: &'a [&'a [u32]],
+}
+
+/// The rows of a forward: per group its prompt, then each completion without its last token, which
+/// predicts nothing.
+pub(crate) struct Packed<'a> {
+    pub(crate) token_ids: Vec<u32>,
+    pub(crate) positions: Vec<[u32; 3]>,
+    pub(crate) layout: Arc<AttentionLayout>,
+    pub(crate) images: Vec<&'a Patches>,
+    /// The row that predicts each completion token.
+    pub(crate) predicting: Vec<u32>,
+    /// The completion tokens.
+    pub(crate) targets: Vec<u32>,
+}
+
+impl<'a> Packed<'a> {
+    /// Packs the groups.
+    ///
+    /// # Errors
+    /// A prompt or completion that the model cannot read; a completion without tokens.
+    pub(crate) fn new(model: &Model, groups: &[PackedGroup<'a>]) -> Result<Self, PolicyError> {
+        let mut packed = Self {
+            token_ids: Vec::new(),
+            positions: Vec::new(),
+            layout: Arc::new(AttentionLayout { groups: Vec::new() }),
+            images: Vec::new(),
+            predicting: Vec::new(),
+            targets: Vec::new(),
+        };
+        let mut layout = Vec::new();
+        for (idx, group) in groups.iter().enumerate() {
+            model.check_prompt(idx, group.prompt)?;
+            layout.push(packed.push(model, idx, group)?);
+        }
+        packed.layout = Arc::new(AttentionLayout { groups: layout });
+        Ok(packed)
+    }
+
+    fn push(
+        &mut self,
+        model: &Model,
+        idx: usize,
+        group: &PackedGroup<'a>,
+    ) -> Result<AttentionGroup, PolicyError> {
+        let prompt = group.prompt;
+        self.token_ids.extend(&prompt.token_ids);
+        self.positions.extend(&prompt.positions);
+        self.images.extend(&prompt.images);
+        let last_of_prompt = self.token_ids.len() as u32 - 1;
+        let first_position = prompt.next_position();
+        let mut suffixes = Vec::new();
+        for (completion_idx, completion) in group.completions.iter().enumerate() {
+            let name = format!("completion {completion_idx} of group {idx}");
+            let Some((_, inputs)) = completion.split_last() else {
+                return Err(PolicyError::input(name, "at least 1 token", 0));
+            };
+            model.check_tokens(&name, completion)?;
+            let first_row = self.token_ids.len() as u32;
+            self.predicting.push(last_of_prompt);
+            self.predicting.extend(first_row..first_row + inputs.len() as u32);
+            self.targets.extend(*completion);
+            self.token_ids.extend(inputs);
+            self.positions.extend((first_position..).map(|p| [p; 3]).take(inputs.len()));
+            suffixes.push(inputs.len());
+        }
+        Ok(AttentionGroup { prefix: prompt.token_ids.len(), suffixes, causal: true })
+    }
 }

@@ -27,7 +27,7 @@ from transformers import (PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForCond
 
 HERE = Path(__file__).parent
 CHECKPOINT = HERE / "qwen2_vl"
-SEED = 5
+SEED = 7
 VOCAB_SIZE = 320
 N_GREEDY = 40
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
@@ -153,7 +153,9 @@ def write_checkpoint():
     processor = Qwen2VLProcessor(image_processor=Qwen2VLImageProcessor(patch_size=8, size=size), tokenizer=tokenizer,
                                  video_processor=Qwen2VLVideoProcessor(patch_size=8), chat_template=TEMPLATE)
     processor.save_pretrained(CHECKPOINT)
-    return model.float(), processor
+    # Read back rather than cast: a cast to bfloat16 and back would also round the rotary frequencies.
+    return Qwen2VLForConditionalGeneration.from_pretrained(CHECKPOINT, dtype=torch.float32,
+                                                           attn_implementation="eager"), processor
 
 
 def forward(model, prompt, completion):

@@ -1,0 +1,214 @@
+//! Safetensors files in a checkpoint directory: one, or several with an index.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+
+use crate::PolicyError;
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+/// What else a checkpoint directory may hold that belongs to the model.
+const COMPANIONS: [&str; 13] = [
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+    "vocab.json",
+];
+
+/// All tensors of a checkpoint directory, converted one by one.
+pub(crate) fn read_tensors(
+    dir: &Path,
+    dtype: DType,
+    device: &Device,
+) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+    let mut tensors = BTreeMap::new();
+    for path in shards(dir)? {
+        read_shard(&path, dtype, device, &mut tensors)?;
+    }
+    Ok(tensors)
+}
+
+/// Writes the tensors and copies the companions of the checkpoint that they came from.
+pub(crate) fn write(
+    dir: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    source: &Path,
+) -> Result<(), PolicyError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PolicyError::Write { path, source }
+    };
+    std::fs::create_dir_all(dir).map_err(failed(dir))?;
+    let path = dir.join(SINGLE);
+    // transformers refuses a file that does not say which framework it is for.
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(tensors.iter(), Some(metadata), &path)
+        .map_err(|e| PolicyError::Write { path, source: std::io::Error::other(e) })?;
+    let dtype = tensors.values().next().map_or(DType::F32, Tensor::dtype);
+    for name in COMPANIONS {
+        let (from, to) = (source.join(name), dir.join(name));
+        if !from.is_file() {
+            continue;
+        }
+        let mut bytes = read(&from)?;
+        if name == "config.json" {
+            bytes = with_dtype(&from, &bytes, dtype)?;
+        }
+        std::fs::write(&to, bytes).map_err(failed(&to))?;
+    }
+    Ok(())
+}
+
+/// The text of a file of the checkpoint.
+pub(crate) fn read_text(path: &Path) -> Result<String, PolicyError> {
+    String::from_utf8(read(path)?).map_err(|e| damaged(path, format!("not UTF-8: {e}")))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, PolicyError> {
+    std::fs::read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })
+}
+
+/// `config.json` names the type of the weights; loaders that follow it must find the right one.
+fn with_dtype(path: &Path, bytes: &[u8], dtype: DType) -> Result<Vec<u8>, PolicyError> {
+    let mut config: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|e| damaged(path, e.to_string()))?;
+    let name = match dtype {
+        DType::BF16 => "bfloat16",
+        DType::F16 => "float16",
+        _ => "float32",
+    };
+    for key in ["dtype", "torch_dtype"] {
+        if let Some(value) = config.get_mut(key) {
+            *value = name.into();
+        }
+    }
+    serde_json::to_vec_pretty(&config).map_err(|e| damaged(path, e.to_string()))
+}
+
+fn damaged(path: &Path, message: String) -> PolicyError {
+    PolicyError::Damaged { path: path.to_owned(), message }
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The files that hold tensors.
+fn shards(dir: &Path) -> Result<Vec<PathBuf>, PolicyError> {
+    let index = dir.join(INDEX);
+    if dir.join(SINGLE).is_file() || !index.is_file() {
+        return Ok(vec![dir.join(SINGLE)]);
+    }
+    let parsed: Index =
+        serde_json::from_slice(&read(&index)?).map_err(|e| damaged(&index, e.to_string()))?;
+    let files: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    if let Some(outside) = files.iter().find(|file| file.contains(['/', '\\'])) {
+        return Err(damaged(&index, format!("names {outside:?}, which is not a file beside it")));
+    }
+    Ok(files.into_iter().map(|file| dir.join(file)).collect())
+}
+
+/// Where a tensor lies in the file, counted from the end of the header.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: (u64, u64),
+}
+
+fn read_shard(
+    path: &Path,
+    dtype: DType,
+    device: &Device,
+    tensors: &mut BTreeMap<String, Tensor>,
+) -> Result<(), PolicyError> {
+    let failed = |source| PolicyError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    let (entries, data_start) = read_header(path, &mut file, len)?;
+    for (name, entry) in entries {
+        let tensor = read_tensor(path, &mut file, data_start, &name, &entry)?;
+        tensors.insert(name, tensor.to_dtype(dtype)?.to_device(device)?);
+    }
+    Ok(())
+}
+
+/// The header's entries, checked against the length of the file.
+fn read_header(
+    path: &Path,
+    file: &mut File,
+    len: u64,
+) -> Result<(BTreeMap<String, Entry>, u64), PolicyError> {
+    let failed = |source| PolicyError::Read { path: path.to_owned(), source };
+    let short = |needed: u64| {
+        damaged(path, format!("{len} bytes where its header promises {needed}: cut short?"))
+    };
+    if len < 8 {
+        return Err(short(8));
+    }
+    let mut size = [0; 8];
+    file.read_exact(&mut size).map_err(failed)?;
+    let data_start = u64::from_le_bytes(size).saturating_add(8);
+    if data_start > len {
+        return Err(short(data_start));
+    }
+    let mut header = vec![0; (data_start - 8) as usize];
+    file.read_exact(&mut header).map_err(failed)?;
+    let mut header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&header)
+        .map_err(|e| damaged(path, format!("not a safetensors file: {e}")))?;
+    header.remove("__metadata__");
+    let mut entries = BTreeMap::new();
+    for (name, value) in header {
+        let entry: Entry = serde_json::from_value(value)
+            .map_err(|e| damaged(path, format!("entry {name}: {e}")))?;
+        entries.insert(name, entry);
+    }
+    let end = entries.values().map(|e| e.data_offsets.1).max().unwrap_or(0);
+    match data_start.saturating_add(end) {
+        needed if needed > len => Err(short(needed)),
+        _ => Ok((entries, data_start)),
+    }
+}
+
+fn read_tensor(
+    path: &Path,
+    file: &mut File,
+    data_start: u64,
+    name: &str,
+    entry: &Entry,
+) -> Result<Tensor, PolicyError> {
+    let dtype = match entry.dtype.as_str() {
+        "F64" => DType::F64,
+        "F32" => DType::F32,
+        "F16" => DType::F16,
+        "BF16" => DType::BF16,
+        other => return Err(damaged(path, format!("tensor {name} has type {other}, not a float"))),
+    };
+    let n_values = entry.shape.iter().try_fold(1usize, |n, dim| n.checked_mul(*dim));
+    let n_bytes = n_values.and_then(|n| n.checked_mul(dtype.size_in_bytes()));
+    let (start, end) = entry.data_offsets;
+    let Some(n_bytes) = n_bytes.filter(|n| start.checked_add(*n as u64) == Some(end)) else {
+        let shape = &entry.shape;
+        return Err(damaged(path, format!("tensor {name} {shape:?} does not fill {start}..{end}")));
+    };
+    let failed = |source| PolicyError::Read { path: path.to_owned(), source };
+    let mut bytes = vec![0; n_bytes];
+    file.seek(SeekFrom::Start(data_start + start)).map_err(failed)?;
+    file.read_exact(&mut bytes).map_err(failed)?;
+    Ok(Tensor::from_raw_buffer(&bytes, dtype, &entry.shape, &Device::Cpu)?)
+}

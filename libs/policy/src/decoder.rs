@@ -1,0 +1,126 @@
+//! The language model: a decoder whose attention is given from outside, so that the packed forward and the
+//! cached one are the same code.
+
+use candle_core::Tensor;
+
+use crate::layers::{Linear, RmsNorm};
+use crate::rotary::Rotary;
+use crate::scope::{Names, Source};
+use crate::{PolicyError, TextConfig};
+
+/// What a layer's queries see: called with the layer's index and its turned queries, keys and values,
+/// (N, heads · head_dim) and twice (N, kv_heads · head_dim).
+pub(crate) type Attend<'a> =
+    dyn FnMut(usize, &Tensor, &Tensor, &Tensor) -> Result<Tensor, PolicyError> + 'a;
+
+/// Embedding, decoder layers and output head.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    head: Tensor,
+}
+
+impl Decoder {
+    pub(crate) fn load(
+        source: &Source,
+        names: Names,
+        config: &TextConfig,
+    ) -> Result<Self, PolicyError> {
+        let scope = source.at(names.text);
+        let (vocab_size, width) = (config.vocab_size, config.hidden_size);
+        let embedding = scope.at("embed_tokens").tensor("weight", &[vocab_size, width])?;
+        let head = match config.tie_word_embeddings {
+            true => embedding.clone(),
+            false => source.at(names.head).tensor("weight", &[vocab_size, width])?,
+        };
+        let layers = (0..config.n_layers).map(|i| {
+            let scope = scope.at("layers").at(i);
+            let (attention, mlp) = (scope.at("self_attn"), scope.at("mlp"));
+            let kv_width = config.n_kv_heads * config.head_dim();
+            let (inner, eps) = (config.intermediate_size, config.rms_norm_eps);
+            Ok(Layer {
+                input_norm: RmsNorm::load(&scope.at("input_layernorm"), width, eps)?,
+                q: Linear::load(&attention.at("q_proj"), width, width, true)?,
+                k: Linear::load(&attention.at("k_proj"), width, kv_width, true)?,
+                v: Linear::load(&attention.at("v_proj"), width, kv_width, true)?,
+                o: Linear::load(&attention.at("o_proj"), width, width, false)?,
+                mlp_norm: RmsNorm::load(&scope.at("post_attention_layernorm"), width, eps)?,
+                gate: Linear::load(&mlp.at("gate_proj"), width, inner, false)?,
+                up: Linear::load(&mlp.at("up_proj"), width, inner, false)?,
+                down: Linear::load(&mlp.at("down_proj"), inner, width, false)?,
+            })
+        });
+        let layers = layers.collect::<Result<_, PolicyError>>()?;
+        let norm = RmsNorm::load(&scope.at("norm"), width, config.rms_norm_eps)?;
+        Ok(Self { embedding, layers, norm, head })
+    }
+
+    /// (N, hidden_size) of token ids.
+    pub(crate) fn embed(&self, token_ids: &[u32]) -> Result<Tensor, PolicyError> {
+        let ids = Tensor::new(token_ids, self.embedding.device())?;
+        Ok(self.embedding.index_select(&ids, 0)?)
+    }
+
+    /// All layers; x and result (N, hidden_size), before the last normalization.
+    pub(crate) fn forward(
+        &self,
+        mut x: Tensor,
+        rotary: &Rotary,
+        attend: &mut Attend,
+    ) -> Result<Tensor, PolicyError> {
+        for (idx, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(idx, &x, rotary, attend)?;
+        }
+        Ok(x)
+    }
+
+    /// The last normalization.
+    pub(crate) fn normalize(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+        self.norm.forward(x)
+    }
+
+    /// (V, hidden_size): logits are products with its rows.
+    pub(crate) fn head(&self) -> &Tensor {
+        &self.head
+    }
+
+    /// (N, V) in f32 from the rows of [`Decoder::forward`].
+    pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+        let logits = kernels::linear(&self.normalize(x)?, &self.head, None)?;
+        Ok(logits.to_dtype(candle_core::DType::F32)?)
+    }
+}
+
+#[derive(Debug)]
+struct Layer {
+    input_norm: RmsNorm,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    mlp_norm: RmsNorm,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+impl Layer {
+    fn forward(
+        &self,
+        idx: usize,
+        x: &Tensor,
+        rotary: &Rotary,
+        attend: &mut Attend,
+    ) -> Result<Tensor, PolicyError> {
+        let normed = self.input_norm.forward(x)?;
+        let q = rotary.apply(&self.q.forward(&normed)?)?;
+        let k = rotary.apply(&self.k.forward(&normed)?)?;
+        let v = self.v.forward(&normed)?;
+        let x = (x + self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
+        let normed = self.mlp_norm.forward(&x)?;
+        let inner = kernels::swiglu(&self.gate.forward(&normed)?, &self.up.forward(&normed)?)?;
+        Ok((x + self.down.forward(&inner)?)?)
+    }
+}

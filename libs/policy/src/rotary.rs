@@ -1,0 +1,98 @@
+//! Angles of the rotary embeddings: by three axes for text (M-RoPE), by row and column for patches.
+
+use candle_core::{Device, Tensor};
+
+use crate::{PolicyError, TextConfig, VisionConfig};
+
+/// Cosine and sine of every row's angles, each (N, head_dim / 2) f32.
+#[derive(Debug, Clone)]
+pub(crate) struct Rotary {
+    cos: Tensor,
+    sin: Tensor,
+}
+
+impl Rotary {
+    /// M-RoPE: the frequencies of a head follow time, height and width in contiguous sections
+    /// ([Qwen2-VL](https://arxiv.org/abs/2409.12191), section 2.1).
+    pub(crate) fn text(
+        config: &TextConfig,
+        positions: &[[u32; 3]],
+        device: &Device,
+    ) -> Result<Self, PolicyError> {
+        let frequencies = frequencies(config.rope_theta, config.head_dim());
+        let axes: Vec<usize> =
+            (0..3).flat_map(|axis| std::iter::repeat_n(axis, config.mrope_section[axis])).collect();
+        let angles = positions.iter().flat_map(|position| {
+            frequencies.iter().zip(&axes).map(|(f, axis)| position[*axis] as f32 * f)
+        });
+        Self::new(angles.collect(), positions.len(), device)
+    }
+
+    /// The first half of a head's frequencies follows the patch's row, the second its column.
+    pub(crate) fn patches(
+        config: &VisionConfig,
+        grids: &[vision::Grid],
+        device: &Device,
+    ) -> Result<Self, PolicyError> {
+        let frequencies = frequencies(config.rope_theta, config.head_dim() / 2);
+        let mut angles = Vec::new();
+        let mut n_patches = 0;
+        for grid in grids {
+            n_patches += grid.n_patches();
+            for [row, column] in patch_positions(grid, config.merge_size) {
+                angles.extend(frequencies.iter().map(|f| row as f32 * f));
+                angles.extend(frequencies.iter().map(|f| column as f32 * f));
+            }
+        }
+        Self::new(angles, n_patches, device)
+    }
+
+    fn new(angles: Vec<f32>, n: usize, device: &Device) -> Result<Self, PolicyError> {
+        let width = angles.len() / n.max(1);
+        let table = |f: fn(f32) -> f32| {
+            Tensor::from_vec(angles.iter().map(|a| f(*a)).collect(), (n, width), device)
+        };
+        Ok(Self { cos: table(f32::cos)?, sin: table(f32::sin)? })
+    }
+
+    /// Turns the heads of x (N, heads · head_dim).
+    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+        Ok(kernels::rotary(x, &self.cos, &self.sin)?)
+    }
+}
+
+/// theta^(-2i / dim) for i below dim / 2.
+fn frequencies(theta: f64, dim: usize) -> Vec<f32> {
+    let exponents = (0..dim / 2).map(|i| (2 * i) as f32 / dim as f32);
+    exponents.map(|exponent| 1.0 / (theta as f32).powf(exponent)).collect()
+}
+
+/// Row and column of each patch, in the order in which patches come: merge block after merge block.
+fn patch_positions(grid: &vision::Grid, merge_size: usize) -> Vec<[usize; 2]> {
+    let mut positions = Vec::with_capacity(grid.n_patches());
+    for _ in 0..grid.t {
+        for block_row in 0..grid.h / merge_size {
+            for block_column in 0..grid.w / merge_size {
+                for i in 0..merge_size * merge_size {
+                    positions.push([
+                        block_row * merge_size + i / merge_size,
+                        block_column * merge_size + i % merge_size,
+                    ]);
+                }
+            }
+        }
+    }
+    positions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_come_in_merge_blocks() {
+        let grid = vision::Grid { t: 1, h: 2, w: 4 };
+        let expected = [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]];
+        assert_eq!(patch_positions(&grid, 2), expected);
+    }
+}

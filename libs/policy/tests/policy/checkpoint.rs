@@ -1,0 +1,237 @@
+//! Loading, saving and swapping weights, and what a bad checkpoint says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::Tensor;
+use policy::{PackedGroup, Policy};
+use tempfile::TempDir;
+
+use crate::fixture::{Golden, difference, flat, golden_dir, load, options};
+
+/// A copy of the tiny checkpoint to damage.
+fn copy() -> TempDir {
+    let dir = TempDir::new().expect("a temporary directory");
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let from = golden_dir().join("qwen2_vl").join(name);
+        std::fs::copy(from, dir.path().join(name)).expect("a copy");
+    }
+    dir
+}
+
+fn weights(dir: &Path) -> HashMap<String, Tensor> {
+    let path = dir.join("model.safetensors");
+    candle_core::safetensors::load(path, &candle_core::Device::Cpu).expect("tensors")
+}
+
+fn write_weights(dir: &Path, tensors: &HashMap<String, Tensor>) {
+    let path = dir.join("model.safetensors");
+    candle_core::safetensors::save(tensors, path).expect("written");
+}
+
+fn logprobs(policy: &Policy) -> Vec<f32> {
+    let golden = Golden::load();
+    let (prompt, completions) =
+        (golden.prompt("one_image"), golden.cases["one_image"].completions());
+    let group = PackedGroup { prompt: &prompt, completions: &completions };
+    flat(&policy.logprobs(&[group], 1.0).expect("a forward").logprobs)
+}
+
+#[track_caller]
+fn check_error(dir: &TempDir, expected: &str) {
+    let error = Policy::load(dir.path(), &options(false)).unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+/// Loads the checkpoint after a change to its tensors and expects an error.
+#[track_caller]
+fn check_changed(change: impl Fn(&mut HashMap<String, Tensor>), expected: &str) {
+    let dir = copy();
+    let mut tensors = weights(dir.path());
+    change(&mut tensors);
+    write_weights(dir.path(), &tensors);
+    check_error(&dir, expected);
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    check_changed(
+        |tensors| _ = tensors.remove("visual.blocks.1.mlp.fc1.bias"),
+        "missing 1 of 57 tensors: visual.blocks.1.mlp.fc1.bias",
+    )
+}
+
+#[test]
+fn an_unexpected_tensor_is_named() {
+    check_changed(
+        |tensors| _ = tensors.insert("model.extra".into(), tensors["model.norm.weight"].clone()),
+        "1 unexpected tensors: model.extra",
+    )
+}
+
+#[test]
+fn a_misshapen_tensor_is_named() {
+    check_changed(
+        |tensors| {
+            let wide = Tensor::cat(&[&tensors["model.norm.weight"]; 2], 0).unwrap();
+            tensors.insert("model.norm.weight".into(), wide);
+        },
+        "tensor model.norm.weight should have shape [64], got [128]",
+    )
+}
+
+#[test]
+fn a_truncated_file_is_one_clear_error() {
+    let dir = copy();
+    let path = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    for len in [bytes.len() - 1, bytes.len() / 2, 100, 4, 0] {
+        std::fs::write(&path, &bytes[..len]).unwrap();
+        check_error(
+            &dir,
+            &format!("model.safetensors\" is damaged: {len} bytes where its header promises"),
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_something_else_is_one_clear_error() {
+    let dir = copy();
+    let mut bytes = 16u64.to_le_bytes().to_vec();
+    bytes.extend(b"this is not JSON");
+    std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
+    check_error(&dir, "not a safetensors file");
+}
+
+#[test]
+fn an_absent_file_is_named() {
+    let dir = copy();
+    std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    check_error(&dir, "cannot read");
+}
+
+#[test]
+fn another_model_type_is_refused_by_name() {
+    let dir = copy();
+    let path = dir.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"qwen2_vl\"", "\"mamba\"");
+    std::fs::write(&path, text).unwrap();
+    check_error(&dir, "model_type should be qwen2_vl, got \"mamba\"");
+}
+
+#[test]
+fn shards_load_as_one_file_does() {
+    let dir = copy();
+    let tensors = weights(dir.path());
+    std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    let (text, visual): (HashMap<_, _>, HashMap<_, _>) =
+        tensors.into_iter().partition(|(name, _)| name.starts_with("model."));
+    let mut weight_map = BTreeMap::new();
+    for (file, part) in [("model-1.safetensors", text), ("model-2.safetensors", visual)] {
+        candle_core::safetensors::save(&part, dir.path().join(file)).unwrap();
+        weight_map.extend(part.into_keys().map(|name| (name, file)));
+    }
+    let index = serde_json::json!({ "metadata": {}, "weight_map": weight_map });
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+    let policy = Policy::load(dir.path(), &options(false)).unwrap();
+    assert_eq!(logprobs(&policy), logprobs(&load(false)));
+}
+
+#[test]
+fn names_of_the_newer_layout_load_and_stay() {
+    let dir = copy();
+    let rename = |name: String| match name.strip_prefix("model.") {
+        Some(rest) => format!("model.language_model.{rest}"),
+        None => format!("model.{name}"),
+    };
+    let tensors = weights(dir.path()).into_iter().map(|(name, t)| (rename(name), t)).collect();
+    write_weights(dir.path(), &tensors);
+    let policy = Policy::load(dir.path(), &options(false)).unwrap();
+    assert_eq!(logprobs(&policy), logprobs(&load(false)));
+    assert!(policy.tensors().contains_key("model.language_model.norm.weight"));
+}
+
+#[test]
+fn an_untied_head_is_its_own_tensor() {
+    let dir = copy();
+    let path = dir.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replace("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false");
+    std::fs::write(&path, text).unwrap();
+    check_error(&dir, "missing 1 of 58 tensors: lm_head.weight");
+    let mut tensors = weights(dir.path());
+    tensors.insert("lm_head.weight".into(), tensors["model.embed_tokens.weight"].clone());
+    write_weights(dir.path(), &tensors);
+    let policy = Policy::load(dir.path(), &options(true)).unwrap();
+    assert_eq!(logprobs(&policy), logprobs(&load(false)));
+    assert!(policy.variables().contains_key("lm_head.weight"));
+}
+
+#[test]
+fn what_is_saved_loads_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let policy = load(true);
+    let name = "model.norm.weight";
+    let doubled = (policy.variables()[name].as_tensor() * 2.0).unwrap().detach();
+    policy.variables()[name].set(&doubled).unwrap();
+    policy.save(dir.path()).unwrap();
+    let loaded = Policy::load(dir.path(), &options(false)).unwrap();
+    assert_eq!(logprobs(&loaded), logprobs(&policy));
+    assert_ne!(logprobs(&loaded), logprobs(&load(false)));
+    assert!(dir.path().join("tokenizer.json").is_file());
+    let config = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+    assert!(config.contains("\"dtype\": \"float32\""));
+}
+
+#[test]
+fn a_policy_saves_over_the_directory_it_came_from() {
+    let dir = copy();
+    let policy = Policy::load(dir.path(), &options(true)).unwrap();
+    policy.save(dir.path()).unwrap();
+    assert_eq!(logprobs(&Policy::load(dir.path(), &options(false)).unwrap()), logprobs(&policy));
+}
+
+/// All tensors, a tenth larger.
+fn grown(policy: &Policy) -> HashMap<String, Tensor> {
+    let grow = |(name, tensor): (String, Tensor)| (name, (tensor * 1.1).unwrap());
+    policy.tensors().into_iter().map(grow).collect()
+}
+
+#[test]
+fn new_weights_take_effect_whether_trainable_or_not() {
+    let (trainable, frozen) = (load(true), load(false));
+    let new = grown(&frozen);
+    let before = logprobs(&frozen);
+    trainable.set_weights(&new).unwrap();
+    frozen.set_weights(&new).unwrap();
+    assert_ne!(logprobs(&frozen), before);
+    assert_eq!(logprobs(&frozen), logprobs(&trainable));
+    let name = "model.norm.weight";
+    assert_eq!(difference(trainable.variables()[name].as_tensor(), &new[name]), 0.0);
+}
+
+#[test]
+fn an_open_session_keeps_its_weights() {
+    let golden = Golden::load();
+    let policy = load(false);
+    let mut before = policy.start(&[&golden.prompt("one_image")], 1).unwrap();
+    let mut across = policy.start(&[&golden.prompt("one_image")], 1).unwrap();
+    before.step(&[20]).unwrap();
+    policy.set_weights(&grown(&policy)).unwrap();
+    across.step(&[20]).unwrap();
+    assert_eq!(difference(before.logits(), across.logits()), 0.0);
+}
+
+#[test]
+fn new_weights_must_have_the_same_names_and_shapes() {
+    let policy = load(false);
+    let before = logprobs(&policy);
+    let mut missing = grown(&policy);
+    let taken = missing.remove("model.norm.weight").unwrap();
+    let error = policy.set_weights(&missing).unwrap_err().to_string();
+    assert_eq!(error, "missing 1 of 57 tensors: model.norm.weight");
+    missing.insert("model.norm.weight".into(), taken.narrow(0, 0, 3).unwrap());
+    let error = policy.set_weights(&missing).unwrap_err().to_string();
+    assert_eq!(error, "tensor model.norm.weight should have shape [64], got [3]");
+    assert_eq!(logprobs(&policy), before);
+}
