@@ -38,15 +38,18 @@ pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
     if cards.is_empty() {
         return Ok(Gallery { rule: String::new(), html: String::new() });
     }
+    // Names have no boxes to show or hide.
+    let is_named = run.predictions.values().flatten().all(Prediction::is_name);
+    let (toggles, meaning) = match is_named {
+        true => (String::new(), "Above the answers stands the true name."),
+        false => (toggles(&labels), "Numbers are IoU with the truth."),
+    };
     let rule = format!(
-        "The first {} of the held-out file that have an image, in file order: nothing was picked.",
+        "The first {} of the held-out file that have an image, in file order: nothing was picked. {meaning}",
         count(cards.len(), "sample")
     );
-    let html = format!(
-        "<div class=gallery>\n{}<div class=cards>\n{}</div></div>",
-        toggles(&labels),
-        cards.concat()
-    );
+    let cards = cards.concat();
+    let html = format!("<div class=gallery>\n{toggles}<div class=cards>\n{cards}</div></div>");
     Ok(Gallery { rule, html })
 }
 

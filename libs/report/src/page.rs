@@ -123,10 +123,7 @@ fn training(run: &Run) -> String {
 
 fn images(run: &Run) -> Result<String, ReportError> {
     let gallery = gallery(run)?;
-    let intro = format!(
-        "{} Numbers are IoU with the truth. Open a sample's name to read what each policy wrote.",
-        gallery.rule
-    );
+    let intro = format!("{} Open a sample's name to read what each policy wrote.", gallery.rule);
     Ok(section("images", "Held-out images", &intro, &gallery.html))
 }
 

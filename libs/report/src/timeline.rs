@@ -24,7 +24,8 @@ pub(crate) fn figure_of(run: &Run) -> String {
     let Some(excerpt) = Excerpt::middle(&run.spans) else { return String::new() };
     let window = run.config.as_ref().map(|config| config.learner.window);
     let note = excerpt.note(window);
-    let steps = (excerpt.first_step..excerpt.first_step + STEPS).filter(|s| excerpt.has(*s));
+    let steps =
+        (excerpt.first_step..excerpt.first_step.saturating_add(STEPS)).filter(|s| excerpt.has(*s));
     let mut entries: String = steps
         .map(|step| legend_entry(step_class(Some(step)), &format!("step {step}"), ""))
         .collect();
@@ -59,7 +60,7 @@ impl<'a> Excerpt<'a> {
         steps.dedup();
         let at = (steps.len() / 2).saturating_sub(STEPS as usize / 2);
         let first_step = *steps.get(at)?;
-        let shown = first_step..first_step + STEPS;
+        let shown = first_step..first_step.saturating_add(STEPS);
         let of_steps = || spans.iter().filter(|s| s.step.is_some_and(|step| shown.contains(&step)));
         let start = of_steps().map(|span| span.start).fold(f64::INFINITY, f64::min);
         let end = of_steps().map(|span| span.end).fold(f64::NEG_INFINITY, f64::max);
