@@ -1,5 +1,7 @@
 //! The report of a small run folder: it holds the run's numbers, takes model text as text, and survives torn files.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as the test does, by a panic")]
+
 use std::fs;
 use std::path::Path;
 
