@@ -1,0 +1,264 @@
+//! All formats give the same samples; what is wrong is named.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, Int64Array, LargeBinaryArray, ListArray, RecordBatch, StringArray,
+    StructArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field};
+use arrow::ipc::writer::{FileWriter, StreamWriter};
+use base64::Engine;
+use parquet::arrow::ArrowWriter;
+
+use super::*;
+use crate::testing::{Folder, png, sample};
+
+fn image(k: u8) -> Vec<u8> {
+    png(2, [k, 20, 30, 40])
+}
+fn texts(prefix: &str) -> ArrayRef {
+    Arc::new(StringArray::from(vec![format!("{prefix} 0"), format!("{prefix} 1")]))
+}
+/// Hugging Face's image type: the first row has bytes, the second a path.
+fn structs() -> ArrayRef {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![Some(image(0).as_slice()), None]));
+    let path: ArrayRef = Arc::new(StringArray::from(vec![Some("gone.png"), Some("1.png")]));
+    let fields =
+        vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)];
+    Arc::new(StructArray::new(fields.into(), vec![bytes, path], None))
+}
+fn batch(image: ArrayRef) -> RecordBatch {
+    let columns = [("image", image), ("problem", texts("p")), ("solution", texts("s"))];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+fn folder() -> Folder {
+    Folder::new(&[("0.png", &image(0)), ("1.png", &image(1))])
+}
+fn write_parquet(folder: &Folder, name: &str, batch: &RecordBatch) -> PathBuf {
+    let path = folder.path(name);
+    let mut writer =
+        ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(batch).unwrap();
+    writer.close().unwrap();
+    path
+}
+
+/// Two rows with the images 0 and 1.
+#[track_caller]
+fn check(path: &Path) {
+    let dataset = Dataset::open(path).unwrap();
+    assert_eq!(dataset.len(), 2);
+    for (k, sample) in dataset.iter().enumerate() {
+        assert_eq!(sample.images, [image(k as u8)]);
+        let text = (sample.sample_id.as_str(), sample.problem.as_str(), sample.solution.as_str());
+        assert_eq!(text, (&*k.to_string(), &*format!("p {k}"), &*format!("s {k}")));
+    }
+    assert_eq!(dataset.skipped(), []);
+}
+#[track_caller]
+fn check_error(path: &Path, parts: &[&str]) {
+    let error = Dataset::open(path).unwrap_err().to_string();
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+}
+
+#[test]
+fn parquet_with_structs() {
+    let folder = folder();
+    check(&write_parquet(&folder, "a.parquet", &batch(structs())));
+}
+#[test]
+fn parquet_with_bytes() {
+    let folder = folder();
+    let images = Arc::new(LargeBinaryArray::from(vec![image(0).as_slice(), image(1).as_slice()]));
+    check(&write_parquet(&folder, "a.parquet", &batch(images)));
+}
+#[test]
+fn parquet_with_paths() {
+    let folder = folder();
+    let paths = Arc::new(StringArray::from(vec!["0.png", "1.png"]));
+    check(&write_parquet(&folder, "a.parquet", &batch(paths)));
+}
+#[test]
+fn parquet_with_lists() {
+    let field = Arc::new(Field::new("item", structs().data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths([2, 0]);
+    let lists = ListArray::new(field, offsets, structs(), None);
+    let folder = folder();
+    let path = write_parquet(&folder, "a.parquet", &batch(Arc::new(lists)));
+    let dataset = Dataset::open(&path).unwrap();
+    assert_eq!(dataset.get(0).images, [image(0), image(1)]);
+    assert_eq!(dataset.get(1).images, [] as [Vec<u8>; 0]);
+}
+#[test]
+fn arrow_file() {
+    let (folder, batch) = (folder(), batch(structs()));
+    let path = folder.path("a.arrow");
+    let mut writer = FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    check(&path);
+}
+#[test]
+fn arrow_stream() {
+    let (folder, batch) = (folder(), batch(structs()));
+    let path = folder.path("a.arrow");
+    let mut writer = StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    check(&path);
+}
+#[test]
+fn json_lines() {
+    let base64 = base64::engine::general_purpose::STANDARD.encode(image(1));
+    let lines = format!(
+        "{{\"image\": \"0.png\", \"problem\": \"p 0\", \"solution\": \"s 0\"}}\n\n\
+         {{\"images\": [\"data:image/png;base64,{base64}\"], \"problem\": \"p 1\", \"solution\": \"s 1\"}}\n"
+    );
+    let folder = Folder::new(&[("0.png", &image(0)), ("a.jsonl", lines.as_bytes())]);
+    check(&folder.path("a.jsonl"));
+}
+#[test]
+fn conversations() {
+    let line = |k: usize| {
+        format!(
+            "{{\"id\": {k}, \"image\": [\"{k}.png\"], \"conversations\": [{{\"from\": \"human\", \"value\": \"<image>\\np {k}\"}}, {{\"from\": \"gpt\", \"value\": \"s {k}\"}}]}}\n"
+        )
+    };
+    let folder = folder();
+    std::fs::write(folder.path("a.jsonl"), line(0) + &line(1)).unwrap();
+    check(&folder.path("a.jsonl"));
+}
+#[test]
+fn a_folder_of_shards_counts_through() {
+    let folder = folder();
+    write_parquet(&folder, "a-0.parquet", &batch(structs()).slice(0, 1));
+    write_parquet(&folder, "a-1.parquet", &batch(structs()).slice(1, 1));
+    check(&folder.path(""));
+}
+#[test]
+fn sample_ids_may_be_given() {
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![70, 80]));
+    let columns = [
+        ("image", structs()),
+        ("problem", texts("p")),
+        ("solution", texts("s")),
+        ("sample_id", ids),
+    ];
+    let folder = folder();
+    let path = write_parquet(&folder, "a.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    assert_eq!(Dataset::open(&path).unwrap().get(1).sample_id, "80");
+}
+
+#[test]
+fn a_missing_column_names_what_is_there() {
+    let folder = folder();
+    let columns = [("image", structs()), ("problem", texts("p")), ("answer", texts("s"))];
+    let path = write_parquet(&folder, "a.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    check_error(&path, &["a.parquet\" has no \"solution\" (text), it has: image, problem, answer"]);
+    std::fs::write(folder.path("a.jsonl"), "{\"image\": \"0.png\", \"question\": 1}").unwrap();
+    check_error(&folder.path("a.jsonl"), &["a.jsonl\" has no \"problem\"", "image, question"]);
+}
+#[test]
+fn a_column_of_a_wrong_type_is_named() {
+    let folder = folder();
+    let numbers = Arc::new(Int64Array::from(vec![1, 2]));
+    let path = write_parquet(&folder, "a.parquet", &batch(numbers));
+    check_error(&path, &["\"image\" of", "should be encoded bytes, a path,", "got Int64"]);
+}
+#[test]
+fn files_that_are_not_what_they_seem() {
+    let folder = Folder::new(&[
+        ("a.parquet", b"no"),
+        ("b.arrow", b"ARROW1 no"),
+        ("c.arrow", b"no"),
+        ("d.csv", b"a,b"),
+        ("e.jsonl", b""),
+        ("f.jsonl", b"no\n"),
+    ]);
+    check_error(&folder.path("a.parquet"), &["cannot be read as Parquet"]);
+    check_error(&folder.path("b.arrow"), &["cannot be read as Arrow"]);
+    check_error(&folder.path("c.arrow"), &["c.arrow\""]);
+    check_error(&folder.path("d.csv"), &["expected a file that ends in .parquet, .arrow"]);
+    check_error(&folder.path("e.jsonl"), &["e.jsonl\" has no usable row"]);
+    check_error(&folder.path("f.jsonl"), &["f.jsonl\" has no usable row; first: row 0: expected"]);
+    check_error(&folder.path("gone.parquet"), &["cannot read the data set", "gone.parquet"]);
+    check_error(&Folder::new(&[]).path(""), &["expected a file that ends in"]);
+}
+#[test]
+fn a_file_that_was_cut() {
+    let folder = folder();
+    let path = write_parquet(&folder, "a.parquet", &batch(structs()));
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    check_error(&path, &["a.parquet\" cannot be read as Parquet"]);
+}
+
+fn some(samples: Vec<Sample>) -> Dataset {
+    Dataset::from_rows(Path::new("some"), samples.into_iter().map(Ok).collect()).unwrap()
+}
+fn hundred() -> Dataset {
+    some((0..100).map(|k| sample(&k.to_string(), "s")).collect())
+}
+fn ids(dataset: &Dataset) -> Vec<usize> {
+    dataset.iter().map(|sample| sample.sample_id.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_row_without_its_image_is_skipped() {
+    let lines = "{\"image\": \"gone.png\", \"problem\": \"p\", \"solution\": \"s\"}\n\
+        {\"image\": \"0.png\", \"problem\": \"p\", \"solution\": \"s\"}\n\
+        {\"image\": \"0.png\", \"problem\": \"p\"}\n";
+    let folder = Folder::new(&[("0.png", &image(0)), ("a.jsonl", lines.as_bytes())]);
+    let dataset = Dataset::open(&folder.path("a.jsonl")).unwrap();
+    assert_eq!((dataset.len(), dataset.get(0).sample_id.as_str()), (1, "1"));
+    let skipped = dataset.skipped();
+    assert!(skipped[0].row == 0 && skipped[0].why.contains("gone.png"), "{skipped:?}");
+    assert_eq!(skipped[1], BadRow { row: 2, why: "no \"solution\"".into() });
+}
+#[test]
+fn samples_that_fail_the_check_are_left_out() {
+    let odd = |s: &Sample| match s.sample_id.ends_with('7') {
+        true => Err("unlucky".to_owned()),
+        false => Ok(()),
+    };
+    let dataset = hundred().retain_valid(odd, 0.1).unwrap();
+    assert_eq!((dataset.len(), dataset.skipped().len()), (90, 10));
+    let error = hundred().retain_valid(odd, 0.05).unwrap_err().to_string();
+    assert!(error.starts_with("10 of 100 rows of \"some\" cannot be used, at most 5"), "{error}");
+    assert!(error.contains("row 7: unlucky; row 17: unlucky"), "{error}");
+}
+#[test]
+fn images_that_were_cut_are_left_out() {
+    let mut cut = sample("cut", "s");
+    cut.images[0].truncate(50);
+    let dataset = some(vec![cut, sample("fine", "s")]).retain_valid(|_| Ok(()), 0.5).unwrap();
+    assert_eq!((dataset.len(), dataset.skipped()[0].row), (1, 0));
+    assert!(dataset.skipped()[0].why.starts_with("image 0: "));
+}
+#[test]
+fn nothing_left_is_an_error() {
+    let error = hundred().retain_valid(|_| Err("bad".into()), 1.0).unwrap_err().to_string();
+    assert!(error.starts_with("\"some\" has no usable row; first: row 0: bad"), "{error}");
+}
+
+#[test]
+fn shots_are_drawn_with_the_seed() {
+    let four = ids(&hundred().shots(4, 1).unwrap());
+    assert_eq!(four.len(), 4);
+    assert!(four.is_sorted());
+    assert_eq!(four, ids(&hundred().shots(4, 1).unwrap()));
+    assert_ne!(four, ids(&hundred().shots(4, 2).unwrap()));
+}
+#[test]
+fn no_shots_are_all() {
+    assert_eq!(hundred().shots(0, 1).unwrap().len(), 100);
+    assert_eq!(hundred().shots(100, 1).unwrap().len(), 100);
+}
+#[test]
+fn more_shots_than_rows() {
+    let error = hundred().shots(101, 1).unwrap_err().to_string();
+    assert_eq!(error, "\"some\" has 100 usable rows, 101 shots were asked for");
+}

@@ -1,0 +1,114 @@
+//! What can be wrong with a data set.
+
+use std::path::PathBuf;
+
+use crate::BadRow;
+
+/// Data that cannot be learned from, with the file and the remedy in the message.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// The file or folder is absent or unreadable.
+    #[error("cannot read the data set {path:?}: {source}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The name says nothing that is known.
+    #[error(
+        "{path:?}: expected a file that ends in .parquet, .arrow, .jsonl or .json (COCO), or a folder of such or of .xml (VOC) files"
+    )]
+    Format {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// The content is not what the name says.
+    #[error("{path:?} cannot be read as {format}: {message}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        format: &'static str,
+        /// The reader's own words.
+        message: String,
+    },
+    /// No such column, or key.
+    #[error("{path:?} has no {column:?} ({expected}), it has: {}", found.join(", "))]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was looked for.
+        column: &'static str,
+        /// What it would hold.
+        expected: &'static str,
+        /// The columns that are there.
+        found: Vec<String>,
+    },
+    /// A column of a type that makes no sense.
+    #[error("{column:?} of {path:?} should be {expected}, got {got}")]
+    ColumnType {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it should hold.
+        expected: &'static str,
+        /// The Arrow type that it has.
+        got: String,
+    },
+    /// Not one usable row.
+    #[error("{path:?} has no usable row{}", first(bad))]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// The rows that were left out.
+        bad: Vec<BadRow>,
+    },
+    /// More rows had to be left out than is tolerated.
+    #[error(
+        "{} of {total} rows of {path:?} cannot be used, at most {} are tolerated (data.max_bad_fraction = {max_bad_fraction}){}",
+        bad.len(), (*total as f64 * max_bad_fraction) as usize, first(bad)
+    )]
+    TooManyBad {
+        /// The file.
+        path: PathBuf,
+        /// The rows that were left out.
+        bad: Vec<BadRow>,
+        /// Rows in the file.
+        total: usize,
+        /// The tolerated share.
+        max_bad_fraction: f64,
+    },
+    /// Fewer rows than shots.
+    #[error("{path:?} has {got} usable rows, {expected} shots were asked for")]
+    TooFewRows {
+        /// The file.
+        path: PathBuf,
+        /// Shots asked for.
+        expected: usize,
+        /// Usable rows.
+        got: usize,
+    },
+    /// An image that cannot be mirrored.
+    #[error("cannot mirror image {image_idx} of sample {sample_id:?}: {source}")]
+    Flip {
+        /// The sample.
+        sample_id: String,
+        /// Which of its images.
+        image_idx: usize,
+        /// What the decoder or encoder said.
+        source: image::ImageError,
+    },
+}
+
+/// How many bad rows a message names.
+const N_NAMED: usize = 5;
+
+fn first(bad: &[BadRow]) -> String {
+    let named: Vec<_> = bad.iter().take(N_NAMED).map(BadRow::to_string).collect();
+    match named.is_empty() {
+        true => String::new(),
+        false => format!("; first: {}", named.join("; ")),
+    }
+}
