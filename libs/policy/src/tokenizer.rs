@@ -1,0 +1,113 @@
+//! Text to token ids and back, and the ids that mean something.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::PolicyError;
+use crate::files::{damaged, read_json};
+
+/// The tokenizer of a checkpoint with its special tokens.
+#[derive(Debug)]
+pub(crate) struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Ids that end a completion; the first is the end of a turn.
+    end_ids: Vec<u32>,
+    special_tokens: Map<String, Value>,
+}
+
+/// Special tokens that a chat template may name.
+const TEMPLATE_TOKENS: [&str; 4] = ["bos_token", "eos_token", "pad_token", "unk_token"];
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`, and the special tokens from `tokenizer_config.json`,
+    /// `generation_config.json` and `config.json`.
+    pub(crate) fn load(dir: &Path) -> Result<Self, PolicyError> {
+        let path = dir.join("tokenizer.json");
+        let bytes = std::fs::read(&path)
+            .map_err(|source| PolicyError::Read { path: path.clone(), source })?;
+        let mut inner =
+            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| damaged(&path, error))?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| damaged(&path, error))?;
+        let special_tokens = special_tokens(dir)?;
+        let end_ids = end_ids(dir, &inner, special_tokens.get("eos_token"))?;
+        Ok(Self { inner, end_ids, special_tokens })
+    }
+
+    /// Ids of a text; special tokens in it become their id, none are added.
+    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+        let encoding = self.inner.encode_fast(text, false).map_err(tokenizer_error)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Text of ids, special tokens left out.
+    pub(crate) fn decode(&self, ids: &[u32]) -> Result<String, PolicyError> {
+        self.inner.decode(ids, true).map_err(tokenizer_error)
+    }
+
+    /// The token that an id stands for.
+    pub(crate) fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Ids that end a completion, the end of a turn first; never empty.
+    pub(crate) fn end_ids(&self) -> &[u32] {
+        &self.end_ids
+    }
+
+    /// Special tokens by the name that chat templates use.
+    pub(crate) fn special_tokens(&self) -> &Map<String, Value> {
+        &self.special_tokens
+    }
+}
+
+fn tokenizer_error(error: tokenizers::Error) -> PolicyError {
+    PolicyError::Tokenizer { message: error.to_string() }
+}
+
+/// Tokens in `tokenizer_config.json` are texts, or objects with a `content`.
+fn special_tokens(dir: &Path) -> Result<Map<String, Value>, PolicyError> {
+    let config = read_json(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
+    let text = |name: &str| {
+        let value = &config[name];
+        value.as_str().or_else(|| value["content"].as_str()).map(Value::from)
+    };
+    Ok(TEMPLATE_TOKENS.iter().filter_map(|name| Some(((*name).into(), text(name)?))).collect())
+}
+
+/// The tokenizer's own end token, then those of the configurations, each once.
+fn end_ids(
+    dir: &Path,
+    tokenizer: &tokenizers::Tokenizer,
+    eos_token: Option<&Value>,
+) -> Result<Vec<u32>, PolicyError> {
+    let own = eos_token.and_then(Value::as_str).and_then(|token| tokenizer.token_to_id(token));
+    let mut ids = Vec::from_iter(own);
+    let generation = read_json(&dir.join("generation_config.json"))?.unwrap_or_default();
+    let config = read_json(&dir.join("config.json"))?.unwrap_or_default();
+    let listed = [
+        &generation["eos_token_id"],
+        &config["eos_token_id"],
+        &config["text_config"]["eos_token_id"],
+    ];
+    for id in listed.into_iter().flat_map(ids_in) {
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    if ids.is_empty() {
+        let expected = "an eos_token in tokenizer_config.json or an eos_token_id in config.json";
+        return Err(PolicyError::input("end token", expected, "neither"));
+    }
+    Ok(ids)
+}
+
+/// One id or a list of them.
+fn ids_in(value: &Value) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value.as_array() {
+        Some(list) => list.iter().filter_map(id).collect(),
+        None => id(value).into_iter().collect(),
+    }
+}
