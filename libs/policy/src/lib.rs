@@ -10,6 +10,7 @@ mod config;
 mod decoder;
 mod error;
 mod files;
+mod init;
 mod layers;
 mod model;
 mod packing;

@@ -24,6 +24,17 @@ pub struct LoadOptions {
     pub freeze_vision: bool,
 }
 
+impl LoadOptions {
+    /// As the configuration says; only a trainable policy can have a frozen part.
+    pub fn new(config: &config::PolicyConfig, device: Device, trainable: bool) -> LoadOptions {
+        let dtype = match config.dtype {
+            config::Dtype::F32 => DType::F32,
+            config::Dtype::Bf16 => DType::BF16,
+        };
+        LoadOptions { dtype, device, trainable, freeze_vision: config.freeze_vision }
+    }
+}
+
 /// Logprobs of completion tokens, all completions of all groups one after the other.
 #[derive(Debug, Clone)]
 pub struct TokenLogprobs {
