@@ -95,4 +95,20 @@ mod tests {
         assert_eq!(BBox::try_new([5., 0., 5., 9.]), Err(Flaw::Width { x1: 5., x2: 5. }));
         assert_eq!(BBox::try_new([0., 9., 5., 8.]), Err(Flaw::Height { y1: 9., y2: 8. }));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn iou_is_symmetric_and_between_zero_and_one(
+            corners: [u16; 4], other: [u16; 4],
+        ) {
+            let bbox = |[x1, y1, x2, y2]: [u16; 4]| {
+                let place = |v: u16| f64::from(v % 1000);
+                BBox::try_new([place(x1), place(y1), place(x1) + place(x2), place(y1) + place(y2)])
+            };
+            if let (Ok(a), Ok(b)) = (bbox(corners), bbox(other)) {
+                proptest::prop_assert_eq!(a.iou(&b), b.iou(&a));
+                proptest::prop_assert!((0.0..=1.0).contains(&a.iou(&b)));
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Totals, weights, and what tricks earn.
 
-use config::{TaskKind, TermWeights};
+use config::{IouTerm, TaskKind, TermWeights};
 
 use super::*;
 
@@ -40,6 +40,28 @@ fn an_answer_in_the_thinking_earns_nothing() {
     let list = "[{'Position': [100, 100, 300, 300], 'Confidence': 1}]";
     let completion = format!("<think><answer>{list}</answer></think><answer>No Objects</answer>");
     assert_eq!(score(&completion, TRUTH, &RewardConfig::default()).total, Some(0.0));
+}
+
+#[test]
+fn the_further_off_the_less() {
+    for (mode, iou) in [
+        (RewardMode::Paper, IouTerm::Thresholded),
+        (RewardMode::Fixed, IouTerm::Thresholded),
+        (RewardMode::Paper, IouTerm::Smooth),
+        (RewardMode::Fixed, IouTerm::Smooth),
+    ] {
+        let config = RewardConfig { mode, iou, ..RewardConfig::default() };
+        let totals: Vec<_> = (0..=20)
+            .map(|k| {
+                let (x1, x2) = (100 + 10 * k, 300 + 10 * k);
+                let list = format!("[{{'Position': [{x1}, 100, {x2}, 300], 'Confidence': 0.9}}]");
+                let completion = format!("<think>hm</think><answer>{list}</answer>");
+                score(&completion, TRUTH, &config).total.unwrap()
+            })
+            .collect();
+        assert!(totals.is_sorted_by(|a, b| a >= b), "{mode:?} {iou:?}: {totals:?}");
+        assert!(totals[0] > 2.8 && totals[20] < 1.2, "{mode:?} {iou:?}: {totals:?}");
+    }
 }
 
 #[test]
