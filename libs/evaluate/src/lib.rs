@@ -14,8 +14,10 @@ mod average_precision;
 mod bootstrap;
 mod detection;
 mod evaluator;
+mod judge;
 
 pub use average_precision::{IOU_THRESHOLDS, MAX_DETECTIONS, average_precision};
 pub use bootstrap::ratio_interval;
 pub use detection::{DetectionEvaluator, DetectionReport};
 pub use evaluator::{Evaluation, Evaluator};
+pub use judge::{Judge, JudgeError, Judgement, Prediction, Summary};

@@ -42,6 +42,14 @@ pub(crate) enum Command {
         /// The run folder.
         run: PathBuf,
     },
+    /// Write random weights into a folder that has the other files of a checkpoint.
+    Init {
+        /// The checkpoint folder.
+        checkpoint: PathBuf,
+        /// Seed of the weights.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
     /// Print shell completions.
     Completions {
         /// The shell to complete for.

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use eyre::{WrapErr, ensure};
-use report::{Cell, FewShotTable};
+use report::{FewShotRun, FewShotTable};
 
 use crate::cli::FewShotOptions;
+
+/// Columns of the table; the first is plotted.
+const METRICS: &[&str] = &["miou", "ap50", "ap", "reward"];
 
 /// Runs the cells that are missing, then writes `few_shot.{md,json,svg}`.
 pub(crate) fn few_shot(options: &FewShotOptions) -> eyre::Result<()> {
@@ -18,11 +21,10 @@ pub(crate) fn few_shot(options: &FewShotOptions) -> eyre::Result<()> {
                 run_cell(options, shots, seed, &folder)?;
             }
             cells.extend(read_cell(&folder, shots, seed)?);
-            let table = FewShotTable::new(&cells);
-            write(&options.out, &table)?;
+            FewShotTable::new(&cells, METRICS).write(&options.out)?;
         }
     }
-    println!("{}", FewShotTable::new(&cells).to_text());
+    println!("{}", FewShotTable::new(&cells, METRICS).to_text());
     Ok(())
 }
 
@@ -47,28 +49,16 @@ fn run_cell(options: &FewShotOptions, shots: usize, seed: u64, folder: &Path) ->
 }
 
 /// The last evaluation of each policy of a run.
-fn read_cell(folder: &Path, shots: usize, seed: u64) -> eyre::Result<Vec<Cell>> {
+fn read_cell(folder: &Path, shots: usize, seed: u64) -> eyre::Result<Vec<FewShotRun>> {
     let path: PathBuf = folder.join("evaluations.jsonl");
     let text = std::fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
-    let mut cells: Vec<Cell> = Vec::new();
+    let mut cells: Vec<FewShotRun> = Vec::new();
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line)?;
         let label = line["label"].as_str().unwrap_or_default().to_owned();
         let metrics = serde_json::from_value(line["metrics"].clone())?;
         cells.retain(|cell| cell.label != label);
-        cells.push(Cell { shots, seed, label, metrics });
+        cells.push(FewShotRun { shots, seed, label, metrics });
     }
     Ok(cells)
-}
-
-fn write(out: &Path, table: &FewShotTable) -> eyre::Result<()> {
-    for (name, text) in [
-        ("few_shot.md", table.to_markdown()),
-        ("few_shot.json", table.to_json()),
-        ("few_shot.svg", table.to_svg()),
-    ] {
-        let path = out.join(name);
-        std::fs::write(&path, text).wrap_err_with(|| format!("{path:?}"))?;
-    }
-    Ok(())
 }

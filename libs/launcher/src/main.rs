@@ -28,6 +28,7 @@ fn main() -> eyre::Result<()> {
             println!("{}", report::write_report(&run)?.display());
             Ok(())
         }
+        Command::Init { checkpoint, seed } => Ok(policy::Policy::initialize(&checkpoint, seed)?),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "vrft", &mut std::io::stdout());
             Ok(())

@@ -1,16 +1,13 @@
 //! The evaluator: what each policy does on held-out images, greedily decoded.
 
-mod judge;
 mod records;
 
-use config::Config;
-use dataset::Dataset;
+use evaluate::Judge;
 use eyre::WrapErr;
 use messages::Checkpoint;
 use node::Node;
 use tracing::info;
 
-use crate::judge::Judge;
 use crate::records::Records;
 
 /// Label of the policy that every learner starts from.
@@ -18,21 +15,8 @@ const BASE: &str = "base";
 
 fn main() -> eyre::Result<()> {
     let config = node::load_config()?;
-    let test = open(&config)?;
-    let judge = Judge::load(&config, test)?;
+    let judge = Judge::load(&config)?;
     run(Node::join(&config)?, &judge)
-}
-
-/// The held-out rows; bad ones are skipped within the limit that also holds for training data.
-fn open(config: &Config) -> eyre::Result<Dataset> {
-    let reward = reward::Reward::new(&config.reward);
-    let check = |sample: &dataset::Sample| {
-        reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())
-    };
-    let test = Dataset::open(&config.evaluation.test).and_then(|test| {
-        test.retain_valid(check, config.data.max_bad_fraction)
-    });
-    test.wrap_err("evaluation.test")
 }
 
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
@@ -47,15 +31,15 @@ fn run(mut node: Node, judge: &Judge) -> eyre::Result<()> {
             continue;
         }
         let step = checkpoint.version;
-        let evaluation = node
+        let judgement = node
             .timed(step, "evaluator", |_| judge.evaluate(checkpoint.location.as_ref()))
             .wrap_err_with(|| format!("cannot evaluate {:?}", checkpoint.location))?;
-        for (name, value) in &evaluation.metrics {
+        for (name, value) in &judgement.evaluation.metrics {
             node.metric(step, format!("eval/{label}/{name}"), *value);
         }
         node.send_metrics()?;
-        info!(label, step, samples = evaluation.predictions.len(), "Evaluated.");
-        records.write(label, step, &evaluation, judge.test())?;
+        info!(label, step, samples = judgement.predictions.len(), "Evaluated.");
+        records.write(label, step, &judgement, judge.test())?;
         records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())?;
     }
     node.finish()

@@ -9,11 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use dataset::Dataset;
+use evaluate::{Judgement, Prediction};
 use eyre::WrapErr;
 use reward::Answer;
 use serde_json::{Value, json};
-
-use crate::judge::{Evaluation, Prediction};
 
 /// Images copied for the report.
 const N_IMAGES: usize = 24;
@@ -44,19 +43,20 @@ impl Records {
         &mut self,
         label: &str,
         version: u64,
-        evaluation: &Evaluation,
+        judgement: &Judgement,
         test: &Dataset,
     ) -> eyre::Result<()> {
         let mut predictions = self.create(&format!("predictions-{label}.jsonl"))?;
-        for (idx, prediction) in evaluation.predictions.iter().enumerate() {
-            writeln!(predictions, "{}", prediction_json(&test.get(idx).sample_id, prediction))?;
+        for prediction in &judgement.predictions {
+            writeln!(predictions, "{}", prediction_json(prediction))?;
         }
         if self.written.is_empty() {
             self.copy_images(test)?;
         }
+        let summary = judgement.summary();
         let line = json!({
-            "label": label, "policy_version": version, "n": evaluation.predictions.len(),
-            "secs": evaluation.secs, "metrics": evaluation.metrics,
+            "label": label, "policy_version": version, "n": summary.n, "secs": summary.secs,
+            "metrics": summary.metrics,
         });
         let path = self.run_dir.join("evaluations.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
@@ -83,8 +83,8 @@ impl Records {
     }
 }
 
-fn prediction_json(sample_id: &str, prediction: &Prediction) -> Value {
-    let Prediction { completion, answer } = prediction;
+fn prediction_json(prediction: &Prediction) -> Value {
+    let Prediction { sample_id, completion, answer } = prediction;
     match answer {
         Answer::Detection(truth) => {
             let predicted = reward::parse_detections(completion);

@@ -1,0 +1,155 @@
+//! Lets a policy answer the held-out questions and measures the answers.
+
+use std::path::Path;
+use std::time::Instant;
+
+use candle_core::Device;
+use config::Config;
+use dataset::{Dataset, DatasetError, Sample};
+use policy::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
+use reward::{Answer, Reward};
+use rollout::{RolloutError, Sampling};
+use serde::Serialize;
+
+use crate::{Evaluation, Evaluator};
+
+/// Held-out questions and how to judge answers to them.
+pub struct Judge {
+    config: Config,
+    test: Dataset,
+    prompts: Vec<EncodedPrompt>,
+    answers: Vec<Answer>,
+    processor: Processor,
+}
+
+/// What a policy did.
+pub struct Judgement {
+    /// The measures.
+    pub evaluation: Evaluation,
+    /// Its answers, in the order of the data.
+    pub predictions: Vec<Prediction>,
+    /// Seconds from loading to the last answer.
+    pub secs: f64,
+}
+
+/// One answer to one held-out question.
+pub struct Prediction {
+    /// The sample it is about.
+    pub sample_id: String,
+    /// What the policy said.
+    pub completion: String,
+    /// What is true.
+    pub answer: Answer,
+}
+
+/// Why a policy could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The held-out data.
+    #[error("evaluation.test: {0}")]
+    Dataset(#[from] DatasetError),
+    /// The policy or its processor.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A question that the policy cannot be asked.
+    #[error("held-out sample {sample_id:?}: {source}")]
+    Prompt {
+        /// The sample.
+        sample_id: String,
+        /// What is wrong with it.
+        source: PolicyError,
+    },
+    /// The decoding.
+    #[error(transparent)]
+    Rollout(#[from] RolloutError),
+}
+
+impl Judge {
+    /// Opens `evaluation.test`; bad rows are skipped within `data.max_bad_fraction`.
+    ///
+    /// # Errors
+    /// Data or tokenizer that cannot be used.
+    pub fn load(config: &Config) -> Result<Self, JudgeError> {
+        let reward = Reward::new(&config.reward);
+        let check = |sample: &Sample| {
+            reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())
+        };
+        let limit = config.data.max_bad_fraction;
+        let test = Dataset::open(&config.evaluation.test)?.retain_valid(check, limit)?;
+        let n = match config.evaluation.limit {
+            0 => test.len(),
+            limit => limit.min(test.len()),
+        };
+        let processor = Processor::load(&config.policy.path)?;
+        let system = Some(config.policy.system.as_str()).filter(|system| !system.is_empty());
+        let mut prompts = Vec::with_capacity(n);
+        let mut answers = Vec::with_capacity(n);
+        for sample in (0..n).map(|idx| test.get(idx)) {
+            let images: Vec<&[u8]> = sample.images.iter().map(Vec::as_slice).collect();
+            let prompt = processor.encode(system, &sample.problem, &images);
+            prompts.push(prompt.map_err(|source| JudgeError::Prompt {
+                sample_id: sample.sample_id.clone(),
+                source,
+            })?);
+            answers.extend(reward.parse_answer(&sample.solution));
+        }
+        Ok(Self { config: config.clone(), test, prompts, answers, processor })
+    }
+
+    /// The held-out data.
+    pub fn test(&self) -> &Dataset {
+        &self.test
+    }
+
+    /// Greedy answers of the policy in this checkpoint folder, and their measures.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be loaded or run.
+    pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgement, JudgeError> {
+        let start = Instant::now();
+        let options = LoadOptions::new(&self.config.policy, Device::Cpu, false);
+        let policy = Policy::load(checkpoint, &options)?;
+        let mut evaluator = Evaluator::new(&self.config.reward);
+        let mut predictions = Vec::with_capacity(self.prompts.len());
+        for (idx, completion) in self.complete(&policy)?.into_iter().enumerate() {
+            let (sample_id, answer) = (self.test.get(idx).sample_id.clone(), &self.answers[idx]);
+            evaluator.add(&completion, answer);
+            predictions.push(Prediction { sample_id, completion, answer: answer.clone() });
+        }
+        let secs = start.elapsed().as_secs_f64();
+        Ok(Judgement { evaluation: evaluator.finish(), predictions, secs })
+    }
+
+    fn complete(&self, policy: &Policy) -> Result<Vec<String>, JudgeError> {
+        let rollout = &self.config.rollout;
+        let sampling = Sampling::greedy(rollout.max_completion_tokens, rollout.stop.clone());
+        let mut texts = Vec::with_capacity(self.prompts.len());
+        for batch in self.prompts.chunks(self.config.evaluation.batch_size) {
+            let batch: Vec<&EncodedPrompt> = batch.iter().collect();
+            // Greedy decoding draws nothing.
+            let seed = |_, _| 0;
+            let groups = rollout::generate(policy, &self.processor, &batch, 1, &sampling, &seed)?;
+            texts.extend(groups.into_iter().flatten().map(|completion| completion.text));
+        }
+        Ok(texts)
+    }
+}
+
+/// The measures of a judgement, without the answers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Samples.
+    pub n: usize,
+    /// Seconds.
+    pub secs: f64,
+    /// By name.
+    pub metrics: std::collections::BTreeMap<String, f64>,
+}
+
+impl Judgement {
+    /// What fits on a screen.
+    pub fn summary(&self) -> Summary {
+        let Evaluation { n, metrics } = self.evaluation.clone();
+        Summary { n, secs: self.secs, metrics }
+    }
+}
