@@ -1,0 +1,173 @@
+//! The learner, driven without dora, on the small checkpoint of the policy's golden tests.
+
+use std::path::PathBuf;
+
+use config::{Config, OptimizerConfig};
+use messages::{
+    Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
+    MetricBatch, PolicyVersion, Prompt, PromptBatch,
+};
+use node::testing::{Script, Sent};
+use policy::Processor;
+
+use crate::Objective;
+
+fn config() -> Config {
+    let mut config = Config::default();
+    let golden = "/../../libs/policy/tests/golden/qwen2_vl";
+    config.policy.path = PathBuf::from(env!("CARGO_MANIFEST_DIR").to_owned() + golden);
+    config.learner.steps = 2;
+    config.learner.prompts_per_step = 2;
+    config.learner.checkpoint_every = 1;
+    config.optimizer = OptimizerConfig { learning_rate: 1e-3, ..OptimizerConfig::default() };
+    config
+}
+
+fn prompts(step: u64) -> PromptBatch {
+    let prompt = |prompt_id| Prompt {
+        prompt_id,
+        sample_id: format!("sample {prompt_id}"),
+        task: "detection".into(),
+        system: None,
+        text: "Where?".into(),
+        images: vec![],
+        answer: "<answer>[]</answer>".into(),
+        min_policy_version: step,
+    };
+    PromptBatch { prompts: vec![prompt(2 * step), prompt(2 * step + 1)] }
+}
+
+fn groups(step: u64) -> CompletionBatch {
+    let completion = |prompt_id, completion_idx: u16| Completion {
+        prompt_id,
+        completion_idx,
+        policy_version: step,
+        token_ids: vec![20 + u32::from(completion_idx), 30],
+        logprobs: vec![-5.0, -5.0],
+        text: String::new(),
+        finish_reason: FinishReason::Length,
+        seed: 0,
+        task: "detection".into(),
+        answer: String::new(),
+    };
+    let ids = [2 * step, 2 * step + 1];
+    let completions = ids.iter().flat_map(|id| (0..2).map(move |idx| completion(*id, idx)));
+    CompletionBatch { completions: completions.collect() }
+}
+
+fn advantages(step: u64) -> AdvantageBatch {
+    let rows = groups(step).completions.into_iter().map(|row| Advantage {
+        prompt_id: row.prompt_id,
+        completion_idx: row.completion_idx,
+        advantage: if row.completion_idx == 0 { 1.0 } else { -1.0 },
+        reward: None,
+    });
+    AdvantageBatch { advantages: rows.collect() }
+}
+
+fn train(
+    objective: Objective,
+    config: &Config,
+    script: Script,
+    folder: &std::path::Path,
+) -> eyre::Result<Sent> {
+    let learner = crate::load(config, objective)?;
+    let processor = Processor::load(&config.policy.path)?;
+    let (node, sent) = script.run_dir(folder).node();
+    match objective {
+        Objective::Grpo => crate::grpo::run(node, config, learner, &processor)?,
+        Objective::Sft => crate::sft::run(node, config, learner, &processor)?,
+    }
+    Ok(sent)
+}
+
+fn two_steps() -> Script {
+    (0..2).fold(Script::new(), |script, step| {
+        script
+            .message("prompts", &prompts(step))
+            .message("groups", &groups(step))
+            .message("advantages", &advantages(step))
+    })
+}
+
+#[test]
+fn each_step_publishes_a_version_and_gives_credit_for_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let sent = train(Objective::Grpo, &config(), two_steps(), folder.path()).unwrap();
+    let versions: Vec<u64> = sent.all::<PolicyVersion>("policy").iter().map(|v| v.version).collect();
+    assert_eq!(versions, [0, 1, 2]);
+    let credits: Vec<u64> = sent.all::<Credit>("credit").iter().map(|c| c.first_prompt_id).collect();
+    assert_eq!(credits, [0, 2]);
+    let checkpoints = sent.all::<Checkpoint>("checkpoint");
+    assert_eq!(checkpoints.iter().map(|c| (c.version, c.last)).collect::<Vec<_>>(), [(0, false), (2, true)]);
+    let metrics: Vec<_> = sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
+    assert_eq!(metrics.iter().filter(|metric| metric.name == "policy/loss").count(), 2);
+    assert!(sent.ended("credit") && sent.ended("policy"));
+}
+
+#[test]
+fn advantages_of_other_completions_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Script::new()
+        .message("prompts", &prompts(0))
+        .message("groups", &groups(0))
+        .message("advantages", &advantages(1));
+    let error = train(Objective::Grpo, &config(), script, folder.path()).err().unwrap();
+    assert!(error.to_string().contains("expected the advantage of"), "{error}");
+}
+
+#[test]
+fn groups_of_other_prompts_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Script::new()
+        .message("prompts", &prompts(1))
+        .message("groups", &groups(0))
+        .message("advantages", &advantages(0));
+    let error = train(Objective::Grpo, &config(), script, folder.path()).err().unwrap();
+    assert!(error.to_string().contains("prompt 2 has no group"), "{error}");
+}
+
+#[test]
+fn a_stop_saves_what_was_learned() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.learner.checkpoint_every = 0;
+    let script = Script::new()
+        .message("prompts", &prompts(0))
+        .message("groups", &groups(0))
+        .message("advantages", &advantages(0))
+        .stop();
+    train(Objective::Grpo, &config, script, folder.path()).unwrap();
+    assert!(folder.path().join("checkpoints/tested/step-000001/model.safetensors").exists());
+}
+
+#[test]
+fn a_resumed_learner_asks_for_the_prompts_it_had_not_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    let first = Script::new()
+        .message("prompts", &prompts(0))
+        .message("groups", &groups(0))
+        .message("advantages", &advantages(0))
+        .stop();
+    train(Objective::Grpo, &config, first, folder.path()).unwrap();
+    config.run.resume = true;
+    let second = Script::new()
+        .message("prompts", &prompts(1))
+        .message("groups", &groups(1))
+        .message("advantages", &advantages(1));
+    let sent = train(Objective::Grpo, &config, second, folder.path()).unwrap();
+    let credits = sent.all::<Credit>("credit");
+    assert_eq!(credits.len(), 1);
+    assert_eq!((credits[0].first_prompt_id, credits[0].policy_version), (2, 1));
+}
+
+#[test]
+fn supervised_fine_tuning_needs_prompts_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Script::new().message("prompts", &prompts(0)).message("prompts", &prompts(1));
+    let sent = train(Objective::Sft, &config(), script, folder.path()).unwrap();
+    assert_eq!(sent.all::<Credit>("credit").len(), 2);
+    assert!(sent.all::<Checkpoint>("checkpoint").last().unwrap().last);
+    assert!(sent.all::<PolicyVersion>("policy").is_empty());
+}

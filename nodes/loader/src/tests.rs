@@ -1,0 +1,67 @@
+//! The loader, driven without dora.
+
+use config::{Config, Flip};
+use dataset::Dataset;
+use messages::{Credit, PromptBatch};
+use node::testing::Script;
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.data.train = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/shots.parquet").into();
+    config.data.shots = 4;
+    config.data.flip = Flip::Both;
+    config.learner.prompts_per_step = 3;
+    config
+}
+
+fn prompts(config: &Config, credits: &[Credit]) -> Vec<PromptBatch> {
+    let dataset: Dataset = super::open(config).unwrap();
+    let script = credits.iter().fold(Script::new(), |script, credit| script.message("credit", credit));
+    let (node, sent) = script.end("credit").node();
+    super::run(node, config, &dataset).unwrap();
+    assert!(sent.ended("prompts"));
+    sent.all("prompts")
+}
+
+fn credit(step: u64) -> Credit {
+    Credit { prompts: 3, policy_version: step, first_prompt_id: 3 * step }
+}
+
+#[test]
+fn a_credit_is_answered_with_the_prompts_it_names() {
+    let batches = prompts(&config(), &[credit(5)]);
+    let ids: Vec<u64> = batches[0].prompts.iter().map(|prompt| prompt.prompt_id).collect();
+    assert_eq!(ids, [15, 16, 17]);
+    let prompt = &batches[0].prompts[0];
+    assert_eq!((prompt.min_policy_version, prompt.task.as_str()), (5, "detection"));
+    assert_eq!((prompt.images[0].width, prompt.images[0].height), (64, 64));
+    assert!(prompt.answer.contains("Position"), "{}", prompt.answer);
+}
+
+#[test]
+fn no_credit_no_prompts() {
+    assert!(prompts(&config(), &[]).is_empty());
+}
+
+#[test]
+fn prompts_depend_on_their_number_alone() {
+    let straight = prompts(&config(), &[credit(0), credit(1), credit(2)]);
+    let resumed = prompts(&config(), &[credit(2)]);
+    assert_eq!(straight[2], resumed[0]);
+}
+
+#[test]
+fn only_the_shots_are_shown() {
+    let batches = prompts(&config(), &[credit(0), credit(1), credit(2), credit(3)]);
+    let samples: std::collections::BTreeSet<&str> =
+        batches.iter().flat_map(|batch| &batch.prompts).map(|p| p.sample_id.as_str()).collect();
+    assert_eq!(samples.len(), 4);
+}
+
+#[test]
+fn more_shots_than_rows_is_an_error() {
+    let mut config = config();
+    config.data.shots = 1_000;
+    let error = format!("{:#}", super::open(&config).err().unwrap());
+    assert!(error.contains("data.shots") && error.contains("1000"), "{error}");
+}
