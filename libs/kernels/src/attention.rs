@@ -7,9 +7,8 @@ use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail}
 use rayon::prelude::*;
 
 use crate::buffer::{self, dims2, dot, output, values, with_values};
-use crate::exp::softmax_row;
-use crate::matmul::{Mat, MatMut, Write, matmul};
-use crate::span::{AttentionGroup, AttentionLayout, Block};
+use crate::head::{Head, strided};
+use crate::span::{AttentionGroup, AttentionLayout};
 
 /// Softmax attention in which each token sees what `layout` says: q (N, heads · head_dim), k and v
 /// (N, kv_heads · head_dim), result as q. Consecutive query heads share a key head.
@@ -45,117 +44,6 @@ struct Attention {
     head_dim: usize,
     n_kv_heads: usize,
     repeats: usize,
-}
-
-/// The queries, keys and values of one head in one group.
-struct Head<'a> {
-    q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
-    q_stride: usize,
-    kv_stride: usize,
-    head_dim: usize,
-}
-
-impl<'a> Head<'a> {
-    fn q(&self, rows: &Range<usize>) -> Mat<'a> {
-        strided(self.q, rows, self.head_dim, self.q_stride)
-    }
-
-    fn k(&self, rows: &Range<usize>) -> Mat<'a> {
-        strided(self.k, rows, self.head_dim, self.kv_stride)
-    }
-
-    fn v(&self, rows: &Range<usize>) -> Mat<'a> {
-        strided(self.v, rows, self.head_dim, self.kv_stride)
-    }
-
-    fn scale(&self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
-    }
-
-    /// Probabilities of a block, (queries, block.width()); what a query does not see is 0.
-    fn probabilities(&self, block: &Block, scores: &mut Vec<f32>) {
-        self.products(block, self.scale(), &|rows| self.q(rows), &|keys| self.k(keys), scores);
-        let width = block.width();
-        if block.own.is_empty() {
-            scores.chunks_exact_mut(width).for_each(|row| _ = softmax_row(row));
-        }
-        for own in &block.own {
-            let n_keys = block.n_shared + own.n_keys();
-            for row_idx in own.rows.clone() {
-                let row = &mut scores[(row_idx - block.rows.start) * width..][..n_keys];
-                let (seen, unseen) = row.split_at_mut(block.n_shared + row_idx + 1 - own.first_key);
-                softmax_row(seen);
-                unseen.fill(0.0);
-            }
-        }
-    }
-
-    /// `scale · left · rightᵀ` for every pair of query and key in the block.
-    fn products(
-        &self,
-        block: &Block,
-        scale: f32,
-        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
-        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
-        out: &mut Vec<f32>,
-    ) {
-        let width = block.width();
-        out.clear();
-        out.resize(block.rows.len() * width, 0.0);
-        let shared = MatMut::strided(out, block.rows.len(), block.n_shared, width);
-        let keys = right(&(0..block.n_shared)).t();
-        matmul(shared, Write::Overwrite, scale, left(&block.rows), keys, false);
-        for own in &block.own {
-            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
-            let scores = MatMut::strided(&mut out[at..], own.rows.len(), own.n_keys(), width);
-            let keys = right(&(own.first_key..own.rows.end)).t();
-            matmul(scores, Write::Overwrite, scale, left(&own.rows), keys, false);
-        }
-    }
-
-    /// `weights · right`, added to the block's rows of `out` (rows of `stride`).
-    fn combine(
-        &self,
-        block: &Block,
-        weights: &[f32],
-        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
-        out: &mut [f32],
-        stride: usize,
-    ) {
-        let (width, head_dim) = (block.width(), self.head_dim);
-        let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width);
-        let rows = rows_mut(out, &block.rows, head_dim, stride);
-        matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), false);
-        for own in &block.own {
-            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
-            let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width);
-            let rows = rows_mut(out, &own.rows, head_dim, stride);
-            let right = right(&(own.first_key..own.rows.end));
-            matmul(rows, Write::Add, 1.0, weights, right, false);
-        }
-    }
-
-    /// `weightsᵀ · left`, added to the keys' rows of `out`.
-    fn spread(
-        &self,
-        block: &Block,
-        weights: &[f32],
-        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
-        out: &mut [f32],
-    ) {
-        let (width, head_dim) = (block.width(), self.head_dim);
-        let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width).t();
-        let keys = rows_mut(out, &(0..block.n_shared), head_dim, head_dim);
-        matmul(keys, Write::Add, 1.0, shared, left(&block.rows), false);
-        for own in &block.own {
-            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
-            let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width).t();
-            let keys = rows_mut(out, &(own.first_key..own.rows.end), head_dim, head_dim);
-            matmul(keys, Write::Add, 1.0, weights, left(&own.rows), false);
-        }
-    }
 }
 
 impl Attention {
@@ -310,25 +198,6 @@ impl CustomOp3 for Attention {
     }
 }
 
-fn strided<'a>(data: &'a [f32], rows: &Range<usize>, cols: usize, stride: usize) -> Mat<'a> {
-    match rows.is_empty() {
-        true => Mat::new(&[], 0, cols),
-        false => Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride),
-    }
-}
-
-fn rows_mut<'a>(
-    data: &'a mut [f32],
-    rows: &Range<usize>,
-    cols: usize,
-    stride: usize,
-) -> MatMut<'a> {
-    match rows.is_empty() {
-        true => MatMut::new(&mut [], 0, cols),
-        false => MatMut::strided(&mut data[rows.start * stride..], rows.len(), cols, stride),
-    }
-}
-
 /// Copies rows of `width` into rows that start `stride` apart.
 pub(crate) fn scatter(out: &mut [f32], stride: usize, part: &[f32], width: usize) {
     for (i, row) in part.chunks_exact(width).enumerate() {
@@ -386,13 +255,13 @@ fn composed_span(
     weights.matmul(&v)?.transpose(0, 1)?.reshape((n, n_heads * head_dim))
 }
 
+/// (H, rows, head_dim) of all rows, each head `repeats` times.
+pub(crate) fn all_heads(x: &Tensor, head_dim: usize, repeats: usize) -> Result<Tensor> {
+    heads(x, std::slice::from_ref(&(0..x.dim(0)?)), head_dim, repeats)
+}
+
 /// (H, rows, head_dim) of the rows, each head `repeats` times.
-pub(crate) fn heads(
-    x: &Tensor,
-    rows: &[Range<usize>],
-    head_dim: usize,
-    repeats: usize,
-) -> Result<Tensor> {
+fn heads(x: &Tensor, rows: &[Range<usize>], head_dim: usize, repeats: usize) -> Result<Tensor> {
     let parts: Vec<Tensor> = rows
         .iter()
         .filter(|rows| !rows.is_empty())

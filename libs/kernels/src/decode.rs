@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{D, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::attention::{heads, scatter};
+use crate::attention::{all_heads, scatter};
 use crate::buffer::{self, add_scaled, dot, with_values};
 use crate::exp::softmax_row;
 use crate::matmul::{Mat, MatMut, Write, matmul};
@@ -142,11 +142,11 @@ fn composed(
     let mut rows = Vec::new();
     for group in groups {
         for row in group.rows.clone() {
-            let q = heads(&q.narrow(0, row, 1)?, &[0..1], head_dim, 1)?; // (H, 1, head_dim)
+            let q = all_heads(&q.narrow(0, row, 1)?, head_dim, 1)?; // (H, 1, head_dim)
             let all = |prefix: &Tensor, suffix: &Tensor| {
                 let prefix = prefix.narrow(0, group.prefix.start, group.prefix.len())?;
                 let both = Tensor::cat(&[prefix, suffix.get(row)?.narrow(0, 0, n_suffix)?], 0)?;
-                heads(&both, &[0..both.dim(0)?], head_dim, repeats)
+                all_heads(&both, head_dim, repeats)
             };
             let (k, v) = (all(prefix_k, suffix_k)?, all(prefix_v, suffix_v)?);
             let scores = (q.matmul(&k.t()?)? / (head_dim as f64).sqrt())?; // (H, 1, keys)

@@ -12,6 +12,7 @@ mod attention;
 mod buffer;
 mod decode;
 mod exp;
+mod head;
 mod layer_norm;
 mod linear;
 mod matmul;

@@ -1,6 +1,12 @@
 //! Matrix products over strided views, without copies: the one door to the `gemm` crate.
 
 use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// Multiplications from which a second thread is worth waking.
+const PARALLEL_FROM: usize = 2 << 20;
+/// Rows are handed out in multiples of this: the height of the largest microkernel.
+const ROWS_PER_TASK: usize = 48;
 
 /// A matrix in a slice; either stride may be the unit one, so a transpose is free.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +28,12 @@ impl<'a> Mat<'a> {
     pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(fits(data.len(), rows, cols, row_stride), "matrix outside its slice");
         Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// `n` rows from `start`, or those that are left.
+    fn rows(self, start: usize, n: usize) -> Self {
+        let rows = n.min(self.rows - start);
+        Self { data: &self.data[start * self.row_stride..], rows, ..self }
     }
 
     /// The transposed view.
@@ -74,12 +86,37 @@ pub(crate) enum Write {
 /// `out = scale · lhs · rhs`, or `out += …`, on all threads if `parallel`.
 pub(crate) fn matmul(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallel: bool) {
     assert_eq!((out.rows, out.cols, lhs.cols), (lhs.rows, rhs.cols, rhs.rows), "matmul shapes");
+    let n_threads = rayon::current_num_threads();
+    let work = out.rows * out.cols * lhs.cols;
+    if !parallel || n_threads == 1 || work < PARALLEL_FROM {
+        return serial(out, write, scale, lhs, rhs, Parallelism::None);
+    }
+    if out.rows < n_threads * ROWS_PER_TASK {
+        return serial(out, write, scale, lhs, rhs, Parallelism::Rayon(0));
+    }
+    let rows = out.rows.div_ceil(n_threads).next_multiple_of(ROWS_PER_TASK);
+    let (cols, stride) = (out.cols, out.row_stride);
+    out.data.par_chunks_mut(rows * stride).enumerate().for_each(|(i, part)| {
+        let lhs = lhs.rows(i * rows, rows);
+        serial(
+            MatMut::strided(part, lhs.rows, cols, stride),
+            write,
+            scale,
+            lhs,
+            rhs,
+            Parallelism::None,
+        );
+    });
+}
+
+/// One call of the gemm crate.
+fn serial(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
     if out.rows == 0 || out.cols == 0 || (lhs.cols == 0 && write == Write::Add) {
         return;
     }
-    let parallelism = if parallel { Parallelism::Rayon(0) } else { Parallelism::None };
     // SAFETY: the constructors check that every view lies inside its slice and that the rows of the output
-    // do not overlap; `out` is borrowed exclusively, so it aliases neither operand.
+    // do not overlap; `out` is borrowed exclusively, so it aliases neither operand; the caller compared the
+    // shapes.
     #[expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
     unsafe {
         gemm::gemm(
@@ -128,6 +165,20 @@ mod tests {
             false,
         );
         assert_eq!(out, [53., 61., 77., 89.]); // 1 + 2 · [[1, 3], [2, 4]] · [[5, 6], [7, 8]]
+    }
+
+    #[test]
+    fn all_threads_give_what_one_gives() {
+        let (m, n, k) = (301, 96, 130);
+        let lhs: Vec<f32> = (0..m * k).map(|i| (i % 13) as f32 - 6.0).collect();
+        let rhs: Vec<f32> = (0..k * n).map(|i| (i % 7) as f32 - 3.0).collect();
+        let product = |parallel| {
+            let mut out = vec![1.0; m * (n + 1)];
+            let into = MatMut::strided(&mut out, m, n, n + 1);
+            matmul(into, Write::Add, 1.0, Mat::new(&lhs, m, k), Mat::new(&rhs, k, n), parallel);
+            out
+        };
+        assert_eq!(product(true), product(false));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The policy as a whole: against transformers, against itself, and as files.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may unwrap, as its functions may")]
+
 mod checkpoint;
 mod fixture;
 mod session;

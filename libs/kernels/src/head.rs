@@ -1,0 +1,143 @@
+//! One attention head over one group: scores, probabilities, and the products on the way back.
+
+use std::ops::Range;
+
+use crate::exp::softmax_row;
+use crate::matmul::{Mat, MatMut, Write, matmul};
+use crate::span::Block;
+
+/// The queries, keys and values of one head in one group.
+pub(crate) struct Head<'a> {
+    pub(crate) q: &'a [f32],
+    pub(crate) k: &'a [f32],
+    pub(crate) v: &'a [f32],
+    pub(crate) q_stride: usize,
+    pub(crate) kv_stride: usize,
+    pub(crate) head_dim: usize,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn q(&self, rows: &Range<usize>) -> Mat<'a> {
+        strided(self.q, rows, self.head_dim, self.q_stride)
+    }
+
+    pub(crate) fn k(&self, rows: &Range<usize>) -> Mat<'a> {
+        strided(self.k, rows, self.head_dim, self.kv_stride)
+    }
+
+    pub(crate) fn v(&self, rows: &Range<usize>) -> Mat<'a> {
+        strided(self.v, rows, self.head_dim, self.kv_stride)
+    }
+
+    pub(crate) fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+
+    /// Probabilities of a block, (queries, block.width()); what a query does not see is 0.
+    pub(crate) fn probabilities(&self, block: &Block, scores: &mut Vec<f32>) {
+        self.products(block, self.scale(), &|rows| self.q(rows), &|keys| self.k(keys), scores);
+        let width = block.width();
+        if block.own.is_empty() {
+            scores.chunks_exact_mut(width).for_each(|row| _ = softmax_row(row));
+        }
+        for own in &block.own {
+            let n_keys = block.n_shared + own.n_keys();
+            for row_idx in own.rows.clone() {
+                let row = &mut scores[(row_idx - block.rows.start) * width..][..n_keys];
+                let (seen, unseen) = row.split_at_mut(block.n_shared + row_idx + 1 - own.first_key);
+                softmax_row(seen);
+                unseen.fill(0.0);
+            }
+        }
+    }
+
+    /// `scale · left · rightᵀ` for every pair of query and key in the block.
+    pub(crate) fn products(
+        &self,
+        block: &Block,
+        scale: f32,
+        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        out: &mut Vec<f32>,
+    ) {
+        let width = block.width();
+        out.clear();
+        out.resize(block.rows.len() * width, 0.0);
+        let shared = MatMut::strided(out, block.rows.len(), block.n_shared, width);
+        let keys = right(&(0..block.n_shared)).t();
+        matmul(shared, Write::Overwrite, scale, left(&block.rows), keys, false);
+        for own in &block.own {
+            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
+            let scores = MatMut::strided(&mut out[at..], own.rows.len(), own.n_keys(), width);
+            let keys = right(&(own.first_key..own.rows.end)).t();
+            matmul(scores, Write::Overwrite, scale, left(&own.rows), keys, false);
+        }
+    }
+
+    /// `weights · right`, added to the block's rows of `out` (rows of `stride`).
+    pub(crate) fn combine(
+        &self,
+        block: &Block,
+        weights: &[f32],
+        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let (width, head_dim) = (block.width(), self.head_dim);
+        let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width);
+        let rows = rows_mut(out, &block.rows, head_dim, stride);
+        matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), false);
+        for own in &block.own {
+            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
+            let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width);
+            let rows = rows_mut(out, &own.rows, head_dim, stride);
+            let right = right(&(own.first_key..own.rows.end));
+            matmul(rows, Write::Add, 1.0, weights, right, false);
+        }
+    }
+
+    /// `weightsᵀ · left`, added to the keys' rows of `out`.
+    pub(crate) fn spread(
+        &self,
+        block: &Block,
+        weights: &[f32],
+        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        out: &mut [f32],
+    ) {
+        let (width, head_dim) = (block.width(), self.head_dim);
+        let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width).t();
+        let keys = rows_mut(out, &(0..block.n_shared), head_dim, head_dim);
+        matmul(keys, Write::Add, 1.0, shared, left(&block.rows), false);
+        for own in &block.own {
+            let at = (own.rows.start - block.rows.start) * width + block.n_shared;
+            let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width).t();
+            let keys = rows_mut(out, &(own.first_key..own.rows.end), head_dim, head_dim);
+            matmul(keys, Write::Add, 1.0, weights, left(&own.rows), false);
+        }
+    }
+}
+
+/// The rows as a matrix whose rows start `stride` apart.
+pub(crate) fn strided<'a>(
+    data: &'a [f32],
+    rows: &Range<usize>,
+    cols: usize,
+    stride: usize,
+) -> Mat<'a> {
+    match rows.is_empty() {
+        true => Mat::new(&[], 0, cols),
+        false => Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride),
+    }
+}
+
+fn rows_mut<'a>(
+    data: &'a mut [f32],
+    rows: &Range<usize>,
+    cols: usize,
+    stride: usize,
+) -> MatMut<'a> {
+    match rows.is_empty() {
+        true => MatMut::new(&mut [], 0, cols),
+        false => MatMut::strided(&mut data[rows.start * stride..], rows.len(), cols, stride),
+    }
+}
