@@ -77,7 +77,7 @@ fn groups_in_one_forward_equal_completions_one_by_one() {
     }
     for ((name, a), b) in policy.variables().keys().zip(&grads).zip(&expected_grads) {
         let off = relative_difference(a, b);
-        assert!(off < 1e-4 || name.ends_with("k_proj.bias"), "gradient of {name} off by {off}");
+        assert!(off < 1e-4, "gradient of {name} off by {off}");
     }
 }
 
@@ -108,6 +108,23 @@ fn a_frozen_tower_has_no_variables_and_the_rest_trains() {
     assert!(policy.variables().keys().all(|name| !name.starts_with("visual.")));
     let (_, grads) = packed(&policy, &Groups::load());
     assert_eq!(grads.len(), policy.variables().len());
+}
+
+/// bfloat16 keeps 8 bits of a value: the logprobs agree to a few percent of their spread.
+#[test]
+fn bfloat16_gives_nearly_the_same_and_every_variable_a_gradient() {
+    let mut options = options(true);
+    options.dtype = candle_core::DType::BF16;
+    let policy = Policy::load(&crate::fixture::golden_dir().join("qwen2_vl"), &options).unwrap();
+    let groups = Groups::load();
+    let (logprobs, grads) = packed(&policy, &groups);
+    let (expected, _) = packed(&load(true), &groups);
+    let off = logprobs.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum::<f32>();
+    assert!(off / (logprobs.len() as f32) < 0.1, "off by {off} over {} tokens", logprobs.len());
+    assert!(grads.iter().all(|grad| flat(grad).iter().any(|g| *g != 0.0)));
+    let mut session = policy.start(&[&groups.prompts[0]], 2).unwrap();
+    session.step(&[20, 21]).unwrap();
+    assert_eq!(session.logits().dtype(), candle_core::DType::F32);
 }
 
 #[test]
