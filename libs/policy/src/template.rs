@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest};
+use minijinja::value::{Kwargs, Rest, Serde};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -58,7 +58,7 @@ impl ChatTemplate {
     /// The text of a conversation; `context` holds `messages`, `add_generation_prompt` and special tokens.
     pub(crate) fn render(&self, context: &impl Serialize) -> Result<String, PolicyError> {
         let template = self.environment.get_template(NAME).map_err(template_error)?;
-        template.render(Value::from_serialize(context)).map_err(template_error)
+        template.render(Value::from(Serde(context))).map_err(template_error)
     }
 }
 
