@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Group sampling: several completions per prompt from one prefill, each with its own random stream.
+//!
+//! ```no_run
+//! # fn sample(policy: &policy::Policy, processor: &policy::Processor) -> Result<(), Box<dyn std::error::Error>> {
+//! let prompt = processor.encode(None, "What is in the image?", &[&std::fs::read("cat.png")?])?;
+//! let sampling = rollout::Sampling::from(&config::RolloutConfig::default());
+//! let seed = |_prompt, completion| rollout::completion_seed(0, 0, 0, completion as u16);
+//! let groups = rollout::generate(policy, processor, &[&prompt], 8, &sampling, &seed)?;
+//! assert_eq!(groups[0].len(), 8);
+//! # Ok(()) }
+//! ```
+
+mod completion;
+mod error;
+mod generate;
+mod row;
+mod sampling;
+mod seed;
+mod stop;
+
+pub use completion::{Completion, FinishReason};
+pub use error::RolloutError;
+pub use generate::generate;
+pub use sampling::Sampling;
+pub use seed::completion_seed;

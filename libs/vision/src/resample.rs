@@ -1,8 +1,9 @@
 //! Bicubic scaling of 8-bit images, bit for bit as the Hugging Face image processor does it.
 //!
 //! The filter is Keys' cubic with a = -0.5, widened by the scale when shrinking (anti-aliasing). Like
-//! Pillow, torchvision works in two passes, columns then rows, with 8-bit pixels between them; its weights
-//! are 16-bit fixed point, where Pillow's have 22 bits, so a pixel may differ from Pillow's by one.
+//! torchvision, it makes two passes, columns then rows, with weights of 16-bit fixed point and 8-bit pixels
+//! between the passes. Pillow's weights have 22 bits, so a pixel may differ from Pillow's by one (and by more in
+//! noise, where newer Pillows may clamp after the rows first).
 
 use crate::Pixels;
 

@@ -1,0 +1,35 @@
+//! What can go wrong while sampling.
+
+/// Sampling settings that make no sense, or a policy that cannot be sampled from.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// A setting outside what it allows.
+    #[error("{name} should be {expected}, got {got}")]
+    Setting {
+        /// Which setting.
+        name: &'static str,
+        /// What would be accepted.
+        expected: &'static str,
+        /// The value found.
+        got: String,
+    },
+    /// Logits that are no distribution: the weights have diverged, or the number type overflowed.
+    #[error(
+        "logits of token {token_idx} of completion {completion_idx} of prompt {prompt_idx} should be finite, \
+         got NaN or infinity: the policy has diverged"
+    )]
+    NotFinite {
+        /// Which prompt, from 0.
+        prompt_idx: usize,
+        /// Which completion of it, from 0.
+        completion_idx: usize,
+        /// Which token of it, from 0.
+        token_idx: usize,
+    },
+    /// The policy or its tokenizer failed.
+    #[error(transparent)]
+    Policy(#[from] policy::PolicyError),
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

@@ -1,0 +1,47 @@
+//! When a completion is over.
+
+use policy::Processor;
+
+use crate::{FinishReason, RolloutError, Sampling};
+
+/// Tokens that a window holds beyond the longest stop text: special tokens decode to nothing, and the first
+/// token may be cut off from the start of its character.
+const SLACK: usize = 8;
+
+/// What ends a completion.
+pub(crate) struct StopRule<'a> {
+    processor: &'a Processor,
+    stop: &'a [String],
+    max_tokens: usize,
+    /// A token is at least one byte long, so the last so many tokens hold any stop text that just ended.
+    window: usize,
+}
+
+impl<'a> StopRule<'a> {
+    pub(crate) fn new(processor: &'a Processor, sampling: &'a Sampling) -> Self {
+        let longest = sampling.stop.iter().map(String::len).max().unwrap_or(0);
+        let (stop, max_tokens) = (sampling.stop.as_slice(), sampling.max_tokens);
+        Self { processor, stop, max_tokens, window: longest + SLACK }
+    }
+
+    /// Why a completion ends with the last of these tokens; `None` if it goes on.
+    pub(crate) fn reason(&self, token_ids: &[u32]) -> Result<Option<FinishReason>, RolloutError> {
+        let Some(last) = token_ids.last() else { return Ok(None) };
+        if self.processor.end_ids().contains(last) {
+            return Ok(Some(FinishReason::EndOfTurn));
+        }
+        if self.ends_with_stop(token_ids)? {
+            return Ok(Some(FinishReason::Stop));
+        }
+        Ok((token_ids.len() >= self.max_tokens).then_some(FinishReason::Length))
+    }
+
+    fn ends_with_stop(&self, token_ids: &[u32]) -> Result<bool, RolloutError> {
+        if self.stop.is_empty() {
+            return Ok(false);
+        }
+        let window = &token_ids[token_ids.len().saturating_sub(self.window)..];
+        let text = self.processor.decode(window)?;
+        Ok(self.stop.iter().any(|stop| text.contains(stop)))
+    }
+}
