@@ -123,8 +123,8 @@ fn a_seed_gives_the_same_completion_in_any_batch() {
 fn logprobs_are_those_of_the_trainable_forward() {
     let setup = Setup::new();
     for temperature in [1.0, 0.7] {
-        let sampling = Sampling { temperature, top_p: 0.9, top_k: 50, ..sampling(24) };
-        let groups = setup.generate(&[0, 1, 2], 3, &sampling);
+        let sampling = Sampling { temperature, top_p: 0.9, top_k: 10, ..sampling(24) };
+        let groups = setup.generate(&[0, 1, 2], 2, &sampling);
         for (prompt, group) in setup.prompts.iter().zip(&groups) {
             let completions: Vec<&[u32]> = group.iter().map(|c| c.token_ids.as_slice()).collect();
             let packed = PackedGroup { prompt, completions: &completions };
