@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The learner: from completions and their advantages to the next version of the policy.
+//!
+//! It owns the optimizer and knows nothing of rewards. [`Learner::grpo_step`] is one update: micro-batches that
+//! fit into memory, gradients accumulated over them, AdamW. [`Checkpoints`] makes what it holds survive.
+
+mod adamw;
+mod batch;
+mod checkpoint;
+mod durable;
+mod elementwise;
+mod error;
+mod gradients;
+mod learner;
+mod manifest;
+mod micro_batch;
+mod schedule;
+mod stats;
+
+pub use batch::{Demonstration, TrainCompletion, TrainGroup};
+pub use checkpoint::{Checkpoint, Checkpoints, Cursor};
+pub use error::LearnerError;
+pub use learner::Learner;
+pub use stats::StepStats;

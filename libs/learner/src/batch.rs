@@ -1,0 +1,147 @@
+//! What a step trains on: completions with their advantages, or demonstrations.
+
+use policy::EncodedPrompt;
+
+use crate::LearnerError;
+
+/// The completions of one prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainGroup {
+    /// Number of the prompt in the run; only for messages.
+    pub prompt_id: u64,
+    /// The question.
+    pub prompt: EncodedPrompt,
+    /// The answers to it.
+    pub completions: Vec<TrainCompletion>,
+}
+
+/// One sampled completion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainCompletion {
+    /// Sampled tokens, at least one.
+    pub token_ids: Vec<u32>,
+    /// Logprob of each token under the policy that sampled it.
+    pub old_logprobs: Vec<f32>,
+    /// How much better than its siblings it was.
+    pub advantage: f32,
+}
+
+/// A prompt and the answer that should have been given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demonstration {
+    /// The question.
+    pub prompt: EncodedPrompt,
+    /// The answer's tokens, its end token included, at least one.
+    pub token_ids: Vec<u32>,
+}
+
+impl TrainGroup {
+    /// Equal rewards leave nothing to learn from.
+    pub(crate) fn has_no_advantage(&self) -> bool {
+        self.completions.iter().all(|completion| completion.advantage == 0.0)
+    }
+
+    fn check(&self) -> Result<(), LearnerError> {
+        let id = self.prompt_id;
+        if self.completions.is_empty() {
+            return Err(LearnerError::input(
+                format!("group of prompt {id}"),
+                "not empty",
+                "no completion",
+            ));
+        }
+        for (idx, completion) in self.completions.iter().enumerate() {
+            completion.check(|| format!("completion {idx} of prompt {id}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl TrainCompletion {
+    fn check(&self, name: impl Fn() -> String) -> Result<(), LearnerError> {
+        let (n_tokens, n_logprobs) = (self.token_ids.len(), self.old_logprobs.len());
+        if n_tokens == 0 {
+            return Err(LearnerError::input(name(), "at least 1 token", 0));
+        }
+        if n_logprobs != n_tokens {
+            let what = format!("number of old_logprobs in {}", name());
+            return Err(LearnerError::input(what, format!("{n_tokens}, as tokens"), n_logprobs));
+        }
+        if let Some(bad) = self.old_logprobs.iter().find(|logprob| !logprob.is_finite()) {
+            return Err(LearnerError::input(format!("old_logprobs of {}", name()), "finite", bad));
+        }
+        match self.advantage.is_finite() {
+            true => Ok(()),
+            false => {
+                let what = format!("advantage of {}", name());
+                Err(LearnerError::input(what, "finite", self.advantage))
+            }
+        }
+    }
+}
+
+/// A batch that a step can be made of.
+pub(crate) fn check_groups(groups: &[TrainGroup]) -> Result<(), LearnerError> {
+    if groups.is_empty() {
+        return Err(LearnerError::input("batch", "at least 1 group", 0));
+    }
+    groups.iter().try_for_each(TrainGroup::check)
+}
+
+/// Demonstrations that a step can be made of.
+pub(crate) fn check_demonstrations(demonstrations: &[Demonstration]) -> Result<(), LearnerError> {
+    if demonstrations.is_empty() {
+        return Err(LearnerError::input("batch", "at least 1 demonstration", 0));
+    }
+    match demonstrations.iter().position(|demonstration| demonstration.token_ids.is_empty()) {
+        Some(idx) => {
+            Err(LearnerError::input(format!("demonstration {idx}"), "at least 1 token", 0))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(token_ids: &[u32], old_logprobs: &[f32], advantage: f32, expect: &str) {
+        let prompt = EncodedPrompt { token_ids: vec![1], positions: vec![[0; 3]], images: vec![] };
+        let completion = TrainCompletion {
+            token_ids: token_ids.to_vec(),
+            old_logprobs: old_logprobs.to_vec(),
+            advantage,
+        };
+        let group = TrainGroup { prompt_id: 7, prompt, completions: vec![completion] };
+        assert_eq!(check_groups(&[group]).unwrap_err().to_string(), expect);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        refused(&[], &[], 1., "completion 0 of prompt 7 should be at least 1 token, got 0");
+        refused(
+            &[1, 2],
+            &[-1.],
+            1.,
+            "number of old_logprobs in completion 0 of prompt 7 should be 2, as tokens, got 1",
+        );
+        refused(
+            &[1],
+            &[f32::NEG_INFINITY],
+            1.,
+            "old_logprobs of completion 0 of prompt 7 should be finite, got -inf",
+        );
+        refused(
+            &[1],
+            &[-1.],
+            f32::NAN,
+            "advantage of completion 0 of prompt 7 should be finite, got NaN",
+        );
+    }
+
+    #[test]
+    fn an_empty_batch_is_refused() {
+        assert!(check_groups(&[]).is_err());
+        assert!(check_demonstrations(&[]).is_err());
+    }
+}

@@ -1,0 +1,228 @@
+//! Checkpoints: everything a learner needs to go on as if nothing had happened.
+//!
+//! `step-000040/` is a checkpoint directory of Hugging Face, loadable by anything that reads those, with three
+//! files more: `optimizer.safetensors`, `state.json` (step, cursor, settings) and `manifest.json`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tracing::warn;
+
+use crate::durable::{remove, replace_folder, sync_entries, sync_folder};
+use crate::manifest::Manifest;
+use crate::{Learner, LearnerError};
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "state.json";
+
+/// The folder that a run keeps its checkpoints in.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    dir: PathBuf,
+    keep: usize,
+}
+
+/// An intact checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Steps made when it was saved.
+    pub step: u64,
+    /// Where the data stood.
+    pub cursor: Cursor,
+    settings: Value,
+}
+
+/// Where in the data a run stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// The first prompt that was not learned from yet.
+    pub next_prompt_id: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    step: u64,
+    cursor: Cursor,
+    settings: Value,
+}
+
+impl Checkpoints {
+    /// Opens the folder, made if need be, and tidies up after a writer that was interrupted.
+    ///
+    /// `keep` is how many checkpoints are kept, at least one.
+    pub fn new(dir: &Path, keep: usize) -> Result<Self, LearnerError> {
+        fs::create_dir_all(dir).map_err(LearnerError::io("create", dir))?;
+        for name in names(dir)? {
+            let path = dir.join(&name);
+            if let Some(replaced) = name.strip_suffix(".old").filter(|name| step_of(name).is_some())
+            {
+                let original = dir.join(replaced);
+                match original.exists() {
+                    true => remove(&path)?,
+                    false => {
+                        fs::rename(&path, original).map_err(LearnerError::io("rename", &path))?
+                    }
+                }
+            } else if name.strip_suffix(".tmp").and_then(step_of).is_some() {
+                remove(&path)?;
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), keep: keep.max(1) })
+    }
+
+    /// Saves a learner and then removes the oldest checkpoints beyond those to keep.
+    ///
+    /// The checkpoint is written beside the others and renamed when all of it is on disk. If that fails or is
+    /// interrupted, the others are as they were.
+    pub fn save(&self, learner: &Learner, cursor: &Cursor) -> Result<PathBuf, LearnerError> {
+        let path = self.path(learner.step(), "");
+        let partial = self.path(learner.step(), ".tmp");
+        remove(&partial)?;
+        let written = write(learner, cursor, &partial).and_then(|()| sync_folder(&partial));
+        if let Err(error) = written {
+            // Room for the next attempt; what failed first is what should be reported.
+            if let Err(error) = remove(&partial) {
+                warn!(%error, "Half a checkpoint is left behind.");
+            }
+            return Err(error);
+        }
+        replace_folder(&partial, &path, &self.path(learner.step(), ".old"))?;
+        self.remove_old(learner.step())?;
+        Ok(path)
+    }
+
+    /// The newest intact checkpoint, if there is one; each that is not intact is skipped with a warning.
+    pub fn newest(&self) -> Result<Option<Checkpoint>, LearnerError> {
+        for step in self.steps()?.into_iter().rev() {
+            let path = self.path(step, "");
+            match Checkpoint::open(&path, step) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(reason) => {
+                    warn!(checkpoint = %path.display(), %reason, "A checkpoint is not intact and was skipped.");
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn path(&self, step: u64, suffix: &str) -> PathBuf {
+        self.dir.join(format!("step-{step:06}{suffix}"))
+    }
+
+    /// Steps with a checkpoint, in order.
+    fn steps(&self) -> Result<Vec<u64>, LearnerError> {
+        let mut steps: Vec<u64> =
+            names(&self.dir)?.iter().filter_map(|name| step_of(name)).collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+
+    /// Removes what is older than the newest ones up to this step; anything after it belongs to another run.
+    fn remove_old(&self, newest: u64) -> Result<(), LearnerError> {
+        let mut steps = self.steps()?;
+        steps.retain(|step| *step <= newest);
+        steps.truncate(steps.len().saturating_sub(self.keep));
+        for step in &steps {
+            remove(&self.path(*step, ""))?;
+        }
+        match steps.is_empty() {
+            true => Ok(()),
+            false => sync_entries(&self.dir),
+        }
+    }
+}
+
+impl Checkpoint {
+    fn open(path: &Path, step: u64) -> Result<Self, LearnerError> {
+        Manifest::verify(path)?;
+        let file = path.join(STATE);
+        let json = fs::read(&file).map_err(LearnerError::io("read", &file))?;
+        let state: State =
+            serde_json::from_slice(&json).map_err(|error| LearnerError::damaged(&file, error))?;
+        if state.step != step {
+            let reason = format!("it should be of step {step}, got step {}", state.step);
+            return Err(LearnerError::damaged(&file, reason));
+        }
+        let State { step, cursor, settings } = state;
+        Ok(Self { path: path.to_owned(), step, cursor, settings })
+    }
+}
+
+impl Learner {
+    /// Takes over weights, optimizer state and step of a checkpoint.
+    ///
+    /// The settings stay those of this learner; one that differs from the checkpoint's is logged, since the run
+    /// is then not the one that was interrupted.
+    ///
+    /// # Errors
+    /// A checkpoint of another policy.
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), LearnerError> {
+        let read = |name: &str| {
+            let path = checkpoint.path.join(name);
+            candle_core::safetensors::load(&path, &Device::Cpu)
+                .map_err(|error| LearnerError::damaged(&path, error))
+        };
+        let (weights, state) = (read(MODEL)?, read(OPTIMIZER)?);
+        self.optimizer
+            .restore(self.policy.variables(), state)
+            .map_err(|error| LearnerError::damaged(&checkpoint.path.join(OPTIMIZER), error))?;
+        self.policy.set_weights(&weights)?;
+        self.step = checkpoint.step;
+        warn_of_changes(&checkpoint.settings, &settings(self));
+        Ok(())
+    }
+}
+
+fn write(learner: &Learner, cursor: &Cursor, dir: &Path) -> Result<(), LearnerError> {
+    fs::create_dir(dir).map_err(LearnerError::io("create", dir))?;
+    learner.policy.save(dir)?;
+    candle_core::safetensors::save(&learner.optimizer.tensors()?, dir.join(OPTIMIZER))?;
+    let state = State { step: learner.step, cursor: *cursor, settings: settings(learner) };
+    let path = dir.join(STATE);
+    let json = serde_json::to_string_pretty(&state)
+        .map_err(|error| LearnerError::damaged(&path, error))?;
+    fs::write(&path, json).map_err(LearnerError::io("write", &path))?;
+    Manifest::write(dir)
+}
+
+/// What a step depends on besides the weights and the batch.
+fn settings(learner: &Learner) -> Value {
+    json!({
+        "optimizer": learner.optimizer_config,
+        "loss": learner.loss_config,
+        "learner": learner.config,
+        "temperature": learner.temperature,
+    })
+}
+
+fn warn_of_changes(saved: &Value, current: &Value) {
+    for (section, current) in current.as_object().into_iter().flatten() {
+        let saved = &saved[section];
+        if saved != current {
+            warn!(%section, %saved, %current, "Settings differ from those of the checkpoint.");
+        }
+    }
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, LearnerError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(LearnerError::io("list", dir))? {
+        let entry = entry.map_err(LearnerError::io("list", dir))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// The step that a folder name stands for; nothing for any other name.
+fn step_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("step-")?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}

@@ -1,0 +1,132 @@
+//! The tiny checkpoint of the policy crate, and batches for it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+use config::{LearnerConfig, LossConfig, OptimizerConfig, Schedule};
+use learner::{Learner, TrainCompletion, TrainGroup};
+use policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+
+/// The checkpoint directory: two layers of width 64, a vision tower of two blocks.
+pub(crate) fn checkpoint_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/golden/qwen2_vl")
+}
+
+pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
+    let options = LoadOptions { dtype, device: Device::Cpu, trainable, freeze_vision: false };
+    Policy::load(dir, &options).expect("the checkpoint loads")
+}
+
+pub(crate) fn load(trainable: bool) -> Policy {
+    load_from(&checkpoint_dir(), DType::F32, trainable)
+}
+
+/// Everything that a learner is made of, with a learning rate that shows after one step.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) loss: LossConfig,
+    pub(crate) learner: LearnerConfig,
+    pub(crate) temperature: f64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let optimizer = OptimizerConfig {
+            learning_rate: 1e-4,
+            schedule: Schedule::Linear,
+            weight_decay: 0.01,
+            ..OptimizerConfig::default()
+        };
+        let learner = LearnerConfig { steps: 4, ..LearnerConfig::default() };
+        Self { optimizer, loss: LossConfig::default(), learner, temperature: 0.9 }
+    }
+}
+
+impl Setup {
+    /// Without a reference policy.
+    pub(crate) fn without_kl() -> Self {
+        Self { loss: LossConfig { kl_coef: 0.0, ..LossConfig::default() }, ..Self::default() }
+    }
+
+    pub(crate) fn learner(&self) -> Learner {
+        self.learner_of(load(true))
+    }
+
+    pub(crate) fn learner_of(&self, policy: Policy) -> Learner {
+        let reference = (self.loss.kl_coef != 0.0).then(|| load(false));
+        let Self { optimizer, loss, learner, temperature } = self;
+        Learner::new(policy, reference, optimizer, loss, learner, *temperature).expect("a learner")
+    }
+}
+
+/// Three prompts: with one image, with two, with none.
+pub(crate) fn prompts() -> [EncodedPrompt; 3] {
+    let processor = Processor::load(&checkpoint_dir()).expect("a processor");
+    let image = |name: &str| {
+        let path = checkpoint_dir().join("../images").join(name);
+        std::fs::read(path).expect("an image")
+    };
+    let (wide, tall, near) = (image("wide.png"), image("tall.png"), image("near.png"));
+    let encode = |text: &str, images: &[&[u8]]| {
+        processor.encode(None, text, images).expect("a prompt that fits")
+    };
+    [
+        encode("Where is the cat?", &[&wide]),
+        encode("Which one?", &[&tall, &near]),
+        encode("2 + 2 = ?", &[]),
+    ]
+}
+
+/// A completion per advantage for each prompt, sampled by the policy as it is loaded.
+pub(crate) fn groups(advantages: &[&[f32]]) -> Vec<TrainGroup> {
+    let sampler = load(false);
+    let group = |(idx, (prompt, advantages)): (usize, (EncodedPrompt, &&[f32]))| TrainGroup {
+        prompt_id: idx as u64,
+        completions: completions(&sampler, &prompt, idx, advantages),
+        prompt,
+    };
+    prompts().into_iter().zip(advantages).enumerate().map(group).collect()
+}
+
+fn completions(
+    sampler: &Policy,
+    prompt: &EncodedPrompt,
+    prompt_idx: usize,
+    advantages: &[f32],
+) -> Vec<TrainCompletion> {
+    let complete = |(idx, advantage): (usize, &f32)| {
+        // Any tokens do; the lengths differ so that weights do.
+        let n_tokens = 3 + 2 * idx + prompt_idx;
+        let token_ids: Vec<u32> =
+            (0..n_tokens).map(|t| 20 + (7 * t + 31 * idx + 53 * prompt_idx) as u32 % 250).collect();
+        let packed = PackedGroup { prompt, completions: &[&token_ids] };
+        let tokens = sampler.logprobs(&[packed], Setup::default().temperature).expect("logprobs");
+        let old_logprobs = tokens.logprobs.to_vec1().expect("floats");
+        TrainCompletion { token_ids, old_logprobs, advantage: *advantage }
+    };
+    advantages.iter().enumerate().map(complete).collect()
+}
+
+/// The batch that most tests use: three groups of four.
+pub(crate) fn batch() -> Vec<TrainGroup> {
+    groups(&[&[1.0, -0.5, 0.3, -0.8], &[-1.0, 0.5, 0.9, -0.4], &[0.2, -0.2, 0.7, -0.7]])
+}
+
+/// All weights as numbers.
+pub(crate) fn weights(policy: &Policy) -> BTreeMap<String, Vec<f32>> {
+    let numbers = |tensor: &candle_core::Tensor| {
+        let flat = tensor.to_dtype(DType::F32).and_then(|t| t.flatten_all()?.to_vec1());
+        flat.expect("a tensor of floats")
+    };
+    policy.tensors().iter().map(|(name, tensor)| (name.clone(), numbers(tensor))).collect()
+}
+
+/// Largest difference between two sets of weights.
+pub(crate) fn distance(a: &BTreeMap<String, Vec<f32>>, b: &BTreeMap<String, Vec<f32>>) -> f32 {
+    let values = |weights: &BTreeMap<String, Vec<f32>>| -> Vec<f32> {
+        weights.values().flatten().copied().collect()
+    };
+    values(a).iter().zip(values(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}

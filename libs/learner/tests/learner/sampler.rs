@@ -1,0 +1,45 @@
+//! Sampler and learner agree on the probability of every token that was sampled.
+
+use learner::{TrainCompletion, TrainGroup};
+use policy::Processor;
+use rollout::Sampling;
+
+use crate::fixture::{Setup, checkpoint_dir, load, prompts};
+
+#[test]
+fn the_ratio_of_fresh_completions_is_one() {
+    let (setup, prompts) = (Setup::default(), prompts());
+    let processor = Processor::load(&checkpoint_dir()).unwrap();
+    let sampling = Sampling {
+        temperature: setup.temperature,
+        top_p: 1.0,
+        top_k: 0,
+        max_tokens: 24,
+        stop: Vec::new(),
+    };
+    let seed = |prompt: usize, completion: usize| (100 * prompt + completion) as u64;
+    let refs: Vec<_> = prompts.iter().collect();
+    let sampled = rollout::generate(&load(false), &processor, &refs, 4, &sampling, &seed).unwrap();
+    let train = |completion: rollout::Completion, advantage| TrainCompletion {
+        token_ids: completion.token_ids,
+        old_logprobs: completion.logprobs,
+        advantage,
+    };
+    let groups: Vec<TrainGroup> = prompts
+        .iter()
+        .zip(sampled)
+        .enumerate()
+        .map(|(id, (prompt, completions))| TrainGroup {
+            prompt_id: id as u64,
+            prompt: prompt.clone(),
+            completions: completions
+                .into_iter()
+                .zip([1.0, -1.0, 0.5, -0.5])
+                .map(|(c, a)| train(c, a))
+                .collect(),
+        })
+        .collect();
+    let metrics = setup.learner().grpo_step(&groups).unwrap().metrics;
+    assert!((metrics["policy/ratio"] - 1.0).abs() < 1e-4, "{metrics:?}");
+    assert_eq!(metrics["policy/clip_fraction"], 0.0);
+}
