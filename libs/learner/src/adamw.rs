@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var, bail};
 use config::OptimizerConfig;
 
-use crate::elementwise::{is_supported, update2, update3};
 use crate::gradients::Gradients;
+use crate::moments::{Moments, Update};
 
 /// The optimizer: [Decoupled weight decay](https://arxiv.org/abs/1711.05101), algorithm 2, with bias correction.
 ///
@@ -21,34 +21,6 @@ pub(crate) struct AdamW {
     eps: f64,
     weight_decay: f64,
     state: BTreeMap<String, Moments>,
-}
-
-/// State of one variable, f32 on its device. Saved under the names that torch gives it.
-#[derive(Debug, Clone)]
-struct Moments {
-    /// `exp_avg`: running mean of the gradient.
-    first: Tensor,
-    /// `exp_avg_sq`: running mean of its square.
-    second: Tensor,
-    /// `step`: updates made.
-    n_updates: u64,
-    /// `master`: the weight in f32, if the variable itself is narrower: small updates would round to nothing.
-    master: Option<Tensor>,
-}
-
-/// Numbers of one update of one variable.
-#[derive(Debug, Clone, Copy)]
-struct Update {
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    grad_scale: f64,
-    /// What is left of the weight after decay.
-    keep: f64,
-    /// Learning rate over the bias correction of the first moment.
-    rate: f64,
-    /// Root of the bias correction of the second moment.
-    root: f64,
 }
 
 impl AdamW {
@@ -102,13 +74,8 @@ impl AdamW {
     pub(crate) fn tensors(&self) -> Result<HashMap<String, Tensor>> {
         let mut tensors = HashMap::new();
         for (name, moments) in &self.state {
-            tensors.insert(format!("{name}.exp_avg"), moments.first.clone());
-            tensors.insert(format!("{name}.exp_avg_sq"), moments.second.clone());
-            let step = Tensor::new(&[moments.n_updates as i64], &Device::Cpu)?;
-            tensors.insert(format!("{name}.step"), step);
-            if let Some(master) = &moments.master {
-                tensors.insert(format!("{name}.master"), master.clone());
-            }
+            let parts = moments.tensors()?.into_iter();
+            tensors.extend(parts.map(|(part, tensor)| (format!("{name}.{part}"), tensor)));
         }
         Ok(tensors)
     }
@@ -133,98 +100,9 @@ impl AdamW {
     }
 }
 
-impl Moments {
-    fn new(variable: &Var) -> Result<Self> {
-        let zeros = || Tensor::zeros(variable.shape(), DType::F32, variable.device());
-        let master = match variable.dtype() {
-            DType::F32 => None,
-            _ => Some(variable.as_detached_tensor().to_dtype(DType::F32)?),
-        };
-        Ok(Self { first: zeros()?, second: zeros()?, n_updates: 0, master })
-    }
-
-    fn restore(
-        name: &str,
-        variable: &Var,
-        tensors: &mut HashMap<String, Tensor>,
-    ) -> Result<Option<Self>> {
-        let mut take = |part: &str| tensors.remove(&format!("{name}.{part}"));
-        let parts = (take("exp_avg"), take("exp_avg_sq"), take("step"), take("master"));
-        let (first, second, step, master) = match parts {
-            (Some(first), Some(second), Some(step), master) => (first, second, step, master),
-            (None, None, None, None) => return Ok(None),
-            _ => bail!("the state of {name} should have exp_avg, exp_avg_sq and step"),
-        };
-        let place = |tensor: Tensor| {
-            if tensor.dims() != variable.dims() || tensor.dtype() != DType::F32 {
-                let (dims, dtype) = (tensor.dims(), tensor.dtype());
-                bail!(
-                    "the state of {name} should be f32 {:?}, got {dtype:?} {dims:?}",
-                    variable.dims()
-                )
-            }
-            tensor.to_device(variable.device())
-        };
-        if master.is_some() != (variable.dtype() != DType::F32) {
-            bail!("the state of {name} was saved for another type than {:?}", variable.dtype())
-        }
-        Ok(Some(Self {
-            first: place(first)?,
-            second: place(second)?,
-            n_updates: step.to_vec1::<i64>()?.first().copied().unwrap_or_default() as u64,
-            master: master.map(place).transpose()?,
-        }))
-    }
-
-    fn apply(&mut self, variable: &Var, gradient: &Tensor, update: &Update) -> Result<()> {
-        let weight = self.master.as_ref().unwrap_or(variable.as_tensor()).clone();
-        if is_supported(&weight) && is_supported(gradient) {
-            self.apply_in_place(&weight, gradient, update)?;
-        } else {
-            let updated = self.apply_composed(&weight, gradient, update)?;
-            match &mut self.master {
-                Some(master) => *master = updated,
-                None => variable.set(&updated)?,
-            }
-        }
-        match &self.master {
-            Some(master) => variable.set(&master.to_dtype(variable.dtype())?),
-            None => Ok(()),
-        }
-    }
-
-    /// Three passes over memory and no allocation.
-    fn apply_in_place(&self, weight: &Tensor, gradient: &Tensor, update: &Update) -> Result<()> {
-        let scale = update.grad_scale as f32;
-        let blend = (1.0 - update.beta1) as f32;
-        update2(&self.first, gradient, |m, g| m + blend * (scale * g - m))?;
-        let (beta2, rest) = (update.beta2 as f32, (1.0 - update.beta2) as f32);
-        update2(&self.second, gradient, |v, g| beta2 * v + rest * (scale * g) * (scale * g))?;
-        let Update { keep, rate, root, eps, .. } = *update;
-        let (keep, rate, root, eps) = (keep as f32, rate as f32, root as f32, eps as f32);
-        update3(weight, &self.first, &self.second, |w, m, v| {
-            keep * w - rate * m / (v.sqrt() / root + eps)
-        })
-    }
-
-    /// The same in candle's operations, for every device.
-    fn apply_composed(
-        &mut self,
-        weight: &Tensor,
-        gradient: &Tensor,
-        update: &Update,
-    ) -> Result<Tensor> {
-        let gradient = (gradient * update.grad_scale)?;
-        let first = (&self.first * update.beta1)? + (&gradient * (1.0 - update.beta1))?;
-        let second = (&self.second * update.beta2)? + (gradient.sqr()? * (1.0 - update.beta2))?;
-        (self.first, self.second) = (first?, second?);
-        let root = ((self.second.sqrt()? / update.root)? + update.eps)?;
-        (weight.detach() * update.keep)? - ((&self.first / root)? * update.rate)?
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device};
     use serde::Deserialize;
 
     use super::*;

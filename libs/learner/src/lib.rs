@@ -13,6 +13,7 @@ mod gradients;
 mod learner;
 mod manifest;
 mod micro_batch;
+mod moments;
 mod schedule;
 mod stats;
 

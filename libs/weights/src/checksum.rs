@@ -1,7 +1,7 @@
 //! SHA-256 of what passes through, so that a file is hashed while it is written or read.
 //!
 //! Processors of the last decade have instructions for SHA-256, and then it costs less than writing the file;
-//! `benches/publish.rs` has the figures.
+//! `benches/publish.rs` measures both.
 
 use std::fmt::Write as _;
 use std::fs::File;
