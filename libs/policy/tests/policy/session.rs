@@ -78,7 +78,7 @@ fn rows_that_finish_leave_the_others_as_they_were() {
     for step in 1..4 {
         let expected = all.logits().index_select(&kept, 0).unwrap();
         let off = difference(some.logits(), &expected);
-        assert!(off < 1e-5, "step {step} off by {off}");
+        assert!(off < 1e-4, "step {step} off by {off}");
         let tokens: Vec<u32> = (0..6).map(|row| token(row, step)).collect();
         all.step(&tokens).unwrap();
         some.step(&[tokens[1], tokens[4], tokens[5]]).unwrap();
