@@ -1,5 +1,4 @@
 //! From decoded pixels to patches, at the settings of the published Qwen2-VL.
-#![expect(missing_docs, reason = "criterion's macros define public items")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use vision::{Pixels, Preprocessor};
