@@ -9,7 +9,8 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     let mut config = graph.config;
     let anchor = |path: &std::path::Path| graph.folder.join(path);
     config.policy.path = options.checkpoint.clone().unwrap_or_else(|| anchor(&config.policy.path));
-    config.evaluation.test = options.data.clone().unwrap_or_else(|| anchor(&config.evaluation.test));
+    config.evaluation.test =
+        options.data.clone().unwrap_or_else(|| anchor(&config.evaluation.test));
     let judge = evaluate::Judge::load(&config)?;
     let judgement = judge.evaluate(&config.policy.path)?;
     println!("{}", serde_json::to_string_pretty(&judgement.summary())?);

@@ -28,7 +28,10 @@ impl Graph {
     }
 
     /// The same with the configuration of an earlier run.
-    pub(crate) fn with_config(options: &GraphOptions, earlier: Option<&Path>) -> eyre::Result<Self> {
+    pub(crate) fn with_config(
+        options: &GraphOptions,
+        earlier: Option<&Path>,
+    ) -> eyre::Result<Self> {
         let path = options.graph.clone();
         let text = std::fs::read_to_string(&path)
             .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
@@ -57,9 +60,7 @@ impl Graph {
     /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.
     pub(crate) fn check_files(&self) -> eyre::Result<()> {
         let mut config = self.config.clone();
-        for path in
-            [&mut config.policy.path, &mut config.data.train, &mut config.evaluation.test]
-        {
+        for path in [&mut config.policy.path, &mut config.data.train, &mut config.evaluation.test] {
             *path = self.folder.join(&path);
         }
         Ok(config.check_files()?)

@@ -17,7 +17,18 @@ use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, Command};
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    match start() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("error: {}", chain.join("\n  "));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> eyre::Result<()> {
     let cli = Cli::parse();
     match cli.command.unwrap_or_default() {
         Command::Run(options) => run::run(&options),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dora_message::common::{NodeError, NodeErrorCause};
 use dora_message::coordinator_to_cli::DataflowResult;
-use eyre::{bail, eyre};
+use eyre::eyre;
 
 use crate::progress::LogLine;
 
@@ -29,16 +29,21 @@ pub(crate) fn report(
         println!("Run folder: {}", run_dir.display());
         return Ok(());
     };
-    let words: Vec<&str> = log
-        .iter()
-        .filter(|line| line.node == *node && !line.text.contains(" INFO "))
-        .map(|line| line.text.as_str())
-        .collect();
-    let words = words[words.len().saturating_sub(12)..].join("\n  ");
-    if words.is_empty() {
-        bail!("node {node:?} {error}\n{how_to_resume}");
+    let error = error.to_string();
+    let error = error.lines().next().unwrap_or_default();
+    Err(eyre!("{how_to_resume}")
+        .wrap_err(last_words(node, log))
+        .wrap_err(format!("node {node:?} failed: {error}")))
+}
+
+/// What a node said last: its error, or else its newest lines.
+fn last_words(node: &str, log: &[LogLine]) -> String {
+    let of_node = || log.iter().filter(|line| line.node == node).map(|line| line.text.as_str());
+    if let Some(error) = of_node().filter_map(|text| text.split_once("ERROR ")).last() {
+        return error.1.to_owned();
     }
-    Err(eyre!("{how_to_resume}").wrap_err(format!("node {node:?} {error}; its last words:\n  {words}")))
+    let lines: Vec<&str> = of_node().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n  ")
 }
 
 /// The node that failed by itself, and earliest; the others followed it.

@@ -115,7 +115,11 @@ nodes:
 
     #[test]
     fn wrong_graphs_are_refused_with_node_and_remedy() {
-        refused("inputs: {credit:", "inputs: {credits:", "\"loader\" (vrft-loader) needs an input \"credit\"");
+        refused(
+            "inputs: {credit:",
+            "inputs: {credits:",
+            "\"loader\" (vrft-loader) needs an input \"credit\"",
+        );
         refused("--objective sft", "", "\"sft\" (vrft-learner) needs an input \"groups\"");
         refused("sft/credit", "learner/credit", "no node \"learner\"");
         refused("sft/credit", "sft/credits", "no output \"credits\"");

@@ -28,4 +28,4 @@ pub mod testing;
 
 pub use metrics::unix_secs;
 pub use node::Node;
-pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, load_config};
+pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, load_config};

@@ -1,6 +1,7 @@
 //! What every node does before it joins: configuration, logging, the run folder.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use config::Config;
 use eyre::{WrapErr, eyre};
@@ -11,6 +12,18 @@ pub const CONFIG_VARIABLE: &str = "VRFT_CONFIG";
 
 /// Environment variable with the run folder; without it the folder is named by dora's id of the dataflow.
 pub const RUN_DIR_VARIABLE: &str = "VRFT_RUN_DIR";
+
+/// Ends the process: an error is told in one line, from the outermost circumstance to the cause.
+pub fn exit(result: eyre::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("ERROR {}", chain.join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Starts logging and reads the configuration that the graph names.
 ///

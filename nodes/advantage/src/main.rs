@@ -8,7 +8,11 @@ use node::Node;
 #[cfg(test)]
 mod tests;
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
     run(Node::join(&config)?, &config)
 }

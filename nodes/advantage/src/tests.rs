@@ -25,7 +25,8 @@ fn advantages(rewards: &[(u64, Option<f32>)]) -> (Vec<f32>, f64) {
 
 #[test]
 fn groups_are_compared_within_themselves() {
-    let (values, zero) = advantages(&[(0, Some(1.0)), (0, Some(3.0)), (1, Some(9.0)), (1, Some(9.0))]);
+    let (values, zero) =
+        advantages(&[(0, Some(1.0)), (0, Some(3.0)), (1, Some(9.0)), (1, Some(9.0))]);
     assert!((values[0] + 0.707).abs() < 1e-3 && (values[1] - 0.707).abs() < 1e-3, "{values:?}");
     assert_eq!(&values[2..], [0.0, 0.0]);
     assert_eq!(zero, 0.5);

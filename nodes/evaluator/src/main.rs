@@ -13,7 +13,11 @@ use crate::records::Records;
 /// Label of the policy that every learner starts from.
 const BASE: &str = "base";
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
     let judge = Judge::load(&config)?;
     run(Node::join(&config)?, &judge)

@@ -89,9 +89,9 @@ fn prediction_json(prediction: &Prediction) -> Value {
         Answer::Detection(truth) => {
             let predicted = reward::parse_detections(completion);
             let bbox = |b: &reward::BBox| json!([b.x1, b.y1, b.x2, b.y2]);
-            let iou = truth.iter().map(|truth| {
-                predicted.iter().map(|p| p.bbox.iou(truth)).fold(0.0, f64::max)
-            });
+            let iou = truth
+                .iter()
+                .map(|truth| predicted.iter().map(|p| p.bbox.iou(truth)).fold(0.0, f64::max));
             let iou = iou.sum::<f64>() / truth.len().max(1) as f64;
             json!({
                 "sample_id": sample_id, "completion": completion, "iou": iou,

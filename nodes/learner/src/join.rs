@@ -29,13 +29,20 @@ pub(crate) fn train_groups(
     let mut groups = Vec::with_capacity(n_prompts);
     for (prompt, group) in prompts.prompts.iter().zip(completions.groups()) {
         let (asked, answered) = (prompt.prompt_id, group[0].prompt_id);
-        ensure!(asked == answered, "prompt {asked} has no group; the next group is of prompt {answered}");
+        ensure!(
+            asked == answered,
+            "prompt {asked} has no group; the next group is of prompt {answered}"
+        );
         let completions = group
             .iter()
             .zip(advantages.by_ref())
             .map(|(completion, advantage)| train_completion(completion, advantage))
             .collect();
-        groups.push(TrainGroup { prompt_id: asked, prompt: encode(processor, prompt)?, completions });
+        groups.push(TrainGroup {
+            prompt_id: asked,
+            prompt: encode(processor, prompt)?,
+            completions,
+        });
     }
     let versions = completions.completions.iter().map(|row| row.policy_version);
     Ok(TrainBatch { groups, oldest_version: versions.min().unwrap_or(0) })
@@ -51,7 +58,10 @@ fn match_rows<'a>(
     for (row, advantage) in completions.completions.iter().zip(&advantages.advantages) {
         let expected = (row.prompt_id, row.completion_idx);
         let got = (advantage.prompt_id, advantage.completion_idx);
-        ensure!(expected == got, "expected the advantage of (prompt, completion) {expected:?}, got {got:?}");
+        ensure!(
+            expected == got,
+            "expected the advantage of (prompt, completion) {expected:?}, got {got:?}"
+        );
     }
     Ok(advantages.advantages.iter().collect())
 }

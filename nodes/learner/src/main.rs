@@ -11,7 +11,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use clap::{Parser, ValueEnum};
-use config::Config;
+use config::{Config, LossConfig};
 use eyre::WrapErr;
 use learner::Learner;
 use node::Node;
@@ -33,7 +33,11 @@ enum Objective {
     Sft,
 }
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
     let config = node::load_config()?;
     let learner = load(&config, arguments.objective)?;
@@ -47,14 +51,13 @@ fn main() -> eyre::Result<()> {
 
 fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
     let policy = load_policy(config, true)?;
-    let needs_reference = objective == Objective::Grpo && config.loss.kl_coef > 0.0;
-    let reference = needs_reference.then(|| load_policy(config, false)).transpose()?;
-    let optimizer = match objective {
-        Objective::Grpo => &config.optimizer,
-        Objective::Sft => &config.sft.optimizer,
+    let (optimizer, loss, temperature) = match objective {
+        Objective::Grpo => (&config.optimizer, config.loss.clone(), config.rollout.temperature),
+        // A demonstration was not sampled: no temperature, and nothing to stay near to.
+        Objective::Sft => (&config.sft.optimizer, LossConfig { kl_coef: 0.0, ..config.loss }, 1.0),
     };
-    let temperature = config.rollout.temperature;
-    Ok(Learner::new(policy, reference, optimizer, &config.loss, &config.learner, temperature)?)
+    let reference = (loss.kl_coef > 0.0).then(|| load_policy(config, false)).transpose()?;
+    Ok(Learner::new(policy, reference, optimizer, &loss, &config.learner, temperature)?)
 }
 
 fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {

@@ -37,7 +37,11 @@ pub(crate) fn run(
 
 fn credit(config: &Config, batch: u64) -> Credit {
     let prompts = config.learner.prompts_per_step;
-    Credit { prompts: prompts as u32, policy_version: batch, first_prompt_id: batch * prompts as u64 }
+    Credit {
+        prompts: prompts as u32,
+        policy_version: batch,
+        first_prompt_id: batch * prompts as u64,
+    }
 }
 
 /// The tokens that a perfect policy would have said.

@@ -82,7 +82,8 @@ impl Store {
         learner: &Learner,
     ) -> eyre::Result<()> {
         let step = learner.step();
-        let due = |every: u64| every > 0 && step.is_multiple_of(every) && step < config.learner.steps;
+        let due =
+            |every: u64| every > 0 && step.is_multiple_of(every) && step < config.learner.steps;
         if due(config.learner.checkpoint_every) {
             self.save(node, config, learner)?;
         }
@@ -109,7 +110,12 @@ impl Store {
         }
     }
 
-    fn save(&mut self, node: &mut Node, config: &Config, learner: &Learner) -> eyre::Result<PathBuf> {
+    fn save(
+        &mut self,
+        node: &mut Node,
+        config: &Config,
+        learner: &Learner,
+    ) -> eyre::Result<PathBuf> {
         let step = learner.step();
         if let Some((_, folder)) = self.last_saved.as_ref().filter(|(saved, _)| *saved == step) {
             return Ok(folder.clone());

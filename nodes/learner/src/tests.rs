@@ -94,13 +94,19 @@ fn two_steps() -> Script {
 fn each_step_publishes_a_version_and_gives_credit_for_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let sent = train(Objective::Grpo, &config(), two_steps(), folder.path()).unwrap();
-    let versions: Vec<u64> = sent.all::<PolicyVersion>("policy").iter().map(|v| v.version).collect();
+    let versions: Vec<u64> =
+        sent.all::<PolicyVersion>("policy").iter().map(|v| v.version).collect();
     assert_eq!(versions, [0, 1, 2]);
-    let credits: Vec<u64> = sent.all::<Credit>("credit").iter().map(|c| c.first_prompt_id).collect();
+    let credits: Vec<u64> =
+        sent.all::<Credit>("credit").iter().map(|c| c.first_prompt_id).collect();
     assert_eq!(credits, [0, 2]);
     let checkpoints = sent.all::<Checkpoint>("checkpoint");
-    assert_eq!(checkpoints.iter().map(|c| (c.version, c.last)).collect::<Vec<_>>(), [(0, false), (2, true)]);
-    let metrics: Vec<_> = sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
+    assert_eq!(
+        checkpoints.iter().map(|c| (c.version, c.last)).collect::<Vec<_>>(),
+        [(0, false), (2, true)]
+    );
+    let metrics: Vec<_> =
+        sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
     assert_eq!(metrics.iter().filter(|metric| metric.name == "policy/loss").count(), 2);
     assert!(sent.ended("credit") && sent.ended("policy"));
 }

@@ -11,7 +11,11 @@ mod prompt;
 #[cfg(test)]
 mod tests;
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
     let dataset = open(&config)?;
     run(Node::join(&config)?, &config, &dataset)

@@ -7,7 +7,8 @@ use node::testing::Script;
 
 fn config() -> Config {
     let mut config = Config::default();
-    config.data.train = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/shots.parquet").into();
+    config.data.train =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/shots.parquet").into();
     config.data.shots = 4;
     config.data.flip = Flip::Both;
     config.learner.prompts_per_step = 3;
@@ -16,7 +17,8 @@ fn config() -> Config {
 
 fn prompts(config: &Config, credits: &[Credit]) -> Vec<PromptBatch> {
     let dataset: Dataset = super::open(config).unwrap();
-    let script = credits.iter().fold(Script::new(), |script, credit| script.message("credit", credit));
+    let script =
+        credits.iter().fold(Script::new(), |script, credit| script.message("credit", credit));
     let (node, sent) = script.end("credit").node();
     super::run(node, config, &dataset).unwrap();
     assert!(sent.ended("prompts"));

@@ -13,7 +13,11 @@ use tracing::info;
 use crate::progress::Progress;
 use crate::records::Records;
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
     run(Node::join(&config)?, &config)
 }

@@ -20,7 +20,11 @@ impl Records {
     pub(crate) fn open(run_dir: &Path) -> eyre::Result<Self> {
         let append = |name: &str| {
             let path = run_dir.join(name);
-            OpenOptions::new().create(true).append(true).open(&path).wrap_err_with(|| format!("{path:?}"))
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path)
+                .wrap_err_with(|| format!("{path:?}"))
         };
         Ok(Self {
             metrics: append("metrics.jsonl")?,
@@ -38,7 +42,8 @@ impl Records {
             });
             metrics.push_str(&format!("{value}\n"));
             // A metric of seconds was noted when its work ended.
-            let work = metric.name.strip_prefix("time/").and_then(|name| name.strip_suffix("_secs"));
+            let work =
+                metric.name.strip_prefix("time/").and_then(|name| name.strip_suffix("_secs"));
             if let Some(name) = work.filter(|name| !name.contains('/')) {
                 let end = metric.at - self.start;
                 let value = json!({

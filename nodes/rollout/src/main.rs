@@ -9,7 +9,11 @@ use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
 use rollout::Sampling;
 use tracing::debug;
 
-fn main() -> eyre::Result<()> {
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
     let options = LoadOptions::new(&config.policy, Device::Cpu, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
@@ -18,7 +22,12 @@ fn main() -> eyre::Result<()> {
 }
 
 /// Samples a group for every prompt, with exactly the policy version that the prompt asks for.
-fn run(mut node: Node, config: &Config, policy: &Policy, processor: &Processor) -> eyre::Result<()> {
+fn run(
+    mut node: Node,
+    config: &Config,
+    policy: &Policy,
+    processor: &Processor,
+) -> eyre::Result<()> {
     let mut version = None;
     while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
         let Some(first) = batch.prompts.first() else { continue };
@@ -29,8 +38,9 @@ fn run(mut node: Node, config: &Config, policy: &Policy, processor: &Processor) 
             node.timed(step, "policy_load", |_| swap(policy, &found))?;
             version = Some(wanted);
         }
-        let groups = node
-            .timed(step, "rollout", |_| sample(config, policy, processor, &batch.prompts, wanted))?;
+        let groups = node.timed(step, "rollout", |_| {
+            sample(config, policy, processor, &batch.prompts, wanted)
+        })?;
         note_metrics(&mut node, step, &groups);
         node.send("groups", &groups)?;
         node.send_metrics()?;
@@ -85,7 +95,9 @@ fn sample(
         &seed,
     )?;
     let completions = prompts.iter().zip(groups).flat_map(|(prompt, group)| {
-        (0..).zip(group).map(move |(idx, completion)| message(prompt, policy_version, idx, completion))
+        (0..)
+            .zip(group)
+            .map(move |(idx, completion)| message(prompt, policy_version, idx, completion))
     });
     Ok(CompletionBatch { completions: completions.collect() })
 }
