@@ -91,8 +91,10 @@ impl Worker {
 /// The piece of a file that a request asks for, or why there is none.
 fn chunk(dir: &Path, query: &Query) -> Result<Vec<u8>, String> {
     let version = query.key_expr().as_str().rsplit('/').next().unwrap_or_default();
-    let version: u64 =
-        version.parse().map_err(|_| format!("version should be a number, got {version:?}"))?;
+    let version: u64 = version
+        .parse()
+        .ok()
+        .ok_or_else(|| format!("version should be a number, got {version:?}"))?;
     let offset = parameter(query, "offset")?;
     let len = parameter(query, "len")?.min(MAX_CHUNK_BYTES);
     let path = dir.join(file_name(version));
@@ -106,7 +108,7 @@ fn chunk(dir: &Path, query: &Query) -> Result<Vec<u8>, String> {
 
 fn parameter(query: &Query, name: &str) -> Result<u64, String> {
     let text = query.parameters().get(name).unwrap_or_default();
-    text.parse().map_err(|_| format!("{name} should be a number of bytes, got {text:?}"))
+    text.parse().ok().ok_or_else(|| format!("{name} should be a number of bytes, got {text:?}"))
 }
 
 fn read(path: &Path, offset: u64, len: u64) -> io::Result<Vec<u8>> {

@@ -1,5 +1,7 @@
 //! Weights cross from a learner to a rollout over loopback, whole or not at all.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;

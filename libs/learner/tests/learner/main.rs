@@ -1,5 +1,7 @@
 //! The learner on the tiny checkpoint: its steps, its checkpoints, and what happens when one of them breaks.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod checkpoints;
 mod damage;
 mod fixture;
