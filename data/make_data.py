@@ -4,9 +4,9 @@
 Every picture is a 64 x 64 px piece of a photo with one digit laid over it, so its box is exact. Photos, and
 digits too, are split between the three files, so that none of them shares a scene or a digit with another:
 
-    starter/train.parquet  scene YELL_528000, with weak boxes: too large and somewhat off, any confidence
-    digits/shots.parquet   scene YELL_541000, exact boxes
-    digits/test.parquet    scenes OSBS_029 and SOAP_061, exact boxes
+    digits/starter.parquet  scene YELL_528000, with weak boxes: too large and somewhat off, any confidence
+    digits/shots.parquet    scene YELL_541000, exact boxes
+    digits/test.parquet     scenes OSBS_029 and SOAP_061, exact boxes
 
 Origin and licence:
 - photos: the NEON aerial tiles in the Python package deepforest 2.1.0 (MIT), deepforest/data/*.png
@@ -79,19 +79,19 @@ def picture(rng, scenes, glyphs):
     ink = np.asarray(Image.fromarray(glyph).resize((w, h), Image.BILINEAR)) / 255 * rng.uniform(0.9, 1)
     y, x = (int(rng.integers(0, SIZE - length + 1)) for length in (h, w))
     is_bright = rng.random() < 0.7
-    colour = rng.uniform(190, 255, 3) if is_bright else rng.uniform(0, 50, 3)
+    color = rng.uniform(190, 255, 3) if is_bright else rng.uniform(0, 50, 3)
     below = pixels[y : y + h, x : x + w]
-    pixels[y : y + h, x : x + w] = below + (colour - below) * ink[..., None]
+    pixels[y : y + h, x : x + w] = below + (color - below) * ink[..., None]
     box = np.array([x, y, x + w, y + h]) / SIZE * 1000
     return pixels.clip(0, 255).astype(np.uint8), box
 
 
 def weak(rng, box):
-    """A careless annotator's box: up to 1.9 times as wide and high, and off the centre."""
-    centre, extent = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    centre = centre + rng.normal(0, 0.06, 2) * extent
+    """A careless annotator's box: up to 1.9 times as wide and high, and off the center."""
+    center, extent = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    center = center + rng.normal(0, 0.06, 2) * extent
     extent = extent * rng.uniform(1, 1.9) * rng.uniform(0.9, 1.1, 2)
-    return np.concatenate([centre - extent / 2, centre + extent / 2]).clip(0, 1000)
+    return np.concatenate([center - extent / 2, center + extent / 2]).clip(0, 1000)
 
 
 def encode(pixels, **options):
@@ -135,7 +135,7 @@ def write(path, seed, n, scenes, glyphs, is_weak=False):
 
 def main(wheels, out):
     glyphs = read_digits(wheels)
-    write(out / "starter/train.parquet", 1, 3500, read_scenes(wheels, STARTER_SCENES), glyphs[:3500], is_weak=True)
+    write(out / "digits/starter.parquet", 1, 3500, read_scenes(wheels, STARTER_SCENES), glyphs[:3500], is_weak=True)
     write(out / "digits/shots.parquet", 2, 64, read_scenes(wheels, SHOT_SCENES), glyphs[3500:4000])
     write(out / "digits/test.parquet", 3, 200, read_scenes(wheels, TEST_SCENES), glyphs[4000:])
 

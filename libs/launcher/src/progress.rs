@@ -6,13 +6,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use config::Config;
-use dora_message::common::LogMessage;
+use dora_message::common::{LogLevelOrStdout, LogMessage};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Log lines kept for the explanation of a failure.
 const KEPT_LINES: usize = 200;
 
-/// The node whose INFO lines are meant for the user.
+/// The node whose plain output is meant for the user.
 const NARRATOR: &str = "monitor";
 
 /// Follows a running graph.
@@ -72,7 +72,8 @@ fn follow(
             // The log is a convenience: a full disk must not end the run.
             let _written = writeln!(file, "{node}: {text}").is_ok();
         }
-        show(bar, &node, &text, verbose);
+        let is_output = message.level == LogLevelOrStdout::Stdout;
+        show(bar, &node, &text, is_output, verbose);
         kept.push_back(LogLine { node, text });
         if kept.len() > KEPT_LINES {
             kept.pop_front();
@@ -82,21 +83,20 @@ fn follow(
     kept.into()
 }
 
-fn show(bar: &ProgressBar, node: &str, text: &str, verbose: bool) {
-    let text = text.trim_start();
-    let (level, rest) = text.split_once(' ').unwrap_or(("", text));
-    let rest = rest.trim_start();
+fn show(bar: &ProgressBar, node: &str, text: &str, is_output: bool, verbose: bool) {
+    let (level, rest) = text.trim_start().split_once(' ').unwrap_or(("", text));
     match level {
-        "INFO" if node == NARRATOR => {
-            if let Some(step) = step_of(rest) {
-                bar.set_position(step);
-                bar.set_message("");
-            }
-            bar.suspend(|| println!("{rest}"));
+        "WARN" | "ERROR" => bar.suspend(|| println!("{level} {node}: {}", rest.trim_start())),
+        "INFO" | "DEBUG" | "TRACE" if verbose => bar.suspend(|| println!("{node}: {rest}")),
+        "INFO" if rest.contains("Evaluated.") => {
+            bar.set_message(rest.trim_start().trim_start_matches("Evaluated. ").to_owned());
         }
-        "WARN" | "ERROR" => bar.suspend(|| println!("{level} {node}: {rest}")),
-        "INFO" if rest.starts_with("Evaluated.") => {
-            bar.set_message(format!("evaluated {}", rest.trim_start_matches("Evaluated. ")));
+        "INFO" | "DEBUG" | "TRACE" => {}
+        _ if node == NARRATOR && is_output => {
+            if let Some(step) = step_of(text) {
+                bar.set_position(step);
+            }
+            bar.suspend(|| println!("{text}"));
         }
         _ if verbose => bar.suspend(|| println!("{node}: {text}")),
         _ => {}

@@ -13,6 +13,9 @@ pub const CONFIG_VARIABLE: &str = "VRFT_CONFIG";
 /// Environment variable with the run folder; without it the folder is named by dora's id of the dataflow.
 pub const RUN_DIR_VARIABLE: &str = "VRFT_RUN_DIR";
 
+/// dora and zenoh warn of harmless things at every start; what they drop is an error.
+const QUIET: &str = "info,dora_node_api=error,zenoh=error";
+
 /// Ends the process: an error is told in one line, from the outermost circumstance to the cause.
 pub fn exit(result: eyre::Result<()>) -> ExitCode {
     match result {
@@ -30,7 +33,7 @@ pub fn exit(result: eyre::Result<()>) -> ExitCode {
 /// # Errors
 /// No configuration named, or one that cannot be used.
 pub fn load_config() -> eyre::Result<Config> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     // dora puts time and node before each line.
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,14 +2,17 @@
 
 /// A metric with three decimals.
 pub(crate) fn fixed(value: f64) -> String {
-    minus(format!("{value:.3}"))
+    minus(format!("{:.3}", rounded(value)))
 }
 
 /// A difference with three decimals and its sign.
 pub(crate) fn signed(value: f64) -> String {
-    // Rounds first: -0.0001 has no sign worth showing.
-    let rounded = (value * 1000.0).round() / 1000.0 + 0.0;
-    minus(format!("{rounded:+.3}"))
+    minus(format!("{:+.3}", rounded(value)))
+}
+
+/// To three decimals: −0.0001 has no sign worth showing.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0 + 0.0
 }
 
 /// Three significant digits, for the ends of a curve.

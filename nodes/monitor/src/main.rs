@@ -1,4 +1,5 @@
 //! The monitor: writes down the numbers of all nodes, says how each step went, makes the report.
+#![expect(clippy::print_stdout, reason = "what it prints is what the user of a run reads")]
 
 mod environment;
 mod progress;
@@ -8,7 +9,6 @@ use config::Config;
 use eyre::WrapErr;
 use messages::MetricBatch;
 use node::Node;
-use tracing::info;
 
 use crate::progress::Progress;
 use crate::records::Records;
@@ -32,20 +32,30 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     environment.write(&run_dir)?;
     let mut records = Records::open(&run_dir)?;
     let mut progress = Progress::new(config);
-    while let Some((source, batch)) = node.recv_any::<MetricBatch>(&inputs)? {
-        records.append(&source, &batch)?;
-        if let Some(line) = progress.take(&source, &batch) {
-            info!("{line}");
-        }
-    }
+    let collected = collect(&mut node, &inputs, &mut records, &mut progress);
     environment.end();
     environment.write(&run_dir)?;
     let report = report::write_report(&run_dir)?;
     if let Ok(comparison) = report::comparison(&run_dir) {
-        for line in comparison.to_text().lines() {
-            info!("{line}");
+        println!("{}", comparison.to_text());
+    }
+    println!("Report: {}", report.display());
+    // A run that broke off has a report too, of what there is.
+    collected?;
+    node.finish()
+}
+
+fn collect(
+    node: &mut Node,
+    inputs: &[&str],
+    records: &mut Records,
+    progress: &mut Progress,
+) -> eyre::Result<()> {
+    while let Some((source, batch)) = node.recv_any::<MetricBatch>(inputs)? {
+        records.append(&source, &batch)?;
+        if let Some(line) = progress.take(&source, &batch) {
+            println!("{line}");
         }
     }
-    info!("Report: {}", report.display());
-    node.finish()
+    Ok(())
 }

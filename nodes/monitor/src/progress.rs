@@ -1,7 +1,6 @@
 //! One line per learner step: reward and its terms, KL, length, seconds by stage.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use config::Config;
 use messages::MetricBatch;
@@ -36,30 +35,48 @@ impl Progress {
     }
 }
 
+/// Shown when there: heading, metric, decimals.
+const SHOWN: &[(&str, &str, usize)] = &[
+    ("loss", "policy/loss", 3),
+    ("kl", "policy/kl", 4),
+    ("entropy", "policy/entropy", 2),
+    ("length", "completions/length/mean", 1),
+];
+
+/// Stages whose seconds are shown.
+const STAGES: &[&str] = &["rollout", "reward", "advantage", "learner", "publish"];
+
 fn line(step: u64, n_steps: u64, values: &BTreeMap<String, f64>) -> String {
-    let get = |name: &str| values.get(name).copied().unwrap_or(f64::NAN);
     let width = n_steps.to_string().len();
-    let mut line = format!("step {step:>width$}/{n_steps}  reward {:.3}", get("reward/total/mean"));
+    let mut parts = vec![format!("step {step:>width$}/{n_steps}")];
+    parts.extend(reward(values));
+    for (heading, name, decimals) in SHOWN {
+        if let Some(value) = values.get(*name) {
+            parts.push(format!("{heading} {value:.decimals$}"));
+        }
+    }
+    let seconds: Vec<String> = STAGES
+        .iter()
+        .filter_map(|stage| {
+            let secs = values.get(&format!("time/{stage}_secs"))?;
+            Some(format!("{stage} {secs:.2}"))
+        })
+        .collect();
+    parts.push(format!("seconds: {}", seconds.join(", ")));
+    parts.join("  ")
+}
+
+/// The mean reward and its terms.
+fn reward(values: &BTreeMap<String, f64>) -> Option<String> {
+    let total = values.get("reward/total/mean")?;
     let terms: Vec<String> = values
         .iter()
         .filter_map(|(name, value)| {
             let term = name.strip_prefix("reward/")?.strip_suffix("/mean")?;
-            (term != "total").then(|| format!("{term} {value:.3}"))
+            (term != "total").then(|| format!("{term} {value:.2}"))
         })
         .collect();
-    // Writing to a string cannot fail.
-    let _ok = write!(
-        line,
-        " ({})  kl {:.4}  entropy {:.2}  length {:.1}  seconds: rollout {:.2} reward {:.2} learner {:.2}",
-        terms.join(", "),
-        get("policy/kl"),
-        get("policy/entropy"),
-        get("completions/length/mean"),
-        get("time/rollout_secs"),
-        get("time/reward_secs") + get("time/advantage_secs"),
-        get("time/learner_secs"),
-    );
-    line
+    Some(format!("reward {total:.3} ({})", terms.join(", ")))
 }
 
 #[cfg(test)]
@@ -84,7 +101,8 @@ mod tests {
         assert_eq!(progress.take("reward", &reward), None);
         let learner = batch(3, &[("policy/loss", 0.1), ("policy/kl", 0.02)]);
         let line = progress.take("learner", &learner).unwrap();
-        assert!(line.starts_with("step   3/100  reward 1.500 (iou 0.500)  kl 0.0200"), "{line}");
+        let expected = "step   3/100  reward 1.500 (iou 0.50)  loss 0.100  kl 0.0200";
+        assert!(line.starts_with(expected), "{line}");
     }
 
     #[test]
@@ -92,6 +110,6 @@ mod tests {
         let mut progress = Progress::new(&Config::default());
         progress.take("sft", &batch(1, &[("policy/kl", 9.0)]));
         let line = progress.take("learner", &batch(1, &[("policy/loss", 0.1)])).unwrap();
-        assert!(line.contains("kl NaN"), "{line}");
+        assert!(!line.contains("kl"), "{line}");
     }
 }
