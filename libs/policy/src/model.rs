@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Device, Tensor};
-use vision::Patches;
 
 use crate::decoder::Decoder;
+use crate::packing::Packed;
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::tower::VisionTower;
@@ -41,27 +41,18 @@ impl Model {
     }
 
     /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower.
-    ///
-    /// `images` in the order in which their placeholders come.
-    pub(crate) fn embed(
-        &self,
-        token_ids: &[u32],
-        images: &[&Patches],
-    ) -> Result<Tensor, PolicyError> {
-        let embeddings = self.decoder.embed(token_ids)?;
-        if images.is_empty() {
+    pub(crate) fn embed(&self, packed: &Packed) -> Result<Tensor, PolicyError> {
+        let embeddings = self.decoder.embed(&packed.token_ids)?;
+        if packed.images.is_empty() {
             return Ok(embeddings);
         }
-        let seen = self.tower.forward(images, self.dtype, &self.device)?;
-        let mut next_seen = token_ids.len() as u32;
-        let rows = token_ids.iter().enumerate().map(|(row, id)| match *id {
-            id if id == self.config.image_token_id => {
-                next_seen += 1;
-                next_seen - 1
-            }
-            _ => row as u32,
-        });
-        let rows = Tensor::from_iter(rows, &self.device)?;
+        let seen = self.tower.forward(&packed.images, self.dtype, &self.device)?;
+        let n_tokens = packed.token_ids.len() as u32;
+        let mut rows: Vec<u32> = (0..n_tokens).collect();
+        for (row, seen_row) in packed.placeholders.iter().zip(n_tokens..) {
+            rows[*row] = seen_row;
+        }
+        let rows = Tensor::new(rows, &self.device)?;
         Ok(Tensor::cat(&[embeddings, seen], 0)?.index_select(&rows, 0)?)
     }
 

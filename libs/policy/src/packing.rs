@@ -23,7 +23,10 @@ pub(crate) struct Packed<'a> {
     pub(crate) token_ids: Vec<u32>,
     pub(crate) positions: Vec<[u32; 3]>,
     pub(crate) layout: Arc<AttentionLayout>,
+    /// In the order in which their placeholders come.
     pub(crate) images: Vec<&'a Patches>,
+    /// Rows that an image fills. Only a prompt has some: a completion that names the token means the token.
+    pub(crate) placeholders: Vec<usize>,
     /// The row that predicts each completion token.
     pub(crate) predicting: Vec<u32>,
     /// The completion tokens.
@@ -41,6 +44,7 @@ impl<'a> Packed<'a> {
             positions: Vec::new(),
             layout: Arc::new(AttentionLayout { groups: Vec::new() }),
             images: Vec::new(),
+            placeholders: Vec::new(),
             predicting: Vec::new(),
             targets: Vec::new(),
         };
@@ -60,6 +64,9 @@ impl<'a> Packed<'a> {
         group: &PackedGroup<'a>,
     ) -> Result<AttentionGroup, PolicyError> {
         let prompt = group.prompt;
+        let rows = (self.token_ids.len()..).zip(&prompt.token_ids);
+        let placeholders = rows.filter(|(_, id)| **id == model.config.image_token_id);
+        self.placeholders.extend(placeholders.map(|(row, _)| row));
         self.token_ids.extend(&prompt.token_ids);
         self.positions.extend(&prompt.positions);
         self.images.extend(&prompt.images);

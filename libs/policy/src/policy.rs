@@ -193,7 +193,7 @@ impl Policy {
         if packed.targets.is_empty() {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
-        let x = model.embed(&packed.token_ids, &packed.images)?; // (T, hidden_size)
+        let x = model.embed(&packed)?; // (T, hidden_size)
         let rotary = model.rotary(&packed.positions)?;
         let head_dim = self.config.text.head_dim();
         let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {

@@ -40,7 +40,7 @@ impl Session {
         let packed = Packed::new(&model, &without_completions)?;
         let mut prefix = Vec::new();
         let head_dim = model.config.text.head_dim();
-        let x = model.embed(&packed.token_ids, &packed.images)?; // (T, hidden_size)
+        let x = model.embed(&packed)?; // (T, hidden_size)
         let rotary = model.rotary(&packed.positions)?;
         let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {
             prefix.push([k.clone(), v.clone()]);

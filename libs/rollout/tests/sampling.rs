@@ -124,7 +124,7 @@ fn logprobs_are_those_of_the_trainable_forward() {
     let setup = Setup::new();
     for temperature in [1.0, 0.7] {
         let sampling = Sampling { temperature, top_p: 0.9, top_k: 10, ..sampling(24) };
-        let groups = setup.generate(&[0, 1, 2], 2, &sampling);
+        let groups = setup.generate(&[0, 1, 2], 3, &sampling);
         for (prompt, group) in setup.prompts.iter().zip(&groups) {
             let completions: Vec<&[u32]> = group.iter().map(|c| c.token_ids.as_slice()).collect();
             let packed = PackedGroup { prompt, completions: &completions };
