@@ -107,17 +107,24 @@ fn an_unknown_configuration_key() {
 
 #[test]
 fn a_group_of_one() {
-    Run::small().set("rollout.group_size=1").finish().failed(&["rollout.group_size = 1", "at least 2"]);
+    Run::small()
+        .set("rollout.group_size=1")
+        .finish()
+        .failed(&["rollout.group_size = 1", "at least 2"]);
 }
 
 #[test]
 fn a_missing_checkpoint() {
-    Run::small().set("policy.path=nowhere/at/all").finish().failed(&["policy.path", "nowhere/at/all"]);
+    Run::small()
+        .set("policy.path=nowhere/at/all")
+        .finish()
+        .failed(&["policy.path", "nowhere/at/all"]);
 }
 
 /// A copy of the starter checkpoint with one file changed.
 fn checkpoint(run: &Run, file: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
-    let starter = config::Config::load(&root().join("configs/default.toml"), &[]).unwrap().policy.path;
+    let starter =
+        config::Config::load(&root().join("configs/default.toml"), &[]).unwrap().policy.path;
     let copy = run.folder().join("checkpoint");
     std::fs::create_dir_all(&copy).unwrap();
     for entry in std::fs::read_dir(root().join(starter)).unwrap() {

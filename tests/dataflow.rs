@@ -11,7 +11,8 @@ fn a_run_learns_evaluates_and_reports() {
     assert_eq!(run.metric("reward", "reward/total/mean").len(), 4);
     assert_eq!(run.metric("learner", "policy/staleness"), [0.0; 4]);
     let evaluations = run.lines("evaluations.jsonl");
-    let labels: Vec<&str> = evaluations.iter().map(|line| line["label"].as_str().unwrap()).collect();
+    let labels: Vec<&str> =
+        evaluations.iter().map(|line| line["label"].as_str().unwrap()).collect();
     for label in ["base", "sft", "rft"] {
         assert_eq!(labels.iter().filter(|found| **found == label).count(), 1, "{labels:?}");
     }
@@ -50,6 +51,17 @@ fn another_seed_gives_other_weights() {
     let run = run.set("run.seed=1");
     run.finish().ok();
     assert!(weights != run.final_weights("learner"));
+}
+
+#[test]
+fn weights_pulled_through_the_network_are_the_same_weights() {
+    let mut run = Run::small();
+    run.finish().ok();
+    let weights = run.final_weights("learner");
+    run.again("pulled");
+    let run = run.set("weights.endpoint=tcp/127.0.0.1:17547").set("weights.always_pull=true");
+    run.finish().ok();
+    assert!(weights == run.final_weights("learner"));
 }
 
 #[test]

@@ -25,8 +25,14 @@ fn killed(executable: &str, argument: Option<&str>, name: &str) {
     let outcome = running.wait().failed(&[name, "--resume"]);
     assert!(start.elapsed() < SOON, "took {:?} to end\n{outcome:?}", start.elapsed());
     run.resume().ok();
-    assert!(expected.0 == run.final_weights("learner"), "resumed to other weights after {name} died");
-    assert!(expected.1 == run.final_weights("sft"), "resumed to another baseline after {name} died");
+    assert!(
+        expected.0 == run.final_weights("learner"),
+        "resumed to other weights after {name} died"
+    );
+    assert!(
+        expected.1 == run.final_weights("sft"),
+        "resumed to another baseline after {name} died"
+    );
 }
 
 #[test]

@@ -130,7 +130,10 @@ impl Run {
 
     /// Starts, to be disturbed.
     pub fn start(&self) -> Running {
-        Running { child: self.command(false).spawn().expect("the launcher starts"), out: self.out.clone() }
+        Running {
+            child: self.command(false).spawn().expect("the launcher starts"),
+            out: self.out.clone(),
+        }
     }
 
     /// Lines of a file of the run folder, as JSON.
@@ -174,7 +177,8 @@ impl Running {
     /// Waits until a file of the run folder contains a text.
     pub fn await_text(&mut self, file: &str, text: &str) {
         let patience = Instant::now() + Duration::from_secs(120);
-        while !std::fs::read_to_string(self.out.join(file)).is_ok_and(|found| found.contains(text)) {
+        while !std::fs::read_to_string(self.out.join(file)).is_ok_and(|found| found.contains(text))
+        {
             assert!(Instant::now() < patience, "{file} never contained {text}");
             let ended = self.child.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "the run ended before {file} contained {text}");
@@ -218,7 +222,8 @@ fn descendants(pid: u32) -> Vec<u32> {
     while let Some(parent) = parents.pop() {
         let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten();
         for task in tasks.filter_map(Result::ok) {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children =
+                std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
             let children = children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok());
             for child in children {
                 found.push(child);
@@ -261,7 +266,12 @@ impl Outcome {
     pub fn failed(self, words: &[&str]) -> Outcome {
         assert!(self.code != Some(0), "the run succeeded\n{}", self.stdout);
         for words in words {
-            assert!(self.stderr.contains(words), "{words:?} is not in\n{}\n{}", self.stdout, self.stderr);
+            assert!(
+                self.stderr.contains(words),
+                "{words:?} is not in\n{}\n{}",
+                self.stdout,
+                self.stderr
+            );
         }
         assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
         self

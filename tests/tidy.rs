@@ -128,12 +128,27 @@ fn the_readme_speaks_of_what_there_is() {
 #[test]
 fn the_top_level_holds_what_it_should() {
     let allowed = [
-        "ARCHITECTURE.md", "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md",
-        "configs", "data", "dataflow.yml", "libs", "nodes", "out", "target", "tests",
+        "ARCHITECTURE.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "configs",
+        "data",
+        "dataflow.yml",
+        "libs",
+        "nodes",
+        "out",
+        "target",
+        "tests",
     ];
     for entry in fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name().display().to_string();
-        assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} at the top level");
+        assert!(
+            name.starts_with('.') || allowed.contains(&name.as_str()),
+            "{name} at the top level"
+        );
     }
 }
 

@@ -32,6 +32,12 @@ impl Config {
             0,
             "at least 1",
         )?;
+        require(
+            !self.weights.always_pull || !self.weights.endpoint.is_empty(),
+            "weights.always_pull",
+            true,
+            "false without a weights.endpoint to pull from",
+        )?;
         self.validate_reward()?;
         self.validate_learner()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;

@@ -17,6 +17,7 @@ mod policy;
 mod reward;
 mod rollout;
 mod run;
+mod weights;
 
 pub use data::{DataConfig, EvaluationConfig, Flip};
 pub use error::ConfigError;
@@ -28,6 +29,7 @@ pub use policy::{Dtype, PolicyConfig};
 pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
+pub use weights::WeightsConfig;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub optimizer: OptimizerConfig,
     /// Steps, batches, window, checkpoints.
     pub learner: LearnerConfig,
+    /// How policy versions travel.
+    pub weights: WeightsConfig,
     /// The supervised baseline: same shots, same steps, its own optimizer.
     pub sft: SftConfig,
     /// Held-out data and when to look at it.

@@ -25,25 +25,27 @@ pub(crate) fn report(
         .iter()
         .filter_map(|(id, result)| Some((id.to_string(), result.as_ref().err()?)))
         .collect();
+    let log_file = run_dir.join("run.log");
     let Some((node, error)) = first_failure(&failed) else {
         println!("Run folder: {}", run_dir.display());
         return Ok(());
     };
     let error = error.to_string();
     let error = error.lines().next().unwrap_or_default();
-    Err(eyre!("{how_to_resume}")
-        .wrap_err(last_words(node, log))
-        .wrap_err(format!("node {node:?} failed: {error}")))
+    let report =
+        eyre!("{how_to_resume}").wrap_err(format!("The log of all nodes is {log_file:?}."));
+    let report = match last_words(node, log) {
+        Some(words) => report.wrap_err(words),
+        None => report,
+    };
+    Err(report.wrap_err(format!("node {node:?} failed: {error}")))
 }
 
-/// What a node said last: its error, or else its newest lines.
-fn last_words(node: &str, log: &[LogLine]) -> String {
-    let of_node = || log.iter().filter(|line| line.node == node).map(|line| line.text.as_str());
-    if let Some(error) = of_node().filter_map(|text| text.split_once("ERROR ")).last() {
-        return error.1.to_owned();
-    }
-    let lines: Vec<&str> = of_node().collect();
-    lines[lines.len().saturating_sub(8)..].join("\n  ")
+/// The error that a node ended with; one that was killed had no time to say anything.
+fn last_words(node: &str, log: &[LogLine]) -> Option<String> {
+    let of_node = log.iter().rev().filter(|line| line.node == node);
+    let mut errors = of_node.filter_map(|line| line.text.split_once("ERROR "));
+    errors.next().map(|(_, error)| error.to_owned())
 }
 
 /// The node that failed by itself, and earliest; the others followed it.

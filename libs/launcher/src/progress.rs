@@ -74,7 +74,10 @@ fn follow(
         }
         let is_output = message.level == LogLevelOrStdout::Stdout;
         show(bar, &node, &text, is_output, verbose);
-        kept.push_back(LogLine { node, text });
+        // What dora says about a node is in the result of the run as well.
+        if is_output {
+            kept.push_back(LogLine { node, text });
+        }
         if kept.len() > KEPT_LINES {
             kept.pop_front();
         }

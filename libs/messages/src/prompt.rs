@@ -1,6 +1,6 @@
 //! `loader/prompts`: questions about images, with their verifiable answers.
 
-use arrow::array::StructArray;
+use arrow::array::{Array, StructArray};
 use arrow::datatypes::{UInt32Type, UInt64Type};
 
 use crate::build::{binaries, nullable_strings, numbers, strings, struct_lists, table};
@@ -86,7 +86,7 @@ impl Message for PromptBatch {
         let answers = columns.strings("answer")?;
         let versions = columns.primitive::<UInt64Type>("min_policy_version")?;
         let mut prompts: Vec<Prompt> = Vec::with_capacity(columns.n_rows());
-        for row in 0..columns.n_rows() {
+        for (row, images) in images.iter().enumerate() {
             let prompt_id = prompt_ids.value(row);
             if prompts.last().is_some_and(|last| last.prompt_id >= prompt_id) {
                 return Err(columns.row_error(row, format!("prompt_id {prompt_id} is not rising")));
@@ -95,9 +95,9 @@ impl Message for PromptBatch {
                 prompt_id,
                 sample_id: sample_ids.value(row).to_owned(),
                 task: tasks.value(row).to_owned(),
-                system: systems.iter().nth(row).flatten().map(ToOwned::to_owned),
+                system: systems.is_valid(row).then(|| systems.value(row).to_owned()),
                 text: texts.value(row).to_owned(),
-                images: read_images(&images[row])?,
+                images: read_images(images)?,
                 answer: answers.value(row).to_owned(),
                 min_policy_version: versions.value(row),
             });

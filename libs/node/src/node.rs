@@ -65,6 +65,11 @@ impl Node {
         &self.run_dir
     }
 
+    /// Name of the run folder: the same for all nodes of a run, on every machine.
+    pub fn run_name(&self) -> String {
+        self.run_dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Whether somebody asked the run to stop (Ctrl-C, `dora stop`). Looks without waiting.
     ///
     /// # Errors
@@ -104,16 +109,15 @@ impl Node {
             }
             let broken =
                 open.iter().find(|input| self.inbox(input).closed).map(ToString::to_string);
-            if broken.is_some() && grace.is_none() {
-                grace = Some(Instant::now() + CLOSING_GRACE);
-            }
+            // An end marker that was overtaken by its closing event may have come meanwhile.
+            grace = broken.as_ref().map(|_| grace.unwrap_or(Instant::now() + CLOSING_GRACE));
             let patience = grace.map(|until| until.saturating_duration_since(Instant::now()));
             let goes_on = self.pump(patience)?;
             if let Some(input) = broken
                 && (!goes_on || patience.is_some_and(|left| left.is_zero()))
             {
                 let source = self.link.source(&input);
-                bail!("{source} ended without an end marker: see the log of that node");
+                bail!("{source} ended without an end marker");
             }
             if !goes_on && !self.stopped {
                 bail!("the dataflow ended while {open:?} still expected messages");
@@ -150,10 +154,8 @@ impl Node {
             LinkEvent::Closed { input } => self.inbox(&input).closed = true,
             LinkEvent::Failed { node, error } if !self.stopped => {
                 let cause = error.lines().next().unwrap_or_default().to_owned();
-                return Err(eyre!("{cause}").wrap_err(format!(
-                    "node {node:?} failed, so {:?} stops; see its log",
-                    self.id
-                )));
+                return Err(eyre!("{cause}")
+                    .wrap_err(format!("node {node:?} failed, so {:?} stops", self.id)));
             }
             LinkEvent::Failed { .. } => {}
             LinkEvent::Stop => {

@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn a_closing_event_may_overtake_the_end_marker() {
+        let script = Script::new().close("a").end("a").message("b", &CREDIT).end("b");
+        let (mut node, _sent) = script.node();
+        let found = node.recv_any::<Credit>(&["a", "b"]).unwrap();
+        assert_eq!(found, Some(("b".to_owned(), CREDIT)));
+        assert_eq!(node.recv_any::<Credit>(&["a", "b"]).unwrap(), None);
+    }
+
+    #[test]
     fn another_message_type_is_refused() {
         let version = messages::Checkpoint { version: 0, location: String::new(), last: false };
         fails(Script::new().message("credit", &version), "expected \"credit\" messages");

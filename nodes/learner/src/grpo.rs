@@ -26,7 +26,7 @@ pub(crate) fn run(
     }
     while learner.step() < config.learner.steps {
         let step = learner.step() + 1;
-        let waited = node.timed(step, "wait", |node| receive(node))?;
+        let waited = node.timed(step, "wait", receive)?;
         let Some((prompts, completions, advantages)) = waited else { break };
         let groups = train_groups(processor, prompts, completions, advantages)?;
         let oldest = groups.oldest_version;

@@ -12,6 +12,8 @@ use tracing::info;
 /// Folders of one learner within the run folder.
 pub(crate) struct Store {
     versions: weights::Store,
+    /// Serves the versions to other machines for as long as it lives.
+    _server: Option<weights::Server>,
     checkpoints: Checkpoints,
     candidates: PathBuf,
     last_saved: Option<(u64, PathBuf)>,
@@ -20,8 +22,13 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn open(node: &Node, config: &Config) -> eyre::Result<Self> {
         let folder = |kind: &str| node.run_dir().join(kind).join(node.id());
+        let versions = weights::Store::new(&folder("versions"))?;
+        let endpoint = Some(config.weights.endpoint.as_str()).filter(|text| !text.is_empty());
+        let start = |endpoint| weights::Server::start(&versions, &node.run_name(), endpoint);
+        let server = endpoint.map(start).transpose().wrap_err("weights.endpoint")?;
         Ok(Self {
-            versions: weights::Store::new(&folder("versions"))?,
+            versions,
+            _server: server,
             checkpoints: Checkpoints::new(&folder("checkpoints"), config.learner.keep_checkpoints)?,
             candidates: folder("candidates"),
             last_saved: None,

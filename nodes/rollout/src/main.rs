@@ -1,5 +1,7 @@
 //! The rollout: the policy answers each prompt G times.
 
+mod versions;
+
 use candle_core::Device;
 use config::Config;
 use eyre::{WrapErr, bail};
@@ -8,6 +10,8 @@ use node::Node;
 use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
 use rollout::Sampling;
 use tracing::debug;
+
+use crate::versions::Versions;
 
 fn main() -> std::process::ExitCode {
     node::exit(start())
@@ -28,6 +32,7 @@ fn run(
     policy: &Policy,
     processor: &Processor,
 ) -> eyre::Result<()> {
+    let mut versions = Versions::new(&node, &config.weights);
     let mut version = None;
     while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
         let Some(first) = batch.prompts.first() else { continue };
@@ -35,7 +40,11 @@ fn run(
         let wanted = first.min_policy_version;
         if version != Some(wanted) {
             let Some(found) = await_version(&mut node, wanted)? else { break };
-            node.timed(step, "policy_load", |_| swap(policy, &found))?;
+            node.timed(step, "policy_load", |_| {
+                let tensors = versions.fetch(&found)?;
+                policy.set_weights(&tensors).wrap_err("the learner's policy is of another model")
+            })?;
+            debug!(version = wanted, "Swapped the policy.");
             version = Some(wanted);
         }
         let groups = node.timed(step, "rollout", |_| {
@@ -58,19 +67,6 @@ fn await_version(node: &mut Node, wanted: u64) -> eyre::Result<Option<PolicyVers
         }
     }
     Ok(None)
-}
-
-fn swap(policy: &Policy, version: &PolicyVersion) -> eyre::Result<()> {
-    let file = weights::PolicyVersion {
-        version: version.version,
-        location: version.location.clone(),
-        bytes: version.bytes,
-        checksum: version.checksum.clone(),
-    };
-    let tensors = weights::fetch(&file)
-        .wrap_err_with(|| format!("cannot load policy version {}", version.version))?;
-    debug!(version = version.version, "Swapped the policy.");
-    Ok(policy.set_weights(&tensors)?)
 }
 
 fn sample(

@@ -1,0 +1,69 @@
+//! Where the rollout gets policy versions from: the learner's disk if it is visible here, else the learner.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use config::WeightsConfig;
+use eyre::{WrapErr, ensure};
+use messages::PolicyVersion;
+use node::Node;
+use weights::Client;
+
+/// Source of weights.
+pub(crate) struct Versions {
+    config: WeightsConfig,
+    run: String,
+    folder: PathBuf,
+    client: Option<Client>,
+}
+
+impl Versions {
+    pub(crate) fn new(node: &Node, config: &WeightsConfig) -> Self {
+        let folder = node.run_dir().join("pulled").join(node.id());
+        Self { config: config.clone(), run: node.run_name(), folder, client: None }
+    }
+
+    /// The tensors of a version, checked against its checksum.
+    pub(crate) fn fetch(&mut self, found: &PolicyVersion) -> eyre::Result<HashMap<String, Tensor>> {
+        let mut version = weights::PolicyVersion {
+            version: found.version,
+            location: found.location.clone(),
+            bytes: found.bytes,
+            checksum: found.checksum.clone(),
+        };
+        let context = || format!("cannot load policy version {}", found.version);
+        if self.config.always_pull || !version.is_local() {
+            version = self.pull(&version).wrap_err_with(context)?;
+        }
+        weights::fetch(&version).wrap_err_with(context)
+    }
+
+    fn pull(&mut self, version: &weights::PolicyVersion) -> eyre::Result<weights::PolicyVersion> {
+        ensure!(
+            !self.config.endpoint.is_empty(),
+            "{:?} is not on this machine: set weights.endpoint to an address of the learner's machine",
+            version.location
+        );
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => Client::connect(&self.run, &self.config.endpoint)?,
+        };
+        std::fs::create_dir_all(&self.folder)?;
+        let pulled = client.pull(version, &self.folder)?;
+        self.client = Some(client);
+        self.remove_others(&pulled)?;
+        Ok(pulled)
+    }
+
+    /// Only the newest version is kept.
+    fn remove_others(&self, newest: &weights::PolicyVersion) -> eyre::Result<()> {
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.as_os_str() != newest.location.as_str() {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
