@@ -169,9 +169,15 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until the learner has done so many steps.
+    /// Waits until the learner has done so many steps; 0 waits for the nodes to be there.
     pub fn await_step(&mut self, step: u64) {
-        self.await_text("metrics.jsonl", &format!("\"step\":{step},\"name\":\"policy/loss\""));
+        match step {
+            0 => self.await_text("run.log", "sft:  INFO Joined"),
+            _ => {
+                let loss = format!("\"step\":{step},\"name\":\"policy/loss\"");
+                self.await_text("metrics.jsonl", &loss);
+            }
+        }
     }
 
     /// Waits until a file of the run folder contains a text.

@@ -35,9 +35,10 @@ fn run(mut node: Node, judge: &Judge) -> eyre::Result<()> {
             continue;
         }
         let step = checkpoint.version;
-        let judgement = node
-            .timed(step, "evaluator", |_| judge.evaluate(checkpoint.location.as_ref()))
-            .wrap_err_with(|| format!("cannot evaluate {:?}", checkpoint.location))?;
+        let judgement = node.timed(step, "evaluator", |_| {
+            let judged = judge.evaluate(checkpoint.location.as_ref());
+            judged.wrap_err_with(|| format!("cannot evaluate {:?}", checkpoint.location))
+        })?;
         for (name, value) in &judgement.evaluation.metrics {
             node.metric(step, format!("eval/{label}/{name}"), *value);
         }
