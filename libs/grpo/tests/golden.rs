@@ -1,4 +1,5 @@
 //! The loss and its gradient against torch (golden/loss.py), the closed form, and finite differences.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ type Shapes = Vec<(String, Vec<usize>)>;
 
 impl Policy {
     /// Writes `model.safetensors` into a directory that has the other files of a checkpoint: matrices from a
-    /// normal distribution of deviation 0.7 / √inputs, embeddings of deviation 0.05, biases 0, norms 1.
+    /// normal distribution of deviation 1 / √inputs, embeddings of deviation 0.05, biases 0, norms 1.
     ///
     /// # Errors
     /// A `config.json` that is absent or of another model, or weights that are there already.
@@ -41,8 +41,7 @@ fn values(name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
         [_] if name.ends_with("bias") => return vec![0.0; n],
         [_] => return vec![1.0; n],
         _ if name.ends_with("embed_tokens.weight") => 0.05,
-        // Below 1, where a small model learns features instead of fitting what it happens to start with.
-        [_, inputs @ ..] => 0.7 * (inputs.iter().product::<usize>() as f32).powf(-0.5),
+        [_, inputs @ ..] => (inputs.iter().product::<usize>() as f32).powf(-0.5),
         [] => 1.0,
     };
     // A deviation is finite and not negative, which is all that Normal asks for.

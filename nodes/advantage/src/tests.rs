@@ -17,7 +17,8 @@ fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
 fn advantages(rewards: &[(u64, Option<f32>)]) -> (Vec<f32>, f64) {
     let (node, sent) = Script::new().message("rewards", &batch(rewards)).end("rewards").node();
     super::run(node, &config::Config::default()).unwrap();
-    let values = sent.all::<AdvantageBatch>("advantages")[0].advantages.iter().map(|a| a.advantage);
+    let batches = sent.all::<AdvantageBatch>("advantages");
+    let values = batches[0].advantages.iter().map(|a| a.advantage);
     let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
     let zero = metrics.iter().find(|m| m.name == "reward/zero_std_groups").unwrap().value;
     (values.collect(), zero)
