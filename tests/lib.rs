@@ -16,7 +16,8 @@ pub fn vrft() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--workspace", "--bins"])
+            // Tests are named too, so that the same features, and thus the same dependencies, are built.
+            .args(["build", "--release", "--workspace", "--bins", "--tests"])
             .current_dir(root())
             .status()
             .expect("cargo runs");
