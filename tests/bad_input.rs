@@ -63,7 +63,7 @@ fn refused(problem_column: &str, rows: &[Row], words: &[&str]) {
 
 #[test]
 fn an_empty_data_set() {
-    refused("problem", &[], &["no rows"]);
+    refused("problem", &[], &["no usable row"]);
 }
 
 #[test]

@@ -26,7 +26,10 @@ impl DoraLink {
     /// Joins the dataflow; returns when every node of it is ready.
     pub(crate) fn join() -> eyre::Result<Self> {
         let (node, events) = DoraNode::init_from_env().map_err(|error| {
-            eyre!("{error}: nodes are started by dora; run `vrft run` or `dora run dataflow.yml`")
+            eyre!(
+                "cannot join the dataflow ({error}): another node failed first, or this one was not started by \
+                 dora; use `vrft run` or `dora run dataflow.yml`"
+            )
         })?;
         for (id, input) in &node.node_config().inputs {
             check_edge(id.as_ref(), input)?;
@@ -40,13 +43,6 @@ impl DoraLink {
 
     pub(crate) fn node_id(&self) -> String {
         self.node.id().to_string()
-    }
-
-    fn receive(&mut self, patience: Option<Duration>) -> Option<Event> {
-        match patience {
-            None => self.events.recv(),
-            Some(patience) => self.events.recv_timeout(patience),
-        }
     }
 }
 
@@ -69,9 +65,9 @@ fn check_edge(id: &str, input: &Input) -> eyre::Result<()> {
 }
 
 impl Link for DoraLink {
-    fn next(&mut self, patience: Option<Duration>) -> LinkEvent {
+    fn next(&mut self, patience: Duration) -> LinkEvent {
         loop {
-            let Some(event) = self.receive(patience) else { return LinkEvent::Over };
+            let Some(event) = self.events.recv_timeout(patience) else { return LinkEvent::Over };
             return match event {
                 Event::Input { id, metadata, data } => {
                     let input = id.to_string();
@@ -93,13 +89,9 @@ impl Link for DoraLink {
                 }
                 Event::Stop(StopCause::Manual) => LinkEvent::Stop,
                 // dora reports a timeout as an error event.
-                Event::Error(error) if patience.is_some() => {
-                    tracing::debug!(error, "Nothing arrived in time.");
-                    LinkEvent::Timeout
-                }
                 Event::Error(error) => {
-                    tracing::warn!(error, "dora reports an error.");
-                    continue;
+                    tracing::debug!(error, "Nothing arrived in time, or dora reports an error.");
+                    LinkEvent::Timeout
                 }
                 // Stop(AllInputsClosed): buffered inputs still follow, then the stream ends by itself.
                 _ => continue,

@@ -1,32 +1,54 @@
 //! The header of a message, and the sequence check of an edge.
 
-use dora_node_api::{
-    MetadataParameters, Parameter, get_bool_param, get_integer_param, get_string_param,
-};
+use dora_node_api::{MetadataParameters, Parameter, get_integer_param, get_string_param};
 use eyre::{bail, ensure, eyre};
 use messages::SCHEMA_VERSION;
 
 const SCHEMA: &str = "vrft_schema";
 const SCHEMA_VERSION_KEY: &str = "vrft_schema_version";
 const SEQUENCE: &str = "vrft_seq";
-const END: &str = "vrft_end";
+const KIND: &str = "vrft_kind";
 
 /// Travels with every message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Name of the message type; empty on an end marker.
+    /// Name of the message type; empty where there is no message.
     pub(crate) schema: String,
     /// Version of the schemas.
     pub(crate) schema_version: i64,
     /// Position on its output, from 0.
     pub(crate) sequence: i64,
+    pub(crate) kind: Kind,
+}
+
+/// What a header announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Data.
+    Message,
+    /// Nothing, but the sender is idle and this would be the number of its next message: if the receiver has not
+    /// seen all before it, they are lost. Without it the loss of the only message under way would go unnoticed,
+    /// since nothing would ever follow.
+    Pulse,
     /// No message follows.
-    pub(crate) end: bool,
+    End,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Self::Message, Self::Pulse, Self::End];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Pulse => "pulse",
+            Self::End => "end",
+        }
+    }
 }
 
 impl Header {
-    pub(crate) fn new(schema: &str, sequence: i64, end: bool) -> Self {
-        Self { schema: schema.to_owned(), schema_version: SCHEMA_VERSION, sequence, end }
+    pub(crate) fn new(schema: &str, sequence: i64, kind: Kind) -> Self {
+        Self { schema: schema.to_owned(), schema_version: SCHEMA_VERSION, sequence, kind }
     }
 
     pub(crate) fn to_parameters(&self) -> MetadataParameters {
@@ -34,17 +56,18 @@ impl Header {
             (SCHEMA.to_owned(), Parameter::String(self.schema.clone())),
             (SCHEMA_VERSION_KEY.to_owned(), Parameter::Integer(self.schema_version)),
             (SEQUENCE.to_owned(), Parameter::Integer(self.sequence)),
-            (END.to_owned(), Parameter::Bool(self.end)),
+            (KIND.to_owned(), Parameter::String(self.kind.as_str().to_owned())),
         ])
     }
 
     /// `None` when the message was not sent by a node of this project.
     pub(crate) fn from_parameters(parameters: &MetadataParameters) -> Option<Self> {
+        let kind = get_string_param(parameters, KIND)?;
         Some(Self {
             schema: get_string_param(parameters, SCHEMA)?.to_owned(),
             schema_version: get_integer_param(parameters, SCHEMA_VERSION_KEY)?,
             sequence: get_integer_param(parameters, SEQUENCE)?,
-            end: get_bool_param(parameters, END)?,
+            kind: Kind::ALL.into_iter().find(|known| known.as_str() == kind)?,
         })
     }
 
@@ -96,11 +119,12 @@ impl<M> Inbox<M> {
                 _ => eyre!("expected message {expected}, got {got} again"),
             });
         }
-        self.next_sequence += 1;
-        match header.end {
-            true => self.ended = true,
-            false => self.waiting.push_back((header, message)),
+        match header.kind {
+            Kind::Pulse => return Ok(()),
+            Kind::End => self.ended = true,
+            Kind::Message => self.waiting.push_back((header, message)),
         }
+        self.next_sequence += 1;
         Ok(())
     }
 
@@ -116,8 +140,9 @@ mod tests {
     #[track_caller]
     fn check(sequences: &[i64], expected: Result<usize, &str>) {
         let mut inbox = Inbox::new();
-        let accepted: eyre::Result<()> =
-            sequences.iter().try_for_each(|n| inbox.accept(Header::new("credit", *n, false), ()));
+        let accepted: eyre::Result<()> = sequences
+            .iter()
+            .try_for_each(|n| inbox.accept(Header::new("credit", *n, Kind::Message), ()));
         match (accepted, expected) {
             (Ok(()), Ok(n)) => assert_eq!(inbox.waiting.len(), n),
             (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{error}"),
@@ -146,22 +171,31 @@ mod tests {
     }
 
     #[test]
+    fn a_pulse_reveals_that_the_newest_message_was_lost() {
+        let mut inbox = Inbox::new();
+        inbox.accept(Header::new("credit", 0, Kind::Message), ()).unwrap();
+        inbox.accept(Header::new("", 1, Kind::Pulse), ()).unwrap();
+        let error = inbox.accept(Header::new("", 2, Kind::Pulse), ()).unwrap_err().to_string();
+        assert!(error.contains("expected message 1, got 2: 1 lost"), "{error}");
+    }
+
+    #[test]
     fn nothing_comes_after_the_end() {
         let mut inbox = Inbox::new();
-        inbox.accept(Header::new("", 0, true), ()).unwrap();
-        assert!(inbox.accept(Header::new("credit", 1, false), ()).is_err());
+        inbox.accept(Header::new("", 0, Kind::End), ()).unwrap();
+        assert!(inbox.accept(Header::new("credit", 1, Kind::Message), ()).is_err());
     }
 
     #[test]
     fn a_header_survives_the_wire() {
-        let header = Header::new("groups", 41, false);
+        let header = Header::new("groups", 41, Kind::Message);
         assert_eq!(Header::from_parameters(&header.to_parameters()), Some(header));
         assert_eq!(Header::from_parameters(&MetadataParameters::new()), None);
     }
 
     #[test]
     fn another_schema_version_is_refused() {
-        let header = Header { schema_version: 99, ..Header::new("groups", 0, false) };
+        let header = Header { schema_version: 99, ..Header::new("groups", 0, Kind::Message) };
         let error = header.check_schema("groups").unwrap_err().to_string();
         assert!(error.contains("99"), "{error}");
     }

@@ -24,8 +24,8 @@ pub(crate) enum LinkEvent {
 
 /// Carries messages to and from one node.
 pub(crate) trait Link {
-    /// Waits for the next event, for ever or for a while.
-    fn next(&mut self, patience: Option<std::time::Duration>) -> LinkEvent;
+    /// Waits a while for the next event.
+    fn next(&mut self, patience: std::time::Duration) -> LinkEvent;
 
     /// Puts a message on an output.
     fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()>;

@@ -10,12 +10,15 @@ use messages::Message;
 use tracing::{info, warn};
 
 use crate::dora::DoraLink;
-use crate::edge::{Header, Inbox};
+use crate::edge::{Header, Inbox, Kind};
 use crate::link::{Link, LinkEvent};
 use crate::metrics::Metrics;
 
 /// How long messages of an exited sender may still be on their way.
 const CLOSING_GRACE: Duration = Duration::from_secs(5);
+
+/// An idle node tells its neighbors so after this time, then after twice as long, and so on.
+const FIRST_PULSE: Duration = Duration::from_secs(2);
 
 /// This process within the graph.
 pub struct Node {
@@ -24,6 +27,8 @@ pub struct Node {
     run_dir: PathBuf,
     inboxes: BTreeMap<String, Inbox<StructArray>>,
     sent: BTreeMap<String, i64>,
+    /// When the next pulse is due, and the pause before it.
+    pulse: (Instant, Duration),
     stopped: bool,
     pub(crate) metrics: Metrics,
 }
@@ -50,6 +55,7 @@ impl Node {
             run_dir,
             inboxes: BTreeMap::new(),
             sent: BTreeMap::new(),
+            pulse: (Instant::now() + FIRST_PULSE, FIRST_PULSE),
             stopped: false,
             metrics: Metrics::default(),
         }
@@ -75,7 +81,7 @@ impl Node {
     /// # Errors
     /// As [`Node::recv`].
     pub fn stop_requested(&mut self) -> eyre::Result<bool> {
-        while !self.stopped && self.pump(Some(Duration::ZERO))? {}
+        while !self.stopped && self.pump(Instant::now())? == Pumped::Event {}
         Ok(self.stopped)
     }
 
@@ -111,16 +117,20 @@ impl Node {
                 open.iter().find(|input| self.inbox(input).closed).map(ToString::to_string);
             // An end marker that was overtaken by its closing event may have come meanwhile.
             grace = broken.as_ref().map(|_| grace.unwrap_or(Instant::now() + CLOSING_GRACE));
-            let patience = grace.map(|until| until.saturating_duration_since(Instant::now()));
-            let goes_on = self.pump(patience)?;
+            let open = format!("{open:?}");
+            let pumped = self.pump(grace.unwrap_or(self.pulse.0).min(self.pulse.0))?;
             if let Some(input) = broken
-                && (!goes_on || patience.is_some_and(|left| left.is_zero()))
+                && (pumped == Pumped::Over || grace.is_some_and(|until| until <= Instant::now()))
             {
                 let source = self.link.source(&input);
                 bail!("{source} ended without an end marker");
             }
-            if !goes_on && !self.stopped {
-                bail!("the dataflow ended while {open:?} still expected messages");
+            match pumped {
+                Pumped::Over if !self.stopped => {
+                    bail!("the dataflow ended while {open} still expected messages")
+                }
+                Pumped::Nothing if self.pulse.0 <= Instant::now() => self.send_pulses()?,
+                _ => {}
             }
         }
     }
@@ -138,9 +148,9 @@ impl Node {
         Ok(None)
     }
 
-    /// Takes in one event. `false` when none came.
-    fn pump(&mut self, patience: Option<Duration>) -> eyre::Result<bool> {
-        match self.link.next(patience) {
+    /// Takes in one event, waiting for it until then.
+    fn pump(&mut self, until: Instant) -> eyre::Result<Pumped> {
+        match self.link.next(until.saturating_duration_since(Instant::now())) {
             LinkEvent::Message { input, header, data } => {
                 let source = self.link.source(&input);
                 self.inbox(&input)
@@ -162,9 +172,23 @@ impl Node {
                 info!("Asked to stop.");
                 self.stopped = true;
             }
-            LinkEvent::Timeout | LinkEvent::Over => return Ok(false),
+            LinkEvent::Timeout => return Ok(Pumped::Nothing),
+            LinkEvent::Over => return Ok(Pumped::Over),
         }
-        Ok(true)
+        Ok(Pumped::Event)
+    }
+
+    /// Tells the receivers of all outputs which message they should have got last.
+    ///
+    /// The pauses double, so that pulses never fill the queue of a receiver that is busy for hours.
+    fn send_pulses(&mut self) -> eyre::Result<()> {
+        for (output, sequence) in self.sent.clone() {
+            let header = Header::new("", sequence, Kind::Pulse);
+            self.link.send(&output, &header, nothing())?;
+        }
+        let pause = self.pulse.1 * 2;
+        self.pulse = (Instant::now() + pause, pause);
+        Ok(())
     }
 
     /// Names of this node's inputs, sorted.
@@ -189,7 +213,7 @@ impl Node {
     /// # Errors
     /// An output that the graph does not declare, a message over dora's limit, a lost connection.
     pub fn send<M: Message>(&mut self, output: &str, message: &M) -> eyre::Result<()> {
-        self.put(output, M::NAME, message.to_arrow(), false)
+        self.put(output, M::NAME, message.to_arrow(), Kind::Message)
     }
 
     fn put(
@@ -197,11 +221,12 @@ impl Node {
         output: &str,
         schema: &str,
         data: StructArray,
-        end: bool,
+        kind: Kind,
     ) -> eyre::Result<()> {
         let sequence = self.sent.entry(output.to_owned()).or_insert(0);
-        let header = Header::new(schema, *sequence, end);
+        let header = Header::new(schema, *sequence, kind);
         *sequence += 1;
+        self.pulse = (Instant::now() + FIRST_PULSE, FIRST_PULSE);
         self.link
             .send(output, &header, data)
             .wrap_err_with(|| format!("{}/{output} cannot send", self.id))
@@ -225,9 +250,7 @@ impl Node {
 
     fn send_ends(&mut self) -> eyre::Result<()> {
         for output in self.link.outputs() {
-            // dora carries no empty struct, hence one null.
-            let nothing = StructArray::new_null(Default::default(), 1);
-            self.put(&output, "", nothing, true)?;
+            self.put(&output, "", nothing(), Kind::End)?;
         }
         Ok(())
     }
@@ -244,4 +267,20 @@ impl Node {
             warn!(input, dropped, "dora dropped messages.");
         }
     }
+}
+
+/// What became of waiting for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pumped {
+    /// One came.
+    Event,
+    /// None came in time.
+    Nothing,
+    /// None will come any more.
+    Over,
+}
+
+/// The data of a header without a message: dora carries no empty struct, hence one null.
+fn nothing() -> StructArray {
+    StructArray::new_null(Default::default(), 1)
 }

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use arrow::array::StructArray;
 use messages::Message;
 
-use crate::edge::Header;
+use crate::edge::{Header, Kind};
 use crate::link::{Link, LinkEvent};
 use crate::node::Node;
 
@@ -53,7 +53,7 @@ impl Script {
     /// A message arrives.
     #[must_use]
     pub fn message<M: Message>(mut self, input: &str, message: &M) -> Self {
-        let header = Header::new(M::NAME, self.next_sequence(input), false);
+        let header = Header::new(M::NAME, self.next_sequence(input), Kind::Message);
         let (input, data) = (input.to_owned(), message.to_arrow());
         self.events.push_back(LinkEvent::Message { input, header, data });
         self
@@ -62,7 +62,7 @@ impl Script {
     /// The end marker of an input arrives.
     #[must_use]
     pub fn end(mut self, input: &str) -> Self {
-        let header = Header::new("", self.next_sequence(input), true);
+        let header = Header::new("", self.next_sequence(input), Kind::End);
         let data = StructArray::new_null(Default::default(), 1);
         self.events.push_back(LinkEvent::Message { input: input.to_owned(), header, data });
         self
@@ -122,14 +122,14 @@ impl Sent {
     pub fn all<M: Message>(&self, output: &str) -> Vec<M> {
         let sent = self.0.borrow();
         sent.iter()
-            .filter(|(to, header, _)| to == output && !header.end)
+            .filter(|(to, header, _)| to == output && header.kind == Kind::Message)
             .map(|(_, _, data)| M::from_arrow(data).expect("the node sent a valid message"))
             .collect()
     }
 
     /// Whether the end marker of an output was sent.
     pub fn ended(&self, output: &str) -> bool {
-        self.0.borrow().iter().any(|(to, header, _)| to == output && header.end)
+        self.0.borrow().iter().any(|(to, header, _)| to == output && header.kind == Kind::End)
     }
 }
 
@@ -140,7 +140,7 @@ struct MemoryLink {
 }
 
 impl Link for MemoryLink {
-    fn next(&mut self, _patience: Option<std::time::Duration>) -> LinkEvent {
+    fn next(&mut self, _patience: std::time::Duration) -> LinkEvent {
         self.events.pop_front().unwrap_or(LinkEvent::Over)
     }
 

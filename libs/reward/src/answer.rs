@@ -4,7 +4,8 @@ use config::TaskKind;
 
 use crate::extract::extract_anywhere;
 use crate::parse::{self, bbox, says_nothing};
-use crate::{BBox, RewardError, classification};
+use crate::value::Value;
+use crate::{BBox, Flaw, RewardError, classification};
 
 /// Characters of a bad answer that an error quotes.
 const QUOTED_CHARS: usize = 80;
@@ -44,8 +45,18 @@ fn boxes(text: &str) -> Result<Vec<BBox>, RewardError> {
     if objects.len() != opened {
         return Err(RewardError::Partial { opened, read: objects.len(), got: quote(text) });
     }
-    let boxes = objects.iter().map(bbox).enumerate();
+    let boxes = objects.iter().map(true_box).enumerate();
     boxes.map(|(index, b)| b.map_err(|flaw| RewardError::Box { index, flaw })).collect()
+}
+
+/// A true box may come without a confidence, but not with one that no policy should learn to say.
+fn true_box(object: &Value) -> Result<BBox, Flaw> {
+    match object.get("Confidence") {
+        Some(Value::Number(confidence)) if !(0.0..=1.0).contains(confidence) => {
+            Err(Flaw::Confidence(*confidence))
+        }
+        _ => bbox(object),
+    }
 }
 
 fn label(text: &str) -> Result<String, RewardError> {
@@ -62,7 +73,6 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Flaw;
 
     #[track_caller]
     fn check(solution: &str, expect: Result<usize, RewardError>) {

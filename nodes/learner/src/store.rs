@@ -23,7 +23,9 @@ impl Store {
     pub(crate) fn open(node: &Node, config: &Config) -> eyre::Result<Self> {
         let folder = |kind: &str| node.run_dir().join(kind).join(node.id());
         let versions = weights::Store::new(&folder("versions"))?;
-        let endpoint = Some(config.weights.endpoint.as_str()).filter(|text| !text.is_empty());
+        // The baseline has no rollout to serve.
+        let serves = |text: &&str| !text.is_empty() && node.has_output("policy");
+        let endpoint = Some(config.weights.endpoint.as_str()).filter(serves);
         let start = |endpoint| weights::Server::start(&versions, &node.run_name(), endpoint);
         let server = endpoint.map(start).transpose().wrap_err("weights.endpoint")?;
         Ok(Self {
