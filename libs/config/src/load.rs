@@ -73,13 +73,24 @@ fn apply_override(table: &mut Table, assignment: &str) -> Result<(), ConfigError
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn with(overrides: &[&str]) -> Result<Config, ConfigError> {
-        let file = std::env::temp_dir().join(format!("vrft-config-{}.toml", std::process::id()));
+        // Tests run side by side: a file for each.
+        static N_FILES: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "vrft-config-{}-{}.toml",
+            std::process::id(),
+            N_FILES.fetch_add(1, Ordering::Relaxed)
+        );
+        let file = std::env::temp_dir().join(name);
         std::fs::write(&file, "[learner]\nsteps = 7\n").unwrap();
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-        Config::load(&file, &overrides)
+        let config = Config::load(&file, &overrides);
+        std::fs::remove_file(&file).unwrap();
+        config
     }
 
     #[test]

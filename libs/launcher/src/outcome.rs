@@ -8,6 +8,9 @@ use eyre::eyre;
 
 use crate::progress::LogLine;
 
+/// What a node says when it was asked to stop.
+const STOPPED: &str = "Asked to stop.";
+
 /// Tells the result of a run.
 ///
 /// # Errors
@@ -19,7 +22,15 @@ pub(crate) fn report(
 ) -> eyre::Result<()> {
     let how_to_resume =
         format!("What was saved is in {0}; go on with `vrft run --resume {0}`.", run_dir.display());
-    let result = result.map_err(|error| error.wrap_err(how_to_resume.clone()))?;
+    // Nodes that stop at different moments leave messages undelivered, which dora calls a loss.
+    let was_stopped = log.iter().any(|line| line.text.contains(STOPPED));
+    let result = match result {
+        Err(_) if was_stopped => {
+            println!("Stopped. {how_to_resume}");
+            return Ok(());
+        }
+        other => other.map_err(|error| error.wrap_err(how_to_resume.clone()))?,
+    };
     let failed: Vec<(String, &NodeError)> = result
         .node_results
         .iter()
@@ -27,7 +38,10 @@ pub(crate) fn report(
         .collect();
     let log_file = run_dir.join("run.log");
     let Some((node, error)) = first_failure(&failed) else {
-        println!("Run folder: {}", run_dir.display());
+        match was_stopped {
+            true => println!("Stopped. {how_to_resume}"),
+            false => println!("Run folder: {}", run_dir.display()),
+        }
         return Ok(());
     };
     let error = error.to_string();
