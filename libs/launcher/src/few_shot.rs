@@ -13,12 +13,14 @@ const METRICS: &[&str] = &["miou", "ap50", "ap", "reward"];
 
 /// Runs the cells that are missing, then writes `few_shot.{md,json,svg}`.
 pub(crate) fn few_shot(options: &FewShotOptions) -> eyre::Result<()> {
+    // Asked for now: a build that replaces the executable meanwhile would change the answer.
+    let vrft = std::env::current_exe()?;
     let mut cells = Vec::new();
     for seed in 0..options.seeds {
         for &shots in &options.shots {
             let folder = options.out.join(format!("shots-{shots}-seed-{seed}"));
             if !folder.join("report.html").exists() {
-                run_cell(options, shots, seed, &folder)?;
+                run_cell(&vrft, options, shots, seed, &folder)?;
             }
             cells.extend(read_cell(&folder, shots, seed)?);
             FewShotTable::new(&cells, METRICS).write(&options.out)?;
@@ -29,12 +31,18 @@ pub(crate) fn few_shot(options: &FewShotOptions) -> eyre::Result<()> {
 }
 
 /// One run in a process of its own: dora's daemon can be embedded once per process.
-fn run_cell(options: &FewShotOptions, shots: usize, seed: u64, folder: &Path) -> eyre::Result<()> {
+fn run_cell(
+    vrft: &Path,
+    options: &FewShotOptions,
+    shots: usize,
+    seed: u64,
+    folder: &Path,
+) -> eyre::Result<()> {
     println!("{shots} shots, seed {seed}");
     if folder.exists() {
         std::fs::remove_dir_all(folder).wrap_err_with(|| format!("unfinished cell {folder:?}"))?;
     }
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(vrft);
     command.arg("run").arg(&options.graph.graph).arg("--out").arg(folder);
     if let Some(config) = &options.graph.config {
         command.arg("--config").arg(config);
