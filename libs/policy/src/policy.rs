@@ -49,7 +49,7 @@ pub struct TokenLogprobs {
 /// ```no_run
 /// # use candle_core::{DType, Device};
 /// # fn main() -> Result<(), policy::PolicyError> {
-/// # let (prompt, completion): (policy::EncodedPrompt, Vec<u32>) = unimplemented!();
+/// # let image: &[u8] = &[];
 /// let options = policy::LoadOptions {
 ///     dtype: DType::F32,
 ///     device: Device::Cpu,
@@ -57,6 +57,9 @@ pub struct TokenLogprobs {
 ///     freeze_vision: false,
 /// };
 /// let policy = policy::Policy::load("data/starter".as_ref(), &options)?;
+/// let processor = policy::Processor::load("data/starter".as_ref())?;
+/// let prompt = processor.encode(None, "Where is the digit?", &[image])?;
+/// let completion = processor.encode_completion("<answer>No Objects</answer>")?;
 /// let group = policy::PackedGroup { prompt: &prompt, completions: &[&completion] };
 /// let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
 /// let grads = loss.backward()?;
