@@ -38,10 +38,27 @@ impl Config {
             true,
             "false without a weights.endpoint to pull from",
         )?;
+        self.validate_lora()?;
         self.validate_reward()?;
         self.validate_learner()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
+    }
+
+    fn validate_lora(&self) -> Result<(), ConfigError> {
+        let lora = &self.policy.lora;
+        require(
+            lora.alpha > 0.0 && lora.alpha.is_finite(),
+            "policy.lora.alpha",
+            lora.alpha,
+            "above 0",
+        )?;
+        require(
+            (0.0..1.0).contains(&lora.dropout),
+            "policy.lora.dropout",
+            lora.dropout,
+            "in [0, 1)",
+        )
     }
 
     fn validate_reward(&self) -> Result<(), ConfigError> {

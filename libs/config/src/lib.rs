@@ -25,7 +25,7 @@ pub use learner::{
     AdvantageConfig, AdvantageScale, LearnerConfig, LossConfig, OptimizerConfig, Schedule,
     SftConfig,
 };
-pub use policy::{Dtype, PolicyConfig};
+pub use policy::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
 pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;

@@ -16,7 +16,41 @@ pub struct PolicyConfig {
     pub freeze_vision: bool,
     /// System turn before every question; empty for none.
     pub system: String,
+    /// Low-rank adapters to train instead of the weights themselves.
+    pub lora: LoraConfig,
 }
+
+/// Low-rank adapters ([LoRA](https://arxiv.org/abs/2106.09685)); names and meanings as in Hugging Face's `peft`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the adapters; 0 trains the weights themselves.
+    pub rank: usize,
+    /// The adapters' output is scaled by alpha / rank.
+    pub alpha: f64,
+    /// Share of an adapter's inputs dropped while it learns.
+    pub dropout: f64,
+    /// Layers that get an adapter.
+    pub target_modules: TargetModules,
+    /// Whether layers of the vision tower may be among them.
+    pub vision: bool,
+    /// Seed of the adapters' first values.
+    pub seed: u64,
+}
+
+/// Layers by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetModules {
+    /// Names, or ends of names: `q_proj` is that layer in every block.
+    Names(Vec<String>),
+    /// [`ALL_LINEAR`], or a regular expression for the whole name, as transformers names modules
+    /// (`model.language_model.layers.0.self_attn.q_proj`).
+    Pattern(String),
+}
+
+/// Every linear layer but the output head.
+pub const ALL_LINEAR: &str = "all-linear";
 
 /// A floating-point type of the model's computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +69,21 @@ impl Default for PolicyConfig {
             dtype: Dtype::F32,
             freeze_vision: false,
             system: String::new(),
+            lora: LoraConfig::default(),
+        }
+    }
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        let names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+        Self {
+            rank: 0,
+            alpha: 16.0,
+            dropout: 0.0,
+            target_modules: TargetModules::Names(names.map(str::to_owned).into()),
+            vision: false,
+            seed: 0,
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::durable::{remove, replace_folder, sync_entries, sync_folder};
 use crate::manifest::Manifest;
 use crate::{Learner, LearnerError};
 
-const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 
@@ -165,16 +164,13 @@ impl Learner {
     /// # Errors
     /// A checkpoint of another policy.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), LearnerError> {
-        let read = |name: &str| {
-            let path = checkpoint.path.join(name);
-            candle_core::safetensors::load(&path, &Device::Cpu)
-                .map_err(|error| LearnerError::damaged(&path, error))
-        };
-        let (weights, state) = (read(MODEL)?, read(OPTIMIZER)?);
+        let path = checkpoint.path.join(OPTIMIZER);
+        let state = candle_core::safetensors::load(&path, &Device::Cpu)
+            .map_err(|error| LearnerError::damaged(&path, error))?;
         self.optimizer
             .restore(self.policy.variables(), state)
-            .map_err(|error| LearnerError::damaged(&checkpoint.path.join(OPTIMIZER), error))?;
-        self.policy.set_weights(&weights)?;
+            .map_err(|error| LearnerError::damaged(&path, error))?;
+        self.policy.restore(&checkpoint.path)?;
         self.step = checkpoint.step;
         warn_of_changes(&checkpoint.settings, &settings(self));
         Ok(())

@@ -18,11 +18,22 @@ const REFERENCE_SECS: &str = "time/learner/reference_secs";
 const FORWARD_BACKWARD_SECS: &str = "time/learner/forward_backward_secs";
 const OPTIMIZER_SECS: &str = "time/learner/optimizer_secs";
 
+/// What the KL term holds the policy near.
+#[derive(Debug)]
+enum Reference {
+    /// Nothing: it has no weight.
+    None,
+    /// A frozen policy.
+    Frozen(Box<Policy>),
+    /// The policy itself, with its adapters off.
+    WithoutAdapters,
+}
+
 /// A policy in training.
 #[derive(Debug)]
 pub struct Learner {
     pub(crate) policy: Policy,
-    reference: Option<Policy>,
+    reference: Reference,
     pub(crate) optimizer: AdamW,
     pub(crate) optimizer_config: OptimizerConfig,
     pub(crate) loss_config: LossConfig,
@@ -34,8 +45,8 @@ pub struct Learner {
 impl Learner {
     /// Puts a policy in training.
     ///
-    /// `reference` is the frozen policy that the KL term holds it near, `temperature` the one that completions
-    /// are sampled at.
+    /// `reference` is the frozen policy that the KL term holds it near; a policy with adapters needs none, since
+    /// it is its own reference with the adapters off. `temperature` is the one that completions are sampled at.
     ///
     /// # Errors
     /// A policy without trainable variables; no reference although the KL has a weight.
@@ -50,14 +61,19 @@ impl Learner {
         if policy.variables().is_empty() {
             return Err(LearnerError::input("policy", "loaded as trainable", "no variables"));
         }
-        if loss.kl_coef != 0.0 && reference.is_none() {
-            let expected = format!("given, as loss.kl_coef = {}", loss.kl_coef);
-            return Err(LearnerError::input("reference policy", expected, "none"));
-        }
+        let reference = match reference {
+            // Without a weight for the KL the reference would only cost memory.
+            _ if loss.kl_coef == 0.0 => Reference::None,
+            Some(reference) => Reference::Frozen(Box::new(reference)),
+            None if policy.has_adapters() => Reference::WithoutAdapters,
+            None => {
+                let expected = format!("given, as loss.kl_coef = {}", loss.kl_coef);
+                return Err(LearnerError::input("reference policy", expected, "none"));
+            }
+        };
         Ok(Self {
             policy,
-            // Without a weight for the KL the reference would only cost memory.
-            reference: reference.filter(|_| loss.kl_coef != 0.0),
+            reference,
             optimizer: AdamW::new(optimizer),
             optimizer_config: optimizer.clone(),
             loss_config: loss.clone(),
@@ -84,7 +100,8 @@ impl Learner {
         let mut stats = stats_of(&lengths);
         stats.set("groups/zero_advantage", silent.iter().filter(|&&silent| silent).count() as f64);
         let units = units_of_groups(groups, &weights).into_iter().zip(silent);
-        let units = units.filter(|(_, silent)| self.reference.is_some() || !silent);
+        let has_reference = self.has_reference();
+        let units = units.filter(|(_, silent)| has_reference || !silent);
         self.make_step(units.map(|(unit, _)| unit).collect(), stats, Self::grpo_loss)
     }
 
@@ -168,7 +185,7 @@ impl Learner {
             token_weights: &batch.token_weights(device)?,
         };
         let loss = grpo::grpo_loss(&inputs, &self.loss_config)?;
-        if self.reference.is_some() {
+        if self.has_reference() {
             stats.add("policy/kl", number(&loss.kl)?);
         }
         stats.add("policy/clip_fraction", number(&loss.clip_fraction)?);
@@ -193,7 +210,9 @@ impl Learner {
         temperature: f64,
         stats: &mut StepStats,
     ) -> Result<Tensor, LearnerError> {
-        let forward = |groups: &[PackedGroup<'_>]| self.policy.logprobs(groups, temperature);
+        let seed = self.dropout_seed(stats);
+        let forward =
+            |groups: &[PackedGroup<'_>]| self.policy.training_logprobs(groups, temperature, seed);
         let tokens = stats.timed(FORWARD_BACKWARD_SECS, || batch.with_packed(forward))?;
         stats.add("policy/entropy", number(&tokens.entropy.sum_all()?)?);
         Ok(tokens.logprobs)
@@ -205,10 +224,25 @@ impl Learner {
         batch: &MicroBatch<'_>,
         stats: &mut StepStats,
     ) -> Result<Option<Tensor>, PolicyError> {
-        let Some(reference) = &self.reference else { return Ok(None) };
-        let forward = |groups: &[PackedGroup<'_>]| reference.logprobs(groups, self.temperature);
+        let forward = |groups: &[PackedGroup<'_>]| match &self.reference {
+            Reference::None => Ok(None),
+            Reference::Frozen(policy) => policy.logprobs(groups, self.temperature).map(Some),
+            Reference::WithoutAdapters => {
+                self.policy.base_logprobs(groups, self.temperature).map(Some)
+            }
+        };
         let tokens = stats.timed(REFERENCE_SECS, || batch.with_packed(forward))?;
-        Ok(Some(tokens.logprobs.detach()))
+        Ok(tokens.map(|tokens| tokens.logprobs.detach()))
+    }
+
+    fn has_reference(&self) -> bool {
+        !matches!(self.reference, Reference::None)
+    }
+
+    /// Another one for every pass, the same one when a run is resumed.
+    fn dropout_seed(&self, stats: &StepStats) -> u64 {
+        let tokens_before = stats.metrics.get("tokens").copied().unwrap_or(0.0) as u64;
+        ((self.step + 1) << 32) + tokens_before
     }
 
     fn check_finite(&self, what: &'static str, value: f64) -> Result<(), LearnerError> {

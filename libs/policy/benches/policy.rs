@@ -24,8 +24,13 @@ const CONFIG: &str = r#"{"model_type": "qwen2_vl", "image_token_id": 3, "video_t
 fn policy(dir: &Path, trainable: bool) -> Policy {
     std::fs::write(dir.join("config.json"), CONFIG).expect("config.json");
     Policy::initialize(dir, 0).expect("weights");
-    let options =
-        LoadOptions { dtype: DType::F32, device: Device::Cpu, trainable, freeze_vision: false };
+    let options = LoadOptions {
+        dtype: DType::F32,
+        device: Device::Cpu,
+        trainable,
+        freeze_vision: false,
+        lora: None,
+    };
     Policy::load(dir, &options).expect("the policy loads")
 }
 

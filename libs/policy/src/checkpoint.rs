@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -11,13 +10,13 @@ use serde::Deserialize;
 use crate::PolicyError;
 
 const SINGLE: &str = "model.safetensors";
+const CONFIG: &str = "config.json";
 const INDEX: &str = "model.safetensors.index.json";
 /// What else a checkpoint directory may hold that belongs to the model.
-const COMPANIONS: [&str; 13] = [
+const COMPANIONS: [&str; 12] = [
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
-    "config.json",
     "generation_config.json",
     "merges.txt",
     "preprocessor_config.json",
@@ -42,35 +41,61 @@ pub(crate) fn read_tensors(
     Ok(tensors)
 }
 
+/// The tensors of one file.
+pub(crate) fn read_file(
+    path: &Path,
+    dtype: DType,
+    device: &Device,
+) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+    let mut tensors = BTreeMap::new();
+    read_shard(path, dtype, device, &mut tensors)?;
+    Ok(tensors)
+}
+
 /// Writes the tensors and copies the companions of the checkpoint that they came from.
 pub(crate) fn write(
     dir: &Path,
     tensors: &BTreeMap<String, Tensor>,
     source: &Path,
 ) -> Result<(), PolicyError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| PolicyError::Write { path, source }
-    };
     std::fs::create_dir_all(dir).map_err(failed(dir))?;
-    let path = dir.join(SINGLE);
+    write_file(&dir.join(SINGLE), tensors.iter())?;
+    // The widest, where what was trained is kept in more than what was frozen.
+    let widest = tensors.values().map(Tensor::dtype).max_by_key(DType::size_in_bytes);
+    let dtype = widest.unwrap_or(DType::F32);
+    let from = source.join(CONFIG);
+    let config = with_dtype(&from, &read(&from)?, dtype)?;
+    let to = dir.join(CONFIG);
+    std::fs::write(&to, config).map_err(failed(&to))?;
+    copy_companions(source, dir)
+}
+
+/// Writes one file of tensors.
+pub(crate) fn write_file<N: AsRef<str> + Ord + std::fmt::Display, T: safetensors::View>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (N, T)>,
+) -> Result<(), PolicyError> {
     // transformers refuses a file that does not say which framework it is for.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize_to_file(tensors.iter(), Some(metadata), &path)
-        .map_err(|e| PolicyError::Write { path, source: std::io::Error::other(e) })?;
-    let dtype = tensors.values().next().map_or(DType::F32, Tensor::dtype);
+    safetensors::serialize_to_file(tensors, Some(metadata), path)
+        .map_err(|e| failed(path)(std::io::Error::other(e)))
+}
+
+/// Copies tokenizer and processor files.
+pub(crate) fn copy_companions(source: &Path, dir: &Path) -> Result<(), PolicyError> {
     for name in COMPANIONS {
         let (from, to) = (source.join(name), dir.join(name));
-        if !from.is_file() {
-            continue;
+        if from.is_file() {
+            std::fs::write(&to, read(&from)?).map_err(failed(&to))?;
         }
-        let mut bytes = read(&from)?;
-        if name == "config.json" {
-            bytes = with_dtype(&from, &bytes, dtype)?;
-        }
-        std::fs::write(&to, bytes).map_err(failed(&to))?;
     }
     Ok(())
+}
+
+/// What to say when a file cannot be written.
+pub(crate) fn failed(path: &Path) -> impl Fn(std::io::Error) -> PolicyError {
+    let path = path.to_owned();
+    move |source| PolicyError::Write { path: path.clone(), source }
 }
 
 /// The text of a file of the checkpoint.
@@ -138,38 +163,43 @@ fn read_shard(
     tensors: &mut BTreeMap<String, Tensor>,
 ) -> Result<(), PolicyError> {
     let failed = |source| PolicyError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    let len = file.metadata().map_err(failed)?.len();
-    let (entries, data_start) = read_header(path, &mut file, len)?;
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Err(too_short(path, 0, 8));
+    }
+    // Mapped, so that a tensor is copied once, from the system's cache to its place.
+    // SAFETY: a checkpoint that another program cuts short meanwhile ends this one; nothing else can go wrong,
+    // since bytes of any value are numbers.
+    #[expect(unsafe_code, reason = "there is no other way to map a file")]
+    let bytes = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
+    let (entries, data) = read_header(path, &bytes)?;
     for (name, entry) in entries {
-        let tensor = read_tensor(path, &mut file, data_start, &name, &entry)?;
+        let tensor = read_tensor(path, data, &name, &entry)?;
         tensors.insert(name, tensor.to_dtype(dtype)?.to_device(device)?);
     }
     Ok(())
 }
 
-/// The header's entries, checked against the length of the file.
-fn read_header(
+fn too_short(path: &Path, len: u64, needed: u64) -> PolicyError {
+    damaged(path, format!("{len} bytes where its header promises {needed}: cut short?"))
+}
+
+/// The header's entries, checked against the length of the file, and what comes after it.
+fn read_header<'a>(
     path: &Path,
-    file: &mut File,
-    len: u64,
-) -> Result<(BTreeMap<String, Entry>, u64), PolicyError> {
-    let failed = |source| PolicyError::Read { path: path.to_owned(), source };
-    let short = |needed: u64| {
-        damaged(path, format!("{len} bytes where its header promises {needed}: cut short?"))
+    bytes: &'a [u8],
+) -> Result<(BTreeMap<String, Entry>, &'a [u8]), PolicyError> {
+    let len = bytes.len() as u64;
+    let Some((size, rest)) = bytes.split_first_chunk() else {
+        return Err(too_short(path, len, 8));
     };
-    if len < 8 {
-        return Err(short(8));
-    }
-    let mut size = [0; 8];
-    file.read_exact(&mut size).map_err(failed)?;
-    let data_start = u64::from_le_bytes(size).saturating_add(8);
-    if data_start > len {
-        return Err(short(data_start));
-    }
-    let mut header = vec![0; (data_start - 8) as usize];
-    file.read_exact(&mut header).map_err(failed)?;
-    let mut header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&header)
+    let size = u64::from_le_bytes(*size);
+    let data_start = size.saturating_add(8);
+    let Some((header, data)) = usize::try_from(size).ok().and_then(|n| rest.split_at_checked(n))
+    else {
+        return Err(too_short(path, len, data_start));
+    };
+    let mut header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header)
         .map_err(|e| damaged(path, format!("not a safetensors file: {e}")))?;
     header.remove("__metadata__");
     let mut entries = BTreeMap::new();
@@ -180,18 +210,12 @@ fn read_header(
     }
     let end = entries.values().map(|e| e.data_offsets.1).max().unwrap_or(0);
     match data_start.saturating_add(end) {
-        needed if needed > len => Err(short(needed)),
-        _ => Ok((entries, data_start)),
+        needed if needed > len => Err(too_short(path, len, needed)),
+        _ => Ok((entries, data)),
     }
 }
 
-fn read_tensor(
-    path: &Path,
-    file: &mut File,
-    data_start: u64,
-    name: &str,
-    entry: &Entry,
-) -> Result<Tensor, PolicyError> {
+fn read_tensor(path: &Path, data: &[u8], name: &str, entry: &Entry) -> Result<Tensor, PolicyError> {
     let dtype = match entry.dtype.as_str() {
         "F64" => DType::F64,
         "F32" => DType::F32,
@@ -202,13 +226,12 @@ fn read_tensor(
     let n_values = entry.shape.iter().try_fold(1usize, |n, dim| n.checked_mul(*dim));
     let n_bytes = n_values.and_then(|n| n.checked_mul(dtype.size_in_bytes()));
     let (start, end) = entry.data_offsets;
-    let Some(n_bytes) = n_bytes.filter(|n| start.checked_add(*n as u64) == Some(end)) else {
-        let shape = &entry.shape;
-        return Err(damaged(path, format!("tensor {name} {shape:?} does not fill {start}..{end}")));
-    };
-    let failed = |source| PolicyError::Read { path: path.to_owned(), source };
-    let mut bytes = vec![0; n_bytes];
-    file.seek(SeekFrom::Start(data_start + start)).map_err(failed)?;
-    file.read_exact(&mut bytes).map_err(failed)?;
-    Ok(Tensor::from_raw_buffer(&bytes, dtype, &entry.shape, &Device::Cpu)?)
+    let bytes = data.get(start as usize..end as usize);
+    match bytes.filter(|bytes| Some(bytes.len()) == n_bytes) {
+        Some(bytes) => Ok(Tensor::from_raw_buffer(bytes, dtype, &entry.shape, &Device::Cpu)?),
+        None => {
+            let shape = &entry.shape;
+            Err(damaged(path, format!("tensor {name} {shape:?} does not fill {start}..{end}")))
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! The language model: a decoder whose attention is given from outside, so that the packed forward and the
 //! cached one are the same code.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
-use crate::layers::{Linear, RmsNorm};
+use crate::layers::{self, Linear, RmsNorm};
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::{PolicyError, TextConfig};
@@ -57,21 +57,32 @@ impl Decoder {
         Ok(Self { embedding, layers, norm, head })
     }
 
-    /// (N, hidden_size) of token ids.
-    pub(crate) fn embed(&self, token_ids: &[u32]) -> Result<Tensor, PolicyError> {
-        let ids = Tensor::new(token_ids, self.embedding.device())?;
-        Ok(self.embedding.index_select(&ids, 0)?)
+    /// (N, hidden_size) of token ids, in the type to compute in.
+    pub(crate) fn embed(&self, token_ids: &[u32], dtype: DType) -> Result<Tensor, PolicyError> {
+        layers::embed(&self.embedding, token_ids, dtype)
     }
 
     /// All layers; x and result (N, hidden_size), before the last normalization.
     pub(crate) fn forward(
         &self,
-        mut x: Tensor,
+        x: Tensor,
         rotary: &Rotary,
         attend: &mut Attend,
     ) -> Result<Tensor, PolicyError> {
+        self.forward_watched(x, rotary, attend, &mut |_| ())
+    }
+
+    /// As [`Decoder::forward`], showing the output of each layer.
+    pub(crate) fn forward_watched(
+        &self,
+        mut x: Tensor,
+        rotary: &Rotary,
+        attend: &mut Attend,
+        watch: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor, PolicyError> {
         for (idx, layer) in self.layers.iter().enumerate() {
             x = layer.forward(idx, &x, rotary, attend)?;
+            watch(&x);
         }
         Ok(x)
     }
@@ -81,15 +92,15 @@ impl Decoder {
         self.norm.forward(x)
     }
 
-    /// (V, hidden_size): logits are products with its rows.
-    pub(crate) fn head(&self) -> &Tensor {
-        &self.head
+    /// (V, hidden_size) in the type to compute in: logits are products with its rows.
+    pub(crate) fn head(&self, dtype: DType) -> Result<Tensor, PolicyError> {
+        Ok(self.head.to_dtype(dtype)?)
     }
 
     /// (N, V) in f32 from the rows of [`Decoder::forward`].
     pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        let logits = kernels::linear(&self.normalize(x)?, &self.head, None)?;
-        Ok(logits.to_dtype(candle_core::DType::F32)?)
+        let logits = kernels::linear(&self.normalize(x)?, &self.head(x.dtype())?, None)?;
+        Ok(logits.to_dtype(DType::F32)?)
     }
 }
 

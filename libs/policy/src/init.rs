@@ -133,6 +133,7 @@ mod tests {
                 device: Device::Cpu,
                 trainable: false,
                 freeze_vision: false,
+                lora: None,
             };
             let policy = Policy::load(folder.path(), &options).unwrap();
             let tensor = &policy.tensors()["model.layers.0.mlp.up_proj.weight"];

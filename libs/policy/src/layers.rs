@@ -1,15 +1,19 @@
 //! What both halves of the model are made of: linear layers and normalizations.
+//!
+//! Weights that are trained are kept in f32; each layer computes in the type of its input.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::PolicyError;
+use crate::lora::Adapter;
 use crate::scope::Scope;
 
-/// `x · Wᵀ + b`.
+/// `x · Wᵀ + b`, with a low-rank adapter beside it where there is one.
 #[derive(Debug)]
 pub(crate) struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    adapter: Option<Adapter>,
 }
 
 impl Linear {
@@ -21,12 +25,12 @@ impl Linear {
     ) -> Result<Self, PolicyError> {
         let weight = scope.tensor("weight", &[d_out, d_in])?;
         let bias = if bias { Some(scope.tensor("bias", &[d_out])?) } else { None };
-        Ok(Self { weight, bias })
+        Ok(Self { weight, bias, adapter: Adapter::load(scope, d_in, d_out)? })
     }
 
     /// x (N, in) to (N, out).
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::linear(x, &self.weight, self.bias.as_ref())?)
+        self.forward_part(x, 0, 1)
     }
 
     /// The `idx`-th of `n` equal parts of the output alone, (N, out / n).
@@ -37,13 +41,20 @@ impl Linear {
         n: usize,
     ) -> Result<Tensor, PolicyError> {
         let len = self.weight.dim(0)? / n;
-        let part = |tensor: &Tensor| tensor.narrow(0, idx * len, len);
+        let part = |tensor: &Tensor| tensor.narrow(0, idx * len, len)?.to_dtype(x.dtype());
         let bias = self.bias.as_ref().map(part).transpose()?;
-        Ok(kernels::linear(x, &part(&self.weight)?, bias.as_ref())?)
+        let y = kernels::linear(x, &part(&self.weight)?, bias.as_ref())?;
+        match &self.adapter {
+            Some(adapter) => Ok((y + adapter.forward_part(x, idx * len, len)?)?),
+            None => Ok(y),
+        }
     }
 }
 
-/// Layer normalization of the vision tower.
+/// As written in transformers' modeling files of both towers; no configuration key.
+const TOWER_EPS: f64 = 1e-6;
+
+/// Layer normalization.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
     weight: Tensor,
@@ -51,22 +62,20 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// As written in transformers' modeling_qwen2_vl.py; no configuration key.
-    const EPS: f64 = 1e-6;
-
-    pub(crate) fn load(scope: &Scope, width: usize) -> Result<Self, PolicyError> {
+    fn load(scope: &Scope, width: usize) -> Result<Self, PolicyError> {
         Ok(Self {
             weight: scope.tensor("weight", &[width])?,
             bias: scope.tensor("bias", &[width])?,
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::layer_norm(x, &self.weight, &self.bias, Self::EPS)?)
+    fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+        let (weight, bias) = (cast(&self.weight, x)?, cast(&self.bias, x)?);
+        Ok(kernels::layer_norm(x, &weight, &bias, TOWER_EPS)?)
     }
 }
 
-/// Root mean square normalization of the language model.
+/// Root mean square normalization.
 #[derive(Debug)]
 pub(crate) struct RmsNorm {
     weight: Tensor,
@@ -79,6 +88,49 @@ impl RmsNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::rms_norm(x, &self.weight, self.eps)?)
+        Ok(kernels::rms_norm(x, &cast(&self.weight, x)?, self.eps)?)
     }
+}
+
+/// The normalization of a vision tower, whichever kind it uses.
+#[derive(Debug)]
+pub(crate) enum TowerNorm {
+    /// Qwen2-VL.
+    Layer(LayerNorm),
+    /// Qwen2.5-VL.
+    Rms(RmsNorm),
+}
+
+impl TowerNorm {
+    pub(crate) fn load(
+        scope: &Scope,
+        width: usize,
+        kind: &crate::TowerKind,
+    ) -> Result<Self, PolicyError> {
+        Ok(match kind {
+            crate::TowerKind::Plain => Self::Layer(LayerNorm::load(scope, width)?),
+            crate::TowerKind::Windowed { .. } => Self::Rms(RmsNorm::load(scope, width, TOWER_EPS)?),
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+        match self {
+            Self::Layer(norm) => norm.forward(x),
+            Self::Rms(norm) => norm.forward(x),
+        }
+    }
+}
+
+fn cast(tensor: &Tensor, like: &Tensor) -> candle_core::Result<Tensor> {
+    tensor.to_dtype(like.dtype())
+}
+
+/// Rows of an embedding in the type that the model computes in.
+pub(crate) fn embed(
+    embedding: &Tensor,
+    token_ids: &[u32],
+    dtype: DType,
+) -> Result<Tensor, PolicyError> {
+    let ids = Tensor::new(token_ids, embedding.device())?;
+    Ok(embedding.index_select(&ids, 0)?.to_dtype(dtype)?)
 }

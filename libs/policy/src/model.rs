@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device, Tensor};
 
 use crate::decoder::Decoder;
+use crate::lora::Lora;
 use crate::packing::Packed;
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::tower::VisionTower;
-use crate::{EncodedPrompt, ModelConfig, PolicyError};
+use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, TokenLogprobs, Trace};
 
 /// The model over tensors that are either tracked (trainable forward) or detached (everything else).
 #[derive(Debug)]
@@ -22,31 +23,78 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Builds the model and says which of the tensors it took.
+    /// Builds the model, with its adapters if there is a `lora`, and says which of the tensors it took.
     pub(crate) fn new(
         config: &ModelConfig,
         tensors: &BTreeMap<String, Tensor>,
+        lora: Option<&Lora>,
+        dtype: DType,
     ) -> Result<(Self, BTreeSet<String>), PolicyError> {
         let names = Names::of(tensors);
-        let source = Source::new(tensors);
+        let source = Source::new(tensors, lora);
         let tower = VisionTower::load(&source.at(names.visual), &config.vision)?;
         let decoder = Decoder::load(&source, names, &config.text)?;
-        let first = tensors.values().next();
-        let (dtype, device) = first
-            .map_or((DType::F32, Device::Cpu), |tensor| (tensor.dtype(), tensor.device().clone()));
+        let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         // Some writers store a tied head a second time.
         let tied = if config.text.tie_word_embeddings { names.head_weight() } else { Vec::new() };
         let used = source.finish(&tied)?;
         Ok((Self { config: config.clone(), decoder, tower, dtype, device }, used))
     }
 
-    /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower.
-    pub(crate) fn embed(&self, packed: &Packed) -> Result<Tensor, PolicyError> {
-        let embeddings = self.decoder.embed(&packed.token_ids)?;
+    /// See [`Policy::logprobs`](crate::Policy::logprobs).
+    pub(crate) fn logprobs(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+    ) -> Result<TokenLogprobs, PolicyError> {
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return Err(PolicyError::input("temperature", "positive", temperature));
+        }
+        let packed = Packed::new(self, groups)?;
+        if packed.targets.is_empty() {
+            return Err(PolicyError::input("completions", "at least 1", 0));
+        }
+        let x = self.run(&packed, &mut Trace::default())?; // (T, hidden_size)
+        let predicting = Tensor::new(&packed.predicting[..], &self.device)?;
+        let hidden = self.decoder.normalize(&x.index_select(&predicting, 0)?)?; // (N, hidden_size)
+        let head = self.decoder.head(self.dtype)?;
+        let (logprobs, entropy) =
+            kernels::token_logprobs(&hidden, &head, &packed.targets, temperature)?;
+        Ok(TokenLogprobs { logprobs, entropy })
+    }
+
+    /// See [`Policy::trace`](crate::Policy::trace).
+    pub(crate) fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, PolicyError> {
+        let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[] }])?;
+        let mut trace = Trace::default();
+        let x = self.run(&packed, &mut trace)?; // (T, hidden_size)
+        trace.logits = Some(self.decoder.logits(&x)?);
+        Ok(trace)
+    }
+
+    /// (T, hidden_size): all layers over the packed rows.
+    fn run(&self, packed: &Packed, trace: &mut Trace) -> Result<Tensor, PolicyError> {
+        let x = self.embed(packed, &mut |x| trace.vision.push(x.clone()))?; // (T, hidden_size)
+        let rotary = self.rotary(&packed.positions)?;
+        let head_dim = self.config.text.head_dim();
+        let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
+            Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
+        };
+        self.decoder.forward_watched(x, &rotary, &mut attend, &mut |x| trace.text.push(x.clone()))
+    }
+
+    /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower, whose blocks
+    /// `watch` sees.
+    pub(crate) fn embed(
+        &self,
+        packed: &Packed,
+        watch: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor, PolicyError> {
+        let embeddings = self.embed_tokens(&packed.token_ids)?;
         if packed.images.is_empty() {
             return Ok(embeddings);
         }
-        let seen = self.tower.forward(&packed.images, self.dtype, &self.device)?;
+        let seen = self.tower.forward(&packed.images, self.dtype, &self.device, watch)?;
         let n_tokens = packed.token_ids.len() as u32;
         let mut rows: Vec<u32> = (0..n_tokens).collect();
         for (row, seen_row) in packed.placeholders.iter().zip(n_tokens..) {
@@ -54,6 +102,16 @@ impl Model {
         }
         let rows = Tensor::new(rows, &self.device)?;
         Ok(Tensor::cat(&[embeddings, seen], 0)?.index_select(&rows, 0)?)
+    }
+
+    /// (N, hidden_size) of tokens alone.
+    pub(crate) fn embed_tokens(&self, token_ids: &[u32]) -> Result<Tensor, PolicyError> {
+        self.decoder.embed(token_ids, self.dtype)
+    }
+
+    /// Whether a token stands for a merged patch of an image or of a video.
+    pub(crate) fn is_placeholder(&self, token_id: u32) -> bool {
+        token_id == self.config.image_token_id || token_id == self.config.video_token_id
     }
 
     pub(crate) fn rotary(&self, positions: &[[u32; 3]]) -> Result<Rotary, PolicyError> {
@@ -80,8 +138,8 @@ impl Model {
                 prompt.positions.len(),
             );
         }
-        let is_image = |id: &&u32| **id == self.config.image_token_id;
-        let n_placeholders = prompt.token_ids.iter().filter(is_image).count();
+        let placeholders = prompt.token_ids.iter().filter(|id| self.is_placeholder(**id));
+        let n_placeholders = placeholders.count();
         let merge_size = self.config.vision.merge_size;
         let n_seen: usize = prompt.images.iter().map(|i| i.grid.n_tokens(merge_size)).sum();
         if n_placeholders != n_seen {

@@ -25,7 +25,7 @@ pub(crate) struct Packed<'a> {
     pub(crate) layout: Arc<AttentionLayout>,
     /// In the order in which their placeholders come.
     pub(crate) images: Vec<&'a Patches>,
-    /// Rows that an image fills. Only a prompt has some: a completion that names the token means the token.
+    /// Rows that an image or video fills. Only a prompt has some: a completion that names the token means the token.
     pub(crate) placeholders: Vec<usize>,
     /// The row that predicts each completion token.
     pub(crate) predicting: Vec<u32>,
@@ -65,7 +65,7 @@ impl<'a> Packed<'a> {
     ) -> Result<AttentionGroup, PolicyError> {
         let prompt = group.prompt;
         let rows = (self.token_ids.len()..).zip(&prompt.token_ids);
-        let placeholders = rows.filter(|(_, id)| **id == model.config.image_token_id);
+        let placeholders = rows.filter(|(_, id)| model.is_placeholder(**id));
         self.placeholders.extend(placeholders.map(|(row, _)| row));
         self.token_ids.extend(&prompt.token_ids);
         self.positions.extend(&prompt.positions);

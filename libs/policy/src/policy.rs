@@ -6,15 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use crate::lora::{self, Lora};
 use crate::model::Model;
-use crate::packing::Packed;
+use crate::peft::PeftConfig;
 use crate::scope::Names;
+use crate::weights::{Weights, check_names, is_adapter};
 use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Session, checkpoint};
 
 /// How to load a checkpoint.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Type to compute in; weights are converted as they are read.
+    /// Type to compute in: frozen weights are converted as they are read, trained ones are kept in f32 and
+    /// converted as they are used.
     pub dtype: DType,
     /// Where the weights live.
     pub device: Device,
@@ -22,6 +25,8 @@ pub struct LoadOptions {
     pub trainable: bool,
     /// Leave the vision tower untrained.
     pub freeze_vision: bool,
+    /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
+    pub lora: Option<config::LoraConfig>,
 }
 
 impl LoadOptions {
@@ -31,8 +36,20 @@ impl LoadOptions {
             config::Dtype::F32 => DType::F32,
             config::Dtype::Bf16 => DType::BF16,
         };
-        LoadOptions { dtype, device, trainable, freeze_vision: config.freeze_vision }
+        let lora = Some(config.lora.clone()).filter(|lora| lora.rank > 0);
+        LoadOptions { dtype, device, trainable, freeze_vision: config.freeze_vision, lora }
     }
+}
+
+/// Outputs of the model's blocks for one prompt.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// (patches, embed_dim) after each block of the tower; Qwen2.5-VL's in the order of its windows.
+    pub vision: Vec<Tensor>,
+    /// (tokens, hidden_size) after each decoder layer.
+    pub text: Vec<Tensor>,
+    /// (tokens, vocabulary) f32.
+    pub logits: Option<Tensor>,
 }
 
 /// Logprobs of completion tokens, all completions of all groups one after the other.
@@ -44,7 +61,7 @@ pub struct TokenLogprobs {
     pub entropy: Tensor,
 }
 
-/// A Qwen2-VL with its weights.
+/// A Qwen2-VL or Qwen2.5-VL with its weights.
 ///
 /// ```no_run
 /// # use candle_core::{DType, Device};
@@ -55,6 +72,7 @@ pub struct TokenLogprobs {
 ///     device: Device::Cpu,
 ///     trainable: true,
 ///     freeze_vision: false,
+///     lora: None,
 /// };
 /// let policy = policy::Policy::load("data/starter".as_ref(), &options)?;
 /// let processor = policy::Processor::load("data/starter".as_ref())?;
@@ -69,60 +87,68 @@ pub struct TokenLogprobs {
 pub struct Policy {
     config: ModelConfig,
     source: PathBuf,
+    dtype: DType,
+    lora: Option<(Lora, config::LoraConfig)>,
     variables: BTreeMap<String, Var>,
     weights: RwLock<Arc<Weights>>,
 }
 
-/// One version of the weights, and the model over them.
-#[derive(Debug)]
-struct Weights {
-    /// All tensors, detached.
-    tensors: BTreeMap<String, Tensor>,
-    /// Over the variables where there are any.
-    tracked: Model,
-    /// Over the same storage, without a graph.
-    detached: Arc<Model>,
-}
-
-impl Weights {
-    fn new(
-        config: &ModelConfig,
-        tensors: BTreeMap<String, Tensor>,
-        variables: &BTreeMap<String, Var>,
-    ) -> Result<Self, PolicyError> {
-        let mut tracked = tensors.clone();
-        tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
-        let (tracked, _) = Model::new(config, &tracked)?;
-        let (detached, used) = Model::new(config, &tensors)?;
-        let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        Ok(Self { tensors, tracked, detached: Arc::new(detached) })
-    }
-}
-
 impl Policy {
-    /// Loads a checkpoint directory in the Hugging Face layout.
+    /// Loads a checkpoint directory in the Hugging Face layout, or the directory of a `peft` adapter together with
+    /// the base that it names.
     ///
     /// # Errors
     /// A file that is absent, cut short or of another model; a tensor that is missing, unknown or of another
-    /// shape than `config.json` says.
+    /// shape than `config.json` says; an adapter of another rank than the one asked for.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Policy, PolicyError> {
-        let config = ModelConfig::from_json(&checkpoint::read_text(&dir.join("config.json"))?)?;
-        let mut tensors = checkpoint::read_tensors(dir, options.dtype, &options.device)?;
-        let (_, used) = Model::new(&config, &tensors)?;
-        let frozen = format!("{}.", Names::of(&tensors).visual);
-        let mut variables = BTreeMap::new();
-        for name in used {
-            if !options.trainable || (options.freeze_vision && name.starts_with(&frozen)) {
-                continue;
+        let adapter = PeftConfig::read(dir)?;
+        let source = adapter.as_ref().map_or(dir, |adapter| &adapter.base);
+        let config = ModelConfig::from_json(&checkpoint::read_text(&source.join("config.json"))?)?;
+        let mut tensors = checkpoint::read_tensors(source, options.dtype, &options.device)?;
+        let (_, used) = Model::new(&config, &tensors, None, options.dtype)?;
+        tensors.retain(|name, _| used.contains(name));
+        let lora = match &adapter {
+            Some(adapter) => {
+                let names = Names::of(&tensors);
+                tensors.extend(adapter.read_tensors(dir, names, &options.device)?);
+                Some(adapter.lora(options.lora.as_ref())?)
             }
-            if let Some(tensor) = tensors.get_mut(&name) {
-                let variable = Var::from_tensor(tensor)?;
-                *tensor = variable.as_detached_tensor();
-                variables.insert(name, variable);
+            None => options.lora.clone(),
+        };
+        if let (None, Some(lora)) = (&adapter, &lora) {
+            tensors.extend(lora::initialize(lora, &tensors)?);
+        }
+        Self::with_tensors(config, source.to_owned(), tensors, lora, options)
+    }
+
+    fn with_tensors(
+        config: ModelConfig,
+        source: PathBuf,
+        mut tensors: BTreeMap<String, Tensor>,
+        lora: Option<config::LoraConfig>,
+        options: &LoadOptions,
+    ) -> Result<Policy, PolicyError> {
+        let names = Names::of(&tensors);
+        let trained = |name: &str| match lora.is_some() {
+            true => is_adapter(name),
+            false => !(options.freeze_vision && names.is_visual(name)),
+        };
+        let mut variables = BTreeMap::new();
+        for (name, tensor) in &mut tensors {
+            match options.trainable && trained(name) {
+                true => {
+                    let variable = Var::from_tensor(&tensor.to_dtype(DType::F32)?)?;
+                    *tensor = variable.as_detached_tensor();
+                    variables.insert(name.clone(), variable);
+                }
+                false => *tensor = tensor.to_dtype(options.dtype)?,
             }
         }
-        let weights = RwLock::new(Arc::new(Weights::new(&config, tensors, &variables)?));
-        Ok(Self { config, source: dir.to_owned(), variables, weights })
+        let lora = lora.map(|config| (Lora::new(&config), config));
+        let adapters = lora.as_ref().map(|(lora, _)| lora);
+        let weights = Weights::new(&config, options.dtype, adapters, tensors, &variables)?;
+        let weights = RwLock::new(Arc::new(weights));
+        Ok(Self { config, source, dtype: options.dtype, lora, variables, weights })
     }
 
     /// Widths, depths and special tokens.
@@ -135,45 +161,85 @@ impl Policy {
         &self.variables
     }
 
-    /// All weights by their name in the checkpoint, detached; they share the policy's memory.
-    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
-        self.weights().tensors.clone()
+    /// Whether low-rank adapters are all that is trained.
+    pub fn has_adapters(&self) -> bool {
+        self.lora.is_some()
     }
 
-    /// Swaps in a new version of all weights, copied. Open sessions keep the version they started with,
+    /// What a version of the policy consists of, detached, by name: the adapters if it has some, else all weights.
+    /// They share the policy's memory.
+    pub fn tensors(&self) -> BTreeMap<String, Tensor> {
+        self.weights().versioned()
+    }
+
+    /// Swaps in a new version of [`Policy::tensors`], copied. Open sessions keep the version they started with,
     /// unless the policy is trainable: its variables change in place.
     ///
     /// # Errors
     /// A name that is missing or unknown, a shape that differs; the policy is unchanged then.
     pub fn set_weights(&self, tensors: &HashMap<String, Tensor>) -> Result<(), PolicyError> {
         let old = self.weights();
-        check_names(&old.tensors, tensors)?;
+        check_names(&old.versioned(), tensors)?;
         let mut new = BTreeMap::new();
         for (name, old) in &old.tensors {
-            let tensor = tensors[name].to_device(old.device())?.to_dtype(old.dtype())?;
+            let tensor = match tensors.get(name) {
+                Some(tensor) => tensor.to_device(old.device())?.to_dtype(old.dtype())?.copy()?,
+                None => old.clone(),
+            };
             new.insert(name.clone(), tensor.detach());
         }
-        for (name, tensor) in &mut new {
-            *tensor = match self.variables.get(name) {
-                Some(variable) => {
-                    variable.set(&tensor.copy()?)?;
-                    variable.as_detached_tensor()
-                }
-                None => tensor.copy()?,
-            };
+        for (name, variable) in &self.variables {
+            if let Some(tensor) = new.get_mut(name) {
+                variable.set(tensor)?;
+                *tensor = variable.as_detached_tensor();
+            }
         }
-        let weights = Arc::new(Weights::new(&self.config, new, &self.variables)?);
+        let lora = self.lora.as_ref().map(|(lora, _)| lora);
+        let weights = Weights::new(&self.config, self.dtype, lora, new, &self.variables)?;
+        let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
         Ok(())
     }
 
-    /// Writes a checkpoint directory in the Hugging Face layout: the weights, and the configuration, tokenizer
-    /// and processor files of the directory that the policy was loaded from.
+    /// Writes a directory that [`Policy::load`], transformers and `peft` open: a checkpoint, or an adapter if the
+    /// policy has one; with the tokenizer and processor files of the checkpoint that it was loaded from.
     ///
     /// # Errors
     /// A file that cannot be read or written.
     pub fn save(&self, dir: &Path) -> Result<(), PolicyError> {
-        checkpoint::write(dir, &self.weights().tensors, &self.source)
+        let tensors = self.tensors();
+        match &self.lora {
+            Some((_, config)) => {
+                PeftConfig::new(config, &self.source).write(dir, &self.weights().tensors)
+            }
+            None => checkpoint::write(dir, &tensors, &self.source),
+        }
+    }
+
+    /// Takes over what [`Policy::save`] of the same kind of policy wrote.
+    ///
+    /// # Errors
+    /// A file that is absent or damaged, tensors of another policy.
+    pub fn restore(&self, dir: &Path) -> Result<(), PolicyError> {
+        let device = Device::Cpu;
+        let names = Names::of(&self.weights().tensors);
+        let tensors = match PeftConfig::read(dir)? {
+            Some(adapter) => adapter.read_tensors(dir, names, &device)?,
+            None => checkpoint::read_tensors(dir, DType::F32, &device)?,
+        };
+        self.set_weights(&tensors.into_iter().collect())
+    }
+
+    /// Writes a checkpoint directory with the adapters added to the weights that they stand beside.
+    ///
+    /// # Errors
+    /// A policy without adapters, a file that cannot be read or written.
+    pub fn save_merged(&self, dir: &Path, dtype: DType) -> Result<(), PolicyError> {
+        let Some((lora, _)) = &self.lora else {
+            return Err(PolicyError::input("policy to merge", "one with adapters", "none"));
+        };
+        let merged = lora.merge(&self.weights().tensors, dtype)?;
+        checkpoint::write(dir, &merged, &self.source)
     }
 
     /// Logprob of each completion token under softmax(logits / temperature); differentiable.
@@ -187,27 +253,45 @@ impl Policy {
         groups: &[PackedGroup],
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
-        if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(PolicyError::input("temperature", "positive", temperature));
+        self.drop_by(None);
+        self.weights().tracked.logprobs(groups, temperature)
+    }
+
+    /// As [`Policy::logprobs`], with the adapters' dropout: the same seed drops the same values.
+    ///
+    /// # Errors
+    /// As [`Policy::logprobs`].
+    pub fn training_logprobs(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        seed: u64,
+    ) -> Result<TokenLogprobs, PolicyError> {
+        self.drop_by(Some(seed));
+        self.weights().tracked.logprobs(groups, temperature)
+    }
+
+    /// As [`Policy::logprobs`], with the adapters off: what the policy started from, without gradient.
+    ///
+    /// # Errors
+    /// A policy without adapters; else as [`Policy::logprobs`].
+    pub fn base_logprobs(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+    ) -> Result<TokenLogprobs, PolicyError> {
+        match &self.weights().base {
+            Some(base) => base.logprobs(groups, temperature),
+            None => Err(PolicyError::input("policy", "one with adapters to switch off", "none")),
         }
-        let weights = self.weights();
-        let model = &weights.tracked;
-        let packed = Packed::new(model, groups)?;
-        if packed.targets.is_empty() {
-            return Err(PolicyError::input("completions", "at least 1", 0));
-        }
-        let x = model.embed(&packed)?; // (T, hidden_size)
-        let rotary = model.rotary(&packed.positions)?;
-        let head_dim = self.config.text.head_dim();
-        let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {
-            Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
-        })?;
-        let predicting = Tensor::new(packed.predicting, x.device())?;
-        let hidden = model.decoder.normalize(&x.index_select(&predicting, 0)?)?; // (N, hidden_size)
-        let head = model.decoder.head();
-        let (logprobs, entropy) =
-            kernels::token_logprobs(&hidden, head, &packed.targets, temperature)?;
-        Ok(TokenLogprobs { logprobs, entropy })
+    }
+
+    /// What every block of the policy makes of a prompt, to be compared with another implementation.
+    ///
+    /// # Errors
+    /// A prompt that the model cannot read.
+    pub fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, PolicyError> {
+        self.weights().detached.trace(prompt)
     }
 
     /// Prefills each prompt once and opens a decoding session of `group_size` rows per prompt: the rows of
@@ -226,28 +310,10 @@ impl Policy {
     fn weights(&self) -> Arc<Weights> {
         self.weights.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-/// Same names, same shapes.
-fn check_names(
-    old: &BTreeMap<String, Tensor>,
-    new: &HashMap<String, Tensor>,
-) -> Result<(), PolicyError> {
-    let missing: Vec<String> = old.keys().filter(|n| !new.contains_key(*n)).cloned().collect();
-    if !missing.is_empty() {
-        return Err(PolicyError::MissingTensors { names: missing, expected: old.len() });
-    }
-    let mut unknown: Vec<String> = new.keys().filter(|n| !old.contains_key(*n)).cloned().collect();
-    if !unknown.is_empty() {
-        unknown.sort();
-        return Err(PolicyError::UnexpectedTensors { names: unknown });
-    }
-    match old.iter().find(|(name, tensor)| tensor.dims() != new[*name].dims()) {
-        Some((name, tensor)) => Err(PolicyError::Shape {
-            name: name.clone(),
-            expected: tensor.dims().to_vec(),
-            got: new[name].dims().to_vec(),
-        }),
-        None => Ok(()),
+    fn drop_by(&self, seed: Option<u64>) {
+        if let Some((lora, _)) = &self.lora {
+            lora.dropout.seed(seed);
+        }
     }
 }

@@ -55,6 +55,11 @@ impl Rotary {
         Ok(Self { cos: table(f32::cos)?, sin: table(f32::sin)? })
     }
 
+    /// The angles of these rows.
+    pub(crate) fn select(&self, rows: &Tensor) -> Result<Self, PolicyError> {
+        Ok(Self { cos: self.cos.index_select(rows, 0)?, sin: self.sin.index_select(rows, 0)? })
+    }
+
     /// Turns the heads of x (N, heads · head_dim).
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         Ok(kernels::rotary(x, &self.cos, &self.sin)?)

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use candle_core::Tensor;
 
 use crate::PolicyError;
+use crate::lora::{FACTORS, Lora, ends_with};
 
 /// Names of the model's three parts; transformers has changed them over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +34,49 @@ impl Names {
     pub(crate) fn head_weight(&self) -> Vec<String> {
         vec![format!("{}.weight", self.head)]
     }
+
+    /// Whether a tensor or module belongs to the vision tower.
+    pub(crate) fn is_visual(&self, name: &str) -> bool {
+        below(name, self.visual).is_some()
+    }
+
+    /// How transformers names a module of this layout.
+    pub(crate) fn module(&self, name: &str) -> String {
+        let part = |from, to| below(name, from).map(|rest| format!("{to}.{rest}"));
+        let renamed = part(self.visual, MODULES.visual).or_else(|| part(self.text, MODULES.text));
+        renamed.unwrap_or_else(|| name.to_owned())
+    }
+
+    /// This layout's name of a module that transformers, today's or an older one, names so.
+    pub(crate) fn local(&self, module: &str) -> String {
+        // The newer layout first: the older one's prefix of the text model is a part of it.
+        for layout in [MODULES, PUBLISHED] {
+            for (from, to) in [(layout.visual, self.visual), (layout.text, self.text)] {
+                if let Some(rest) = below(module, from) {
+                    return format!("{to}.{rest}");
+                }
+            }
+        }
+        module.to_owned()
+    }
+}
+
+fn below<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
+    name.strip_prefix(prefix)?.strip_prefix('.')
 }
 
 /// All tensors that a model may take, and what it asked for.
 pub(crate) struct Source<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
+    lora: Option<&'a Lora>,
     used: RefCell<BTreeSet<String>>,
     missing: RefCell<Vec<String>>,
 }
 
 impl<'a> Source<'a> {
-    pub(crate) fn new(tensors: &'a BTreeMap<String, Tensor>) -> Self {
-        Self { tensors, used: RefCell::default(), missing: RefCell::default() }
+    /// `lora` for a model with the adapters that are among the tensors; without it they are left aside.
+    pub(crate) fn new(tensors: &'a BTreeMap<String, Tensor>, lora: Option<&'a Lora>) -> Self {
+        Self { tensors, lora, used: RefCell::default(), missing: RefCell::default() }
     }
 
     /// The tensors below a name.
@@ -63,7 +95,9 @@ impl<'a> Source<'a> {
             return Err(PolicyError::MissingTensors { names: missing, expected });
         }
         let left = self.tensors.keys().filter(|name| !used.contains(*name));
-        let names: Vec<String> = left.filter(|name| !ignored.contains(name)).cloned().collect();
+        let aside = |name: &str| self.lora.is_none() && FACTORS.iter().any(|f| ends_with(name, f));
+        let left = left.filter(|name| !ignored.contains(name) && !aside(name));
+        let names: Vec<String> = left.cloned().collect();
         if names.is_empty() { Ok(used) } else { Err(PolicyError::UnexpectedTensors { names }) }
     }
 }
@@ -78,6 +112,21 @@ impl<'a> Scope<'a> {
     /// The part below this one.
     pub(crate) fn at(&self, name: impl Display) -> Scope<'a> {
         Scope { source: self.source, prefix: format!("{}.{name}", self.prefix) }
+    }
+
+    /// What the adapters of the model have in common, if it has some.
+    pub(crate) fn lora(&self) -> Option<&'a Lora> {
+        self.source.lora
+    }
+
+    /// Whether there is a tensor of this name in this part.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.source.tensors.contains_key(&format!("{}.{name}", self.prefix))
+    }
+
+    /// The part's own name.
+    pub(crate) fn name(&self) -> &str {
+        &self.prefix
     }
 
     /// A tensor of this part; zeros if it is missing, which [`Source::finish`] reports.

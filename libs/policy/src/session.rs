@@ -40,7 +40,7 @@ impl Session {
         let packed = Packed::new(&model, &without_completions)?;
         let mut prefix = Vec::new();
         let head_dim = model.config.text.head_dim();
-        let x = model.embed(&packed)?; // (T, hidden_size)
+        let x = model.embed(&packed, &mut |_| ())?; // (T, hidden_size)
         let rotary = model.rotary(&packed.positions)?;
         let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {
             prefix.push([k.clone(), v.clone()]);
@@ -80,7 +80,7 @@ impl Session {
         self.model.check_tokens("a step", tokens)?;
         let positions: Vec<[u32; 3]> = self.positions.iter().map(|p| [*p; 3]).collect();
         let rotary = self.model.rotary(&positions)?;
-        let x = self.model.decoder.embed(tokens)?; // (rows, hidden_size)
+        let x = self.model.embed_tokens(tokens)?; // (rows, hidden_size)
         let head_dim = self.model.config.text.head_dim();
         let (cache, groups) = (&mut self.cache, &self.groups);
         cache.grow()?;

@@ -1,15 +1,20 @@
 //! The vision tower: pixel patches to the embeddings of image tokens.
 
+mod block;
+mod windows;
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use kernels::{AttentionGroup, AttentionLayout};
 use vision::{Grid, Patches};
 
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::{Linear, TowerNorm};
 use crate::rotary::Rotary;
 use crate::scope::Scope;
-use crate::{PolicyError, VisionConfig};
+use crate::{PolicyError, TowerKind, VisionConfig};
+use block::Block;
+use windows::Windows;
 
 /// A vision transformer over patches of any number of images at once; each frame sees only itself.
 #[derive(Debug)]
@@ -17,7 +22,7 @@ pub(crate) struct VisionTower {
     config: VisionConfig,
     patch_weight: Tensor,
     blocks: Vec<Block>,
-    merger_norm: LayerNorm,
+    merger_norm: TowerNorm,
     merger_in: Linear,
     merger_out: Linear,
 }
@@ -33,31 +38,66 @@ impl VisionTower {
             config: config.clone(),
             patch_weight: scope.at("patch_embed.proj").tensor("weight", &patch_shape)?,
             blocks: blocks.collect::<Result<_, _>>()?,
-            merger_norm: LayerNorm::load(&merger.at("ln_q"), embed_dim)?,
+            merger_norm: TowerNorm::load(&merger.at("ln_q"), embed_dim, &config.kind)?,
             merger_in: Linear::load(&merger.at("mlp.0"), merged, merged, true)?,
             merger_out: Linear::load(&merger.at("mlp.2"), merged, config.out_dim, true)?,
         })
     }
 
-    /// (tokens of all images, hidden_size) in the images' order.
+    /// (tokens of all images, hidden_size) in the images' order; `watch` sees the output of each block, its rows
+    /// in the order in which that tower computes.
     pub(crate) fn forward(
         &self,
         images: &[&Patches],
         dtype: DType,
         device: &Device,
+        watch: &mut dyn FnMut(&Tensor),
     ) -> Result<Tensor, PolicyError> {
         let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
         let x = self.pixels(images)?.to_dtype(dtype)?.to_device(device)?; // (N, patch_dim)
         // The convolution's kernel is as large as its stride: it is a linear layer.
         let patch_weight = self.patch_weight.reshape(((), self.config.patch_dim()))?;
-        let mut x = kernels::linear(&x, &patch_weight, None)?; // (N, embed_dim)
+        let x = kernels::linear(&x, &patch_weight.to_dtype(dtype)?, None)?; // (N, embed_dim)
         let rotary = Rotary::patches(&self.config, &grids, device)?;
-        let layout = Arc::new(frames(&grids));
-        for block in &self.blocks {
-            x = block.forward(&x, &rotary, &layout)?;
+        let whole = Arc::new(frames(&grids));
+        let x = match &self.config.kind {
+            TowerKind::Plain => self.run(x, &rotary, &|_| &whole, watch)?,
+            TowerKind::Windowed { window, full_attention } => {
+                let windows = Windows::new(&grids, *window, self.config.merge_size);
+                let order = Tensor::new(windows.patch_order(), device)?;
+                let (x, rotary) = (x.index_select(&order, 0)?, rotary.select(&order)?);
+                let in_windows = Arc::new(windows.layout());
+                let layout = |block: usize| match full_attention.contains(&block) {
+                    true => &whole,
+                    false => &in_windows,
+                };
+                let x = self.run(x, &rotary, &layout, watch)?;
+                let back = Tensor::new(windows.way_back(), device)?;
+                return Ok(self.merge(&x)?.index_select(&back, 0)?);
+            }
+        };
+        self.merge(&x)
+    }
+
+    /// All blocks; x and result (N, embed_dim).
+    fn run<'a>(
+        &self,
+        mut x: Tensor,
+        rotary: &Rotary,
+        layout: &dyn Fn(usize) -> &'a Arc<AttentionLayout>,
+        watch: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor, PolicyError> {
+        for (idx, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x, rotary, layout(idx))?;
+            watch(&x);
         }
+        Ok(x)
+    }
+
+    /// (N, embed_dim) to (tokens, hidden_size).
+    fn merge(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         let merged = self.config.embed_dim * self.config.patches_per_token();
-        let x = self.merger_norm.forward(&x)?.reshape(((), merged))?; // (tokens, 4 · embed_dim)
+        let x = self.merger_norm.forward(x)?.reshape(((), merged))?; // (tokens, 4 · embed_dim)
         self.merger_out.forward(&kernels::gelu(&self.merger_in.forward(&x)?)?)
     }
 
@@ -84,52 +124,13 @@ impl VisionTower {
     }
 }
 
-#[derive(Debug)]
-struct Block {
-    norm1: LayerNorm,
-    norm2: LayerNorm,
-    qkv: Linear,
-    proj: Linear,
-    fc1: Linear,
-    fc2: Linear,
-    head_dim: usize,
-}
-
-impl Block {
-    fn load(scope: &Scope, config: &VisionConfig) -> Result<Self, PolicyError> {
-        let (dim, mlp_dim) = (config.embed_dim, config.mlp_dim);
-        Ok(Self {
-            norm1: LayerNorm::load(&scope.at("norm1"), dim)?,
-            norm2: LayerNorm::load(&scope.at("norm2"), dim)?,
-            qkv: Linear::load(&scope.at("attn.qkv"), dim, 3 * dim, true)?,
-            proj: Linear::load(&scope.at("attn.proj"), dim, dim, true)?,
-            fc1: Linear::load(&scope.at("mlp.fc1"), dim, mlp_dim, true)?,
-            fc2: Linear::load(&scope.at("mlp.fc2"), mlp_dim, dim, true)?,
-            head_dim: config.head_dim(),
-        })
-    }
-
-    fn forward(
-        &self,
-        x: &Tensor,
-        rotary: &Rotary,
-        layout: &Arc<AttentionLayout>,
-    ) -> Result<Tensor, PolicyError> {
-        let normed = self.norm1.forward(x)?;
-        // One product per part: cutting a fused result apart would cost three padded copies on the way back.
-        let q = rotary.apply(&self.qkv.forward_part(&normed, 0, 3)?)?;
-        let k = rotary.apply(&self.qkv.forward_part(&normed, 1, 3)?)?;
-        let v = self.qkv.forward_part(&normed, 2, 3)?;
-        let seen = kernels::attention(&q, &k, &v, self.head_dim, layout)?;
-        let x = (x + self.proj.forward(&seen)?)?;
-        let inner = kernels::quick_gelu(&self.fc1.forward(&self.norm2.forward(&x)?)?)?;
-        Ok((x + self.fc2.forward(&inner)?)?)
-    }
-}
-
 /// Full attention within each frame.
 fn frames(grids: &[Grid]) -> AttentionLayout {
     let frames = grids.iter().flat_map(|grid| std::iter::repeat_n(grid.h * grid.w, grid.t));
-    let group = |prefix| AttentionGroup { prefix, suffixes: Vec::new(), causal: false };
-    AttentionLayout { groups: frames.map(group).collect() }
+    AttentionLayout { groups: frames.map(span).collect() }
+}
+
+/// Patches that see each other and nothing else.
+fn span(n_patches: usize) -> AttentionGroup {
+    AttentionGroup { prefix: n_patches, suffixes: Vec::new(), causal: false }
 }

@@ -32,6 +32,7 @@ impl Setup {
             device: Device::Cpu,
             trainable: false,
             freeze_vision: false,
+            lora: None,
         };
         let policy = Policy::load(&dir, &options).expect("policy");
         let processor = Processor::load(&dir).expect("processor");

@@ -56,7 +56,8 @@ fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
         // A demonstration was not sampled: no temperature, and nothing to stay near to.
         Objective::Sft => (&config.sft.optimizer, LossConfig { kl_coef: 0.0, ..config.loss }, 1.0),
     };
-    let reference = (loss.kl_coef > 0.0).then(|| load_policy(config, false)).transpose()?;
+    let needs_reference = loss.kl_coef > 0.0 && !policy.has_adapters();
+    let reference = needs_reference.then(|| load_policy(config, false)).transpose()?;
     Ok(Learner::new(policy, reference, optimizer, &loss, &config.learner, temperature)?)
 }
 

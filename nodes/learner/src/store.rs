@@ -57,7 +57,10 @@ impl Store {
         let file = self.versions.publish(learner.step(), &learner.policy().tensors())?;
         let version = PolicyVersion {
             version: file.version,
-            kind: PolicyKind::Full,
+            kind: match learner.policy().has_adapters() {
+                true => PolicyKind::Lora,
+                false => PolicyKind::Full,
+            },
             location: file.location,
             bytes: file.bytes,
             checksum: file.checksum,

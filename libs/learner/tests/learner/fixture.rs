@@ -14,7 +14,8 @@ pub(crate) fn checkpoint_dir() -> PathBuf {
 }
 
 pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
-    let options = LoadOptions { dtype, device: Device::Cpu, trainable, freeze_vision: false };
+    let options =
+        LoadOptions { dtype, device: Device::Cpu, trainable, freeze_vision: false, lora: None };
     Policy::load(dir, &options).expect("the checkpoint loads")
 }
 

@@ -73,7 +73,13 @@ pub(crate) fn load(trainable: bool) -> Policy {
 }
 
 pub(crate) fn options(trainable: bool) -> LoadOptions {
-    LoadOptions { dtype: DType::F32, device: Device::Cpu, trainable, freeze_vision: false }
+    LoadOptions {
+        dtype: DType::F32,
+        device: Device::Cpu,
+        trainable,
+        freeze_vision: false,
+        lora: None,
+    }
 }
 
 pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {

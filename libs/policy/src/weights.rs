@@ -1,0 +1,79 @@
+//! One version of the weights, and the models over them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor, Var};
+
+use crate::lora::{FACTORS, Lora, ends_with};
+use crate::model::Model;
+use crate::{ModelConfig, PolicyError};
+
+/// A version of the weights.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    /// All tensors, detached.
+    pub(crate) tensors: BTreeMap<String, Tensor>,
+    /// Over the variables where there are any.
+    pub(crate) tracked: Model,
+    /// Over the same storage, without a graph.
+    pub(crate) detached: Arc<Model>,
+    /// As `detached`, with the adapters off; only if there are some.
+    pub(crate) base: Option<Model>,
+}
+
+impl Weights {
+    pub(crate) fn new(
+        config: &ModelConfig,
+        dtype: DType,
+        lora: Option<&Lora>,
+        tensors: BTreeMap<String, Tensor>,
+        variables: &BTreeMap<String, Var>,
+    ) -> Result<Self, PolicyError> {
+        let mut tracked = tensors.clone();
+        tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
+        let (tracked, _) = Model::new(config, &tracked, lora, dtype)?;
+        let steady = lora.map(Lora::without_dropout);
+        let (detached, used) = Model::new(config, &tensors, steady.as_ref(), dtype)?;
+        let base = lora.map(|_| Model::new(config, &tensors, None, dtype)).transpose()?;
+        let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
+        let base = base.map(|(model, _)| model);
+        Ok(Self { tensors, tracked, detached: Arc::new(detached), base })
+    }
+
+    /// What differs from one version to the next: the adapters if there are some, else everything.
+    pub(crate) fn versioned(&self) -> BTreeMap<String, Tensor> {
+        let all = self.tensors.iter();
+        let versioned = all.filter(|(name, _)| self.base.is_none() || is_adapter(name));
+        versioned.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
+    }
+}
+
+/// Whether a tensor is a factor of an adapter.
+pub(crate) fn is_adapter(name: &str) -> bool {
+    FACTORS.iter().any(|factor| ends_with(name, factor))
+}
+
+/// Same names, same shapes.
+pub(crate) fn check_names(
+    old: &BTreeMap<String, Tensor>,
+    new: &HashMap<String, Tensor>,
+) -> Result<(), PolicyError> {
+    let missing: Vec<String> = old.keys().filter(|n| !new.contains_key(*n)).cloned().collect();
+    if !missing.is_empty() {
+        return Err(PolicyError::MissingTensors { names: missing, expected: old.len() });
+    }
+    let mut unknown: Vec<String> = new.keys().filter(|n| !old.contains_key(*n)).cloned().collect();
+    if !unknown.is_empty() {
+        unknown.sort();
+        return Err(PolicyError::UnexpectedTensors { names: unknown });
+    }
+    match old.iter().find(|(name, tensor)| tensor.dims() != new[*name].dims()) {
+        Some((name, tensor)) => Err(PolicyError::Shape {
+            name: name.clone(),
+            expected: tensor.dims().to_vec(),
+            got: new[name].dims().to_vec(),
+        }),
+        None => Ok(()),
+    }
+}
