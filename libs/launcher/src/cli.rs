@@ -49,12 +49,43 @@ pub(crate) enum Command {
         /// Seed of the weights.
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Type to store them as.
+        #[arg(long, value_enum, default_value = "f32")]
+        dtype: StorageType,
+    },
+    /// Add an adapter to the weights that it was trained beside and write a plain checkpoint.
+    Merge {
+        /// Folder of the adapter, as `peft` and this program write it.
+        adapter: PathBuf,
+        /// Folder to write.
+        out: PathBuf,
+        /// Type to store the weights as.
+        #[arg(long, value_enum, default_value = "bf16")]
+        dtype: StorageType,
     },
     /// Print shell completions.
     Completions {
         /// The shell to complete for.
         shell: Shell,
     },
+}
+
+/// Types that weights are stored as.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum StorageType {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl From<StorageType> for candle_core::DType {
+    fn from(dtype: StorageType) -> Self {
+        match dtype {
+            StorageType::F32 => Self::F32,
+            StorageType::Bf16 => Self::BF16,
+            StorageType::F16 => Self::F16,
+        }
+    }
 }
 
 impl Default for Command {

@@ -13,7 +13,11 @@ mod run;
 mod run_dir;
 mod wiring;
 
+use std::path::Path;
+
+use candle_core::{DType, Device};
 use clap::{CommandFactory, Parser};
+use policy::{LoadOptions, Policy};
 
 use crate::cli::{Cli, Command};
 
@@ -39,10 +43,24 @@ fn start() -> eyre::Result<()> {
             println!("{}", report::write_report(&run)?.display());
             Ok(())
         }
-        Command::Init { checkpoint, seed } => Ok(policy::Policy::initialize(&checkpoint, seed)?),
+        Command::Init { checkpoint, seed, dtype } => {
+            Ok(Policy::initialize(&checkpoint, seed, dtype.into())?)
+        }
+        Command::Merge { adapter, out, dtype } => merge(&adapter, &out, dtype.into()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "vrft", &mut std::io::stdout());
             Ok(())
         }
     }
+}
+
+fn merge(adapter: &Path, out: &Path, dtype: DType) -> eyre::Result<()> {
+    let options = LoadOptions {
+        dtype: DType::F32,
+        device: Device::Cpu,
+        trainable: false,
+        freeze_vision: false,
+        lora: None,
+    };
+    Ok(Policy::load(adapter, &options)?.save_merged(out, dtype)?)
 }

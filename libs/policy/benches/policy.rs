@@ -23,7 +23,7 @@ const CONFIG: &str = r#"{"model_type": "qwen2_vl", "image_token_id": 3, "video_t
 /// A policy with random weights.
 fn policy(dir: &Path, trainable: bool) -> Policy {
     std::fs::write(dir.join("config.json"), CONFIG).expect("config.json");
-    Policy::initialize(dir, 0).expect("weights");
+    Policy::initialize(dir, 0, DType::F32).expect("weights");
     let options = LoadOptions {
         dtype: DType::F32,
         device: Device::Cpu,

@@ -32,13 +32,30 @@ impl Model {
     ) -> Result<(Self, BTreeSet<String>), PolicyError> {
         let names = Names::of(tensors);
         let source = Source::new(tensors, lora);
-        let tower = VisionTower::load(&source.at(names.visual), &config.vision)?;
-        let decoder = Decoder::load(&source, names, &config.text)?;
+        let (tower, decoder) = Self::parts(config, &source, names)?;
         let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         // Some writers store a tied head a second time.
         let tied = if config.text.tie_word_embeddings { names.head_weight() } else { Vec::new() };
         let used = source.finish(&tied)?;
         Ok((Self { config: config.clone(), decoder, tower, dtype, device }, used))
+    }
+
+    /// Names and shapes of all tensors, in the layout of the published checkpoints.
+    pub(crate) fn shapes(config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>, PolicyError> {
+        let none = BTreeMap::new();
+        let source = Source::new(&none, None);
+        Self::parts(config, &source, Names::of(&none))?;
+        Ok(source.into_missing())
+    }
+
+    fn parts(
+        config: &ModelConfig,
+        source: &Source,
+        names: Names,
+    ) -> Result<(VisionTower, Decoder), PolicyError> {
+        let decoder = Decoder::load(source, names, &config.text)?;
+        let tower = VisionTower::load(&source.at(names.visual), &config.vision)?;
+        Ok((tower, decoder))
     }
 
     /// See [`Policy::logprobs`](crate::Policy::logprobs).

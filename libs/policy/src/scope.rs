@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use crate::PolicyError;
 use crate::lora::{FACTORS, Lora, ends_with};
@@ -70,7 +70,7 @@ pub(crate) struct Source<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     lora: Option<&'a Lora>,
     used: RefCell<BTreeSet<String>>,
-    missing: RefCell<Vec<String>>,
+    missing: RefCell<Vec<(String, Vec<usize>)>>,
 }
 
 impl<'a> Source<'a> {
@@ -84,6 +84,11 @@ impl<'a> Source<'a> {
         Scope { source: self, prefix: prefix.to_owned() }
     }
 
+    /// What was asked for and is not there, with its shape.
+    pub(crate) fn into_missing(self) -> Vec<(String, Vec<usize>)> {
+        self.missing.into_inner()
+    }
+
     /// The names that were taken.
     ///
     /// # Errors
@@ -92,7 +97,8 @@ impl<'a> Source<'a> {
         let (used, missing) = (self.used.into_inner(), self.missing.into_inner());
         if !missing.is_empty() {
             let expected = missing.len() + used.len();
-            return Err(PolicyError::MissingTensors { names: missing, expected });
+            let names = missing.into_iter().map(|(name, _)| name).collect();
+            return Err(PolicyError::MissingTensors { names, expected });
         }
         let left = self.tensors.keys().filter(|name| !used.contains(*name));
         let aside = |name: &str| self.lora.is_none() && FACTORS.iter().any(|f| ends_with(name, f));
@@ -133,8 +139,10 @@ impl<'a> Scope<'a> {
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, PolicyError> {
         let name = format!("{}.{name}", self.prefix);
         let Some(tensor) = self.source.tensors.get(&name) else {
-            self.source.missing.borrow_mut().push(name);
-            return Ok(Tensor::zeros(shape, candle_core::DType::F32, &candle_core::Device::Cpu)?);
+            self.source.missing.borrow_mut().push((name, shape.to_vec()));
+            // One number seen from everywhere: it takes no memory.
+            let zero = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+            return Ok(zero.broadcast_as(shape)?);
         };
         if tensor.dims() != shape {
             let (expected, got) = (shape.to_vec(), tensor.dims().to_vec());

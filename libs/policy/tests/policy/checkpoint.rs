@@ -116,7 +116,7 @@ fn another_model_type_is_refused_by_name() {
     let path = dir.path().join("config.json");
     let text = std::fs::read_to_string(&path).unwrap().replace("\"qwen2_vl\"", "\"mamba\"");
     std::fs::write(&path, text).unwrap();
-    check_error(&dir, "model_type should be qwen2_vl, got \"mamba\"");
+    check_error(&dir, "model_type should be qwen2_vl or qwen2_5_vl, got \"mamba\"");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod checkpoint;
 mod fixture;
+mod lora;
+mod models;
 mod session;
 mod sharing;
 mod transformers;

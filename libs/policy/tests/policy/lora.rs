@@ -1,0 +1,195 @@
+//! Adapters: what they add, what switching them off gives back, how they are saved, merged and refused.
+
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+use config::{LoraConfig, TargetModules};
+use policy::{LoadOptions, PackedGroup, Policy};
+use tempfile::TempDir;
+
+use crate::fixture::{Golden, flat, golden_dir, load, loss_and_grads, options};
+
+fn config(target_modules: TargetModules) -> LoraConfig {
+    LoraConfig { rank: 4, alpha: 8.0, target_modules, ..LoraConfig::default() }
+}
+
+fn names(names: &[&str]) -> TargetModules {
+    TargetModules::Names(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+fn with_adapters(lora: LoraConfig) -> Policy {
+    let options = LoadOptions { lora: Some(lora), ..options(true) };
+    Policy::load(&golden_dir().join("qwen2_vl"), &options).expect("the checkpoint loads")
+}
+
+/// Adapters that do something: neither factor is zero.
+fn trained(lora: LoraConfig) -> Policy {
+    let policy = with_adapters(lora);
+    for (name, variable) in policy.variables() {
+        let n = variable.elem_count();
+        let values: Vec<f32> = (0..n).map(|i| ((i * 7 + name.len()) % 11) as f32 / 40.0).collect();
+        let value = Tensor::from_vec(values, variable.shape(), variable.device());
+        value.and_then(|value| variable.set(&value)).expect("a value");
+    }
+    policy
+}
+
+fn logprobs_of(run: impl Fn(&[PackedGroup]) -> policy::TokenLogprobs) -> Vec<f32> {
+    let golden = Golden::load();
+    let (prompt, completions) =
+        (golden.prompt("one_image"), golden.cases["one_image"].completions());
+    flat(&run(&[PackedGroup { prompt: &prompt, completions: &completions }]).logprobs)
+}
+
+fn logprobs(policy: &Policy) -> Vec<f32> {
+    logprobs_of(|groups| policy.logprobs(groups, 1.0).expect("a forward"))
+}
+
+#[track_caller]
+fn check_near(got: &[f32], expected: &[f32]) {
+    let off = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off <= 1e-4, "off by {off}");
+}
+
+#[test]
+fn fresh_adapters_change_nothing_and_are_all_that_trains() {
+    let policy = with_adapters(config(names(&["q_proj", "down_proj"])));
+    assert_eq!(logprobs(&policy), logprobs(&load(false)));
+    assert_eq!(policy.variables().len(), 2 * 2 * 2);
+    assert!(policy.variables().keys().all(|name| name.contains(".lora_")));
+    assert_eq!(policy.tensors().len(), policy.variables().len());
+}
+
+#[test]
+fn the_base_is_the_policy_with_its_adapters_off() {
+    let policy = trained(config(names(&["q_proj", "fc1"])));
+    assert_ne!(logprobs(&policy), logprobs(&load(false)));
+    let base = logprobs_of(|groups| policy.base_logprobs(groups, 1.0).expect("a forward"));
+    assert_eq!(base, logprobs(&load(false)));
+    let alone = load(true).base_logprobs(&[], 1.0).unwrap_err().to_string();
+    assert_eq!(alone, "policy should be one with adapters to switch off, got none");
+}
+
+#[track_caller]
+fn check_targets(target_modules: TargetModules, vision: bool, n: usize) {
+    let policy = with_adapters(LoraConfig { vision, ..config(target_modules) });
+    assert_eq!(policy.variables().len(), 2 * n);
+}
+
+#[test]
+fn targets_are_ends_of_names_or_a_pattern_or_everything() {
+    check_targets(names(&["self_attn.q_proj", "v_proj"]), false, 4);
+    check_targets(names(&["q_proj", "attn.qkv"]), false, 2);
+    check_targets(names(&["q_proj", "attn.qkv"]), true, 4);
+    check_targets(TargetModules::Pattern(config::ALL_LINEAR.into()), false, 14);
+    check_targets(TargetModules::Pattern(config::ALL_LINEAR.into()), true, 24);
+    let first = r"model\.language_model\.layers\.0\..*_proj";
+    check_targets(TargetModules::Pattern(first.into()), false, 7);
+}
+
+#[test]
+fn a_target_that_is_no_layer_is_named() {
+    let lora = Some(config(names(&["query"])));
+    let options = LoadOptions { lora, ..options(true) };
+    let error = Policy::load(&golden_dir().join("qwen2_vl"), &options).unwrap_err().to_string();
+    assert!(error.contains("target_modules") && error.contains("query"), "{error}");
+}
+
+#[test]
+fn every_factor_gets_a_gradient() {
+    let all = TargetModules::Pattern(config::ALL_LINEAR.into());
+    let policy = trained(LoraConfig { vision: true, ..config(all) });
+    let golden = Golden::load();
+    let (prompt, completions) =
+        (golden.prompt("one_image"), golden.cases["one_image"].completions());
+    let group = PackedGroup { prompt: &prompt, completions: &completions };
+    for (name, grad) in loss_and_grads(&policy, &[group]).1 {
+        let values = flat(&grad);
+        assert!(values.iter().all(|g| g.is_finite()) && values.iter().any(|g| *g != 0.0), "{name}");
+    }
+}
+
+#[test]
+fn dropout_follows_its_seed_and_only_training_drops() {
+    let policy = trained(LoraConfig { dropout: 0.3, ..config(names(&["q_proj", "up_proj"])) });
+    let training = |seed| {
+        logprobs_of(|groups| policy.training_logprobs(groups, 1.0, seed).expect("a forward"))
+    };
+    assert_eq!(training(1), training(1));
+    assert_ne!(training(1), training(2));
+    assert_ne!(training(1), logprobs(&policy));
+    let without = trained(config(names(&["q_proj", "up_proj"])));
+    assert_eq!(logprobs(&policy), logprobs(&without));
+}
+
+#[test]
+fn a_saved_adapter_loads_and_restores_as_it_was() {
+    let policy = trained(config(names(&["q_proj", "down_proj"])));
+    let dir = TempDir::new().unwrap();
+    policy.save(dir.path()).unwrap();
+    assert!(!dir.path().join("model.safetensors").exists());
+    let loaded = Policy::load(dir.path(), &options(true)).unwrap();
+    assert_eq!(logprobs(&loaded), logprobs(&policy));
+    assert_eq!(loaded.variables().len(), policy.variables().len());
+    let fresh = with_adapters(config(names(&["q_proj", "down_proj"])));
+    fresh.restore(dir.path()).unwrap();
+    assert_eq!(logprobs(&fresh), logprobs(&policy));
+}
+
+#[test]
+fn merged_weights_give_the_same_without_the_adapter() {
+    let all = TargetModules::Pattern(config::ALL_LINEAR.into());
+    let policy = trained(LoraConfig { vision: true, ..config(all) });
+    let dir = TempDir::new().unwrap();
+    policy.save_merged(dir.path(), DType::F32).unwrap();
+    let merged = Policy::load(dir.path(), &options(false)).unwrap();
+    assert!(!merged.has_adapters());
+    check_near(&logprobs(&merged), &logprobs(&policy));
+}
+
+/// Changes a key of a saved adapter's configuration and expects a load to fail.
+#[track_caller]
+fn check_error(change: impl Fn(&mut serde_json::Value), expected: &str) {
+    let dir = TempDir::new().unwrap();
+    trained(config(names(&["q_proj"]))).save(dir.path()).unwrap();
+    let path = dir.path().join("adapter_config.json");
+    let mut json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut json);
+    std::fs::write(&path, json.to_string()).unwrap();
+    let error = Policy::load(dir.path(), &options(false)).unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn an_adapter_that_means_something_else_is_refused() {
+    check_error(|json| json["use_dora"] = true.into(), "use_dora should be false, got true");
+    check_error(|json| json["bias"] = "all".into(), "bias should be");
+    check_error(|json| json["r"] = 0.into(), "r should be a positive integer, got 0");
+    check_error(|json| json["r"] = 8.into(), "should have shape [8, 64], got [4, 64]");
+    check_error(
+        |json| json["base_model_name_or_path"] = "/nowhere".into(),
+        "base_model_name_or_path should be a checkpoint directory that exists, got \"/nowhere\"",
+    );
+}
+
+#[test]
+fn another_rank_than_the_adapters_own_is_refused() {
+    let dir = TempDir::new().unwrap();
+    trained(config(names(&["q_proj"]))).save(dir.path()).unwrap();
+    let lora = LoraConfig { rank: 2, ..config(names(&["q_proj"])) };
+    let options = LoadOptions { lora: Some(lora), ..options(true) };
+    let error = Policy::load(Path::new(dir.path()), &options).unwrap_err().to_string();
+    assert!(error.contains("policy.lora should be rank 4 and alpha 8"), "{error}");
+}
+
+/// bfloat16 rounds every product: the logprobs agree to a few percent of their spread.
+#[test]
+fn adapters_train_in_f32_beside_weights_in_bfloat16() {
+    let lora = Some(config(names(&["q_proj", "down_proj"])));
+    let options = LoadOptions { lora, dtype: DType::BF16, ..options(true) };
+    let policy = Policy::load(&golden_dir().join("qwen2_vl"), &options).unwrap();
+    assert!(policy.variables().values().all(|variable| variable.dtype() == DType::F32));
+    let (got, expected) = (logprobs(&policy), logprobs(&load(false)));
+    let off: f32 = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).sum();
+    assert!(off / (got.len() as f32) < 0.1, "off by {off} over {} tokens", got.len());
+}
