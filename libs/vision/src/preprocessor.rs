@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::settings::{Settings, VideoSettings};
-use crate::{Grid, Patches, Pixels, Video, VisionError, decode, resample, smart_resize};
+use crate::{Grid, Patches, Pixels, Sides, Video, VisionError, decode, resample, smart_resize};
 
 /// Turns images and videos into [`Patches`] as the checkpoint's Hugging Face processor does.
 #[derive(Debug, Clone)]
@@ -70,6 +70,12 @@ impl Preprocessor {
     /// The `(height, width)` that an image of this size is scaled to.
     pub fn resized(&self, height: usize, width: usize) -> Result<(usize, usize), VisionError> {
         self.image.size(height, width, self.image.settings.max_pixels)
+    }
+
+    /// An image of this size in pixels, as it is and as the model sees it: what coordinates are converted with.
+    pub fn sides(&self, height: usize, width: usize) -> Result<Sides, VisionError> {
+        let resized = self.resized(height, width)?;
+        Ok(Sides::new((width as f64, height as f64), (resized.1 as f64, resized.0 as f64)))
     }
 
     /// Patches that become one token, along each side.
@@ -183,6 +189,17 @@ fn normalize(byte: f32, channel: usize, settings: &Settings) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Original, Rect, Resized};
+
+    #[test]
+    fn coordinates_are_measured_on_what_the_model_sees() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("preprocessor_config.json"), "{}").expect("writes");
+        let preprocessor = Preprocessor::from_dir(dir.path()).expect("defaults");
+        let sides = preprocessor.sides(480, 640).expect("a size");
+        let seen = Rect::<Resized>::new([322.0, 238.0, 644.0, 476.0]);
+        assert_eq!(seen.to::<Original>(&sides).corners(), [320.0, 240.0, 640.0, 480.0]);
+    }
 
     #[test]
     fn merged_patches_stand_together() {

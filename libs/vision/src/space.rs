@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use vision::{Original, Rect, Sides, Thousandths};
-//! let sides = Sides::new((640, 480), (644, 476));
+//! let sides = Sides::new((640.0, 480.0), (644.0, 476.0));
 //! let annotated = Rect::<Original>::new([64.0, 48.0, 640.0, 480.0]);
 //! assert_eq!(annotated.to::<Thousandths>(&sides).corners(), [100.0, 100.0, 1000.0, 1000.0]);
 //! ```
@@ -21,10 +21,9 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Width and height in pixels, of the image and of what it is scaled to; all at least 1.
-    pub fn new(original: (usize, usize), resized: (usize, usize)) -> Self {
-        let float = |(width, height): (usize, usize)| (width.max(1) as f64, height.max(1) as f64);
-        Self { original: float(original), resized: float(resized) }
+    /// Width and height in pixels, of the image and of what it is scaled to; all above 0.
+    pub fn new(original: (f64, f64), resized: (f64, f64)) -> Self {
+        Self { original, resized }
     }
 }
 
@@ -123,10 +122,8 @@ impl<S> fmt::Debug for Rect<S> {
 mod tests {
     use super::*;
 
-    const SIDES: [(usize, usize); 2] = [(777, 333), (784, 336)];
-
     fn sides() -> Sides {
-        Sides::new(SIDES[0], SIDES[1])
+        Sides::new((777.0, 333.0), (784.0, 336.0))
     }
 
     #[test]
