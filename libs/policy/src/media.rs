@@ -19,8 +19,8 @@ const DEFAULT_TOKENS_PER_SECOND: f64 = 4.0;
 #[derive(Debug)]
 pub(crate) struct MediaTokens {
     image: Token,
-    /// A tokenizer without it cannot speak of videos.
-    video: Option<Token>,
+    /// A tokenizer without it cannot speak of videos; then the id that it should have.
+    video: Result<Token, u32>,
     /// Positions a second, where positions follow the clock (Qwen2.5-VL); else each temporal patch is one.
     tokens_per_second: Option<f64>,
 }
@@ -54,7 +54,7 @@ impl MediaTokens {
         Ok(Self {
             image: image
                 .ok_or_else(|| error("image_token_id", "a token of tokenizer.json", image_id))?,
-            video: token(video_id),
+            video: token(video_id).ok_or(video_id),
             tokens_per_second: follows_the_clock.then_some(per_second).transpose()?,
         })
     }
@@ -77,12 +77,12 @@ impl MediaTokens {
     ) -> Result<(String, Vec<Media>), PolicyError> {
         check_count(rendered, &self.image.text, "image", images.len())?;
         match &self.video {
-            Some(token) => check_count(rendered, &token.text, "video", clips.len())?,
-            None if clips.len() > 0 => {
+            Ok(token) => check_count(rendered, &token.text, "video", clips.len())?,
+            Err(id) if clips.len() > 0 => {
                 let expected = "a token of tokenizer.json, for prompts with a video";
-                return Err(error("video_token_id", expected, "another"));
+                return Err(error("video_token_id", expected, id));
             }
-            None => {}
+            Err(_) => {}
         }
         let (mut text, mut media) = (String::new(), Vec::new());
         let mut rest = rendered;

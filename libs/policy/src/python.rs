@@ -14,6 +14,12 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
+/// Whether `for` goes through it; Python's texts, lists and dictionaries are also what Jinja calls a sequence.
+pub(crate) fn is_iterable(value: &Value) -> bool {
+    let kind = value.kind();
+    matches!(kind, ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
+}
+
 /// `repr(value)`.
 fn representation(value: &Value) -> String {
     let items = |open: &str, close: &str| {

@@ -50,6 +50,8 @@ impl ChatTemplate {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
+        environment.add_test("iterable", |value: &Value| python::is_iterable(value));
+        environment.add_test("sequence", |value: &Value| python::is_iterable(value));
         environment.add_filter("tojson", python::tojson);
         environment.add_filter("string", |value: &Value| python::text(value));
         environment.set_formatter(|output, _, value| {
