@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use vision::{Original, Rect, Sides, Thousandths};
+
 use crate::Sample;
 use crate::dataset::FoundRows;
-
-/// The space of positions in answers.
-const SPACE: f64 = 1000.0;
 
 /// An image and the boxes on it.
 #[derive(Debug)]
@@ -55,15 +54,11 @@ fn solution(boxes: &[[f64; 4]], (width, height): (f64, f64)) -> Result<String, S
     if !(width > 0.0 && height > 0.0) {
         return Err(format!("expected the size of the image in pixels, got {width} x {height}"));
     }
-    let thousandth = |pixels: f64, size: f64| (pixels / size * SPACE).round().clamp(0.0, SPACE);
-    let list = boxes.iter().map(|&[x1, y1, x2, y2]| {
-        let corners = [
-            thousandth(x1, width),
-            thousandth(y1, height),
-            thousandth(x2, width),
-            thousandth(y2, height),
-        ];
-        format!("{{'Position': {}, 'Confidence': 1}}", bracketed(corners))
+    // Thousandths are the same of the image as it is and of any that it may be scaled to.
+    let sides = Sides::new((width, height), (width, height));
+    let list = boxes.iter().map(|&corners| {
+        let position = Rect::<Original>::new(corners).to::<Thousandths>(&sides).rounded(&sides);
+        format!("{{'Position': {}, 'Confidence': 1}}", bracketed(position.corners()))
     });
     Ok(format!("<answer>[{}]</answer>", list.collect::<Vec<_>>().join(", ")))
 }

@@ -93,6 +93,31 @@ pub enum PolicyError {
         /// What is wrong with it.
         source: vision::VisionError,
     },
+    /// A video of a prompt that cannot be used.
+    #[error("video {video_idx} of the prompt: {source}")]
+    Video {
+        /// Which video, from 0.
+        video_idx: usize,
+        /// What is wrong with it.
+        source: vision::VisionError,
+    },
+    /// A model of the Hugging Face hub that is neither on this machine nor to be had.
+    #[error(
+        "there is no directory {model:?}, the model of that name is not in the cache {cache:?} ({missing}), \
+         and it cannot be downloaded: {reason}; where there is a network, `hf download {model}` fills the cache; \
+         or put the model's files (config.json, tokenizer.json, tokenizer_config.json, preprocessor_config.json, \
+         chat_template.json, *.safetensors) into a directory and set policy.path to it"
+    )]
+    Hub {
+        /// Owner and name.
+        model: String,
+        /// Where downloaded models are kept.
+        cache: PathBuf,
+        /// What the cache lacks.
+        missing: String,
+        /// Why it stays so.
+        reason: String,
+    },
     /// The image settings of the checkpoint cannot be used.
     #[error(transparent)]
     Preprocessor(#[from] vision::VisionError),

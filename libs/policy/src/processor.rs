@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use vision::{Grid, Patches, Preprocessor};
+use vision::{Clip, Patches, Preprocessor, Video};
 
-use crate::files::read_json;
-use crate::prompt::mrope_positions;
+use crate::generation::GenerationSettings;
+use crate::media::{Media, MediaTokens};
+use crate::messages::{Conversation, count_media};
+use crate::prompt::{Placeholder, mrope_positions};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{EncodedPrompt, PolicyError};
@@ -17,25 +19,25 @@ pub struct Processor {
     template: ChatTemplate,
     tokenizer: Tokenizer,
     preprocessor: Preprocessor,
-    image_token_id: u32,
-    image_token: String,
+    tokens: MediaTokens,
 }
 
 impl Processor {
     /// Reads a checkpoint directory in the Hugging Face layout; the weights are not touched.
+    ///
+    /// Sampling settings that the checkpoint has are logged, not applied.
     pub fn load(dir: &Path) -> Result<Self, PolicyError> {
         let tokenizer = Tokenizer::load(dir)?;
-        let image_token_id = image_token_id(dir)?;
-        let image_token = tokenizer.token(image_token_id).ok_or_else(|| {
-            PolicyError::input("image_token_id", "a token of tokenizer.json", image_token_id)
-        })?;
-        Ok(Self {
+        let processor = Self {
             template: ChatTemplate::load(dir)?,
             preprocessor: Preprocessor::from_dir(dir)?,
+            tokens: MediaTokens::load(dir, &tokenizer)?,
             tokenizer,
-            image_token_id,
-            image_token,
-        })
+        };
+        if let Some(settings) = GenerationSettings::load(dir)? {
+            tracing::info!("{settings}");
+        }
+        Ok(processor)
     }
 
     /// One user turn (the images, then the text), after a system turn if there is one, up to where the
@@ -44,42 +46,79 @@ impl Processor {
     /// Without `system`, or with an empty one, the template's own default applies.
     ///
     /// # Errors
-    /// An image that cannot be decoded, by its index; a text that itself contains the image placeholder; a
-    /// template that refuses.
+    /// As [`Processor::encode_messages`].
     pub fn encode(
         &self,
         system: Option<&str>,
         text: &str,
         images: &[&[u8]],
     ) -> Result<EncodedPrompt, PolicyError> {
-        let patches = images.iter().enumerate().map(|(image_idx, bytes)| {
-            let patches = self.preprocessor.patches(bytes);
-            patches.map_err(|source| PolicyError::Image { image_idx, source })
-        });
-        let images: Vec<Patches> = patches.collect::<Result<_, _>>()?;
-        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
-        let rendered = self.render(system, text, images.len())?;
-        let token_ids = self.tokenizer.encode(&self.expand(&rendered, &grids)?)?;
+        self.encode_messages(&question(system, text, images.len()), images, &[], true)
+    }
+
+    /// A conversation of any turns in the form of Hugging Face chat messages (see [`Conversation`]), its images
+    /// and videos given apart, in the order of its parts; with `add_generation_prompt` up to where the assistant
+    /// starts to speak.
+    ///
+    /// # Errors
+    /// Messages of another form; images or videos that are not as many as the parts; an image that cannot be
+    /// decoded, by its index; a text that itself contains a placeholder; a template that refuses.
+    pub fn encode_messages(
+        &self,
+        messages: &Value,
+        images: &[&[u8]],
+        videos: &[Video],
+        add_generation_prompt: bool,
+    ) -> Result<EncodedPrompt, PolicyError> {
+        let (n_images, n_videos) = count_media(messages)?;
+        same_number("images", n_images, images.len())?;
+        same_number("videos", n_videos, videos.len())?;
+        let images = self.images(images)?.into_iter();
+        let clips = self.clips(videos)?.into_iter();
+        let rendered = self.render_messages(messages, add_generation_prompt)?;
         let merge_size = self.preprocessor.merge_size();
-        let positions = mrope_positions(&token_ids, self.image_token_id, &grids, merge_size)?;
+        let (text, media) = self.tokens.expand(&rendered, images, clips, merge_size)?;
+        let token_ids = self.tokenizer.encode(&text)?;
+        let placeholders: Vec<Placeholder> = media.iter().map(|media| media.placeholder).collect();
+        let ids = self.tokens.ids();
+        let positions = mrope_positions(&token_ids, &placeholders, &ids, merge_size)?;
+        let images = media.into_iter().map(|Media { patches, .. }| patches).collect();
         Ok(EncodedPrompt { token_ids, positions, images })
     }
 
-    /// The conversation as text, with one placeholder per image.
+    /// [`Processor::encode_messages`] of a conversation whose files were read.
+    pub fn encode_conversation(
+        &self,
+        conversation: &Conversation,
+        add_generation_prompt: bool,
+    ) -> Result<EncodedPrompt, PolicyError> {
+        let Conversation { messages, images, videos } = conversation;
+        let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        self.encode_messages(messages, &images, videos, add_generation_prompt)
+    }
+
+    /// The question of [`Processor::encode`] as text, with one placeholder per image.
     pub fn render(
         &self,
         system: Option<&str>,
         text: &str,
         n_images: usize,
     ) -> Result<String, PolicyError> {
-        let mut parts = vec![json!({"type": "image"}); n_images];
-        parts.push(json!({"type": "text", "text": text}));
-        let system = system.filter(|system| !system.is_empty());
-        let mut messages = Vec::from_iter(system.map(|s| json!({"role": "system", "content": s})));
-        messages.push(json!({"role": "user", "content": parts}));
+        self.render_messages(&question(system, text, n_images), true)
+    }
+
+    /// A conversation as text, with one placeholder per image and video: `apply_chat_template` of transformers.
+    pub fn render_messages(
+        &self,
+        messages: &Value,
+        add_generation_prompt: bool,
+    ) -> Result<String, PolicyError> {
         let mut context = self.tokenizer.special_tokens().clone();
-        context.insert("messages".into(), messages.into());
-        context.insert("add_generation_prompt".into(), true.into());
+        context.insert("messages".into(), messages.clone());
+        context.insert("add_generation_prompt".into(), add_generation_prompt.into());
+        // Templates ask whether these are none, which something undefined is not.
+        context.insert("tools".into(), Value::Null);
+        context.insert("documents".into(), Value::Null);
         self.template.render(&context)
     }
 
@@ -105,31 +144,37 @@ impl Processor {
         &self.preprocessor
     }
 
-    /// Repeats each placeholder once per token of its image.
-    fn expand(&self, rendered: &str, grids: &[Grid]) -> Result<String, PolicyError> {
-        let mut pieces = rendered.split(self.image_token.as_str());
-        let n_placeholders = pieces.clone().count() - 1;
-        if n_placeholders != grids.len() {
-            let what = format!("{} in the rendered prompt", self.image_token);
-            let expected = format!("{}, one per image", grids.len());
-            return Err(PolicyError::input(what, expected, n_placeholders));
-        }
-        let mut expanded = pieces.next().unwrap_or_default().to_owned();
-        for (grid, piece) in grids.iter().zip(pieces) {
-            let n_tokens = grid.n_tokens(self.preprocessor.merge_size());
-            expanded += &self.image_token.repeat(n_tokens);
-            expanded += piece;
-        }
-        Ok(expanded)
+    fn images(&self, images: &[&[u8]]) -> Result<Vec<Patches>, PolicyError> {
+        let patches = images.iter().enumerate().map(|(image_idx, bytes)| {
+            let patches = self.preprocessor.patches(bytes);
+            patches.map_err(|source| PolicyError::Image { image_idx, source })
+        });
+        patches.collect()
+    }
+
+    fn clips(&self, videos: &[Video]) -> Result<Vec<Clip>, PolicyError> {
+        let clips = videos.iter().enumerate().map(|(video_idx, video)| {
+            let clip = self.preprocessor.clip(video);
+            clip.map_err(|source| PolicyError::Video { video_idx, source })
+        });
+        clips.collect()
     }
 }
 
-fn image_token_id(dir: &Path) -> Result<u32, PolicyError> {
-    let config = read_json(&dir.join("config.json"))?.unwrap_or_default();
-    let value = &config["image_token_id"];
-    value.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| PolicyError::Config {
-        key: "image_token_id".into(),
-        expected: "a token id".into(),
-        got: if *value == Value::Null { "nothing".into() } else { value.to_string() },
-    })
+/// The messages of one question.
+fn question(system: Option<&str>, text: &str, n_images: usize) -> Value {
+    let mut parts = vec![json!({"type": "image"}); n_images];
+    parts.push(json!({"type": "text", "text": text}));
+    let system = system.filter(|system| !system.is_empty());
+    let mut messages = Vec::from_iter(system.map(|s| json!({"role": "system", "content": s})));
+    messages.push(json!({"role": "user", "content": parts}));
+    messages.into()
+}
+
+fn same_number(what: &str, expected: usize, got: usize) -> Result<(), PolicyError> {
+    if expected == got {
+        return Ok(());
+    }
+    let expected = format!("{expected}, one for each part of the messages");
+    Err(PolicyError::input(format!("{what} of the prompt"), expected, got))
 }

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, Serde};
+use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use serde::Serialize;
 use serde_json::Value as Json;
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use crate::PolicyError;
 use crate::files::{read_json, read_text};
+use crate::python;
 
 const NAME: &str = "chat";
 
@@ -50,7 +50,17 @@ impl ChatTemplate {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
-        environment.add_filter("tojson", tojson);
+        environment.add_test("iterable", |value: &Value| python::is_iterable(value));
+        environment.add_test("sequence", |value: &Value| python::is_iterable(value));
+        environment.add_filter("tojson", python::tojson);
+        environment.add_filter("string", |value: &Value| python::text(value));
+        environment.set_formatter(|output, _, value| {
+            let text = python::text(value);
+            output.write_str(&text).map_err(|error| {
+                Error::new(ErrorKind::WriteFailure, "cannot write").with_source(error)
+            })
+        });
+        let source = without_generation_tags(&source);
         environment.add_template_owned(NAME, source).map_err(template_error)?;
         Ok(Self { environment })
     }
@@ -74,6 +84,26 @@ fn template_error(error: Error) -> PolicyError {
     PolicyError::ChatTemplate { message: format!("{line}{detail}") }
 }
 
+/// transformers marks what the assistant says with `{% generation %}` and its end, to find it again. Nobody looks for
+/// it here, so these become a condition that holds: it takes up the same blanks and lines.
+fn without_generation_tags(source: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(source.len()), source);
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start);
+        let Some(end) = tag.find("%}") else { break };
+        let (inside, after) = tag[2..].split_at(end - 2);
+        text += before;
+        text += "{%";
+        text += &match inside.trim_matches(['-', '+']).trim() {
+            "generation" => inside.replacen("generation", "if true", 1),
+            "endgeneration" => inside.replacen("endgeneration", "endif", 1),
+            _ => inside.to_owned(),
+        };
+        rest = after;
+    }
+    text + rest
+}
+
 /// How a template refuses a conversation.
 fn raise_exception(message: String) -> Result<Value, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -88,50 +118,6 @@ fn strftime_now(format: String) -> Result<String, Error> {
         Error::new(ErrorKind::InvalidOperation, message).with_source(error)
     })?;
     Ok(text)
-}
-
-/// Python's `json.dumps`: spaces after separators, nothing escaped for HTML.
-fn tojson(value: Value, _positional: Rest<Value>, options: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let mut bytes = Vec::new();
-    let written = match indent {
-        Some(width) => {
-            let indent = " ".repeat(width);
-            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
-            value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))
-        }
-        None => value.serialize(&mut Serializer::with_formatter(&mut bytes, Spaced)),
-    };
-    written.map_err(|error| {
-        Error::new(ErrorKind::BadSerialization, "tojson cannot write this value").with_source(error)
-    })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// One line, with a space after each comma and colon.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()>
-    where
-        W: ?Sized + std::io::Write,
-    {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()>
-    where
-        W: ?Sized + std::io::Write,
-    {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W>(&mut self, writer: &mut W) -> std::io::Result<()>
-    where
-        W: ?Sized + std::io::Write,
-    {
-        writer.write_all(b": ")
-    }
 }
 
 #[cfg(test)]
@@ -158,16 +144,11 @@ mod tests {
         check("{{ text }}", "a <b> & 'c'");
     }
 
-    /* json.dumps({"k": [1, 2.5, None, True]}) */
     #[test]
-    fn tojson_writes_what_python_writes() {
-        check("{{ text | tojson }}", r#""a <b> & 'c'""#);
-        check("{{ map | tojson }}", r#"{"k": [1, 2.5, null, true]}"#);
-        check(
-            "{{ map | tojson(indent=2) }}",
-            "{\n  \"k\": [\n    1,\n    2.5,\n    null,\n    true\n  ]\n}",
-        );
-        check("{{ text | tojson(ensure_ascii=False) }}", r#""a <b> & 'c'""#);
+    fn what_the_assistant_says_may_be_marked() {
+        check("a {%- generation %} b {% endgeneration -%}  c", "a b c");
+        check("{% if true %}x{%+ generation +%}y{% endgeneration %}{% endif %}", "xy");
+        check("{% generation %}\nline\n{% endgeneration %}\n", "line\n");
     }
 
     #[test]

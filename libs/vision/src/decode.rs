@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, Rgba};
 
-use crate::VisionError;
+use crate::{VisionError, jpeg};
 
 /// An 8-bit RGB picture, rows from the top, three bytes a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,9 @@ impl Pixels {
 
 /// Decodes PNG, JPEG, WebP or BMP, turned upright where EXIF says so, transparency laid on white.
 pub fn decode(bytes: &[u8]) -> Result<Pixels, VisionError> {
+    if jpeg::breaks_off(bytes) {
+        return Err(VisionError::BreaksOff { n_bytes: bytes.len() });
+    }
     let image =
         read(bytes).map_err(|source| VisionError::Decode { n_bytes: bytes.len(), source })?;
     let rgb = if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() };
@@ -102,8 +105,23 @@ mod tests {
     fn bytes_that_are_no_image_are_named() {
         let message = decode(b"not an image").expect_err("no image").to_string();
         assert!(message.starts_with("cannot decode 12 bytes as an image"), "{message}");
-        let cut = &png(RgbImage::new(40, 40))[..60];
-        assert!(decode(cut).is_err());
+    }
+
+    #[test]
+    fn a_file_that_breaks_off_is_refused() {
+        use image::ImageFormat::{Bmp, Jpeg, Png, WebP};
+        let noise = |x, y| image::Rgb([x * 7, y * 13, x * y].map(|v: u32| v as u8));
+        let image = DynamicImage::from(RgbImage::from_fn(40, 40, noise));
+        for format in [Png, Jpeg, WebP, Bmp] {
+            let mut whole = Cursor::new(Vec::new());
+            image.write_to(&mut whole, format).expect("encodes");
+            let whole = whole.into_inner();
+            decode(&whole).expect("whole");
+            for n_bytes in [60, whole.len() / 2, whole.len() * 9 / 10] {
+                let cut = decode(&whole[..n_bytes]);
+                assert!(cut.is_err(), "{n_bytes} of {} bytes of {format:?}", whole.len());
+            }
+        }
     }
 
     #[test]

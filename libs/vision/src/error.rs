@@ -30,13 +30,15 @@ pub enum VisionError {
         /// The checkpoint directory.
         dir: PathBuf,
     },
-    /// A setting outside what this preprocessor does.
-    #[error("image setting {key} should be {expected}, got {got}")]
+    /// A setting of the wrong type, or outside what this preprocessor does.
+    #[error("{path:?}: {key} should be {expected}, got {got}")]
     Setting {
-        /// The key, as in `preprocessor_config.json`.
-        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The key with the sections around it, as in `image_processor.patch_size`.
+        key: String,
         /// What would be accepted.
-        expected: &'static str,
+        expected: String,
         /// The value found.
         got: String,
     },
@@ -49,6 +51,12 @@ pub enum VisionError {
         n_bytes: usize,
         /// The decoder's own words.
         source: image::ImageError,
+    },
+    /// A JPEG whose end is missing.
+    #[error("the jpeg breaks off after {n_bytes} bytes, before its end marker")]
+    BreaksOff {
+        /// How many bytes there were.
+        n_bytes: usize,
     },
     /// Raw pixels whose number does not fit the size given with them.
     #[error("{width} × {height} RGB pixels should be {expected} bytes, got {got}")]
@@ -77,5 +85,55 @@ pub enum VisionError {
         width: usize,
         /// Height in pixels.
         height: usize,
+    },
+    /// A picture whose sides do not fit the patch grid, in a checkpoint that scales none.
+    #[error(
+        "sides should be multiples of {factor} pixels, since do_resize is false, got {width} × {height}"
+    )]
+    Unscaled {
+        /// What the sides should be a multiple of.
+        factor: usize,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+    },
+    /// A video without a frame.
+    #[error("a video should have at least one frame, got none")]
+    NoFrames,
+    /// A video with too few frames.
+    #[error("a video should have at least {expected} frames to sample from, got {got}")]
+    TooFewFrames {
+        /// Frames asked for.
+        expected: usize,
+        /// Frames found.
+        got: usize,
+    },
+    /// A rate that is zero, negative or no number.
+    #[error("frames per second should be above 0, got {got}")]
+    FrameRate {
+        /// The rate given.
+        got: f64,
+    },
+    /// A frame that is larger or smaller than the first.
+    #[error(
+        "frame {frame_idx} of the video should be {} × {} pixels like the first, got {} × {}",
+        expected.0, expected.1, got.0, got.1
+    )]
+    FrameSize {
+        /// Which frame, from 0.
+        frame_idx: usize,
+        /// Width and height of the first frame.
+        expected: (usize, usize),
+        /// Width and height found.
+        got: (usize, usize),
+    },
+    /// A frame that cannot be decoded.
+    #[error("frame {frame_idx} of the video: {source}")]
+    Frame {
+        /// Which frame, from 0.
+        frame_idx: usize,
+        /// What is wrong with it.
+        source: Box<VisionError>,
     },
 }

@@ -1,4 +1,4 @@
-//! Image bytes to the pixel patches of the Qwen2-VL family, and the spaces that coordinates live in.
+//! Images and videos to the pixel patches of the Qwen2-VL family, and the spaces that coordinates live in.
 //!
 //! ```
 //! // The sides that the model sees: multiples of 28, and about as many pixels as before.
@@ -8,17 +8,22 @@
 
 mod decode;
 mod error;
+mod jpeg;
+mod keys;
 mod patches;
 mod preprocessor;
 mod resample;
+mod sampling;
 mod settings;
 mod size;
 mod space;
+mod video;
 
 pub use decode::{Pixels, decode};
 pub use error::VisionError;
 pub use patches::{Grid, Patches};
-pub use preprocessor::Preprocessor;
-pub use resample::resample_bicubic;
+pub use preprocessor::{Clip, Preprocessor};
+pub use resample::{Filter, resample};
 pub use size::smart_resize;
-pub use space::Space;
+pub use space::{Original, Rect, Resized, Sides, Space, Thousandths};
+pub use video::Video;

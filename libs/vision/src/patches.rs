@@ -36,6 +36,11 @@ pub struct Patches {
 }
 
 impl Patches {
+    /// Of nothing.
+    pub(crate) fn empty() -> Self {
+        Self { pixels: Vec::new(), grid: Grid { t: 0, h: 0, w: 0 } }
+    }
+
     /// Values in one patch: channels × temporal patch size × patch size².
     pub fn row_len(&self) -> usize {
         self.pixels.len() / self.grid.n_patches().max(1)

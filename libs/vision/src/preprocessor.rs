@@ -1,26 +1,37 @@
-//! From an image to its patches: scale, normalize, cut.
+//! From an image or a video to its patches: scale, normalize, cut.
 
 use std::path::Path;
 
-use crate::settings::Settings;
-use crate::{Grid, Patches, Pixels, VisionError, decode, resample_bicubic, smart_resize};
+use crate::settings::{Settings, VideoSettings};
+use crate::{Grid, Patches, Pixels, Sides, Video, VisionError, decode, resample, smart_resize};
 
-/// Turns images into [`Patches`] as the checkpoint's Hugging Face image processor does.
+/// Turns images and videos into [`Patches`] as the checkpoint's Hugging Face processor does.
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
-    settings: Settings,
-    /// The normalized value of every byte, per channel.
-    normalized: [[f32; 256]; 3],
+    image: Recipe,
+    video: Recipe,
+    video_settings: VideoSettings,
+}
+
+/// The patches of a video, and how much time passes from one temporal patch to the next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clip {
+    /// The pixels of the frames that were picked.
+    pub patches: Patches,
+    /// Seconds from one temporal patch to the next.
+    pub seconds_per_grid: f64,
 }
 
 impl Preprocessor {
-    /// Reads the image settings of a checkpoint directory.
+    /// Reads the image and video settings of a checkpoint directory.
     pub fn from_dir(dir: &Path) -> Result<Self, VisionError> {
         let settings = Settings::from_dir(dir)?;
-        let normalized = std::array::from_fn(|channel| {
-            std::array::from_fn(|byte| normalize(byte as f32, channel, &settings))
-        });
-        Ok(Self { settings, normalized })
+        let video_settings = VideoSettings::from_dir(dir, &settings)?;
+        Ok(Self {
+            image: Recipe::new(settings),
+            video: Recipe::new(video_settings.frame.clone()),
+            video_settings,
+        })
     }
 
     /// Patches of an encoded image (PNG, JPEG, WebP, BMP).
@@ -30,54 +41,124 @@ impl Preprocessor {
 
     /// Patches of decoded pixels.
     pub fn patches_of(&self, pixels: &Pixels) -> Result<Patches, VisionError> {
-        let (height, width) = self.resized(pixels.height, pixels.width)?;
-        Ok(self.cut(&resample_bicubic(pixels, width, height)))
+        let size = self.resized(pixels.height, pixels.width)?;
+        Ok(self.image.cut(&[self.image.scaled(pixels, size)]))
+    }
+
+    /// Patches of a video: frames are sampled if the checkpoint says so, and the last one is repeated until
+    /// they fill a temporal patch.
+    ///
+    /// # Errors
+    /// Frames of a shape that the patch grid cannot carry, or too few to sample from.
+    pub fn clip(&self, video: &Video) -> Result<Clip, VisionError> {
+        let frames = match &self.video_settings.sampling {
+            Some(sampling) => sampling.frames(video)?,
+            None => (0..video.frames().len()).collect(),
+        };
+        let (height, width) = (video.frames()[0].height, video.frames()[0].width);
+        let max_pixels = self.video_settings.max_pixels(frames.len());
+        let size = self.video.size(height, width, max_pixels)?;
+        let scaled = frames.iter().map(|&i| self.video.scaled(&video.frames()[i], size));
+        let patches = self.video.cut(&scaled.collect::<Vec<_>>());
+        // Picked frames follow each other more slowly than the video's own.
+        let share = frames.len() as f64 / video.frames().len() as f64;
+        let rate = share * video.frames_per_second();
+        let seconds_per_grid = self.video.settings.temporal_patch_size as f64 / rate;
+        Ok(Clip { patches, seconds_per_grid })
     }
 
     /// The `(height, width)` that an image of this size is scaled to.
     pub fn resized(&self, height: usize, width: usize) -> Result<(usize, usize), VisionError> {
-        let Settings { patch_size, merge_size, .. } = self.settings;
-        let (min, max) = (self.settings.min_pixels(), self.settings.max_pixels());
-        smart_resize(height, width, patch_size * merge_size, min, max)
+        self.image.size(height, width, self.image.settings.max_pixels)
+    }
+
+    /// An image of this size in pixels, as it is and as the model sees it: what coordinates are converted with.
+    pub fn sides(&self, height: usize, width: usize) -> Result<Sides, VisionError> {
+        let resized = self.resized(height, width)?;
+        Ok(Sides::new((width as f64, height as f64), (resized.1 as f64, resized.0 as f64)))
     }
 
     /// Patches that become one token, along each side.
     pub fn merge_size(&self) -> usize {
-        self.settings.merge_size
+        self.image.settings.merge_size
+    }
+}
+
+/// What is done to one frame; a still image is a video of one.
+#[derive(Debug, Clone)]
+struct Recipe {
+    settings: Settings,
+    /// The normalized value of every byte, per channel.
+    normalized: [[f32; 256]; 3],
+}
+
+impl Recipe {
+    fn new(settings: Settings) -> Self {
+        let normalized = std::array::from_fn(|channel| {
+            std::array::from_fn(|byte| normalize(byte as f32, channel, &settings))
+        });
+        Self { settings, normalized }
     }
 
-    /// Cuts a scaled image into rows: blocks of merged patches first, then the patches of a block; in a
-    /// row channel, frame (a still image repeats), y, x.
-    fn cut(&self, pixels: &Pixels) -> Patches {
+    /// The `(height, width)` to scale to.
+    fn size(
+        &self,
+        height: usize,
+        width: usize,
+        max_pixels: usize,
+    ) -> Result<(usize, usize), VisionError> {
+        let factor = self.settings.factor();
+        if self.settings.do_resize {
+            return smart_resize(height, width, factor, self.settings.min_pixels, max_pixels);
+        }
+        match height.is_multiple_of(factor) && width.is_multiple_of(factor) {
+            true => Ok((height, width)),
+            false => Err(VisionError::Unscaled { factor, width, height }),
+        }
+    }
+
+    fn scaled(&self, pixels: &Pixels, (height, width): (usize, usize)) -> Pixels {
+        resample(pixels, width, height, self.settings.filter)
+    }
+
+    /// Cuts scaled frames into rows: blocks of merged patches first, then the patches of a block; in a row
+    /// channel, frame, y, x. The last frame repeats until the frames fill a temporal patch.
+    fn cut(&self, frames: &[Pixels]) -> Patches {
         let Settings { patch_size, merge_size, temporal_patch_size, .. } = self.settings;
-        let grid = Grid { t: 1, h: pixels.height / patch_size, w: pixels.width / patch_size };
-        let mut values = Vec::with_capacity(pixels.rgb.len() * temporal_patch_size);
-        for (row, column) in merge_block_order(grid, merge_size) {
-            for channel in 0..3 {
-                let start = values.len();
-                self.push_frame(&mut values, pixels, (row, column), channel);
-                let frame = start..values.len();
-                for _ in 1..temporal_patch_size {
-                    values.extend_from_within(frame.clone());
+        let [.., last] = frames else { return Patches::empty() };
+        let grid = Grid {
+            t: frames.len().div_ceil(temporal_patch_size),
+            h: last.height / patch_size,
+            w: last.width / patch_size,
+        };
+        let n_values = grid.n_patches() * 3 * temporal_patch_size * patch_size * patch_size;
+        let mut pixels = Vec::with_capacity(n_values);
+        for first in (0..grid.t).map(|t| t * temporal_patch_size) {
+            for place in merge_block_order(grid, merge_size) {
+                for channel in 0..3 {
+                    for i in first..first + temporal_patch_size {
+                        let frame = frames.get(i).unwrap_or(last);
+                        self.push_patch(&mut pixels, frame, place, channel);
+                    }
                 }
             }
         }
-        Patches { pixels: values, grid }
+        Patches { pixels, grid }
     }
 
-    /// One channel of one patch, y then x.
-    fn push_frame(
+    /// One channel of one patch of one frame, y then x.
+    fn push_patch(
         &self,
         values: &mut Vec<f32>,
-        pixels: &Pixels,
+        frame: &Pixels,
         (row, column): (usize, usize),
         channel: usize,
     ) {
         let size = self.settings.patch_size;
         let normalized = &self.normalized[channel];
         for y in row * size..(row + 1) * size {
-            let start = (y * pixels.width + column * size) * 3;
-            let line = pixels.rgb[start..start + size * 3].chunks_exact(3);
+            let start = (y * frame.width + column * size) * 3;
+            let line = frame.rgb[start..start + size * 3].chunks_exact(3);
             values.extend(line.map(|pixel| normalized[usize::from(pixel[channel])]));
         }
     }
@@ -108,6 +189,17 @@ fn normalize(byte: f32, channel: usize, settings: &Settings) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Original, Rect, Resized};
+
+    #[test]
+    fn coordinates_are_measured_on_what_the_model_sees() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("preprocessor_config.json"), "{}").expect("writes");
+        let preprocessor = Preprocessor::from_dir(dir.path()).expect("defaults");
+        let sides = preprocessor.sides(480, 640).expect("a size");
+        let seen = Rect::<Resized>::new([322.0, 238.0, 644.0, 476.0]);
+        assert_eq!(seen.to::<Original>(&sides).corners(), [320.0, 240.0, 640.0, 480.0]);
+    }
 
     #[test]
     fn merged_patches_stand_together() {

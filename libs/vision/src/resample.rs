@@ -1,20 +1,50 @@
-//! Bicubic scaling of 8-bit images, bit for bit as the Hugging Face image processor does it.
+//! Scaling of 8-bit images, bit for bit as the Hugging Face image processor does it.
 //!
-//! The filter is Keys' cubic with a = -0.5, widened by the scale when shrinking (anti-aliasing). Like
+//! The filter is widened by the scale when shrinking (anti-aliasing). Like
 //! torchvision, it makes two passes, columns then rows, with weights of 16-bit fixed point and 8-bit pixels
 //! between the passes. Pillow's weights have 22 bits, so a pixel may differ from Pillow's by one (and by more in
 //! noise, where newer Pillows may clamp after the rows first).
 
 use crate::Pixels;
 
-/// Reach of the cubic to either side, in pixels of the coarser image.
-const SUPPORT: f64 = 2.0;
 const CHANNELS: usize = 3;
 
+/// How the pixels around a point are weighed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// A triangle over 2 pixels.
+    Bilinear,
+    /// Keys' cubic convolution with a = -0.5, over 4 pixels: what the Qwen2-VL family was trained with.
+    Bicubic,
+    /// A sinc under a wider sinc, over 6 pixels.
+    Lanczos,
+}
+
+impl Filter {
+    /// Reach to either side, in pixels of the coarser image.
+    fn support(self) -> f64 {
+        match self {
+            Filter::Bilinear => 1.0,
+            Filter::Bicubic => 2.0,
+            Filter::Lanczos => 3.0,
+        }
+    }
+
+    /// Weight of a pixel at distance `x`, before the weights are made to sum to 1.
+    fn weight(self, x: f64) -> f64 {
+        match self {
+            Filter::Bilinear => (1.0 - x.abs()).max(0.0),
+            Filter::Bicubic => cubic(x),
+            Filter::Lanczos if x.abs() < 3.0 => sinc(x) * sinc(x / 3.0),
+            Filter::Lanczos => 0.0,
+        }
+    }
+}
+
 /// Scales to `width` × `height`, both at least 1.
-pub fn resample_bicubic(pixels: &Pixels, width: usize, height: usize) -> Pixels {
-    let narrowed = scale_columns(pixels, width);
-    scale_rows(&narrowed, height)
+pub fn resample(pixels: &Pixels, width: usize, height: usize, filter: Filter) -> Pixels {
+    let narrowed = scale_columns(pixels, width, filter);
+    scale_rows(&narrowed, height, filter)
 }
 
 /// The source pixels that make up one pixel of the result.
@@ -30,8 +60,8 @@ struct Windows {
 }
 
 impl Windows {
-    fn new(source: usize, target: usize) -> Self {
-        let exact: Vec<_> = (0..target).map(|i| window(i, source, target)).collect();
+    fn new(source: usize, target: usize, filter: Filter) -> Self {
+        let exact: Vec<_> = (0..target).map(|i| window(i, source, target, filter)).collect();
         let largest =
             exact.iter().flat_map(|(_, weights)| weights).fold(0.0, |a: f64, &b| a.max(b));
         let precision = precision(largest);
@@ -58,15 +88,15 @@ impl Windows {
 }
 
 /// The first source pixel of target pixel `i`, and the normalized weights from there on.
-fn window(i: usize, source: usize, target: usize) -> (usize, Vec<f64>) {
+fn window(i: usize, source: usize, target: usize, filter: Filter) -> (usize, Vec<f64>) {
     let scale = source as f64 / target as f64;
     let widening = scale.max(1.0);
-    let reach = SUPPORT * widening;
+    let reach = filter.support() * widening;
     let center = scale * (i as f64 + 0.5);
     let start = ((center - reach + 0.5) as i64).max(0) as usize;
     let end = ((center + reach + 0.5) as usize).min(source);
     let weights: Vec<f64> =
-        (start..end).map(|j| cubic((j as f64 - center + 0.5) / widening)).collect();
+        (start..end).map(|j| filter.weight((j as f64 - center + 0.5) / widening)).collect();
     let total: f64 = weights.iter().sum();
     (start, weights.iter().map(|w| w / total).collect())
 }
@@ -81,6 +111,11 @@ fn cubic(x: f64) -> f64 {
     }
 }
 
+fn sinc(x: f64) -> f64 {
+    let angle = x * std::f64::consts::PI;
+    if x == 0.0 { 1.0 } else { angle.sin() / angle }
+}
+
 /// The most bits after the point with which the largest weight still fits 16 bits and a sign.
 fn precision(largest: f64) -> u32 {
     const MOST: u32 = 22;
@@ -89,11 +124,11 @@ fn precision(largest: f64) -> u32 {
         .unwrap_or(MOST)
 }
 
-fn scale_columns(pixels: &Pixels, width: usize) -> Pixels {
+fn scale_columns(pixels: &Pixels, width: usize, filter: Filter) -> Pixels {
     if width == pixels.width {
         return pixels.clone();
     }
-    let windows = Windows::new(pixels.width, width);
+    let windows = Windows::new(pixels.width, width, filter);
     let mut rgb = Vec::with_capacity(width * pixels.height * CHANNELS);
     for row in pixels.rgb.chunks_exact(pixels.width * CHANNELS) {
         for window in &windows.windows {
@@ -110,11 +145,11 @@ fn scale_columns(pixels: &Pixels, width: usize) -> Pixels {
     Pixels { width, height: pixels.height, rgb }
 }
 
-fn scale_rows(pixels: &Pixels, height: usize) -> Pixels {
+fn scale_rows(pixels: &Pixels, height: usize, filter: Filter) -> Pixels {
     if height == pixels.height {
         return pixels.clone();
     }
-    let windows = Windows::new(pixels.height, height);
+    let windows = Windows::new(pixels.height, height, filter);
     let row_len = pixels.width * CHANNELS;
     let mut rgb = Vec::with_capacity(row_len * height);
     let mut sums = vec![0; row_len];
@@ -140,7 +175,7 @@ mod tests {
     fn check(row: &[u8], expected: &[u8]) {
         let rgb = row.iter().flat_map(|&v| [v; CHANNELS]).collect();
         let pixels = Pixels { width: row.len(), height: 1, rgb };
-        let scaled = resample_bicubic(&pixels, expected.len(), 1);
+        let scaled = resample(&pixels, expected.len(), 1, Filter::Bicubic);
         assert_eq!(scaled.rgb.iter().step_by(CHANNELS).copied().collect::<Vec<_>>(), expected);
     }
 

@@ -1,29 +1,120 @@
-//! The spaces that coordinates live in.
+//! The spaces that coordinates live in, as types: a box of one space cannot pass for one of another.
+//!
+//! Qwen2-VL answers in thousandths of the image, Qwen2.5-VL in pixels of the scaled image that it sees, and
+//! annotations are in pixels of the image as it lies on disk.
+//!
+//! ```
+//! use vision::{Original, Rect, Sides, Thousandths};
+//! let sides = Sides::new((640.0, 480.0), (644.0, 476.0));
+//! let annotated = Rect::<Original>::new([64.0, 48.0, 640.0, 480.0]);
+//! assert_eq!(annotated.to::<Thousandths>(&sides).corners(), [100.0, 100.0, 1000.0, 1000.0]);
+//! ```
 
-/// How the numbers in an answer measure an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Space {
-    /// Thousandths of the image's side, 0 to 1000: what Qwen2-VL was trained to say.
-    Thousandths,
-    /// Pixels of the image.
-    Pixels,
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Width and height of an image, as it is and as the model sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sides {
+    original: (f64, f64),
+    resized: (f64, f64),
 }
 
-impl Space {
-    /// A coordinate in pixels, measured in this space along a side of `side` pixels.
-    pub fn from_pixels(self, pixel: f64, side: usize) -> f64 {
-        match self {
-            Space::Thousandths => pixel * 1000.0 / side as f64,
-            Space::Pixels => pixel,
-        }
+impl Sides {
+    /// Width and height in pixels, of the image and of what it is scaled to; all above 0.
+    pub fn new(original: (f64, f64), resized: (f64, f64)) -> Self {
+        Self { original, resized }
+    }
+}
+
+/// A way to measure places in an image, from its upper left corner.
+pub trait Space {
+    /// Width and height of the whole image in this space.
+    fn extent(sides: &Sides) -> (f64, f64);
+}
+
+/// Thousandths of the image's sides, 0 to 1000: what Qwen2-VL was trained to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thousandths {}
+
+/// Pixels of the scaled image: what Qwen2.5-VL was trained to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resized {}
+
+/// Pixels of the image as it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Original {}
+
+impl Space for Thousandths {
+    fn extent(_sides: &Sides) -> (f64, f64) {
+        (1000.0, 1000.0)
+    }
+}
+
+impl Space for Resized {
+    fn extent(sides: &Sides) -> (f64, f64) {
+        sides.resized
+    }
+}
+
+impl Space for Original {
+    fn extent(sides: &Sides) -> (f64, f64) {
+        sides.original
+    }
+}
+
+/// An upright rectangle in the space `S`.
+pub struct Rect<S> {
+    corners: [f64; 4],
+    space: PhantomData<S>,
+}
+
+impl<S: Space> Rect<S> {
+    /// From its corners `[x1, y1, x2, y2]`.
+    pub fn new(corners: [f64; 4]) -> Self {
+        Self { corners, space: PhantomData }
     }
 
-    /// A coordinate of this space, in pixels along a side of `side` pixels.
-    pub fn to_pixels(self, value: f64, side: usize) -> f64 {
-        match self {
-            Space::Thousandths => value * side as f64 / 1000.0,
-            Space::Pixels => value,
-        }
+    /// Its corners `[x1, y1, x2, y2]`.
+    pub fn corners(&self) -> [f64; 4] {
+        self.corners
+    }
+
+    /// The same rectangle in another space.
+    pub fn to<T: Space>(&self, sides: &Sides) -> Rect<T> {
+        let (from, to) = (S::extent(sides), T::extent(sides));
+        let [x1, y1, x2, y2] = self.corners;
+        let (x, y) = (|x: f64| x / from.0 * to.0, |y: f64| y / from.1 * to.1);
+        Rect::new([x(x1), y(y1), x(x2), y(y2)])
+    }
+
+    /// The nearest rectangle of whole numbers within the image.
+    pub fn rounded(&self, sides: &Sides) -> Self {
+        let (width, height) = S::extent(sides);
+        let [x1, y1, x2, y2] = self.corners.map(f64::round);
+        let (x, y) = (|x: f64| x.clamp(0.0, width), |y: f64| y.clamp(0.0, height));
+        Self::new([x(x1), y(y1), x(x2), y(y2)])
+    }
+}
+
+// By hand: derived, these would ask the same of the space, which has no values.
+impl<S> Clone for Rect<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Rect<S> {}
+
+impl<S> PartialEq for Rect<S> {
+    fn eq(&self, other: &Self) -> bool {
+        self.corners == other.corners
+    }
+}
+
+impl<S> fmt::Debug for Rect<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Rect").field(&self.corners).finish()
     }
 }
 
@@ -31,17 +122,33 @@ impl Space {
 mod tests {
     use super::*;
 
+    fn sides() -> Sides {
+        Sides::new((777.0, 333.0), (784.0, 336.0))
+    }
+
     #[test]
-    fn the_far_edge_is_a_thousand() {
-        assert_eq!(Space::Thousandths.from_pixels(640.0, 640), 1000.0);
-        assert_eq!(Space::Pixels.from_pixels(640.0, 640), 640.0);
+    fn the_whole_image_is_the_whole_image_in_every_space() {
+        let whole = Rect::<Thousandths>::new([0.0, 0.0, 1000.0, 1000.0]);
+        assert_eq!(whole.to::<Original>(&sides()).corners(), [0.0, 0.0, 777.0, 333.0]);
+        assert_eq!(whole.to::<Resized>(&sides()).corners(), [0.0, 0.0, 784.0, 336.0]);
     }
 
     #[test]
     fn there_and_back_is_where_it_was() {
-        for space in [Space::Thousandths, Space::Pixels] {
-            let there = space.from_pixels(123.0, 777);
-            assert!((space.to_pixels(there, 777) - 123.0).abs() < 1e-9);
+        fn check<S: Space, T: Space>() {
+            let start = [12.0, 34.0, 123.0, 321.0];
+            let back = Rect::<S>::new(start).to::<T>(&sides()).to::<S>(&sides());
+            let error = |(a, b): (f64, f64)| (a - b).abs();
+            assert!(back.corners().into_iter().zip(start).map(error).fold(0.0, f64::max) < 1e-9);
         }
+        check::<Original, Thousandths>();
+        check::<Original, Resized>();
+        check::<Resized, Thousandths>();
+    }
+
+    #[test]
+    fn what_an_annotator_drew_outside_is_moved_to_the_border() {
+        let outside = Rect::<Original>::new([-5.0, 10.4, 900.0, 333.4]);
+        assert_eq!(outside.rounded(&sides()).corners(), [0.0, 10.0, 777.0, 333.0]);
     }
 }
