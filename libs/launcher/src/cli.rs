@@ -53,6 +53,8 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value = "f32")]
         dtype: StorageType,
     },
+    /// Write what a checkpoint makes of one conversation, to be compared with another implementation.
+    Probe(ProbeOptions),
     /// Add an adapter to the weights that it was trained beside and write a plain checkpoint.
     Merge {
         /// Folder of the adapter, as `peft` and this program write it.
@@ -137,6 +139,27 @@ pub(crate) struct EvalOptions {
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) graph: GraphOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct ProbeOptions {
+    /// Checkpoint or adapter folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint: PathBuf,
+    /// JSON: `messages` as Hugging Face chat messages, images as {"type": "image", "path": ...} from this file's
+    /// folder on; `completion` a text or null.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) request: PathBuf,
+    /// Safetensors file to write: `input_ids`, `logits` (tokens, vocabulary), and with a completion `loss`, the mean
+    /// negative log-likelihood of its tokens.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Write the gradient of the loss too, one `grad.NAME` for each parameter of the checkpoint, or of the adapter.
+    #[arg(long)]
+    pub(crate) gradients: bool,
+    /// Type to compute in.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: StorageType,
 }
 
 #[derive(Args)]

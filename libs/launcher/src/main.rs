@@ -8,6 +8,7 @@ mod evaluate;
 mod few_shot;
 mod graph;
 mod outcome;
+mod probe;
 mod progress;
 mod run;
 mod run_dir;
@@ -46,6 +47,7 @@ fn start() -> eyre::Result<()> {
         Command::Init { checkpoint, seed, dtype } => {
             Ok(Policy::initialize(&checkpoint, seed, dtype.into())?)
         }
+        Command::Probe(options) => probe::probe(&options),
         Command::Merge { adapter, out, dtype } => merge(&adapter, &out, dtype.into()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "vrft", &mut std::io::stdout());

@@ -26,6 +26,11 @@ const SUPPORTED: [(&str, Value); 6] = [
     ("layers_to_transform", Value::Null),
 ];
 
+/// The checkpoint directory: this one, or the one that an adapter in this one is for.
+pub(crate) fn model_dir(dir: &Path) -> Result<PathBuf, PolicyError> {
+    Ok(PeftConfig::read(dir)?.map_or_else(|| dir.to_owned(), |adapter| adapter.base))
+}
+
 /// An `adapter_config.json`.
 #[derive(Debug)]
 pub(crate) struct PeftConfig {
@@ -137,7 +142,8 @@ impl PeftConfig {
             "task_type": "CAUSAL_LM",
             "base_model_name_or_path": base,
             "r": self.lora.rank,
-            "lora_alpha": self.lora.alpha,
+            // peft's own type for it is an integer.
+            "lora_alpha": number(self.lora.alpha),
             "lora_dropout": self.lora.dropout,
             "target_modules": target_modules(tensors, names),
             "bias": "none",
@@ -149,6 +155,10 @@ impl PeftConfig {
             "use_rslora": false,
         })
     }
+}
+
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 { (value as i64).into() } else { value.into() }
 }
 
 /// The last parts of the adapted modules' names where these say it exactly, else the whole names.

@@ -8,6 +8,7 @@ use vision::{Clip, Patches, Preprocessor, Video};
 use crate::generation::GenerationSettings;
 use crate::media::{Media, MediaTokens};
 use crate::messages::{Conversation, count_media};
+use crate::peft::model_dir;
 use crate::prompt::{Placeholder, mrope_positions};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -23,10 +24,12 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// Reads a checkpoint directory in the Hugging Face layout; the weights are not touched.
+    /// Reads a checkpoint directory in the Hugging Face layout, or the base of an adapter directory; the weights
+    /// are not touched.
     ///
     /// Sampling settings that the checkpoint has are logged, not applied.
     pub fn load(dir: &Path) -> Result<Self, PolicyError> {
+        let dir = &model_dir(dir)?;
         let tokenizer = Tokenizer::load(dir)?;
         let processor = Self {
             template: ChatTemplate::load(dir)?,
@@ -122,9 +125,14 @@ impl Processor {
         self.template.render(&context)
     }
 
+    /// Token ids of a text as it stands.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+        self.tokenizer.encode(text)
+    }
+
     /// Token ids of an answer with the end of the turn after it: a target of supervised fine-tuning.
     pub fn encode_completion(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
-        let mut ids = self.tokenizer.encode(text)?;
+        let mut ids = self.encode_text(text)?;
         ids.extend(self.end_ids().first());
         Ok(ids)
     }

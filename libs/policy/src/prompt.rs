@@ -17,6 +17,15 @@ pub struct EncodedPrompt {
 }
 
 impl EncodedPrompt {
+    /// The prompt with these tokens of an answer after it.
+    pub fn followed_by(&self, completion: &[u32]) -> EncodedPrompt {
+        let mut whole = self.clone();
+        whole.token_ids.extend(completion);
+        let positions = (self.next_position()..).map(|position| [position; 3]);
+        whole.positions.extend(positions.take(completion.len()));
+        whole
+    }
+
     /// Position of the first completion token on all three axes; later ones follow one by one.
     pub fn next_position(&self) -> u32 {
         self.positions.iter().flatten().max().map_or(0, |last| last + 1)

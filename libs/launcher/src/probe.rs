@@ -1,0 +1,101 @@
+//! `vrft probe`: what a checkpoint makes of one conversation, for whoever doubts that it is what transformers makes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use eyre::{WrapErr, ensure};
+use policy::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cli::ProbeOptions;
+
+/// The file that is asked with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    messages: Value,
+    #[serde(default)]
+    completion: Option<String>,
+}
+
+/// Writes input ids, logits, loss and gradients.
+pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
+    let path = &options.request;
+    let request =
+        std::fs::read_to_string(path).wrap_err_with(|| format!("cannot read {path:?}"))?;
+    let request: Request = serde_json::from_str(&request).wrap_err_with(|| format!("{path:?}"))?;
+    let processor = Processor::load(&options.checkpoint)?;
+    let prompt = encode(&processor, &request.messages, path)?;
+    let completion = request.completion.as_deref().map(|text| processor.encode_text(text));
+    let completion = completion.transpose()?.unwrap_or_default();
+    let asked = !completion.is_empty();
+    ensure!(
+        asked || !options.gradients,
+        "{path:?}: --gradients needs a completion that is not empty"
+    );
+    let policy = Policy::load(
+        &options.checkpoint,
+        &LoadOptions {
+            dtype: options.dtype.into(),
+            device: Device::Cpu,
+            trainable: options.gradients,
+            freeze_vision: false,
+            lora: None,
+        },
+    )?;
+    let whole = prompt.followed_by(&completion);
+    let ids: Vec<i64> = whole.token_ids.iter().map(|id| i64::from(*id)).collect();
+    let mut tensors = BTreeMap::from([("input_ids".to_owned(), Tensor::new(ids, &Device::Cpu)?)]);
+    tensors.extend(policy.trace(&whole)?.logits.map(|logits| ("logits".to_owned(), logits)));
+    if asked {
+        tensors.extend(loss(&policy, &prompt, &completion)?);
+    }
+    safetensors::serialize_to_file(&tensors, None, &options.out)
+        .wrap_err_with(|| format!("cannot write {:?}", options.out))?;
+    println!("{}: {}", options.out.display(), summary(&tensors, completion.len())?);
+    Ok(())
+}
+
+/// The conversation up to where the assistant speaks; one that ends with the assistant's words stays as it is.
+fn encode(processor: &Processor, messages: &Value, path: &Path) -> eyre::Result<EncodedPrompt> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let last = messages.as_array().and_then(|messages| messages.last());
+    let add_generation_prompt = last.is_none_or(|last| last["role"] != "assistant");
+    let conversation =
+        Conversation::read(messages, folder).wrap_err_with(|| format!("{path:?}"))?;
+    Ok(processor.encode_conversation(&conversation, add_generation_prompt)?)
+}
+
+/// The loss by the way that training takes, and the gradient of every variable there is.
+fn loss(
+    policy: &Policy,
+    prompt: &EncodedPrompt,
+    completion: &[u32],
+) -> eyre::Result<BTreeMap<String, Tensor>> {
+    let group = PackedGroup { prompt, completions: &[completion] };
+    let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
+    let mut tensors = BTreeMap::from([("loss".to_owned(), loss.detach())]);
+    if policy.variables().is_empty() {
+        return Ok(tensors);
+    }
+    let grads = loss.backward()?;
+    for (name, variable) in policy.variables() {
+        // A tower that saw no image has no part in the loss.
+        let grad = grads.get(variable.as_tensor()).cloned();
+        let grad = grad.map_or_else(|| variable.zeros_like(), Ok)?;
+        tensors.insert(format!("grad.{name}"), grad.to_dtype(DType::F32)?);
+    }
+    Ok(tensors)
+}
+
+fn summary(tensors: &BTreeMap<String, Tensor>, n_completion: usize) -> eyre::Result<String> {
+    let (n_tokens, vocab_size) = tensors["logits"].dims2()?;
+    let loss = tensors.get("loss").map(Tensor::to_scalar::<f32>).transpose()?;
+    let loss = loss.map_or_else(String::new, |loss| {
+        format!(", loss {loss:.6} over the last {n_completion} of them")
+    });
+    let n_grads = tensors.keys().filter(|name| name.starts_with("grad.")).count();
+    Ok(format!("{n_tokens} tokens, vocabulary {vocab_size}{loss}, {n_grads} gradients"))
+}
