@@ -36,11 +36,11 @@ pub enum VisionError {
         /// The file.
         path: PathBuf,
         /// The key with the sections around it, as in `image_processor.patch_size`.
-        key: String,
+        key: Box<str>,
         /// What would be accepted.
-        expected: String,
+        expected: Box<str>,
         /// The value found.
-        got: String,
+        got: Box<str>,
     },
     /// Bytes that are no image, or a broken one.
     #[error(
