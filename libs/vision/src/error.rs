@@ -58,6 +58,14 @@ pub enum VisionError {
         /// How many bytes there were.
         n_bytes: usize,
     },
+    /// A JPEG with a broken inside.
+    #[error("cannot decode {n_bytes} bytes as a jpeg: {message}")]
+    Jpeg {
+        /// How many bytes there were.
+        n_bytes: usize,
+        /// The decoder's own words.
+        message: String,
+    },
     /// Raw pixels whose number does not fit the size given with them.
     #[error("{width} × {height} RGB pixels should be {expected} bytes, got {got}")]
     RawPixels {
