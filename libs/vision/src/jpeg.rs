@@ -6,10 +6,12 @@ use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
-use libjpeg_turbo_rs::{PixelFormat, decompress_to};
+use libjpeg_turbo_rs::{Decoder, Image, JpegError, PixelFormat};
 
 use crate::VisionError;
 
+/// Where Pillow too takes a header for an attack on memory.
+const MAX_PIXELS: usize = 178_956_970;
 const START_OF_IMAGE: [u8; 2] = [0xff, 0xd8];
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
@@ -26,14 +28,21 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<DynamicImage, VisionError> {
     if breaks_off(bytes) {
         return Err(VisionError::BreaksOff { n_bytes });
     }
-    let pixels = decompress_to(bytes, PixelFormat::Rgb)
-        .map_err(|error| VisionError::Jpeg { n_bytes, message: error.to_string() })?;
+    let pixels =
+        rgb(bytes).map_err(|error| VisionError::Jpeg { n_bytes, message: error.to_string() })?;
     let (width, height) = (pixels.width as u32, pixels.height as u32);
     let pixels = RgbImage::from_raw(width, height, pixels.data);
     let pixels = pixels.ok_or(VisionError::Empty { width: 0, height: 0 })?;
     let mut image = DynamicImage::from(pixels);
     image.apply_orientation(orientation(bytes));
     Ok(image)
+}
+
+fn rgb(bytes: &[u8]) -> Result<Image, JpegError> {
+    let mut decoder = Decoder::new(bytes)?;
+    decoder.set_max_pixels(MAX_PIXELS);
+    decoder.set_output_format(PixelFormat::Rgb);
+    decoder.decode_image()
 }
 
 /// As it is where there is no EXIF, or a damaged one.

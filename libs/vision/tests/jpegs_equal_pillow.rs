@@ -49,3 +49,12 @@ fn damage_is_an_error_or_a_picture_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn a_header_that_asks_for_too_much_memory_is_refused() {
+    let mut bytes = golden("jpeg/444.jpg");
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame header");
+    bytes[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
+    let message = vision::decode(&bytes).expect_err("60,000 × 60,000 pixels").to_string();
+    assert!(message.contains("as a jpeg: ") && message.contains("3600000000"), "{message}");
+}
