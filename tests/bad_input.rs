@@ -122,6 +122,13 @@ fn a_missing_checkpoint() {
         .failed(&["policy.path", "nowhere/at/all"]);
 }
 
+#[test]
+fn a_model_of_the_hub_that_is_not_on_this_machine() {
+    let run = Run::small().set("policy.path=Nobody/Nothing-2B");
+    let run = run.env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", "nowhere");
+    run.finish().failed(&["policy.path", "Nobody/Nothing-2B", "HF_HUB_OFFLINE", "hf download"]);
+}
+
 /// A copy of the starter checkpoint with one file changed.
 fn checkpoint(run: &Run, file: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
     let starter =

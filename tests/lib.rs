@@ -41,6 +41,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 pub struct Run {
     graph: PathBuf,
     overrides: Vec<String>,
+    env: Vec<(String, String)>,
     out: PathBuf,
     _guard: MutexGuard<'static, ()>,
     folder: tempfile::TempDir,
@@ -68,6 +69,7 @@ impl Run {
         Run {
             graph: graph.to_owned(),
             overrides: SMALL.iter().map(ToString::to_string).collect(),
+            env: Vec::new(),
             out: folder.path().join("run"),
             _guard: alone(),
             folder,
@@ -78,6 +80,13 @@ impl Run {
     #[must_use]
     pub fn set(mut self, assignment: &str) -> Run {
         self.overrides.push(assignment.to_owned());
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Run {
+        self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -119,6 +128,7 @@ impl Run {
         for assignment in &self.overrides {
             command.args(["--set", assignment]);
         }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

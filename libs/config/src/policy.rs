@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// Checkpoint directory in the Hugging Face layout.
+    /// Checkpoint directory in the Hugging Face layout, or a model of its hub as `owner/name`.
     pub path: PathBuf,
     /// Type to compute in; the loss and the optimizer stay in f32.
     pub dtype: Dtype,

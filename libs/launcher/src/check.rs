@@ -13,6 +13,9 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
             node.inputs.iter().map(|(id, input)| format!("{id} <- {}", input.mapping)).collect();
         println!("#   {:<12} {}", node.id.to_string(), inputs.join(", "));
     }
+    if let Some(settings) = policy::GenerationSettings::load(&graph.checkpoint()?)? {
+        println!("# {settings}");
+    }
     println!("\n{}", graph.config.to_toml());
     Ok(())
 }

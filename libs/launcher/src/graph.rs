@@ -57,10 +57,23 @@ impl Graph {
         env.insert(key.to_owned(), EnvValue::String(value.to_owned()));
     }
 
+    /// The checkpoint directory of `policy.path`: relative paths start at the graph's folder, a model of the
+    /// Hugging Face hub is downloaded if this machine does not have it.
+    pub(crate) fn checkpoint(&self) -> eyre::Result<PathBuf> {
+        let path = &self.config.policy.path;
+        let anchored = self.folder.join(path);
+        if anchored.exists() {
+            return Ok(anchored);
+        }
+        let found = policy::checkpoint_dir(path).wrap_err("policy.path")?;
+        Ok(if found == *path { anchored } else { found })
+    }
+
     /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.
     pub(crate) fn check_files(&self) -> eyre::Result<()> {
         let mut config = self.config.clone();
-        for path in [&mut config.policy.path, &mut config.data.train, &mut config.evaluation.test] {
+        config.policy.path = self.checkpoint()?;
+        for path in [&mut config.data.train, &mut config.evaluation.test] {
             *path = self.folder.join(&path);
         }
         Ok(config.check_files()?)

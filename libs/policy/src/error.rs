@@ -103,8 +103,8 @@ pub enum PolicyError {
     },
     /// A model of the Hugging Face hub that is neither on this machine nor to be had.
     #[error(
-        "there is no directory {model:?}, the model of that name is not in the cache {cache:?} ({missing}), \
-         and it cannot be downloaded: {reason}; where there is a network, `hf download {model}` fills the cache; \
+        "there is no directory {model:?}, the model of that name is not in the cache {cache:?}, \
+         {reason}; where there is a network, `hf download {model}` fills the cache; \
          or put the model's files (config.json, tokenizer.json, tokenizer_config.json, preprocessor_config.json, \
          chat_template.json, *.safetensors) into a directory and set policy.path to it"
     )]
@@ -113,9 +113,7 @@ pub enum PolicyError {
         model: String,
         /// Where downloaded models are kept.
         cache: PathBuf,
-        /// What the cache lacks.
-        missing: String,
-        /// Why it stays so.
+        /// What the cache lacks, and why it stays so.
         reason: String,
     },
     /// The image settings of the checkpoint cannot be used.

@@ -10,21 +10,20 @@ use crate::files::{damaged, read_json};
 
 const FILE: &str = "generation_config.json";
 
-/// Keys of `generation_config.json` that change which tokens are drawn.
-const KEYS: [&str; 13] = [
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "repetition_penalty",
-    "encoder_repetition_penalty",
-    "no_repeat_ngram_size",
-    "num_beams",
-    "bad_words_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
+/// Keys of `generation_config.json` that change which tokens are drawn, each with the value that changes nothing.
+const KEYS: [(&str, Option<f64>); 12] = [
+    ("temperature", Some(1.0)),
+    ("top_k", Some(0.0)),
+    ("top_p", Some(1.0)),
+    ("min_p", Some(0.0)),
+    ("typical_p", Some(1.0)),
+    ("repetition_penalty", Some(1.0)),
+    ("encoder_repetition_penalty", Some(1.0)),
+    ("no_repeat_ngram_size", Some(0.0)),
+    ("num_beams", Some(1.0)),
+    ("bad_words_ids", None),
+    ("suppress_tokens", None),
+    ("begin_suppress_tokens", None),
 ];
 
 /// What a checkpoint would have its tokens drawn with, to be shown and not applied.
@@ -42,8 +41,12 @@ impl GenerationSettings {
         let path = dir.join(FILE);
         let Some(json) = read_json(&path)? else { return Ok(None) };
         let all = json.as_object().ok_or_else(|| damaged(&path, "expected an object"))?;
-        let found = KEYS.iter().filter_map(|key| Some(((*key).to_owned(), all.get(*key)?.clone())));
-        let settings: Map<_, _> = found.filter(|(_, value)| !value.is_null()).collect();
+        let found = KEYS.iter().filter_map(|(key, neutral)| {
+            let value = all.get(*key).filter(|value| !value.is_null())?;
+            let counts = neutral.is_none() || value.as_f64() != *neutral;
+            counts.then(|| ((*key).to_owned(), value.clone()))
+        });
+        let settings: Map<_, _> = found.collect();
         Ok((!settings.is_empty()).then_some(Self { settings }))
     }
 }
@@ -79,15 +82,19 @@ mod tests {
         let message = load(text).expect("reads").expect("has settings").to_string();
         assert_eq!(
             message,
-            "Not applied from the checkpoint's generation_config.json: do_sample = true, temperature = 0.01, \
-             top_k = 1, top_p = 0.001, repetition_penalty = 1.0. \
+            "Not applied from the checkpoint's generation_config.json: temperature = 0.01, \
+             top_k = 1, top_p = 0.001. \
              Sampling follows the configuration's section rollout."
         );
     }
 
     #[test]
     fn there_may_be_nothing_to_say() {
-        assert_eq!(load(r#"{"eos_token_id": 3, "top_k": null}"#).expect("reads"), None);
+        assert_eq!(
+            load(r#"{"do_sample": true, "top_k": null, "temperature": 1.0, "num_beams": 1}"#)
+                .expect("reads"),
+            None
+        );
         let empty = tempfile::tempdir().expect("temporary folder");
         assert_eq!(GenerationSettings::load(empty.path()).expect("reads"), None);
     }

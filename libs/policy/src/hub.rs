@@ -75,8 +75,7 @@ impl Hub {
         self.cached(model).map_err(|_before| PolicyError::Hub {
             model: model.to_owned(),
             cache: self.cache.path().clone(),
-            missing,
-            reason,
+            reason: format!("where {missing}, and cannot be downloaded: {reason}"),
         })
     }
 
@@ -180,7 +179,7 @@ mod tests {
     fn check_missing(files: &[(&str, &str)], expected: &str) {
         let (_dir, hub) = hub(files);
         let message = hub.checkpoint(MODEL).expect_err("incomplete").to_string();
-        assert!(message.contains(&format!("({expected} is not there)")), "{message}");
+        assert!(message.contains(&format!("where {expected} is not there,")), "{message}");
         assert!(message.contains("cannot be downloaded: HF_HUB_OFFLINE is set"), "{message}");
         assert!(message.contains("`hf download Qwen/Qwen2-VL-2B-Instruct`"), "{message}");
         assert!(message.contains("set policy.path to it"), "{message}");

@@ -33,11 +33,12 @@ impl Pixels {
 
 /// Decodes PNG, JPEG, WebP or BMP, turned upright where EXIF says so, transparency laid on white.
 pub fn decode(bytes: &[u8]) -> Result<Pixels, VisionError> {
-    if jpeg::breaks_off(bytes) {
-        return Err(VisionError::BreaksOff { n_bytes: bytes.len() });
-    }
-    let image =
-        read(bytes).map_err(|source| VisionError::Decode { n_bytes: bytes.len(), source })?;
+    let image = match jpeg::is_jpeg(bytes) {
+        true => jpeg::decode(bytes)?,
+        false => {
+            read(bytes).map_err(|source| VisionError::Decode { n_bytes: bytes.len(), source })?
+        }
+    };
     let rgb = if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() };
     Pixels::try_new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw())
 }

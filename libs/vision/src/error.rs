@@ -36,11 +36,11 @@ pub enum VisionError {
         /// The file.
         path: PathBuf,
         /// The key with the sections around it, as in `image_processor.patch_size`.
-        key: String,
+        key: Box<str>,
         /// What would be accepted.
-        expected: String,
+        expected: Box<str>,
         /// The value found.
-        got: String,
+        got: Box<str>,
     },
     /// Bytes that are no image, or a broken one.
     #[error(
@@ -57,6 +57,14 @@ pub enum VisionError {
     BreaksOff {
         /// How many bytes there were.
         n_bytes: usize,
+    },
+    /// A JPEG with a broken inside.
+    #[error("cannot decode {n_bytes} bytes as a jpeg: {message}")]
+    Jpeg {
+        /// How many bytes there were.
+        n_bytes: usize,
+        /// The decoder's own words.
+        message: String,
     },
     /// Raw pixels whose number does not fit the size given with them.
     #[error("{width} × {height} RGB pixels should be {expected} bytes, got {got}")]

@@ -1,11 +1,59 @@
-//! Whether a JPEG is all there: decoders fill what is missing with gray, and gray would be trained on.
+//! JPEG to pixels, bit for bit as libjpeg-turbo makes them, which Pillow and torchvision decode with.
+//!
+//! The decoder of `image` rounds otherwise and differs in every seventh value, by up to 4 of 255.
 
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use libjpeg_turbo_rs::{Decoder, Image, JpegError, PixelFormat};
+
+use crate::VisionError;
+
+/// Where Pillow too takes a header for an attack on memory.
+const MAX_PIXELS: usize = 178_956_970;
 const START_OF_IMAGE: [u8; 2] = [0xff, 0xd8];
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
 
+/// Whether these bytes start as a JPEG does.
+pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&START_OF_IMAGE)
+}
+
+/// The picture as RGB, turned upright where EXIF says so.
+pub(crate) fn decode(bytes: &[u8]) -> Result<DynamicImage, VisionError> {
+    let n_bytes = bytes.len();
+    // Decoders fill what is missing with gray, and gray would be trained on.
+    if breaks_off(bytes) {
+        return Err(VisionError::BreaksOff { n_bytes });
+    }
+    let pixels =
+        rgb(bytes).map_err(|error| VisionError::Jpeg { n_bytes, message: error.to_string() })?;
+    let (width, height) = (pixels.width as u32, pixels.height as u32);
+    let pixels = RgbImage::from_raw(width, height, pixels.data);
+    let pixels = pixels.ok_or(VisionError::Empty { width: 0, height: 0 })?;
+    let mut image = DynamicImage::from(pixels);
+    image.apply_orientation(orientation(bytes));
+    Ok(image)
+}
+
+fn rgb(bytes: &[u8]) -> Result<Image, JpegError> {
+    let mut decoder = Decoder::new(bytes)?;
+    decoder.set_max_pixels(MAX_PIXELS);
+    decoder.set_output_format(PixelFormat::Rgb);
+    decoder.decode_image()
+}
+
+/// As it is where there is no EXIF, or a damaged one.
+fn orientation(bytes: &[u8]) -> Orientation {
+    let reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg);
+    let found = reader.into_decoder().and_then(|mut decoder| decoder.orientation());
+    found.unwrap_or(Orientation::NoTransforms)
+}
+
 /// Whether these bytes start as a JPEG and stop before its end marker.
-pub(crate) fn breaks_off(bytes: &[u8]) -> bool {
+fn breaks_off(bytes: &[u8]) -> bool {
     let Some(mut rest) = bytes.strip_prefix(&START_OF_IMAGE) else { return false };
     while let Some((marker, after)) = next_marker(rest) {
         if marker == END_OF_IMAGE {

@@ -59,9 +59,9 @@ impl Keys {
     pub(crate) fn error(&self, key: &str, expected: &str, got: impl ToString) -> VisionError {
         VisionError::Setting {
             path: self.path.clone(),
-            key: format!("{}{key}", self.prefix),
+            key: format!("{}{key}", self.prefix).into(),
             expected: expected.into(),
-            got: got.to_string(),
+            got: got.to_string().into(),
         }
     }
 

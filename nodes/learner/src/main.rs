@@ -39,7 +39,8 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = node::load_config()?;
+    let mut config = node::load_config()?;
+    config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
     let processor = Processor::load(&config.policy.path)?;
     let node = Node::join(&config)?;

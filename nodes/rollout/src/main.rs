@@ -18,7 +18,8 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
-    let config = node::load_config()?;
+    let mut config = node::load_config()?;
+    config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let options = LoadOptions::new(&config.policy, Device::Cpu, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
     let processor = Processor::load(&config.policy.path)?;

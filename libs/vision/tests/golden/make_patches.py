@@ -2,14 +2,18 @@
 
     python make_patches.py        (torch 2.15.0, torchvision 0.29.2, transformers 5.23.0)
 
-patches.safetensors   CASE.frames (F, H, W, 3) uint8, and CASE.patches (N, row) float32
+jpeg/*.jpg            the ways in which a JPEG may be coded
+patches.safetensors   jpeg.NAME (H, W, 3) uint8, as Pillow decodes each of them
+                      CASE.frames (F, H, W, 3) uint8, and CASE.patches (N, row) float32
 patches.json          per case: the settings as a checkpoint has them, frames a second (null for an image), the
                       grid and, of a video, the seconds from one temporal patch to the next
 """
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image, ImageOps
 from safetensors.torch import save_file
 from transformers import Qwen2VLImageProcessor, Qwen2VLVideoProcessor
 
@@ -65,9 +69,28 @@ def run(frames, rate, settings):
     return out["pixel_values_videos"], out["video_grid_thw"], seconds
 
 
+def make_jpegs():
+    """Writes the files and returns their pixels."""
+    picture = Image.fromarray(make_frames(1, 37, 45, 3)[0].numpy())
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    variants = {
+        "444": (picture, dict(subsampling=0)), "422": (picture, dict(subsampling=1)),
+        "420": (picture, dict(subsampling=2)), "420_progressive": (picture, dict(subsampling=2, progressive=True)),
+        "gray": (picture.convert("L"), {}), "cmyk": (picture.convert("CMYK"), {}), "turned": (picture, dict(exif=turned)),
+    }
+    (HERE / "jpeg").mkdir(exist_ok=True)
+    pixels = {}
+    for name, (image, options) in variants.items():
+        image.save(HERE / f"jpeg/{name}.jpg", quality=85, **options)
+        upright = ImageOps.exif_transpose(Image.open(HERE / f"jpeg/{name}.jpg")).convert("RGB")
+        pixels[f"jpeg.{name}"] = torch.from_numpy(np.array(upright))
+    return pixels
+
+
 def main():
     torch.set_num_threads(1)
-    tensors, cases = {}, {}
+    tensors, cases = make_jpegs(), {}
     for seed, (name, (n_frames, height, width, rate, settings)) in enumerate(CASES.items()):
         frames = make_frames(n_frames, height, width, seed)
         patches, grid, seconds = run(frames, rate, settings)
