@@ -28,6 +28,20 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// Turns every logit into `exp((logit - largest) / temperature)`; returns the largest logit and the sum.
+///
+/// Either is not finite if the logits are no distribution. A logit too far below the largest gives 0.
+pub fn exp_in_place(logits: &mut [f32], temperature: f32) -> (f32, f32) {
+    let largest = max(logits);
+    let inverse = 1.0 / temperature;
+    for x in logits.iter_mut() {
+        let scaled = (*x - largest) * inverse;
+        let power = exp(scaled);
+        *x = if scaled < -87.0 { 0.0 } else { power };
+    }
+    (largest, crate::buffer::sum2(logits, logits, |x, _| x))
+}
+
 /// Turns scores into probabilities; returns log Σ e^score.
 pub(crate) fn softmax_row(row: &mut [f32]) -> f32 {
     let max = max(row);

@@ -26,9 +26,11 @@ mod token_logprobs;
 
 pub use activation::{gelu, quick_gelu};
 pub use attention::attention;
+pub use exp::exp_in_place;
 pub use decode::{DecodeGroup, decode_attention};
 pub use layer_norm::layer_norm;
 pub use linear::linear;
+pub use matmul::{gemm_backend, gemm_flops, measure_gflops};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use span::{AttentionGroup, AttentionLayout};
