@@ -92,14 +92,14 @@ impl Decoder {
         self.norm.forward(x)
     }
 
-    /// (V, hidden_size) in the type to compute in: logits are products with its rows.
-    pub(crate) fn head(&self, dtype: DType) -> Result<Tensor, PolicyError> {
-        Ok(self.head.to_dtype(dtype)?)
+    /// (V, hidden_size): logits are products with its rows.
+    pub(crate) fn head(&self) -> &Tensor {
+        &self.head
     }
 
     /// (N, V) in f32 from the rows of [`Decoder::forward`].
     pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        let logits = kernels::linear(&self.normalize(x)?, &self.head(x.dtype())?, None)?;
+        let logits = kernels::linear(&self.normalize(x)?, &self.head, None)?;
         Ok(logits.to_dtype(DType::F32)?)
     }
 }
@@ -129,9 +129,9 @@ impl Layer {
         let q = rotary.apply(&self.q.forward(&normed)?)?;
         let k = rotary.apply(&self.k.forward(&normed)?)?;
         let v = self.v.forward(&normed)?;
-        let x = (x + self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
+        let x = kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
         let normed = self.mlp_norm.forward(&x)?;
         let inner = kernels::swiglu(&self.gate.forward(&normed)?, &self.up.forward(&normed)?)?;
-        Ok((x + self.down.forward(&inner)?)?)
+        Ok(kernels::add(&x, &self.down.forward(&inner)?)?)
     }
 }

@@ -38,7 +38,7 @@ pub use generation::GenerationSettings;
 pub use hub::checkpoint_dir;
 pub use messages::Conversation;
 pub use packing::PackedGroup;
-pub use policy::{LoadOptions, Policy, TokenLogprobs, Trace};
+pub use policy::{LoadOptions, Policy, TokenLogprobs, TrainingPass, Trace};
 pub use processor::Processor;
 pub use prompt::EncodedPrompt;
 pub use session::Session;

@@ -72,11 +72,11 @@ impl Model {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
         let x = self.run(&packed, &mut Trace::default())?; // (T, hidden_size)
-        let predicting = Tensor::new(&packed.predicting[..], &self.device)?;
-        let hidden = self.decoder.normalize(&x.index_select(&predicting, 0)?)?; // (N, hidden_size)
-        let head = self.decoder.head(self.dtype)?;
+        let predicting = kernels::select_rows(&x, &packed.predicting, x.dtype())?;
+        let hidden = self.decoder.normalize(&predicting)?; // (N, hidden_size)
+        let head = self.decoder.head();
         let (logprobs, entropy) =
-            kernels::token_logprobs(&hidden, &head, &packed.targets, temperature)?;
+            kernels::token_logprobs(&hidden, head, &packed.targets, temperature)?;
         Ok(TokenLogprobs { logprobs, entropy })
     }
 
@@ -112,13 +112,7 @@ impl Model {
             return Ok(embeddings);
         }
         let seen = self.tower.forward(&packed.images, self.dtype, &self.device, watch)?;
-        let n_tokens = packed.token_ids.len() as u32;
-        let mut rows: Vec<u32> = (0..n_tokens).collect();
-        for (row, seen_row) in packed.placeholders.iter().zip(n_tokens..) {
-            rows[*row] = seen_row;
-        }
-        let rows = Tensor::new(rows, &self.device)?;
-        Ok(Tensor::cat(&[embeddings, seen], 0)?.index_select(&rows, 0)?)
+        Ok(kernels::replace_rows(&embeddings, &seen, &packed.placeholders)?)
     }
 
     /// (N, hidden_size) of tokens alone.

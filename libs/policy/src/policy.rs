@@ -61,6 +61,28 @@ pub struct TokenLogprobs {
     pub entropy: Tensor,
 }
 
+/// A forward whose way back is recorded.
+#[derive(Debug)]
+pub struct TrainingPass {
+    /// Of the completion tokens; without a graph.
+    pub tokens: TokenLogprobs,
+    tape: kernels::Tape,
+}
+
+impl TrainingPass {
+    /// Takes the gradient of the logprobs, (N,), back to the variables and adds theirs to `gradients`.
+    ///
+    /// # Errors
+    /// A gradient of another length.
+    pub fn backward(
+        self,
+        gradient: &Tensor,
+        gradients: &mut kernels::Gradients,
+    ) -> Result<(), PolicyError> {
+        Ok(self.tape.backward(&self.tokens.logprobs, gradient, gradients)?)
+    }
+}
+
 /// A Qwen2-VL or Qwen2.5-VL with its weights.
 ///
 /// ```no_run
@@ -269,6 +291,23 @@ impl Policy {
     ) -> Result<TokenLogprobs, PolicyError> {
         self.drop_by(Some(seed));
         self.weights().tracked.logprobs(groups, temperature)
+    }
+
+    /// As [`Policy::training_logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place
+    /// and free the activations on its way. On the CPU only.
+    ///
+    /// # Errors
+    /// As [`Policy::logprobs`].
+    pub fn training_pass(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        seed: u64,
+    ) -> Result<TrainingPass, PolicyError> {
+        self.drop_by(Some(seed));
+        let weights = self.weights();
+        let (tokens, tape) = kernels::Tape::record(|| weights.tracked.logprobs(groups, temperature));
+        Ok(TrainingPass { tokens: tokens?, tape })
     }
 
     /// As [`Policy::logprobs`], with the adapters off: what the policy started from, without gradient.
