@@ -4,6 +4,8 @@
 mod blocked;
 #[cfg(target_arch = "x86_64")]
 mod microkernel;
+#[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+mod mkl;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod skinny;
@@ -103,7 +105,19 @@ pub fn gemm_flops() -> u64 {
 
 /// What computes the products here.
 pub fn gemm_backend() -> &'static str {
+    #[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+    if mkl::is_there() {
+        return "mkl";
+    }
     if is_blocked(false) { "avx512" } else { "gemm" }
+}
+
+/// Why the optional library that was built in does not compute the products, if it does not.
+pub fn gemm_backend_error() -> Option<&'static str> {
+    #[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+    return mkl::error();
+    #[cfg(not(all(feature = "mkl", target_arch = "x86_64")))]
+    None
 }
 
 /// The best rate of a product on this machine, in 10⁹ operations a second: 1024³, repeated.
@@ -183,8 +197,12 @@ fn prepare<T>(
     Some(parallel && work >= PARALLEL_FROM && rayon::current_num_threads() > 1)
 }
 
-/// Whether the processor has the vector instructions of the blocked products.
+/// Whether the products of [`blocked::Product`] can be computed here.
 fn is_blocked(bf16: bool) -> bool {
+    #[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+    if mkl::is_there() {
+        return true;
+    }
     #[cfg(target_arch = "x86_64")]
     return blocked::is_supported(bf16);
     #[cfg(not(target_arch = "x86_64"))]
@@ -226,8 +244,10 @@ fn run(product: &blocked::Product, parallel: bool) {
     // and the processor asked.
     #[expect(unsafe_code, reason = "raw pointers and vector instructions")]
     unsafe {
-        match skinny::fits(product) {
+        match skinny::fits(product) && blocked::is_supported(product.bf16) {
             true => skinny::run(product, parallel),
+            #[cfg(feature = "mkl")]
+            false if mkl::is_there() => mkl::run(product, parallel),
             false => product.run(parallel),
         }
     }

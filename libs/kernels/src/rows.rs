@@ -99,6 +99,22 @@ pub fn replace_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<Te
     Ok(y)
 }
 
+/// The same values in another type, over all cores; no gradient.
+///
+/// # Errors
+/// What candle says.
+pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    let both = [x.dtype(), dtype];
+    let narrows = both == [DType::F32, DType::BF16] || both == [DType::BF16, DType::F32];
+    if !narrows || !x.device().is_cpu() || !x.is_contiguous() {
+        return x.to_dtype(dtype);
+    }
+    with_values([x], |[values]| match dtype {
+        DType::BF16 => Tensor::from_vec(buffer::narrow(values), x.shape(), x.device()),
+        _ => Tensor::from_slice(values, x.shape(), x.device()),
+    })
+}
+
 /// The same values in another shape.
 ///
 /// # Errors
@@ -154,6 +170,15 @@ mod tests {
             |t| gelu(&reshape(&t[0], (8, 3))?),
             |t| gelu(&t[0].reshape((8, 3))?),
         );
+    }
+
+    #[test]
+    fn a_cast_rounds_to_the_nearest() {
+        let x = random((40, 50), 3);
+        let (ours, theirs) = (cast(&x, DType::BF16).unwrap(), x.to_dtype(DType::BF16).unwrap());
+        let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(wide(&ours), wide(&theirs));
+        assert_eq!(wide(&cast(&ours, DType::F32).unwrap()), wide(&theirs));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::cli::BenchOptions;
 
 /// Runs the case, prints its phases, and writes them as JSON if asked to.
 pub(crate) fn bench(options: &BenchOptions) -> eyre::Result<()> {
+    kernels::keep_freed_memory();
     let mut case = Case::load(options)?;
     let mut steps = Vec::new();
     for step_idx in 0..options.steps {

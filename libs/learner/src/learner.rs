@@ -245,7 +245,12 @@ impl Learner {
         if !self.policy.variables().values().all(|var| var.device().is_cpu()) {
             return self.policy.training_logprobs(groups, temperature, seed);
         }
-        let (pass, tokens) = Pass::new(self.policy.training_pass(groups, temperature, seed)?)?;
+        let budget = match self.config.activation_mib {
+            0 => usize::MAX,
+            mib => mib << 20,
+        };
+        let recorded = self.policy.training_pass(groups, temperature, seed, budget)?;
+        let (pass, tokens) = Pass::new(recorded)?;
         self.pass.replace(Some(pass));
         Ok(tokens)
     }

@@ -1,7 +1,10 @@
 //! The language model: a decoder whose attention is given from outside, so that the packed forward and the
 //! cached one are the same code.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
+use kernels::AttentionLayout;
 
 use crate::layers::{self, Linear, RmsNorm};
 use crate::rotary::Rotary;
@@ -17,7 +20,7 @@ pub(crate) type Attend<'a> =
 #[derive(Debug)]
 pub(crate) struct Decoder {
     embedding: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
     head: Tensor,
 }
@@ -40,7 +43,7 @@ impl Decoder {
             let (attention, mlp) = (scope.at("self_attn"), scope.at("mlp"));
             let kv_width = config.n_kv_heads * config.head_dim();
             let (inner, eps) = (config.intermediate_size, config.rms_norm_eps);
-            Ok(Layer {
+            Ok(Arc::new(Layer {
                 input_norm: RmsNorm::load(&scope.at("input_layernorm"), width, eps)?,
                 q: Linear::load(&attention.at("q_proj"), width, width, true)?,
                 k: Linear::load(&attention.at("k_proj"), width, kv_width, true)?,
@@ -50,7 +53,7 @@ impl Decoder {
                 gate: Linear::load(&mlp.at("gate_proj"), width, inner, false)?,
                 up: Linear::load(&mlp.at("up_proj"), width, inner, false)?,
                 down: Linear::load(&mlp.at("down_proj"), inner, width, false)?,
-            })
+            }))
         });
         let layers = layers.collect::<Result<_, PolicyError>>()?;
         let norm = RmsNorm::load(&scope.at("norm"), width, config.rms_norm_eps)?;
@@ -83,6 +86,32 @@ impl Decoder {
         for (idx, layer) in self.layers.iter().enumerate() {
             x = layer.forward(idx, &x, rotary, attend)?;
             watch(&x);
+        }
+        Ok(x)
+    }
+
+    /// As [`Decoder::forward`] over packed groups; only the last `n_kept` layers keep what they need on the way
+    /// back.
+    pub(crate) fn forward_training(
+        &self,
+        mut x: Tensor,
+        rotary: &Rotary,
+        layout: &Arc<AttentionLayout>,
+        head_dim: usize,
+        n_kept: usize,
+    ) -> Result<Tensor, PolicyError> {
+        for (idx, layer) in self.layers.iter().enumerate() {
+            let (layer, rotary, layout) = (layer.clone(), rotary.clone(), layout.clone());
+            let run = move |x: &Tensor| {
+                let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
+                    Ok(kernels::attention(q, k, v, head_dim, &layout)?)
+                };
+                layer.forward(idx, x, &rotary, &mut attend)
+            };
+            x = match idx + n_kept >= self.layers.len() {
+                true => run(&x)?,
+                false => kernels::checkpoint(&x, run)?,
+            };
         }
         Ok(x)
     }

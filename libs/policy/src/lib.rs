@@ -17,6 +17,7 @@ mod layers;
 mod lora;
 mod media;
 mod messages;
+mod memory;
 mod model;
 mod packing;
 mod peft;

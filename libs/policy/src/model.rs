@@ -64,6 +64,33 @@ impl Model {
         groups: &[PackedGroup],
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
+        self.logprobs_of(groups, temperature, |packed| self.run(packed, &mut Trace::default()))
+    }
+
+    /// See [`Policy::training_pass`](crate::Policy::training_pass).
+    pub(crate) fn training_logprobs(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        budget_bytes: usize,
+    ) -> Result<TokenLogprobs, PolicyError> {
+        self.logprobs_of(groups, temperature, |packed| {
+            let n_tokens = packed.token_ids.len();
+            let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
+            let n_kept = budget_bytes / of_layer.max(1);
+            let x = self.embed(packed, &mut |_| ())?; // (T, hidden_size)
+            let rotary = self.rotary(&packed.positions)?;
+            let head_dim = self.config.text.head_dim();
+            self.decoder.forward_training(x, &rotary, &packed.layout, head_dim, n_kept)
+        })
+    }
+
+    fn logprobs_of(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        run: impl FnOnce(&Packed) -> Result<Tensor, PolicyError>,
+    ) -> Result<TokenLogprobs, PolicyError> {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(PolicyError::input("temperature", "positive", temperature));
         }
@@ -71,7 +98,7 @@ impl Model {
         if packed.targets.is_empty() {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
-        let x = self.run(&packed, &mut Trace::default())?; // (T, hidden_size)
+        let x = run(&packed)?; // (T, hidden_size)
         let predicting = kernels::select_rows(&x, &packed.predicting, x.dtype())?;
         let hidden = self.decoder.normalize(&predicting)?; // (N, hidden_size)
         let head = self.decoder.head();

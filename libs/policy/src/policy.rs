@@ -200,12 +200,21 @@ impl Policy {
     /// # Errors
     /// A name that is missing or unknown, a shape that differs; the policy is unchanged then.
     pub fn set_weights(&self, tensors: &HashMap<String, Tensor>) -> Result<(), PolicyError> {
+        let copies = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)));
+        self.take_weights(copies.collect::<Result<_, PolicyError>>()?)
+    }
+
+    /// As [`Policy::set_weights`], without a copy: the tensors should be nobody else's.
+    ///
+    /// # Errors
+    /// As [`Policy::set_weights`].
+    pub fn take_weights(&self, mut tensors: HashMap<String, Tensor>) -> Result<(), PolicyError> {
         let old = self.weights();
-        check_names(&old.versioned(), tensors)?;
+        check_names(&old.versioned(), &tensors)?;
         let mut new = BTreeMap::new();
         for (name, old) in &old.tensors {
-            let tensor = match tensors.get(name) {
-                Some(tensor) => tensor.to_device(old.device())?.to_dtype(old.dtype())?.copy()?,
+            let tensor = match tensors.remove(name) {
+                Some(tensor) => kernels::cast(&tensor.to_device(old.device())?, old.dtype())?,
                 None => old.clone(),
             };
             new.insert(name.clone(), tensor.detach());
@@ -296,6 +305,9 @@ impl Policy {
     /// As [`Policy::training_logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place
     /// and free the activations on its way. On the CPU only.
     ///
+    /// Of the language model's layers, the last so many keep their activations as fit into `budget_bytes`; the
+    /// others are computed again on the way back.
+    ///
     /// # Errors
     /// As [`Policy::logprobs`].
     pub fn training_pass(
@@ -303,10 +315,13 @@ impl Policy {
         groups: &[PackedGroup],
         temperature: f64,
         seed: u64,
+        budget_bytes: usize,
     ) -> Result<TrainingPass, PolicyError> {
         self.drop_by(Some(seed));
         let weights = self.weights();
-        let (tokens, tape) = kernels::Tape::record(|| weights.tracked.logprobs(groups, temperature));
+        let (tokens, tape) = kernels::Tape::record(|| {
+            weights.tracked.training_logprobs(groups, temperature, budget_bytes)
+        });
         Ok(TrainingPass { tokens: tokens?, tape })
     }
 

@@ -38,6 +38,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
+    kernels::keep_freed_memory();
     let arguments = Arguments::parse();
     let config = node::load_config()?;
     let learner = load(&config, arguments.objective)?;

@@ -78,7 +78,7 @@ impl Case {
             self.store.publish(self.learner.step(), &self.learner.policy().tensors())
         })?;
         times.timed("load_weights", || -> eyre::Result<()> {
-            self.rollout_policy.set_weights(&weights::fetch(&version)?)?;
+            self.rollout_policy.take_weights(weights::fetch(&version)?)?;
             Ok(self.store.remove_below(version.version)?)
         })?;
         Ok(times)
