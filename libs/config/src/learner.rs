@@ -78,6 +78,9 @@ pub struct LearnerConfig {
     pub window: usize,
     /// Tokens whose activations may be alive at once; larger steps are split and accumulated.
     pub max_tokens_per_micro_batch: usize,
+    /// Memory for the activations of the language model's layers, in MiB; layers beyond it are computed a second
+    /// time on the way back. 0 for no limit.
+    pub activation_mib: usize,
     /// Steps between checkpoints; 0 for the last step only.
     pub checkpoint_every: u64,
     /// Newest checkpoints kept.
@@ -135,6 +138,7 @@ impl Default for LearnerConfig {
             prompts_per_step: 8,
             window: 1,
             max_tokens_per_micro_batch: 4096,
+            activation_mib: 0,
             checkpoint_every: 20,
             keep_checkpoints: 2,
         }

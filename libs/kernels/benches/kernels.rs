@@ -76,9 +76,50 @@ fn attention(c: &mut Criterion) {
     });
 }
 
+fn layer_norm(c: &mut Criterion) {
+    let shapes: [&[usize]; 3] = [&[2400, 192], &[192], &[192]];
+    time(c, "layer_norm 2400x192", &shapes, |t| kernels::layer_norm(&t[0], &t[1], &t[2], 1e-6));
+}
+
+fn quick_gelu(c: &mut Criterion) {
+    time(c, "quick_gelu 2400x512", &[&[2400, 512]], |t| kernels::quick_gelu(&t[0]));
+    time(c, "quick_gelu 2400x512, candle", &[&[2400, 512]], |t| {
+        &t[0] * (((&t[0] * -1.702)?.exp()? + 1.0)?).recip()?
+    });
+}
+
+fn rotary(c: &mut Criterion) {
+    let (cos, sin) = (random(&[2400, 16]), random(&[2400, 16]));
+    time(c, "rotary 2400x192", &[&[2400, 192]], |t| kernels::rotary(&t[0], &cos, &sin));
+}
+
+/// A completion token's logprob in a vocabulary of 8192, of 512 tokens.
+fn token_logprobs(c: &mut Criterion) {
+    let targets: Vec<u32> = (0..512).collect();
+    let shapes: [&[usize]; 2] = [&[512, 512], &[8192, 512]];
+    time(c, "token_logprobs 512 of 8192", &shapes, |t| {
+        Ok(kernels::token_logprobs(&t[0], &t[1], &targets, 1.0)?.0)
+    });
+    time(c, "token_logprobs 512 of 8192, candle", &shapes, |t| {
+        let logits = t[0].matmul(&t[1].t()?)?;
+        let logits = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+        let normalizer = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
+        let targets = Tensor::new(&targets[..], &Device::Cpu)?.unsqueeze(1)?;
+        logits.broadcast_sub(&normalizer)?.gather(&targets, 1)
+    });
+}
+
+/// One token for each of 8 rows: products of a few rows with a large matrix.
+fn decode(c: &mut Criterion) {
+    let (x, weight) = (random(&[8, 896]), random(&[4864, 896]));
+    c.bench_function("linear 8x896x4864, forward", |b| {
+        b.iter(|| black_box(kernels::linear(&x, &weight, None).expect("a product")))
+    });
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10);
-    targets = linear, rms_norm, swiglu, attention
+    targets = linear, rms_norm, layer_norm, swiglu, quick_gelu, rotary, attention, token_logprobs, decode
 }
 criterion_main!(benches);

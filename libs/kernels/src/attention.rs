@@ -6,9 +6,11 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::buffer::{self, dims2, dot, output, values, with_values};
+use crate::buffer::{self, dims2, dot, output, unset, values, with_values};
 use crate::head::{Head, strided};
+use crate::simd::vectorized;
 use crate::span::{AttentionGroup, AttentionLayout};
+use crate::tape;
 
 /// Softmax attention in which each token sees what `layout` says: q (N, heads · head_dim), k and v
 /// (N, kv_heads · head_dim), result as q. Consecutive query heads share a key head.
@@ -36,7 +38,7 @@ pub fn attention(
     }
     let repeats = q_width / kv_dims.1;
     let op = Attention { layout: layout.clone(), head_dim, n_kv_heads, repeats };
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
+    tape::apply3(&q.contiguous()?, &k.contiguous()?, &v.contiguous()?, op)
 }
 
 struct Attention {
@@ -84,7 +86,7 @@ impl Attention {
                 out
             })
             .collect();
-        let mut out = vec![0.0; self.layout.n_tokens() * q_stride];
+        let mut out = unset(self.layout.n_tokens() * q_stride);
         for ((group_idx, head_idx), part) in heads.iter().zip(parts) {
             let at = rows[*group_idx].start * q_stride + head_idx * self.head_dim;
             scatter(&mut out[at..], q_stride, &part, self.head_dim);
@@ -104,7 +106,7 @@ impl Attention {
                 self.backward_head(qkv, result, grad, group, &rows[group_idx], kv_idx)
             })
             .collect();
-        let mut out = [q_stride, kv_stride, kv_stride].map(|stride| vec![0.0; n * stride]);
+        let mut out = [q_stride, kv_stride, kv_stride].map(|stride| unset(n * stride));
         for ((group_idx, kv_idx), [q, k, v]) in heads.iter().zip(parts) {
             let (start, q_width) = (rows[*group_idx].start, self.repeats * self.head_dim);
             scatter(&mut out[0][start * q_stride + kv_idx * q_width..], q_stride, &q, q_width);
@@ -139,15 +141,20 @@ impl Attention {
                 head.probabilities(&block, &mut probabilities);
                 head.spread(&block, &probabilities, &grad_of, &mut grad_v);
                 head.products(&block, 1.0, &grad_of, &|keys| head.v(keys), &mut scores);
-                let width = block.width();
-                for (i, row_idx) in block.rows.clone().enumerate() {
-                    let at = row_idx * head.q_stride;
-                    let pull = dot(&result[at..at + head_dim], &grad[at..at + head_dim]);
-                    let scores = &mut scores[i * width..][..width];
-                    for (s, p) in scores.iter_mut().zip(&probabilities[i * width..]) {
-                        *s = p * (*s - pull) * head.scale();
-                    }
-                }
+                let (width, scale) = (block.width(), head.scale());
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (i, row_idx) in block.rows.clone().enumerate() {
+                            let at = row_idx * head.q_stride;
+                            let pull = dot(&result[at..at + head_dim], &grad[at..at + head_dim]);
+                            let scores = &mut scores[i * width..][..width];
+                            for (s, p) in scores.iter_mut().zip(&probabilities[i * width..]) {
+                                *s = p * (*s - pull) * scale;
+                            }
+                        }
+                    },
+                );
                 let out = &mut grad_q[repeat * head_dim..];
                 head.combine(&block, &scores, &|keys| head.k(keys), out, q_width);
                 head.spread(&block, &scores, &|rows| head.q(rows), &mut grad_k);
@@ -177,8 +184,10 @@ impl CustomOp3 for Attention {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let dtype = candle_core::backend::BackendStorage::dtype(q);
         let qkv = [values(q, q_layout)?, values(k, k_layout)?, values(v, v_layout)?];
-        Ok(output(self.forward(qkv), dims2(q_layout)?))
+        let result = self.forward(qkv.each_ref().map(|values| &**values));
+        Ok(output(result, dims2(q_layout)?, dtype))
     }
 
     fn bwd(
@@ -193,8 +202,8 @@ impl CustomOp3 for Attention {
         let [grad_q, grad_k, grad_v] = with_values(tensors, |[q, k, v, result, grad]| {
             Ok(self.backward([q, k, v], result, grad))
         })?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        Ok((Some(tensor(grad_q, q)?), Some(tensor(grad_k, k)?), Some(tensor(grad_v, v)?)))
+        let grads = (buffer::like(grad_q, q)?, buffer::like(grad_k, k)?, buffer::like(grad_v, v)?);
+        Ok((Some(grads.0), Some(grads.1), Some(grads.2)))
     }
 }
 

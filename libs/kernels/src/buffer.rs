@@ -1,43 +1,139 @@
 //! Plain f32 slices out of tensors, and loops over their rows.
+//!
+//! Between operations a tensor may be bfloat16; inside one everything is f32.
+
+use std::borrow::Cow;
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use half::bf16;
 use rayon::prelude::*;
+
+use crate::simd::vectorized;
 
 /// Below this many values a loop is done before a second thread would have woken up.
 const PARALLEL_FROM: usize = 32 * 1024;
 /// Rows per task. Fixed, because sums over rows are taken block by block.
 const ROWS_PER_BLOCK: usize = 32;
+/// Values per task of a conversion.
+const CHUNK: usize = 1 << 14;
 
 /// Whether the fused CPU path can take these tensors.
 pub(crate) fn fused(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32)
+    let fits = |t: &&Tensor| t.device().is_cpu() && matches!(t.dtype(), DType::F32 | DType::BF16);
+    tensors.iter().all(fits)
 }
 
-/// The values of a contiguous f32 storage.
-pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => bail!("a fused operation needs contiguous rows, got strides {:?}", layout.stride()),
+/// The values of a contiguous storage, in f32.
+pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("a fused operation needs contiguous rows, got strides {:?}", layout.stride())
+    };
+    match storage {
+        CpuStorage::F32(values) => Ok(Cow::Borrowed(&values[start..end])),
+        CpuStorage::BF16(values) => Ok(Cow::Owned(widen(&values[start..end]))),
+        other => bail!("a fused operation needs f32 or bf16, got {:?}", dtype_of(other)),
     }
 }
 
-/// Calls `f` with the values of contiguous f32 tensors that live on the CPU.
+fn dtype_of(storage: &CpuStorage) -> DType {
+    candle_core::backend::BackendStorage::dtype(storage)
+}
+
+/// Calls `f` with the values of contiguous tensors that live on the CPU, in f32.
 pub(crate) fn with_values<const K: usize, R>(
     tensors: [&Tensor; K],
     f: impl FnOnce([&[f32]; K]) -> Result<R>,
 ) -> Result<R> {
     let guards = tensors.map(|t| t.storage_and_layout());
-    let mut slices: [&[f32]; K] = [&[]; K];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+    let mut converted: [Cow<[f32]>; K] = [const { Cow::Borrowed(&[]) }; K];
+    for (values, (storage, layout)) in converted.iter_mut().zip(&guards) {
         let Storage::Cpu(storage) = &**storage else { bail!("a fused operation needs the CPU") };
-        *slice = values(storage, layout)?;
+        *values = self::values(storage, layout)?;
     }
-    f(slices)
+    f(converted.each_ref().map(|values| &**values))
 }
 
-/// A result of a custom operation.
-pub(crate) fn output(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
-    (CpuStorage::F32(values), shape.into())
+/// Calls `f` with the values of a contiguous bfloat16 tensor, converted if it is of the other type.
+pub(crate) fn with_bf16<R>(tensor: &Tensor, f: impl FnOnce(&[bf16]) -> Result<R>) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets())
+    else {
+        bail!("a fused operation needs contiguous values on the CPU")
+    };
+    match storage {
+        CpuStorage::BF16(values) => f(&values[start..end]),
+        CpuStorage::F32(values) => f(&narrow(&values[start..end])),
+        other => bail!("a fused operation needs f32 or bf16, got {:?}", dtype_of(other)),
+    }
+}
+
+/// A result of a custom operation, stored as `dtype`.
+pub(crate) fn output(
+    values: Vec<f32>,
+    shape: impl Into<Shape>,
+    dtype: DType,
+) -> (CpuStorage, Shape) {
+    let storage = match dtype {
+        DType::BF16 => CpuStorage::BF16(narrow(&values)),
+        _ => CpuStorage::F32(values),
+    };
+    (storage, shape.into())
+}
+
+/// A tensor of these values with the shape and type of another.
+pub(crate) fn like(values: Vec<f32>, other: &Tensor) -> Result<Tensor> {
+    tensor(values, other.shape(), other.dtype())
+}
+
+/// A tensor on the CPU of these values, stored as `dtype`.
+pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
+    let shape = shape.into();
+    match dtype {
+        DType::BF16 => Tensor::from_vec(narrow(&values), shape, &candle_core::Device::Cpu),
+        _ => Tensor::from_vec(values, shape, &candle_core::Device::Cpu),
+    }
+}
+
+/// Room for `n` values that are all written before any is read: nothing is spent on zeros.
+#[expect(unsafe_code, clippy::uninit_vec, reason = "zeros cost as much as the operation's result")]
+pub(crate) fn unset(n: usize) -> Vec<f32> {
+    let mut values = Vec::with_capacity(n);
+    // SAFETY: the capacity is there and every bit pattern is an f32; callers write each value first.
+    unsafe { values.set_len(n) };
+    values
+}
+
+/// bfloat16 to f32.
+pub(crate) fn widen(values: &[bf16]) -> Vec<f32> {
+    let mut wide = unset(values.len());
+    let chunks = wide.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
+    chunks.for_each(|(to, from)| {
+        vectorized(
+            #[inline(always)]
+            || to.iter_mut().zip(from).for_each(|(to, x)| {
+                *to = f32::from_bits(u32::from(x.to_bits()) << 16);
+            }),
+        )
+    });
+    wide
+}
+
+/// f32 to bfloat16, to the nearest.
+pub(crate) fn narrow(values: &[f32]) -> Vec<bf16> {
+    let mut short = vec![bf16::ZERO; values.len()];
+    let chunks = short.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
+    chunks.for_each(|(to, from)| {
+        vectorized(
+            #[inline(always)]
+            || to.iter_mut().zip(from).for_each(|(to, x)| {
+                let bits = x.to_bits();
+                let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+                let kept = if x.is_nan() { (bits >> 16) | 0x40 } else { rounded };
+                *to = bf16::from_bits(kept as u16);
+            }),
+        )
+    });
+    short
 }
 
 /// Rows and width of a 2-D layout.
@@ -51,9 +147,14 @@ pub(crate) fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f3
         return;
     }
     let block = |(block_idx, rows): (usize, &mut [f32])| {
-        for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-            f(block_idx * ROWS_PER_BLOCK + i, row);
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                    f(block_idx * ROWS_PER_BLOCK + i, row);
+                }
+            },
+        )
     };
     let block_len = width * ROWS_PER_BLOCK;
     if out.len() < PARALLEL_FROM {
@@ -72,9 +173,14 @@ pub(crate) fn for_rows_summing(
 ) -> Vec<f32> {
     let block = |(block_idx, rows): (usize, &mut [f32])| {
         let mut sums = vec![0.0; n_sums];
-        for (i, row) in rows.chunks_exact_mut(width).enumerate() {
-            f(block_idx * ROWS_PER_BLOCK + i, row, &mut sums);
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in rows.chunks_exact_mut(width).enumerate() {
+                    f(block_idx * ROWS_PER_BLOCK + i, row, &mut sums);
+                }
+            },
+        );
         sums
     };
     let block_len = width * ROWS_PER_BLOCK;
@@ -90,7 +196,35 @@ pub(crate) fn for_rows_summing(
     sums
 }
 
+/// Sum of the rows of a matrix, block by block.
+pub(crate) fn sum_rows(values: &[f32], width: usize) -> Vec<f32> {
+    let blocks = values.par_chunks((width * ROWS_PER_BLOCK).max(1));
+    let partial: Vec<Vec<f32>> = blocks
+        .map(|rows| {
+            let mut sums = vec![0.0; width];
+            rows.chunks_exact(width).for_each(|row| add(&mut sums, row));
+            sums
+        })
+        .collect();
+    let mut sums = vec![0.0; width];
+    for part in partial {
+        add(&mut sums, &part);
+    }
+    sums
+}
+
+/// `a += b` over all cores.
+pub(crate) fn add_all(a: &mut [f32], b: &[f32]) {
+    a.par_chunks_mut(CHUNK).zip(b.par_chunks(CHUNK)).for_each(|(a, b)| {
+        vectorized(
+            #[inline(always)]
+            || add(a, b),
+        )
+    });
+}
+
 /// `a += b`.
+#[inline(always)]
 pub(crate) fn add(a: &mut [f32], b: &[f32]) {
     for (a, b) in a.iter_mut().zip(b) {
         *a += b;
@@ -98,16 +232,17 @@ pub(crate) fn add(a: &mut [f32], b: &[f32]) {
 }
 
 /// `a += scale * b`.
+#[inline(always)]
 pub(crate) fn add_scaled(a: &mut [f32], scale: f32, b: &[f32]) {
     for (a, b) in a.iter_mut().zip(b) {
         *a += scale * b;
     }
 }
 
-/// Sum of `f(a, b)` over both slices, in eight lanes so that it vectorizes.
+/// Sum of `f(a, b)` over both slices, in lanes so that it vectorizes.
 #[inline(always)]
 pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    const LANES: usize = 8;
+    const LANES: usize = 32;
     let mut lanes = [0.0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest: f32 =
@@ -121,6 +256,7 @@ pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 }
 
 /// Scalar product.
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum2(a, b, |a, b| a * b)
 }

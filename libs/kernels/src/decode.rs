@@ -47,7 +47,7 @@ pub fn decode_attention(
     let shape = Decode { head_dim, kv_width, repeats: q_width / kv_width, capacity, n_suffix };
     let tensors = [&q.contiguous()?, prefix[0], prefix[1], suffix[0], suffix[1]];
     let out = with_values(tensors, |caches| Ok(shape.run(caches, groups)))?;
-    Tensor::from_vec(out, (n, q_width), q.device())
+    buffer::like(out, q)
 }
 
 struct Decode {

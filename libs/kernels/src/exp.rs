@@ -28,7 +28,27 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// Turns every logit into `exp((logit - largest) / temperature)`; returns the largest logit and the sum.
+///
+/// Either is not finite if the logits are no distribution. A logit too far below the largest gives 0.
+pub fn exp_in_place(logits: &mut [f32], temperature: f32) -> (f32, f32) {
+    let inverse = 1.0 / temperature;
+    crate::simd::vectorized(
+        #[inline(always)]
+        || {
+            let largest = max(logits);
+            for x in logits.iter_mut() {
+                let scaled = (*x - largest) * inverse;
+                let power = exp(scaled);
+                *x = if scaled < -87.0 { 0.0 } else { power };
+            }
+            (largest, crate::buffer::sum2(logits, logits, |x, _| x))
+        },
+    )
+}
+
 /// Turns scores into probabilities; returns log Σ e^score.
+#[inline(always)]
 pub(crate) fn softmax_row(row: &mut [f32]) -> f32 {
     let max = max(row);
     for x in row.iter_mut() {
@@ -43,9 +63,10 @@ pub(crate) fn softmax_row(row: &mut [f32]) -> f32 {
 }
 
 /// Largest value, in lanes so that it vectorizes.
+#[inline(always)]
 pub(crate) fn max(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 8];
-    let chunks = row.chunks_exact(8);
+    let mut lanes = [f32::NEG_INFINITY; 32];
+    let chunks = row.chunks_exact(32);
     let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for chunk in chunks {
         for (lane, x) in lanes.iter_mut().zip(chunk) {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::exp::softmax_row;
+use crate::simd::vectorized;
 use crate::matmul::{Mat, MatMut, Write, matmul};
 use crate::span::Block;
 
@@ -38,16 +39,25 @@ impl<'a> Head<'a> {
         self.products(block, self.scale(), &|rows| self.q(rows), &|keys| self.k(keys), scores);
         let width = block.width();
         if block.own.is_empty() {
-            scores.chunks_exact_mut(width).for_each(|row| _ = softmax_row(row));
+            vectorized(
+                #[inline(always)]
+                || scores.chunks_exact_mut(width).for_each(|row| _ = softmax_row(row)),
+            );
         }
         for own in &block.own {
             let n_keys = block.n_shared + own.n_keys();
-            for row_idx in own.rows.clone() {
-                let row = &mut scores[(row_idx - block.rows.start) * width..][..n_keys];
-                let (seen, unseen) = row.split_at_mut(block.n_shared + row_idx + 1 - own.first_key);
-                softmax_row(seen);
-                unseen.fill(0.0);
-            }
+            vectorized(
+                #[inline(always)]
+                || {
+                    for row_idx in own.rows.clone() {
+                        let row = &mut scores[(row_idx - block.rows.start) * width..][..n_keys];
+                        let n_seen = block.n_shared + row_idx + 1 - own.first_key;
+                        let (seen, unseen) = row.split_at_mut(n_seen);
+                        softmax_row(seen);
+                        unseen.fill(0.0);
+                    }
+                },
+            );
         }
     }
 

@@ -2,7 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, for_rows, for_rows_summing, output, sum2, values, with_values};
+use crate::buffer::{
+    self, dims2, for_rows, for_rows_summing, output, sum2, unset, values, with_values,
+};
+use crate::tape;
 
 /// `(x - mean) / sqrt(variance + eps) · weight + bias` over the last axis: x (N, D), weight and bias (D).
 ///
@@ -13,7 +16,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
         return composed(x, weight, bias, eps);
     }
     let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
-    x.contiguous()?.apply_op3(&weight, &bias, LayerNorm { eps: eps as f32 })
+    tape::apply3(&x.contiguous()?, &weight, &bias, LayerNorm { eps: eps as f32 })
 }
 
 /// The same from candle operations, with the statistics in f32.
@@ -22,7 +25,8 @@ fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tens
     let centered = x32.broadcast_sub(&x32.mean_keepdim(D::Minus1)?)?;
     let deviation = (centered.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
     let normalized = centered.broadcast_div(&deviation)?.to_dtype(x.dtype())?;
-    normalized.broadcast_mul(weight)?.broadcast_add(bias)
+    let (weight, bias) = (weight.to_dtype(x.dtype())?, bias.to_dtype(x.dtype())?);
+    normalized.broadcast_mul(&weight)?.broadcast_add(&bias)
 }
 
 struct LayerNorm {
@@ -54,34 +58,35 @@ impl CustomOp3 for LayerNorm {
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (n, width) = dims2(x_layout)?;
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
         let x = values(x, x_layout)?;
         let (weight, bias) = (values(weight, weight_layout)?, values(bias, bias_layout)?);
         if (weight.len(), bias.len()) != (width, width) {
             let (weight, bias) = (weight.len(), bias.len());
             bail!("layer_norm: weight and bias should have {width} values, got {weight} and {bias}")
         }
-        let mut y = vec![0.0; n * width];
+        let mut y = unset(n * width);
         for_rows(&mut y, width, |i, y| {
             let x = &x[i * width..][..width];
             let (mean, scale) = self.statistics(x);
-            for ((y, x), (w, b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
+            for ((y, x), (w, b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias.iter())) {
                 *y = (x - mean) * scale * w + b;
             }
         });
-        Ok(output(y, (n, width)))
+        Ok(output(y, (n, width), dtype))
     }
 
     fn bwd(
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
+        bias: &Tensor,
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (n, width) = x.dims2()?;
         with_values([x, weight, &grad.contiguous()?], |[xs, ws, gs]| {
-            let mut grad_x = vec![0.0; n * width];
+            let mut grad_x = unset(n * width);
             let sums = for_rows_summing(&mut grad_x, width, 2 * width, |i, out, sums| {
                 let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
                 let (mean, scale) = self.statistics(x);
@@ -99,11 +104,10 @@ impl CustomOp3 for LayerNorm {
                     *out = scale * (*out - shift - (x - mean) * pull);
                 }
             });
-            let device = x.device();
             Ok((
-                Some(Tensor::from_vec(grad_x, (n, width), device)?),
-                Some(Tensor::from_slice(&sums[..width], width, device)?),
-                Some(Tensor::from_slice(&sums[width..], width, device)?),
+                Some(buffer::like(grad_x, x)?),
+                Some(buffer::like(sums[..width].to_vec(), weight)?),
+                Some(buffer::like(sums[width..].to_vec(), bias)?),
             ))
         })
     }

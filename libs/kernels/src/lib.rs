@@ -8,29 +8,45 @@
 //! taken in blocks of fixed size, whatever the number of threads.
 
 mod activation;
+mod add;
 mod attention;
 mod buffer;
 mod decode;
 mod exp;
+mod gradients;
 mod head;
+mod heap;
 mod layer_norm;
 mod linear;
 mod matmul;
 mod rms_norm;
 mod rotary;
+mod rows;
+mod scale;
+mod simd;
 mod span;
 mod swiglu;
+mod tape;
 #[cfg(test)]
 mod testing;
 mod token_logprobs;
 
 pub use activation::{gelu, quick_gelu};
+pub use add::add;
 pub use attention::attention;
 pub use decode::{DecodeGroup, decode_attention};
+pub use exp::exp_in_place;
+pub use gradients::Gradients;
+pub use heap::keep_freed_memory;
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{linear, linear_part};
+pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
+pub use rows::{cast, replace_rows, reshape, select_rows};
+pub use scale::{mask, scale};
+pub use simd::vectorized;
 pub use span::{AttentionGroup, AttentionLayout};
 pub use swiglu::swiglu;
+pub use tape::{Tape, checkpoint};
 pub use token_logprobs::token_logprobs;

@@ -1,11 +1,14 @@
 //! The linear layer: `x · Wᵀ + b`.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use std::ops::Range;
 
-use crate::buffer::{self, dims2, output, values, with_values};
-use crate::matmul::{Mat, MatMut, Write, matmul};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
-/// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out).
+use crate::buffer::{self, dims2, for_rows, output, sum_rows, unset, values, with_bf16, with_values};
+use crate::matmul::{Mat, MatMut, Write, matmul, matmul_bf16};
+use crate::tape;
+
+/// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out) in the type of x.
 ///
 /// The gradients are strided products, g · W and gᵀ · x, where candle's would copy transposes; the gradient
 /// of an operand that nothing trains is not computed.
@@ -13,76 +16,220 @@ use crate::matmul::{Mat, MatMut, Write, matmul};
 /// # Errors
 /// Shapes that do not fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    if !buffer::fused(&[x, weight]) {
-        let y = x.matmul(&weight.t()?)?;
-        return match bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
-        };
+    let n_outputs = weight.dim(0)?;
+    linear_part(x, weight, bias, 0..n_outputs)
+}
+
+/// As [`linear`], with these outputs alone: (N, outputs). The weight may have more axes than two; all but the
+/// first are one.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn linear_part(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    outputs: Range<usize>,
+) -> Result<Tensor> {
+    let n_outputs = weight.dim(0)?;
+    if let Some(n_biases) = bias.map(|b| b.elem_count()).filter(|n| *n != n_outputs) {
+        bail!("linear: bias should have {n_outputs} values, got {n_biases}")
     }
-    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    if !buffer::fused(&[x, weight]) {
+        return composed(x, weight, bias, outputs);
+    }
+    let x = x.contiguous()?;
+    if tape::is_recording() {
+        return recorded(&x, weight, bias, outputs);
+    }
+    let (start, len) = (outputs.start, outputs.len());
+    let weight = flat(weight)?.narrow(0, start, len)?.contiguous()?;
     match bias {
-        Some(bias) => x.apply_op3(&weight, &bias.contiguous()?, Linear),
+        Some(bias) => {
+            x.apply_op3(&weight, &bias.narrow(0, start, len)?.contiguous()?, Linear)
+        }
         None => x.apply_op2(&weight, Linear),
     }
+}
+
+fn composed(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    outputs: Range<usize>,
+) -> Result<Tensor> {
+    let part = |t: &Tensor| t.narrow(0, outputs.start, outputs.len())?.to_dtype(x.dtype());
+    let y = x.matmul(&part(&flat(weight)?)?.t()?)?;
+    match bias {
+        Some(bias) => y.broadcast_add(&part(bias)?),
+        None => Ok(y),
+    }
+}
+
+/// All axes but the first as one.
+fn flat(weight: &Tensor) -> Result<Tensor> {
+    match weight.rank() {
+        2 => Ok(weight.clone()),
+        _ => weight.flatten_from(1),
+    }
+}
+
+fn recorded(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    outputs: Range<usize>,
+) -> Result<Tensor> {
+    let (start, len) = (outputs.start, outputs.len());
+    // Weights are leaves: a part of one is named by the whole and its outputs.
+    let part = |t: &Tensor| t.detach().narrow(0, start, len);
+    let detached = (part(&flat(&weight.detach())?)?, bias.map(part).transpose()?);
+    let y = match &detached.1 {
+        Some(bias) => x.detach().apply_op3_no_bwd(&detached.0, bias, &Linear)?,
+        None => x.detach().apply_op2_no_bwd(&detached.0, &Linear)?,
+    };
+    let (from, weight, bias) = (x.clone(), weight.clone(), bias.cloned());
+    let inputs: Vec<Tensor> = [x, &weight].into_iter().chain(&bias).cloned().collect();
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    tape::note(&inputs, &y, move |grad, adjoints| {
+        let (part, _) = &detached;
+        if adjoints.wants(&from) {
+            adjoints.add(&from, Some(grad_of_x(&from, part, grad)?))?;
+        }
+        if adjoints.wants(&weight) {
+            if !weight.is_variable() {
+                let mut sum = vec![0.0; weight.elem_count()];
+                let d_in = sum.len() / weight.dim(0)?;
+                let of_part = &mut sum[start * d_in..(start + len) * d_in];
+                grad_of_weight(&from, grad, of_part, Write::Overwrite)?;
+                adjoints.add(&weight, Some(buffer::like(sum, &weight)?))?;
+            } else {
+                let whole = len == weight.dim(0)?;
+                let mut result = Ok(());
+                adjoints.weight(&weight, |sum, mut write| {
+                    if !whole && write == Write::Overwrite {
+                        sum.fill(0.0);
+                        write = Write::Add;
+                    }
+                    let d_in = sum.len() / weight.dims()[0];
+                    let of_part = &mut sum[start * d_in..(start + len) * d_in];
+                    result = grad_of_weight(&from, grad, of_part, write);
+                });
+                result?;
+            }
+        }
+        match bias.filter(|bias| adjoints.wants(bias)) {
+            Some(bias) => {
+                let mut sum = vec![0.0; bias.elem_count()];
+                let of_part = with_values([grad], |[grad]| Ok(sum_rows(grad, len)))?;
+                sum[start..start + len].copy_from_slice(&of_part);
+                adjoints.add(&bias, Some(buffer::like(sum, &bias)?))
+            }
+            None => Ok(()),
+        }
+    })?;
+    Ok(y)
 }
 
 struct Linear;
 
 impl Linear {
     fn forward(
-        x: &[f32],
-        (n, d_in): (usize, usize),
-        weight: &[f32],
-        (d_out, weight_in): (usize, usize),
+        (x, x_layout): (&CpuStorage, &Layout),
+        (weight, weight_layout): (&CpuStorage, &Layout),
         bias: Option<&[f32]>,
     ) -> Result<(CpuStorage, Shape)> {
+        let ((n, d_in), (d_out, weight_in)) = (dims2(x_layout)?, dims2(weight_layout)?);
         if d_in != weight_in {
             bail!("linear: weight is ({d_out}, {weight_in}), x is ({n}, {d_in})")
         }
-        let mut y = vec![0.0; n * d_out];
-        let into = match bias {
-            Some(bias) if bias.len() != d_out => {
-                bail!("linear: bias should have {d_out} values, got {}", bias.len())
-            }
-            Some(bias) => {
-                y.chunks_exact_mut(d_out.max(1)).for_each(|row| row.copy_from_slice(bias));
-                Write::Add
-            }
-            None => Write::Overwrite,
-        };
-        let (x, weight) = (Mat::new(x, n, d_in), Mat::new(weight, d_out, d_in).t());
-        matmul(MatMut::new(&mut y, n, d_out), into, 1.0, x, weight, true);
-        Ok(output(y, (n, d_out)))
+        let mut y = unset(n * d_out);
+        let into = MatMut::new(&mut y, n, d_out);
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
+        if let CpuStorage::BF16(x) = x {
+            let (x, weight) = (contiguous(x, x_layout)?, bf16_values(weight, weight_layout)?);
+            let (x, weight) = (Mat::new(x, n, d_in), Mat::new(&weight, d_out, d_in).t());
+            matmul_bf16(into, Write::Overwrite, 1.0, x, weight, true);
+        } else {
+            let (x, weight) = (values(x, x_layout)?, values(weight, weight_layout)?);
+            let (x, weight) = (Mat::new(&x, n, d_in), Mat::new(&weight, d_out, d_in).t());
+            matmul(into, Write::Overwrite, 1.0, x, weight, true);
+        }
+        if let Some(bias) = bias {
+            for_rows(&mut y, d_out, |_, row| buffer::add(row, bias));
+        }
+        Ok(output(y, (n, d_out), dtype))
     }
+}
 
-    /// Gradients of x and of the weight.
-    fn backward(
-        x: &Tensor,
-        weight: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ((n, d_in), (d_out, _)) = (x.dims2()?, weight.dims2()?);
-        with_values([x, weight, grad], |[xs, ws, gs]| {
-            let grad = Mat::new(gs, n, d_out);
-            let mut grad_x = None;
-            if x.track_op() {
-                let mut out = vec![0.0; n * d_in];
-                let weight = Mat::new(ws, d_out, d_in);
-                matmul(MatMut::new(&mut out, n, d_in), Write::Overwrite, 1.0, grad, weight, true);
-                grad_x = Some(Tensor::from_vec(out, (n, d_in), x.device())?);
-            }
-            let mut grad_weight = None;
-            if weight.track_op() {
-                let mut out = vec![0.0; d_out * d_in];
-                let x = Mat::new(xs, n, d_in);
-                let into = MatMut::new(&mut out, d_out, d_in);
-                matmul(into, Write::Overwrite, 1.0, grad.t(), x, true);
-                grad_weight = Some(Tensor::from_vec(out, (d_out, d_in), weight.device())?);
-            }
-            Ok((grad_x, grad_weight))
-        })
+fn contiguous<'a, T>(values: &'a [T], layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&values[start..end]),
+        None => bail!("linear: rows should be contiguous, got strides {:?}", layout.stride()),
     }
+}
+
+fn bf16_values<'a>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> Result<std::borrow::Cow<'a, [half::bf16]>> {
+    match storage {
+        CpuStorage::BF16(values) => Ok(contiguous(values, layout)?.into()),
+        other => Ok(buffer::narrow(&values(other, layout)?).into()),
+    }
+}
+
+/// g · W.
+fn grad_of_x(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let ((n, d_in), (d_out, _)) = (x.dims2()?, weight.dims2()?);
+    let mut out = unset(n * d_in);
+    let into = MatMut::new(&mut out, n, d_in);
+    match x.dtype() {
+        DType::BF16 => with_bf16(grad, |grad| {
+            with_bf16(weight, |weight| {
+                let (grad, weight) = (Mat::new(grad, n, d_out), Mat::new(weight, d_out, d_in));
+                matmul_bf16(into, Write::Overwrite, 1.0, grad, weight, true);
+                Ok(())
+            })
+        })?,
+        _ => with_values([grad, weight], |[grad, weight]| {
+            let (grad, weight) = (Mat::new(grad, n, d_out), Mat::new(weight, d_out, d_in));
+            matmul(into, Write::Overwrite, 1.0, grad, weight, true);
+            Ok(())
+        })?,
+    }
+    buffer::like(out, x)
+}
+
+/// gᵀ · x into `out`.
+fn grad_of_weight(x: &Tensor, grad: &Tensor, out: &mut [f32], write: Write) -> Result<()> {
+    let ((n, d_in), (_, d_out)) = (x.dims2()?, grad.dims2()?);
+    let into = MatMut::new(out, d_out, d_in);
+    match x.dtype() {
+        DType::BF16 => with_bf16(x, |x| {
+            with_bf16(grad, |grad| {
+                let (grad, x) = (Mat::new(grad, n, d_out).t(), Mat::new(x, n, d_in));
+                matmul_bf16(into, write, 1.0, grad, x, true);
+                Ok(())
+            })
+        }),
+        _ => with_values([x, grad], |[x, grad]| {
+            let (grad, x) = (Mat::new(grad, n, d_out).t(), Mat::new(x, n, d_in));
+            matmul(into, write, 1.0, grad, x, true);
+            Ok(())
+        }),
+    }
+}
+
+/// Gradients of x and of the weight.
+fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let grad_x = x.track_op().then(|| grad_of_x(x, weight, grad)).transpose()?;
+    let grad_weight = weight.track_op().then(|| {
+        let mut out = unset(weight.elem_count());
+        grad_of_weight(x, grad, &mut out, Write::Overwrite)?;
+        buffer::like(out, weight)
+    });
+    Ok((grad_x, grad_weight.transpose()?))
 }
 
 impl CustomOp2 for Linear {
@@ -97,8 +244,7 @@ impl CustomOp2 for Linear {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (x, w) = (values(x, x_layout)?, values(weight, weight_layout)?);
-        Linear::forward(x, dims2(x_layout)?, w, dims2(weight_layout)?, None)
+        Linear::forward((x, x_layout), (weight, weight_layout), None)
     }
 
     fn bwd(
@@ -108,7 +254,7 @@ impl CustomOp2 for Linear {
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Linear::backward(x, weight, &grad.contiguous()?)
+        backward(x, weight, &grad.contiguous()?)
     }
 }
 
@@ -126,9 +272,8 @@ impl CustomOp3 for Linear {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (x, w) = (values(x, x_layout)?, values(weight, weight_layout)?);
         let bias = values(bias, bias_layout)?;
-        Linear::forward(x, dims2(x_layout)?, w, dims2(weight_layout)?, Some(bias))
+        Linear::forward((x, x_layout), (weight, weight_layout), Some(&bias))
     }
 
     fn bwd(
@@ -140,9 +285,11 @@ impl CustomOp3 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (grad_x, grad_weight) = Linear::backward(x, weight, &grad)?;
-        let grad_bias = if bias.track_op() { Some(grad.sum(0)?) } else { None };
-        Ok((grad_x, grad_weight, grad_bias))
+        let (grad_x, grad_weight) = backward(x, weight, &grad)?;
+        let n_outputs = bias.elem_count();
+        let of_bias = || with_values([&grad], |[grad]| Ok(sum_rows(grad, n_outputs)));
+        let grad_bias = bias.track_op().then(of_bias).transpose()?;
+        Ok((grad_x, grad_weight, grad_bias.map(|sums| buffer::like(sums, bias)).transpose()?))
     }
 }
 
@@ -168,13 +315,23 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_that_is_a_slice_of_another_is_read_at_its_place() {
-        let inputs = [random((5, 3), 0), random((12, 3), 1)];
-        let slice = |t: &[Tensor]| t[1].narrow(0, 4, 4);
+    fn a_part_of_the_outputs_leaves_the_rest_without_gradient() {
+        let inputs = [random((5, 3), 0), random((12, 3), 1), random(12, 2)];
+        let slice = |t: &Tensor| t.narrow(0, 4, 4);
         check(
             &inputs,
-            |t| linear(&t[0], &slice(t)?, None),
-            |t| t[0].matmul(&slice(t)?.contiguous()?.t()?),
+            |t| linear_part(&t[0], &t[1], Some(&t[2]), 4..8),
+            |t| t[0].matmul(&slice(&t[1])?.contiguous()?.t()?)?.broadcast_add(&slice(&t[2])?),
+        );
+    }
+
+    #[test]
+    fn a_weight_of_more_axes_is_a_matrix() {
+        let inputs = [random((5, 12), 0), random((4, 2, 6), 1)];
+        check(
+            &inputs,
+            |t| linear(&t[0], &t[1], None),
+            |t| t[0].matmul(&t[1].flatten_from(1)?.t()?),
         );
     }
 

@@ -1,31 +1,41 @@
-//! Matrix products over strided views, without copies: the one door to the `gemm` crate.
+//! Matrix products over strided views, without copies: the one door to whatever computes them.
 
-use gemm::Parallelism;
-use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+mod blocked;
+#[cfg(target_arch = "x86_64")]
+mod microkernel;
+#[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+mod mkl;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod skinny;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use half::bf16;
 
 /// Multiplications from which a second thread is worth waking.
-const PARALLEL_FROM: usize = 2 << 20;
-/// Rows are handed out in multiples of this: the height of the largest microkernel.
-const ROWS_PER_TASK: usize = 48;
+const PARALLEL_FROM: usize = 1 << 20;
 
 /// A matrix in a slice; either stride may be the unit one, so a transpose is free.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mat<'a> {
-    data: &'a [f32],
+pub(crate) struct Mat<'a, T = f32> {
+    data: &'a [T],
     rows: usize,
     cols: usize,
     row_stride: usize,
     col_stride: usize,
 }
 
-impl<'a> Mat<'a> {
+impl<'a, T> Mat<'a, T> {
     /// Rows one after the other.
-    pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+    pub(crate) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
     /// Rows of `cols` values that start `row_stride` apart.
-    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    pub(crate) fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(fits(data.len(), rows, cols, row_stride), "matrix outside its slice");
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
@@ -72,7 +82,9 @@ impl<'a> MatMut<'a> {
     ) -> Self {
         assert!(fits(data.len(), rows, cols, row_stride), "matrix outside its slice");
         assert!(rows <= 1 || row_stride >= cols, "rows of an output overlap");
-        Self { data, rows, cols, row_stride }
+        // What lies behind the last row is nobody's task.
+        let len = data.len().min(rows * row_stride);
+        Self { data: &mut data[..len], rows, cols, row_stride }
     }
 }
 
@@ -83,63 +95,161 @@ pub(crate) enum Write {
     Add,
 }
 
-/// `out = scale · lhs · rhs`, or `out += …`, on all threads if `parallel`.
-pub(crate) fn matmul(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallel: bool) {
-    assert_eq!((out.rows, out.cols, lhs.cols), (lhs.rows, rhs.cols, rhs.rows), "matmul shapes");
-    let n_threads = rayon::current_num_threads();
-    let work = out.rows * out.cols * lhs.cols;
-    if !parallel || n_threads == 1 || work < PARALLEL_FROM {
-        return serial(out, write, scale, lhs, rhs, Parallelism::None);
-    }
-    if out.rows < n_threads * ROWS_PER_TASK {
-        return serial(out, write, scale, lhs, rhs, Parallelism::Rayon(0));
-    }
-    let rows = out.rows.div_ceil(n_threads).next_multiple_of(ROWS_PER_TASK);
-    let (cols, stride) = (out.cols, out.row_stride);
-    out.data.par_chunks_mut(rows * stride).enumerate().for_each(|(i, part)| {
-        let lhs = lhs.rows(i * rows, rows);
-        serial(
-            MatMut::strided(part, lhs.rows, cols, stride),
-            write,
-            scale,
-            lhs,
-            rhs,
-            Parallelism::None,
-        );
-    });
+/// Floating-point operations of all products so far.
+static FLOPS: AtomicU64 = AtomicU64::new(0);
+
+/// Floating-point operations of all matrix products of this process so far: two per multiplication.
+pub fn gemm_flops() -> u64 {
+    FLOPS.load(Ordering::Relaxed)
 }
 
-/// One call of the gemm crate.
-fn serial(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
-    if out.rows == 0 || out.cols == 0 || (lhs.cols == 0 && write == Write::Add) {
-        return;
+/// What computes the products here.
+pub fn gemm_backend() -> &'static str {
+    #[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+    if mkl::is_there() {
+        return "mkl";
     }
+    if is_blocked(false) { "avx512" } else { "gemm" }
+}
+
+/// Why the optional library that was built in does not compute the products, if it does not.
+pub fn gemm_backend_error() -> Option<&'static str> {
+    #[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+    return mkl::error();
+    #[cfg(not(all(feature = "mkl", target_arch = "x86_64")))]
+    None
+}
+
+/// The best rate of a product on this machine, in 10⁹ operations a second: 1024³, repeated.
+pub fn measure_gflops() -> f64 {
+    const SIDE: usize = 1024;
+    const REPEATS: usize = 40;
+    let (a, b) = (vec![0.5f32; SIDE * SIDE], vec![0.25f32; SIDE * SIDE]);
+    let mut out = vec![0.0; SIDE * SIDE];
+    let mut best = f64::INFINITY;
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        let (a, b) = (Mat::new(&a, SIDE, SIDE), Mat::new(&b, SIDE, SIDE));
+        matmul(MatMut::new(&mut out, SIDE, SIDE), Write::Overwrite, 1.0, a, b, true);
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    2.0 * (SIDE * SIDE * SIDE) as f64 / best / 1e9
+}
+
+/// `out = scale · lhs · rhs`, or `out += …`, on all threads if `parallel`.
+pub(crate) fn matmul(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallel: bool) {
+    let Some(parallel) = prepare(&out, write, &lhs, &rhs, parallel) else { return };
+    #[cfg(target_arch = "x86_64")]
+    if is_blocked(false) && lhs.cols > 0 {
+        return run(&product(out, write, scale, lhs, rhs, false), parallel);
+    }
+    portable::run(out, write, scale, lhs, rhs, parallel);
+}
+
+/// As [`matmul`], of bfloat16 operands with sums in f32.
+pub(crate) fn matmul_bf16(
+    out: MatMut,
+    write: Write,
+    scale: f32,
+    lhs: Mat<bf16>,
+    rhs: Mat<bf16>,
+    parallel: bool,
+) {
+    let Some(parallel) = prepare(&out, write, &lhs, &rhs, parallel) else { return };
+    #[cfg(target_arch = "x86_64")]
+    {
+        // Two neighbors share a lane: with an odd inner dimension they would straddle rows.
+        let pairs = |mat: &Mat<bf16>, inner_is_contiguous: bool, stride: usize| {
+            mat.data.is_empty() || !inner_is_contiguous || stride.is_multiple_of(2)
+        };
+        let even = lhs.cols.is_multiple_of(2) || (lhs.col_stride != 1 && rhs.row_stride != 1);
+        let fits = even
+            && pairs(&lhs, lhs.col_stride == 1, lhs.row_stride)
+            && pairs(&rhs, rhs.row_stride == 1, rhs.col_stride);
+        if is_blocked(true) && lhs.cols > 0 && fits {
+            return run(&product(out, write, scale, lhs, rhs, true), parallel);
+        }
+    }
+    let widen = |mat: &Mat<bf16>| mat.data.iter().map(|x| x.to_f32()).collect::<Vec<f32>>();
+    let (left, right) = (widen(&lhs), widen(&rhs));
+    portable::run(out, write, scale, with_data(lhs, &left), with_data(rhs, &right), parallel);
+}
+
+fn with_data<'a>(mat: Mat<bf16>, data: &'a [f32]) -> Mat<'a> {
+    let Mat { rows, cols, row_stride, col_stride, .. } = mat;
+    Mat { data, rows, cols, row_stride, col_stride }
+}
+
+/// Counts the work and says whether it is worth all threads; nothing if there is none.
+fn prepare<T>(
+    out: &MatMut,
+    write: Write,
+    lhs: &Mat<T>,
+    rhs: &Mat<T>,
+    parallel: bool,
+) -> Option<bool> {
+    assert_eq!((out.rows, out.cols, lhs.cols), (lhs.rows, rhs.cols, rhs.rows), "matmul shapes");
+    if out.rows == 0 || out.cols == 0 || (lhs.cols == 0 && write == Write::Add) {
+        return None;
+    }
+    let work = out.rows * out.cols * lhs.cols;
+    FLOPS.fetch_add(2 * work as u64, Ordering::Relaxed);
+    Some(parallel && work >= PARALLEL_FROM && rayon::current_num_threads() > 1)
+}
+
+/// Whether the products of [`blocked::Product`] can be computed here.
+fn is_blocked(bf16: bool) -> bool {
+    #[cfg(all(feature = "mkl", target_arch = "x86_64"))]
+    if mkl::is_there() {
+        return true;
+    }
+    #[cfg(target_arch = "x86_64")]
+    return blocked::is_supported(bf16);
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+fn product<T>(
+    out: MatMut,
+    write: Write,
+    scale: f32,
+    lhs: Mat<T>,
+    rhs: Mat<T>,
+    bf16: bool,
+) -> blocked::Product {
+    let operand = |mat: &Mat<T>| blocked::Operand {
+        data: mat.data.as_ptr().cast(),
+        row_stride: mat.row_stride,
+        col_stride: mat.col_stride,
+    };
+    blocked::Product {
+        rows: out.rows,
+        cols: out.cols,
+        inner: lhs.cols,
+        left: operand(&lhs),
+        right: operand(&rhs),
+        out: out.data.as_mut_ptr(),
+        out_stride: out.row_stride,
+        scale,
+        add: write == Write::Add,
+        bf16,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn run(product: &blocked::Product, parallel: bool) {
     // SAFETY: the constructors check that every view lies inside its slice and that the rows of the output
-    // do not overlap; `out` is borrowed exclusively, so it aliases neither operand; the caller compared the
-    // shapes.
-    #[expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
+    // do not overlap; the output is borrowed exclusively, so it aliases neither operand; shapes were compared
+    // and the processor asked.
+    #[expect(unsafe_code, reason = "raw pointers and vector instructions")]
     unsafe {
-        gemm::gemm(
-            out.rows,
-            out.cols,
-            lhs.cols,
-            out.data.as_mut_ptr(),
-            1,
-            out.row_stride as isize,
-            write == Write::Add,
-            lhs.data.as_ptr(),
-            lhs.col_stride as isize,
-            lhs.row_stride as isize,
-            rhs.data.as_ptr(),
-            rhs.col_stride as isize,
-            rhs.row_stride as isize,
-            1.0,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+        match skinny::fits(product) && blocked::is_supported(product.bf16) {
+            true => skinny::run(product, parallel),
+            #[cfg(feature = "mkl")]
+            false if mkl::is_there() => mkl::run(product, parallel),
+            false => product.run(parallel),
+        }
     }
 }
 
@@ -150,6 +260,63 @@ fn fits(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Numbers of few bits, so that every sum is exact in both types.
+    fn numbers(n: usize, modulus: usize) -> Vec<f32> {
+        (0..n).map(|i| (i * 7 % modulus) as f32 - (modulus / 2) as f32).collect()
+    }
+
+    /// All four layouts of a product in both types, serial and parallel, against three loops.
+    #[track_caller]
+    fn check(m: usize, n: usize, k: usize) {
+        let (a, b) = (numbers(m * k, 13), numbers(k * n, 7));
+        let narrow = |values: &[f32]| values.iter().map(|x| bf16::from_f32(*x)).collect::<Vec<_>>();
+        let (a16, b16) = (narrow(&a), narrow(&b));
+        for (lhs_t, rhs_t, parallel) in (0..8).map(|i| (i & 1 > 0, i & 2 > 0, i & 4 > 0)) {
+            let at = |i: usize, p: usize| if lhs_t { p * m + i } else { i * k + p };
+            let bt = |p: usize, j: usize| if rhs_t { j * k + p } else { p * n + j };
+            let stride = n + 3;
+            let mut expected = vec![1.0f32; m * stride];
+            for i in 0..m {
+                for j in 0..n {
+                    let sum: f32 = (0..k).map(|p| a[at(i, p)] * b[bt(p, j)]).sum();
+                    expected[i * stride + j] += 2.0 * sum;
+                }
+            }
+            fn view<T>(data: &[T], rows: usize, cols: usize, t: bool) -> Mat<'_, T> {
+                if t { Mat::new(data, cols, rows).t() } else { Mat::new(data, rows, cols) }
+            }
+            let mut out = vec![1.0; m * stride];
+            let into = MatMut::strided(&mut out, m, n, stride);
+            let (lhs, rhs) = (view(&a, m, k, lhs_t), view(&b, k, n, rhs_t));
+            matmul(into, Write::Add, 2.0, lhs, rhs, parallel);
+            assert!(out == expected, "{m}x{n}x{k} {lhs_t} {rhs_t} {parallel}");
+            let mut out = vec![1.0; m * stride];
+            let into = MatMut::strided(&mut out, m, n, stride);
+            let (lhs, rhs) = (view(&a16, m, k, lhs_t), view(&b16, k, n, rhs_t));
+            matmul_bf16(into, Write::Add, 2.0, lhs, rhs, parallel);
+            assert!(out == expected, "bf16 {m}x{n}x{k} {lhs_t} {rhs_t} {parallel}");
+        }
+    }
+
+    #[test]
+    fn every_layout_and_rest_is_the_plain_sum() {
+        for (m, n, k) in [(1, 1, 1), (8, 48, 16), (7, 50, 33), (9, 17, 64), (3, 100, 18)] {
+            check(m, n, k);
+        }
+    }
+
+    #[test]
+    fn blocks_add_up() {
+        check(150, 70, 600);
+        check(40, 1600, 31);
+    }
+
+    #[test]
+    fn few_rows_take_the_other_path() {
+        check(1, 130, 40);
+        check(19, 65, 514);
+    }
 
     #[test]
     fn transposes_and_strides_are_views() {
@@ -165,20 +332,6 @@ mod tests {
             false,
         );
         assert_eq!(out, [53., 61., 77., 89.]); // 1 + 2 · [[1, 3], [2, 4]] · [[5, 6], [7, 8]]
-    }
-
-    #[test]
-    fn all_threads_give_what_one_gives() {
-        let (m, n, k) = (301, 96, 130);
-        let lhs: Vec<f32> = (0..m * k).map(|i| (i % 13) as f32 - 6.0).collect();
-        let rhs: Vec<f32> = (0..k * n).map(|i| (i % 7) as f32 - 3.0).collect();
-        let product = |parallel| {
-            let mut out = vec![1.0; m * (n + 1)];
-            let into = MatMut::strided(&mut out, m, n, n + 1);
-            matmul(into, Write::Add, 1.0, Mat::new(&lhs, m, k), Mat::new(&rhs, k, n), parallel);
-            out
-        };
-        assert_eq!(product(true), product(false));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, dot, for_rows, for_rows_summing, output, values, with_values};
+use crate::buffer::{self, dims2, dot, for_rows, for_rows_summing, output, unset, values, with_values};
+use crate::tape;
 
 /// `x / sqrt(mean(x²) + eps) · weight` over the last axis: x (N, D), weight (D).
 ///
@@ -12,14 +13,14 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if !buffer::fused(&[x, weight]) {
         return composed(x, weight, eps);
     }
-    x.contiguous()?.apply_op2(&weight.contiguous()?, RmsNorm { eps: eps as f32 })
+    tape::apply2(&x.contiguous()?, &weight.contiguous()?, RmsNorm { eps: eps as f32 })
 }
 
 /// The same from candle operations, with the statistics in f32.
 fn composed(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     let x32 = x.to_dtype(DType::F32)?;
     let rms = (x32.sqr()?.mean_keepdim(D::Minus1)? + eps)?.sqrt()?;
-    x32.broadcast_div(&rms)?.to_dtype(x.dtype())?.broadcast_mul(weight)
+    x32.broadcast_div(&rms)?.to_dtype(x.dtype())?.broadcast_mul(&weight.to_dtype(x.dtype())?)
 }
 
 struct RmsNorm {
@@ -45,19 +46,20 @@ impl CustomOp2 for RmsNorm {
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (n, width) = dims2(x_layout)?;
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
         let (x, weight) = (values(x, x_layout)?, values(weight, weight_layout)?);
         if weight.len() != width {
             bail!("rms_norm: weight should have {width} values, got {}", weight.len())
         }
-        let mut y = vec![0.0; n * width];
+        let mut y = unset(n * width);
         for_rows(&mut y, width, |i, y| {
             let x = &x[i * width..][..width];
             let scale = self.inverse_rms(x);
-            for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+            for ((y, x), w) in y.iter_mut().zip(x).zip(weight.iter()) {
                 *y = x * scale * w;
             }
         });
-        Ok(output(y, (n, width)))
+        Ok(output(y, (n, width), dtype))
     }
 
     fn bwd(
@@ -69,7 +71,7 @@ impl CustomOp2 for RmsNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (n, width) = x.dims2()?;
         with_values([x, weight, &grad.contiguous()?], |[xs, ws, gs]| {
-            let mut grad_x = vec![0.0; n * width];
+            let mut grad_x = unset(n * width);
             let grad_weight = for_rows_summing(&mut grad_x, width, width, |i, out, sums| {
                 let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
                 let scale = self.inverse_rms(x);
@@ -84,11 +86,7 @@ impl CustomOp2 for RmsNorm {
                     *out = scale * (*out - x * pull);
                 }
             });
-            let device = x.device();
-            Ok((
-                Some(Tensor::from_vec(grad_x, (n, width), device)?),
-                Some(Tensor::from_vec(grad_weight, width, device)?),
-            ))
+            Ok((Some(buffer::like(grad_x, x)?), Some(buffer::like(grad_weight, weight)?)))
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, for_rows, output, values, with_values};
+use crate::buffer::{self, dims2, for_rows, output, unset, values, with_values};
+use crate::tape;
 
 /// Turns every head of every row: x (N, heads · head_dim), cos and sin (N, head_dim / 2).
 ///
@@ -14,7 +15,7 @@ pub fn rotary(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     if !buffer::fused(&[x, cos, sin]) {
         return composed(x, cos, sin);
     }
-    x.contiguous()?.apply_op3(&cos.contiguous()?, &sin.contiguous()?, Rotary)
+    tape::apply3(&x.contiguous()?, &cos.contiguous()?, &sin.contiguous()?, Rotary)
 }
 
 fn composed(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
@@ -34,7 +35,7 @@ impl Rotary {
     /// `sign` −1 turns back, which is also the gradient.
     fn turn(x: &[f32], cos: &[f32], sin: &[f32], n: usize, width: usize, sign: f32) -> Vec<f32> {
         let half = cos.len() / n.max(1);
-        let mut y = vec![0.0; n * width];
+        let mut y = unset(n * width);
         for_rows(&mut y, width, |i, y| {
             let (cos, sin) = (&cos[i * half..][..half], &sin[i * half..][..half]);
             let heads = x[i * width..][..width].chunks_exact(2 * half);
@@ -73,7 +74,9 @@ impl CustomOp3 for Rotary {
             bail!("rotary: tables are ({rows}, {half}), x is ({n}, {width})")
         }
         let (cos, sin) = (values(cos, cos_layout)?, values(sin, sin_layout)?);
-        Ok(output(Rotary::turn(values(x, x_layout)?, cos, sin, n, width, 1.0), (n, width)))
+        let dtype = candle_core::backend::BackendStorage::dtype(x);
+        let turned = Rotary::turn(&values(x, x_layout)?, &cos, &sin, n, width, 1.0);
+        Ok(output(turned, (n, width), dtype))
     }
 
     fn bwd(
@@ -87,7 +90,7 @@ impl CustomOp3 for Rotary {
         let (n, width) = x.dims2()?;
         with_values([&grad.contiguous()?, cos, sin], |[grad, cos, sin]| {
             let back = Rotary::turn(grad, cos, sin, n, width, -1.0);
-            Ok((Some(Tensor::from_vec(back, (n, width), x.device())?), None, None))
+            Ok((Some(buffer::like(back, x)?), None, None))
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Rows of a block of queries. Large enough for a good product, small enough that the scores stay in cache.
-const QUERIES_PER_BLOCK: usize = 64;
+const QUERIES_PER_BLOCK: usize = 128;
 
 /// A prefix and the suffixes that continue it, as they lie in the packed rows: prefix, then each suffix.
 ///

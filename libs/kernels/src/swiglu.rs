@@ -2,8 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, for_rows, output, values, with_values};
+use crate::buffer::{self, dims2, for_rows, output, unset, values, with_values};
 use crate::exp::sigmoid;
+use crate::tape;
 
 /// `silu(gate) · up`, both (N, D).
 ///
@@ -13,7 +14,7 @@ pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if !buffer::fused(&[gate, up]) {
         return gate.silu()? * up;
     }
-    gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu)
+    tape::apply2(&gate.contiguous()?, &up.contiguous()?, Swiglu)
 }
 
 struct Swiglu;
@@ -31,18 +32,19 @@ impl CustomOp2 for Swiglu {
         up_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (n, width) = dims2(gate_layout)?;
+        let dtype = candle_core::backend::BackendStorage::dtype(gate);
         let (gate, up) = (values(gate, gate_layout)?, values(up, up_layout)?);
         if gate.len() != up.len() {
             bail!("swiglu: gate has {} values, up {}", gate.len(), up.len())
         }
-        let mut y = vec![0.0; n * width];
+        let mut y = unset(n * width);
         for_rows(&mut y, width, |i, y| {
             let (gate, up) = (&gate[i * width..][..width], &up[i * width..][..width]);
             for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
                 *y = g * sigmoid(*g) * u;
             }
         });
-        Ok(output(y, (n, width)))
+        Ok(output(y, (n, width), dtype))
     }
 
     fn bwd(
@@ -54,7 +56,7 @@ impl CustomOp2 for Swiglu {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (n, width) = gate.dims2()?;
         with_values([gate, up, &grad.contiguous()?], |[gs, us, ds]| {
-            let mut grad_gate = vec![0.0; n * width];
+            let mut grad_gate = unset(n * width);
             for_rows(&mut grad_gate, width, |i, out| {
                 let at = i * width..(i + 1) * width;
                 for (((out, g), u), d) in
@@ -64,15 +66,14 @@ impl CustomOp2 for Swiglu {
                     *out = d * u * s * (1.0 + g * (1.0 - s));
                 }
             });
-            let mut grad_up = vec![0.0; n * width];
+            let mut grad_up = unset(n * width);
             for_rows(&mut grad_up, width, |i, out| {
                 let at = i * width..(i + 1) * width;
                 for ((out, g), d) in out.iter_mut().zip(&gs[at.clone()]).zip(&ds[at]) {
                     *out = d * g * sigmoid(*g);
                 }
             });
-            let tensor = |values| Tensor::from_vec(values, (n, width), gate.device());
-            Ok((Some(tensor(grad_gate)?), Some(tensor(grad_up)?)))
+            Ok((Some(buffer::like(grad_gate, gate)?), Some(buffer::like(grad_up, up)?)))
         })
     }
 }

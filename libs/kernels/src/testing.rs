@@ -3,6 +3,8 @@
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
 
+use crate::{Gradients, Tape};
+
 /// Values in [-1, 1] from a fixed sequence.
 pub(crate) fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
     let shape = shape.into();
@@ -22,6 +24,23 @@ pub(crate) fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
 /// with central differences (2 % of the largest: f32 loses the rest).
 #[track_caller]
 pub(crate) fn check(
+    inputs: &[Tensor],
+    fused: impl Fn(&[Tensor]) -> Result<Tensor>,
+    composed: impl Fn(&[Tensor]) -> Result<Tensor>,
+) {
+    check_graph(inputs, &fused, &composed);
+    let (expected, expected_grads) = value_and_grads(inputs, &composed);
+    let (taped, taped_grads) = taped_value_and_grads(inputs, &fused);
+    assert!(difference(&taped, &expected) < 1e-5, "taped: off by {}", difference(&taped, &expected));
+    for (i, (grad, expected)) in taped_grads.iter().zip(&expected_grads).enumerate() {
+        let off = difference(grad, expected);
+        assert!(off < 1e-4, "taped gradient of input {i} off by {off}");
+    }
+}
+
+/// As [`check`], in candle's graph alone.
+#[track_caller]
+pub(crate) fn check_graph(
     inputs: &[Tensor],
     fused: impl Fn(&[Tensor]) -> Result<Tensor>,
     composed: impl Fn(&[Tensor]) -> Result<Tensor>,
@@ -73,6 +92,30 @@ fn value_and_grads(
     let grads = weighted_sum(&value).unwrap().backward().unwrap();
     let grads = tensors.iter().map(|t| grads.get(t).expect("every input has a gradient").clone());
     (value.clone(), grads.collect())
+}
+
+/// The same on a tape: once with the weights' gradients fresh, once added to, which must double them.
+fn taped_value_and_grads(
+    inputs: &[Tensor],
+    f: &impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> (Tensor, Vec<Tensor>) {
+    let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let mut gradients = Gradients::default();
+    let mut pass = || {
+        let (value, tape) = Tape::record(|| f(&tensors).unwrap());
+        tape.backward(&value, &random(value.shape(), 99), &mut gradients).unwrap();
+        let grads = vars.iter().map(|var| gradients.get(var).expect("a gradient").to_vec());
+        (value, grads.collect::<Vec<_>>())
+    };
+    let (value, once) = pass();
+    let (_, twice) = pass();
+    for (once, twice) in once.iter().flatten().zip(twice.iter().flatten()) {
+        assert!((2.0 * once - twice).abs() <= 1e-5 * twice.abs().max(1e-3), "{once}, then {twice}");
+    }
+    let grads = once.into_iter().zip(inputs);
+    let grads = grads.map(|(g, t)| Tensor::from_vec(g, t.shape(), &Device::Cpu).unwrap());
+    (value, grads.collect())
 }
 
 /// A scalar in which every value counts differently.

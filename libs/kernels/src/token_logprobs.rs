@@ -1,19 +1,22 @@
 //! Logprobs of given tokens straight from hidden states, without a (tokens × vocabulary) tensor.
 
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
+use half::bf16;
 use rayon::prelude::*;
 
-use crate::buffer::{self, dims2, output, sum2, values, with_values};
-use crate::exp::softmax_row;
-use crate::matmul::{Mat, MatMut, Write, matmul};
+use crate::buffer::{self, narrow, unset, with_bf16, with_values};
+use crate::exp::{exp, max};
+use crate::matmul::{Mat, MatMut, Write, matmul, matmul_bf16};
+use crate::simd::vectorized;
+use crate::tape;
 
 /// Logits that exist at once.
 const LOGITS_PER_CHUNK: usize = 1 << 21;
 
 /// Of `softmax(hidden · headᵀ / temperature)`: the log of the target's probability, and the entropy.
 ///
-/// hidden (N, D), head (V, D), targets N; both results (N,) f32, the entropy without gradient. The logits
-/// exist for a chunk of rows at a time and are computed again in the backward.
+/// hidden (N, D), head (V, D), targets N; both results (N,) f32. The logits exist for a chunk of rows at a time
+/// and are computed again in the backward. On a tape the first result stands for both: its gradient is (N, 2).
 ///
 /// # Errors
 /// Shapes that do not fit, a target outside the vocabulary.
@@ -23,7 +26,10 @@ pub fn token_logprobs(
     targets: &[u32],
     temperature: f64,
 ) -> Result<(Tensor, Tensor)> {
-    let ((n, _), (vocab_size, _)) = (hidden.dims2()?, head.dims2()?);
+    let ((n, width), (vocab_size, head_width)) = (hidden.dims2()?, head.dims2()?);
+    if width != head_width {
+        bail!("token_logprobs: hidden width {width}, head width {head_width}")
+    }
     if targets.len() != n {
         bail!("token_logprobs: {n} hidden states for {} targets", targets.len())
     }
@@ -34,9 +40,42 @@ pub fn token_logprobs(
         return composed(hidden, head, targets, temperature);
     }
     let op = TokenLogprobs { targets: targets.to_vec(), inverse: (1.0 / temperature) as f32 };
-    let both = hidden.contiguous()?.apply_op2(&head.contiguous()?, op)?; // (N, 2)
-    let column = |idx| both.narrow(1, idx, 1)?.contiguous()?.squeeze(1);
-    Ok((column(0)?, column(1)?.detach()))
+    let (hidden, head) = (hidden.contiguous()?, head.contiguous()?);
+    if !tape::is_recording() {
+        let both = hidden.apply_op2(&head, op)?; // (N, 2)
+        let column = |idx| both.narrow(1, idx, 1)?.contiguous()?.squeeze(1);
+        return Ok((column(0)?, column(1)?));
+    }
+    let both = op.forward(&hidden, &head)?;
+    let column = |idx: usize| both.iter().map(|pair| pair[idx]).collect::<Vec<f32>>();
+    let (logprobs, entropy) = (column(0), column(1));
+    let logprobs = buffer::tensor(logprobs, n, DType::F32)?;
+    tape::note(&[&hidden.clone(), &head.clone()], &logprobs, move |grad, adjoints| {
+        let mut grad_hidden = None;
+        let mut result = Ok(());
+        let pairs = match grad.rank() {
+            1 => Tensor::stack(&[grad, &grad.zeros_like()?], 1)?,
+            _ => grad.contiguous()?,
+        };
+        let run = |of_head: Option<(&mut [f32], Write)>| {
+            with_values([&pairs], |[grad]| op.backward(&hidden, &head, grad, of_head))
+        };
+        match adjoints.wants(&head) {
+            true if head.is_variable() => adjoints.weight(&head, |sum, write| {
+                result = run(Some((sum, write))).map(|grad| grad_hidden = Some(grad));
+            }),
+            true => {
+                let mut sum = unset(head.elem_count());
+                grad_hidden = Some(run(Some((&mut sum, Write::Overwrite)))?);
+                adjoints.add(&head, Some(buffer::like(sum, &head)?))?;
+            }
+            false => grad_hidden = Some(run(None)?),
+        }
+        result?;
+        let grad_hidden = grad_hidden.map(|grad| buffer::like(grad, &hidden)).transpose()?;
+        adjoints.add(&hidden, grad_hidden)
+    })?;
+    Ok((logprobs, buffer::tensor(entropy, n, DType::F32)?))
 }
 
 /// The same from candle operations.
@@ -50,13 +89,13 @@ fn composed(
     let rows = (LOGITS_PER_CHUNK / head.dim(0)?).max(1);
     for (chunk_idx, targets) in targets.chunks(rows).enumerate() {
         let hidden = hidden.narrow(0, chunk_idx * rows, targets.len())?;
-        let logits = (hidden.matmul(&head.t()?)?.to_dtype(DType::F32)? / temperature)?;
+        let logits = hidden.matmul(&head.to_dtype(hidden.dtype())?.t()?)?;
+        let logits = (logits.to_dtype(DType::F32)? / temperature)?;
         let logits = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
         let normalizer = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
         let all = logits.broadcast_sub(&normalizer)?; // (rows, V)
         let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
         logprobs.push(all.gather(&targets, 1)?.squeeze(1)?);
-        let all = all.detach();
         entropy.push((all.exp()? * all)?.sum(D::Minus1)?.neg()?);
     }
     Ok((Tensor::cat(&logprobs, 0)?, Tensor::cat(&entropy, 0)?))
@@ -67,28 +106,161 @@ struct TokenLogprobs {
     inverse: f32,
 }
 
+/// The operands of the products, both in the type of the hidden states.
+enum Operands<'a> {
+    F32([&'a [f32]; 2]),
+    Bf16([&'a [bf16]; 2]),
+}
+
 impl TokenLogprobs {
+    /// Calls `f` with hidden states and head.
+    fn with_operands<R>(
+        hidden: &Tensor,
+        head: &Tensor,
+        f: impl FnOnce(Operands) -> Result<R>,
+    ) -> Result<R> {
+        match hidden.dtype() {
+            DType::BF16 => with_bf16(hidden, |hidden| {
+                with_bf16(head, |head| f(Operands::Bf16([hidden, head])))
+            }),
+            _ => with_values([hidden, head], |[hidden, head]| f(Operands::F32([hidden, head]))),
+        }
+    }
+
     /// Calls `f(first_row, scaled logits of the chunk)` for each chunk of rows.
     fn for_chunks(
         &self,
-        hidden: &[f32],
-        head: &[f32],
-        vocab_size: usize,
+        operands: &Operands,
+        (vocab_size, width): (usize, usize),
         mut f: impl FnMut(usize, &mut [f32]),
     ) {
-        let (n, width) = (self.targets.len(), head.len() / vocab_size);
+        let n = self.targets.len();
         let rows_per_chunk = (LOGITS_PER_CHUNK / vocab_size).max(1);
-        let mut logits = vec![0.0; rows_per_chunk.min(n) * vocab_size];
+        let mut logits = unset(rows_per_chunk.min(n) * vocab_size);
         for start in (0..n).step_by(rows_per_chunk) {
             let rows = rows_per_chunk.min(n - start);
             let logits = &mut logits[..rows * vocab_size];
-            let hidden = Mat::new(&hidden[start * width..], rows, width);
-            let head = Mat::new(head, vocab_size, width).t();
             let out = MatMut::new(logits, rows, vocab_size);
-            matmul(out, Write::Overwrite, self.inverse, hidden, head, true);
+            match operands {
+                Operands::F32([hidden, head]) => {
+                    let hidden = Mat::new(&hidden[start * width..], rows, width);
+                    let head = Mat::new(head, vocab_size, width).t();
+                    matmul(out, Write::Overwrite, self.inverse, hidden, head, true);
+                }
+                Operands::Bf16([hidden, head]) => {
+                    let hidden = Mat::new(&hidden[start * width..], rows, width);
+                    let head = Mat::new(head, vocab_size, width).t();
+                    matmul_bf16(out, Write::Overwrite, self.inverse, hidden, head, true);
+                }
+            }
             f(start, logits);
         }
     }
+
+    /// Logprob and entropy of each row.
+    fn forward(&self, hidden: &Tensor, head: &Tensor) -> Result<Vec<[f32; 2]>> {
+        let dims = head.dims2()?;
+        let mut out = vec![[0.0; 2]; self.targets.len()];
+        Self::with_operands(hidden, head, |operands| {
+            self.for_chunks(&operands, dims, |start, logits| {
+                let rows = logits.par_chunks(dims.0).enumerate();
+                rows.zip(out[start..].par_iter_mut()).for_each(|((i, logits), out)| {
+                    let target = self.targets[start + i] as usize;
+                    *out = vectorized(
+                        #[inline(always)]
+                        || logprob_and_entropy(logits, target),
+                    );
+                });
+            });
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// The gradient of the hidden states; that of the head, if it is wanted, into its buffer. `grad` is that of
+    /// each logprob and entropy, pair by pair.
+    fn backward(
+        &self,
+        hidden: &Tensor,
+        head: &Tensor,
+        grad: &[f32],
+        mut of_head: Option<(&mut [f32], Write)>,
+    ) -> Result<Vec<f32>> {
+        let (vocab_size, width) = head.dims2()?;
+        let mut grad_hidden = unset(self.targets.len() * width);
+        Self::with_operands(hidden, head, |operands| {
+            self.for_chunks(&operands, (vocab_size, width), |start, logits| {
+                logits.par_chunks_mut(vocab_size).enumerate().for_each(|(i, row)| {
+                    let [of_logprob, of_entropy] = [0, 1].map(|j| grad[2 * (start + i) + j]);
+                    let target = self.targets[start + i] as usize;
+                    vectorized(
+                        #[inline(always)]
+                        || gradient_of_logits(row, target, of_logprob, of_entropy),
+                    );
+                    let inverse = self.inverse;
+                    if inverse != 1.0 {
+                        row.iter_mut().for_each(|g| *g *= inverse);
+                    }
+                });
+                let rows = logits.len() / vocab_size;
+                let out = MatMut::new(&mut grad_hidden[start * width..], rows, width);
+                let of_head = of_head.as_mut().map(|(sum, write)| {
+                    let write = std::mem::replace(write, Write::Add);
+                    (MatMut::new(sum, vocab_size, width), write)
+                });
+                match &operands {
+                    Operands::F32([hidden, head]) => {
+                        let grad = Mat::new(logits, rows, vocab_size);
+                        let head = Mat::new(head, vocab_size, width);
+                        matmul(out, Write::Overwrite, 1.0, grad, head, true);
+                        if let Some((sum, write)) = of_head {
+                            let hidden = Mat::new(&hidden[start * width..], rows, width);
+                            matmul(sum, write, 1.0, grad.t(), hidden, true);
+                        }
+                    }
+                    Operands::Bf16([hidden, head]) => {
+                        let narrowed = narrow(logits);
+                        let grad = Mat::new(&narrowed, rows, vocab_size);
+                        let head = Mat::new(head, vocab_size, width);
+                        matmul_bf16(out, Write::Overwrite, 1.0, grad, head, true);
+                        if let Some((sum, write)) = of_head {
+                            let hidden = Mat::new(&hidden[start * width..], rows, width);
+                            matmul_bf16(sum, write, 1.0, grad.t(), hidden, true);
+                        }
+                    }
+                }
+            });
+            Ok(())
+        })?;
+        Ok(grad_hidden)
+    }
+}
+
+/// Turns logits into their gradient: `(1 - p)` or `-p` for the logprob, `-p (ln p + H)` for the entropy H.
+#[inline(always)]
+fn gradient_of_logits(row: &mut [f32], target: usize, of_logprob: f32, of_entropy: f32) {
+    let [logprob, entropy] = logprob_and_entropy(row, target);
+    let normalizer = row[target] - logprob;
+    for x in row.iter_mut() {
+        let log_p = *x - normalizer;
+        let pull = of_logprob + of_entropy * (log_p.max(-88.0) + entropy);
+        *x = -exp(log_p) * pull;
+    }
+    row[target] += of_logprob;
+}
+
+/// `ln p(target)` and `-Σ p ln p` of a row of logits.
+#[inline(always)]
+fn logprob_and_entropy(logits: &[f32], target: usize) -> [f32; 2] {
+    let largest = max(logits);
+    let sum = buffer::sum2(logits, logits, |x, _| exp(x - largest));
+    // A token of probability 0 adds nothing, though its logit may be infinite.
+    let weighted = buffer::sum2(logits, logits, |x, _| {
+        let power = exp(x - largest);
+        if x - largest > -87.0 { power * (x - largest) } else { 0.0 }
+    });
+    let normalizer = sum.ln();
+    [logits[target] - largest - normalizer, normalizer - weighted / sum]
 }
 
 impl CustomOp2 for TokenLogprobs {
@@ -103,26 +275,13 @@ impl CustomOp2 for TokenLogprobs {
         head: &CpuStorage,
         head_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let ((n, width), (vocab_size, head_width)) = (dims2(hidden_layout)?, dims2(head_layout)?);
-        if width != head_width {
-            bail!("token_logprobs: hidden width {width}, head width {head_width}")
-        }
-        let (hidden, head) = (values(hidden, hidden_layout)?, values(head, head_layout)?);
-        let mut out = vec![0.0; n * 2];
-        self.for_chunks(hidden, head, vocab_size, |start, logits| {
-            let rows = logits.par_chunks_mut(vocab_size).enumerate();
-            rows.zip(out[2 * start..].par_chunks_mut(2)).for_each(|((i, logits), out)| {
-                let target = self.targets[start + i] as usize;
-                let logit = logits[target];
-                let raw_logits = logits.to_vec();
-                let normalizer = softmax_row(logits);
-                out[0] = logit - normalizer;
-                // A token of probability 0 adds nothing, though its logit may be infinite.
-                out[1] = normalizer
-                    - sum2(logits, &raw_logits, |p, x| if p > 0.0 { p * x } else { 0.0 });
-            });
-        });
-        Ok(output(out, (n, 2)))
+        let tensor = |storage: &CpuStorage, layout: &Layout| {
+            let dtype = candle_core::backend::BackendStorage::dtype(storage);
+            buffer::tensor(buffer::values(storage, layout)?.into_owned(), layout.shape(), dtype)
+        };
+        let both = self.forward(&tensor(hidden, hidden_layout)?, &tensor(head, head_layout)?)?;
+        let n = both.len();
+        Ok((CpuStorage::F32(both.into_flattened()), (n, 2).into()))
     }
 
     fn bwd(
@@ -132,41 +291,19 @@ impl CustomOp2 for TokenLogprobs {
         _both: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ((n, width), (vocab_size, _)) = (hidden.dims2()?, head.dims2()?);
-        with_values([hidden, head, &grad.contiguous()?], |[hs, ws, gs]| {
-            let mut grad_hidden = vec![0.0; n * width];
-            let mut grad_head = vec![0.0; if head.track_op() { vocab_size * width } else { 0 }];
-            self.for_chunks(hs, ws, vocab_size, |start, logits| {
-                logits.par_chunks_mut(vocab_size).enumerate().for_each(|(i, row)| {
-                    let scale = gs[2 * (start + i)] * self.inverse;
-                    softmax_row(row);
-                    row.iter_mut().for_each(|p| *p *= -scale);
-                    row[self.targets[start + i] as usize] += scale;
-                });
-                let rows = logits.len() / vocab_size;
-                let grad = Mat::new(logits, rows, vocab_size);
-                let out = MatMut::new(&mut grad_hidden[start * width..], rows, width);
-                let head = Mat::new(ws, vocab_size, width);
-                matmul(out, Write::Overwrite, 1.0, grad, head, true);
-                if !grad_head.is_empty() {
-                    let hidden = Mat::new(&hs[start * width..], rows, width);
-                    let out = MatMut::new(&mut grad_head, vocab_size, width);
-                    matmul(out, Write::Add, 1.0, grad.t(), hidden, true);
-                }
-            });
-            let grad_head = match grad_head.is_empty() {
-                true => None,
-                false => Some(Tensor::from_vec(grad_head, (vocab_size, width), head.device())?),
-            };
-            Ok((Some(Tensor::from_vec(grad_hidden, (n, width), hidden.device())?), grad_head))
-        })
+        let grad = grad.flatten_all()?.to_vec1::<f32>()?;
+        let mut sum = head.track_op().then(|| unset(head.elem_count()));
+        let of_head = sum.as_deref_mut().map(|sum| (sum, Write::Overwrite));
+        let grad_hidden = self.backward(hidden, head, &grad, of_head)?;
+        let grad_head = sum.map(|sum| buffer::like(sum, head)).transpose()?;
+        Ok((Some(buffer::like(grad_hidden, hidden)?), grad_head))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check, difference, random};
+    use crate::testing::{check, check_graph, difference, random};
 
     #[test]
     fn logprobs_agree_with_candle_and_with_differences() {
@@ -180,11 +317,31 @@ mod tests {
     }
 
     #[test]
-    fn entropy_agrees_with_candle_and_carries_no_gradient() {
-        let (hidden, head) = (random((4, 8), 0), random((31, 8), 1));
-        let got = token_logprobs(&hidden, &head, &[0, 1, 2, 30], 1.3).unwrap().1;
-        let expected = composed(&hidden, &head, &[0, 1, 2, 30], 1.3).unwrap().1;
-        assert!(difference(&got, &expected) < 1e-5 && !got.track_op());
+    fn entropy_agrees_with_candle_and_with_differences() {
+        let inputs = [random((4, 8), 0), random((31, 8), 1)];
+        let targets = [0, 1, 2, 30];
+        let entropy = |t: &[Tensor]| Ok(token_logprobs(&t[0], &t[1], &targets, 1.3)?.1);
+        let expected = |t: &[Tensor]| Ok(composed(&t[0], &t[1], &targets, 1.3)?.1);
+        check_graph(&inputs, entropy, expected);
+    }
+
+    #[test]
+    fn a_tape_takes_both_gradients() {
+        let inputs = [random((4, 8), 0), random((31, 8), 1)];
+        let vars = inputs.each_ref().map(|t| candle_core::Var::from_tensor(t).unwrap());
+        let run = || token_logprobs(&vars[0], &vars[1], &[0, 1, 2, 30], 1.3).unwrap();
+        let ((logprobs, _), tape) = crate::Tape::record(run);
+        let mut gradients = crate::Gradients::default();
+        let grad = Tensor::new(&[[1f32, 2.0]; 4], logprobs.device()).unwrap();
+        tape.backward(&logprobs, &grad, &mut gradients).unwrap();
+        let (logprobs, entropy) = run();
+        let sum = (logprobs.sum_all().unwrap() + (entropy.sum_all().unwrap() * 2.0).unwrap()).unwrap();
+        let store = sum.backward().unwrap();
+        for var in &vars {
+            let expected = store.get(var).unwrap();
+            let got = Tensor::new(gradients.get(var).unwrap(), var.device()).unwrap();
+            assert!(difference(&got.reshape(var.shape()).unwrap(), expected) < 1e-5);
+        }
     }
 
     #[test]

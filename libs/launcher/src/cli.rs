@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Visual reinforcement fine-tuning as a dora dataflow.
@@ -25,7 +25,8 @@ Examples:
   vrft run --resume                           continue the newest run where it stopped
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
-  vrft few-shot --seeds 5 --shots 1,4,16      the table of the README";
+  vrft few-shot --seeds 5 --shots 1,4,16      the table of the README
+  vrft bench --checkpoint DIR --group 8       seconds, memory and speed of a step";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Eval(EvalOptions),
     /// Repeat base / SFT / RFT over seeds and shot counts; write a table and a plot.
     FewShot(FewShotOptions),
+    /// Time GRPO steps on a made-up case, phase by phase.
+    Bench(BenchOptions),
     /// Make the report of a run folder again.
     Report {
         /// The run folder.
@@ -175,6 +178,53 @@ pub(crate) struct FewShotOptions {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) graph: GraphOptions,
+}
+
+/// One image of noise and a question per prompt; completions of exactly as many tokens as asked for.
+#[derive(Args)]
+pub(crate) struct BenchOptions {
+    /// Checkpoint folder in the Hugging Face layout.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint: PathBuf,
+    /// Width and height of the image.
+    #[arg(long, default_value_t = 448)]
+    pub(crate) pixels: u32,
+    /// Tokens of each completion.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) tokens: usize,
+    /// Completions of each prompt.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) group: usize,
+    /// Prompts of a step.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) prompts: usize,
+    /// Weight of the KL to the reference policy; 0 leaves the reference out.
+    #[arg(long, default_value_t = 0.04)]
+    pub(crate) beta: f64,
+    /// Steps; the first one warms up and does not count.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) steps: usize,
+    /// Type to compute in.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: BenchDtype,
+    /// Write the figures to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchDtype {
+    F32,
+    Bf16,
+}
+
+impl BenchDtype {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 impl Default for GraphOptions {

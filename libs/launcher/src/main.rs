@@ -1,6 +1,7 @@
 //! `vrft`: runs training graphs with dora's own daemon embedded, and looks after what they leave behind.
 #![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
 
+mod bench;
 mod check;
 mod cli;
 mod compile;
@@ -40,6 +41,7 @@ fn start() -> eyre::Result<()> {
         Command::Check(options) => check::check(&options),
         Command::Eval(options) => evaluate::evaluate(&options),
         Command::FewShot(options) => few_shot::few_shot(&options),
+        Command::Bench(options) => bench::bench(&options),
         Command::Report { run } => {
             println!("{}", report::write_report(&run)?.display());
             Ok(())

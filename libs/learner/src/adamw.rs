@@ -43,14 +43,21 @@ impl AdamW {
         grad_scale: f64,
     ) -> Result<()> {
         for (name, variable) in variables {
-            let Some(gradient) = gradients.get(name) else { continue };
+            let (values, gradient) = (gradients.values(variable), gradients.get(name));
+            if values.is_none() && gradient.is_none() {
+                continue;
+            }
             if !self.state.contains_key(name) {
                 self.state.insert(name.clone(), Moments::new(variable)?);
             }
             let update = self.update(name, variable, learning_rate, grad_scale);
             if let Some(moments) = self.state.get_mut(name) {
                 moments.n_updates += 1;
-                moments.apply(variable, gradient, &update)?;
+                match (values, gradient) {
+                    (Some(values), _) => moments.apply_values(variable, values, &update)?,
+                    (None, Some(gradient)) => moments.apply(variable, gradient, &update)?,
+                    (None, None) => {}
+                }
             }
         }
         Ok(())

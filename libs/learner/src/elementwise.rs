@@ -2,9 +2,12 @@
 //!
 //! Each element depends on its own inputs alone, so the result does not depend on how the work is divided.
 
+use std::cell::RefCell;
+
 use candle_core::{
-    CpuStorage, DType, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, bail,
+    CpuStorage, DType, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, bail,
 };
+use kernels::vectorized;
 use rayon::prelude::*;
 
 /// Elements that one core takes at a time: small enough to stay in its cache, large enough to be worth a task.
@@ -41,11 +44,80 @@ pub(crate) fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     }
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("expected a tensor on the CPU") };
-    let chunks = values(storage, layout)?.par_chunks(CHUNK).map(sum_of_squares_in_lanes);
-    Ok(chunks.collect::<Vec<f64>>().into_iter().sum())
+    Ok(squares_of(values(storage, layout)?))
+}
+
+/// Sum of squares in f64, in order.
+pub(crate) fn squares_of(values: &[f32]) -> f64 {
+    let chunks = values.par_chunks(CHUNK).map(|chunk| {
+        vectorized(
+            #[inline(always)]
+            || sum_of_squares_in_lanes(chunk),
+        )
+    });
+    chunks.collect::<Vec<f64>>().into_iter().sum()
+}
+
+/// One update of a weight and its two moments by a gradient, in one pass over memory.
+pub(crate) fn update_weight(
+    [weight, first, second]: [&Tensor; 3],
+    gradient: &[f32],
+    update: impl Fn(&mut f32, &mut f32, &mut f32, f32) + Sync,
+) -> Result<()> {
+    with_values_mut(weight, |weight| {
+        with_values_mut(first, |first| {
+            with_values_mut(second, |second| {
+                let state = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
+                let chunks = weight.par_chunks_mut(CHUNK).zip(state);
+                chunks.zip(gradient.par_chunks(CHUNK)).for_each(|((w, (m, v)), g)| {
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            for ((w, (m, v)), g) in
+                                w.iter_mut().zip(m.iter_mut().zip(v.iter_mut())).zip(g)
+                            {
+                                update(w, m, v, *g);
+                            }
+                        },
+                    )
+                });
+            })
+        })
+    })
+    .and_then(|inner| inner.and_then(|inner| inner))
+}
+
+/// Calls `f` with the values of a contiguous f32 tensor on the CPU, to be changed in place.
+fn with_values_mut<R>(tensor: &Tensor, f: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
+    let once = Once { f: RefCell::new(Some(f)), result: RefCell::new(None) };
+    tensor.inplace_op1(&once)?;
+    match once.result.into_inner() {
+        Some(result) => Ok(result),
+        None => bail!("a tensor on the CPU was expected"),
+    }
+}
+
+struct Once<F, R> {
+    f: RefCell<Option<F>>,
+    result: RefCell<Option<R>>,
+}
+
+impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Once<F, R> {
+    fn name(&self) -> &'static str {
+        "with_values_mut"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let values = values_mut(storage, layout)?;
+        if let Some(f) = self.f.take() {
+            self.result.replace(Some(f(values)));
+        }
+        Ok(())
+    }
 }
 
 /// Eight running sums, which the compiler turns into vector instructions.
+#[inline(always)]
 fn sum_of_squares_in_lanes(chunk: &[f32]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0f64; LANES];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var};
 
-use crate::elementwise::sum_of_squares;
+use crate::elementwise::{squares_of, sum_of_squares};
 
 /// Added to the norm in the clipping factor, as `torch.nn.utils.clip_grad_norm_` does.
 const CLIP_EPS: f64 = 1e-6;
@@ -15,7 +15,10 @@ const CLIP_EPS: f64 = 1e-6;
 /// A variable that no micro-batch reached has none: the vision tower in a step without images.
 #[derive(Debug, Default)]
 pub(crate) struct Gradients {
+    /// From candle's graph.
     by_name: BTreeMap<String, Tensor>,
+    /// From recorded passes.
+    recorded: kernels::Gradients,
 }
 
 impl Gradients {
@@ -37,15 +40,31 @@ impl Gradients {
         Ok(())
     }
 
-    /// The gradient of a variable.
+    /// Forgets all values and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.by_name.clear();
+        self.recorded.clear();
+    }
+
+    /// Where recorded passes add theirs.
+    pub(crate) fn recorded(&mut self) -> &mut kernels::Gradients {
+        &mut self.recorded
+    }
+
+    /// What recorded passes gave a variable.
+    pub(crate) fn values(&self, variable: &Var) -> Option<&[f32]> {
+        self.recorded.get(variable)
+    }
+
+    /// What candle's graph gave a variable.
     pub(crate) fn get(&self, name: &str) -> Option<&Tensor> {
         self.by_name.get(name)
     }
 
     /// Length of all gradients taken as one vector.
     pub(crate) fn norm(&self) -> Result<f64> {
-        let squares = self.by_name.values().map(sum_of_squares);
-        Ok(squares.sum::<Result<f64>>()?.sqrt())
+        let squares = self.by_name.values().map(sum_of_squares).sum::<Result<f64>>()?;
+        Ok((squares + self.recorded.all().map(squares_of).sum::<f64>()).sqrt())
     }
 }
 

@@ -1,9 +1,11 @@
 //! The learner: a policy, its optimizer, and the step that improves it.
 
+use std::cell::RefCell;
+
 use candle_core::{Device, Tensor};
 use config::{LearnerConfig, LossConfig, OptimizerConfig};
 use grpo::LossInputs;
-use policy::{PackedGroup, Policy, PolicyError};
+use policy::{PackedGroup, Policy, PolicyError, TokenLogprobs};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};
@@ -11,6 +13,7 @@ use crate::gradients::{Gradients, clip_factor};
 use crate::micro_batch::{
     MicroBatch, Unit, micro_batches, units_of_demonstrations, units_of_groups,
 };
+use crate::pass::Pass;
 use crate::schedule::learning_rate;
 use crate::{Demonstration, LearnerError, StepStats, TrainGroup};
 
@@ -40,6 +43,10 @@ pub struct Learner {
     pub(crate) config: LearnerConfig,
     pub(crate) temperature: f64,
     pub(crate) step: u64,
+    /// The forward that the loss under way was made of.
+    pass: RefCell<Option<Pass>>,
+    /// Of the step under way; between steps only their memory counts.
+    gradients: Gradients,
 }
 
 impl Learner {
@@ -80,6 +87,8 @@ impl Learner {
             config: learner.clone(),
             temperature,
             step: 0,
+            pass: RefCell::default(),
+            gradients: Gradients::default(),
         })
     }
 
@@ -134,7 +143,8 @@ impl Learner {
         mut stats: StepStats,
         loss_of: impl Fn(&Self, &MicroBatch<'_>, &mut StepStats) -> Result<Tensor, LearnerError>,
     ) -> Result<StepStats, LearnerError> {
-        let mut gradients = Gradients::default();
+        let mut gradients = std::mem::take(&mut self.gradients);
+        gradients.clear();
         let mut n_trained = 0;
         for batch in micro_batches(units, self.config.max_tokens_per_micro_batch) {
             let loss = loss_of(self, &batch, &mut stats)?; // ()
@@ -143,14 +153,22 @@ impl Learner {
             stats.add("policy/loss", value);
             stats.add("tokens", batch.n_tokens() as f64);
             n_trained += batch.n_completion_tokens();
-            stats.timed(FORWARD_BACKWARD_SECS, || {
-                gradients.add(self.policy.variables(), loss.backward()?)
-            })?;
+            stats.timed(FORWARD_BACKWARD_SECS, || self.backward(&loss, &mut gradients))?;
         }
         stats.divide("policy/entropy", n_trained);
         stats.divide("policy/ratio", n_trained);
-        self.update(&gradients, &mut stats)?;
+        let updated = self.update(&gradients, &mut stats);
+        self.gradients = gradients;
+        updated?;
         Ok(stats)
+    }
+
+    /// Adds the gradient of a loss that was made of the last forward.
+    fn backward(&self, loss: &Tensor, gradients: &mut Gradients) -> Result<(), LearnerError> {
+        match self.pass.take() {
+            Some(pass) => Ok(pass.backward(loss, gradients)?),
+            None => Ok(gradients.add(self.policy.variables(), loss.backward()?)?),
+        }
     }
 
     /// Clips the gradient and applies it; nothing has changed if this fails on a gradient that is not finite.
@@ -211,11 +229,30 @@ impl Learner {
         stats: &mut StepStats,
     ) -> Result<Tensor, LearnerError> {
         let seed = self.dropout_seed(stats);
-        let forward =
-            |groups: &[PackedGroup<'_>]| self.policy.training_logprobs(groups, temperature, seed);
+        let forward = |groups: &[PackedGroup<'_>]| self.pass(groups, temperature, seed);
         let tokens = stats.timed(FORWARD_BACKWARD_SECS, || batch.with_packed(forward))?;
         stats.add("policy/entropy", number(&tokens.entropy.sum_all()?)?);
         Ok(tokens.logprobs)
+    }
+
+    /// A forward with gradients: on the CPU recorded, elsewhere in candle's graph.
+    fn pass(
+        &self,
+        groups: &[PackedGroup<'_>],
+        temperature: f64,
+        seed: u64,
+    ) -> Result<TokenLogprobs, PolicyError> {
+        if !self.policy.variables().values().all(|var| var.device().is_cpu()) {
+            return self.policy.training_logprobs(groups, temperature, seed);
+        }
+        let budget = match self.config.activation_mib {
+            0 => usize::MAX,
+            mib => mib << 20,
+        };
+        let recorded = self.policy.training_pass(groups, temperature, seed, budget)?;
+        let (pass, tokens) = Pass::new(recorded)?;
+        self.pass.replace(Some(pass));
+        Ok(tokens)
     }
 
     /// (N,): logprobs under the reference policy, without gradient.

@@ -14,6 +14,7 @@ mod learner;
 mod manifest;
 mod micro_batch;
 mod moments;
+mod pass;
 mod schedule;
 mod stats;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 
-use crate::elementwise::{is_supported, update2, update3};
+use crate::elementwise::{is_supported, update_weight, update2, update3};
 
 /// State of one variable, f32 on its device. Saved under the names that torch gives it.
 #[derive(Debug, Clone)]
@@ -111,6 +111,33 @@ impl Moments {
             Some(master) => variable.set(&master.to_dtype(variable.dtype())?),
             None => Ok(()),
         }
+    }
+
+    /// As [`Moments::apply`], of a gradient in a slice and a variable of f32 on the CPU.
+    pub(crate) fn apply_values(
+        &self,
+        variable: &Var,
+        gradient: &[f32],
+        update: &Update,
+    ) -> Result<()> {
+        let scale = update.grad_scale as f32;
+        let blend = (1.0 - update.beta1) as f32;
+        let (beta2, rest) = (update.beta2 as f32, (1.0 - update.beta2) as f32);
+        let Update { keep, rate, root, eps, .. } = *update;
+        let (keep, rate, root, eps) = (keep as f32, rate as f32, root as f32, eps as f32);
+        let inverse = 1.0 / root;
+        let tensors = [variable.as_tensor(), &self.first, &self.second];
+        update_weight(
+            tensors,
+            gradient,
+            #[inline(always)]
+            |w, m, v, g| {
+                let g = scale * g;
+                *m += blend * (g - *m);
+                *v = beta2 * *v + rest * g * g;
+                *w = keep * *w - rate * *m / (v.sqrt() * inverse + eps);
+            },
+        )
     }
 
     /// Three passes over memory and no allocation.

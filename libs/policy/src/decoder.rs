@@ -1,7 +1,10 @@
 //! The language model: a decoder whose attention is given from outside, so that the packed forward and the
 //! cached one are the same code.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
+use kernels::AttentionLayout;
 
 use crate::layers::{self, Linear, RmsNorm};
 use crate::rotary::Rotary;
@@ -17,7 +20,7 @@ pub(crate) type Attend<'a> =
 #[derive(Debug)]
 pub(crate) struct Decoder {
     embedding: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
     head: Tensor,
 }
@@ -40,7 +43,7 @@ impl Decoder {
             let (attention, mlp) = (scope.at("self_attn"), scope.at("mlp"));
             let kv_width = config.n_kv_heads * config.head_dim();
             let (inner, eps) = (config.intermediate_size, config.rms_norm_eps);
-            Ok(Layer {
+            Ok(Arc::new(Layer {
                 input_norm: RmsNorm::load(&scope.at("input_layernorm"), width, eps)?,
                 q: Linear::load(&attention.at("q_proj"), width, width, true)?,
                 k: Linear::load(&attention.at("k_proj"), width, kv_width, true)?,
@@ -50,7 +53,7 @@ impl Decoder {
                 gate: Linear::load(&mlp.at("gate_proj"), width, inner, false)?,
                 up: Linear::load(&mlp.at("up_proj"), width, inner, false)?,
                 down: Linear::load(&mlp.at("down_proj"), inner, width, false)?,
-            })
+            }))
         });
         let layers = layers.collect::<Result<_, PolicyError>>()?;
         let norm = RmsNorm::load(&scope.at("norm"), width, config.rms_norm_eps)?;
@@ -87,19 +90,45 @@ impl Decoder {
         Ok(x)
     }
 
+    /// As [`Decoder::forward`] over packed groups; only the last `n_kept` layers keep what they need on the way
+    /// back.
+    pub(crate) fn forward_training(
+        &self,
+        mut x: Tensor,
+        rotary: &Rotary,
+        layout: &Arc<AttentionLayout>,
+        head_dim: usize,
+        n_kept: usize,
+    ) -> Result<Tensor, PolicyError> {
+        for (idx, layer) in self.layers.iter().enumerate() {
+            let (layer, rotary, layout) = (layer.clone(), rotary.clone(), layout.clone());
+            let run = move |x: &Tensor| {
+                let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
+                    Ok(kernels::attention(q, k, v, head_dim, &layout)?)
+                };
+                layer.forward(idx, x, &rotary, &mut attend)
+            };
+            x = match idx + n_kept >= self.layers.len() {
+                true => run(&x)?,
+                false => kernels::checkpoint(&x, run)?,
+            };
+        }
+        Ok(x)
+    }
+
     /// The last normalization.
     pub(crate) fn normalize(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         self.norm.forward(x)
     }
 
-    /// (V, hidden_size) in the type to compute in: logits are products with its rows.
-    pub(crate) fn head(&self, dtype: DType) -> Result<Tensor, PolicyError> {
-        Ok(self.head.to_dtype(dtype)?)
+    /// (V, hidden_size): logits are products with its rows.
+    pub(crate) fn head(&self) -> &Tensor {
+        &self.head
     }
 
     /// (N, V) in f32 from the rows of [`Decoder::forward`].
     pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        let logits = kernels::linear(&self.normalize(x)?, &self.head(x.dtype())?, None)?;
+        let logits = kernels::linear(&self.normalize(x)?, &self.head, None)?;
         Ok(logits.to_dtype(DType::F32)?)
     }
 }
@@ -129,9 +158,9 @@ impl Layer {
         let q = rotary.apply(&self.q.forward(&normed)?)?;
         let k = rotary.apply(&self.k.forward(&normed)?)?;
         let v = self.v.forward(&normed)?;
-        let x = (x + self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
+        let x = kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
         let normed = self.mlp_norm.forward(&x)?;
         let inner = kernels::swiglu(&self.gate.forward(&normed)?, &self.up.forward(&normed)?)?;
-        Ok((x + self.down.forward(&inner)?)?)
+        Ok(kernels::add(&x, &self.down.forward(&inner)?)?)
     }
 }

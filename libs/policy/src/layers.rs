@@ -41,11 +41,10 @@ impl Linear {
         n: usize,
     ) -> Result<Tensor, PolicyError> {
         let len = self.weight.dim(0)? / n;
-        let part = |tensor: &Tensor| tensor.narrow(0, idx * len, len)?.to_dtype(x.dtype());
-        let bias = self.bias.as_ref().map(part).transpose()?;
-        let y = kernels::linear(x, &part(&self.weight)?, bias.as_ref())?;
+        let outputs = idx * len..(idx + 1) * len;
+        let y = kernels::linear_part(x, &self.weight, self.bias.as_ref(), outputs)?;
         match &self.adapter {
-            Some(adapter) => Ok((y + adapter.forward_part(x, idx * len, len)?)?),
+            Some(adapter) => Ok(kernels::add(&y, &adapter.forward_part(x, idx * len, len)?)?),
             None => Ok(y),
         }
     }
@@ -70,8 +69,7 @@ impl LayerNorm {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        let (weight, bias) = (cast(&self.weight, x)?, cast(&self.bias, x)?);
-        Ok(kernels::layer_norm(x, &weight, &bias, TOWER_EPS)?)
+        Ok(kernels::layer_norm(x, &self.weight, &self.bias, TOWER_EPS)?)
     }
 }
 
@@ -88,7 +86,7 @@ impl RmsNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::rms_norm(x, &cast(&self.weight, x)?, self.eps)?)
+        Ok(kernels::rms_norm(x, &self.weight, self.eps)?)
     }
 }
 
@@ -121,16 +119,11 @@ impl TowerNorm {
     }
 }
 
-fn cast(tensor: &Tensor, like: &Tensor) -> candle_core::Result<Tensor> {
-    tensor.to_dtype(like.dtype())
-}
-
 /// Rows of an embedding in the type that the model computes in.
 pub(crate) fn embed(
     embedding: &Tensor,
     token_ids: &[u32],
     dtype: DType,
 ) -> Result<Tensor, PolicyError> {
-    let ids = Tensor::new(token_ids, embedding.device())?;
-    Ok(embedding.index_select(&ids, 0)?.to_dtype(dtype)?)
+    Ok(kernels::select_rows(embedding, token_ids, dtype)?)
 }

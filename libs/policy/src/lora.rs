@@ -91,7 +91,7 @@ impl Dropout {
         let value = |_| if rng.random::<u32>() < limit { 0.0 } else { kept };
         let mask: Vec<f32> = (0..x.elem_count()).map(value).collect();
         let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?;
-        Ok((x * mask.to_dtype(x.dtype())?.to_device(x.device())?)?)
+        Ok(kernels::mask(x, &mask.to_dtype(x.dtype())?.to_device(x.device())?)?)
     }
 }
 
@@ -134,9 +134,9 @@ impl Adapter {
         len: usize,
     ) -> Result<Tensor, PolicyError> {
         let dropped = self.lora.dropout.apply(x, self.module)?;
-        let inner = kernels::linear(&dropped, &self.a.to_dtype(x.dtype())?, None)?; // (N, rank)
-        let b = self.b.narrow(0, start, len)?.to_dtype(x.dtype())?;
-        Ok((kernels::linear(&inner, &b, None)? * self.lora.scale())?)
+        let inner = kernels::linear(&dropped, &self.a, None)?; // (N, rank)
+        let added = kernels::linear_part(&inner, &self.b, None, start..start + len)?;
+        Ok(kernels::scale(&added, self.lora.scale())?)
     }
 }
 

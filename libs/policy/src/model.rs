@@ -64,6 +64,33 @@ impl Model {
         groups: &[PackedGroup],
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
+        self.logprobs_of(groups, temperature, |packed| self.run(packed, &mut Trace::default()))
+    }
+
+    /// See [`Policy::training_pass`](crate::Policy::training_pass).
+    pub(crate) fn training_logprobs(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        budget_bytes: usize,
+    ) -> Result<TokenLogprobs, PolicyError> {
+        self.logprobs_of(groups, temperature, |packed| {
+            let n_tokens = packed.token_ids.len();
+            let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
+            let n_kept = budget_bytes / of_layer.max(1);
+            let x = self.embed(packed, &mut |_| ())?; // (T, hidden_size)
+            let rotary = self.rotary(&packed.positions)?;
+            let head_dim = self.config.text.head_dim();
+            self.decoder.forward_training(x, &rotary, &packed.layout, head_dim, n_kept)
+        })
+    }
+
+    fn logprobs_of(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        run: impl FnOnce(&Packed) -> Result<Tensor, PolicyError>,
+    ) -> Result<TokenLogprobs, PolicyError> {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(PolicyError::input("temperature", "positive", temperature));
         }
@@ -71,12 +98,12 @@ impl Model {
         if packed.targets.is_empty() {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
-        let x = self.run(&packed, &mut Trace::default())?; // (T, hidden_size)
-        let predicting = Tensor::new(&packed.predicting[..], &self.device)?;
-        let hidden = self.decoder.normalize(&x.index_select(&predicting, 0)?)?; // (N, hidden_size)
-        let head = self.decoder.head(self.dtype)?;
+        let x = run(&packed)?; // (T, hidden_size)
+        let predicting = kernels::select_rows(&x, &packed.predicting, x.dtype())?;
+        let hidden = self.decoder.normalize(&predicting)?; // (N, hidden_size)
+        let head = self.decoder.head();
         let (logprobs, entropy) =
-            kernels::token_logprobs(&hidden, &head, &packed.targets, temperature)?;
+            kernels::token_logprobs(&hidden, head, &packed.targets, temperature)?;
         Ok(TokenLogprobs { logprobs, entropy })
     }
 
@@ -112,13 +139,7 @@ impl Model {
             return Ok(embeddings);
         }
         let seen = self.tower.forward(&packed.images, self.dtype, &self.device, watch)?;
-        let n_tokens = packed.token_ids.len() as u32;
-        let mut rows: Vec<u32> = (0..n_tokens).collect();
-        for (row, seen_row) in packed.placeholders.iter().zip(n_tokens..) {
-            rows[*row] = seen_row;
-        }
-        let rows = Tensor::new(rows, &self.device)?;
-        Ok(Tensor::cat(&[embeddings, seen], 0)?.index_select(&rows, 0)?)
+        Ok(kernels::replace_rows(&embeddings, &seen, &packed.placeholders)?)
     }
 
     /// (N, hidden_size) of tokens alone.

@@ -61,6 +61,28 @@ pub struct TokenLogprobs {
     pub entropy: Tensor,
 }
 
+/// A forward whose way back is recorded.
+#[derive(Debug)]
+pub struct TrainingPass {
+    /// Of the completion tokens; without a graph.
+    pub tokens: TokenLogprobs,
+    tape: kernels::Tape,
+}
+
+impl TrainingPass {
+    /// Takes the gradient of the logprobs, (N,), back to the variables and adds theirs to `gradients`.
+    ///
+    /// # Errors
+    /// A gradient of another length.
+    pub fn backward(
+        self,
+        gradient: &Tensor,
+        gradients: &mut kernels::Gradients,
+    ) -> Result<(), PolicyError> {
+        Ok(self.tape.backward(&self.tokens.logprobs, gradient, gradients)?)
+    }
+}
+
 /// A Qwen2-VL or Qwen2.5-VL with its weights.
 ///
 /// ```no_run
@@ -178,12 +200,21 @@ impl Policy {
     /// # Errors
     /// A name that is missing or unknown, a shape that differs; the policy is unchanged then.
     pub fn set_weights(&self, tensors: &HashMap<String, Tensor>) -> Result<(), PolicyError> {
+        let copies = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)));
+        self.take_weights(copies.collect::<Result<_, PolicyError>>()?)
+    }
+
+    /// As [`Policy::set_weights`], without a copy: the tensors should be nobody else's.
+    ///
+    /// # Errors
+    /// As [`Policy::set_weights`].
+    pub fn take_weights(&self, mut tensors: HashMap<String, Tensor>) -> Result<(), PolicyError> {
         let old = self.weights();
-        check_names(&old.versioned(), tensors)?;
+        check_names(&old.versioned(), &tensors)?;
         let mut new = BTreeMap::new();
         for (name, old) in &old.tensors {
-            let tensor = match tensors.get(name) {
-                Some(tensor) => tensor.to_device(old.device())?.to_dtype(old.dtype())?.copy()?,
+            let tensor = match tensors.remove(name) {
+                Some(tensor) => kernels::cast(&tensor.to_device(old.device())?, old.dtype())?,
                 None => old.clone(),
             };
             new.insert(name.clone(), tensor.detach());
@@ -269,6 +300,29 @@ impl Policy {
     ) -> Result<TokenLogprobs, PolicyError> {
         self.drop_by(Some(seed));
         self.weights().tracked.logprobs(groups, temperature)
+    }
+
+    /// As [`Policy::training_logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place
+    /// and free the activations on its way. On the CPU only.
+    ///
+    /// Of the language model's layers, the last so many keep their activations as fit into `budget_bytes`; the
+    /// others are computed again on the way back.
+    ///
+    /// # Errors
+    /// As [`Policy::logprobs`].
+    pub fn training_pass(
+        &self,
+        groups: &[PackedGroup],
+        temperature: f64,
+        seed: u64,
+        budget_bytes: usize,
+    ) -> Result<TrainingPass, PolicyError> {
+        self.drop_by(Some(seed));
+        let weights = self.weights();
+        let (tokens, tape) = kernels::Tape::record(|| {
+            weights.tracked.training_logprobs(groups, temperature, budget_bytes)
+        });
+        Ok(TrainingPass { tokens: tokens?, tape })
     }
 
     /// As [`Policy::logprobs`], with the adapters off: what the policy started from, without gradient.

@@ -24,6 +24,11 @@ const MODULES: Names =
     Names { visual: "model.visual", text: "model.language_model", head: "lm_head" };
 
 impl Names {
+    /// The layout of published checkpoints.
+    pub(crate) fn published() -> Names {
+        PUBLISHED
+    }
+
     /// The layout of these tensors.
     pub(crate) fn of(tensors: &BTreeMap<String, Tensor>) -> Names {
         let module = |name: &String| name.starts_with("model.language_model.");

@@ -56,24 +56,23 @@ impl VisionTower {
         let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
         let x = self.pixels(images)?.to_dtype(dtype)?.to_device(device)?; // (N, patch_dim)
         // The convolution's kernel is as large as its stride: it is a linear layer.
-        let patch_weight = self.patch_weight.reshape(((), self.config.patch_dim()))?;
-        let x = kernels::linear(&x, &patch_weight.to_dtype(dtype)?, None)?; // (N, embed_dim)
+        let x = kernels::linear(&x, &self.patch_weight, None)?; // (N, embed_dim)
         let rotary = Rotary::patches(&self.config, &grids, device)?;
         let whole = Arc::new(frames(&grids));
         let x = match &self.config.kind {
             TowerKind::Plain => self.run(x, &rotary, &|_| &whole, watch)?,
             TowerKind::Windowed { window, full_attention } => {
                 let windows = Windows::new(&grids, *window, self.config.merge_size);
-                let order = Tensor::new(windows.patch_order(), device)?;
-                let (x, rotary) = (x.index_select(&order, 0)?, rotary.select(&order)?);
+                let order = windows.patch_order();
+                let x = kernels::select_rows(&x, &order, dtype)?;
+                let rotary = rotary.select(&Tensor::new(order, device)?)?;
                 let in_windows = Arc::new(windows.layout());
                 let layout = |block: usize| match full_attention.contains(&block) {
                     true => &whole,
                     false => &in_windows,
                 };
                 let x = self.run(x, &rotary, &layout, watch)?;
-                let back = Tensor::new(windows.way_back(), device)?;
-                return Ok(self.merge(&x)?.index_select(&back, 0)?);
+                return Ok(kernels::select_rows(&self.merge(&x)?, &windows.way_back(), dtype)?);
             }
         };
         self.merge(&x)
@@ -97,7 +96,7 @@ impl VisionTower {
     /// (N, embed_dim) to (tokens, hidden_size).
     fn merge(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         let merged = self.config.embed_dim * self.config.patches_per_token();
-        let x = self.merger_norm.forward(x)?.reshape(((), merged))?; // (tokens, 4 · embed_dim)
+        let x = kernels::reshape(&self.merger_norm.forward(x)?, ((), merged))?; // (tokens, 4 · embed_dim)
         self.merger_out.forward(&kernels::gelu(&self.merger_in.forward(&x)?)?)
     }
 

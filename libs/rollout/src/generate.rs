@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use policy::{EncodedPrompt, Policy, Processor};
+use rayon::prelude::*;
 
 use crate::row::Row;
 use crate::stop::StopRule;
@@ -33,12 +34,12 @@ pub fn generate(
     let mut rows: Vec<Row> = (0..done.len())
         .map(|i| (i / group_size, i % group_size))
         .map(|(prompt, completion)| {
-            Row::new(prompt, completion, sampling, seeds(prompt, completion))
+            Row::new(prompt, completion, seeds(prompt, completion))
         })
         .collect();
     loop {
         let logits = session.logits().to_device(&Device::Cpu)?; // (rows, V)
-        let tokens = draw(&mut rows, &logits)?;
+        let tokens = draw(&mut rows, &logits, processor.end_ids(), sampling)?;
         let mut keep = Vec::with_capacity(rows.len());
         let mut growing = Vec::with_capacity(rows.len());
         for row in rows {
@@ -64,8 +65,18 @@ pub fn generate(
 }
 
 /// One token for every row, from its line of `logits` (rows, V).
-fn draw(rows: &mut [Row], logits: &Tensor) -> Result<Vec<u32>, RolloutError> {
-    rows.iter_mut().enumerate().map(|(i, row)| row.draw(&logits.get(i)?)).collect()
+fn draw(
+    rows: &mut [Row],
+    logits: &Tensor,
+    end_ids: &[u32],
+    sampling: &Sampling,
+) -> Result<Vec<u32>, RolloutError> {
+    let (_, vocab_size) = logits.dims2()?;
+    let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+    rows.par_iter_mut()
+        .zip(logits.par_chunks_exact(vocab_size))
+        .map(|(row, logits)| row.draw(logits, end_ids, sampling))
+        .collect()
 }
 
 fn kept(tokens: &[u32], keep: &[bool]) -> Vec<u32> {

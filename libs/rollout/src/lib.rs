@@ -14,6 +14,7 @@ mod completion;
 mod error;
 mod generate;
 mod row;
+mod sampler;
 mod sampling;
 mod seed;
 mod stop;

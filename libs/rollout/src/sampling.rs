@@ -1,7 +1,5 @@
 //! How the next token is drawn.
 
-use candle_transformers::generation;
-
 use crate::RolloutError;
 
 /// Sampling settings; those of a run come from its configuration.
@@ -15,6 +13,8 @@ pub struct Sampling {
     pub top_k: usize,
     /// A completion is cut here.
     pub max_tokens: usize,
+    /// Tokens that end a turn are not drawn before a completion has so many.
+    pub min_tokens: usize,
     /// Texts that end a completion, besides the end of a turn; they stay in it. Special tokens are not part of
     /// the text that is searched.
     pub stop: Vec<String>,
@@ -27,6 +27,7 @@ impl From<&config::RolloutConfig> for Sampling {
             top_p: config.top_p,
             top_k: config.top_k,
             max_tokens: config.max_completion_tokens,
+            min_tokens: 0,
             stop: config.stop.clone(),
         }
     }
@@ -35,7 +36,7 @@ impl From<&config::RolloutConfig> for Sampling {
 impl Sampling {
     /// The most probable token at every step.
     pub fn greedy(max_tokens: usize, stop: Vec<String>) -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: 0, max_tokens, stop }
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0, max_tokens, min_tokens: 0, stop }
     }
 
     pub(crate) fn check(&self) -> Result<(), RolloutError> {
@@ -60,18 +61,6 @@ impl Sampling {
     /// The divisor of the logits in the reported logprobs.
     pub(crate) fn logprob_temperature(&self) -> f64 {
         if self.temperature > 0.0 { self.temperature } else { 1.0 }
-    }
-
-    /// The same settings in candle's words.
-    pub(crate) fn candle(&self) -> generation::Sampling {
-        let Self { temperature, top_p: p, top_k: k, .. } = *self;
-        match (temperature > 0.0, k > 0, p < 1.0) {
-            (false, _, _) => generation::Sampling::ArgMax,
-            (true, false, false) => generation::Sampling::All { temperature },
-            (true, false, true) => generation::Sampling::TopP { p, temperature },
-            (true, true, false) => generation::Sampling::TopK { k, temperature },
-            (true, true, true) => generation::Sampling::TopKThenTopP { k, p, temperature },
-        }
     }
 }
 

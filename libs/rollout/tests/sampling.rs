@@ -71,7 +71,7 @@ fn encode(processor: &Processor, case: &Value) -> EncodedPrompt {
 }
 
 fn sampling(max_tokens: usize) -> Sampling {
-    Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens, stop: vec![] }
+    Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens, min_tokens: 0, stop: vec![] }
 }
 
 fn tokens(groups: Vec<Vec<Completion>>) -> Vec<Vec<u32>> {

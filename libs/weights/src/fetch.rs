@@ -1,21 +1,24 @@
 //! Fetching: from a published file to tensors, or a clear word on what is wrong with it.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
-use crate::{PolicyVersion, WeightsError, checksum};
+use crate::store::of_file;
+use crate::{PolicyVersion, WeightsError, file};
 
 /// Reads the weights of a version, on the CPU, after its size and checksum were found right.
 pub fn fetch(version: &PolicyVersion) -> Result<HashMap<String, Tensor>, WeightsError> {
     let path = Path::new(&version.location);
-    let bytes = fs::read(path).map_err(WeightsError::io("read", path))?;
-    check_size(version, path, bytes.len() as u64)?;
-    check_checksum(version, path, checksum::of_bytes(&bytes))?;
-    candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|error| WeightsError::Format { path: path.to_owned(), message: error.to_string() })
+    let file = File::open(path).map_err(WeightsError::io("read", path))?;
+    let bytes = file.metadata().map_err(WeightsError::io("read", path))?.len();
+    check_size(version, path, bytes)?;
+    let read = file::read(&file, bytes);
+    let (tensors, checksum) = read.map_err(|error| of_file("read", error, path))?;
+    check_checksum(version, path, checksum)?;
+    Ok(tensors)
 }
 
 pub(crate) fn check_size(
@@ -45,6 +48,10 @@ pub(crate) fn check_checksum(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use std::fs;
+
+    use candle_core::Device;
 
     use super::*;
     use crate::Store;

@@ -1,37 +1,195 @@
-//! Weights as a safetensors file, written tensor by tensor.
-//!
-//! The safetensors crate writes a file or a buffer, neither of which can be hashed on the way; this writes to
-//! anything, and holds one tensor in memory at a time.
+//! Weights as a safetensors file, written and read on all cores straight from and into the tensors' memory.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
-use candle_core::{Device, Tensor};
+use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
+use half::vec::HalfBitsVecExt;
+use rayon::prelude::*;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
 
-/// Why weights could not be written.
+use crate::checksum;
+
+/// Bytes of one write or read.
+const CHUNK: usize = 4 << 20;
+
+/// Why weights could not be written or read.
 #[derive(Debug)]
-pub(crate) enum WriteError {
+pub(crate) enum FileError {
     Io(io::Error),
     Format(SafeTensorError),
     Tensor(candle_core::Error),
 }
 
-/// Writes the tensors: length of the header, header, data.
+impl From<io::Error> for FileError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<SafeTensorError> for FileError {
+    fn from(error: SafeTensorError) -> Self {
+        Self::Format(error)
+    }
+}
+
+impl From<candle_core::Error> for FileError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
+/// Writes length of the header, header, data; returns the file's size and checksum.
 pub(crate) fn write(
     tensors: &BTreeMap<String, Tensor>,
-    out: &mut impl Write,
-) -> Result<(), WriteError> {
+    file: &File,
+) -> Result<(u64, String), FileError> {
     let tensors = in_file_order(tensors);
-    let header = header(&tensors).map_err(WriteError::Format)?;
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(WriteError::Io)?;
-    out.write_all(&header).map_err(WriteError::Io)?;
-    for (_, tensor) in tensors {
-        let tensor = tensor.to_device(&Device::Cpu).map_err(WriteError::Tensor)?;
-        out.write_all(&safetensors::View::data(&tensor)).map_err(WriteError::Io)?;
+    let header = header(&tensors)?;
+    let on_cpu = tensors.iter().map(|(_, tensor)| tensor.to_device(&Device::Cpu)?.contiguous());
+    let on_cpu = on_cpu.collect::<candle_core::Result<Vec<Tensor>>>()?;
+    let guards: Vec<_> = on_cpu.iter().map(Tensor::storage_and_layout).collect();
+    let len = (header.len() as u64).to_le_bytes();
+    let mut pieces: Vec<Cow<[u8]>> = vec![len[..].into(), header[..].into()];
+    for ((storage, layout), tensor) in guards.iter().zip(&on_cpu) {
+        pieces.push(bytes_of(storage, layout.contiguous_offsets(), tensor));
     }
-    out.flush().map_err(WriteError::Io)
+    let bytes = write_at_once(&pieces, file)?;
+    Ok((bytes, checksum::of_pieces(pieces.iter().map(|piece| &**piece))))
+}
+
+/// The values' bytes: the tensor's own memory where it is of a common type.
+fn bytes_of<'a>(
+    storage: &'a Storage,
+    offsets: Option<(usize, usize)>,
+    tensor: &'a Tensor,
+) -> Cow<'a, [u8]> {
+    match (storage, offsets) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => {
+            bytemuck::cast_slice(&values[start..end]).into()
+        }
+        (Storage::Cpu(CpuStorage::BF16(values)), Some((start, end))) => {
+            let bits: &[u16] = values[start..end].reinterpret_cast();
+            bytemuck::cast_slice(bits).into()
+        }
+        _ => safetensors::View::data(tensor),
+    }
+}
+
+fn write_at_once(pieces: &[Cow<[u8]>], file: &File) -> io::Result<u64> {
+    let mut end = 0u64;
+    let mut chunks = Vec::new();
+    for piece in pieces {
+        for chunk in piece.chunks(CHUNK) {
+            chunks.push((end, chunk));
+            end += chunk.len() as u64;
+        }
+    }
+    chunks.par_iter().try_for_each(|(at, chunk)| file.write_all_at(chunk, *at))?;
+    Ok(end)
+}
+
+/// All tensors of a file of `bytes` bytes, on the CPU, and its checksum.
+pub(crate) fn read(
+    file: &File,
+    bytes: u64,
+) -> Result<(HashMap<String, Tensor>, String), FileError> {
+    let mut len = [0; 8];
+    file.read_exact_at(&mut len, 0)?;
+    let data_start = u64::from_le_bytes(len).saturating_add(8);
+    if data_start > bytes {
+        return Err(SafeTensorError::HeaderTooLarge.into());
+    }
+    let mut head = vec![0; data_start as usize];
+    file.read_exact_at(&mut head, 0)?;
+    let infos = infos(&head[8..], (bytes - data_start) as usize)?;
+    let contents = infos.iter().map(|(_, info)| Content::read(file, data_start, info));
+    let contents = contents.collect::<Result<Vec<_>, FileError>>()?;
+    let data = contents.iter().map(Content::bytes);
+    let checksum = checksum::of_pieces(std::iter::once(&head[..]).chain(data));
+    let mut tensors = HashMap::new();
+    for ((name, info), content) in infos.into_iter().zip(contents) {
+        tensors.insert(name, content.into_tensor(&info)?);
+    }
+    Ok((tensors, checksum))
+}
+
+/// Where the tensors lie, in the order of the file, without gap or overlap over all of its `len` bytes of data.
+fn infos(header: &[u8], len: usize) -> Result<Vec<(String, TensorInfo)>, FileError> {
+    let metadata: Metadata =
+        serde_json::from_slice(header).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    let infos = metadata.tensors().into_iter().map(|(name, info)| (name, info.clone()));
+    let mut infos: Vec<(String, TensorInfo)> = infos.collect();
+    infos.sort_by_key(|(_, info)| info.data_offsets);
+    let mut end = 0;
+    for (name, info) in &infos {
+        let n_values = info.shape.iter().try_fold(1usize, |n, dim| n.checked_mul(*dim));
+        let n_bits = n_values.and_then(|n| n.checked_mul(info.dtype.bitsize()));
+        let (start, next) = info.data_offsets;
+        if start != end || next < start || n_bits != (next - start).checked_mul(8) {
+            return Err(SafeTensorError::InvalidOffset(name.clone()).into());
+        }
+        end = next;
+    }
+    match end == len {
+        true => Ok(infos),
+        false => Err(SafeTensorError::MetadataIncompleteBuffer.into()),
+    }
+}
+
+/// The values of one tensor.
+enum Content {
+    F32(Vec<f32>),
+    Bf16(Vec<u16>),
+    Other(Vec<u8>),
+}
+
+impl Content {
+    fn read(file: &File, data_start: u64, info: &TensorInfo) -> Result<Self, FileError> {
+        let n_bytes = info.data_offsets.1 - info.data_offsets.0;
+        let mut content = match info.dtype {
+            Dtype::F32 => Self::F32(vec![0.0; n_bytes / 4]),
+            Dtype::BF16 => Self::Bf16(vec![0; n_bytes / 2]),
+            _ => Self::Other(vec![0; n_bytes]),
+        };
+        let at = data_start + info.data_offsets.0 as u64;
+        let to: &mut [u8] = match &mut content {
+            Self::F32(values) => bytemuck::cast_slice_mut(values),
+            Self::Bf16(values) => bytemuck::cast_slice_mut(values),
+            Self::Other(values) => values,
+        };
+        let chunks = to.par_chunks_mut(CHUNK).enumerate();
+        chunks.try_for_each(|(i, chunk)| file.read_exact_at(chunk, at + (i * CHUNK) as u64))?;
+        Ok(content)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::F32(values) => bytemuck::cast_slice(values),
+            Self::Bf16(values) => bytemuck::cast_slice(values),
+            Self::Other(values) => values,
+        }
+    }
+
+    fn into_tensor(self, info: &TensorInfo) -> Result<Tensor, FileError> {
+        let (shape, device) = (&info.shape[..], &Device::Cpu);
+        Ok(match self {
+            Self::F32(values) => Tensor::from_vec(values, shape, device)?,
+            Self::Bf16(values) => {
+                Tensor::from_vec(values.reinterpret_into::<bf16>(), shape, device)?
+            }
+            Self::Other(bytes) => {
+                let dtype = DType::try_from(info.dtype)?;
+                Tensor::from_raw_buffer(&bytes, dtype, shape, device)?
+            }
+        })
+    }
 }
 
 /// Wide types first, so that every tensor is aligned to its elements; by name within a type.
@@ -59,25 +217,25 @@ fn header(tensors: &[(&String, &Tensor)]) -> Result<Vec<u8>, SafeTensorError> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::DType;
-
     use super::*;
 
+    /// Writes the tensors, reads them with candle and with [`read`].
     fn check(tensors: &[(&str, Tensor)]) {
         let tensors: BTreeMap<_, _> =
             tensors.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();
-        let mut ours = Vec::new();
-        write(&tensors, &mut ours).unwrap();
-        let read = candle_core::safetensors::load_buffer(&ours, &Device::Cpu).unwrap();
-        assert_eq!(read.len(), tensors.len());
-        for (name, tensor) in &tensors {
-            assert_eq!(read[name].dtype(), tensor.dtype());
-            assert_eq!(read[name].dims(), tensor.dims());
-            assert_eq!(
-                safetensors::View::data(&read[name]),
-                safetensors::View::data(tensor),
-                "{name}"
-            );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (bytes, checksum) = write(&tensors, file.as_file()).unwrap();
+        let theirs = candle_core::safetensors::load(file.path(), &Device::Cpu).unwrap();
+        let (ours, found) = read(file.as_file(), bytes).unwrap();
+        assert_eq!(checksum, found);
+        for read in [ours, theirs] {
+            assert_eq!(read.len(), tensors.len());
+            for (name, tensor) in &tensors {
+                assert_eq!(read[name].dtype(), tensor.dtype());
+                assert_eq!(read[name].dims(), tensor.dims());
+                let data = safetensors::View::data(&read[name]);
+                assert_eq!(data, safetensors::View::data(tensor), "{name}");
+            }
         }
     }
 
@@ -91,6 +249,16 @@ mod tests {
     fn narrow_types_do_not_misalign_wide_ones() {
         let odd = Tensor::ones(3, DType::BF16, &Device::Cpu).unwrap();
         let wide = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();
-        check(&[("a", odd), ("b", wide)]);
+        let long = Tensor::ones(1, DType::I64, &Device::Cpu).unwrap();
+        check(&[("a", odd), ("b", wide), ("c", long)]);
+    }
+
+    #[test]
+    fn tensors_that_do_not_fill_the_data_are_refused() {
+        let header = br#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
+        assert!(infos(header, 8).is_ok());
+        assert!(infos(header, 12).is_err());
+        let header = br#"{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
+        assert!(infos(header, 8).is_err());
     }
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
-use crate::checksum::HashingWriter;
-use crate::file::{self, WriteError};
+use crate::file::{self, FileError};
 use crate::version::{file_name, parse_file_name};
 use crate::{PolicyVersion, WeightsError};
 
@@ -48,10 +47,9 @@ impl Store {
         let path = self.dir.join(file_name(version));
         let partial = path.with_extension("safetensors.tmp");
         let file = File::create(&partial).map_err(WeightsError::io("create", &partial))?;
-        let mut writer = HashingWriter::new(file);
-        file::write(tensors, &mut writer).map_err(|error| of_write(error, &partial))?;
+        let written = file::write(tensors, &file);
+        let (bytes, checksum) = written.map_err(|error| of_file("write", error, &partial))?;
         fs::rename(&partial, &path).map_err(WeightsError::io("rename", &partial))?;
-        let (bytes, checksum) = writer.finish();
         Ok(PolicyVersion { version, location: path.display().to_string(), bytes, checksum })
     }
 
@@ -81,15 +79,13 @@ impl Store {
     }
 }
 
-fn of_write(error: WriteError, path: &Path) -> WeightsError {
+pub(crate) fn of_file(action: &'static str, error: FileError, path: &Path) -> WeightsError {
     match error {
-        WriteError::Io(source) => {
-            WeightsError::Io { action: "write", path: path.to_owned(), source }
-        }
-        WriteError::Format(error) => {
+        FileError::Io(source) => WeightsError::Io { action, path: path.to_owned(), source },
+        FileError::Format(error) => {
             WeightsError::Format { path: path.to_owned(), message: error.to_string() }
         }
-        WriteError::Tensor(error) => error.into(),
+        FileError::Tensor(error) => error.into(),
     }
 }
 
@@ -111,7 +107,7 @@ mod tests {
         let bytes = fs::read(&published.location).unwrap();
         assert!(published.location.ends_with("/v7.safetensors"));
         assert_eq!(published.bytes, bytes.len() as u64);
-        assert_eq!(published.checksum, crate::checksum::of_bytes(&bytes));
+        assert_eq!(published.checksum, crate::checksum::of_pieces(std::iter::once(&bytes[..])));
         assert!(published.is_local());
     }
 

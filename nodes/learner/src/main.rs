@@ -38,6 +38,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
+    kernels::keep_freed_memory();
     let arguments = Arguments::parse();
     let mut config = node::load_config()?;
     config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;

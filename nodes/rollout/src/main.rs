@@ -18,6 +18,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
+    kernels::keep_freed_memory();
     let mut config = node::load_config()?;
     config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let options = LoadOptions::new(&config.policy, Device::Cpu, false);
@@ -43,7 +44,7 @@ fn run(
             let Some(found) = await_version(&mut node, wanted)? else { break };
             node.timed(step, "policy_load", |_| {
                 let tensors = versions.fetch(&found)?;
-                policy.set_weights(&tensors).wrap_err("the learner's policy is of another model")
+                policy.take_weights(tensors).wrap_err("the learner's policy is of another model")
             })?;
             debug!(version = wanted, "Swapped the policy.");
             version = Some(wanted);

@@ -15,6 +15,7 @@ fn the_ratio_of_fresh_completions_is_one() {
         top_p: 1.0,
         top_k: 0,
         max_tokens: 24,
+        min_tokens: 0,
         stop: Vec::new(),
     };
     // With these seeds some completions name the image token, which must not be taken for an image.

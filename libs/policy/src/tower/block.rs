@@ -46,8 +46,8 @@ impl Block {
         let k = rotary.apply(&self.qkv.forward_part(&normed, 1, 3)?)?;
         let v = self.qkv.forward_part(&normed, 2, 3)?;
         let seen = kernels::attention(&q, &k, &v, self.head_dim, layout)?;
-        let x = (x + self.proj.forward(&seen)?)?;
-        Ok((&x + self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+        let x = kernels::add(x, &self.proj.forward(&seen)?)?;
+        Ok(kernels::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
 }
 

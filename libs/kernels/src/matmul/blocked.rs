@@ -1,0 +1,225 @@
+//! Products for AVX-512, cut into blocks that stay in cache.
+//!
+//! Every result is summed in the same order whatever the number of threads.
+#![expect(unsafe_code, reason = "vector instructions and raw pointers")]
+
+use std::cell::RefCell;
+
+use rayon::prelude::*;
+
+use super::microkernel::{
+    Left, TILE_COLS, TILE_ROWS, Target, mask, pack_cols, pack_left, pack_row_pairs, pack_rows, tile,
+};
+
+/// Lanes along the inner dimension: a panel of the right operand stays in the first cache.
+const INNER_BLOCK: usize = 256;
+/// Columns whose panels are packed at once: they stay in the last cache.
+const COL_BLOCK: usize = 32 * TILE_COLS;
+/// Rows that one task takes: its part of the left operand stays in the second cache.
+const ROW_BLOCK: usize = 16 * TILE_ROWS;
+
+/// An operand of 32-bit or 16-bit values; one of the strides is 1.
+#[derive(Clone, Copy)]
+pub(super) struct Operand {
+    pub(super) data: *const u8,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
+}
+
+/// The product's sizes and destination.
+#[derive(Clone, Copy)]
+pub(super) struct Product {
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// Values along the inner dimension.
+    pub(super) inner: usize,
+    pub(super) left: Operand,
+    pub(super) right: Operand,
+    pub(super) out: *mut f32,
+    pub(super) out_stride: usize,
+    pub(super) scale: f32,
+    pub(super) add: bool,
+    pub(super) bf16: bool,
+}
+
+// SAFETY: tasks write disjoint rows of the output and only read the operands.
+unsafe impl Sync for Product {}
+
+/// A buffer that tasks write disjoint parts of.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: as for `Product`.
+unsafe impl Sync for Shared {}
+
+thread_local! {
+    static RIGHT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether this processor has what [`Product::run`] needs.
+pub(super) fn is_supported(bf16: bool) -> bool {
+    let f32 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl");
+    f32 && (!bf16 || is_x86_feature_detected!("avx512bf16"))
+}
+
+/// Part of a product: inner places and columns.
+#[derive(Clone, Copy)]
+struct Part {
+    first_col: usize,
+    cols: usize,
+    first_inner: usize,
+    /// In values.
+    inner: usize,
+    /// In lanes.
+    depth: usize,
+}
+
+impl Product {
+    /// Computes it, on all threads if `parallel`.
+    ///
+    /// # Safety
+    /// Operands and output must lie as their strides say, the output apart from the operands; the processor
+    /// must be supported. In bfloat16 an operand with `inner` contiguous needs an even `inner`.
+    pub(super) unsafe fn run(&self, parallel: bool) {
+        // Taken out, since a thread that waits for its tasks may run another product meanwhile.
+        let mut panels = RIGHT.with(RefCell::take);
+        for first_col in (0..self.cols).step_by(COL_BLOCK) {
+            let cols = COL_BLOCK.min(self.cols - first_col);
+            let step = INNER_BLOCK * self.values_per_lane();
+            for first_inner in (0..self.inner).step_by(step) {
+                let inner = step.min(self.inner - first_inner);
+                let depth = inner.div_ceil(self.values_per_lane());
+                let part = Part { first_col, cols, first_inner, inner, depth };
+                let len = cols.div_ceil(TILE_COLS) * TILE_COLS * depth;
+                if panels.len() < len {
+                    panels.resize(len, 0.0);
+                }
+                self.pack(&part, Shared(panels.as_mut_ptr()), parallel);
+                self.multiply(&part, &panels[..len], parallel);
+            }
+        }
+        RIGHT.with(|cell| cell.replace(panels));
+    }
+
+    fn values_per_lane(&self) -> usize {
+        if self.bf16 { 2 } else { 1 }
+    }
+
+    fn value_bytes(&self) -> usize {
+        if self.bf16 { 2 } else { 4 }
+    }
+
+    fn at(&self, operand: &Operand, row: usize, col: usize) -> *const u8 {
+        let place = row * operand.row_stride + col * operand.col_stride;
+        operand.data.wrapping_add(place * self.value_bytes())
+    }
+
+    fn pack(&self, part: &Part, panels: Shared, parallel: bool) {
+        let n_panels = part.cols.div_ceil(TILE_COLS);
+        let pack = |idx: usize| {
+            let panels = &panels;
+            let cols = TILE_COLS.min(part.cols - idx * TILE_COLS);
+            let from = self.at(&self.right, part.first_inner, part.first_col + idx * TILE_COLS);
+            let by_rows = self.right.col_stride == 1;
+            let stride = if by_rows { self.right.row_stride } else { self.right.col_stride };
+            // SAFETY: see `run`; panels do not overlap.
+            unsafe {
+                let panel = panels.0.add(idx * TILE_COLS * part.depth);
+                match (by_rows, self.bf16) {
+                    (true, false) => pack_rows(part.depth, cols, from.cast(), stride, panel),
+                    (true, true) => {
+                        pack_row_pairs(part.inner, cols, from.cast(), stride, TILE_COLS, panel)
+                    }
+                    (false, bf16) => {
+                        let stride = if bf16 { stride / 2 } else { stride };
+                        pack_cols(part.depth, cols, from.cast(), stride, panel)
+                    }
+                }
+            }
+        };
+        match parallel {
+            true => (0..n_panels).into_par_iter().with_min_len(2).for_each(pack),
+            false => (0..n_panels).for_each(pack),
+        }
+    }
+
+    fn multiply(&self, part: &Part, panels: &[f32], parallel: bool) {
+        let share = self.rows.div_ceil(rayon::current_num_threads());
+        let block = ROW_BLOCK.min(share.next_multiple_of(TILE_ROWS));
+        match parallel {
+            true => (0..self.rows.div_ceil(block))
+                .into_par_iter()
+                .for_each(|i| self.rows(part, panels, i * block, block)),
+            false => (0..self.rows)
+                .step_by(ROW_BLOCK)
+                .for_each(|first| self.rows(part, panels, first, ROW_BLOCK)),
+        }
+    }
+
+    /// A block of rows.
+    fn rows(&self, part: &Part, panels: &[f32], first_row: usize, rows: usize) {
+        let rows = rows.min(self.rows - first_row);
+        LEFT.with_borrow_mut(|packed| {
+            let left = self.left_of(part, first_row, rows, packed);
+            for col in (0..part.cols).step_by(TILE_COLS) {
+                let cols = TILE_COLS.min(part.cols - col);
+                let registers = cols.div_ceil(16);
+                let to = Target {
+                    out: self.out.wrapping_add(first_row * self.out_stride + part.first_col + col),
+                    row_stride: self.out_stride,
+                    last_mask: mask(cols - (registers - 1) * 16),
+                    scale: self.scale,
+                    add: self.add || part.first_inner > 0,
+                };
+                let panel = panels[col * part.depth..].as_ptr();
+                for row in (0..rows).step_by(TILE_ROWS) {
+                    let n = TILE_ROWS.min(rows - row);
+                    let data = left.data.wrapping_add(match left.inner_stride {
+                        TILE_ROWS => row * part.depth,
+                        _ => row * left.row_stride,
+                    });
+                    let out = to.out.wrapping_add(row * to.row_stride);
+                    // SAFETY: see `run`.
+                    unsafe {
+                        tile(n, registers, self.bf16)(
+                            part.depth,
+                            Left { data, ..left },
+                            panel,
+                            Target { out, ..to },
+                        );
+                    }
+                }
+            }
+        });
+    }
+
+    /// The left operand of a block: where it is if its inner dimension is contiguous, else packed.
+    fn left_of(&self, part: &Part, first_row: usize, rows: usize, packed: &mut Vec<f32>) -> Left {
+        let from = self.at(&self.left, first_row, part.first_inner);
+        if self.left.col_stride == 1 {
+            let row_stride = self.left.row_stride / self.values_per_lane();
+            return Left { data: from.cast(), row_stride, inner_stride: 1 };
+        }
+        let len = rows.next_multiple_of(TILE_ROWS) * part.depth;
+        if packed.len() < len {
+            packed.resize(len, 0.0);
+        }
+        let stride = self.left.col_stride;
+        for row in (0..rows).step_by(TILE_ROWS) {
+            let n = TILE_ROWS.min(rows - row);
+            let panel = packed[row * part.depth..].as_mut_ptr();
+            let from = from.wrapping_add(row * self.value_bytes());
+            // SAFETY: see `run`; the panel has room for the block.
+            unsafe {
+                match self.bf16 {
+                    false => pack_left(part.depth, n, from.cast(), stride, panel),
+                    true => pack_row_pairs(part.inner, n, from.cast(), stride, TILE_ROWS, panel),
+                }
+            }
+        }
+        Left { data: packed.as_ptr(), row_stride: 1, inner_stride: TILE_ROWS }
+    }
+}

@@ -1,0 +1,189 @@
+//! Rows picked out of a matrix, and views of a tensor in another shape.
+
+use candle_core::shape::ShapeWithOneHole;
+use candle_core::{DType, Result, Tensor, bail};
+
+use crate::buffer::{self, add, for_rows, unset, with_values};
+use crate::matmul::Write;
+use crate::tape;
+
+/// The rows `rows` of `table` (N, D), each as often as it is named, in the table's order of values and in
+/// `dtype`: embeddings, or the tokens that predict others.
+///
+/// # Errors
+/// A row outside the table.
+pub fn select_rows(table: &Tensor, rows: &[u32], dtype: DType) -> Result<Tensor> {
+    let (n, width) = table.dims2()?;
+    if let Some(row) = rows.iter().find(|row| **row as usize >= n) {
+        bail!("select_rows: row {row} of {n}")
+    }
+    if !tape::is_recording() || !buffer::fused(&[table]) {
+        let rows = Tensor::new(rows, table.device())?;
+        return table.index_select(&rows, 0)?.to_dtype(dtype);
+    }
+    let values = with_values([table], |[values]| {
+        let mut out = unset(rows.len() * width);
+        for_rows(&mut out, width, |i, out| {
+            out.copy_from_slice(&values[rows[i] as usize * width..][..width]);
+        });
+        Ok(out)
+    })?;
+    let y = buffer::tensor(values, (rows.len(), width), dtype)?;
+    let (from, rows) = (table.clone(), rows.to_vec());
+    tape::note(&[table], &y, move |grad, adjoints| {
+        with_values([grad], |[grad]| {
+            let scatter = |sum: &mut [f32]| {
+                for (row, grad) in rows.iter().zip(grad.chunks_exact(width)) {
+                    add(&mut sum[*row as usize * width..][..width], grad);
+                }
+            };
+            if from.is_variable() {
+                adjoints.weight(&from, |sum, write| {
+                    if write == Write::Overwrite {
+                        sum.fill(0.0);
+                    }
+                    scatter(sum);
+                });
+                return Ok(());
+            }
+            let mut sum = vec![0.0; n * width];
+            scatter(&mut sum);
+            adjoints.add(&from, Some(buffer::like(sum, &from)?))
+        })
+    })?;
+    Ok(y)
+}
+
+/// `table` (N, D) with row `places[i]` replaced by row `i` of `new`: images put where their placeholders are.
+///
+/// # Errors
+/// As many places as new rows are expected, all inside the table.
+pub fn replace_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<Tensor> {
+    let ((n, width), new_dims) = (table.dims2()?, new.dims2()?);
+    let fits = new_dims == (places.len(), width) && places.iter().all(|place| *place < n);
+    if !fits {
+        bail!("replace_rows: ({n}, {width}) takes {} rows, got {new_dims:?}", places.len())
+    }
+    let mut rows: Vec<u32> = (0..n as u32).collect();
+    for (place, row) in places.iter().zip(n as u32..) {
+        rows[*place] = row;
+    }
+    if !tape::is_recording() || !buffer::fused(&[table, new]) {
+        let rows = Tensor::new(rows, table.device())?;
+        return Tensor::cat(&[table, new], 0)?.index_select(&rows, 0);
+    }
+    let values = with_values([table, new], |[old, new]| {
+        let mut out = unset(n * width);
+        for_rows(&mut out, width, |i, out| {
+            let row = rows[i] as usize;
+            let (from, row) = if row < n { (old, row) } else { (new, row - n) };
+            out.copy_from_slice(&from[row * width..][..width]);
+        });
+        Ok(out)
+    })?;
+    let y = buffer::like(values, table)?;
+    let (old, new, places) = (table.clone(), new.clone(), places.to_vec());
+    tape::note(&[&old.clone(), &new.clone()], &y, move |grad, adjoints| {
+        with_values([grad], |[grad]| {
+            let mut of_old = grad.to_vec();
+            let mut of_new = Vec::with_capacity(places.len() * width);
+            for place in &places {
+                let row = place * width..(place + 1) * width;
+                of_new.extend_from_slice(&grad[row.clone()]);
+                of_old[row].fill(0.0);
+            }
+            adjoints.add(&old, Some(buffer::like(of_old, &old)?))?;
+            adjoints.add(&new, Some(buffer::like(of_new, &new)?))
+        })
+    })?;
+    Ok(y)
+}
+
+/// The same values in another type, over all cores; no gradient.
+///
+/// # Errors
+/// What candle says.
+pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    let both = [x.dtype(), dtype];
+    let narrows = both == [DType::F32, DType::BF16] || both == [DType::BF16, DType::F32];
+    if !narrows || !x.device().is_cpu() || !x.is_contiguous() {
+        return x.to_dtype(dtype);
+    }
+    with_values([x], |[values]| match dtype {
+        DType::BF16 => Tensor::from_vec(buffer::narrow(values), x.shape(), x.device()),
+        _ => Tensor::from_slice(values, x.shape(), x.device()),
+    })
+}
+
+/// The same values in another shape.
+///
+/// # Errors
+/// Another number of values.
+pub fn reshape(x: &Tensor, shape: impl ShapeWithOneHole) -> Result<Tensor> {
+    if !tape::is_recording() {
+        return x.reshape(shape);
+    }
+    let y = x.detach().reshape(shape)?;
+    if y.id() == x.id() {
+        return Ok(y);
+    }
+    let from = x.clone();
+    tape::note(&[x], &y, move |grad, adjoints| {
+        adjoints.pass(&from, &grad.reshape(from.shape())?)
+    })?;
+    Ok(y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[test]
+    fn a_row_named_twice_gets_both_gradients() {
+        let rows = [2u32, 0, 2, 4];
+        check(
+            &[random((5, 7), 0)],
+            |t| select_rows(&t[0], &rows, DType::F32),
+            |t| t[0].index_select(&Tensor::new(&rows, t[0].device())?, 0),
+        );
+    }
+
+    #[test]
+    fn replaced_rows_pass_their_gradient_to_what_replaced_them() {
+        let inputs = [random((4, 3), 0), random((2, 3), 1)];
+        let composed = |t: &[Tensor]| {
+            let (old, new) = (&t[0], &t[1]);
+            Tensor::cat(
+                &[old.narrow(0, 0, 1)?, new.narrow(0, 1, 1)?, old.narrow(0, 2, 1)?, new.narrow(0, 0, 1)?],
+                0,
+            )
+        };
+        check(&inputs, |t| replace_rows(&t[0], &t[1], &[3, 1]), composed);
+    }
+
+    #[test]
+    fn another_shape_has_the_same_gradient() {
+        let gelu = crate::quick_gelu;
+        check(
+            &[random((4, 6), 0)],
+            |t| gelu(&reshape(&t[0], (8, 3))?),
+            |t| gelu(&t[0].reshape((8, 3))?),
+        );
+    }
+
+    #[test]
+    fn a_cast_rounds_to_the_nearest() {
+        let x = random((40, 50), 3);
+        let (ours, theirs) = (cast(&x, DType::BF16).unwrap(), x.to_dtype(DType::BF16).unwrap());
+        let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(wide(&ours), wide(&theirs));
+        assert_eq!(wide(&cast(&ours, DType::F32).unwrap()), wide(&theirs));
+    }
+
+    #[test]
+    fn rows_outside_are_an_error() {
+        assert!(select_rows(&random((2, 3), 0), &[2], DType::F32).is_err());
+        assert!(replace_rows(&random((2, 3), 0), &random((1, 3), 1), &[2]).is_err());
+    }
+}

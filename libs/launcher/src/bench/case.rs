@@ -1,0 +1,181 @@
+//! The case: what the nodes of a graph would hold, and one step through all of them.
+
+use candle_core::Device;
+use config::{Config, Dtype, PolicyConfig};
+use eyre::WrapErr;
+use learner::{Learner, StepStats, TrainCompletion, TrainGroup};
+use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
+use rollout::{Completion, Sampling};
+
+use crate::bench::image::noise;
+use crate::bench::phases::StepTimes;
+use crate::cli::{BenchDtype, BenchOptions};
+
+const SENTENCE: &str = "Detect all objects in this image and return boxes with confidence. ";
+/// The question of `trl_grpo_step.py`: the sentence three times.
+const REPEATS: usize = 3;
+
+/// Rollout and learner with their policies, and the questions.
+pub(crate) struct Case {
+    config: Config,
+    processor: Processor,
+    rollout_policy: Policy,
+    learner: Learner,
+    store: weights::Store,
+    images: Vec<Vec<u8>>,
+    /// Tokens of one prompt.
+    pub(crate) n_prompt_tokens: usize,
+    /// Where versions are written; removed at the end.
+    _folder: tempfile::TempDir,
+}
+
+impl Case {
+    pub(crate) fn load(options: &BenchOptions) -> eyre::Result<Self> {
+        let config = config_of(options);
+        let folder = tempfile::tempdir().wrap_err("cannot make a folder for the weights")?;
+        let load = |trainable| {
+            let options = LoadOptions::new(&config.policy, Device::Cpu, trainable);
+            Policy::load(&config.policy.path, &options).wrap_err("--checkpoint")
+        };
+        let reference = (config.loss.kl_coef > 0.0).then(|| load(false)).transpose()?;
+        let temperature = config.rollout.temperature;
+        let (optimizer, loss) = (&config.optimizer, &config.loss);
+        let learner =
+            Learner::new(load(true)?, reference, optimizer, loss, &config.learner, temperature)?;
+        let processor = Processor::load(&config.policy.path)?;
+        let images: Vec<_> = (0..8).map(|seed| noise(options.pixels, seed + 1)).collect();
+        let text = SENTENCE.repeat(REPEATS);
+        let n_prompt_tokens = processor.encode(None, &text, &[&images[0]])?.token_ids.len();
+        Ok(Self {
+            rollout_policy: load(false)?,
+            learner,
+            processor,
+            store: weights::Store::new(folder.path())?,
+            images,
+            n_prompt_tokens,
+            config,
+            _folder: folder,
+        })
+    }
+
+    /// One step of everything.
+    pub(crate) fn step(&mut self, step_idx: usize) -> eyre::Result<StepTimes> {
+        let mut times = StepTimes::default();
+        let prompts = times.timed("prepare", || self.prompts(step_idx))?;
+        let before = kernels::gemm_flops();
+        let groups = times.timed("rollout", || self.sample(&prompts, step_idx))?;
+        times.rollout_flops = kernels::gemm_flops() - before;
+        let advantages = times.timed("reward_and_advantage", || self.judge(&groups));
+        // The learner node is sent images and encodes them itself.
+        let prompts = times.timed("prepare", || self.prompts(step_idx))?;
+        let groups = train_groups(prompts, groups, advantages);
+        let (before, start) = (kernels::gemm_flops(), std::time::Instant::now());
+        let stats = self.learner.grpo_step(&groups)?;
+        times.learner_secs = start.elapsed().as_secs_f64();
+        times.learner_flops = kernels::gemm_flops() - before;
+        note_learner(&mut times, &stats);
+        let version = times.timed("publish_weights", || {
+            self.store.publish(self.learner.step(), &self.learner.policy().tensors())
+        })?;
+        times.timed("load_weights", || -> eyre::Result<()> {
+            self.rollout_policy.take_weights(weights::fetch(&version)?)?;
+            Ok(self.store.remove_below(version.version)?)
+        })?;
+        Ok(times)
+    }
+
+    fn prompts(&self, step_idx: usize) -> eyre::Result<Vec<EncodedPrompt>> {
+        let n = self.config.learner.prompts_per_step;
+        let text = SENTENCE.repeat(REPEATS);
+        let encode = |idx: usize| {
+            let image = &self.images[idx % self.images.len()];
+            Ok(self.processor.encode(None, &text, &[image])?)
+        };
+        (step_idx * n..(step_idx + 1) * n).map(encode).collect()
+    }
+
+    fn sample(
+        &self,
+        prompts: &[EncodedPrompt],
+        step_idx: usize,
+    ) -> eyre::Result<Vec<Vec<Completion>>> {
+        let rollout = &self.config.rollout;
+        let sampling =
+            Sampling { min_tokens: rollout.max_completion_tokens, ..Sampling::from(rollout) };
+        let seed = |prompt, completion| {
+            rollout::completion_seed(0, step_idx as u64, prompt as u64, completion as u16)
+        };
+        let prompts: Vec<_> = prompts.iter().collect();
+        let size = rollout.group_size;
+        Ok(rollout::generate(
+            &self.rollout_policy,
+            &self.processor,
+            &prompts,
+            size,
+            &sampling,
+            &seed,
+        )?)
+    }
+
+    /// Rewards without meaning, as the peer's: a hash of the completion.
+    fn judge(&self, groups: &[Vec<Completion>]) -> Vec<Vec<f32>> {
+        let reward = |completion: &Completion| {
+            let hash = completion.token_ids.iter().fold(completion.seed, |hash, id| {
+                (hash ^ u64::from(*id)).wrapping_mul(0x100_0000_01b3)
+            });
+            Some((hash >> 40) as f32 / (1u64 << 24) as f32)
+        };
+        let rewards = groups.iter().map(|group| group.iter().map(reward).collect::<Vec<_>>());
+        rewards.map(|rewards| grpo::group_advantages(&rewards, &self.config.advantage)).collect()
+    }
+}
+
+fn config_of(options: &BenchOptions) -> Config {
+    let mut config = Config {
+        policy: PolicyConfig {
+            path: options.checkpoint.clone(),
+            dtype: match options.dtype {
+                BenchDtype::F32 => Dtype::F32,
+                BenchDtype::Bf16 => Dtype::Bf16,
+            },
+            ..PolicyConfig::default()
+        },
+        ..Config::default()
+    };
+    config.rollout.group_size = options.group;
+    config.rollout.max_completion_tokens = options.tokens;
+    config.rollout.stop = Vec::new();
+    config.loss.kl_coef = options.beta;
+    config.learner.prompts_per_step = options.prompts;
+    config.learner.steps = options.steps as u64;
+    config
+}
+
+fn train_groups(
+    prompts: Vec<EncodedPrompt>,
+    groups: Vec<Vec<Completion>>,
+    advantages: Vec<Vec<f32>>,
+) -> Vec<TrainGroup> {
+    let groups = prompts.into_iter().zip(groups).zip(advantages).enumerate();
+    let groups = groups.map(|(idx, ((prompt, completions), advantages))| TrainGroup {
+        prompt_id: idx as u64,
+        prompt,
+        completions: completions
+            .into_iter()
+            .zip(advantages)
+            .map(|(completion, advantage)| TrainCompletion {
+                token_ids: completion.token_ids,
+                old_logprobs: completion.logprobs,
+                advantage,
+            })
+            .collect(),
+    });
+    groups.collect()
+}
+
+fn note_learner(times: &mut StepTimes, stats: &StepStats) {
+    for phase in ["reference", "forward_backward", "optimizer"] {
+        let secs = stats.metrics.get(&format!("time/learner/{phase}_secs"));
+        times.add(phase, secs.copied().unwrap_or_default());
+    }
+}
