@@ -18,7 +18,11 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// What `vrft probe` makes of a request.
-fn probe(checkpoint: &Path, request: &Value, more: &[&str]) -> Result<HashMap<String, Tensor>, String> {
+fn probe(
+    checkpoint: &Path,
+    request: &Value,
+    more: &[&str],
+) -> Result<HashMap<String, Tensor>, String> {
     let folder = tempfile::tempdir().unwrap();
     let (asked, out) = (folder.path().join("request.json"), folder.path().join("out.safetensors"));
     std::fs::write(&asked, request.to_string()).unwrap();

@@ -38,15 +38,22 @@ impl Config {
             true,
             "false without a weights.endpoint to pull from",
         )?;
-        self.validate_lora()?;
+        self.validate_policy()?;
         self.validate_reward()?;
         self.validate_learner()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
     }
 
-    fn validate_lora(&self) -> Result<(), ConfigError> {
-        let lora = &self.policy.lora;
+    fn validate_policy(&self) -> Result<(), ConfigError> {
+        let policy = &self.policy;
+        require(
+            policy.max_pixels == 0 || policy.min_pixels <= policy.max_pixels,
+            "policy.min_pixels",
+            policy.min_pixels,
+            "at most policy.max_pixels",
+        )?;
+        let lora = &policy.lora;
         require(
             lora.alpha > 0.0 && lora.alpha.is_finite(),
             "policy.lora.alpha",

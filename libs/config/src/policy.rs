@@ -16,6 +16,10 @@ pub struct PolicyConfig {
     pub freeze_vision: bool,
     /// System turn before every question; empty for none.
     pub system: String,
+    /// Images of fewer pixels are enlarged to this; 0 for the checkpoint's own bound.
+    pub min_pixels: usize,
+    /// Images of more pixels are reduced to this, which bounds their tokens; 0 for the checkpoint's own bound.
+    pub max_pixels: usize,
     /// Low-rank adapters to train instead of the weights themselves.
     pub lora: LoraConfig,
 }
@@ -69,6 +73,8 @@ impl Default for PolicyConfig {
             dtype: Dtype::F32,
             freeze_vision: false,
             system: String::new(),
+            min_pixels: 0,
+            max_pixels: 0,
             lora: LoraConfig::default(),
         }
     }

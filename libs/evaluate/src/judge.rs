@@ -80,7 +80,7 @@ impl Judge {
             0 => test.len(),
             limit => limit.min(test.len()),
         };
-        let processor = Processor::load(&policy::checkpoint_dir(&config.policy.path)?)?;
+        let processor = Processor::of(&config.policy)?;
         let system = Some(config.policy.system.as_str()).filter(|system| !system.is_empty());
         let mut prompts = Vec::with_capacity(n);
         let mut answers = Vec::with_capacity(n);

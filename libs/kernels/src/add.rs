@@ -114,7 +114,11 @@ mod tests {
 
     #[test]
     fn agrees_with_candle_and_with_differences() {
-        check(&[random((30, 21), 0), random((30, 21), 1)], |t| add(&t[0], &t[1]), |t| &t[0] + &t[1]);
+        check(
+            &[random((30, 21), 0), random((30, 21), 1)],
+            |t| add(&t[0], &t[1]),
+            |t| &t[0] + &t[1],
+        );
     }
 
     #[test]

@@ -110,9 +110,11 @@ pub(crate) fn widen(values: &[bf16]) -> Vec<f32> {
     chunks.for_each(|(to, from)| {
         vectorized(
             #[inline(always)]
-            || to.iter_mut().zip(from).for_each(|(to, x)| {
-                *to = f32::from_bits(u32::from(x.to_bits()) << 16);
-            }),
+            || {
+                to.iter_mut().zip(from).for_each(|(to, x)| {
+                    *to = f32::from_bits(u32::from(x.to_bits()) << 16);
+                })
+            },
         )
     });
     wide
@@ -125,12 +127,14 @@ pub(crate) fn narrow(values: &[f32]) -> Vec<bf16> {
     chunks.for_each(|(to, from)| {
         vectorized(
             #[inline(always)]
-            || to.iter_mut().zip(from).for_each(|(to, x)| {
-                let bits = x.to_bits();
-                let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-                let kept = if x.is_nan() { (bits >> 16) | 0x40 } else { rounded };
-                *to = bf16::from_bits(kept as u16);
-            }),
+            || {
+                to.iter_mut().zip(from).for_each(|(to, x)| {
+                    let bits = x.to_bits();
+                    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+                    let kept = if x.is_nan() { (bits >> 16) | 0x40 } else { rounded };
+                    *to = bf16::from_bits(kept as u16);
+                })
+            },
         )
     });
     short

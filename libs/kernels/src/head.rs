@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::exp::softmax_row;
-use crate::simd::vectorized;
 use crate::matmul::{Mat, MatMut, Write, matmul};
+use crate::simd::vectorized;
 use crate::span::Block;
 
 /// The queries, keys and values of one head in one group.

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, for_rows, output, sum_rows, unset, values, with_bf16, with_values};
+use crate::buffer::{
+    self, dims2, for_rows, output, sum_rows, unset, values, with_bf16, with_values,
+};
 use crate::matmul::{Mat, MatMut, Write, matmul, matmul_bf16};
 use crate::tape;
 
@@ -45,9 +47,7 @@ pub fn linear_part(
     let (start, len) = (outputs.start, outputs.len());
     let weight = flat(weight)?.narrow(0, start, len)?.contiguous()?;
     match bias {
-        Some(bias) => {
-            x.apply_op3(&weight, &bias.narrow(0, start, len)?.contiguous()?, Linear)
-        }
+        Some(bias) => x.apply_op3(&weight, &bias.narrow(0, start, len)?.contiguous()?, Linear),
         None => x.apply_op2(&weight, Linear),
     }
 }
@@ -222,7 +222,11 @@ fn grad_of_weight(x: &Tensor, grad: &Tensor, out: &mut [f32], write: Write) -> R
 }
 
 /// Gradients of x and of the weight.
-fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+fn backward(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
     let grad_x = x.track_op().then(|| grad_of_x(x, weight, grad)).transpose()?;
     let grad_weight = weight.track_op().then(|| {
         let mut out = unset(weight.elem_count());

@@ -2,7 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, dot, for_rows, for_rows_summing, output, unset, values, with_values};
+use crate::buffer::{
+    self, dims2, dot, for_rows, for_rows_summing, output, unset, values, with_values,
+};
 use crate::tape;
 
 /// `x / sqrt(mean(x²) + eps) · weight` over the last axis: x (N, D), weight (D).

@@ -128,9 +128,7 @@ pub fn reshape(x: &Tensor, shape: impl ShapeWithOneHole) -> Result<Tensor> {
         return Ok(y);
     }
     let from = x.clone();
-    tape::note(&[x], &y, move |grad, adjoints| {
-        adjoints.pass(&from, &grad.reshape(from.shape())?)
-    })?;
+    tape::note(&[x], &y, move |grad, adjoints| adjoints.pass(&from, &grad.reshape(from.shape())?))?;
     Ok(y)
 }
 
@@ -155,7 +153,12 @@ mod tests {
         let composed = |t: &[Tensor]| {
             let (old, new) = (&t[0], &t[1]);
             Tensor::cat(
-                &[old.narrow(0, 0, 1)?, new.narrow(0, 1, 1)?, old.narrow(0, 2, 1)?, new.narrow(0, 0, 1)?],
+                &[
+                    old.narrow(0, 0, 1)?,
+                    new.narrow(0, 1, 1)?,
+                    old.narrow(0, 2, 1)?,
+                    new.narrow(0, 0, 1)?,
+                ],
                 0,
             )
         };

@@ -31,7 +31,11 @@ pub(crate) fn check(
     check_graph(inputs, &fused, &composed);
     let (expected, expected_grads) = value_and_grads(inputs, &composed);
     let (taped, taped_grads) = taped_value_and_grads(inputs, &fused);
-    assert!(difference(&taped, &expected) < 1e-5, "taped: off by {}", difference(&taped, &expected));
+    assert!(
+        difference(&taped, &expected) < 1e-5,
+        "taped: off by {}",
+        difference(&taped, &expected)
+    );
     for (i, (grad, expected)) in taped_grads.iter().zip(&expected_grads).enumerate() {
         let off = difference(grad, expected);
         assert!(off < 1e-4, "taped gradient of input {i} off by {off}");

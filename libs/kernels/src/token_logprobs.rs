@@ -335,7 +335,8 @@ mod tests {
         let grad = Tensor::new(&[[1f32, 2.0]; 4], logprobs.device()).unwrap();
         tape.backward(&logprobs, &grad, &mut gradients).unwrap();
         let (logprobs, entropy) = run();
-        let sum = (logprobs.sum_all().unwrap() + (entropy.sum_all().unwrap() * 2.0).unwrap()).unwrap();
+        let sum =
+            (logprobs.sum_all().unwrap() + (entropy.sum_all().unwrap() * 2.0).unwrap()).unwrap();
         let store = sum.backward().unwrap();
         for var in &vars {
             let expected = store.get(var).unwrap();

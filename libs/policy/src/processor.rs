@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use vision::{Clip, Patches, Preprocessor, Video};
 
 use crate::generation::GenerationSettings;
+use crate::hub::checkpoint_dir;
 use crate::media::{Media, MediaTokens};
 use crate::messages::{Conversation, count_media};
 use crate::peft::model_dir;
@@ -40,6 +41,16 @@ impl Processor {
         if let Some(settings) = GenerationSettings::load(dir)? {
             tracing::info!("{settings}");
         }
+        Ok(processor)
+    }
+
+    /// The processor of the checkpoint that a configuration names, with its bounds for images.
+    ///
+    /// # Errors
+    /// As [`Processor::load`]; a model that is not on this machine.
+    pub fn of(config: &config::PolicyConfig) -> Result<Self, PolicyError> {
+        let mut processor = Self::load(&checkpoint_dir(&config.path)?)?;
+        processor.preprocessor.limit_images(config.min_pixels, config.max_pixels)?;
         Ok(processor)
     }
 

@@ -33,9 +33,7 @@ pub fn generate(
     let mut done = vec![None; prompts.len() * group_size];
     let mut rows: Vec<Row> = (0..done.len())
         .map(|i| (i / group_size, i % group_size))
-        .map(|(prompt, completion)| {
-            Row::new(prompt, completion, seeds(prompt, completion))
-        })
+        .map(|(prompt, completion)| Row::new(prompt, completion, seeds(prompt, completion)))
         .collect();
     loop {
         let logits = session.logits().to_device(&Device::Cpu)?; // (rows, V)

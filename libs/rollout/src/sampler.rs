@@ -62,7 +62,8 @@ impl Sampler {
 
     /// The first of the most probable tokens.
     fn largest(&self) -> u32 {
-        let larger = |best: usize, i: usize| if self.powers[i] > self.powers[best] { i } else { best };
+        let larger =
+            |best: usize, i: usize| if self.powers[i] > self.powers[best] { i } else { best };
         (0..self.powers.len()).fold(0, larger) as u32
     }
 

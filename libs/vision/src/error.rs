@@ -5,6 +5,14 @@ use std::path::PathBuf;
 /// An image that cannot be turned into patches, or settings that do not describe how to.
 #[derive(Debug, thiserror::Error)]
 pub enum VisionError {
+    /// Bounds for the pixels of an image that exclude each other.
+    #[error("min_pixels should be at most max_pixels = {max}, got {min}")]
+    Bounds {
+        /// The lower one.
+        min: usize,
+        /// The upper one.
+        max: usize,
+    },
     /// A file of the checkpoint is absent or unreadable.
     #[error("cannot read {path:?}: {source}")]
     Read {

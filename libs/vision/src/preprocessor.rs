@@ -34,6 +34,27 @@ impl Preprocessor {
         })
     }
 
+    /// Bounds the pixels of images from now on; 0 leaves a bound as it is. Videos keep theirs.
+    ///
+    /// # Errors
+    /// A lower bound above the upper one, where one of them is the checkpoint's.
+    pub fn limit_images(
+        &mut self,
+        min_pixels: usize,
+        max_pixels: usize,
+    ) -> Result<(), VisionError> {
+        let settings = &mut self.image.settings;
+        let or = |limit: usize, own: usize| if limit == 0 { own } else { limit };
+        settings.min_pixels = or(min_pixels, settings.min_pixels);
+        settings.max_pixels = or(max_pixels, settings.max_pixels);
+        match settings.min_pixels <= settings.max_pixels {
+            true => Ok(()),
+            false => {
+                Err(VisionError::Bounds { min: settings.min_pixels, max: settings.max_pixels })
+            }
+        }
+    }
+
     /// Patches of an encoded image (PNG, JPEG, WebP, BMP).
     pub fn patches(&self, bytes: &[u8]) -> Result<Patches, VisionError> {
         self.patches_of(&decode(bytes)?)
@@ -199,6 +220,17 @@ mod tests {
         let sides = preprocessor.sides(480, 640).expect("a size");
         let seen = Rect::<Resized>::new([322.0, 238.0, 644.0, 476.0]);
         assert_eq!(seen.to::<Original>(&sides).corners(), [320.0, 240.0, 640.0, 480.0]);
+    }
+
+    #[test]
+    fn fewer_pixels_are_fewer_tokens() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::write(dir.path().join("preprocessor_config.json"), "{}").expect("writes");
+        let mut preprocessor = Preprocessor::from_dir(dir.path()).expect("defaults");
+        preprocessor.limit_images(0, 100 * 784).expect("bounds");
+        assert_eq!(preprocessor.resized(480, 640).expect("a size"), (224, 308));
+        let error = preprocessor.limit_images(200 * 784, 0).expect_err("no size").to_string();
+        assert_eq!(error, "min_pixels should be at most max_pixels = 78400, got 156800");
     }
 
     #[test]

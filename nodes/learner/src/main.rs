@@ -43,7 +43,7 @@ fn start() -> eyre::Result<()> {
     let mut config = node::load_config()?;
     config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
-    let processor = Processor::load(&config.policy.path)?;
+    let processor = Processor::of(&config.policy)?;
     let node = Node::join(&config)?;
     match arguments.objective {
         Objective::Grpo => grpo::run(node, &config, learner, &processor),

@@ -23,7 +23,7 @@ fn start() -> eyre::Result<()> {
     config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let options = LoadOptions::new(&config.policy, Device::Cpu, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
-    let processor = Processor::load(&config.policy.path)?;
+    let processor = Processor::of(&config.policy)?;
     run(Node::join(&config)?, &config, &policy, &processor)
 }
 

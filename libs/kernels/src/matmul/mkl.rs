@@ -109,8 +109,7 @@ pub(super) unsafe fn run(product: &Product, parallel: bool) {
         let bytes = if product.bf16 { 2 } else { 4 };
         if by_rows {
             part.rows = n;
-            part.left.data =
-                part.left.data.wrapping_add(start * product.left.row_stride * bytes);
+            part.left.data = part.left.data.wrapping_add(start * product.left.row_stride * bytes);
             part.out = part.out.wrapping_add(start * product.out_stride);
         } else {
             part.cols = n;
@@ -141,13 +140,39 @@ impl Mkl {
                 false => {
                     let (a, b) = (product.left.data.cast(), product.right.data.cast());
                     (self.f32)(
-                        ROW_MAJOR, left, right, m, n, k, alpha, a, lda, b, ldb, beta, product.out, ldc,
+                        ROW_MAJOR,
+                        left,
+                        right,
+                        m,
+                        n,
+                        k,
+                        alpha,
+                        a,
+                        lda,
+                        b,
+                        ldb,
+                        beta,
+                        product.out,
+                        ldc,
                     );
                 }
                 true => {
                     let (a, b) = (product.left.data.cast(), product.right.data.cast());
                     (self.bf16)(
-                        ROW_MAJOR, left, right, m, n, k, alpha, a, lda, b, ldb, beta, product.out, ldc,
+                        ROW_MAJOR,
+                        left,
+                        right,
+                        m,
+                        n,
+                        k,
+                        alpha,
+                        a,
+                        lda,
+                        b,
+                        ldb,
+                        beta,
+                        product.out,
+                        ldc,
                     );
                 }
             }
