@@ -117,10 +117,10 @@ impl Dataset {
     }
 }
 
-/// Decodes to the last pixel: a file that was cut has a fine header.
+/// Decodes to the last pixel, as the policy will: a file that was cut has a fine header.
 fn decodable(sample: &Sample) -> Result<(), String> {
     for (idx, bytes) in sample.images.iter().enumerate() {
-        image::load_from_memory(bytes).map_err(|error| format!("image {idx}: {error}"))?;
+        vision::decode(bytes).map_err(|error| format!("image {idx}: {error}"))?;
     }
     Ok(())
 }

@@ -91,14 +91,14 @@ pub enum DatasetError {
         got: usize,
     },
     /// An image that cannot be mirrored.
-    #[error("cannot mirror image {image_idx} of sample {sample_id:?}: {source}")]
+    #[error("cannot mirror image {image_idx} of sample {sample_id:?}: {message}")]
     Flip {
         /// The sample.
         sample_id: String,
         /// Which of its images.
         image_idx: usize,
         /// What the decoder or encoder said.
-        source: image::ImageError,
+        message: String,
     },
 }
 

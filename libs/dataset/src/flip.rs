@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use config::Flip;
-use image::{DynamicImage, ImageFormat};
+use image::{DynamicImage, ImageFormat, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -39,10 +39,10 @@ pub fn flip(sample: &Sample, horizontal: bool, vertical: bool) -> Result<Sample,
         return Ok(sample.clone());
     }
     let mirror = |(image_idx, bytes): (usize, &Vec<u8>)| {
-        flip_image(bytes, horizontal, vertical).map_err(|source| DatasetError::Flip {
+        flip_image(bytes, horizontal, vertical).map_err(|message| DatasetError::Flip {
             sample_id: sample.sample_id.clone(),
             image_idx,
-            source,
+            message,
         })
     };
     Ok(Sample {
@@ -52,8 +52,12 @@ pub fn flip(sample: &Sample, horizontal: bool, vertical: bool) -> Result<Sample,
     })
 }
 
-fn flip_image(bytes: &[u8], horizontal: bool, vertical: bool) -> image::ImageResult<Vec<u8>> {
-    let mut image: DynamicImage = image::load_from_memory(bytes)?;
+/// As the policy would see it, upright and without transparency, then mirrored.
+fn flip_image(bytes: &[u8], horizontal: bool, vertical: bool) -> Result<Vec<u8>, String> {
+    let pixels = vision::decode(bytes).map_err(|error| error.to_string())?;
+    let (width, height) = (pixels.width as u32, pixels.height as u32);
+    let image = RgbImage::from_raw(width, height, pixels.rgb);
+    let mut image = DynamicImage::from(image.ok_or("it has another size than it says")?);
     if horizontal {
         image = image.fliph();
     }
@@ -61,7 +65,7 @@ fn flip_image(bytes: &[u8], horizontal: bool, vertical: bool) -> image::ImageRes
         image = image.flipv();
     }
     let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png)?;
+    image.write_to(&mut png, ImageFormat::Png).map_err(|error| error.to_string())?;
     Ok(png.into_inner())
 }
 
