@@ -18,6 +18,17 @@ fn every_source_file_says_what_it_is() {
 }
 
 #[test]
+fn every_configuration_that_is_shipped_is_valid() {
+    let files = fs::read_dir(root().join("configs")).unwrap().map(|entry| entry.unwrap().path());
+    let configs: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    assert!(configs.iter().any(|path| path.ends_with("visual-rft-paper.toml")));
+    for path in configs {
+        config::Config::load(&path, &[]).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    }
+}
+
+#[test]
 fn no_source_file_is_too_long() {
     for (path, text) in sources() {
         let n = text.lines().count();
