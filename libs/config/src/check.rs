@@ -41,6 +41,7 @@ impl Config {
         self.validate_policy()?;
         self.validate_reward()?;
         self.validate_learner()?;
+        self.validate_objective()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
     }
@@ -150,7 +151,7 @@ fn validate_optimizer(optimizer: &OptimizerConfig, key: &'static str) -> Result<
     )
 }
 
-fn require(
+pub(crate) fn require(
     holds: bool,
     key: &'static str,
     got: impl ToString,
