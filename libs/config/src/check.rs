@@ -42,6 +42,7 @@ impl Config {
         self.validate_reward()?;
         self.validate_learner()?;
         self.validate_objective()?;
+        self.data.validate_sources()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
     }
@@ -123,11 +124,18 @@ impl Config {
 
     /// Checks that the files which the configuration names exist.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        for (key, path) in [
+        let mut files = vec![
             ("policy.path", &self.policy.path),
-            ("data.train", &self.data.train),
             ("evaluation.test", &self.evaluation.test),
-        ] {
+        ];
+        if self.data.sources.is_empty() {
+            files.push(("data.train", &self.data.train));
+        }
+        for source in &self.data.sources {
+            files.push(("data.sources.train", &source.train));
+            files.extend(source.test.iter().map(|path| ("data.sources.test", path)));
+        }
+        for (key, path) in files {
             if !Path::exists(path) {
                 return Err(ConfigError::Missing { key, path: path.clone() });
             }

@@ -11,6 +11,7 @@
 mod advantage;
 mod check;
 mod check_objective;
+mod check_sources;
 mod data;
 mod error;
 mod learner;
@@ -26,7 +27,7 @@ pub use advantage::{
     AbsoluteConfig, AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline,
     CurriculumConfig, Diversity, OverlongConfig,
 };
-pub use data::{DataConfig, EvaluationConfig, Flip};
+pub use data::{DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use error::ConfigError;
 pub use learner::{LearnerConfig, OptimizerConfig, Schedule, SftConfig};
 pub use loss::{

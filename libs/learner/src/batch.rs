@@ -41,7 +41,7 @@ pub struct Demonstration {
 
 impl TrainGroup {
     /// Equal rewards leave nothing to learn from.
-    pub(crate) fn has_no_advantage(&self) -> bool {
+    pub fn has_no_advantage(&self) -> bool {
         self.completions.iter().all(|completion| completion.advantage == 0.0)
     }
 

@@ -2,6 +2,7 @@
 
 mod grpo;
 mod join;
+mod refill;
 mod sft;
 mod store;
 #[cfg(test)]
