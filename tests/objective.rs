@@ -1,5 +1,4 @@
 //! Whole runs under other objectives than the default, and over several tasks.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use tests::Run;
 
