@@ -1,6 +1,6 @@
 //! Whole runs under other objectives than the default, and over several tasks.
 
-use tests::Run;
+use tests::{Run, signal};
 
 #[test]
 fn an_objective_is_a_matter_of_configuration() {
@@ -26,6 +26,30 @@ fn an_objective_is_a_matter_of_configuration() {
     for ratio in run.metric("learner", "policy/ratio") {
         assert!(ratio != 1.0);
     }
+}
+
+#[test]
+fn a_run_whose_coefficients_adapt_and_that_asks_for_more_resumes_to_the_same_weights() {
+    let adaptive = || {
+        Run::small()
+            .set("learner.refills=1")
+            .set("loss.kl_adaptive={target=0.01,horizon=100}")
+            .set("loss.entropy_coef=0.01")
+            .set("loss.entropy_adaptive={target=2.0}")
+    };
+    let expected = {
+        let run = adaptive();
+        run.finish().ok();
+        assert_ne!(run.metric("learner", "policy/kl_coef")[3], 0.04);
+        run.final_weights("learner")
+    };
+    let run = adaptive();
+    let mut running = run.start();
+    running.await_step(2);
+    signal(running.pid(), libc::SIGINT);
+    running.wait().ok();
+    run.resume().ok();
+    assert!(expected == run.final_weights("learner"));
 }
 
 #[test]

@@ -124,10 +124,8 @@ impl Config {
 
     /// Checks that the files which the configuration names exist.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        let mut files = vec![
-            ("policy.path", &self.policy.path),
-            ("evaluation.test", &self.evaluation.test),
-        ];
+        let mut files =
+            vec![("policy.path", &self.policy.path), ("evaluation.test", &self.evaluation.test)];
         if self.data.sources.is_empty() {
             files.push(("data.train", &self.data.train));
         }

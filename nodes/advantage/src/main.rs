@@ -40,8 +40,7 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         let Some(first) = batch.rewards.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let details = Details::join(&batch, completions.as_ref())?;
-        let advantages =
-            node.timed(step, "advantage", |_| advantages_of(&batch, &details, config));
+        let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &details, config));
         note_metrics(&mut node, step, &batch, &details, config);
         node.send("advantages", &AdvantageBatch { advantages })?;
         node.send_metrics()?;
@@ -90,6 +89,7 @@ fn note_metrics(
 
 /// Share of groups whose completions did equally well.
 fn share_of_equal(groups: &[&[RewardRow]]) -> f64 {
-    let equal = |group: &&&[RewardRow]| group.windows(2).all(|pair| pair[0].reward == pair[1].reward);
+    let equal =
+        |group: &&&[RewardRow]| group.windows(2).all(|pair| pair[0].reward == pair[1].reward);
     groups.iter().filter(equal).count() as f64 / groups.len() as f64
 }

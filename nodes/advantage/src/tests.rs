@@ -48,8 +48,8 @@ fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> Comp
     let groups = rewards.groups().zip(tasks).flat_map(|(group, task)| {
         group.iter().map(|row| (row.prompt_id, row.completion_idx, (*task).to_owned()))
     });
-    let completion = |((prompt_id, completion_idx, task), length): ((u64, u16, String), &usize)| {
-        Completion {
+    let completion =
+        |((prompt_id, completion_idx, task), length): ((u64, u16, String), &usize)| Completion {
             prompt_id,
             completion_idx,
             policy_version: 0,
@@ -60,8 +60,7 @@ fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> Comp
             seed: 0,
             task,
             answer: String::new(),
-        }
-    };
+        };
     CompletionBatch { completions: groups.zip(lengths).map(completion).collect() }
 }
 

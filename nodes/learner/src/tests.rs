@@ -161,7 +161,8 @@ fn prompts_that_teach_nothing_are_replaced_by_others() {
 
 #[test]
 fn every_objective_can_be_configured() {
-    for kind in ["bnpo", "dr_grpo", "dapo", "gspo", "gspo_token", "cispo", "sapo", "luspo", "vespo"] {
+    for kind in ["bnpo", "dr_grpo", "dapo", "gspo", "gspo_token", "cispo", "sapo", "luspo", "vespo"]
+    {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config();
         let text = format!("[loss]\ntype = {kind:?}\ntop_entropy = 0.5\nentropy_coef = 0.01");

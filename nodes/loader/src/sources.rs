@@ -40,7 +40,8 @@ impl Sources {
                 .map(|source| Source::open(config, Some(&source.task), &source.train, source.shots))
                 .collect::<eyre::Result<_>>()?,
         };
-        let weight = |source: &Source| source.task.as_ref().map_or(1.0, |task| data.weight_of(task));
+        let weight =
+            |source: &Source| source.task.as_ref().map_or(1.0, |task| data.weight_of(task));
         let sizes: Vec<(f64, usize)> =
             sources.iter().map(|source| (weight(source), source.dataset.len())).collect();
         let exponent = data.sampling_exponent.unwrap_or(SAMPLING_EXPONENT);

@@ -7,8 +7,8 @@ use super::statistics::{all_equal, mean, reciprocal, scored, std};
 
 /// `(r - mean) / (std + eps)` over all completions of the batch, whatever their prompts; zeros if all are equal.
 ///
-/// [REINFORCE++](https://arxiv.org/abs/2501.03262). Easy prompts are pushed up as wholes and hard ones down; there
-/// need be no second completion of a prompt. A KL in the reward is that of [`config::KlPlace`].
+/// [REINFORCE++](https://arxiv.org/abs/2501.03262). Easy prompts are pushed up as wholes and hard ones down. The
+/// paper's KL in the reward of each token is not part of it: the KL stays in the loss.
 pub(super) fn compare(groups: &[Values], scale: AdvantageScale, eps: f32) -> Vec<Values> {
     let all: Vec<f64> = groups.iter().flat_map(scored).collect();
     let (mean, equal) = (mean(&all), all_equal(&all));

@@ -19,7 +19,7 @@ pub(super) fn surrogate(
     let temperature =
         is_positive.affine(sapo.temperature_pos - sapo.temperature_neg, sapo.temperature_neg)?; // (N,)
     let distance = (&temperature * (&ratio - 1.0)?)?; // (N,)
-    // The gradient of candle's own sigmoid is not that of every version of it; this has one for sure.
+    // The sigmoid, written out: candle has its own in another crate.
     let gate = ((distance.neg()?.exp()? + 1.0)?.recip()? * 4.0)?; // (N,)
     let loss = ((gate / temperature)? * advantages)?.neg()?;
     Ok(Surrogate { loss, ratio: Some(ratio), clipped: None })
