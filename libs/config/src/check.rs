@@ -41,6 +41,8 @@ impl Config {
         self.validate_policy()?;
         self.validate_reward()?;
         self.validate_learner()?;
+        self.validate_objective()?;
+        self.data.validate_sources()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
     }
@@ -122,11 +124,16 @@ impl Config {
 
     /// Checks that the files which the configuration names exist.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        for (key, path) in [
-            ("policy.path", &self.policy.path),
-            ("data.train", &self.data.train),
-            ("evaluation.test", &self.evaluation.test),
-        ] {
+        let mut files =
+            vec![("policy.path", &self.policy.path), ("evaluation.test", &self.evaluation.test)];
+        if self.data.sources.is_empty() {
+            files.push(("data.train", &self.data.train));
+        }
+        for source in &self.data.sources {
+            files.push(("data.sources.train", &source.train));
+            files.extend(source.test.iter().map(|path| ("data.sources.test", path)));
+        }
+        for (key, path) in files {
             if !Path::exists(path) {
                 return Err(ConfigError::Missing { key, path: path.clone() });
             }
@@ -150,7 +157,7 @@ fn validate_optimizer(optimizer: &OptimizerConfig, key: &'static str) -> Result<
     )
 }
 
-fn require(
+pub(crate) fn require(
     holds: bool,
     key: &'static str,
     got: impl ToString,

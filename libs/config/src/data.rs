@@ -16,6 +16,30 @@ pub struct DataConfig {
     pub flip: Flip,
     /// Share of rows that may be unusable before the run refuses to start. They are skipped and counted.
     pub max_bad_fraction: f64,
+    /// How the size n of a source counts: a source of weight λ gives a share of the prompts in proportion to
+    /// `λ · n^sampling_exponent`; 0.5 if left out. Only for several sources.
+    pub sampling_exponent: Option<f64>,
+    /// Several tasks that are learned together, instead of `train` and `shots`.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// One of several tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Its name: of its metrics, and in every message about its prompts.
+    pub task: String,
+    /// As `data.train`.
+    pub train: PathBuf,
+    /// As `data.shots`.
+    #[serde(default)]
+    pub shots: usize,
+    /// Weight λ: on its share of the prompts, and on the advantages of its completions.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Held-out data of this task, evaluated besides `evaluation.test`: what is learned of one task at the cost of
+    /// another shows there.
+    pub test: Option<PathBuf>,
 }
 
 /// Which mirror images count as further views of a sample.
@@ -44,6 +68,17 @@ pub struct EvaluationConfig {
     pub batch_size: usize,
 }
 
+impl DataConfig {
+    /// Weight λ of a task; 1 where only one is learned.
+    pub fn weight_of(&self, task: &str) -> f64 {
+        self.sources.iter().find(|source| source.task == task).map_or(1.0, |source| source.weight)
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
@@ -51,6 +86,8 @@ impl Default for DataConfig {
             shots: 0,
             flip: Flip::None,
             max_bad_fraction: 0.05,
+            sampling_exponent: None,
+            sources: vec![],
         }
     }
 }

@@ -1,36 +1,6 @@
-//! Advantages, loss, optimizer and the learner's loop.
+//! Optimizer and the learner's loop.
 
 use serde::{Deserialize, Serialize};
-
-/// How the rewards of a group become advantages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdvantageConfig {
-    /// What the difference to the group's mean is divided by.
-    pub scale: AdvantageScale,
-    /// Added to the standard deviation; TRL uses 1e-4.
-    pub eps: f32,
-}
-
-/// Normalization of a group's rewards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdvantageScale {
-    /// The group's standard deviation (GRPO, arXiv 2402.03300).
-    Group,
-    /// Nothing (Dr. GRPO, arXiv 2503.20783).
-    None,
-}
-
-/// The GRPO objective.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LossConfig {
-    /// Weight β of the KL to the reference policy; 0 leaves the reference policy out.
-    pub kl_coef: f64,
-    /// Clip range ε of the importance ratio.
-    pub clip_epsilon: f64,
-}
 
 /// AdamW and its schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +46,11 @@ pub struct LearnerConfig {
     pub prompts_per_step: usize,
     /// Prompt batches in flight: 1 is strictly on-policy, 2 lets the next rollout overlap the step.
     pub window: usize,
+    /// Updates made from the completions of one step; above 1 the importance ratio leaves 1 and clipping acts.
+    pub iterations: usize,
+    /// Times that a step may ask for further prompts in place of those whose completions all did equally well
+    /// (dynamic sampling, DAPO, arXiv 2503.14476); 0 for never. Needs a window of 1.
+    pub refills: usize,
     /// Tokens whose activations may be alive at once; larger steps are split and accumulated.
     pub max_tokens_per_micro_batch: usize,
     /// Memory for the activations of the language model's layers, in MiB; layers beyond it are computed a second
@@ -100,19 +75,17 @@ pub struct SftConfig {
 impl LearnerConfig {
     /// The step, counted from 1, that a prompt of the run belongs to.
     pub fn step_of(&self, prompt_id: u64) -> u64 {
-        prompt_id / self.prompts_per_step as u64 + 1
+        prompt_id / self.ids_per_step() + 1
     }
-}
 
-impl Default for AdvantageConfig {
-    fn default() -> Self {
-        Self { scale: AdvantageScale::Group, eps: 1e-4 }
+    /// The first prompt of a step, counted from 0.
+    pub fn first_prompt_of(&self, batch: u64) -> u64 {
+        batch * self.ids_per_step()
     }
-}
 
-impl Default for LossConfig {
-    fn default() -> Self {
-        Self { kl_coef: 0.04, clip_epsilon: 0.2 }
+    /// Numbers that a step has for its prompts, those it may ask for in addition included.
+    fn ids_per_step(&self) -> u64 {
+        (self.prompts_per_step * (1 + self.refills)) as u64
     }
 }
 
@@ -137,6 +110,8 @@ impl Default for LearnerConfig {
             steps: 100,
             prompts_per_step: 8,
             window: 1,
+            iterations: 1,
+            refills: 0,
             max_tokens_per_micro_batch: 4096,
             activation_mib: 0,
             checkpoint_every: 20,

@@ -8,22 +8,31 @@
 //! ```
 //! A section that is left out takes its defaults; [`Config::to_toml`] prints all of them resolved.
 
+mod advantage;
 mod check;
+mod check_objective;
+mod check_sources;
 mod data;
 mod error;
 mod learner;
 mod load;
+mod loss;
 mod policy;
 mod reward;
 mod rollout;
 mod run;
 mod weights;
 
-pub use data::{DataConfig, EvaluationConfig, Flip};
+pub use advantage::{
+    AbsoluteConfig, AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline,
+    CurriculumConfig, Diversity, OverlongConfig,
+};
+pub use data::{DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use error::ConfigError;
-pub use learner::{
-    AdvantageConfig, AdvantageScale, LearnerConfig, LossConfig, OptimizerConfig, Schedule,
-    SftConfig,
+pub use learner::{LearnerConfig, OptimizerConfig, Schedule, SftConfig};
+pub use loss::{
+    AdaptiveEntropyConfig, AdaptiveKlConfig, CispoConfig, CorrectionMode, KlEstimator, KlPlace,
+    LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,
 };
 pub use policy::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
 pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};

@@ -1,83 +1,135 @@
-//! Group-relative advantages: how much better a completion did than its siblings.
+//! Advantages: how much better a completion did than something it is compared with.
 
-use config::{AdvantageConfig, AdvantageScale};
+mod absolute;
+mod batch;
+mod curriculum;
+mod decoupled;
+mod group;
+mod leave_one_out;
+mod overlong;
+mod runner_up;
+mod statistics;
 
-/// `(r - mean) / (std + eps)` over the completions of one prompt.
-///
-/// `std` is the unbiased one (divided by n - 1), as in TRL. A completion without a finite reward could not be
-/// scored: its advantage is 0 and the others are compared without it. Equal rewards, and a reward without a
-/// sibling, give zeros: such a group carries no learning signal.
-/// [DeepSeekMath](https://arxiv.org/abs/2402.03300), section 4.1.2, "Outcome Supervision RL with GRPO"; with
-/// [`AdvantageScale::None`] only the mean is taken off, as in [Dr. GRPO](https://arxiv.org/abs/2503.20783).
-pub fn group_advantages(rewards: &[Option<f32>], config: &AdvantageConfig) -> Vec<f32> {
-    let rewards: Vec<_> = rewards.iter().map(|r| r.filter(|r| r.is_finite())).collect();
-    let scored: Vec<f64> = rewards.iter().flatten().copied().map(f64::from).collect();
-    // Rounding in the mean must not make a difference where there is none.
-    if scored.iter().all(|r| *r == scored[0]) {
-        return vec![0.0; rewards.len()];
-    }
-    let mean = scored.iter().sum::<f64>() / scored.len() as f64;
-    let scale = match config.scale {
-        AdvantageScale::Group => 1.0 / (std(&scored, mean) + f64::from(config.eps)),
-        AdvantageScale::None => 1.0,
-    };
-    rewards.iter().map(|r| r.map_or(0.0, |r| ((f64::from(r) - mean) * scale) as f32)).collect()
+use config::{AdvantageConfig, AdvantageScale, Aggregate, Baseline};
+
+use self::statistics::{reciprocal, scored, std, whitened};
+
+/// The completions of one prompt, as their advantages depend on them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredGroup<'a> {
+    /// One for each completion.
+    pub completions: Vec<Scored<'a>>,
+    /// Weight λ of the task, which its advantages are multiplied with. It must act here: a factor on all rewards
+    /// of a group cancels when they are divided by their deviation.
+    pub weight: f32,
 }
 
-fn std(values: &[f64], mean: f64) -> f64 {
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    (squares / (values.len() - 1) as f64).sqrt()
+/// One completion.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scored<'a> {
+    /// Its reward; `None` when it could not be scored.
+    pub reward: Option<f32>,
+    /// What the reward is made of: name, value and weight.
+    pub terms: Vec<(&'a str, f32, f32)>,
+    /// Its length; only for [`config::OverlongConfig`].
+    pub n_tokens: usize,
+    /// Its answer; only for [`config::CurriculumConfig`].
+    pub answer: &'a str,
+}
+
+/// Rewards or what became of them, by completion; `None` where there is nothing to compare.
+type Values = Vec<Option<f64>>;
+
+/// The advantages of all groups of a batch, in their order.
+///
+/// A completion without a finite reward has the advantage 0, and the others are compared without it. So has every
+/// completion of a group that did equally well, unless the baseline is that of the batch. `max_tokens` is the
+/// longest completion there can be.
+pub fn advantages(
+    groups: &[ScoredGroup<'_>],
+    config: &AdvantageConfig,
+    max_tokens: usize,
+) -> Vec<Vec<f32>> {
+    let penalty = |completion: &Scored<'_>| match &config.overlong {
+        Some(overlong) => overlong::penalty(completion.n_tokens, max_tokens, overlong),
+        None => 0.0,
+    };
+    let values = match config.aggregate {
+        Aggregate::SumThenNormalize => {
+            let reward = |c: &Scored<'_>| finite(c.reward).map(|reward| reward + penalty(c));
+            let of_group = |group: &ScoredGroup<'_>| group.completions.iter().map(reward).collect();
+            compare(&groups.iter().map(of_group).collect::<Vec<Values>>(), config)
+        }
+        Aggregate::NormalizeThenSum => decoupled::compare(groups, penalty, config.eps),
+    };
+    groups.iter().zip(values).map(|(group, values)| finish(group, values, config)).collect()
+}
+
+/// Advantages of one group by its rewards alone; a batch of its own where the batch matters.
+///
+/// With the default configuration `(r - mean) / (std + eps)`, where `std` is the unbiased one (divided by n - 1), as
+/// in TRL. [DeepSeekMath](https://arxiv.org/abs/2402.03300), section 4.1.2, "Outcome Supervision RL with GRPO".
+pub fn group_advantages(rewards: &[Option<f32>], config: &AdvantageConfig) -> Vec<f32> {
+    let completion = |&reward: &Option<f32>| Scored { reward, ..Scored::default() };
+    let completions = rewards.iter().map(completion).collect();
+    advantages(&[ScoredGroup { completions, weight: 1.0 }], config, usize::MAX).remove(0)
+}
+
+/// Rewards against the baseline, scaled.
+fn compare(groups: &[Values], config: &AdvantageConfig) -> Vec<Values> {
+    let difference: fn(&Values) -> Values = match config.baseline {
+        Baseline::Group => group::differences,
+        Baseline::LeaveOneOut => leave_one_out::differences,
+        Baseline::RunnerUp => runner_up::differences,
+        Baseline::Batch => {
+            return batch::compare(groups, config.scale, config.eps);
+        }
+    };
+    let differences: Vec<Values> = groups.iter().map(difference).collect();
+    match (config.scale, config.baseline) {
+        (AdvantageScale::None, _) => differences,
+        (AdvantageScale::Group, _) => groups
+            .iter()
+            .zip(differences)
+            .map(|(group, values)| times(values, reciprocal(std(&scored(group)), config.eps)))
+            .collect(),
+        (AdvantageScale::Batch, Baseline::LeaveOneOut) => whitened(differences, config.eps),
+        (AdvantageScale::Batch, _) => {
+            let all: Vec<f64> = groups.iter().flat_map(scored).collect();
+            let scale = reciprocal(std(&all), config.eps);
+            differences.into_iter().map(|values| times(values, scale)).collect()
+        }
+    }
+}
+
+/// What acts on advantages once they are there.
+fn finish(group: &ScoredGroup<'_>, mut values: Values, config: &AdvantageConfig) -> Vec<f32> {
+    let shares: Values = group.completions.iter().map(share).collect();
+    if let Some(absolute) = &config.absolute {
+        values = absolute::mixed(&values, &shares, absolute);
+    }
+    let mut weight = f64::from(group.weight);
+    if let Some(curriculum) = &config.curriculum {
+        let answers: Vec<&str> = group.completions.iter().map(|c| c.answer).collect();
+        weight *= curriculum::weight(&scored(&shares), &answers, curriculum);
+    }
+    values.into_iter().map(|value| (value.unwrap_or(0.0) * weight) as f32).collect()
+}
+
+/// A reward as a share of the highest possible one, from 0 to 1; a reward that names no terms is one already.
+fn share(completion: &Scored<'_>) -> Option<f64> {
+    let highest: f64 = completion.terms.iter().map(|(_, _, weight)| f64::from(*weight)).sum();
+    let highest = if highest > 0.0 { highest } else { 1.0 };
+    finite(completion.reward).map(|reward| (reward / highest).clamp(0.0, 1.0))
+}
+
+fn finite(value: Option<f32>) -> Option<f64> {
+    value.filter(|value| value.is_finite()).map(f64::from)
+}
+
+fn times(values: Values, factor: f64) -> Values {
+    values.into_iter().map(|value| value.map(|value| value * factor)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_with(config: AdvantageConfig, rewards: &[Option<f32>], expect: &[f32]) {
-        let got = group_advantages(rewards, &config);
-        let near = got.iter().zip(expect).all(|(a, b)| (a - b).abs() < 1e-6);
-        assert!(got.len() == expect.len() && near, "{got:?}, not {expect:?}");
-    }
-    #[track_caller]
-    fn check(rewards: &[f32], expect: &[f32]) {
-        let rewards: Vec<_> = rewards.iter().copied().map(Some).collect();
-        check_with(AdvantageConfig::default(), &rewards, expect);
-    }
-
-    #[test]
-    fn half_right() {
-        // 0.5 / (sqrt(1/3) + 1e-4)
-        check(&[1., 0., 0., 1.], &[0.865_875_4, -0.865_875_4, -0.865_875_4, 0.865_875_4]);
-    }
-    #[test]
-    fn all_equal() {
-        check(&[0.1; 7], &[0.0; 7]);
-    }
-    #[test]
-    fn alone() {
-        check(&[3.0], &[0.0]);
-        check(&[], &[]);
-    }
-    #[test]
-    fn unscorable_completions_are_left_out() {
-        let third = 0.5 / (0.5f32.sqrt() + 1e-4);
-        let rewards = [Some(1.), None, Some(0.), Some(f32::NAN), Some(f32::INFINITY)];
-        check_with(AdvantageConfig::default(), &rewards, &[third, 0., -third, 0., 0.]);
-    }
-    #[test]
-    fn nothing_could_be_scored() {
-        check_with(AdvantageConfig::default(), &[None, None], &[0., 0.]);
-    }
-    #[test]
-    fn unscaled() {
-        let config = AdvantageConfig { scale: AdvantageScale::None, ..AdvantageConfig::default() };
-        check_with(config, &[Some(3.), Some(1.), Some(2.)], &[1., -1., 0.]);
-    }
-    #[test]
-    fn a_group_sums_to_zero() {
-        let rewards: Vec<_> = (0..16).map(|i| Some((i * i % 7) as f32 * 0.3)).collect();
-        let sum: f32 = group_advantages(&rewards, &AdvantageConfig::default()).iter().sum();
-        assert!(sum.abs() < 1e-5, "{sum}");
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
-//! The maths of group-relative policy optimization: advantages, the clipped objective, and its KL term.
+//! The maths of group-relative policy optimization: advantages, objectives, and what keeps them in bounds.
 //!
 //! [GRPO](https://arxiv.org/abs/2402.03300) compares the completions of one prompt with each other instead of
 //! with a learned value function. Tokens are packed without padding: every tensor here is `(N,)`, one number for
-//! each completion token of the batch, and [`token_weights`] says how much each counts. Sums over micro-batches
+//! each completion token of the batch, and [`loss_weights`] says how much each counts. Sums over micro-batches
 //! are then the same as one sum over the batch.
 //!
 //! ```
@@ -15,9 +15,12 @@
 //! ```
 
 mod advantage;
+mod controller;
 mod loss;
-mod token_weights;
 
-pub use advantage::group_advantages;
-pub use loss::{Loss, LossInputs, grpo_loss, sft_loss};
-pub use token_weights::token_weights;
+pub use advantage::{Scored, ScoredGroup, advantages, group_advantages};
+pub use controller::{EntropyController, KlController};
+pub use loss::{
+    Entropy, Loss, LossInputs, entropy_threshold, kl_in_reward, loss_weights, policy_loss,
+    sft_loss, token_weights,
+};

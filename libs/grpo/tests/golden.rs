@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use config::{AdvantageConfig, LossConfig};
-use grpo::{Loss, LossInputs, group_advantages, grpo_loss, sft_loss, token_weights};
+use grpo::{LossInputs, group_advantages, policy_loss, sft_loss, token_weights};
 use serde::Deserialize;
 
 /// A batch of completions, tokens packed one completion after the other.
@@ -45,21 +45,28 @@ impl Case {
     }
 
     fn compute(&self) -> Computed {
-        let config = LossConfig { kl_coef: self.kl_coef, clip_epsilon: self.clip_epsilon };
+        let config = LossConfig {
+            kl_coef: self.kl_coef,
+            clip_epsilon: self.clip_epsilon,
+            ..LossConfig::default()
+        };
         let logprobs = Var::from_tensor(&tensor(&self.logprobs)).unwrap();
         let inputs = LossInputs {
             logprobs: logprobs.as_tensor(),
             old_logprobs: &tensor(&self.old_logprobs),
+            sampler_logprobs: None,
             ref_logprobs: Some(&tensor(&self.ref_logprobs)),
             advantages: &tensor(&self.per_token(&self.advantages)),
             token_weights: &tensor(&token_weights(&self.lengths)),
+            lengths: &self.lengths,
+            entropy: None,
         };
-        let Loss { loss, kl, clip_fraction } = grpo_loss(&inputs, &config).unwrap();
+        let grpo::Loss { loss, kl, clip_fraction, .. } = policy_loss(&inputs, &config).unwrap();
         let gradients = loss.backward().unwrap();
         Computed {
             loss: scalar(&loss),
             kl: scalar(&kl),
-            clip_fraction: scalar(&clip_fraction),
+            clip_fraction: scalar(&clip_fraction.unwrap()),
             gradient: gradients.get(logprobs.as_tensor()).unwrap().to_vec1().unwrap(),
         }
     }
@@ -172,12 +179,15 @@ fn micro_batches_add_up_to_the_batch() {
         let inputs = LossInputs {
             logprobs: &tensor(&case.logprobs[range.clone()]),
             old_logprobs: &tensor(&case.old_logprobs[range.clone()]),
+            sampler_logprobs: None,
             ref_logprobs: Some(&tensor(&case.ref_logprobs[range.clone()])),
             advantages: &tensor(&advantages[range.clone()]),
-            token_weights: &tensor(&weights[range]),
+            token_weights: &tensor(&weights[range.clone()]),
+            lengths: &[range.len()],
+            entropy: None,
         };
-        let loss = grpo_loss(&inputs, &config).unwrap();
-        [scalar(&loss.loss), scalar(&loss.kl), scalar(&loss.clip_fraction)]
+        let loss = policy_loss(&inputs, &config).unwrap();
+        [scalar(&loss.loss), scalar(&loss.kl), scalar(&loss.clip_fraction.unwrap())]
     };
     let (whole, n) = (loss(0..13), [loss(0..8), loss(8..9), loss(9..13)]);
     let sum: Vec<f32> = (0..3).map(|k| n.iter().map(|part| part[k]).sum()).collect();
@@ -200,13 +210,16 @@ fn bad_inputs_are_named() {
     let inputs = LossInputs {
         logprobs: &three,
         old_logprobs: &three,
+        sampler_logprobs: None,
         ref_logprobs: None,
         advantages: &three,
         token_weights: &three,
+        lengths: &[3],
+        entropy: None,
     };
     let message = |inputs: &LossInputs, kl_coef: f64| {
         let config = LossConfig { kl_coef, ..LossConfig::default() };
-        grpo_loss(inputs, &config).unwrap_err().to_string()
+        policy_loss(inputs, &config).unwrap_err().to_string()
     };
     assert!(message(&inputs, 0.04).starts_with("a KL weight of 0.04 needs ref_logprobs, got none"));
     let short = LossInputs { advantages: &two, ..inputs };
@@ -214,5 +227,5 @@ fn bad_inputs_are_named() {
     assert!(message(&short, 0.0).starts_with(expect), "{}", message(&short, 0.0));
     assert!(sft_loss(&three, &two).is_err());
     let free = LossConfig { kl_coef: 0.0, ..LossConfig::default() };
-    assert_eq!(scalar(&grpo_loss(&inputs, &free).unwrap().kl), 0.0);
+    assert_eq!(scalar(&policy_loss(&inputs, &free).unwrap().kl), 0.0);
 }

@@ -73,7 +73,11 @@ impl Graph {
     pub(crate) fn check_files(&self) -> eyre::Result<()> {
         let mut config = self.config.clone();
         config.policy.path = self.checkpoint()?;
-        for path in [&mut config.data.train, &mut config.evaluation.test] {
+        let of_sources = config.data.sources.iter_mut();
+        let of_sources =
+            of_sources.flat_map(|source| [Some(&mut source.train), source.test.as_mut()]);
+        let files = [&mut config.data.train, &mut config.evaluation.test];
+        for path in files.into_iter().chain(of_sources.flatten()) {
             *path = self.folder.join(&path);
         }
         Ok(config.check_files()?)

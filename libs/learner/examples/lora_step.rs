@@ -46,6 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             token_ids: completion.token_ids,
             old_logprobs: completion.logprobs,
             advantage: if idx % 2 == 0 { 1.0 } else { -1.0 },
+            truncated: false,
+            is_scored: true,
         })
         .collect();
     stage(&format!("answer {group_size} times {n_tokens} tokens"));

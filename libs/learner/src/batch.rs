@@ -24,6 +24,10 @@ pub struct TrainCompletion {
     pub old_logprobs: Vec<f32>,
     /// How much better than its siblings it was.
     pub advantage: f32,
+    /// Whether it was cut at the longest length allowed.
+    pub truncated: bool,
+    /// Whether it has a reward at all.
+    pub is_scored: bool,
 }
 
 /// A prompt and the answer that should have been given.
@@ -37,7 +41,7 @@ pub struct Demonstration {
 
 impl TrainGroup {
     /// Equal rewards leave nothing to learn from.
-    pub(crate) fn has_no_advantage(&self) -> bool {
+    pub fn has_no_advantage(&self) -> bool {
         self.completions.iter().all(|completion| completion.advantage == 0.0)
     }
 
@@ -111,6 +115,8 @@ mod tests {
             token_ids: token_ids.to_vec(),
             old_logprobs: old_logprobs.to_vec(),
             advantage,
+            truncated: false,
+            is_scored: true,
         };
         let group = TrainGroup { prompt_id: 7, prompt, completions: vec![completion] };
         assert_eq!(check_groups(&[group]).unwrap_err().to_string(), expect);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
 
+use crate::controllers::Controllers;
 use crate::durable::{remove, replace_folder, sync_entries, sync_folder};
 use crate::manifest::Manifest;
 use crate::{Learner, LearnerError};
@@ -35,6 +36,7 @@ pub struct Checkpoint {
     /// Where the data stood.
     pub cursor: Cursor,
     settings: Value,
+    controllers: Controllers,
 }
 
 /// Where in the data a run stands.
@@ -51,6 +53,8 @@ struct State {
     step: u64,
     cursor: Cursor,
     settings: Value,
+    #[serde(default)]
+    controllers: Controllers,
 }
 
 impl Checkpoints {
@@ -150,8 +154,8 @@ impl Checkpoint {
             let reason = format!("it should be of step {step}, got step {}", state.step);
             return Err(LearnerError::damaged(&file, reason));
         }
-        let State { step, cursor, settings } = state;
-        Ok(Self { path: path.to_owned(), step, cursor, settings })
+        let State { step, cursor, settings, controllers } = state;
+        Ok(Self { path: path.to_owned(), step, cursor, settings, controllers })
     }
 }
 
@@ -172,6 +176,7 @@ impl Learner {
             .map_err(|error| LearnerError::damaged(&path, error))?;
         self.policy.restore(&checkpoint.path)?;
         self.step = checkpoint.step;
+        self.controllers = checkpoint.controllers.clone();
         warn_of_changes(&checkpoint.settings, &settings(self));
         Ok(())
     }
@@ -181,7 +186,12 @@ fn write(learner: &Learner, cursor: &Cursor, dir: &Path) -> Result<(), LearnerEr
     fs::create_dir(dir).map_err(LearnerError::io("create", dir))?;
     learner.policy.save(dir)?;
     candle_core::safetensors::save(&learner.optimizer.tensors()?, dir.join(OPTIMIZER))?;
-    let state = State { step: learner.step, cursor: *cursor, settings: settings(learner) };
+    let state = State {
+        step: learner.step,
+        cursor: *cursor,
+        settings: settings(learner),
+        controllers: learner.controllers.clone(),
+    };
     let path = dir.join(STATE);
     let json = serde_json::to_string_pretty(&state)
         .map_err(|error| LearnerError::damaged(&path, error))?;

@@ -4,20 +4,21 @@ use std::cell::RefCell;
 
 use candle_core::{Device, Tensor};
 use config::{LearnerConfig, LossConfig, OptimizerConfig};
-use grpo::LossInputs;
+use grpo::{Entropy, LossInputs};
 use policy::{PackedGroup, Policy, PolicyError, TokenLogprobs};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};
+use crate::controllers::Controllers;
 use crate::gradients::{Gradients, clip_factor};
-use crate::micro_batch::{
-    MicroBatch, Unit, micro_batches, units_of_demonstrations, units_of_groups,
-};
+use crate::micro_batch::{MicroBatch, Unit, micro_batches, units_of_demonstrations};
 use crate::pass::Pass;
+use crate::plan::Plan;
 use crate::schedule::learning_rate;
 use crate::{Demonstration, LearnerError, StepStats, TrainGroup};
 
 const REFERENCE_SECS: &str = "time/learner/reference_secs";
+const PREPARE_SECS: &str = "time/learner/prepare_secs";
 const FORWARD_BACKWARD_SECS: &str = "time/learner/forward_backward_secs";
 const OPTIMIZER_SECS: &str = "time/learner/optimizer_secs";
 
@@ -40,6 +41,7 @@ pub struct Learner {
     pub(crate) optimizer: AdamW,
     pub(crate) optimizer_config: OptimizerConfig,
     pub(crate) loss_config: LossConfig,
+    pub(crate) controllers: Controllers,
     pub(crate) config: LearnerConfig,
     pub(crate) temperature: f64,
     pub(crate) step: u64,
@@ -84,6 +86,7 @@ impl Learner {
             optimizer: AdamW::new(optimizer),
             optimizer_config: optimizer.clone(),
             loss_config: loss.clone(),
+            controllers: Controllers::default(),
             config: learner.clone(),
             temperature,
             step: 0,
@@ -92,26 +95,73 @@ impl Learner {
         })
     }
 
-    /// One reinforcement step: the GRPO loss over these groups, its gradient, one update.
+    /// One reinforcement step: the configured loss over these groups, its gradient, an update, and as many more
+    /// as `learner.iterations` says.
     ///
-    /// Groups whose advantages are all zero are skipped when the KL has no weight, since nothing flows from
-    /// them; a step of nothing but such groups counts, and changes no weight.
+    /// Groups whose advantages are all zero are skipped where nothing flows from them, that is without a KL and
+    /// without an entropy bonus; a step of nothing but such groups counts, and changes no weight.
     ///
     /// # Errors
     /// A group that does not fit, a loss or gradient that is not finite. The weights and the optimizer are then
-    /// those of the step before.
+    /// those of the update before.
     pub fn grpo_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         check_groups(groups)?;
         let completions = groups.iter().flat_map(|group| &group.completions);
         let lengths: Vec<usize> = completions.map(|c| c.token_ids.len()).collect();
-        let weights = grpo::token_weights(&lengths);
-        let silent: Vec<bool> = groups.iter().map(TrainGroup::has_no_advantage).collect();
-        let mut stats = stats_of(&lengths);
-        stats.set("groups/zero_advantage", silent.iter().filter(|&&silent| silent).count() as f64);
-        let units = units_of_groups(groups, &weights).into_iter().zip(silent);
-        let has_reference = self.has_reference();
-        let units = units.filter(|(_, silent)| has_reference || !silent);
-        self.make_step(units.map(|(unit, _)| unit).collect(), stats, Self::grpo_loss)
+        let silent = groups.iter().filter(|group| group.has_no_advantage()).count();
+        let mut plan = Plan::new(groups, self.controllers.apply(&self.loss_config));
+        let mut updates = Vec::with_capacity(self.config.iterations);
+        for update_idx in 0..self.config.iterations as u64 {
+            plan.update_idx = update_idx;
+            let mut stats = stats_of(&lengths);
+            stats.set("groups/zero_advantage", silent as f64);
+            self.prepare(&mut plan, &mut stats)?;
+            let loss_of = |learner: &Self, batch: &MicroBatch<'_>, stats: &mut StepStats| {
+                learner.grpo_loss(batch, &plan, stats)
+            };
+            stats = self.update_from(plan.units_with_gradient(), stats, loss_of)?;
+            scale_to_means(&mut stats, plan.total_weight());
+            updates.push(stats);
+        }
+        let mut stats = match updates.len() {
+            1 => updates.remove(0),
+            _ => StepStats::merged(updates),
+        };
+        self.controllers.update(&self.loss_config, &mut stats, lengths.len());
+        self.step += 1;
+        Ok(stats)
+    }
+
+    /// Looks at all completions once more before an update, where its loss depends on that.
+    fn prepare(&self, plan: &mut Plan<'_>, stats: &mut StepStats) -> Result<(), LearnerError> {
+        if plan.wants_ref_logprobs(self.config.iterations) {
+            let mut logprobs = Vec::new();
+            for batch in micro_batches(plan.units(), self.config.max_tokens_per_micro_batch) {
+                if let Some(of_batch) = self.ref_logprobs(&batch, stats)? {
+                    logprobs.extend(numbers(&of_batch)?);
+                }
+            }
+            plan.set_ref_logprobs(logprobs);
+        }
+        if !plan.wants_old_logprobs() && !plan.wants_entropies() {
+            return Ok(());
+        }
+        let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+        for batch in micro_batches(plan.units(), self.config.max_tokens_per_micro_batch) {
+            // As the sampler saw it: without dropout.
+            let forward =
+                |groups: &[PackedGroup<'_>]| self.policy.logprobs(groups, self.temperature);
+            let tokens = stats.timed(PREPARE_SECS, || batch.with_packed(forward))?;
+            logprobs.extend(numbers(&tokens.logprobs)?);
+            entropies.extend(numbers(&tokens.entropy)?);
+        }
+        if plan.wants_old_logprobs() {
+            plan.set_old_logprobs(logprobs);
+        }
+        if plan.wants_entropies() {
+            plan.set_entropies(&entropies);
+        }
+        Ok(())
     }
 
     /// One supervised step: the negative log-likelihood of the demonstrated answers, at temperature 1.
@@ -123,7 +173,9 @@ impl Learner {
         let lengths: Vec<usize> = demos.iter().map(|demo| demo.token_ids.len()).collect();
         let weights = grpo::token_weights(&lengths);
         let units = units_of_demonstrations(demos, &weights);
-        self.make_step(units, stats_of(&lengths), Self::sft_loss)
+        let stats = self.update_from(units, stats_of(&lengths), Self::sft_loss)?;
+        self.step += 1;
+        Ok(stats)
     }
 
     /// The policy as of [`Learner::step`].
@@ -137,7 +189,7 @@ impl Learner {
     }
 
     /// Sums loss and gradient over micro-batches, then updates.
-    fn make_step(
+    fn update_from(
         &mut self,
         units: Vec<Unit<'_>>,
         mut stats: StepStats,
@@ -182,31 +234,52 @@ impl Learner {
         stats.timed(OPTIMIZER_SECS, || optimizer.step(variables, gradients, rate, scale))?;
         stats.set("policy/grad_norm", norm);
         stats.set("policy/learning_rate", rate);
-        self.step += 1;
         Ok(())
     }
 
     fn grpo_loss(
         &self,
         batch: &MicroBatch<'_>,
+        plan: &Plan<'_>,
         stats: &mut StepStats,
     ) -> Result<Tensor, LearnerError> {
-        let logprobs = self.forward(batch, self.temperature, stats)?; // (N,)
-        let ref_logprobs = self.ref_logprobs(batch, stats)?; // (N,)
+        let seed = self.dropout_seed(stats, plan.update_idx);
+        let tokens = self.forward(batch, self.temperature, seed, stats)?;
+        let logprobs = tokens.logprobs; // (N,)
         let device = logprobs.device();
+        let ref_logprobs = match batch.ref_logprobs(device)? {
+            Some(known) => Some(known),
+            None => self.ref_logprobs(batch, stats)?,
+        }; // (N,)
         let old_logprobs = batch.old_logprobs(device)?; // (N,)
+        let sampler_logprobs = batch.sampler_logprobs(device)?; // (N,)
         let inputs = LossInputs {
             logprobs: &logprobs,
             old_logprobs: &old_logprobs,
+            sampler_logprobs: Some(&sampler_logprobs),
             ref_logprobs: ref_logprobs.as_ref(),
             advantages: &batch.advantages(device)?,
             token_weights: &batch.token_weights(device)?,
+            lengths: &batch.lengths(),
+            entropy: Some(Entropy {
+                per_token: &tokens.entropy,
+                threshold: plan.entropy_threshold,
+                n_tokens: plan.n_entropy_tokens,
+            }),
         };
-        let loss = grpo::grpo_loss(&inputs, &self.loss_config)?;
+        let loss = grpo::policy_loss(&inputs, &plan.loss)?;
         if self.has_reference() {
             stats.add("policy/kl", number(&loss.kl)?);
         }
-        stats.add("policy/clip_fraction", number(&loss.clip_fraction)?);
+        for (path, value) in [
+            ("policy/clip_fraction", &loss.clip_fraction),
+            ("policy/off_policy_fraction", &loss.off_policy_fraction),
+            ("policy/sampler_correction", &loss.correction),
+        ] {
+            if let Some(value) = value {
+                stats.add(path, number(value)?);
+            }
+        }
         let ratio = (logprobs.detach() - old_logprobs)?.exp()?; // (N,)
         stats.add("policy/ratio", number(&ratio.sum_all()?)?);
         Ok(loss.loss)
@@ -217,22 +290,23 @@ impl Learner {
         batch: &MicroBatch<'_>,
         stats: &mut StepStats,
     ) -> Result<Tensor, LearnerError> {
-        let logprobs = self.forward(batch, 1.0, stats)?; // (N,)
+        let tokens = self.forward(batch, 1.0, self.dropout_seed(stats, 0), stats)?;
+        let logprobs = tokens.logprobs; // (N,)
         Ok(grpo::sft_loss(&logprobs, &batch.token_weights(logprobs.device())?)?)
     }
 
-    /// (N,): logprobs under the policy, differentiable.
+    /// Logprobs and entropies under the policy, differentiable.
     fn forward(
         &self,
         batch: &MicroBatch<'_>,
         temperature: f64,
+        seed: u64,
         stats: &mut StepStats,
-    ) -> Result<Tensor, LearnerError> {
-        let seed = self.dropout_seed(stats);
+    ) -> Result<TokenLogprobs, PolicyError> {
         let forward = |groups: &[PackedGroup<'_>]| self.pass(groups, temperature, seed);
         let tokens = stats.timed(FORWARD_BACKWARD_SECS, || batch.with_packed(forward))?;
         stats.add("policy/entropy", number(&tokens.entropy.sum_all()?)?);
-        Ok(tokens.logprobs)
+        Ok(tokens)
     }
 
     /// A forward with gradients: on the CPU recorded, elsewhere in candle's graph.
@@ -277,9 +351,9 @@ impl Learner {
     }
 
     /// Another one for every pass, the same one when a run is resumed.
-    fn dropout_seed(&self, stats: &StepStats) -> u64 {
-        let tokens_before = stats.metrics.get("tokens").copied().unwrap_or(0.0) as u64;
-        ((self.step + 1) << 32) + tokens_before
+    fn dropout_seed(&self, stats: &StepStats, update_idx: u64) -> u64 {
+        let tokens_before = stats.get("tokens").unwrap_or(0.0) as u64;
+        (update_idx << 48) + ((self.step + 1) << 32) + tokens_before
     }
 
     fn check_finite(&self, what: &'static str, value: f64) -> Result<(), LearnerError> {
@@ -299,6 +373,29 @@ fn stats_of(lengths: &[usize]) -> StepStats {
     let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
     stats.set("completions/length/mean", mean);
     stats
+}
+
+/// Turns sums that are weighted by token into means, where the weights of an objective do not sum to 1.
+fn scale_to_means(stats: &mut StepStats, total_weight: f64) {
+    const ROUNDING: f64 = 1e-3;
+    if total_weight == 0.0 || (total_weight - 1.0).abs() < ROUNDING {
+        return;
+    }
+    for path in [
+        "policy/kl",
+        "policy/clip_fraction",
+        "policy/off_policy_fraction",
+        "policy/sampler_correction",
+    ] {
+        if let Some(sum) = stats.get(path) {
+            stats.set(path, sum / total_weight);
+        }
+    }
+}
+
+/// A vector as numbers, fetched from its device.
+fn numbers(vector: &Tensor) -> Result<Vec<f32>, candle_core::Error> {
+    vector.to_device(&Device::Cpu)?.to_vec1()
 }
 
 /// A scalar as a number, fetched from its device.

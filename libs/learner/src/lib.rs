@@ -6,6 +6,7 @@
 mod adamw;
 mod batch;
 mod checkpoint;
+mod controllers;
 mod durable;
 mod elementwise;
 mod error;
@@ -15,6 +16,7 @@ mod manifest;
 mod micro_batch;
 mod moments;
 mod pass;
+mod plan;
 mod schedule;
 mod stats;
 

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use policy::{EncodedPrompt, PackedGroup};
 
-use crate::{Demonstration, TrainGroup};
+use crate::Demonstration;
 
 /// One completion with what the loss needs to know about each of its tokens.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +11,12 @@ pub(crate) struct Sequence<'a> {
     pub(crate) token_ids: &'a [u32],
     /// Empty for a demonstration, which nobody sampled.
     pub(crate) old_logprobs: &'a [f32],
+    /// As the sampler computed them; empty likewise.
+    pub(crate) sampler_logprobs: &'a [f32],
+    /// Empty where they are not known beforehand.
+    pub(crate) ref_logprobs: &'a [f32],
     pub(crate) advantage: f32,
-    /// See [`grpo::token_weights`]; over the whole step, so that the losses of micro-batches add up.
+    /// See [`grpo::loss_weights`]; over the whole step, so that the losses of micro-batches add up.
     pub(crate) weights: &'a [f32],
 }
 
@@ -41,24 +45,6 @@ pub(crate) struct MicroBatch<'a> {
     units: Vec<Unit<'a>>,
 }
 
-/// The units of a step; `weights` has one number per token, group after group.
-pub(crate) fn units_of_groups<'a>(
-    groups: &'a [TrainGroup],
-    mut weights: &'a [f32],
-) -> Vec<Unit<'a>> {
-    let mut sequence = |completion: &'a crate::TrainCompletion| Sequence {
-        token_ids: &completion.token_ids,
-        old_logprobs: &completion.old_logprobs,
-        advantage: completion.advantage,
-        weights: take(&mut weights, completion.token_ids.len()),
-    };
-    let unit = |group: &'a TrainGroup| Unit {
-        prompt: &group.prompt,
-        sequences: group.completions.iter().map(&mut sequence).collect(),
-    };
-    groups.iter().map(unit).collect()
-}
-
 /// The units of a supervised step.
 pub(crate) fn units_of_demonstrations<'a>(
     demonstrations: &'a [Demonstration],
@@ -67,7 +53,14 @@ pub(crate) fn units_of_demonstrations<'a>(
     let unit = |demonstration: &'a Demonstration| {
         let token_ids = &demonstration.token_ids[..];
         let weights = take(&mut weights, token_ids.len());
-        let sequence = Sequence { token_ids, old_logprobs: &[], advantage: 0.0, weights };
+        let sequence = Sequence {
+            token_ids,
+            old_logprobs: &[],
+            sampler_logprobs: &[],
+            ref_logprobs: &[],
+            advantage: 0.0,
+            weights,
+        };
         Unit { prompt: &demonstration.prompt, sequences: vec![sequence] }
     };
     demonstrations.iter().map(unit).collect()
@@ -132,9 +125,25 @@ impl MicroBatch<'_> {
         self.sequences().map(|sequence| sequence.token_ids.len()).sum()
     }
 
-    /// (N,): what the sampler thought of each completion token.
+    /// (N,): what the policy before the step thought of each completion token.
     pub(crate) fn old_logprobs(&self, device: &Device) -> Result<Tensor> {
         self.per_token(device, |sequence| sequence.old_logprobs.to_vec())
+    }
+
+    /// (N,): what the sampler thought of each completion token.
+    pub(crate) fn sampler_logprobs(&self, device: &Device) -> Result<Tensor> {
+        self.per_token(device, |sequence| sequence.sampler_logprobs.to_vec())
+    }
+
+    /// (N,): what the reference policy thinks of each completion token, if that is known already.
+    pub(crate) fn ref_logprobs(&self, device: &Device) -> Result<Option<Tensor>> {
+        let known = self.per_token(device, |sequence| sequence.ref_logprobs.to_vec())?;
+        Ok((known.dims1()? == self.n_completion_tokens()).then_some(known))
+    }
+
+    /// Tokens of each completion.
+    pub(crate) fn lengths(&self) -> Vec<usize> {
+        self.sequences().map(|sequence| sequence.token_ids.len()).collect()
     }
 
     /// (N,): the advantage of each completion, at each of its tokens.
@@ -163,7 +172,10 @@ impl MicroBatch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TrainCompletion;
+    use config::LossConfig;
+
+    use crate::plan::Plan;
+    use crate::{TrainCompletion, TrainGroup};
 
     /// Groups of 10 prompt tokens, with completions of these lengths.
     fn groups(lengths: &[&[usize]]) -> Vec<TrainGroup> {
@@ -171,6 +183,8 @@ mod tests {
             token_ids: vec![1; length],
             old_logprobs: vec![-1.0; length],
             advantage: 1.0,
+            truncated: false,
+            is_scored: true,
         };
         let group = |(id, lengths): (usize, &&[usize])| TrainGroup {
             prompt_id: id as u64,
@@ -188,9 +202,10 @@ mod tests {
     #[track_caller]
     fn check(lengths: &[&[usize]], max_tokens: usize, expect: &[&[&[usize]]]) {
         let groups = groups(lengths);
-        let n_tokens: usize = lengths.iter().copied().flatten().sum();
-        let weights: Vec<f32> = (0..n_tokens).map(|i| i as f32).collect();
-        let batches = micro_batches(units_of_groups(&groups, &weights), max_tokens);
+        let lengths: Vec<usize> = lengths.iter().copied().flatten().copied().collect();
+        let weights = grpo::token_weights(&lengths);
+        let plan = Plan::new(&groups, LossConfig::default());
+        let batches = micro_batches(plan.units(), max_tokens);
         let got: Vec<Vec<Vec<usize>>> = batches
             .iter()
             .map(|batch| {

@@ -57,7 +57,7 @@ pub struct Trace {
 pub struct TokenLogprobs {
     /// (N,) f32, differentiable.
     pub logprobs: Tensor,
-    /// (N,) f32, entropy of the distribution at each of these tokens; no gradient.
+    /// (N,) f32, entropy of the distribution at each of these tokens, differentiable.
     pub entropy: Tensor,
 }
 

@@ -23,7 +23,7 @@ pub struct Comparison {
 /// The metrics of one policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparisonRow {
-    /// `base`, `sft` or `rft`.
+    /// `base`, `sft` or `rft`; on the held-out data of one of several tasks `rft@task`.
     pub label: String,
     /// Learner steps that this policy has seen.
     pub policy_version: u64,
@@ -57,7 +57,10 @@ impl Comparison {
         let evaluations: Vec<_> =
             labels.iter().filter_map(|label| newest(&run.evaluations, label)).collect();
         let metrics = metric_names(&evaluations);
-        let base = evaluations.iter().find(|e| e.label == "base");
+        let base_of = |evaluation: &&crate::evaluation::Evaluation| {
+            let label = label::base_of(&evaluation.label);
+            evaluations.iter().find(|e| e.label == label && e.label != evaluation.label)
+        };
         let row = |evaluation: &&crate::evaluation::Evaluation| ComparisonRow {
             label: evaluation.label.clone(),
             policy_version: evaluation.policy_version,
@@ -66,7 +69,7 @@ impl Comparison {
                 .iter()
                 .map(|name| {
                     let value = evaluation.metric(name)?;
-                    let base = base.filter(|base| base.label != evaluation.label);
+                    let base = base_of(evaluation);
                     let delta = base.and_then(|base| Some(value - base.metric(name)?));
                     Some(ComparisonCell { value, interval: evaluation.interval(name), delta })
                 })

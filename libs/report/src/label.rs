@@ -23,10 +23,27 @@ pub(crate) fn class(label: &str) -> &'static str {
     }
 }
 
-/// Labels in the order of a table, each once.
+/// Policy and task of a label, as in `rft@counting`; the task is empty for the held-out data of the whole run.
+fn parts(label: &str) -> (&str, &str) {
+    label.split_once('@').unwrap_or((label, ""))
+}
+
+/// Label of the policy that this one started from, on the same data.
+pub(crate) fn base_of(label: &str) -> String {
+    match parts(label) {
+        (_, "") => "base".to_owned(),
+        (_, task) => format!("base@{task}"),
+    }
+}
+
+/// Labels in the order of a table, each once: task after task.
 pub(crate) fn ordered<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut labels: Vec<String> = labels.map(str::to_owned).collect();
-    labels.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    let key = |label: &String| {
+        let (policy, task) = parts(label);
+        (task.to_owned(), rank(policy), policy.to_owned())
+    };
+    labels.sort_by_key(key);
     labels.dedup();
     labels
 }
@@ -39,5 +56,12 @@ mod tests {
     fn labels_go_from_base_to_rft() {
         let labels = ordered(["rft", "other", "base", "sft", "rft"].into_iter());
         assert_eq!(labels, ["base", "sft", "rft", "other"]);
+    }
+
+    #[test]
+    fn tasks_follow_each_with_its_base() {
+        let labels = ordered(["rft@b", "rft@a", "base@b", "rft", "base", "base@a"].into_iter());
+        assert_eq!(labels, ["base", "rft", "base@a", "rft@a", "base@b", "rft@b"]);
+        assert_eq!((base_of("rft@a"), base_of("sft")), ("base@a".into(), "base".into()));
     }
 }

@@ -1,12 +1,18 @@
 //! The advantage: compares each completion with its siblings.
 
-use config::Config;
-use grpo::group_advantages;
-use messages::{Advantage, AdvantageBatch, RewardBatch, RewardRow};
-use node::Node;
-
+mod scored;
 #[cfg(test)]
 mod tests;
+
+use config::Config;
+use eyre::ensure;
+use messages::{Advantage, AdvantageBatch, CompletionBatch, RewardBatch, RewardRow};
+use node::Node;
+
+use crate::scored::{Details, scored_groups};
+
+/// What a graph needs where rewards alone do not make an advantage.
+const EDGE: &str = "groups: {source: rollout/groups, queue_size: 16, queue_policy: backpressure}";
 
 fn main() -> std::process::ExitCode {
     node::exit(start())
@@ -19,36 +25,71 @@ fn start() -> eyre::Result<()> {
 
 /// Turns each group's rewards into advantages.
 fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
+    let has_groups = node.inputs().iter().any(|input| input == "groups");
+    let needs_groups = config.advantage.needs_completions() || !config.data.sources.is_empty();
+    ensure!(
+        has_groups || !needs_groups,
+        "[advantage.overlong], [advantage.curriculum] and [[data.sources]] need the completions: give the advantage \
+         node of the graph the input `{EDGE}`"
+    );
     while let Some(batch) = node.recv::<RewardBatch>("rewards")? {
+        let completions = match has_groups {
+            true => node.recv::<CompletionBatch>("groups")?,
+            false => None,
+        };
         let Some(first) = batch.rewards.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
-        let advantages: Vec<Advantage> = node.timed(step, "advantage", |_| {
-            batch.groups().flat_map(|group| advantages_of(group, config)).collect()
-        });
-        let equal = batch.groups().filter(|group| all_equal(group)).count();
-        node.metric(step, "reward/zero_std_groups", equal as f64 / batch.groups().count() as f64);
+        let details = Details::join(&batch, completions.as_ref())?;
+        let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &details, config));
+        note_metrics(&mut node, step, &batch, &details, config);
         node.send("advantages", &AdvantageBatch { advantages })?;
         node.send_metrics()?;
     }
     node.finish()
 }
 
-fn advantages_of(group: &[RewardRow], config: &Config) -> Vec<Advantage> {
-    let rewards: Vec<Option<f32>> = group.iter().map(|row| row.reward).collect();
-    let advantages = group_advantages(&rewards, &config.advantage);
-    group
-        .iter()
-        .zip(advantages)
-        .map(|(row, advantage)| Advantage {
-            prompt_id: row.prompt_id,
-            completion_idx: row.completion_idx,
-            advantage,
-            reward: row.reward,
-        })
-        .collect()
+fn advantages_of(batch: &RewardBatch, details: &Details, config: &Config) -> Vec<Advantage> {
+    let groups = scored_groups(batch, details, &config.data);
+    let max_tokens = config.rollout.max_completion_tokens;
+    let advantages = grpo::advantages(&groups, &config.advantage, max_tokens);
+    let rows = batch.rewards.iter().zip(advantages.into_iter().flatten());
+    rows.map(|(row, advantage)| Advantage {
+        prompt_id: row.prompt_id,
+        completion_idx: row.completion_idx,
+        advantage,
+        reward: row.reward,
+    })
+    .collect()
 }
 
-/// A group whose completions did equally well teaches nothing.
-fn all_equal(group: &[RewardRow]) -> bool {
-    group.windows(2).all(|pair| pair[0].reward == pair[1].reward)
+/// How many groups teach nothing; where several tasks are learned also by task, with its mean reward.
+fn note_metrics(
+    node: &mut Node,
+    step: u64,
+    batch: &RewardBatch,
+    details: &Details,
+    config: &Config,
+) {
+    let groups: Vec<&[RewardRow]> = batch.groups().collect();
+    node.metric(step, "reward/zero_std_groups", share_of_equal(&groups));
+    for source in &config.data.sources {
+        let of_task = details.tasks.iter().zip(&groups).filter(|(task, _)| **task == source.task);
+        let groups: Vec<&[RewardRow]> = of_task.map(|(_, group)| *group).collect();
+        let rewards: Vec<f64> =
+            groups.concat().iter().filter_map(|row| row.reward.map(f64::from)).collect();
+        if rewards.is_empty() {
+            continue;
+        }
+        let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
+        node.metric(step, format!("task/{}/reward", source.task), mean);
+        node.metric(step, format!("task/{}/prompts", source.task), groups.len() as f64);
+        node.metric(step, format!("task/{}/zero_std_groups", source.task), share_of_equal(&groups));
+    }
+}
+
+/// Share of groups whose completions did equally well.
+fn share_of_equal(groups: &[&[RewardRow]]) -> f64 {
+    let equal =
+        |group: &&&[RewardRow]| group.windows(2).all(|pair| pair[0].reward == pair[1].reward);
+    groups.iter().filter(equal).count() as f64 / groups.len() as f64
 }

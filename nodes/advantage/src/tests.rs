@@ -1,6 +1,9 @@
 //! The advantage node, driven without dora.
 
-use messages::{AdvantageBatch, MetricBatch, RewardBatch, RewardRow};
+use config::{Config, SourceConfig};
+use messages::{
+    AdvantageBatch, Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch, RewardRow,
+};
 use node::testing::Script;
 
 fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
@@ -38,4 +41,85 @@ fn what_could_not_be_scored_gets_no_advantage() {
     let (values, _) = advantages(&[(0, Some(1.0)), (0, None), (0, Some(0.0))]);
     assert_eq!(values[1], 0.0);
     assert!(values[0] > 0.0 && values[2] < 0.0);
+}
+
+/// Completions for these rewards: their task, and how many tokens each has.
+fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> CompletionBatch {
+    let groups = rewards.groups().zip(tasks).flat_map(|(group, task)| {
+        group.iter().map(|row| (row.prompt_id, row.completion_idx, (*task).to_owned()))
+    });
+    let completion =
+        |((prompt_id, completion_idx, task), length): ((u64, u16, String), &usize)| Completion {
+            prompt_id,
+            completion_idx,
+            policy_version: 0,
+            token_ids: vec![7; *length],
+            logprobs: vec![-1.0; *length],
+            text: format!("<answer>{completion_idx}</answer>"),
+            finish_reason: FinishReason::Stop,
+            seed: 0,
+            task,
+            answer: String::new(),
+        };
+    CompletionBatch { completions: groups.zip(lengths).map(completion).collect() }
+}
+
+fn two_tasks() -> Config {
+    let mut config = Config::default();
+    let source = |task: &str, weight| SourceConfig {
+        task: task.to_owned(),
+        train: task.into(),
+        shots: 0,
+        weight,
+        test: None,
+    };
+    config.data.sources = vec![source("boxes", 1.0), source("names", 3.0)];
+    config
+}
+
+#[test]
+fn the_weight_of_a_task_acts_on_its_advantages() {
+    let rewards = batch(&[(0, Some(1.0)), (0, Some(3.0)), (1, Some(0.5)), (1, Some(0.7))]);
+    let groups = completions(&rewards, &["boxes", "names"], &[1, 1, 1, 1]);
+    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let (node, sent) = script.end("rewards").end("groups").node();
+    super::run(node, &two_tasks()).unwrap();
+    let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+    assert!((rows[1].advantage - 0.707).abs() < 1e-3, "{rows:?}");
+    assert!((rows[3].advantage - 3.0 * 0.707).abs() < 1e-2, "{rows:?}");
+    let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
+    let value = |name: &str| metrics.iter().find(|m| m.name == name).unwrap().value;
+    assert_eq!(value("task/boxes/reward"), 2.0);
+    assert!((value("task/names/reward") - 0.6).abs() < 1e-6);
+}
+
+#[test]
+fn lengths_and_answers_act_if_so_configured() {
+    let text = "[advantage]\nscale = \"none\"\n[advantage.overlong]\ncushion = 4\n\
+                [rollout]\nmax_completion_tokens = 10";
+    let config = Config::parse(text, "test").unwrap();
+    let rewards = batch(&[(0, Some(1.0)), (0, Some(1.0))]);
+    let groups = completions(&rewards, &["any"], &[2, 10]);
+    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let (node, sent) = script.end("rewards").end("groups").node();
+    super::run(node, &config).unwrap();
+    let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+    assert_eq!((rows[0].advantage, rows[1].advantage), (0.5, -0.5));
+}
+
+#[test]
+fn a_graph_without_the_edge_says_which_line_is_missing() {
+    let (node, _) = Script::new().message("rewards", &batch(&[(0, None)])).end("rewards").node();
+    let error = super::run(node, &two_tasks()).unwrap_err().to_string();
+    assert!(error.contains("groups: {source: rollout/groups"), "{error}");
+}
+
+#[test]
+fn completions_of_other_prompts_are_refused() {
+    let rewards = batch(&[(0, Some(1.0)), (0, Some(3.0))]);
+    let other = batch(&[(1, Some(1.0)), (1, Some(3.0))]);
+    let groups = completions(&other, &["boxes"], &[1, 1]);
+    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let error = super::run(script.node().0, &Config::default()).unwrap_err().to_string();
+    assert!(error.contains("expected the reward of"), "{error}");
 }

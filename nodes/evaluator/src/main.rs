@@ -1,7 +1,9 @@
 //! The evaluator: what each policy does on held-out images, greedily decoded.
 
+mod forgetting;
 mod records;
 
+use config::Config;
 use evaluate::Judge;
 use eyre::WrapErr;
 use messages::Checkpoint;
@@ -19,33 +21,70 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
-    let judge = Judge::load(&config)?;
-    run(Node::join(&config)?, &judge)
+    let judges = judges(&config)?;
+    run(Node::join(&config)?, &judges)
+}
+
+/// Judges by task: of `evaluation.test` without a name, and of each source with held-out data of its own.
+fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
+    let mut judges = vec![(None, Judge::load(config)?)];
+    for source in &config.data.sources {
+        let Some(test) = &source.test else { continue };
+        let mut config = config.clone();
+        config.evaluation.test = test.clone();
+        let judge = Judge::load(&config)
+            .wrap_err_with(|| format!("data.sources.test of task {:?}", source.task))?;
+        judges.push((Some(source.task.clone()), judge));
+    }
+    Ok(judges)
 }
 
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
-fn run(mut node: Node, judge: &Judge) -> eyre::Result<()> {
+fn run(mut node: Node, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
     let inputs = node.inputs();
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let mut records = Records::open(node.run_dir())?;
     while let Some((input, checkpoint)) = node.recv_any::<Checkpoint>(&inputs)? {
-        let label = if checkpoint.version == 0 { BASE } else { input.as_str() };
-        // Every learner offers the policy it starts from, and they all start from the same.
-        if records.has(label, checkpoint.version) {
-            continue;
+        for (task, judge) in judges {
+            let named = |label: &str| match task {
+                Some(task) => format!("{label}@{task}"),
+                None => label.to_owned(),
+            };
+            let label = named(if checkpoint.version == 0 { BASE } else { input.as_str() });
+            // Every learner offers the policy it starts from, and they all start from the same.
+            if records.has(&label, checkpoint.version) {
+                continue;
+            }
+            let base = task.as_ref().map(|_| named(BASE));
+            evaluate(&mut node, &mut records, judge, &label, base.as_deref(), &checkpoint)?;
         }
-        let step = checkpoint.version;
-        let judgement = node.timed(step, "evaluator", |_| {
-            let judged = judge.evaluate(checkpoint.location.as_ref());
-            judged.wrap_err_with(|| format!("cannot evaluate {:?}", checkpoint.location))
-        })?;
-        for (name, value) in &judgement.evaluation.metrics {
-            node.metric(step, format!("eval/{label}/{name}"), *value);
-        }
-        node.send_metrics()?;
-        info!(label, step, samples = judgement.predictions.len(), "Evaluated.");
-        records.write(label, step, &judgement, judge.test())?;
         records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())?;
     }
     node.finish()
+}
+
+/// Evaluates one checkpoint on one split; with the label of a base also how much was forgotten since.
+fn evaluate(
+    node: &mut Node,
+    records: &mut Records,
+    judge: &Judge,
+    label: &str,
+    base: Option<&str>,
+    checkpoint: &Checkpoint,
+) -> eyre::Result<()> {
+    let step = checkpoint.version;
+    let mut judgement = node.timed(step, "evaluator", |_| {
+        let judged = judge.evaluate(checkpoint.location.as_ref());
+        judged.wrap_err_with(|| format!("cannot evaluate {:?}", checkpoint.location))
+    })?;
+    let metrics = &mut judgement.evaluation.metrics;
+    if let Some(forgotten) = base.and_then(|base| records.forgetting.of(label, base, metrics)) {
+        metrics.insert("forgetting".to_owned(), forgotten);
+    }
+    for (name, value) in metrics.iter() {
+        node.metric(step, format!("eval/{label}/{name}"), *value);
+    }
+    node.send_metrics()?;
+    info!(label, step, samples = judgement.predictions.len(), "Evaluated.");
+    records.write(label, step, &judgement, judge.test())
 }

@@ -14,6 +14,8 @@ use eyre::WrapErr;
 use reward::Answer;
 use serde_json::{Value, json};
 
+use crate::forgetting::Forgetting;
+
 /// Images copied for the report.
 const N_IMAGES: usize = 24;
 
@@ -21,6 +23,8 @@ const N_IMAGES: usize = 24;
 pub(crate) struct Records {
     run_dir: PathBuf,
     written: BTreeSet<(String, u64)>,
+    /// What each label was worth.
+    pub(crate) forgetting: Forgetting,
 }
 
 impl Records {
@@ -28,11 +32,15 @@ impl Records {
     pub(crate) fn open(run_dir: &Path) -> eyre::Result<Self> {
         let path = run_dir.join("evaluations.jsonl");
         let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
-        let written = text.lines().filter_map(|line| {
-            let line: Value = serde_json::from_str(line).ok()?;
-            Some((line["label"].as_str()?.to_owned(), line["policy_version"].as_u64()?))
-        });
-        Ok(Self { run_dir: run_dir.to_owned(), written: written.collect() })
+        let (mut written, mut forgetting) = (BTreeSet::new(), Forgetting::default());
+        for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let label = line["label"].as_str().unwrap_or_default().to_owned();
+            let Some(version) = line["policy_version"].as_u64() else { continue };
+            let metrics = serde_json::from_value(line["metrics"].clone()).unwrap_or_default();
+            forgetting.add(&label, &metrics);
+            written.insert((label, version));
+        }
+        Ok(Self { run_dir: run_dir.to_owned(), written, forgetting })
     }
 
     pub(crate) fn has(&self, label: &str, version: u64) -> bool {
@@ -61,6 +69,7 @@ impl Records {
         let path = self.run_dir.join("evaluations.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
         writeln!(file.wrap_err_with(|| format!("{path:?}"))?, "{line}")?;
+        self.forgetting.add(label, &summary.metrics);
         self.written.insert((label.to_owned(), version));
         Ok(())
     }

@@ -7,6 +7,7 @@ use node::Node;
 use policy::Processor;
 
 use crate::join::train_groups;
+use crate::refill::refill;
 use crate::store::Store;
 
 /// Trains until the configured number of steps, or until the run is asked to stop.
@@ -28,8 +29,14 @@ pub(crate) fn run(
         let step = learner.step() + 1;
         let waited = node.timed(step, "wait", receive)?;
         let Some((prompts, completions, advantages)) = waited else { break };
-        let groups = train_groups(processor, prompts, completions, advantages)?;
+        let mut groups = train_groups(processor, prompts, completions, advantages)?;
         let oldest = groups.oldest_version;
+        let asked = credit(config, first, learner.step());
+        let refill = |node: &mut Node| refill(node, config, processor, &asked, &mut groups);
+        let Some(n_refilled) = node.timed(step, "refill", refill)? else { break };
+        if config.learner.refills > 0 {
+            node.metric(step, "groups/refilled", n_refilled as f64);
+        }
         let stats = node.timed(step, "learner", |_| learner.grpo_step(&groups.groups))?;
         for (name, value) in &stats.metrics {
             node.metric(step, name, *value);
@@ -54,14 +61,14 @@ fn credit(config: &Config, first: u64, batch: u64) -> Credit {
     Credit {
         prompts: config.learner.prompts_per_step as u32,
         policy_version: batch.saturating_sub(lag).max(first),
-        first_prompt_id: batch * config.learner.prompts_per_step as u64,
+        first_prompt_id: config.learner.first_prompt_of(batch),
     }
 }
 
 type Step = (PromptBatch, CompletionBatch, AdvantageBatch);
 
 /// One step's worth of all three inputs; `None` when the run is over.
-fn receive(node: &mut Node) -> eyre::Result<Option<Step>> {
+pub(crate) fn receive(node: &mut Node) -> eyre::Result<Option<Step>> {
     let Some(prompts) = node.recv("prompts")? else { return Ok(None) };
     let Some(completions) = node.recv("groups")? else { return Ok(None) };
     let Some(advantages) = node.recv("advantages")? else { return Ok(None) };
@@ -85,6 +92,15 @@ mod tests {
     fn window_one_asks_for_the_policy_of_the_step_before() {
         check(1, 0, 0, 0);
         check(1, 0, 5, 5);
+    }
+
+    #[test]
+    fn a_step_that_may_ask_for_more_has_numbers_left_for_that() {
+        let mut config = Config::default();
+        config.learner.prompts_per_step = 8;
+        config.learner.refills = 2;
+        assert_eq!(credit(&config, 0, 3).first_prompt_id, 3 * 24);
+        assert_eq!((config.learner.step_of(71), config.learner.step_of(72)), (3, 4));
     }
 
     #[test]

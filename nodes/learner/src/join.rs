@@ -2,7 +2,9 @@
 
 use eyre::{WrapErr, ensure};
 use learner::{TrainCompletion, TrainGroup};
-use messages::{Advantage, AdvantageBatch, Completion, CompletionBatch, Prompt, PromptBatch};
+use messages::{
+    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, Prompt, PromptBatch,
+};
 use policy::{EncodedPrompt, Processor};
 
 /// What a step trains on.
@@ -71,6 +73,8 @@ fn train_completion(completion: &Completion, advantage: &Advantage) -> TrainComp
         token_ids: completion.token_ids.clone(),
         old_logprobs: completion.logprobs.clone(),
         advantage: advantage.advantage,
+        truncated: completion.finish_reason == FinishReason::Length,
+        is_scored: advantage.reward.is_some(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod grpo;
 mod join;
+mod refill;
 mod sft;
 mod store;
 #[cfg(test)]
@@ -11,7 +12,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use clap::{Parser, ValueEnum};
-use config::{Config, LossConfig};
+use config::{Config, LossConfig, LossKind};
 use eyre::WrapErr;
 use learner::Learner;
 use node::Node;
@@ -53,11 +54,17 @@ fn start() -> eyre::Result<()> {
 
 fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
     let policy = load_policy(config, true)?;
-    let (optimizer, loss, temperature) = match objective {
+    let (optimizer, mut loss, temperature) = match objective {
         Objective::Grpo => (&config.optimizer, config.loss.clone(), config.rollout.temperature),
         // A demonstration was not sampled: no temperature, and nothing to stay near to.
-        Objective::Sft => (&config.sft.optimizer, LossConfig { kl_coef: 0.0, ..config.loss }, 1.0),
+        Objective::Sft => {
+            let loss = LossConfig { kl_coef: 0.0, kl_adaptive: None, ..LossConfig::default() };
+            (&config.sft.optimizer, loss, 1.0)
+        }
     };
+    if loss.kind == LossKind::DrGrpo {
+        loss.length.get_or_insert(config.rollout.max_completion_tokens);
+    }
     let needs_reference = loss.kl_coef > 0.0 && !policy.has_adapters();
     let reference = needs_reference.then(|| load_policy(config, false)).transpose()?;
     Ok(Learner::new(policy, reference, optimizer, &loss, &config.learner, temperature)?)

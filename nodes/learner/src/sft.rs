@@ -36,11 +36,10 @@ pub(crate) fn run(
 }
 
 fn credit(config: &Config, batch: u64) -> Credit {
-    let prompts = config.learner.prompts_per_step;
     Credit {
-        prompts: prompts as u32,
+        prompts: config.learner.prompts_per_step as u32,
         policy_version: batch,
-        first_prompt_id: batch * prompts as u64,
+        first_prompt_id: config.learner.first_prompt_of(batch),
     }
 }
 

@@ -132,7 +132,7 @@ impl Store {
         if let Some((_, folder)) = self.last_saved.as_ref().filter(|(saved, _)| *saved == step) {
             return Ok(folder.clone());
         }
-        let cursor = Cursor { next_prompt_id: step * config.learner.prompts_per_step as u64 };
+        let cursor = Cursor { next_prompt_id: config.learner.first_prompt_of(step) };
         let saved = node.timed(step, "checkpoint", |_| self.checkpoints.save(learner, &cursor));
         let folder = saved.wrap_err("cannot save a checkpoint; earlier ones are untouched")?;
         info!(step, folder = %folder.display(), "Saved.");

@@ -111,6 +111,68 @@ fn each_step_publishes_a_version_and_gives_credit_for_the_next() {
     assert!(sent.ended("credit") && sent.ended("policy"));
 }
 
+/// A batch of these prompts, with or without anything to learn from.
+fn of(ids: &[u64], has_signal: bool) -> (PromptBatch, CompletionBatch, AdvantageBatch) {
+    let (mut some_prompts, some_groups) = (prompts(0), groups(0));
+    let (prompt, completions) =
+        (some_prompts.prompts.remove(0), some_groups.completions[..2].to_vec());
+    let prompts = ids.iter().map(|&prompt_id| Prompt { prompt_id, ..prompt.clone() }).collect();
+    let completions: Vec<Completion> = ids
+        .iter()
+        .flat_map(|&prompt_id| {
+            completions.iter().map(move |row| Completion { prompt_id, ..row.clone() })
+        })
+        .collect();
+    let advantage = |row: &Completion| Advantage {
+        prompt_id: row.prompt_id,
+        completion_idx: row.completion_idx,
+        advantage: if has_signal { 0.5 - f32::from(row.completion_idx) } else { 0.0 },
+        reward: Some(1.0),
+    };
+    let advantages = completions.iter().map(advantage).collect();
+    (PromptBatch { prompts }, CompletionBatch { completions }, AdvantageBatch { advantages })
+}
+
+#[test]
+fn prompts_that_teach_nothing_are_replaced_by_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.learner.steps = 1;
+    config.learner.refills = 2;
+    let batches = [of(&[0, 1], false), of(&[2, 3], false), of(&[4, 5], true)];
+    let script = batches.iter().fold(Script::new(), |script, (prompts, groups, advantages)| {
+        script
+            .message("prompts", prompts)
+            .message("groups", groups)
+            .message("advantages", advantages)
+    });
+    let sent = train(Objective::Grpo, &config, script, folder.path()).unwrap();
+    let asked: Vec<(u64, u32, u64)> = sent
+        .all::<Credit>("credit")
+        .iter()
+        .map(|credit| (credit.first_prompt_id, credit.prompts, credit.policy_version))
+        .collect();
+    assert_eq!(asked, [(0, 2, 0), (2, 2, 0), (4, 2, 0)]);
+    let metrics: Vec<_> =
+        sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
+    let value = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap().value;
+    assert_eq!((value("groups/refilled"), value("groups/zero_advantage")), (4.0, 0.0));
+}
+
+#[test]
+fn every_objective_can_be_configured() {
+    for kind in ["bnpo", "dr_grpo", "dapo", "gspo", "gspo_token", "cispo", "sapo", "luspo", "vespo"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config();
+        let text = format!("[loss]\ntype = {kind:?}\ntop_entropy = 0.5\nentropy_coef = 0.01");
+        config.loss = Config::parse(&text, "test").unwrap().loss;
+        config.learner.iterations = 2;
+        let sent = train(Objective::Grpo, &config, two_steps(), folder.path()).unwrap();
+        assert_eq!(sent.all::<PolicyVersion>("policy").len(), 3, "{kind}");
+    }
+}
+
 #[test]
 fn advantages_of_other_completions_are_refused() {
     let folder = tempfile::tempdir().unwrap();

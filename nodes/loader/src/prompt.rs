@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use config::{Config, TaskKind};
-use dataset::{Dataset, Order, Sample};
+use dataset::Sample;
 use eyre::{WrapErr, eyre};
 use image::{ImageFormat, ImageReader};
 use messages::{EncodedImage, Prompt};
@@ -14,15 +14,15 @@ pub(crate) fn check(sample: &Sample, reward: &Reward) -> Result<(), String> {
     reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())
 }
 
-/// The k-th prompt of the run: a function of the configuration and k alone, so that a resumed run repeats it.
+/// The k-th prompt of the run: a function of the configuration, its sample and k alone. The task is that of the
+/// reward where none is named.
 pub(crate) fn make(
     config: &Config,
-    dataset: &Dataset,
-    order: &Order,
+    sample: &Sample,
+    task: Option<&str>,
     prompt_id: u64,
     min_policy_version: u64,
 ) -> eyre::Result<Prompt> {
-    let sample = dataset.get(order.index(prompt_id));
     let (horizontal, vertical) = dataset::flip_for(config.data.flip, config.run.seed, prompt_id);
     let flipped;
     let sample = match horizontal || vertical {
@@ -36,7 +36,7 @@ pub(crate) fn make(
     Ok(Prompt {
         prompt_id,
         sample_id: sample.sample_id.clone(),
-        task: task_name(config.reward.task).to_owned(),
+        task: task.unwrap_or(task_name(config.reward.task)).to_owned(),
         system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
         text: sample.problem.clone(),
         images: images.wrap_err_with(|| format!("sample {:?}", sample.sample_id))?,

@@ -1,9 +1,10 @@
 //! The loader, driven without dora.
 
-use config::{Config, Flip};
-use dataset::Dataset;
+use config::{Config, Flip, SourceConfig};
 use messages::{Credit, PromptBatch};
 use node::testing::Script;
+
+use crate::sources::Sources;
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -16,11 +17,11 @@ fn config() -> Config {
 }
 
 fn prompts(config: &Config, credits: &[Credit]) -> Vec<PromptBatch> {
-    let dataset: Dataset = super::open(config).unwrap();
+    let sources = Sources::open(config).unwrap();
     let script =
         credits.iter().fold(Script::new(), |script, credit| script.message("credit", credit));
     let (node, sent) = script.end("credit").node();
-    super::run(node, config, &dataset).unwrap();
+    super::run(node, config, &sources).unwrap();
     assert_eq!(sent.ended("prompts"), !credits.is_empty());
     sent.all("prompts")
 }
@@ -64,6 +65,25 @@ fn only_the_shots_are_shown() {
 fn more_shots_than_rows_is_an_error() {
     let mut config = config();
     config.data.shots = 1_000;
-    let error = format!("{:#}", super::open(&config).err().unwrap());
+    let error = format!("{:#}", Sources::open(&config).err().unwrap());
     assert!(error.contains("data.shots") && error.contains("1000"), "{error}");
+}
+
+#[test]
+fn several_tasks_share_the_prompts() {
+    let mut config = config();
+    let source = |task: &str, weight| SourceConfig {
+        task: task.to_owned(),
+        train: config.data.train.clone(),
+        shots: 4,
+        weight,
+        test: None,
+    };
+    config.data.sources = vec![source("seen", 3.0), source("other", 1.0)];
+    let batches = prompts(&config, &(0..34).map(credit).collect::<Vec<_>>());
+    let tasks: Vec<&str> =
+        batches.iter().flat_map(|batch| &batch.prompts).map(|p| p.task.as_str()).collect();
+    let seen = tasks[..100].iter().filter(|task| **task == "seen").count();
+    assert_eq!(seen, 75);
+    assert_eq!(prompts(&config, &[credit(20)])[0], batches[20]);
 }

@@ -167,6 +167,8 @@ fn train_groups(
                 token_ids: completion.token_ids,
                 old_logprobs: completion.logprobs,
                 advantage,
+                truncated: false,
+                is_scored: true,
             })
             .collect(),
     });

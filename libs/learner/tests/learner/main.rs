@@ -5,6 +5,7 @@
 mod checkpoints;
 mod damage;
 mod fixture;
+mod objectives;
 mod resume;
 mod sampler;
 mod steps;

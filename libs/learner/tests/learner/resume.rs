@@ -5,6 +5,7 @@ use learner::{Checkpoints, Cursor, Learner, TrainGroup};
 use tempfile::tempdir;
 
 use crate::fixture::{Setup, batch, checkpoint_dir, load_from, weights};
+use crate::objectives::adaptive;
 
 fn learner(setup: &Setup, dtype: DType) -> Learner {
     setup.learner_of(load_from(&checkpoint_dir(), dtype, true))
@@ -20,11 +21,16 @@ fn steps(learner: &mut Learner, batch: &[TrainGroup], n: usize) -> Vec<(f64, f64
 
 #[track_caller]
 fn check(dtype: DType) {
-    let (batch, setup, dir) = (batch(), Setup::default(), tempdir().unwrap());
-    let mut straight = learner(&setup, dtype);
+    check_setup(dtype, &Setup::default());
+}
+
+#[track_caller]
+fn check_setup(dtype: DType, setup: &Setup) {
+    let (batch, dir) = (batch(), tempdir().unwrap());
+    let mut straight = learner(setup, dtype);
     let expect = steps(&mut straight, &batch, 4);
 
-    let mut first = learner(&setup, dtype);
+    let mut first = learner(setup, dtype);
     let mut got = steps(&mut first, &batch, 2);
     let checkpoints = Checkpoints::new(dir.path(), 2).unwrap();
     let cursor = Cursor { next_prompt_id: 6 };
@@ -33,7 +39,7 @@ fn check(dtype: DType) {
 
     let checkpoint = checkpoints.newest().unwrap().unwrap();
     assert_eq!((checkpoint.step, checkpoint.cursor), (2, cursor));
-    let mut second = learner(&setup, dtype);
+    let mut second = learner(setup, dtype);
     second.restore(&checkpoint).unwrap();
     assert_eq!(second.step(), 2);
     got.extend(steps(&mut second, &batch, 2));
@@ -50,6 +56,11 @@ fn four_steps_are_two_and_two_in_f32() {
 #[test]
 fn four_steps_are_two_and_two_in_bf16() {
     check(DType::BF16);
+}
+
+#[test]
+fn coefficients_that_adapt_are_part_of_the_checkpoint() {
+    check_setup(DType::F32, &Setup { loss: adaptive(), ..Setup::default() });
 }
 
 #[test]

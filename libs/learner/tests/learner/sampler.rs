@@ -26,6 +26,8 @@ fn the_ratio_of_fresh_completions_is_one() {
         token_ids: completion.token_ids,
         old_logprobs: completion.logprobs,
         advantage,
+        truncated: false,
+        is_scored: true,
     };
     let groups: Vec<TrainGroup> = prompts
         .iter()

@@ -1,0 +1,150 @@
+//! What the loss of a reinforcement step takes besides its completions, the same for all its micro-batches.
+
+use config::{KlPlace, LossConfig};
+
+use crate::TrainGroup;
+use crate::micro_batch::{Sequence, Unit};
+
+/// Numbers by token or completion, group after group, as they stand for the update that comes next.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    groups: &'a [TrainGroup],
+    /// Which update of the step it is, from 0.
+    pub(crate) update_idx: u64,
+    /// The configured loss, with the coefficients of this step.
+    pub(crate) loss: LossConfig,
+    /// By completion.
+    advantages: Vec<f32>,
+    /// By token, see [`grpo::loss_weights`].
+    weights: Vec<f32>,
+    /// By token: of the policy before its first update from these completions. The sampler's unless they were
+    /// computed again.
+    old_logprobs: Option<Vec<f32>>,
+    /// By token: of the reference policy, where one pass has to do for several updates.
+    ref_logprobs: Option<Vec<f32>>,
+    /// Entropy that a token must have to count.
+    pub(crate) entropy_threshold: Option<f32>,
+    /// Tokens that the entropy bonus is the mean of.
+    pub(crate) n_entropy_tokens: usize,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(groups: &'a [TrainGroup], loss: LossConfig) -> Self {
+        let completions = || groups.iter().flat_map(|group| &group.completions);
+        let lengths: Vec<usize> = completions().map(|c| c.token_ids.len()).collect();
+        let truncated: Vec<bool> = completions().map(|c| c.truncated).collect();
+        let weights = grpo::loss_weights(&loss, &lengths, &truncated);
+        Self {
+            groups,
+            update_idx: 0,
+            advantages: completions().map(|c| c.advantage).collect(),
+            n_entropy_tokens: weights.iter().filter(|weight| **weight > 0.0).count(),
+            weights,
+            loss,
+            old_logprobs: None,
+            ref_logprobs: None,
+            entropy_threshold: None,
+        }
+    }
+
+    /// Sum of the weights of all tokens: what a weighted sum has to be divided by to be a mean.
+    pub(crate) fn total_weight(&self) -> f64 {
+        self.weights.iter().map(|weight| f64::from(*weight)).sum()
+    }
+
+    /// Whether logprobs at the start of the step are to be computed again.
+    pub(crate) fn wants_old_logprobs(&self) -> bool {
+        self.loss.sampler_correction.is_some() && self.old_logprobs.is_none()
+    }
+
+    /// Whether entropies are to be known before the update.
+    pub(crate) fn wants_entropies(&self) -> bool {
+        self.loss.top_entropy < 1.0
+    }
+
+    /// Whether the reference policy's logprobs are to be known before the update.
+    pub(crate) fn wants_ref_logprobs(&self, iterations: usize) -> bool {
+        let early = iterations > 1 || self.loss.kl_in == KlPlace::Reward;
+        self.loss.kl_coef != 0.0 && early && self.ref_logprobs.is_none()
+    }
+
+    pub(crate) fn set_old_logprobs(&mut self, logprobs: Vec<f32>) {
+        self.old_logprobs = Some(logprobs);
+    }
+
+    /// Takes the choice of tokens from the entropies of all.
+    pub(crate) fn set_entropies(&mut self, entropies: &[f32]) {
+        let weighed = entropies.iter().zip(&self.weights).filter(|(_, weight)| **weight > 0.0);
+        let entropies: Vec<f32> = weighed.map(|(entropy, _)| *entropy).collect();
+        let (threshold, n_tokens) = grpo::entropy_threshold(&entropies, self.loss.top_entropy);
+        (self.entropy_threshold, self.n_entropy_tokens) = (Some(threshold), n_tokens);
+    }
+
+    /// Keeps the reference's logprobs, and takes the KL from the rewards if that is its place.
+    pub(crate) fn set_ref_logprobs(&mut self, logprobs: Vec<f32>) {
+        if self.loss.kl_in == KlPlace::Reward {
+            let (mut first, mut idx) = (0, 0);
+            for group in self.groups {
+                let completions: Vec<_> = group
+                    .completions
+                    .iter()
+                    .map(|completion| {
+                        let old = &completion.old_logprobs[..];
+                        first += old.len();
+                        let reference = &logprobs[first - old.len()..first];
+                        completion.is_scored.then_some((old, reference))
+                    })
+                    .collect();
+                let shifts = grpo::kl_in_reward(&completions, self.loss.kl, self.loss.kl_coef);
+                for shift in shifts {
+                    self.advantages[idx] += shift;
+                    idx += 1;
+                }
+            }
+        }
+        self.ref_logprobs = Some(logprobs);
+    }
+
+    /// All groups, each as one unit.
+    pub(crate) fn units(&self) -> Vec<Unit<'_>> {
+        let mut weights = &self.weights[..];
+        let mut advantages = self.advantages.iter();
+        let mut old = self.old_logprobs.as_deref();
+        let mut reference = self.ref_logprobs.as_deref();
+        let mut units = Vec::with_capacity(self.groups.len());
+        for group in self.groups {
+            let mut sequences = Vec::with_capacity(group.completions.len());
+            for (completion, advantage) in group.completions.iter().zip(advantages.by_ref()) {
+                let n = completion.token_ids.len();
+                let sampler = &completion.old_logprobs[..];
+                sequences.push(Sequence {
+                    token_ids: &completion.token_ids,
+                    old_logprobs: old.as_mut().map_or(sampler, |old| take(old, n)),
+                    sampler_logprobs: sampler,
+                    ref_logprobs: reference.as_mut().map_or(&[], |reference| take(reference, n)),
+                    advantage: *advantage,
+                    weights: take(&mut weights, n),
+                });
+            }
+            units.push(Unit { prompt: &group.prompt, sequences });
+        }
+        units
+    }
+
+    /// The units that a gradient comes from: without a KL and without a bonus, groups without an advantage have
+    /// none.
+    pub(crate) fn units_with_gradient(&self) -> Vec<Unit<'_>> {
+        let mut units = self.units();
+        let has_kl = self.loss.kl_coef != 0.0 && self.loss.kl_in == KlPlace::Loss;
+        if !has_kl && self.loss.entropy_coef == 0.0 {
+            units.retain(|unit| unit.sequences.iter().any(|sequence| sequence.advantage != 0.0));
+        }
+        units
+    }
+}
+
+fn take<'a>(values: &mut &'a [f32], n: usize) -> &'a [f32] {
+    let (head, tail) = values.split_at(n);
+    *values = tail;
+    head
+}

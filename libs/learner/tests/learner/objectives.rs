@@ -1,0 +1,154 @@
+//! What the settings of the loss do to a step.
+
+use config::{
+    AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
+    LossKind, SamplerCorrectionConfig, Schedule,
+};
+use learner::{StepStats, TrainGroup};
+
+use crate::fixture::{Setup, batch, distance, groups, weights};
+
+const KINDS: [LossKind; 10] = [
+    LossKind::Grpo,
+    LossKind::Bnpo,
+    LossKind::DrGrpo,
+    LossKind::Dapo,
+    LossKind::Gspo,
+    LossKind::GspoToken,
+    LossKind::Cispo,
+    LossKind::Sapo,
+    LossKind::Luspo,
+    LossKind::Vespo,
+];
+
+fn with(loss: LossConfig) -> Setup {
+    let mut setup = Setup { loss, ..Setup::default() };
+    setup.optimizer.schedule = Schedule::Constant;
+    setup
+}
+fn free() -> LossConfig {
+    LossConfig { kl_coef: 0.0, ..LossConfig::default() }
+}
+/// Weights after one step of a fresh learner, and what the step reported.
+fn one_step(setup: &Setup, groups: &[TrainGroup]) -> (Weights, StepStats) {
+    let mut learner = setup.learner();
+    let stats = learner.grpo_step(groups).unwrap();
+    (weights(learner.policy()), stats)
+}
+type Weights = std::collections::BTreeMap<String, Vec<f32>>;
+
+#[test]
+fn how_a_step_is_cut_changes_no_objective() {
+    let batch = batch();
+    for kind in KINDS {
+        let loss =
+            LossConfig { kind, top_entropy: 0.5, entropy_coef: 0.01, ..LossConfig::default() };
+        let mut setup = with(loss);
+        let whole = one_step(&setup, &batch).1;
+        setup.learner.max_tokens_per_micro_batch = 1;
+        let parts = one_step(&setup, &batch).1;
+        for name in ["policy/loss", "policy/grad_norm"] {
+            let (a, b) = (whole.metrics[name], parts.metrics[name]);
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{kind:?} {name}: {a}, {b}");
+        }
+    }
+}
+
+#[test]
+fn two_updates_of_one_step_are_two_steps_from_the_same_completions() {
+    let batch = batch();
+    let mut setup = with(LossConfig::default());
+    let mut learner = setup.learner();
+    learner.grpo_step(&batch).unwrap();
+    learner.grpo_step(&batch).unwrap();
+    setup.learner.iterations = 2;
+    let mut twice = setup.learner();
+    let stats = twice.grpo_step(&batch).unwrap();
+    assert!(distance(&weights(twice.policy()), &weights(learner.policy())) < 1e-7);
+    assert_eq!(twice.step(), 1);
+    assert!((stats.metrics["policy/ratio"] - 1.0).abs() > 1e-6, "{stats:?}");
+}
+
+#[test]
+fn truncated_completions_are_masked() {
+    let mut masked = groups(&[&[1.0, -0.5, 0.3, -0.8]]);
+    masked[0].completions[1].truncated = true;
+    let loss = LossConfig { mask_truncated: true, ..free() };
+    let mut without = groups(&[&[1.0, 0.0, 0.3, -0.8]]);
+    let expect = one_step(&with(free()), &without).0;
+    assert!(distance(&one_step(&with(loss.clone()), &masked).0, &expect) < 1e-7);
+    for completion in &mut without[0].completions {
+        completion.truncated = true;
+    }
+    let stats = one_step(&with(loss), &without).1;
+    assert_eq!((stats.metrics["policy/loss"], stats.metrics["policy/grad_norm"]), (0.0, 0.0));
+}
+
+#[test]
+fn a_sampler_that_agrees_needs_no_correction() {
+    let correction =
+        SamplerCorrectionConfig { mode: CorrectionMode::SequenceMask, max: Some(3.0), min: None };
+    let loss = LossConfig { sampler_correction: Some(correction), ..free() };
+    let mut batch = groups(&[&[1.0, -0.5, 0.3, -0.8]]);
+    let (corrected, stats) = one_step(&with(loss.clone()), &batch);
+    assert!((stats.metrics["policy/sampler_correction"] - 1.0).abs() < 1e-4, "{stats:?}");
+    assert!(distance(&corrected, &one_step(&with(free()), &batch).0) < 1e-5);
+    // A completion that the sampler thought far less likely is left out.
+    batch[0].completions[1].old_logprobs.iter_mut().for_each(|logprob| *logprob -= 5.0);
+    let without = groups(&[&[1.0, 0.0, 0.3, -0.8]]);
+    let expect = one_step(&with(free()), &without).0;
+    assert!(distance(&one_step(&with(loss), &batch).0, &expect) < 1e-5);
+}
+
+#[test]
+fn what_the_policy_left_behind_is_not_pushed_further() {
+    let loss = LossConfig { off_policy_threshold: Some(0.5), ..free() };
+    let mut batch = groups(&[&[1.0, -0.5, 0.3, -0.8]]);
+    batch[0].completions[1].old_logprobs.iter_mut().for_each(|logprob| *logprob += 1.0);
+    let stats = one_step(&with(loss), &batch).1;
+    assert!((stats.metrics["policy/off_policy_fraction"] - 0.25).abs() < 1e-6, "{stats:?}");
+}
+
+#[test]
+fn a_kl_in_the_reward_acts() {
+    let batch = batch();
+    let end = |kl_coef| {
+        let loss = LossConfig { kl_in: KlPlace::Reward, kl: KlEstimator::K1, kl_coef, ..free() };
+        let mut learner = with(loss).learner();
+        let steps: Vec<StepStats> = (0..4).map(|_| learner.grpo_step(&batch).unwrap()).collect();
+        (weights(learner.policy()), steps[3].metrics["policy/kl"])
+    };
+    let (light, heavy) = (end(1e-9), end(50.0));
+    assert!(light.1 > 0.0 || light.1 < 0.0, "a KL without a value");
+    assert!(distance(&light.0, &heavy.0) > 0.0, "the weight of the KL made no difference");
+}
+
+#[test]
+fn an_entropy_bonus_alone_raises_the_entropy() {
+    let batch = groups(&[&[0.0, 0.0, 0.0, 0.0]]);
+    let mut learner = with(LossConfig { entropy_coef: 1.0, ..free() }).learner();
+    let entropies: Vec<f64> =
+        (0..4).map(|_| learner.grpo_step(&batch).unwrap().metrics["policy/entropy"]).collect();
+    assert!(entropies.windows(2).all(|pair| pair[1] > pair[0]), "{entropies:?}");
+}
+
+/// Settings under which every coefficient moves.
+pub(crate) fn adaptive() -> LossConfig {
+    LossConfig {
+        kl_adaptive: Some(AdaptiveKlConfig { target: 1e-6, horizon: 20.0 }),
+        entropy_coef: 0.01,
+        entropy_adaptive: Some(AdaptiveEntropyConfig { target: 100.0, ..Default::default() }),
+        ..LossConfig::default()
+    }
+}
+
+#[test]
+fn coefficients_adapt_from_step_to_step() {
+    let (batch, mut learner) = (batch(), with(adaptive()).learner());
+    let steps: Vec<StepStats> = (0..3).map(|_| learner.grpo_step(&batch).unwrap()).collect();
+    let of = |name: &str| steps.iter().map(|stats| stats.metrics[name]).collect::<Vec<f64>>();
+    let entropy = of("policy/entropy_coef");
+    assert!(entropy[0] == 0.0 && (entropy[2] - 0.02).abs() < 1e-12, "{entropy:?}");
+    let kl = of("policy/kl_coef");
+    assert!(kl[0] == 0.04 && kl[1] != kl[0] && kl[2] != kl[1], "{kl:?}");
+}

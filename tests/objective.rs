@@ -1,0 +1,87 @@
+//! Whole runs under other objectives than the default, and over several tasks.
+
+use tests::{Run, signal};
+
+#[test]
+fn an_objective_is_a_matter_of_configuration() {
+    let run = Run::small()
+        .set("learner.steps=2")
+        .set("learner.iterations=2")
+        .set("learner.refills=1")
+        .set("loss.type=dapo")
+        .set("loss.clip_epsilon_high=0.28")
+        .set("loss.mask_truncated=true")
+        .set("loss.top_entropy=0.5")
+        .set("loss.entropy_coef=0.001")
+        .set("loss.sampler_correction={mode=\"sequence_mask\",max=3.0}")
+        .set("advantage.baseline=leave_one_out")
+        .set("advantage.scale=batch")
+        .set("advantage.overlong={cushion=8}");
+    run.finish().ok();
+    assert_eq!(run.metric("learner", "groups/refilled").len(), 2);
+    // The sampler computes what the learner does, and the second update is off-policy.
+    for correction in run.metric("learner", "policy/sampler_correction") {
+        assert!((correction - 1.0).abs() < 1e-3, "{correction}");
+    }
+    for ratio in run.metric("learner", "policy/ratio") {
+        assert!(ratio != 1.0);
+    }
+}
+
+#[test]
+fn a_run_whose_coefficients_adapt_and_that_asks_for_more_resumes_to_the_same_weights() {
+    let adaptive = || {
+        Run::small()
+            .set("learner.refills=1")
+            .set("loss.kl_adaptive={target=0.01,horizon=100}")
+            .set("loss.entropy_coef=0.01")
+            .set("loss.entropy_adaptive={target=2.0}")
+    };
+    let expected = {
+        let run = adaptive();
+        run.finish().ok();
+        assert_ne!(run.metric("learner", "policy/kl_coef")[3], 0.04);
+        run.final_weights("learner")
+    };
+    let run = adaptive();
+    let mut running = run.start();
+    running.await_step(2);
+    signal(running.pid(), libc::SIGINT);
+    running.wait().ok();
+    run.resume().ok();
+    assert!(expected == run.final_weights("learner"));
+}
+
+#[test]
+fn tasks_are_weighed_measured_and_remembered_apart() {
+    let source = |task: &str, weight: f64| {
+        let (train, test) = ("data/digits/shots.parquet", "data/digits/test.parquet");
+        format!("{{task={task:?},train={train:?},test={test:?},shots=4,weight={weight:?}}}")
+    };
+    let sources = format!("data.sources=[{},{}]", source("plain", 1.0), source("heavy", 2.0));
+    let run = Run::small()
+        .set("data.train=data/train.parquet")
+        .set("data.shots=0")
+        .set(&sources)
+        .set("evaluation.limit=2");
+    run.finish().ok();
+    let of_tasks =
+        ["plain", "heavy"].map(|task| run.metric("advantage", &format!("task/{task}/prompts")));
+    assert_eq!(of_tasks.concat().iter().sum::<f64>(), 8.0);
+    let evaluations = run.lines("evaluations.jsonl");
+    for label in ["base", "rft", "base@plain", "rft@plain", "sft@plain", "base@heavy", "rft@heavy"]
+    {
+        let line = evaluations.iter().find(|line| line["label"] == label);
+        let metrics = &line.unwrap_or_else(|| panic!("{label} was not evaluated"))["metrics"];
+        let is_of_a_task = label.contains('@') && !label.starts_with("base");
+        assert_eq!(metrics["forgetting"].as_f64().is_some(), is_of_a_task, "{label}: {metrics}");
+    }
+}
+
+#[test]
+fn contradictory_settings_say_what_to_write() {
+    Run::small()
+        .set("advantage.baseline=leave_one_out")
+        .finish()
+        .failed(&["advantage.scale = group: \"none\" or \"batch\""]);
+}
