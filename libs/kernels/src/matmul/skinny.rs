@@ -79,7 +79,11 @@ macro_rules! dots {
                     let mask = super::microkernel::mask(inner - p);
                     let mut b = [_mm512_setzero_ps(); C];
                     for (c, b) in b.iter_mut().enumerate() {
-                        *b = _mm512_maskz_loadu_ps(mask, right.add(c * right_stride + p));
+                        let place = right.wrapping_add(c * right_stride + p);
+                        *b = _mm512_maskz_loadu_ps(mask, place);
+                        // The columns that come next: too far for the processor to guess.
+                        let next = place.wrapping_add(C * right_stride);
+                        _mm_prefetch::<_MM_HINT_T0>(next.cast());
                     }
                     for (i, sums) in sums.iter_mut().enumerate() {
                         let a = _mm512_maskz_loadu_ps(mask, left.add(i * left_stride + p));
