@@ -71,7 +71,7 @@ impl Sampler {
         let mut left = self.random.random::<f32>() * sum;
         let mut last = 0;
         for (block_idx, block) in self.powers.chunks(BLOCK).enumerate() {
-            let block_sum = sum(block);
+            let block_sum = sum_of(block);
             if left >= block_sum {
                 left -= block_sum;
                 continue;
@@ -126,7 +126,7 @@ impl Sampler {
 }
 
 /// Sum in lanes, so that it vectorizes.
-fn sum(block: &[f32]) -> f32 {
+fn sum_of(block: &[f32]) -> f32 {
     let (lanes, rest) = block.as_chunks::<16>();
     let mut sums = [0.0; 16];
     for lane in lanes {
