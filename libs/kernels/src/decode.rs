@@ -9,6 +9,7 @@ use crate::attention::{all_heads, scatter};
 use crate::buffer::{self, add_scaled, dot, with_values};
 use crate::exp::softmax_row;
 use crate::matmul::{Mat, MatMut, Write, matmul};
+use crate::simd::vectorized;
 
 /// Rows of the batch that continue the same prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,39 +94,45 @@ impl Decode {
         let scale = 1.0 / (head_dim as f32).sqrt();
         let out = MatMut::strided(&mut scores, n_queries, n_prefix, n_keys);
         matmul(out, Write::Overwrite, scale, queries, keys, false);
-        for (i, row) in scores.chunks_exact_mut(n_keys).enumerate() {
-            let q = &q[i * head_dim..][..head_dim];
-            let keys = self.suffix(suffix_k, group.rows.start + i / self.repeats, kv_idx);
-            for (score, key) in row[n_prefix..].iter_mut().zip(keys) {
-                *score = scale * dot(q, key);
-            }
-            softmax_row(row);
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, row) in scores.chunks_exact_mut(n_keys).enumerate() {
+                    let q = &q[i * head_dim..][..head_dim];
+                    let keys = self.suffix(suffix_k, group.rows.start + i / self.repeats, kv_idx);
+                    for (j, score) in row[n_prefix..].iter_mut().enumerate() {
+                        *score = scale * dot(q, &keys[j * kv_width..][..head_dim]);
+                    }
+                    softmax_row(row);
+                }
+            },
+        );
         let mut out = vec![0.0; n_queries * head_dim];
         let weights = Mat::strided(&scores, n_queries, n_prefix, n_keys);
         let prefix_v = Mat::strided(&prefix_v[prefix_at..], n_prefix, head_dim, kv_width);
         let into = MatMut::new(&mut out, n_queries, head_dim);
         matmul(into, Write::Overwrite, 1.0, weights, prefix_v, false);
-        for (i, out) in out.chunks_exact_mut(head_dim).enumerate() {
-            let weights = &scores[i * n_keys + n_prefix..][..self.n_suffix];
-            let suffix_v = self.suffix(suffix_v, group.rows.start + i / self.repeats, kv_idx);
-            for (weight, value) in weights.iter().zip(suffix_v) {
-                add_scaled(out, *weight, value);
-            }
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (i, out) in out.chunks_exact_mut(head_dim).enumerate() {
+                    let weights = &scores[i * n_keys + n_prefix..][..self.n_suffix];
+                    let row = group.rows.start + i / self.repeats;
+                    let values = self.suffix(suffix_v, row, kv_idx);
+                    for (j, weight) in weights.iter().enumerate() {
+                        add_scaled(out, *weight, &values[j * kv_width..][..head_dim]);
+                    }
+                }
+            },
+        );
         out
     }
 
-    /// The key or value vectors of a row's suffix, oldest first.
-    fn suffix<'a>(
-        &self,
-        cache: &'a [f32],
-        row: usize,
-        kv_idx: usize,
-    ) -> impl Iterator<Item = &'a [f32]> {
-        let (head_dim, kv_width) = (self.head_dim, self.kv_width);
-        let row = &cache[row * self.capacity * kv_width..][..self.n_suffix * kv_width];
-        row.chunks_exact(kv_width).map(move |place| &place[kv_idx * head_dim..][..head_dim])
+    /// The keys or values of a row's suffix from this head on, oldest first: rows of `kv_width`.
+    #[inline(always)]
+    fn suffix<'a>(&self, cache: &'a [f32], row: usize, kv_idx: usize) -> &'a [f32] {
+        let row = &cache[row * self.capacity * self.kv_width..][..self.n_suffix * self.kv_width];
+        row.get(kv_idx * self.head_dim..).unwrap_or_default()
     }
 }
 

@@ -1,7 +1,14 @@
 //! `vrft check`: everything that can be known to be wrong before a run.
 
+use dataset::Dataset;
+use eyre::WrapErr;
+use learner::{MemoryEstimate, PromptSize};
+use policy::{ModelConfig, Processor};
+
 use crate::cli::GraphOptions;
 use crate::graph::Graph;
+
+const MIB: usize = 1 << 20;
 
 /// Validates graph and configuration, prints both resolved.
 pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
@@ -16,6 +23,56 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
     if let Some(settings) = policy::GenerationSettings::load(&graph.checkpoint()?)? {
         println!("# {settings}");
     }
+    print_memory(&graph)?;
     println!("\n{}", graph.config.to_toml());
     Ok(())
+}
+
+/// What the run will take, if its prompts are like the first, and whether this machine has it.
+fn print_memory(graph: &Graph) -> eyre::Result<()> {
+    let checkpoint = graph.checkpoint()?;
+    let path = checkpoint.join("config.json");
+    let json = std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {path:?}"))?;
+    let model = ModelConfig::from_json(&json)?;
+    let data = Dataset::open(&graph.folder.join(&graph.config.data.train))?;
+    if data.is_empty() {
+        return Ok(());
+    }
+    let sample = data.get(0);
+    let images: Vec<&[u8]> = sample.images.iter().map(Vec::as_slice).collect();
+    let system = Some(graph.config.policy.system.as_str());
+    let prompt = Processor::load(&checkpoint)?.encode(system, &sample.problem, &images)?;
+    let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
+    let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
+    let estimate = MemoryEstimate::new(&graph.config, &model, size)?;
+    println!("# memory, estimated: {} MiB", estimate.of_graph() / MIB);
+    for (what, bytes) in [
+        ("weights of the learner", estimate.learner_weights),
+        ("gradients", estimate.gradients),
+        ("optimizer", estimate.optimizer),
+        ("activations", estimate.activations),
+        ("weights of the rollout", estimate.rollout_weights),
+        ("keys and values", estimate.cache),
+        ("hand-over of weights", estimate.hand_over),
+    ] {
+        println!("#   {what:<24}{:>7} MiB", bytes / MIB);
+    }
+    match available() {
+        Some(available) if available < estimate.of_graph() => {
+            println!(
+                "# warning: only {} MiB are free here: lower learner.max_tokens_per_micro_batch or set \
+                 learner.activation_mib",
+                available / MIB
+            );
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Bytes that the system says can be had.
+fn available() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<usize>().ok().map(|kib| kib * 1024)
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use policy::PolicyError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
@@ -174,7 +175,10 @@ impl Learner {
         self.optimizer
             .restore(self.policy.variables(), state)
             .map_err(|error| LearnerError::damaged(&path, error))?;
-        self.policy.restore(&checkpoint.path)?;
+        self.policy.restore(&checkpoint.path).map_err(|error| match error {
+            PolicyError::Damaged { path, message } => LearnerError::damaged(&path, message),
+            other => other.into(),
+        })?;
         self.step = checkpoint.step;
         self.controllers = checkpoint.controllers.clone();
         warn_of_changes(&checkpoint.settings, &settings(self));

@@ -178,6 +178,11 @@ impl Policy {
         &self.config
     }
 
+    /// Type that the model computes in.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// The trainable weights by their name in the checkpoint.
     pub fn variables(&self) -> &BTreeMap<String, Var> {
         &self.variables

@@ -71,7 +71,7 @@ impl Sampler {
         let mut left = self.random.random::<f32>() * sum;
         let mut last = 0;
         for (block_idx, block) in self.powers.chunks(BLOCK).enumerate() {
-            let block_sum: f32 = block.iter().sum();
+            let block_sum = sum_of(block);
             if left >= block_sum {
                 left -= block_sum;
                 continue;
@@ -123,6 +123,16 @@ impl Sampler {
         }
         candidates.last().copied().unwrap_or_default()
     }
+}
+
+/// Sum in lanes, so that it vectorizes.
+fn sum_of(block: &[f32]) -> f32 {
+    let (lanes, rest) = block.as_chunks::<16>();
+    let mut sums = [0.0; 16];
+    for lane in lanes {
+        sums.iter_mut().zip(lane).for_each(|(sum, x)| *sum += x);
+    }
+    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
 }
 
 fn total(powers: &[f32], tokens: &[u32]) -> f32 {

@@ -75,7 +75,7 @@ tile!(tile_bf16, "avx512f,avx512bf16", |sum, a, b| {
 
 /// The same 512 bits.
 #[inline(always)]
-fn as_bf16(lanes: __m512) -> __m512bh {
+pub(crate) fn as_bf16(lanes: __m512) -> __m512bh {
     // SAFETY: both are 512 plain bits.
     unsafe { std::mem::transmute(lanes) }
 }

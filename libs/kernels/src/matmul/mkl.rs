@@ -128,8 +128,8 @@ pub(super) unsafe fn run(product: &Product, parallel: bool) {
 
 impl Mkl {
     unsafe fn serial(&self, product: &Product) {
-        let (left, lda) = form(&product.left);
-        let (right, ldb) = form(&product.right);
+        let (left, lda) = form(&product.left, product.rows, product.inner);
+        let (right, ldb) = form(&product.right, product.inner, product.cols);
         let sizes = [product.rows, product.cols, product.inner].map(|n| n as c_int);
         let [m, n, k] = sizes;
         let (alpha, beta) = (product.scale, if product.add { 1.0 } else { 0.0 });
@@ -180,10 +180,10 @@ impl Mkl {
     }
 }
 
-/// Whether the operand lies transposed, and the distance of its lines.
-fn form(operand: &Operand) -> (c_int, c_int) {
-    match operand.col_stride {
-        1 => (NO_TRANSPOSE, operand.row_stride as c_int),
-        stride => (TRANSPOSE, stride as c_int),
+/// Whether the operand lies transposed, and the distance of its lines: of a single one, its length.
+fn form(operand: &Operand, rows: usize, cols: usize) -> (c_int, c_int) {
+    match operand.col_stride == 1 && (rows == 1 || operand.row_stride >= cols) {
+        true => (NO_TRANSPOSE, operand.row_stride.max(cols) as c_int),
+        false => (TRANSPOSE, operand.col_stride.max(rows) as c_int),
     }
 }

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 use rayon::prelude::*;
 
 use super::blocked::Product;
+use super::microkernel::as_bf16;
 
 /// Rows of the left operand from which packing pays.
 pub(super) const MAX_ROWS: usize = 32;
@@ -79,7 +80,11 @@ macro_rules! dots {
                     let mask = super::microkernel::mask(inner - p);
                     let mut b = [_mm512_setzero_ps(); C];
                     for (c, b) in b.iter_mut().enumerate() {
-                        *b = _mm512_maskz_loadu_ps(mask, right.add(c * right_stride + p));
+                        let place = right.wrapping_add(c * right_stride + p);
+                        *b = _mm512_maskz_loadu_ps(mask, place);
+                        // The columns that come next: too far for the processor to guess.
+                        let next = place.wrapping_add(C * right_stride);
+                        _mm_prefetch::<_MM_HINT_T0>(next.cast());
                     }
                     for (i, sums) in sums.iter_mut().enumerate() {
                         let a = _mm512_maskz_loadu_ps(mask, left.add(i * left_stride + p));
@@ -101,8 +106,6 @@ macro_rules! dots {
 }
 
 dots!(dots_f32, "avx512f", |n: usize| n, |sum, a, b| _mm512_fmadd_ps(a, b, sum));
-dots!(dots_bf16, "avx512f,avx512bf16", |n: usize| n / 2, |sum, a: __m512, b: __m512| {
-    // SAFETY: the same 512 plain bits.
-    let (a, b): (__m512bh, __m512bh) = (std::mem::transmute(a), std::mem::transmute(b));
-    _mm512_dpbf16_ps(sum, a, b)
+dots!(dots_bf16, "avx512f,avx512bf16", |n: usize| n / 2, |sum, a, b| {
+    _mm512_dpbf16_ps(sum, as_bf16(a), as_bf16(b))
 });

@@ -3,7 +3,7 @@
 use candle_core::Device;
 use config::{Config, Dtype, PolicyConfig};
 use eyre::WrapErr;
-use learner::{Learner, StepStats, TrainCompletion, TrainGroup};
+use learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
 use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
 use rollout::{Completion, Sampling};
 
@@ -25,6 +25,8 @@ pub(crate) struct Case {
     images: Vec<Vec<u8>>,
     /// Tokens of one prompt.
     pub(crate) n_prompt_tokens: usize,
+    /// What the memory should be at most.
+    pub(crate) estimated_bytes: usize,
     /// Where versions are written; removed at the end.
     _folder: tempfile::TempDir,
 }
@@ -45,7 +47,11 @@ impl Case {
         let processor = Processor::load(&config.policy.path)?;
         let images: Vec<_> = (0..8).map(|seed| noise(options.pixels, seed + 1)).collect();
         let text = SENTENCE.repeat(REPEATS);
-        let n_prompt_tokens = processor.encode(None, &text, &[&images[0]])?.token_ids.len();
+        let prompt = processor.encode(None, &text, &[&images[0]])?;
+        let n_prompt_tokens = prompt.token_ids.len();
+        let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
+        let size = PromptSize { n_tokens: n_prompt_tokens, n_patches };
+        let estimate = MemoryEstimate::new(&config, learner.policy().config(), size)?;
         Ok(Self {
             rollout_policy: load(false)?,
             learner,
@@ -53,6 +59,7 @@ impl Case {
             store: weights::Store::new(folder.path())?,
             images,
             n_prompt_tokens,
+            estimated_bytes: estimate.of_one_process(),
             config,
             _folder: folder,
         })

@@ -23,6 +23,7 @@ pub(crate) struct Summary {
     learner_gflops: f64,
     machine_gflops: f64,
     peak_memory_bytes: u64,
+    estimated_memory_bytes: usize,
 }
 
 impl Summary {
@@ -57,6 +58,7 @@ impl Summary {
             machine_gflops,
             phases,
             peak_memory_bytes,
+            estimated_memory_bytes: case.estimated_bytes,
         }
     }
 
@@ -68,6 +70,7 @@ impl Summary {
             "seconds_per_step": self.seconds_per_step,
             "median_seconds_per_step": self.median_secs,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "estimated_memory_bytes": self.estimated_memory_bytes,
             "phases": phases,
             "share_outside_rollout_and_learner": self.overhead,
             "rollout_tokens_per_second": self.rollout_tokens_per_sec,
@@ -96,6 +99,11 @@ impl fmt::Display for Summary {
             "products {:.0} GFLOP/s in the rollout, {:.0} in the learner, {:.0} at best here",
             self.rollout_gflops, self.learner_gflops, self.machine_gflops
         )?;
-        writeln!(f, "peak memory {:.0} MiB", self.peak_memory_bytes as f64 / MIB)
+        let (peak, estimated) = (self.peak_memory_bytes as f64, self.estimated_memory_bytes as f64);
+        writeln!(f, "peak memory {:.0} MiB, estimated {:.0}", peak / MIB, estimated / MIB)?;
+        match kernels::gemm_backend_error() {
+            Some(error) => writeln!(f, "{error}"),
+            None => Ok(()),
+        }
     }
 }

@@ -129,8 +129,11 @@ fn skipping_does_not_change_the_step() {
     setup.loss.kl_coef = 1e-30;
     let mut keeping = setup.learner();
     let kept = keeping.grpo_step(&all).unwrap().metrics;
-    assert!((skipped["policy/grad_norm"] - kept["policy/grad_norm"]).abs() < 1e-6);
-    assert!(distance(&weights(skipping.policy()), &weights(keeping.policy())) < 1e-8);
+    // A product of few rows is summed in another order than one of many.
+    let (skipped, kept) = (skipped["policy/grad_norm"], kept["policy/grad_norm"]);
+    assert!((skipped - kept).abs() < 1e-5 * kept, "{skipped}, {kept}");
+    let far = distance(&weights(skipping.policy()), &weights(keeping.policy()));
+    assert!(far <= f32::EPSILON, "{far}");
 }
 
 #[test]

@@ -100,7 +100,40 @@ pub(crate) fn loss_and_grads(
         (name.clone(), grad.unwrap_or_else(|| var.zeros_like().expect("zeros")))
     };
     let grads = policy.variables().iter().map(of).collect();
+    // A recorded pass gives the same, whether it keeps the activations or computes them again.
+    for budget in [usize::MAX, 0] {
+        check_recorded(policy, groups, budget, &grads);
+    }
     (loss.to_scalar().expect("a number"), grads)
+}
+
+/// The same gradients by way of a tape.
+#[track_caller]
+fn check_recorded(
+    policy: &Policy,
+    groups: &[PackedGroup],
+    budget: usize,
+    expected: &BTreeMap<String, Tensor>,
+) {
+    let pass = policy.training_pass(groups, 1.0, 1, budget).expect("a forward");
+    let n = pass.tokens.logprobs.elem_count();
+    let gradient = Tensor::full(-1.0 / n as f32, n, &Device::Cpu).expect("a gradient");
+    let mut gradients = kernels::Gradients::default();
+    pass.backward(&gradient, &mut gradients).expect("a backward");
+    let tolerance = if policy.dtype() == DType::F32 { 1e-4 } else { 0.1 };
+    for (name, variable) in policy.variables() {
+        let expected = &expected[name];
+        let got = match gradients.get(variable) {
+            Some(values) => {
+                Tensor::from_slice(values, expected.shape(), &Device::Cpu).expect("one")
+            }
+            None => expected.zeros_like().expect("zeros"),
+        };
+        if flat(expected).iter().any(|g| *g != 0.0) {
+            let off = relative_difference(&got, expected);
+            assert!(off < tolerance, "recorded gradient of {name} off by {off} at {budget}");
+        }
+    }
 }
 
 /// Largest absolute difference.

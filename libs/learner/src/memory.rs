@@ -1,0 +1,173 @@
+//! How much memory a run takes, before it runs.
+
+use candle_core::DType;
+use config::{Config, Dtype};
+use policy::{ModelConfig, PolicyError};
+
+const F32: usize = 4;
+/// Program, tokenizer, buffers of products and messages: what a process with a policy has besides tensors.
+const PROCESS: usize = 40 << 20;
+
+/// What one prompt brings along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptSize {
+    /// Tokens, those of images included.
+    pub n_tokens: usize,
+    /// Patches of its images.
+    pub n_patches: usize,
+}
+
+/// Bytes by what they are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// The learner's weights, and the reference policy's if it has its own.
+    pub learner_weights: usize,
+    /// One buffer for each trained weight.
+    pub gradients: usize,
+    /// Both moments.
+    pub optimizer: usize,
+    /// What the largest micro-batch keeps for its way back.
+    pub activations: usize,
+    /// The rollout's weights.
+    pub rollout_weights: usize,
+    /// Keys and values of all prompts and completions of a step.
+    pub cache: usize,
+    /// A new version while it is being taken over.
+    pub hand_over: usize,
+}
+
+impl MemoryEstimate {
+    /// Of a run with prompts of this size.
+    ///
+    /// # Errors
+    /// A model that cannot be.
+    pub fn new(
+        config: &Config,
+        model: &ModelConfig,
+        prompt: PromptSize,
+    ) -> Result<Self, PolicyError> {
+        let dtype = match config.policy.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::Bf16 => DType::BF16,
+        };
+        let (n_values, n_vision) = model.n_values()?;
+        let n_adapters = adapter_values(config, model);
+        let n_trained = match n_adapters {
+            0 if config.policy.freeze_vision => n_values - n_vision,
+            0 => n_values,
+            n => n,
+        };
+        // Trained weights are f32 whatever the model computes in.
+        let n_frozen = n_values + n_adapters - n_trained;
+        let own = n_trained * F32 + n_frozen * dtype.size_in_bytes();
+        let has_reference = config.loss.kl_coef > 0.0 && n_adapters == 0;
+        let reference = if has_reference { n_values * dtype.size_in_bytes() } else { 0 };
+        let rollout = &config.rollout;
+        let n_completion_tokens = rollout.group_size * rollout.max_completion_tokens;
+        let n_step_tokens =
+            config.learner.prompts_per_step * (prompt.n_tokens + n_completion_tokens);
+        Ok(Self {
+            learner_weights: own + reference,
+            gradients: n_trained * F32,
+            optimizer: 2 * n_trained * F32,
+            activations: activations(config, model, prompt, dtype),
+            rollout_weights: (n_values + n_adapters) * dtype.size_in_bytes(),
+            cache: model.text.cache_bytes(n_step_tokens, dtype),
+            hand_over: n_trained * F32,
+        })
+    }
+
+    /// The most that all processes of a graph take together.
+    pub fn of_graph(&self) -> usize {
+        self.steady() + self.activations + self.cache + self.hand_over + 2 * PROCESS
+    }
+
+    /// The most that one process takes which makes rollout and step in turn.
+    pub fn of_one_process(&self) -> usize {
+        self.steady() + self.activations.max(self.cache).max(self.hand_over) + PROCESS
+    }
+
+    fn steady(&self) -> usize {
+        self.learner_weights + self.gradients + self.optimizer + self.rollout_weights
+    }
+}
+
+/// The adapters' values, if they sit beside every linear layer of the language model.
+fn adapter_values(config: &Config, model: &ModelConfig) -> usize {
+    let text = &model.text;
+    let (width, inner) = (text.hidden_size, text.intermediate_size);
+    let kv_width = text.n_kv_heads * text.head_dim();
+    let sides = 2 * (2 * width) + 2 * (width + kv_width) + 3 * (width + inner);
+    config.policy.lora.rank * sides * text.n_layers
+}
+
+fn activations(config: &Config, model: &ModelConfig, prompt: PromptSize, dtype: DType) -> usize {
+    let (learner, rollout) = (&config.learner, &config.rollout);
+    let completions = rollout.group_size * rollout.max_completion_tokens;
+    let unit = prompt.n_tokens + completions;
+    // A group that is too large alone is split, each part with the prompt again.
+    let n_units = (learner.max_tokens_per_micro_batch / unit).clamp(1, learner.prompts_per_step);
+    let n_tokens = (n_units * unit).min(learner.max_tokens_per_micro_batch.max(prompt.n_tokens));
+    let of_layer = model.text.activation_bytes(n_tokens, dtype);
+    let all_layers = model.text.n_layers * of_layer;
+    let text = match learner.activation_mib {
+        0 => all_layers,
+        // One layer is computed again at a time, from the inputs of all.
+        mib => {
+            let inputs =
+                model.text.n_layers * n_tokens * model.text.hidden_size * dtype.size_in_bytes();
+            all_layers.min((mib << 20) + of_layer + inputs)
+        }
+    };
+    text + model.vision.activation_bytes(n_units * prompt.n_patches, dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The `base` checkpoint of the speed comparison.
+    fn model() -> ModelConfig {
+        ModelConfig::from_json(
+            r#"{"model_type": "qwen2_vl", "hidden_size": 512, "intermediate_size": 1536,
+            "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
+            "vocab_size": 8192, "tie_word_embeddings": true,
+            "rope_scaling": {"type": "mrope", "mrope_section": [8, 12, 12]},
+            "vision_config": {"depth": 6, "embed_dim": 256, "hidden_size": 512, "num_heads": 4,
+                "mlp_ratio": 4, "patch_size": 14}}"#,
+        )
+        .unwrap()
+    }
+
+    fn estimate(change: impl Fn(&mut Config)) -> MemoryEstimate {
+        let mut config = Config::default();
+        config.learner.prompts_per_step = 1;
+        config.rollout.max_completion_tokens = 64;
+        change(&mut config);
+        let prompt = PromptSize { n_tokens: 422, n_patches: 1024 };
+        MemoryEstimate::new(&config, &model(), prompt).unwrap()
+    }
+
+    /// Measured with `vrft bench`: 1300 MiB.
+    #[test]
+    fn the_base_case_takes_what_was_measured() {
+        let mib = estimate(|_| ()).of_one_process() >> 20;
+        assert!((1105..=1495).contains(&mib), "{mib}");
+    }
+
+    #[test]
+    fn a_budget_bounds_the_activations() {
+        let all = estimate(|_| ()).activations;
+        let some = estimate(|config| config.learner.activation_mib = 64).activations;
+        assert!(some < all, "{some}, {all}");
+    }
+
+    #[test]
+    fn adapters_need_no_reference_and_few_gradients() {
+        let lora = estimate(|config| config.policy.lora.rank = 8);
+        let full = estimate(|_| ());
+        assert!(
+            lora.learner_weights < full.learner_weights && lora.gradients < full.gradients / 10
+        );
+    }
+}
