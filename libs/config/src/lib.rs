@@ -8,17 +8,23 @@
 //! ```
 //! A section that is left out takes its defaults; [`Config::to_toml`] prints all of them resolved.
 
+mod answer;
 mod check;
+mod check_reward;
 mod data;
+mod declare;
 mod error;
 mod learner;
 mod load;
+mod metric;
 mod policy;
 mod reward;
 mod rollout;
 mod run;
+mod term;
 mod weights;
 
+pub use answer::{AnswerConfig, AnswerType, Content, FormatConfig, From, Keys, Reader, Space};
 pub use data::{DataConfig, EvaluationConfig, Flip};
 pub use error::ConfigError;
 pub use learner::{
@@ -26,9 +32,13 @@ pub use learner::{
     SftConfig,
 };
 pub use policy::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
-pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};
+pub use reward::{CorrectionConfig, RewardConfig, RewardMode};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
+pub use term::{
+    MatchBy, MatchConfig, Measure, Metric, Miss, Norm, Refined, Repeats, Same, Shape, Snra,
+    TermConfig,
+};
 pub use weights::WeightsConfig;
 
 use serde::{Deserialize, Serialize};
