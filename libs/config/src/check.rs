@@ -38,6 +38,13 @@ impl Config {
             true,
             "false without a weights.endpoint to pull from",
         )?;
+        let patience = self.pool.patience_secs;
+        require(
+            patience >= 0.0 && patience.is_finite(),
+            "pool.patience_secs",
+            patience,
+            "0 (wait forever) or above",
+        )?;
         self.validate_policy()?;
         self.validate_reward()?;
         self.validate_learner()?;
@@ -193,6 +200,7 @@ mod tests {
         refused("[reward.weights]\nformat = nan", "reward.weights.format");
         refused("[learner]\nwindow = 0", "learner.window");
         refused("[optimizer]\nlearning_rate = 0.0", "optimizer.learning_rate");
+        refused("[pool]\npatience_secs = -1.0", "pool.patience_secs");
         refused("[loss]\nkl_coef = -0.1", "loss.kl_coef");
     }
 

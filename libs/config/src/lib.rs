@@ -18,6 +18,7 @@ mod learner;
 mod load;
 mod loss;
 mod policy;
+mod pool;
 mod reward;
 mod rollout;
 mod run;
@@ -35,6 +36,7 @@ pub use loss::{
     LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,
 };
 pub use policy::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
+pub use pool::{OnLoss, PoolConfig};
 pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
@@ -54,6 +56,8 @@ pub struct Config {
     pub data: DataConfig,
     /// How completions are sampled.
     pub rollout: RolloutConfig,
+    /// What becomes of a rollout that dies or lags, where there are several.
+    pub pool: PoolConfig,
     /// How completions are scored.
     pub reward: RewardConfig,
     /// How rewards become advantages.

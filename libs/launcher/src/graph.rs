@@ -7,7 +7,6 @@ use dora_message::descriptor::{Descriptor, EnvValue};
 use eyre::{WrapErr, ensure, eyre};
 
 use crate::cli::GraphOptions;
-use crate::wiring;
 
 /// A graph that may be run: its wiring and its configuration were checked.
 pub(crate) struct Graph {
@@ -37,7 +36,7 @@ impl Graph {
             .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
         let descriptor: Descriptor =
             serde_yaml::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
-        wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
+        node::wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),

@@ -13,7 +13,6 @@ mod probe;
 mod progress;
 mod run;
 mod run_dir;
-mod wiring;
 
 use std::path::Path;
 
