@@ -14,6 +14,7 @@ use crate::dora::DoraLink;
 use crate::edge::{Header, Inbox, Kind};
 use crate::link::{Link, LinkEvent};
 use crate::metrics::Metrics;
+use crate::stages::WATCH;
 
 /// How long messages of an exited sender may still be on their way.
 const CLOSING_GRACE: Duration = Duration::from_secs(5);
@@ -147,9 +148,7 @@ impl Node {
             if self.stopped {
                 return Ok(Waited::Over);
             }
-            if let Some(input) =
-                inputs.iter().find(|input| !self.inbox(input).waiting.is_empty())
-            {
+            if let Some(input) = inputs.iter().find(|input| !self.inbox(input).waiting.is_empty()) {
                 return Ok(Waited::Message((*input).to_owned()));
             }
             if let Some(at) = self.losses.iter().position(|lost| inputs.contains(&lost.as_str())) {
@@ -272,9 +271,9 @@ impl Node {
         inbox.ended && inbox.waiting.is_empty()
     }
 
-    /// Names of this node's inputs, sorted.
+    /// Names of this node's inputs that carry messages, sorted: all but `watch`.
     pub fn inputs(&self) -> Vec<String> {
-        self.link.inputs()
+        self.link.inputs().into_iter().filter(|input| input != WATCH).collect()
     }
 
     /// Whether the graph declares this output; a test has every output.

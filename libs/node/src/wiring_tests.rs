@@ -71,7 +71,12 @@ fn sound_graphs_pass() {
 
 #[test]
 fn a_missing_edge_is_named() {
-    refused(SFT, "inputs: {credit:", "inputs: {credits:", "\"loader\" (vrft-loader) needs an input");
+    refused(
+        SFT,
+        "inputs: {credit:",
+        "inputs: {credits:",
+        "\"loader\" (vrft-loader) needs an input",
+    );
     refused(SFT, "--objective sft", "", "\"sft\" (vrft-learner) needs an input \"groups\"");
     refused(POOL, "[groups, a]", "[groups]", "add it, it carries that rollout's share");
 }
@@ -115,7 +120,8 @@ fn a_default_queue_on_a_training_edge_is_named() {
     refused(SFT, ", queue_policy: backpressure", "", words);
     refused(SFT, "queue_size: 16", "queue_size: 2", "queue_size is 2, give it 16 or more");
     // Also where the receiver is somebody else's node.
-    let judge = "inputs: {groups: {source: pool/groups, queue_size: 16, queue_policy: backpressure}}";
+    let judge =
+        "inputs: {groups: {source: pool/groups, queue_size: 16, queue_policy: backpressure}}";
     refused(POOL, judge, "inputs: {groups: pool/groups}", "edge pool/groups -> judge/groups may");
 }
 

@@ -40,8 +40,9 @@ fn start() -> eyre::Result<()> {
         None => write(Node::join(&config)?, &config),
         Some(run) => {
             let run = std::env::var_os(REPLAY_VARIABLE).map_or(run, PathBuf::from);
-            let logged = Logged::read(&run)
-                .wrap_err_with(|| format!("no groups to replay; {REPLAY_VARIABLE} names the run"))?;
+            let logged = Logged::read(&run).wrap_err_with(|| {
+                format!("no groups to replay; {REPLAY_VARIABLE} names the run")
+            })?;
             info!(prompts = logged.n_prompts(), run = %run.display(), "Read the groups of a run.");
             replay(Node::join(&config)?, &config, &logged)
         }

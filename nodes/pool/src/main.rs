@@ -21,9 +21,6 @@ use crate::pool::{Pool, Share};
 /// Input with the prompts of the loader; the others are rollouts.
 const PROMPTS: &str = "prompts";
 
-/// An input that only tells of failures.
-const WATCH: &str = "watch";
-
 fn main() -> std::process::ExitCode {
     node::exit(start())
 }
@@ -35,23 +32,23 @@ fn start() -> eyre::Result<()> {
 
 /// Passes prompts on and groups back until the prompts end.
 fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
-    let rollouts = node.inputs().into_iter().filter(|id| ![PROMPTS, WATCH].contains(&id.as_str()));
+    let rollouts = node.inputs().into_iter().filter(|id| id != PROMPTS);
     let rollouts: Vec<String> = rollouts.collect();
     let patience = Duration::from_secs_f64(config.pool.patience_secs);
     let mut pool = Pool::new(&rollouts);
     let mut ended = false;
     while !ended || pool.is_busy() {
-        let mut inputs: Vec<&str> = pool.present().collect();
-        inputs.extend(Some(PROMPTS).filter(|_| !ended));
-        // The prompts end before the groups do; a rollout may be lost while it owes nothing.
+        let present: Vec<String> = pool.present().map(str::to_owned).collect();
+        let inputs = present.iter().map(String::as_str).chain(Some(PROMPTS).filter(|_| !ended));
+        let inputs: Vec<&str> = inputs.collect();
         let due = pool.oldest_debt().filter(|_| !patience.is_zero()).map(|since| since + patience);
-        let inputs: Vec<String> = inputs.into_iter().map(str::to_owned).collect();
-        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let shares = match node.wait(&inputs, due)? {
-            Waited::Message(input) if input == PROMPTS => match node.recv::<PromptBatch>(PROMPTS)? {
-                Some(batch) => pool.share_out(batch, Instant::now())?,
-                None => vec![],
-            },
+            Waited::Message(input) if input == PROMPTS => {
+                match node.recv::<PromptBatch>(PROMPTS)? {
+                    Some(batch) => pool.share_out(batch, Instant::now())?,
+                    None => vec![],
+                }
+            }
             Waited::Message(input) => {
                 if let Some(batch) = node.recv::<CompletionBatch>(&input)? {
                     pool.take(&input, batch)?;

@@ -57,7 +57,11 @@ impl Pool {
     }
 
     /// Takes in a batch and shares it out.
-    pub(crate) fn share_out(&mut self, batch: PromptBatch, now: Instant) -> eyre::Result<Vec<Share>> {
+    pub(crate) fn share_out(
+        &mut self,
+        batch: PromptBatch,
+        now: Instant,
+    ) -> eyre::Result<Vec<Share>> {
         let prompts: BTreeMap<u64, Prompt> =
             batch.prompts.into_iter().map(|prompt| (prompt.prompt_id, prompt)).collect();
         let ids: Vec<u64> = prompts.keys().copied().collect();
@@ -173,9 +177,9 @@ impl Pool {
             .flat_map(|rollout| rollout.owes.keys().copied())
             .collect();
         let is_open = |id: &u64| {
-            self.open.iter().any(|batch| {
-                batch.prompts.contains_key(id) && !batch.groups.contains_key(id)
-            })
+            self.open
+                .iter()
+                .any(|batch| batch.prompts.contains_key(id) && !batch.groups.contains_key(id))
         };
         ids.filter(|id| is_open(id) && !owed.contains(id)).collect()
     }
