@@ -106,6 +106,13 @@ impl Run {
         self
     }
 
+    /// The same with another example of `configs/`.
+    #[must_use]
+    pub fn with_example(mut self, name: &str) -> Run {
+        self.graph = root().join(format!("configs/{name}.yml"));
+        self
+    }
+
     /// A folder for this test's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()

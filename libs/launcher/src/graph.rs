@@ -1,8 +1,9 @@
 //! A graph and the configuration that goes with it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use config::Config;
+use config::{Config, OnLoss};
 use dora_message::descriptor::{Descriptor, EnvValue};
 use eyre::{WrapErr, ensure, eyre};
 
@@ -66,6 +67,14 @@ impl Graph {
         }
         let found = policy::checkpoint_dir(path).wrap_err("policy.path")?;
         Ok(if found == *path { anchored } else { found })
+    }
+
+    /// Nodes that the run can do without.
+    pub(crate) fn expendable(&self) -> BTreeSet<String> {
+        match self.config.pool.on_loss {
+            OnLoss::End => BTreeSet::new(),
+            OnLoss::Survive => node::wiring::replicas(&self.descriptor),
+        }
     }
 
     /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.

@@ -116,6 +116,7 @@ impl Stage {
         match port {
             Some((_, carries)) => Some(carries),
             None if output == "metrics" => Some("metrics"),
+            None if output == WATCH => Some("nothing"),
             // The pool has an output for every rollout.
             None if self.executable == "vrft-pool" => Some("prompts"),
             None => None,

@@ -176,7 +176,7 @@ fn check_edge(graph: &Descriptor, edge: &Edge) -> eyre::Result<()> {
     if let (Some(gives), Some(takes)) = (gives, takes) {
         ensure!(
             gives == takes,
-            "{edge} carries {gives}, but {takes} are expected there: connect it to an output that carries {takes}"
+            "{edge} carries {gives}, but {takes} is expected there: connect it to an output that carries {takes}"
         );
     }
     let live = is_live(graph, edge.node.id.as_ref(), edge.id);

@@ -89,9 +89,9 @@ fn an_edge_from_nowhere_is_named() {
 
 #[test]
 fn an_edge_with_the_wrong_messages_is_named() {
-    let words = "edge sft/metrics -> loader/credit carries metrics, but credit are expected there";
+    let words = "edge sft/metrics -> loader/credit carries metrics, but credit is expected there";
     refused(SFT, "sft/credit", "sft/metrics", words);
-    let words = "edge loader/prompts -> pool/a carries prompts, but groups are expected there";
+    let words = "edge loader/prompts -> pool/a carries prompts, but groups is expected there";
     refused(POOL, "a: {source: rollout_a/groups", "a: {source: loader/prompts", words);
 }
 
