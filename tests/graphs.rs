@@ -3,6 +3,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tests::{Run, root, signal, vrft};
 
@@ -16,6 +17,17 @@ fn default_weights() -> &'static Vec<u8> {
     WEIGHTS.get_or_init(|| {
         let run = Run::small();
         run.finish().ok();
+        run.final_weights("learner")
+    })
+}
+
+/// The same with two rollouts: what is sampled together is rounded together, so these are others.
+fn pooled_weights() -> &'static Vec<u8> {
+    static WEIGHTS: OnceLock<Vec<u8>> = OnceLock::new();
+    WEIGHTS.get_or_init(|| {
+        let run = example("two-rollouts");
+        run.finish().ok();
+        assert_eq!(run.metric("pool", "pool/rollouts"), [2.0; 4]);
         run.final_weights("learner")
     })
 }
@@ -41,17 +53,25 @@ fn evaluation_alone() {
 }
 
 #[test]
-fn two_rollouts_end_with_the_weights_of_one() {
-    let expected = default_weights();
-    let run = example("two-rollouts");
-    run.finish().ok();
+fn two_rollouts_end_with_the_same_weights_whoever_is_faster() {
+    let expected = pooled_weights();
+    let run = example("two-rollouts").set("learner.window=1");
+    let mut running = run.start();
+    // One of them is held up now and then.
+    for step in 1..4 {
+        running.await_step(step);
+        let rollout = running.node_pid("vrft-rollout", None).unwrap();
+        signal(rollout, libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(200));
+        signal(rollout, libc::SIGCONT);
+    }
+    running.wait().ok();
     assert!(*expected == run.final_weights("learner"));
-    assert_eq!(run.metric("pool", "pool/rollouts"), [2.0; 4]);
 }
 
 #[test]
 fn a_rollout_that_dies_is_survived_and_its_prompts_are_answered() {
-    let expected = default_weights();
+    let expected = pooled_weights();
     let run = example("two-rollouts").set("pool.on_loss=survive");
     let mut running = run.start();
     running.await_step(1);
@@ -65,7 +85,7 @@ fn a_rollout_that_dies_is_survived_and_its_prompts_are_answered() {
 
 #[test]
 fn a_rollout_that_dies_ends_the_run_if_it_should() {
-    let expected = default_weights();
+    let expected = pooled_weights();
     let run = example("two-rollouts");
     let mut running = run.start();
     running.await_step(1);
@@ -77,7 +97,7 @@ fn a_rollout_that_dies_ends_the_run_if_it_should() {
 
 #[test]
 fn a_rollout_that_hangs_is_passed_over_and_comes_back() {
-    let expected = default_weights();
+    let expected = pooled_weights();
     let run = example("two-rollouts").set("pool.on_loss=survive").set("pool.patience_secs=3");
     let mut running = run.start();
     running.await_step(1);

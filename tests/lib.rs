@@ -1,5 +1,8 @@
 //! What the tests of whole runs share: the built executables, a run and what it left behind.
 
+pub mod cluster;
+pub mod wire;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -116,6 +119,11 @@ impl Run {
     /// A folder for this test's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Values that differ from the graph's configuration.
+    pub fn overrides(&self) -> &[String] {
+        &self.overrides
     }
 
     /// The run folder.

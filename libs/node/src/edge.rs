@@ -96,6 +96,8 @@ pub(crate) struct Inbox<M> {
     pub(crate) closed: bool,
     /// Its sender is gone: what still comes from it is of no use.
     pub(crate) lost: bool,
+    /// Its end was told to whoever waits for it.
+    pub(crate) told: bool,
     /// Messages may be missing; they are never repeated.
     live: bool,
 }
@@ -108,6 +110,7 @@ impl<M> Inbox<M> {
             ended: false,
             closed: false,
             lost: false,
+            told: false,
             live,
         }
     }
@@ -142,6 +145,11 @@ impl<M> Inbox<M> {
         }
         self.next_sequence += 1;
         Ok(())
+    }
+
+    /// Whether it has ended, asked for the first time.
+    pub(crate) fn ends_untold(&mut self) -> bool {
+        self.ended && !std::mem::replace(&mut self.told, self.ended)
     }
 
     pub(crate) fn n_received(&self) -> i64 {

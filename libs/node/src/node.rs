@@ -133,12 +133,12 @@ impl Node {
             match self.wait(inputs, None)? {
                 Waited::Message(input) => return self.take(&input),
                 Waited::Over => return Ok(None),
-                Waited::Lost(_) | Waited::Nothing => {}
+                Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => {}
             }
         }
     }
 
-    /// Waits until one of these inputs has a message or has lost its sender, at most until then.
+    /// Waits until one of these inputs has a message, ends or has lost its sender, at most until then.
     ///
     /// # Errors
     /// As [`Node::recv`].
@@ -153,6 +153,9 @@ impl Node {
             }
             if let Some(at) = self.losses.iter().position(|lost| inputs.contains(&lost.as_str())) {
                 return Ok(Waited::Lost(self.losses.remove(at)));
+            }
+            if let Some(input) = inputs.iter().find(|input| self.inbox(input).ends_untold()) {
+                return Ok(Waited::Ended((*input).to_owned()));
             }
             let open: Vec<String> = inputs
                 .iter()
@@ -203,6 +206,7 @@ impl Node {
                 let inbox = self.inbox(&input);
                 inbox.ended = true;
                 inbox.lost = true;
+                inbox.told = true;
                 self.losses.push(input);
             }
         }
@@ -263,12 +267,6 @@ impl Node {
         let pause = self.pulse.1 * 2;
         self.pulse = (Instant::now() + pause, pause);
         Ok(())
-    }
-
-    /// Whether an input has ended and everything on it was received.
-    pub fn has_ended(&mut self, input: &str) -> bool {
-        let inbox = self.inbox(input);
-        inbox.ended && inbox.waiting.is_empty()
     }
 
     /// Names of this node's inputs that carry messages, sorted: all but `watch`.
@@ -355,6 +353,8 @@ impl Node {
 pub enum Waited {
     /// This input has a message.
     Message(String),
+    /// Nothing more will come on this input. Told once.
+    Ended(String),
     /// The sender of this input is gone, and the run can do without it. Told once.
     Lost(String),
     /// The time is up.

@@ -266,6 +266,7 @@ mod tests {
         assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Lost("a".to_owned()));
         assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Message("b".to_owned()));
         assert_eq!(node.recv::<Credit>("b").unwrap(), Some(CREDIT));
+        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Ended("b".to_owned()));
         assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Over);
     }
 

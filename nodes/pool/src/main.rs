@@ -55,6 +55,10 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
                 }
                 vec![]
             }
+            Waited::Ended(input) => {
+                ended |= input == PROMPTS;
+                vec![]
+            }
             Waited::Lost(input) => pool.lose(&input, Instant::now())?,
             Waited::Nothing => lagging(&mut pool, config, patience)?,
             Waited::Over => break,
@@ -65,7 +69,6 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
             node.send("groups", &groups)?;
             node.send_metrics()?;
         }
-        ended = ended || node.has_ended(PROMPTS);
     }
     node.finish()
 }

@@ -12,6 +12,8 @@ pub(crate) struct Pool {
     rollouts: BTreeMap<String, Rollout>,
     /// Batches in the order they came.
     open: VecDeque<Batch>,
+    /// Rollouts that the run began with.
+    n_units: u64,
 }
 
 /// A part of the prompts for one rollout.
@@ -39,8 +41,9 @@ struct Batch {
 
 impl Pool {
     pub(crate) fn new(rollouts: &[String]) -> Self {
+        let n_units = rollouts.len().max(1) as u64;
         let rollouts = rollouts.iter().map(|name| (name.clone(), Rollout::default()));
-        Self { rollouts: rollouts.collect(), open: VecDeque::new() }
+        Self { rollouts: rollouts.collect(), open: VecDeque::new(), n_units }
     }
 
     /// Rollouts that are still there.
@@ -69,25 +72,34 @@ impl Pool {
         self.assign(&ids, now, false)
     }
 
-    /// Prompt k goes to rollout k modulo their number, so that the same run is shared out alike.
+    /// Cuts prompts into units and gives each to a rollout in turn.
+    ///
+    /// A unit is the prompts of one batch with the same number modulo the rollouts the run began with. It travels as
+    /// one message, whoever answers it: what is sampled together is rounded together, so that the weights do not
+    /// depend on who died or lagged.
     fn assign(&mut self, ids: &[u64], now: Instant, again: bool) -> eyre::Result<Vec<Share>> {
         let in_turn: Vec<String> = self.in_turn().map(str::to_owned).collect();
         ensure!(
             !in_turn.is_empty() || ids.is_empty(),
             "no rollout is left to answer prompts {ids:?}; the run can be resumed"
         );
-        let mut shares: BTreeMap<String, Vec<Prompt>> = BTreeMap::new();
+        let mut units: BTreeMap<(usize, u64), Vec<Prompt>> = BTreeMap::new();
         for id in ids {
-            let rollout = &in_turn[(*id % in_turn.len() as u64) as usize];
-            let prompt = self.open.iter().find_map(|batch| batch.prompts.get(id));
-            let prompt = prompt.ok_or_else(|| eyre!("prompt {id} is not under way"))?.clone();
-            shares.entry(rollout.clone()).or_default().push(prompt);
-            if let Some(rollout) = self.rollouts.get_mut(rollout) {
-                rollout.owes.insert(*id, now);
-            }
+            let found = self.open.iter().enumerate();
+            let mut found = found.filter_map(|(nth, batch)| Some((nth, batch.prompts.get(id)?)));
+            let (nth, prompt) =
+                found.next().ok_or_else(|| eyre!("prompt {id} is not under way"))?;
+            units.entry((nth, *id % self.n_units)).or_default().push(prompt.clone());
         }
-        let share = |(rollout, prompts)| Share { rollout, batch: PromptBatch { prompts }, again };
-        Ok(shares.into_iter().map(share).collect())
+        let mut shares = Vec::with_capacity(units.len());
+        for ((_, unit), prompts) in units {
+            let name = &in_turn[unit as usize % in_turn.len()];
+            if let Some(rollout) = self.rollouts.get_mut(name) {
+                rollout.owes.extend(prompts.iter().map(|prompt| (prompt.prompt_id, now)));
+            }
+            shares.push(Share { rollout: name.clone(), batch: PromptBatch { prompts }, again });
+        }
+        Ok(shares)
     }
 
     fn in_turn(&self) -> impl Iterator<Item = &str> {

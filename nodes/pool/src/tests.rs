@@ -111,8 +111,20 @@ fn the_prompts_of_a_rollout_that_dies_go_to_the_others() {
         .end("prompts")
         .end("b");
     let sent = pooled(&config(OnLoss::Survive, 0.0), script);
-    assert_eq!(sent_to(&sent, "b"), [vec![1, 3], vec![0, 2], vec![4, 5]]);
+    assert_eq!(sent_to(&sent, "b"), [vec![1, 3], vec![0, 2], vec![4], vec![5]]);
     assert_eq!(merged(&sent).concat().len(), 6);
+}
+
+#[test]
+fn the_prompts_end_while_the_rollouts_still_listen() {
+    let script = Script::new()
+        .message("prompts", &prompts(0..2))
+        .end("prompts")
+        .message("a", &groups(&[0], "a"))
+        .message("b", &groups(&[1], "b"))
+        .pause();
+    let sent = pooled(&config(OnLoss::End, 0.0), script);
+    assert_eq!(merged(&sent).len(), 1);
 }
 
 #[test]
@@ -138,7 +150,7 @@ fn the_prompts_of_a_rollout_that_lags_go_to_the_others_and_count_once() {
         .message("b", &groups(&[5], "b"));
     let sent = pooled(&config(OnLoss::Survive, 1e-9), ended(script));
     assert_eq!(sent_to(&sent, "a"), [[0], [4]]);
-    assert_eq!(sent_to(&sent, "b"), [vec![1], vec![0], vec![2, 3], vec![5]]);
+    assert_eq!(sent_to(&sent, "b"), [vec![1], vec![0], vec![2], vec![3], vec![5]]);
     let whole = merged(&sent).concat();
     assert_eq!(whole[0], (0, "b".to_owned()));
     assert_eq!(whole.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
