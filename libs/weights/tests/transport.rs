@@ -128,10 +128,23 @@ fn settings_of_the_user_are_applied() {
                           subjects: [], policies: [] } }",
     )
     .unwrap();
-    let _server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
+    let server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
     let client = Client::connect(RUN, &endpoint).unwrap().with_attempts(1);
     let error = client.pull(&version, tempdir().unwrap().path()).unwrap_err();
     assert!(matches!(error, WeightsError::NoAnswer { .. }), "{error}");
+    drop((client, server));
+
+    let lets_in = r#"{ access_control: {
+        enabled: true, default_permission: "deny",
+        rules: [{ id: "read", permission: "allow", key_exprs: ["vrft/weights/**"], flows: ["ingress", "egress"],
+                  messages: ["query", "reply", "declare_queryable"] }],
+        subjects: [{ id: "here", interfaces: ["lo"] }],
+        policies: [{ rules: ["read"], subjects: ["here"] }] } }"#;
+    fs::write(&settings, lets_in).unwrap();
+    let _server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap();
+    client.pull(&version, tempdir().unwrap().path()).unwrap();
+
     let missing = Server::start_with(&store, RUN, &endpoint, Path::new("/nowhere.json5"));
     assert!(missing.unwrap_err().to_string().contains("nowhere.json5"));
 }
