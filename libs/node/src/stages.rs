@@ -18,14 +18,23 @@ pub(crate) struct Stage {
     pub(crate) inputs: &'static [Port],
     /// Outputs it cannot do without.
     pub(crate) outputs: &'static [Port],
+    /// Inputs it can do without.
+    optional: &'static [Port],
     /// What inputs of any other name carry, for stages that take several of a kind.
     pub(crate) others: Option<&'static str>,
     /// Inputs that may drop messages, because only the newest is of use.
     pub(crate) live: &'static [&'static str],
 }
 
-const NOTHING: Stage =
-    Stage { executable: "", role: "", inputs: &[], outputs: &[], others: None, live: &[] };
+const NOTHING: Stage = Stage {
+    executable: "",
+    role: "",
+    inputs: &[],
+    outputs: &[],
+    optional: &[],
+    others: None,
+    live: &[],
+};
 
 /// A role stands before the usual one of the same executable.
 const STAGES: &[Stage] = &[
@@ -65,6 +74,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         executable: "vrft-advantage",
+        optional: &[("groups", "groups")],
         outputs: &[("advantages", "advantages")],
         others: Some("rewards"),
         ..NOTHING
@@ -106,7 +116,8 @@ impl Stage {
         if input == WATCH {
             return None;
         }
-        let port = self.inputs.iter().find(|(name, _)| *name == input);
+        let known = self.inputs.iter().chain(self.optional);
+        let port = known.into_iter().find(|(name, _)| *name == input);
         port.map(|(_, carries)| *carries).or(self.others)
     }
 

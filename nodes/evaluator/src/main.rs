@@ -42,11 +42,7 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
 ///
 /// Where no learner offers any, the policy of the configuration is evaluated and that is all.
-fn run(
-    mut node: Node,
-    config: &Config,
-    judges: &[(Option<String>, Judge)],
-) -> eyre::Result<()> {
+fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
     let inputs = node.inputs();
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let mut records = Records::open(node.run_dir())?;
@@ -69,20 +65,20 @@ fn evaluate_on_all(
     input: &str,
     checkpoint: &Checkpoint,
 ) -> eyre::Result<()> {
-        for (task, judge) in judges {
-            let named = |label: &str| match task {
-                Some(task) => format!("{label}@{task}"),
-                None => label.to_owned(),
-            };
-            let label = named(if checkpoint.version == 0 { BASE } else { input });
-            // Every learner offers the policy it starts from, and they all start from the same.
-            if records.has(&label, checkpoint.version) {
-                continue;
-            }
-            let base = task.as_ref().map(|_| named(BASE));
-            evaluate(node, records, judge, &label, base.as_deref(), checkpoint)?;
+    for (task, judge) in judges {
+        let named = |label: &str| match task {
+            Some(task) => format!("{label}@{task}"),
+            None => label.to_owned(),
+        };
+        let label = named(if checkpoint.version == 0 { BASE } else { input });
+        // Every learner offers the policy it starts from, and they all start from the same.
+        if records.has(&label, checkpoint.version) {
+            continue;
         }
-        records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())
+        let base = task.as_ref().map(|_| named(BASE));
+        evaluate(node, records, judge, &label, base.as_deref(), checkpoint)?;
+    }
+    records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())
 }
 
 /// Evaluates one checkpoint on one split; with the label of a base also how much was forgotten since.

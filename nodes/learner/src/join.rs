@@ -2,9 +2,7 @@
 
 use eyre::ensure;
 use learner::{TrainCompletion, TrainGroup};
-use messages::{
-    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch,
-};
+use messages::{Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch};
 use policy::Processor;
 
 /// What a step trains on.
