@@ -1,5 +1,8 @@
 //! What the tests of whole runs share: the built executables, a run and what it left behind.
 
+pub mod cluster;
+pub mod wire;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -106,9 +109,21 @@ impl Run {
         self
     }
 
+    /// The same with another example of `configs/`.
+    #[must_use]
+    pub fn with_example(mut self, name: &str) -> Run {
+        self.graph = root().join(format!("configs/{name}.yml"));
+        self
+    }
+
     /// A folder for this test's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Values that differ from the graph's configuration.
+    pub fn overrides(&self) -> &[String] {
+        &self.overrides
     }
 
     /// The run folder.

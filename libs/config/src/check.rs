@@ -38,6 +38,13 @@ impl Config {
             true,
             "false without a weights.endpoint to pull from",
         )?;
+        let patience = self.pool.patience_secs;
+        require(
+            patience >= 0.0 && patience.is_finite(),
+            "pool.patience_secs",
+            patience,
+            "0 (wait forever) or above",
+        )?;
         self.validate_policy()?;
         self.reward.validate()?;
         self.validate_data()?;
@@ -186,6 +193,7 @@ mod tests {
         refused("[rollout]\ntop_p = 1.5", "rollout.top_p");
         refused("[learner]\nwindow = 0", "learner.window");
         refused("[optimizer]\nlearning_rate = 0.0", "optimizer.learning_rate");
+        refused("[pool]\npatience_secs = -1.0", "pool.patience_secs");
         refused("[loss]\nkl_coef = -0.1", "loss.kl_coef");
         let points = "type = \"points\"\n[reward.match]\nmeasure = \"l1\"\n[reward.terms.a]\nmetric = \"overlap\"";
         refused(&format!("[data]\nflip = \"both\"\n[reward.answer]\n{points}"), "data.flip");

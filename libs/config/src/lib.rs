@@ -22,6 +22,7 @@ mod load;
 mod loss;
 mod metric;
 mod policy;
+mod pool;
 mod reward;
 mod rollout;
 mod run;
@@ -41,6 +42,7 @@ pub use loss::{
     LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,
 };
 pub use policy::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
+pub use pool::{OnLoss, PoolConfig};
 pub use reward::{CorrectionConfig, RewardConfig, RewardMode};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
@@ -64,6 +66,8 @@ pub struct Config {
     pub data: DataConfig,
     /// How completions are sampled.
     pub rollout: RolloutConfig,
+    /// What becomes of a rollout that dies or lags, where there are several.
+    pub pool: PoolConfig,
     /// How completions are scored.
     pub reward: RewardConfig,
     /// How rewards become advantages.

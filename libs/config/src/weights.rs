@@ -1,5 +1,7 @@
 //! How policy versions travel from the learner to the rollout.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// Transport of weights between machines.
@@ -11,4 +13,6 @@ pub struct WeightsConfig {
     pub endpoint: String,
     /// Pull a version through the endpoint even where its file can be read.
     pub always_pull: bool,
+    /// A zenoh configuration (JSON5) for the endpoint, for TLS and access control; empty for none.
+    pub zenoh: PathBuf,
 }

@@ -1,13 +1,13 @@
 //! A graph and the configuration that goes with it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use config::Config;
+use config::{Config, OnLoss};
 use dora_message::descriptor::{Descriptor, EnvValue};
 use eyre::{WrapErr, ensure, eyre};
 
 use crate::cli::GraphOptions;
-use crate::wiring;
 
 /// A graph that may be run: its wiring and its configuration were checked.
 pub(crate) struct Graph {
@@ -37,7 +37,7 @@ impl Graph {
             .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
         let descriptor: Descriptor =
             serde_yaml::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
-        wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
+        node::wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
@@ -67,6 +67,14 @@ impl Graph {
         }
         let found = policy::checkpoint_dir(path).wrap_err("policy.path")?;
         Ok(if found == *path { anchored } else { found })
+    }
+
+    /// Nodes that the run can do without.
+    pub(crate) fn expendable(&self) -> BTreeSet<String> {
+        match self.config.pool.on_loss {
+            OnLoss::End => BTreeSet::new(),
+            OnLoss::Survive => node::wiring::replicas(&self.descriptor),
+        }
     }
 
     /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.

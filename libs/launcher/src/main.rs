@@ -14,7 +14,6 @@ mod progress;
 mod rewards;
 mod run;
 mod run_dir;
-mod wiring;
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! How a run ended, in words that say what to do.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use dora_message::common::{NodeError, NodeErrorCause};
@@ -19,6 +20,7 @@ pub(crate) fn report(
     result: eyre::Result<DataflowResult>,
     log: &[LogLine],
     run_dir: &Path,
+    expendable: &BTreeSet<String>,
 ) -> eyre::Result<()> {
     let how_to_resume =
         format!("What was saved is in {0}; go on with `vrft run --resume {0}`.", run_dir.display());
@@ -36,6 +38,11 @@ pub(crate) fn report(
         .iter()
         .filter_map(|(id, result)| Some((id.to_string(), result.as_ref().err()?)))
         .collect();
+    let (lost, failed): (Vec<_>, Vec<_>) =
+        failed.into_iter().partition(|(id, _)| expendable.contains(id));
+    for (id, _) in &lost {
+        println!("Node {id:?} was lost on the way; the others answered its prompts.");
+    }
     let log_file = run_dir.join("run.log");
     let Some((node, error)) = first_failure(&failed) else {
         match was_stopped {

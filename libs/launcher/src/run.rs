@@ -34,7 +34,7 @@ pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
     let progress = Progress::start(&graph.config, &run_dir, options.verbose);
     let result = runtime.block_on(dataflow(&graph, progress.log_sender()));
     let log = progress.finish();
-    outcome::report(result, &log, &run_dir)
+    outcome::report(result, &log, &run_dir, &graph.expendable())
 }
 
 /// The graph with its configuration, and the folder to write to.
@@ -59,7 +59,9 @@ async fn dataflow(
     log: flume::Sender<LogMessage>,
 ) -> eyre::Result<dora_message::coordinator_to_cli::DataflowResult> {
     // A message that dora dropped would leave a hole in the training data: better no run.
-    let options = RunDataflowOptions::default().fail_on_lost_backpressure_messages(true);
+    // What was under way to a rollout that died is lost on purpose; sequence numbers watch over the rest.
+    let options = RunDataflowOptions::default()
+        .fail_on_lost_backpressure_messages(graph.expendable().is_empty());
     let daemon = Daemon::run_dataflow_with(
         None,
         &graph.path,

@@ -43,6 +43,32 @@ impl RewardBatch {
     pub fn groups(&self) -> impl Iterator<Item = &[RewardRow]> {
         self.rewards.chunk_by(|a, b| a.prompt_id == b.prompt_id)
     }
+
+    /// Adds what another node found about the same completions: terms side by side, rewards summed. What one of
+    /// them could not score has no reward.
+    ///
+    /// # Errors
+    /// Rows about other completions.
+    pub fn merge(&mut self, other: Self) -> Result<(), MessageError> {
+        let row_error = |row, why| MessageError::Row { message: Self::NAME, row, why };
+        let (n, m) = (self.rewards.len(), other.rewards.len());
+        if n != m {
+            return Err(row_error(n.min(m), format!("{n} rows by one node, {m} by another")));
+        }
+        for (row, (mine, theirs)) in self.rewards.iter_mut().zip(other.rewards).enumerate() {
+            let expected = (mine.prompt_id, mine.completion_idx);
+            let got = (theirs.prompt_id, theirs.completion_idx);
+            if expected != got {
+                let why = format!(
+                    "one node speaks of (prompt, completion) {expected:?}, another of {got:?}"
+                );
+                return Err(row_error(row, why));
+            }
+            mine.reward = mine.reward.zip(theirs.reward).map(|(mine, theirs)| mine + theirs);
+            mine.terms.extend(theirs.terms);
+        }
+        Ok(())
+    }
 }
 
 impl Message for RewardBatch {
@@ -119,6 +145,30 @@ mod tests {
             let batch = RewardBatch { rewards };
             prop_assert_eq!(RewardBatch::from_arrow(&batch.to_arrow()).unwrap(), batch);
         }
+    }
+
+    fn row(completion_idx: u16, reward: Option<f32>, term: &str) -> RewardRow {
+        let term = Term { name: term.to_owned(), value: 0.5, weight: 1.0 };
+        RewardRow { prompt_id: 3, completion_idx, reward, terms: vec![term] }
+    }
+
+    #[test]
+    fn rewards_of_two_nodes_add_up() {
+        let mut batch =
+            RewardBatch { rewards: vec![row(0, Some(1.0), "iou"), row(1, Some(0.5), "iou")] };
+        let other =
+            RewardBatch { rewards: vec![row(0, Some(0.25), "format"), row(1, None, "format")] };
+        batch.merge(other).unwrap();
+        let totals: Vec<_> = batch.rewards.iter().map(|row| row.reward).collect();
+        assert_eq!(totals, [Some(1.25), None]);
+        assert_eq!(batch.rewards[0].terms.len(), 2);
+    }
+
+    #[test]
+    fn rewards_of_other_completions_do_not_add_up() {
+        let mut batch = RewardBatch { rewards: vec![row(0, Some(1.0), "iou")] };
+        let error = batch.merge(RewardBatch { rewards: vec![row(1, None, "iou")] }).unwrap_err();
+        assert!(error.to_string().contains("(3, 0), another of (3, 1)"), "{error}");
     }
 
     #[test]

@@ -1,17 +1,15 @@
 //! The link over dora: events in, outputs out, edges checked before the first message.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arrow::array::{AsArray, StructArray};
-use dora_message::config::{Input, InputMapping, QueuePolicy};
 use dora_node_api::{DoraArray, DoraNode, Event, EventStream, StopCause};
-use eyre::{bail, ensure, eyre};
+use eyre::{WrapErr, ensure, eyre};
 
 use crate::edge::Header;
 use crate::link::{Link, LinkEvent};
-
-/// Below this a backpressure edge may drop messages that its credit window allows.
-const MIN_QUEUE_SIZE: usize = 16;
+use crate::wiring;
 
 /// dora refuses messages of 64 MiB; Arrow IPC adds its framing on top of the data.
 const MAX_MESSAGE_BYTES: usize = 56 << 20;
@@ -25,16 +23,37 @@ pub(crate) struct DoraLink {
 impl DoraLink {
     /// Joins the dataflow; returns when every node of it is ready.
     pub(crate) fn join() -> eyre::Result<Self> {
-        let (node, events) = DoraNode::init_from_env().map_err(|error| {
+        let joined = DoraNode::init_from_env().map_err(|error| {
             eyre!(
                 "cannot join the dataflow ({error}): another node failed first, or this one was not started by \
                  dora; use `vrft run` or `dora run dataflow.yml`"
             )
-        })?;
-        for (id, input) in &node.node_config().inputs {
-            check_edge(id.as_ref(), input)?;
-        }
+        });
+        Self::checked(joined?)
+    }
+
+    /// Joins a running dataflow as the dynamic node of this name.
+    pub(crate) fn join_late(id: &str) -> eyre::Result<Self> {
+        let joined = DoraNode::init_from_node_id(id.to_owned().into()).map_err(|error| {
+            eyre!(
+                "cannot join as {id:?} ({error}): no dataflow that runs on this machine has a node {id:?} with \
+                 `path: dynamic`"
+            )
+        });
+        Self::checked(joined?)
+    }
+
+    /// The whole graph is checked by every node: the stock dora CLI knows nothing of training.
+    fn checked((node, events): (DoraNode, EventStream)) -> eyre::Result<Self> {
+        let graph = node.dataflow_descriptor().map_err(|error| eyre!("{error}"))?;
+        wiring::check(graph).wrap_err("this graph cannot be run")?;
         Ok(Self { node, events })
+    }
+
+    /// Rollouts that share their prompts.
+    pub(crate) fn replicas(&self) -> eyre::Result<BTreeSet<String>> {
+        let graph = self.node.dataflow_descriptor().map_err(|error| eyre!("{error}"))?;
+        Ok(wiring::replicas(graph))
     }
 
     pub(crate) fn dataflow_id(&self) -> String {
@@ -44,24 +63,6 @@ impl DoraLink {
     pub(crate) fn node_id(&self) -> String {
         self.node.id().to_string()
     }
-}
-
-/// A training edge must not drop; dora's default does.
-fn check_edge(id: &str, input: &Input) -> eyre::Result<()> {
-    let InputMapping::User(_) = &input.mapping else { return Ok(()) };
-    let source = &input.mapping;
-    if input.queue_policy != Some(QueuePolicy::Backpressure) {
-        bail!(
-            "input {id:?} from {source} may drop messages: give it `queue_policy: backpressure` and \
-             `queue_size: {MIN_QUEUE_SIZE}` in the graph"
-        );
-    }
-    let size = input.queue_size.unwrap_or(10);
-    ensure!(
-        size >= MIN_QUEUE_SIZE,
-        "input {id:?} from {source} has queue_size {size}: {MIN_QUEUE_SIZE} or more is needed"
-    );
-    Ok(())
 }
 
 impl Link for DoraLink {
@@ -118,6 +119,11 @@ impl Link for DoraLink {
         let inputs = &self.node.node_config().inputs;
         let input = inputs.iter().find(|(id, _)| AsRef::<str>::as_ref(*id) == input);
         input.map_or_else(|| "nowhere".to_owned(), |(_, input)| input.mapping.to_string())
+    }
+
+    fn is_live(&self, input: &str) -> bool {
+        let graph = self.node.dataflow_descriptor();
+        graph.is_ok_and(|graph| wiring::is_live(graph, self.node.id().as_ref(), input))
     }
 
     fn inputs(&self) -> Vec<String> {

@@ -88,17 +88,31 @@ impl Header {
 }
 
 /// The receiving end of one edge.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox<M> {
     pub(crate) waiting: std::collections::VecDeque<(Header, M)>,
     next_sequence: i64,
     pub(crate) ended: bool,
     pub(crate) closed: bool,
+    /// Its sender is gone: what still comes from it is of no use.
+    pub(crate) lost: bool,
+    /// Its end was told to whoever waits for it.
+    pub(crate) told: bool,
+    /// Messages may be missing; they are never repeated.
+    live: bool,
 }
 
 impl<M> Inbox<M> {
-    pub(crate) fn new() -> Self {
-        Self { waiting: Default::default(), next_sequence: 0, ended: false, closed: false }
+    pub(crate) fn new(live: bool) -> Self {
+        Self {
+            waiting: Default::default(),
+            next_sequence: 0,
+            ended: false,
+            closed: false,
+            lost: false,
+            told: false,
+            live,
+        }
     }
 
     /// Takes in a message in its turn.
@@ -106,11 +120,16 @@ impl<M> Inbox<M> {
     /// # Errors
     /// A gap (messages were lost), a repetition, or a message behind the end marker.
     pub(crate) fn accept(&mut self, header: Header, message: M) -> eyre::Result<()> {
+        if self.lost {
+            return Ok(());
+        }
         let (expected, got) = (self.next_sequence, header.sequence);
         if self.ended {
             bail!("message {got} came after the end marker");
         }
-        if got != expected {
+        if got > expected && self.live {
+            self.next_sequence = got;
+        } else if got != expected {
             return Err(match got - expected {
                 missing @ 1.. => eyre!(
                     "expected message {expected}, got {got}: {missing} lost; give the edge \
@@ -128,6 +147,11 @@ impl<M> Inbox<M> {
         Ok(())
     }
 
+    /// Whether it has ended, asked for the first time.
+    pub(crate) fn ends_untold(&mut self) -> bool {
+        self.ended && !std::mem::replace(&mut self.told, self.ended)
+    }
+
     pub(crate) fn n_received(&self) -> i64 {
         self.next_sequence
     }
@@ -139,7 +163,7 @@ mod tests {
 
     #[track_caller]
     fn check(sequences: &[i64], expected: Result<usize, &str>) {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(false);
         let accepted: eyre::Result<()> = sequences
             .iter()
             .try_for_each(|n| inbox.accept(Header::new("credit", *n, Kind::Message), ()));
@@ -172,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_pulse_reveals_that_the_newest_message_was_lost() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(false);
         inbox.accept(Header::new("credit", 0, Kind::Message), ()).unwrap();
         inbox.accept(Header::new("", 1, Kind::Pulse), ()).unwrap();
         let error = inbox.accept(Header::new("", 2, Kind::Pulse), ()).unwrap_err().to_string();
@@ -180,8 +204,18 @@ mod tests {
     }
 
     #[test]
+    fn a_live_edge_may_miss_messages() {
+        let mut inbox = Inbox::new(true);
+        for sequence in [4, 5, 9] {
+            inbox.accept(Header::new("metrics", sequence, Kind::Message), ()).unwrap();
+        }
+        assert_eq!(inbox.waiting.len(), 3);
+        assert!(inbox.accept(Header::new("metrics", 9, Kind::Message), ()).is_err());
+    }
+
+    #[test]
     fn nothing_comes_after_the_end() {
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::new(false);
         inbox.accept(Header::new("", 0, Kind::End), ()).unwrap();
         assert!(inbox.accept(Header::new("credit", 1, Kind::Message), ()).is_err());
     }

@@ -23,9 +23,11 @@ mod edge;
 mod link;
 mod metrics;
 mod node;
+mod stages;
 mod start;
 pub mod testing;
+pub mod wiring;
 
 pub use metrics::unix_secs;
-pub use node::Node;
+pub use node::{Node, Waited};
 pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, load_config};

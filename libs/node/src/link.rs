@@ -33,6 +33,9 @@ pub(crate) trait Link {
     /// `node/output` behind an input, for errors.
     fn source(&self, input: &str) -> String;
 
+    /// Whether messages on an input may be missing.
+    fn is_live(&self, input: &str) -> bool;
+
     /// Declared inputs.
     fn inputs(&self) -> Vec<String>;
 

@@ -1,11 +1,12 @@
 //! [`Node`]: receive by input, send by output, end in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use arrow::array::StructArray;
-use eyre::{WrapErr, bail, eyre};
+use config::OnLoss;
+use eyre::{WrapErr, bail, ensure, eyre};
 use messages::Message;
 use tracing::{info, warn};
 
@@ -13,6 +14,7 @@ use crate::dora::DoraLink;
 use crate::edge::{Header, Inbox, Kind};
 use crate::link::{Link, LinkEvent};
 use crate::metrics::Metrics;
+use crate::stages::WATCH;
 
 /// How long messages of an exited sender may still be on their way.
 const CLOSING_GRACE: Duration = Duration::from_secs(5);
@@ -30,6 +32,10 @@ pub struct Node {
     /// When the next pulse is due, and the pause before it.
     pulse: (Instant, Duration),
     stopped: bool,
+    /// Nodes that the run can do without.
+    expendable: BTreeSet<String>,
+    /// Inputs whose sender was lost, until somebody is told.
+    losses: Vec<String>,
     pub(crate) metrics: Metrics,
 }
 
@@ -39,13 +45,28 @@ impl Node {
     /// # Errors
     /// Not started by dora, or an edge of the graph that could lose messages.
     pub fn join(config: &config::Config) -> eyre::Result<Node> {
-        let link = DoraLink::join()?;
+        Self::joined(DoraLink::join()?, config)
+    }
+
+    /// Joins a dataflow that is running already, as the node of this name whose path is `dynamic`.
+    ///
+    /// # Errors
+    /// No such node in the graph of a running dataflow.
+    pub fn join_late(config: &config::Config, id: &str) -> eyre::Result<Node> {
+        Self::joined(DoraLink::join_late(id)?, config)
+    }
+
+    fn joined(link: DoraLink, config: &config::Config) -> eyre::Result<Node> {
         let run_dir = crate::start::run_dir(config, &link.dataflow_id());
         std::fs::create_dir_all(&run_dir)
             .wrap_err_with(|| format!("cannot make the run folder {run_dir:?}"))?;
         let id = link.node_id();
         info!(run_dir = %run_dir.display(), "Joined.");
-        Ok(Self::over(Box::new(link), id, run_dir))
+        let expendable = match config.pool.on_loss {
+            OnLoss::End => BTreeSet::new(),
+            OnLoss::Survive => link.replicas()?,
+        };
+        Ok(Self::over(Box::new(link), id, run_dir).without(expendable))
     }
 
     pub(crate) fn over(link: Box<dyn Link>, id: String, run_dir: PathBuf) -> Node {
@@ -57,8 +78,16 @@ impl Node {
             sent: BTreeMap::new(),
             pulse: (Instant::now() + FIRST_PULSE, FIRST_PULSE),
             stopped: false,
+            expendable: BTreeSet::new(),
+            losses: Vec::new(),
             metrics: Metrics::default(),
         }
+    }
+
+    /// The same in a run that can do without these nodes.
+    pub(crate) fn without(mut self, nodes: BTreeSet<String>) -> Node {
+        self.expendable = nodes;
+        self
     }
 
     /// Name of this node in the graph.
@@ -100,34 +129,58 @@ impl Node {
     /// # Errors
     /// As [`Node::recv`].
     pub fn recv_any<M: Message>(&mut self, inputs: &[&str]) -> eyre::Result<Option<(String, M)>> {
+        loop {
+            match self.wait(inputs, None)? {
+                Waited::Message(input) => return self.take(&input),
+                Waited::Over => return Ok(None),
+                Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => {}
+            }
+        }
+    }
+
+    /// Waits until one of these inputs has a message, ends or has lost its sender, at most until then.
+    ///
+    /// # Errors
+    /// As [`Node::recv`].
+    pub fn wait(&mut self, inputs: &[&str], until: Option<Instant>) -> eyre::Result<Waited> {
         let mut grace: Option<Instant> = None;
         loop {
             if self.stopped {
-                return Ok(None);
+                return Ok(Waited::Over);
             }
-            if let Some(found) = self.take(inputs)? {
-                return Ok(Some(found));
+            if let Some(input) = inputs.iter().find(|input| !self.inbox(input).waiting.is_empty()) {
+                return Ok(Waited::Message((*input).to_owned()));
             }
-            let open: Vec<&str> =
-                inputs.iter().copied().filter(|input| !self.inbox(input).ended).collect();
+            if let Some(at) = self.losses.iter().position(|lost| inputs.contains(&lost.as_str())) {
+                return Ok(Waited::Lost(self.losses.remove(at)));
+            }
+            if let Some(input) = inputs.iter().find(|input| self.inbox(input).ends_untold()) {
+                return Ok(Waited::Ended((*input).to_owned()));
+            }
+            let open: Vec<String> = inputs
+                .iter()
+                .filter(|input| !self.inbox(input).ended)
+                .map(ToString::to_string)
+                .collect();
             if open.is_empty() {
-                return Ok(None);
+                return Ok(Waited::Over);
             }
-            let broken =
-                open.iter().find(|input| self.inbox(input).closed).map(ToString::to_string);
+            let broken = open.iter().find(|input| self.inbox(input).closed);
             // An end marker that was overtaken by its closing event may have come meanwhile.
-            grace = broken.as_ref().map(|_| grace.unwrap_or(Instant::now() + CLOSING_GRACE));
-            let open = format!("{open:?}");
-            let pumped = self.pump(grace.unwrap_or(self.pulse.0).min(self.pulse.0))?;
+            grace = broken.map(|_| grace.unwrap_or(Instant::now() + CLOSING_GRACE));
+            let wake = [grace, until].into_iter().flatten().fold(self.pulse.0, Instant::min);
+            let pumped = self.pump(wake)?;
             if let Some(input) = broken
                 && (pumped == Pumped::Over || grace.is_some_and(|until| until <= Instant::now()))
             {
-                let source = self.link.source(&input);
-                bail!("{source} ended without an end marker");
+                self.lose_sender(input, "it ended without an end marker")?;
             }
             match pumped {
                 Pumped::Over if !self.stopped => {
-                    bail!("the dataflow ended while {open} still expected messages")
+                    bail!("the dataflow ended while {open:?} still expected messages")
+                }
+                Pumped::Nothing if until.is_some_and(|until| until <= Instant::now()) => {
+                    return Ok(Waited::Nothing);
                 }
                 Pumped::Nothing if self.pulse.0 <= Instant::now() => self.send_pulses()?,
                 _ => {}
@@ -135,17 +188,37 @@ impl Node {
         }
     }
 
-    /// A waiting message of any of these inputs.
-    fn take<M: Message>(&mut self, inputs: &[&str]) -> eyre::Result<Option<(String, M)>> {
-        for input in inputs {
-            if let Some((header, data)) = self.inbox(input).waiting.pop_front() {
-                let context = || format!("input {input:?} from {}", self.link.source(input));
-                header.check_schema(M::NAME).wrap_err_with(context)?;
-                let message = M::from_arrow(&data).wrap_err_with(context)?;
-                return Ok(Some(((*input).to_owned(), message)));
+    /// A sender failed: the run can do without it, or this node stops too.
+    fn lose_sender(&mut self, input: &str, why: &str) -> eyre::Result<()> {
+        let source = self.link.source(input);
+        let sender = source.split('/').next().unwrap_or_default().to_owned();
+        ensure!(self.expendable.contains(&sender), "{source}: {why}");
+        self.lose(&sender, why);
+        Ok(())
+    }
+
+    /// Goes on without a node: nothing more is expected from it.
+    fn lose(&mut self, sender: &str, why: &str) {
+        let prefix = format!("{sender}/");
+        for input in self.link.inputs() {
+            if self.link.source(&input).starts_with(&prefix) && !self.inbox(&input).ended {
+                warn!(node = sender, input, why, "Lost a node; going on without it.");
+                let inbox = self.inbox(&input);
+                inbox.ended = true;
+                inbox.lost = true;
+                inbox.told = true;
+                self.losses.push(input);
             }
         }
-        Ok(None)
+    }
+
+    /// The message that waits on an input.
+    fn take<M: Message>(&mut self, input: &str) -> eyre::Result<Option<(String, M)>> {
+        let Some((header, data)) = self.inbox(input).waiting.pop_front() else { return Ok(None) };
+        let context = || format!("input {input:?} from {}", self.link.source(input));
+        header.check_schema(M::NAME).wrap_err_with(context)?;
+        let message = M::from_arrow(&data).wrap_err_with(context)?;
+        Ok(Some((input.to_owned(), message)))
     }
 
     /// Takes in one event, waiting for it until then.
@@ -153,15 +226,20 @@ impl Node {
         match self.link.next(until.saturating_duration_since(Instant::now())) {
             LinkEvent::Message { input, header, data } => {
                 let source = self.link.source(&input);
-                self.inbox(&input)
-                    .accept(header, data)
-                    .wrap_err_with(|| format!("edge {source} -> {}/{input}", self.id))?;
+                let accepted = self.inbox(&input).accept(header, data);
+                if let Err(error) = accepted {
+                    let edge = format!("edge {source} -> {}/{input}: {error}", self.id);
+                    self.lose_sender(&input, &edge).map_err(|_| eyre!(edge))?;
+                }
             }
             LinkEvent::Malformed { input, why } => {
                 let source = self.link.source(&input);
                 bail!("edge {source} -> {}/{input}: {why}", self.id)
             }
             LinkEvent::Closed { input } => self.inbox(&input).closed = true,
+            LinkEvent::Failed { node, error } if self.expendable.contains(&node) => {
+                self.lose(&node, error.lines().next().unwrap_or_default());
+            }
             LinkEvent::Failed { node, error } if !self.stopped => {
                 let cause = error.lines().next().unwrap_or_default().to_owned();
                 return Err(eyre!("{cause}")
@@ -191,9 +269,9 @@ impl Node {
         Ok(())
     }
 
-    /// Names of this node's inputs, sorted.
+    /// Names of this node's inputs that carry messages, sorted: all but `watch`.
     pub fn inputs(&self) -> Vec<String> {
-        self.link.inputs()
+        self.link.inputs().into_iter().filter(|input| input != WATCH).collect()
     }
 
     /// Whether the graph declares this output; a test has every output.
@@ -203,7 +281,8 @@ impl Node {
 
     fn inbox(&mut self, input: &str) -> &mut Inbox<StructArray> {
         if !self.inboxes.contains_key(input) {
-            self.inboxes.insert(input.to_owned(), Inbox::new());
+            let live = self.link.is_live(input);
+            self.inboxes.insert(input.to_owned(), Inbox::new(live));
         }
         self.inboxes.get_mut(input).expect("was just inserted")
     }
@@ -267,6 +346,21 @@ impl Node {
             warn!(input, dropped, "dora dropped messages.");
         }
     }
+}
+
+/// What waiting for a message led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waited {
+    /// This input has a message.
+    Message(String),
+    /// Nothing more will come on this input. Told once.
+    Ended(String),
+    /// The sender of this input is gone, and the run can do without it. Told once.
+    Lost(String),
+    /// The time is up.
+    Nothing,
+    /// All inputs have ended, or the run was asked to stop.
+    Over,
 }
 
 /// What became of waiting for an event.

@@ -14,7 +14,7 @@
 //! ```
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -31,6 +31,8 @@ pub struct Script {
     events: VecDeque<LinkEvent>,
     sequences: BTreeMap<String, i64>,
     run_dir: Option<PathBuf>,
+    expendable: BTreeSet<String>,
+    live: bool,
 }
 
 /// What the node under test sent.
@@ -75,6 +77,28 @@ impl Script {
         self
     }
 
+    /// Time passes in which nothing arrives.
+    #[must_use]
+    pub fn pause(mut self) -> Self {
+        self.events.push_back(LinkEvent::Timeout);
+        self
+    }
+
+    /// The run can do without the node that sends this input; inputs here come from nodes of their own name.
+    #[must_use]
+    pub fn replica(mut self, input: &str) -> Self {
+        self.sequences.entry(input.to_owned()).or_insert(0);
+        self.expendable.insert(input.to_owned());
+        self
+    }
+
+    /// Messages may be missing on every input.
+    #[must_use]
+    pub fn live(mut self) -> Self {
+        self.live = true;
+        self
+    }
+
     /// A neighbor fails.
     #[must_use]
     pub fn failure(mut self, node: &str) -> Self {
@@ -102,8 +126,16 @@ impl Script {
         let sent = Sent::default();
         let run_dir = self.run_dir.unwrap_or_else(std::env::temp_dir);
         let inputs = self.sequences.keys().cloned().collect();
-        let link = MemoryLink { inputs, events: self.events, sent: sent.clone() };
-        (Node::over(Box::new(link), "tested".to_owned(), run_dir), sent)
+        let expendable = self.expendable;
+        let link = MemoryLink {
+            inputs,
+            events: self.events,
+            sent: sent.clone(),
+            replicas: expendable.clone(),
+            live: self.live,
+        };
+        let node = Node::over(Box::new(link), "tested".to_owned(), run_dir);
+        (node.without(expendable), sent)
     }
 
     fn next_sequence(&mut self, input: &str) -> i64 {
@@ -137,6 +169,8 @@ struct MemoryLink {
     inputs: Vec<String>,
     events: VecDeque<LinkEvent>,
     sent: Sent,
+    replicas: BTreeSet<String>,
+    live: bool,
 }
 
 impl Link for MemoryLink {
@@ -150,7 +184,12 @@ impl Link for MemoryLink {
     }
 
     fn source(&self, input: &str) -> String {
-        format!("script/{input}")
+        let sender = if self.replicas.contains(input) { input } else { "script" };
+        format!("{sender}/{input}")
+    }
+
+    fn is_live(&self, _input: &str) -> bool {
+        self.live
     }
 
     fn inputs(&self) -> Vec<String> {
@@ -176,6 +215,7 @@ impl Link for MemoryLink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Waited;
     use messages::Credit;
 
     const CREDIT: Credit = Credit { prompts: 1, policy_version: 0, first_prompt_id: 0 };
@@ -207,7 +247,7 @@ mod tests {
 
     #[test]
     fn an_input_that_breaks_off_is_an_error() {
-        fails(Script::new().close("credit"), "script/credit ended without an end marker");
+        fails(Script::new().close("credit"), "script/credit: it ended without an end marker");
     }
 
     #[test]
@@ -217,6 +257,39 @@ mod tests {
         let found = node.recv_any::<Credit>(&["a", "b"]).unwrap();
         assert_eq!(found, Some(("b".to_owned(), CREDIT)));
         assert_eq!(node.recv_any::<Credit>(&["a", "b"]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_replica_that_fails_is_told_once_and_the_others_go_on() {
+        let script = Script::new().replica("a").replica("b").failure("a");
+        let (mut node, _sent) = script.message("b", &CREDIT).end("b").node();
+        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Lost("a".to_owned()));
+        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Message("b".to_owned()));
+        assert_eq!(node.recv::<Credit>("b").unwrap(), Some(CREDIT));
+        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Ended("b".to_owned()));
+        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Over);
+    }
+
+    #[test]
+    fn a_replica_whose_messages_get_lost_counts_as_failed() {
+        let script = Script::new().replica("a").lose("a").message("a", &CREDIT).end("b");
+        let (mut node, _sent) = script.node();
+        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Lost("a".to_owned()));
+    }
+
+    #[test]
+    fn waiting_has_an_end() {
+        let (mut node, _sent) = Script::new().pause().end("a").node();
+        let until = std::time::Instant::now();
+        assert_eq!(node.wait(&["a"], Some(until)).unwrap(), Waited::Nothing);
+    }
+
+    #[test]
+    fn a_live_input_may_begin_in_the_middle() {
+        let script = Script::new().live().lose("credit").lose("credit").message("credit", &CREDIT);
+        let (mut node, _sent) = script.end("credit").node();
+        assert_eq!(node.recv::<Credit>("credit").unwrap(), Some(CREDIT));
+        assert_eq!(node.recv::<Credit>("credit").unwrap(), None);
     }
 
     #[test]

@@ -26,6 +26,16 @@ pub enum RolloutError {
         /// Which token of it, from 0.
         token_idx: usize,
     },
+    /// A prompt that cannot be encoded.
+    #[error("sample {sample_id:?} (prompt {prompt_id}): {source}")]
+    Prompt {
+        /// Row of the data set.
+        sample_id: String,
+        /// Position in the run.
+        prompt_id: u64,
+        /// What is wrong with it.
+        source: policy::PolicyError,
+    },
     /// The policy or its tokenizer failed.
     #[error(transparent)]
     Policy(#[from] policy::PolicyError),

@@ -11,6 +11,7 @@
 //! ```
 
 mod completion;
+mod encode;
 mod error;
 mod generate;
 mod row;
@@ -20,6 +21,7 @@ mod seed;
 mod stop;
 
 pub use completion::{Completion, FinishReason};
+pub use encode::encode;
 pub use error::RolloutError;
 pub use generate::generate;
 pub use sampling::Sampling;

@@ -46,8 +46,13 @@ enum Missed {
 impl Client {
     /// Connects to the server of a run; waits up to ten seconds for it to be there.
     pub fn connect(run: &str, endpoint: &str) -> Result<Self, WeightsError> {
+        Self::connect_with(run, endpoint, Path::new(""))
+    }
+
+    /// The same with zenoh settings (JSON5) from a file, such as TLS and access control; an empty path for none.
+    pub fn connect_with(run: &str, endpoint: &str, settings: &Path) -> Result<Self, WeightsError> {
         let (run, endpoint) = (run.to_owned(), endpoint.to_owned());
-        let session = link::connect(&endpoint)?;
+        let session = link::connect(&endpoint, settings)?;
         Ok(Self { session, run, endpoint, chunk_bytes: MAX_CHUNK_BYTES, attempts: ATTEMPTS })
     }
 

@@ -1,5 +1,7 @@
 //! The link between a learner and the rollouts on other machines: one TCP endpoint, no discovery.
 
+use std::path::Path;
+
 use zenoh::{Config, Session, Wait};
 
 use crate::WeightsError;
@@ -16,25 +18,30 @@ pub(crate) fn key(run: &str, version: impl std::fmt::Display) -> String {
 }
 
 /// Opens the learner's end.
-pub(crate) fn listen(endpoint: &str) -> Result<Session, WeightsError> {
-    open("peer", &[("listen/endpoints", endpoints(endpoint))], "listen", endpoint)
+pub(crate) fn listen(endpoint: &str, settings: &Path) -> Result<Session, WeightsError> {
+    open(settings, "peer", &[("listen/endpoints", endpoints(endpoint))], "listen", endpoint)
 }
 
 /// Opens the other end; waits up to ten seconds for the learner to be there, and reconnects by itself.
-pub(crate) fn connect(endpoint: &str) -> Result<Session, WeightsError> {
-    let settings =
+pub(crate) fn connect(endpoint: &str, settings: &Path) -> Result<Session, WeightsError> {
+    let always =
         [("connect/endpoints", endpoints(endpoint)), ("connect/timeout_ms", "10000".to_owned())];
-    open("client", &settings, "connect", endpoint)
+    open(settings, "client", &always, "connect", endpoint)
 }
 
+/// `file` holds zenoh settings of the user's own, such as TLS and access control; empty for none.
 fn open(
+    file: &Path,
     mode: &str,
     settings: &[(&str, String)],
     action: &'static str,
     endpoint: &str,
 ) -> Result<Session, WeightsError> {
     let failed = |error: zenoh::Error| failed(action, endpoint, error);
-    let mut config = Config::default();
+    let mut config = match file.as_os_str().is_empty() {
+        true => Config::default(),
+        false => Config::from_file(file).map_err(failed)?,
+    };
     let always = [
         ("mode", format!("{mode:?}")),
         ("scouting/multicast/enabled", "false".to_owned()),

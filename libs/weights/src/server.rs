@@ -31,7 +31,17 @@ pub struct Server {
 impl Server {
     /// Listens on an endpoint such as [`crate::DEFAULT_ENDPOINT`] for requests about a run.
     pub fn start(store: &Store, run: &str, endpoint: &str) -> Result<Self, WeightsError> {
-        let session = link::listen(endpoint)?;
+        Self::start_with(store, run, endpoint, Path::new(""))
+    }
+
+    /// The same with zenoh settings (JSON5) from a file, such as TLS and access control; an empty path for none.
+    pub fn start_with(
+        store: &Store,
+        run: &str,
+        endpoint: &str,
+        settings: &Path,
+    ) -> Result<Self, WeightsError> {
+        let session = link::listen(endpoint, settings)?;
         let queries = session
             .declare_queryable(link::key(run, "*"))
             .wait()

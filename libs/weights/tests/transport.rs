@@ -97,6 +97,59 @@ fn a_learner_that_restarts_during_a_transfer_is_waited_for() {
 }
 
 #[test]
+fn several_rollouts_are_served_at_once() {
+    let (_dir, store, version) = published();
+    let endpoint = endpoint();
+    let server = Server::start(&store, RUN, &endpoint).unwrap();
+    std::thread::scope(|scope| {
+        let pulls: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let client = Client::connect(RUN, &endpoint).unwrap().with_chunk_bytes(10_000);
+                    let here = tempdir().unwrap();
+                    let pulled = client.pull(&elsewhere(&version), here.path()).unwrap();
+                    weights::fetch(&pulled).unwrap();
+                })
+            })
+            .collect();
+        pulls.into_iter().for_each(|pull| pull.join().unwrap());
+    });
+    assert_eq!(server.bytes_served(), 4 * version.bytes);
+}
+
+#[test]
+fn settings_of_the_user_are_applied() {
+    let (dir, store, version) = published();
+    let endpoint = endpoint();
+    let settings = dir.path().join("zenoh.json5");
+    fs::write(
+        &settings,
+        "{ access_control: { enabled: true, default_permission: \"deny\", rules: [], \
+                          subjects: [], policies: [] } }",
+    )
+    .unwrap();
+    let server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap().with_attempts(1);
+    let error = client.pull(&version, tempdir().unwrap().path()).unwrap_err();
+    assert!(matches!(error, WeightsError::NoAnswer { .. }), "{error}");
+    drop((client, server));
+
+    let lets_in = r#"{ access_control: {
+        enabled: true, default_permission: "deny",
+        rules: [{ id: "read", permission: "allow", key_exprs: ["vrft/weights/**"], flows: ["ingress", "egress"],
+                  messages: ["query", "reply", "declare_queryable"] }],
+        subjects: [{ id: "here", interfaces: ["lo"] }],
+        policies: [{ rules: ["read"], subjects: ["here"] }] } }"#;
+    fs::write(&settings, lets_in).unwrap();
+    let _server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
+    let client = Client::connect(RUN, &endpoint).unwrap();
+    client.pull(&version, tempdir().unwrap().path()).unwrap();
+
+    let missing = Server::start_with(&store, RUN, &endpoint, Path::new("/nowhere.json5"));
+    assert!(missing.unwrap_err().to_string().contains("nowhere.json5"));
+}
+
+#[test]
 fn a_version_that_was_removed_is_refused_at_once() {
     let (_dir, store, version) = published();
     store.remove_below(4).unwrap();

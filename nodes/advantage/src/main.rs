@@ -1,5 +1,6 @@
 //! The advantage: compares each completion with its siblings.
 
+mod rewards;
 mod scored;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,8 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         "[advantage.overlong], [advantage.curriculum] and [[data.sources]] need the completions: give the advantage \
          node of the graph the input `{EDGE}`"
     );
-    while let Some(batch) = node.recv::<RewardBatch>("rewards")? {
+    let n_judges = rewards::inputs(&node).len();
+    while let Some(batch) = rewards::receive(&mut node)? {
         let completions = match has_groups {
             true => node.recv::<CompletionBatch>("groups")?,
             false => None,
@@ -42,6 +44,10 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         let details = Details::join(&batch, completions.as_ref())?;
         let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &details, config));
         note_metrics(&mut node, step, &batch, &details, config);
+        if n_judges > 1 {
+            // Each of them knows its own part alone.
+            node.metric(step, "reward/total/mean", rewards::mean(&batch.rewards));
+        }
         node.send("advantages", &AdvantageBatch { advantages })?;
         node.send_metrics()?;
     }

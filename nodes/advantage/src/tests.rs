@@ -37,6 +37,20 @@ fn groups_are_compared_within_themselves() {
 }
 
 #[test]
+fn rewards_of_several_nodes_add_up() {
+    let iou = batch(&[(0, Some(1.0)), (0, Some(0.0))]);
+    let format = batch(&[(0, Some(0.0)), (0, Some(3.0))]);
+    let script = Script::new().message("iou", &iou).message("format", &format);
+    let (node, sent) = script.end("iou").end("format").node();
+    super::run(node, &config::Config::default()).unwrap();
+    let [advantages] = &sent.all::<AdvantageBatch>("advantages")[..] else { panic!("one batch") };
+    let rewards: Vec<_> = advantages.advantages.iter().map(|row| row.reward).collect();
+    assert_eq!(rewards, [Some(1.0), Some(3.0)]);
+    let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
+    assert!(metrics.iter().any(|m| m.name == "reward/total/mean" && m.value == 2.0));
+}
+
+#[test]
 fn what_could_not_be_scored_gets_no_advantage() {
     let (values, _) = advantages(&[(0, Some(1.0)), (0, None), (0, Some(0.0))]);
     assert_eq!(values[1], 0.0);

@@ -22,7 +22,7 @@ fn main() -> std::process::ExitCode {
 fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
     let judges = judges(&config)?;
-    run(Node::join(&config)?, &judges)
+    run(Node::join(&config)?, &config, &judges)
 }
 
 /// Judges by task: of `evaluation.test` without a name, and of each source with held-out data of its own.
@@ -40,27 +40,45 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
 }
 
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
-fn run(mut node: Node, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
+///
+/// Where no learner offers any, the policy of the configuration is evaluated and that is all.
+fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
     let inputs = node.inputs();
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     let mut records = Records::open(node.run_dir())?;
+    if inputs.is_empty() {
+        let location = config.policy.path.display().to_string();
+        let start = Checkpoint { version: 0, location, last: true };
+        evaluate_on_all(&mut node, &mut records, judges, BASE, &start)?;
+    }
     while let Some((input, checkpoint)) = node.recv_any::<Checkpoint>(&inputs)? {
-        for (task, judge) in judges {
-            let named = |label: &str| match task {
-                Some(task) => format!("{label}@{task}"),
-                None => label.to_owned(),
-            };
-            let label = named(if checkpoint.version == 0 { BASE } else { input.as_str() });
-            // Every learner offers the policy it starts from, and they all start from the same.
-            if records.has(&label, checkpoint.version) {
-                continue;
-            }
-            let base = task.as_ref().map(|_| named(BASE));
-            evaluate(&mut node, &mut records, judge, &label, base.as_deref(), &checkpoint)?;
-        }
-        records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())?;
+        evaluate_on_all(&mut node, &mut records, judges, &input, &checkpoint)?;
     }
     node.finish()
+}
+
+/// Evaluates one checkpoint on every split that has not seen it.
+fn evaluate_on_all(
+    node: &mut Node,
+    records: &mut Records,
+    judges: &[(Option<String>, Judge)],
+    input: &str,
+    checkpoint: &Checkpoint,
+) -> eyre::Result<()> {
+    for (task, judge) in judges {
+        let named = |label: &str| match task {
+            Some(task) => format!("{label}@{task}"),
+            None => label.to_owned(),
+        };
+        let label = named(if checkpoint.version == 0 { BASE } else { input });
+        // Every learner offers the policy it starts from, and they all start from the same.
+        if records.has(&label, checkpoint.version) {
+            continue;
+        }
+        let base = task.as_ref().map(|_| named(BASE));
+        evaluate(node, records, judge, &label, base.as_deref(), checkpoint)?;
+    }
+    records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())
 }
 
 /// Evaluates one checkpoint on one split; with the label of a base also how much was forgotten since.

@@ -41,9 +41,9 @@ pub(crate) fn run(
         for (name, value) in &stats.metrics {
             node.metric(step, name, *value);
         }
-        node.metric(step, "policy/staleness", (step - 1 - oldest) as f64);
+        node.metric(step, "policy/staleness", (step - 1) as f64 - oldest as f64);
         node.timed(step, "publish", |node| store.publish(node, &learner))?;
-        store.remove_below(oldest)?;
+        store.remove_below(oldest.min(step - 1))?;
         let next = learner.step() + config.learner.window as u64 - 1;
         if next < config.learner.steps {
             node.send("credit", &credit(config, first, next))?;

@@ -1,11 +1,9 @@
 //! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`.
 
-use eyre::{WrapErr, ensure};
+use eyre::ensure;
 use learner::{TrainCompletion, TrainGroup};
-use messages::{
-    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, Prompt, PromptBatch,
-};
-use policy::{EncodedPrompt, Processor};
+use messages::{Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch};
+use policy::Processor;
 
 /// What a step trains on.
 pub(crate) struct TrainBatch {
@@ -42,7 +40,7 @@ pub(crate) fn train_groups(
             .collect();
         groups.push(TrainGroup {
             prompt_id: asked,
-            prompt: encode(processor, prompt)?,
+            prompt: rollout::encode(processor, prompt)?,
             completions,
         });
     }
@@ -76,12 +74,4 @@ fn train_completion(completion: &Completion, advantage: &Advantage) -> TrainComp
         truncated: completion.finish_reason == FinishReason::Length,
         is_scored: advantage.reward.is_some(),
     }
-}
-
-/// Tokens and patches of a prompt.
-pub(crate) fn encode(processor: &Processor, prompt: &Prompt) -> eyre::Result<EncodedPrompt> {
-    let images: Vec<&[u8]> = prompt.images.iter().map(|image| image.bytes.as_slice()).collect();
-    processor
-        .encode(prompt.system.as_deref(), &prompt.text, &images)
-        .wrap_err_with(|| format!("sample {:?} (prompt {})", prompt.sample_id, prompt.prompt_id))
 }

@@ -6,7 +6,6 @@ use messages::{Credit, PromptBatch};
 use node::Node;
 use policy::Processor;
 
-use crate::join::encode;
 use crate::store::Store;
 
 /// Trains until the configured number of steps, or until the run is asked to stop.
@@ -53,7 +52,7 @@ fn demonstrations(
         let prompt: &messages::Prompt = prompt;
         let text = format!("{}{}", config.sft.answer_prefix, prompt.answer);
         let token_ids = processor.encode_completion(&text)?;
-        Ok(Demonstration { prompt: encode(processor, prompt)?, token_ids })
+        Ok(Demonstration { prompt: rollout::encode(processor, prompt)?, token_ids })
     };
     batch.prompts.iter().map(demonstration).collect()
 }

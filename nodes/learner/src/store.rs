@@ -26,7 +26,9 @@ impl Store {
         // The baseline has no rollout to serve.
         let serves = |text: &&str| !text.is_empty() && node.has_output("policy");
         let endpoint = Some(config.weights.endpoint.as_str()).filter(serves);
-        let start = |endpoint| weights::Server::start(&versions, &node.run_name(), endpoint);
+        let settings = &config.weights.zenoh;
+        let start =
+            |endpoint| weights::Server::start_with(&versions, &node.run_name(), endpoint, settings);
         let server = endpoint.map(start).transpose().wrap_err("weights.endpoint")?;
         Ok(Self {
             versions,

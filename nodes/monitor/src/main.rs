@@ -4,7 +4,9 @@
 mod environment;
 mod progress;
 mod records;
+mod tensorboard;
 
+use clap::Parser;
 use config::Config;
 use eyre::WrapErr;
 use messages::MetricBatch;
@@ -12,14 +14,28 @@ use node::Node;
 
 use crate::progress::Progress;
 use crate::records::Records;
+use crate::tensorboard::TensorBoard;
 
 fn main() -> std::process::ExitCode {
     node::exit(start())
 }
 
+/// Writes down what the nodes say of themselves.
+#[derive(Parser)]
+struct Arguments {
+    /// Join a run that goes on already, as its node of this name whose path is `dynamic`.
+    #[arg(long, value_name = "ID")]
+    join: Option<String>,
+}
+
 fn start() -> eyre::Result<()> {
+    let arguments = Arguments::parse();
     let config = node::load_config()?;
-    run(Node::join(&config)?, &config)
+    let node = match &arguments.join {
+        None => Node::join(&config)?,
+        Some(id) => Node::join_late(&config, id)?,
+    };
+    run(node, &config)
 }
 
 /// An input's name is the name of the node whose metrics it carries.
@@ -31,8 +47,9 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     let mut environment = environment::Environment::gather();
     environment.write(&run_dir)?;
     let mut records = Records::open(&run_dir)?;
+    let mut board = TensorBoard::new(&run_dir);
     let mut progress = Progress::new(config);
-    let collected = collect(&mut node, &inputs, &mut records, &mut progress);
+    let collected = collect(&mut node, &inputs, &mut records, &mut board, &mut progress);
     environment.end();
     environment.write(&run_dir)?;
     let report = report::write_report(&run_dir)?;
@@ -49,10 +66,12 @@ fn collect(
     node: &mut Node,
     inputs: &[&str],
     records: &mut Records,
+    board: &mut TensorBoard,
     progress: &mut Progress,
 ) -> eyre::Result<()> {
     while let Some((source, batch)) = node.recv_any::<MetricBatch>(inputs)? {
         records.append(&source, &batch)?;
+        board.append(&source, &batch)?;
         if let Some(line) = progress.take(&source, &batch) {
             println!("{line}");
         }

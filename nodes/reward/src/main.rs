@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use clap::Parser;
 use config::Config;
 use eyre::WrapErr;
 use messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
 use node::Node;
 use reward::{Attempt, Reward};
 
+use crate::terms::Terms;
+
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -15,20 +19,30 @@ fn main() -> std::process::ExitCode {
     node::exit(start())
 }
 
+/// Scores completions.
+#[derive(Parser)]
+struct Arguments {
+    /// Judge by these terms alone, as in `iou,format`; another node judges by the others.
+    #[arg(long, default_value = "")]
+    terms: String,
+}
+
 fn start() -> eyre::Result<()> {
+    let terms = Terms::parse(&Arguments::parse().terms);
     let config = node::load_config()?;
-    run(Node::join(&config)?, &config)
+    run(Node::join(&config)?, &config, &terms)
 }
 
 /// Scores each group as it arrives.
-fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
+fn run(mut node: Node, config: &Config, terms: &Terms) -> eyre::Result<()> {
     let reward = Reward::new(&config.reward);
     while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
         let Some(first) = batch.completions.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let progress = (step - 1) as f64 / config.learner.steps as f64;
-        let rewards = node.timed(step, "reward", |_| score(&reward, &batch, progress))?;
-        note_metrics(&mut node, step, &rewards);
+        let mut rewards = node.timed(step, "reward", |_| score(&reward, &batch, progress))?;
+        terms.keep(&mut rewards)?;
+        note_metrics(&mut node, step, &rewards, terms);
         node.send("rewards", &rewards)?;
         node.send_metrics()?;
     }
@@ -65,11 +79,14 @@ fn reward_row(completion: &Completion, score: reward::Score) -> RewardRow {
 }
 
 /// Means over the completions that could be scored.
-fn note_metrics(node: &mut Node, step: u64, batch: &RewardBatch) {
+fn note_metrics(node: &mut Node, step: u64, batch: &RewardBatch, terms: &Terms) {
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     let scored: Vec<&RewardRow> = batch.rewards.iter().filter(|row| row.reward.is_some()).collect();
     for row in &scored {
-        *sums.entry("total").or_default() += f64::from(row.reward.unwrap_or(0.0));
+        // A part says nothing of the whole: who adds the parts up does.
+        if terms.are_all() {
+            *sums.entry("total").or_default() += f64::from(row.reward.unwrap_or(0.0));
+        }
         for term in &row.terms {
             *sums.entry(&term.name).or_default() += f64::from(term.value);
         }

@@ -3,6 +3,8 @@
 use messages::{Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch};
 use node::testing::Script;
 
+use crate::terms::Terms;
+
 const TRUTH: &str = "<answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
 
 fn completion(idx: u16, text: &str) -> Completion {
@@ -27,7 +29,7 @@ fn a_right_answer_earns_more_than_a_wrong_one() {
         completions: vec![completion(0, &right), completion(1, "I do not know")],
     };
     let (node, sent) = Script::new().message("groups", &batch).end("groups").node();
-    super::run(node, &config::Config::default()).unwrap();
+    super::run(node, &config::Config::default(), &Terms::parse("")).unwrap();
     let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
     let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
     assert!(totals[0] > 2.9 && totals[1] == 0.0, "{totals:?}");
@@ -42,6 +44,6 @@ fn ground_truth_that_cannot_be_read_stops_the_run() {
         completions: vec![Completion { answer: "no boxes here".into(), ..completion(0, "") }],
     };
     let (node, _sent) = Script::new().message("groups", &batch).end("groups").node();
-    let error = super::run(node, &config::Config::default()).unwrap_err();
+    let error = super::run(node, &config::Config::default(), &Terms::parse("")).unwrap_err();
     assert!(format!("{error:#}").contains("ground truth of prompt 0"), "{error:#}");
 }

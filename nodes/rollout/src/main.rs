@@ -1,16 +1,18 @@
 //! The rollout: the policy answers each prompt G times.
 
+mod announced;
 mod versions;
 
 use candle_core::Device;
 use config::Config;
-use eyre::{WrapErr, bail};
-use messages::{Completion, CompletionBatch, FinishReason, PolicyVersion, Prompt, PromptBatch};
+use eyre::WrapErr;
+use messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
 use node::Node;
 use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
 use rollout::Sampling;
 use tracing::debug;
 
+use crate::announced::Announced;
 use crate::versions::Versions;
 
 fn main() -> std::process::ExitCode {
@@ -35,13 +37,14 @@ fn run(
     processor: &Processor,
 ) -> eyre::Result<()> {
     let mut versions = Versions::new(&node, &config.weights);
+    let mut announced = Announced::default();
     let mut version = None;
     while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
         let Some(first) = batch.prompts.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let wanted = first.min_policy_version;
         if version != Some(wanted) {
-            let Some(found) = await_version(&mut node, wanted)? else { break };
+            let Some(found) = announced.wait_for(&mut node, wanted)? else { break };
             node.timed(step, "policy_load", |_| {
                 let tensors = versions.fetch(&found)?;
                 policy.take_weights(tensors).wrap_err("the learner's policy is of another model")
@@ -59,18 +62,6 @@ fn run(
     node.finish()
 }
 
-/// Skips older versions; the wanted one was published before its prompts were asked for.
-fn await_version(node: &mut Node, wanted: u64) -> eyre::Result<Option<PolicyVersion>> {
-    while let Some(found) = node.recv::<PolicyVersion>("policy")? {
-        match found.version {
-            got if got == wanted => return Ok(Some(found)),
-            got if got > wanted => bail!("policy version {wanted} was asked for, {got} came"),
-            _ => {}
-        }
-    }
-    Ok(None)
-}
-
 fn sample(
     config: &Config,
     policy: &Policy,
@@ -78,8 +69,8 @@ fn sample(
     prompts: &[Prompt],
     policy_version: u64,
 ) -> eyre::Result<CompletionBatch> {
-    let encoded = prompts.iter().map(|prompt| encode(processor, prompt));
-    let encoded = encoded.collect::<eyre::Result<Vec<EncodedPrompt>>>()?;
+    let encoded = prompts.iter().map(|prompt| rollout::encode(processor, prompt));
+    let encoded = encoded.collect::<Result<Vec<EncodedPrompt>, _>>()?;
     let seed = |prompt_idx: usize, completion_idx: usize| {
         let prompt_id = prompts[prompt_idx].prompt_id;
         rollout::completion_seed(config.run.seed, policy_version, prompt_id, completion_idx as u16)
@@ -98,13 +89,6 @@ fn sample(
             .map(move |(idx, completion)| message(prompt, policy_version, idx, completion))
     });
     Ok(CompletionBatch { completions: completions.collect() })
-}
-
-fn encode(processor: &Processor, prompt: &Prompt) -> eyre::Result<EncodedPrompt> {
-    let images: Vec<&[u8]> = prompt.images.iter().map(|image| image.bytes.as_slice()).collect();
-    processor
-        .encode(prompt.system.as_deref(), &prompt.text, &images)
-        .wrap_err_with(|| format!("sample {:?} (prompt {})", prompt.sample_id, prompt.prompt_id))
 }
 
 fn message(

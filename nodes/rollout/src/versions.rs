@@ -47,7 +47,7 @@ impl Versions {
         );
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(&self.run, &self.config.endpoint)?,
+            None => Client::connect_with(&self.run, &self.config.endpoint, &self.config.zenoh)?,
         };
         std::fs::create_dir_all(&self.folder)?;
         let pulled = client.pull(version, &self.folder)?;

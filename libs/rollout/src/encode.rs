@@ -1,0 +1,20 @@
+//! From a prompt as it travels to a prompt as the policy reads it: the same for who samples and who learns.
+
+use messages::Prompt;
+use policy::{EncodedPrompt, Processor};
+
+use crate::RolloutError;
+
+/// Tokens and patches of a prompt.
+///
+/// # Errors
+/// An image or a text that cannot be encoded, with the sample it belongs to.
+pub fn encode(processor: &Processor, prompt: &Prompt) -> Result<EncodedPrompt, RolloutError> {
+    let images: Vec<&[u8]> = prompt.images.iter().map(|image| image.bytes.as_slice()).collect();
+    let encoded = processor.encode(prompt.system.as_deref(), &prompt.text, &images);
+    encoded.map_err(|source| RolloutError::Prompt {
+        sample_id: prompt.sample_id.clone(),
+        prompt_id: prompt.prompt_id,
+        source,
+    })
+}

@@ -1,0 +1,29 @@
+//! Rewards from one node or several: each may judge in its own way, and their terms add up.
+
+use eyre::WrapErr;
+use messages::{RewardBatch, RewardRow};
+use node::Node;
+
+/// Inputs that carry rewards: all but the completions they are about.
+pub(crate) fn inputs(node: &Node) -> Vec<String> {
+    node.inputs().into_iter().filter(|input| input != "groups").collect()
+}
+
+/// One step's rewards, with one batch of every input added up; `None` when the run is over.
+pub(crate) fn receive(node: &mut Node) -> eyre::Result<Option<RewardBatch>> {
+    let mut sum: Option<RewardBatch> = None;
+    for input in inputs(node) {
+        let Some(batch) = node.recv::<RewardBatch>(&input)? else { return Ok(None) };
+        match &mut sum {
+            None => sum = Some(batch),
+            Some(sum) => sum.merge(batch).wrap_err_with(|| format!("input {input:?}"))?,
+        }
+    }
+    Ok(sum)
+}
+
+/// The mean over the completions that could be scored.
+pub(crate) fn mean(rows: &[RewardRow]) -> f64 {
+    let scored: Vec<f64> = rows.iter().filter_map(|row| row.reward.map(f64::from)).collect();
+    scored.iter().sum::<f64>() / scored.len() as f64
+}

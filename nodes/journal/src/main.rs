@@ -1,0 +1,88 @@
+//! The journal: writes the groups of a run down as they come, or plays those of an earlier run back.
+//!
+//! Played back, it stands where the rollout stood: each prompt gets the completions that were logged for it, with
+//! the logprobs they were sampled with, so that rewards, advantages and losses can be tried without sampling again.
+
+mod records;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use config::Config;
+use eyre::{WrapErr, eyre};
+use messages::{CompletionBatch, PromptBatch};
+use node::Node;
+use tracing::info;
+
+use crate::records::{Logged, Records};
+
+/// Keeps the groups of a run.
+#[derive(Parser)]
+struct Arguments {
+    /// Play back the groups of this run folder instead.
+    #[arg(long, value_name = "RUN")]
+    replay: Option<PathBuf>,
+}
+
+/// Names the run folder to play back, instead of the one in the graph.
+const REPLAY_VARIABLE: &str = "VRFT_REPLAY";
+
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
+    let arguments = Arguments::parse();
+    let config = node::load_config()?;
+    match arguments.replay {
+        None => write(Node::join(&config)?, &config),
+        Some(run) => {
+            let run = std::env::var_os(REPLAY_VARIABLE).map_or(run, PathBuf::from);
+            let logged = Logged::read(&run).wrap_err_with(|| {
+                format!("no groups to replay; {REPLAY_VARIABLE} names the run")
+            })?;
+            info!(prompts = logged.n_prompts(), run = %run.display(), "Read the groups of a run.");
+            replay(Node::join(&config)?, &config, &logged)
+        }
+    }
+}
+
+/// Writes one file per learner step.
+fn write(mut node: Node, config: &Config) -> eyre::Result<()> {
+    let records = Records::open(node.run_dir())?;
+    while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
+        let Some(first) = batch.completions.first() else { continue };
+        let step = config.learner.step_of(first.prompt_id);
+        node.timed(step, "journal", |_| records.write(step, &batch))?;
+        node.send_metrics()?;
+    }
+    node.finish()
+}
+
+/// Answers prompts with what was logged for them.
+fn replay(mut node: Node, config: &Config, logged: &Logged) -> eyre::Result<()> {
+    while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
+        let Some(first) = batch.prompts.first() else { continue };
+        let step = config.learner.step_of(first.prompt_id);
+        let groups = batch.prompts.iter().map(|prompt| {
+            let id = prompt.prompt_id;
+            logged.group(id).ok_or_else(|| {
+                eyre!(
+                    "prompt {id} was not logged, only {} prompts from {} on: take fewer learner.steps or the \
+                     learner.prompts_per_step of that run",
+                    logged.n_prompts(),
+                    logged.first().unwrap_or_default()
+                )
+            })
+        });
+        let groups = groups.collect::<eyre::Result<Vec<_>>>()?;
+        let completions: Vec<_> = groups.into_iter().flatten().cloned().collect();
+        let age = completions.iter().map(|row| (step - 1) as f64 - row.policy_version as f64);
+        node.metric(step, "replay/staleness", age.fold(0.0, f64::max));
+        node.send("groups", &CompletionBatch { completions })?;
+        node.send_metrics()?;
+    }
+    node.finish()
+}

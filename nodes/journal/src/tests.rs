@@ -1,0 +1,80 @@
+//! The journal, driven without dora.
+
+use config::Config;
+use messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use node::testing::Script;
+
+use crate::records::Logged;
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.learner.prompts_per_step = 2;
+    config
+}
+
+fn groups(step: u64) -> CompletionBatch {
+    let completion = |prompt_id, completion_idx: u16| Completion {
+        prompt_id,
+        completion_idx,
+        policy_version: step,
+        token_ids: vec![7, u32::from(completion_idx)],
+        logprobs: vec![-0.5, -1.25],
+        text: format!("answer {completion_idx} to {prompt_id}"),
+        finish_reason: FinishReason::Stop,
+        seed: 11,
+        task: "detection".into(),
+        answer: "<answer>[]</answer>".into(),
+    };
+    let ids = [2 * step, 2 * step + 1];
+    let rows = ids.iter().flat_map(|id| (0..2).map(move |idx| completion(*id, idx)));
+    CompletionBatch { completions: rows.collect() }
+}
+
+fn prompts(step: u64) -> PromptBatch {
+    let prompt = |prompt_id| Prompt {
+        prompt_id,
+        sample_id: String::new(),
+        task: "detection".into(),
+        system: None,
+        text: "Where?".into(),
+        images: vec![],
+        answer: String::new(),
+        min_policy_version: step,
+    };
+    PromptBatch { prompts: vec![prompt(2 * step), prompt(2 * step + 1)] }
+}
+
+fn journal() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Script::new().message("groups", &groups(0)).message("groups", &groups(1));
+    let (node, _sent) = script.end("groups").run_dir(folder.path()).node();
+    super::write(node, &config()).unwrap();
+    folder
+}
+
+#[test]
+fn what_was_written_down_is_played_back() {
+    let folder = journal();
+    let logged = Logged::read(folder.path()).unwrap();
+    let script = Script::new().message("prompts", &prompts(0)).message("prompts", &prompts(1));
+    let (node, sent) = script.end("prompts").node();
+    super::replay(node, &config(), &logged).unwrap();
+    assert_eq!(sent.all::<CompletionBatch>("groups"), [groups(0), groups(1)]);
+    assert!(sent.ended("groups"));
+}
+
+#[test]
+fn a_prompt_that_was_not_logged_is_named() {
+    let folder = journal();
+    let logged = Logged::read(folder.path()).unwrap();
+    let (node, _sent) = Script::new().message("prompts", &prompts(2)).node();
+    let error = super::replay(node, &config(), &logged).unwrap_err().to_string();
+    assert!(error.starts_with("prompt 4 was not logged, only 4 prompts from 0 on"), "{error}");
+}
+
+#[test]
+fn a_run_without_a_journal_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Logged::read(folder.path()).err().unwrap().to_string();
+    assert!(error.starts_with("cannot read ") && error.contains("groups"), "{error}");
+}
