@@ -39,7 +39,8 @@ impl Config {
             "false without a weights.endpoint to pull from",
         )?;
         self.validate_policy()?;
-        self.validate_reward()?;
+        self.reward.validate()?;
+        self.validate_data()?;
         self.validate_learner()?;
         self.validate_objective()?;
         self.data.validate_sources()?;
@@ -70,23 +71,7 @@ impl Config {
         )
     }
 
-    fn validate_reward(&self) -> Result<(), ConfigError> {
-        let reward = &self.reward;
-        require(
-            (0.0..1.0).contains(&reward.iou_threshold),
-            "reward.iou_threshold",
-            reward.iou_threshold,
-            "in [0, 1)",
-        )?;
-        let w = &reward.weights;
-        for (key, weight) in [
-            ("reward.weights.iou", w.iou),
-            ("reward.weights.confidence", w.confidence),
-            ("reward.weights.accuracy", w.accuracy),
-            ("reward.weights.format", w.format),
-        ] {
-            require(weight >= 0.0 && weight.is_finite(), key, weight, "0 or above")?;
-        }
+    fn validate_data(&self) -> Result<(), ConfigError> {
         require(
             (0.0..=1.0).contains(&self.data.max_bad_fraction),
             "data.max_bad_fraction",
@@ -189,8 +174,6 @@ mod tests {
         refused("[rollout]\ngroup_size = 1", "rollout.group_size");
         refused("[rollout]\ntemperature = 0.0", "rollout.temperature");
         refused("[rollout]\ntop_p = 1.5", "rollout.top_p");
-        refused("[reward]\niou_threshold = 1.0", "reward.iou_threshold");
-        refused("[reward.weights]\nformat = nan", "reward.weights.format");
         refused("[learner]\nwindow = 0", "learner.window");
         refused("[optimizer]\nlearning_rate = 0.0", "optimizer.learning_rate");
         refused("[loss]\nkl_coef = -0.1", "loss.kl_coef");

@@ -34,6 +34,24 @@ pub enum ConfigError {
         /// What would be accepted, and why.
         expected: &'static str,
     },
+    /// A key that a declared task cannot do without.
+    #[error("{key} is missing: {remedy}")]
+    Absent {
+        /// Path of the key, as in `reward.answer.type`.
+        key: String,
+        /// What to write.
+        remedy: String,
+    },
+    /// A key of a declared task that contradicts another one, or a value outside what it allows.
+    #[error("{key} = {got}: expected {expected}")]
+    Task {
+        /// Path of the key, as in `reward.terms.iou.metric`.
+        key: String,
+        /// The value found.
+        got: String,
+        /// What to write instead.
+        expected: String,
+    },
     /// A file that the configuration names and that is not there.
     #[error(
         "{key} = {path:?}: no such file or folder (relative paths start at the folder of the graph)"

@@ -9,24 +9,30 @@
 //! A section that is left out takes its defaults; [`Config::to_toml`] prints all of them resolved.
 
 mod advantage;
+mod answer;
 mod check;
 mod check_objective;
+mod check_reward;
 mod check_sources;
 mod data;
+mod declare;
 mod error;
 mod learner;
 mod load;
 mod loss;
+mod metric;
 mod policy;
 mod reward;
 mod rollout;
 mod run;
+mod term;
 mod weights;
 
 pub use advantage::{
     AbsoluteConfig, AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline,
     CurriculumConfig, Diversity, OverlongConfig,
 };
+pub use answer::{AnswerConfig, AnswerType, Content, FormatConfig, From, Keys, Reader, Space};
 pub use data::{DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use error::ConfigError;
 pub use learner::{LearnerConfig, OptimizerConfig, Schedule, SftConfig};
@@ -35,9 +41,13 @@ pub use loss::{
     LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,
 };
 pub use policy::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
-pub use reward::{IouTerm, RewardConfig, RewardMode, TaskKind, TermWeights};
+pub use reward::{CorrectionConfig, RewardConfig, RewardMode};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
+pub use term::{
+    MatchBy, MatchConfig, Measure, Metric, Miss, Norm, Refined, Repeats, Same, Shape, Snra,
+    TermConfig,
+};
 pub use weights::WeightsConfig;
 
 use serde::{Deserialize, Serialize};

@@ -4,34 +4,36 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::{Config, ConfigError};
+use crate::{Config, ConfigError, declare};
 
 impl Config {
     /// Reads a file, applies `section.key=value` overrides, validates.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let origin = path.display().to_string();
-        if overrides.is_empty() {
-            return Config::parse(&text, &origin);
-        }
-        // Parse the file alone first, so that an error there has a line number.
-        Config::parse(&text, &origin)?;
-        let mut table: Table =
-            toml::from_str(&text).map_err(|error| parse_error(&origin, &error))?;
-        for assignment in overrides {
-            apply_override(&mut table, assignment)?;
-        }
-        let config: Config = table
-            .try_into()
-            .map_err(|error| parse_error(&format!("{origin} with {overrides:?}"), &error))?;
-        config.validate()?;
-        Ok(config)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Config::resolved(&text, &path.display().to_string(), folder, overrides)
     }
 
-    /// Parses and validates a text; `origin` names it in errors.
+    /// Parses and validates a text; `origin` names it in errors. Presets are looked for in the working directory.
     pub fn parse(text: &str, origin: &str) -> Result<Config, ConfigError> {
-        let config: Config = toml::from_str(text).map_err(|error| parse_error(origin, &error))?;
+        Config::resolved(text, origin, Path::new(""), &[])
+    }
+
+    pub(crate) fn resolved(
+        text: &str,
+        origin: &str,
+        folder: &Path,
+        overrides: &[String],
+    ) -> Result<Config, ConfigError> {
+        // As written first, so that an error there has a line number.
+        toml::from_str::<Config>(text).map_err(|error| parse_error(origin, &error))?;
+        let table: Table = toml::from_str(text).map_err(|error| parse_error(origin, &error))?;
+        let table = declare::resolve(table, folder, overrides)?;
+        let config: Config = table.try_into().map_err(|error| match overrides {
+            [] => parse_error(origin, &error),
+            _ => parse_error(&format!("{origin} with {overrides:?}"), &error),
+        })?;
         config.validate()?;
         Ok(config)
     }
@@ -42,7 +44,7 @@ impl Config {
     }
 }
 
-fn parse_error(origin: &str, error: &toml::de::Error) -> ConfigError {
+pub(crate) fn parse_error(origin: &str, error: &toml::de::Error) -> ConfigError {
     ConfigError::Parse {
         origin: origin.to_owned(),
         message: error.to_string().trim_end().to_owned(),
@@ -50,7 +52,7 @@ fn parse_error(origin: &str, error: &toml::de::Error) -> ConfigError {
 }
 
 /// Sets `section.key` to a value; a value that is not TOML counts as a string.
-fn apply_override(table: &mut Table, assignment: &str) -> Result<(), ConfigError> {
+pub(crate) fn apply_override(table: &mut Table, assignment: &str) -> Result<(), ConfigError> {
     let malformed = || ConfigError::Override(assignment.to_owned());
     let (path, text) = assignment.split_once('=').ok_or_else(malformed)?;
     let value = toml::from_str::<Table>(&format!("v = {text}"))

@@ -1,81 +1,110 @@
-//! How completions are scored.
+//! How completions are scored: one declaration per task, from which prompt, parser, reward and metric follow.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
-/// The verifiable reward: a weighted sum of named terms.
+use crate::{AnswerConfig, FormatConfig, MatchConfig, Metric, Miss, TermConfig};
+
+/// A task: what an answer looks like, how it is compared with the truth, and what that is worth.
+///
+/// The reward of a completion is Σ weight · value over the terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardConfig {
-    /// Kind of answer to check.
-    pub task: TaskKind,
-    /// Whose equations.
+    /// Another file whose `[reward]` this one starts from; relative to this file. What stands here wins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Name of the task; it travels with every prompt.
+    pub task: String,
+    /// Whose rules; each but `fixed` is a table of differences under `modes`.
     pub mode: RewardMode,
-    /// How an IoU becomes a reward.
-    pub iou: IouTerm,
-    /// A predicted box matches when its IoU is above this.
-    pub iou_threshold: f64,
-    /// Weight of each term.
-    pub weights: TermWeights,
-}
-
-/// Kind of answer that a task asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskKind {
-    /// Boxes with a confidence each.
-    Detection,
-    /// One name.
-    Classification,
+    /// Share of the training after which the `refined` values of the terms apply; 1 for never.
+    pub refine_after: f64,
+    /// What an answer looks like.
+    pub answer: AnswerConfig,
+    /// Which predicted item is compared with which true one.
+    #[serde(rename = "match")]
+    pub matching: MatchConfig,
+    /// What must stand around the answer.
+    pub format: FormatConfig,
+    /// The second try that a completion is given; without it there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction: Option<CorrectionConfig>,
+    /// The terms of the sum, by name.
+    pub terms: BTreeMap<String, TermConfig>,
+    /// What is different in a mode: any keys of this section, laid over it when the mode is chosen.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub modes: Table,
 }
 
 /// Which definition of the terms applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RewardMode {
-    /// The equations of Visual-RFT (arXiv 2503.01785), section 3.2: IoU averaged over the predicted boxes.
+    /// The equations of the paper.
     Paper,
-    /// Ours: IoU averaged over max(predicted, true), right "No Objects" rewarded.
+    /// The program that the paper's numbers were made with, its bugs included.
+    Compat,
+    /// Ours: without the loopholes of either.
     Fixed,
 }
 
-/// How the IoU of a matched pair becomes a reward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IouTerm {
-    /// IoU above the threshold, else 0, as in the paper.
-    Thresholded,
-    /// IoU as it is: a signal also where the policy is weak.
-    Smooth,
-}
-
-/// Weights of the terms; the paper adds them unweighted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TermWeights {
-    /// Overlap of the predicted boxes with the true ones.
-    pub iou: f64,
-    /// Confidence high on boxes that match, low on the others.
-    pub confidence: f64,
-    /// Name equal to the true one.
-    pub accuracy: f64,
-    /// `<think>…</think><answer>…</answer>` and nothing else.
-    pub format: f64,
-}
-
-impl Default for RewardConfig {
-    fn default() -> Self {
-        Self {
-            task: TaskKind::Detection,
-            mode: RewardMode::Fixed,
-            iou: IouTerm::Thresholded,
-            iou_threshold: 0.5,
-            weights: TermWeights::default(),
+impl RewardMode {
+    /// The name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            RewardMode::Paper => "paper",
+            RewardMode::Compat => "compat",
+            RewardMode::Fixed => "fixed",
         }
     }
 }
 
-impl Default for TermWeights {
+/// Rewards of an answer that is asked for twice: r1, then `question`, then r2.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CorrectionConfig {
+    /// What is said between the two answers.
+    pub question: String,
+    /// The second answer earns r2 + α (r2 - r1), within -1 to twice the most an answer can earn.
+    pub alpha: f64,
+    /// The first answer earns r1 + γ r2.
+    pub gamma: f64,
+}
+
+impl Default for CorrectionConfig {
     fn default() -> Self {
-        Self { iou: 1.0, confidence: 1.0, accuracy: 1.0, format: 1.0 }
+        let question = "Check your answer and correct it if needed.".to_owned();
+        Self { question, alpha: 1.0, gamma: 0.5 }
+    }
+}
+
+impl Default for RewardConfig {
+    /// Detection as in Visual-RFT, without its loopholes; `configs/rewards/visual-rft/detection.toml` says the same.
+    fn default() -> Self {
+        let confidence = TermConfig {
+            threshold: Some(0.5),
+            miss: Some(Miss::Penalty),
+            ..TermConfig::new(Metric::Confidence)
+        };
+        let terms = [
+            ("iou", TermConfig::new(Metric::Overlap)),
+            ("confidence", confidence),
+            ("format", TermConfig::new(Metric::Format)),
+        ];
+        Self {
+            preset: None,
+            task: "detection".into(),
+            mode: RewardMode::Fixed,
+            refine_after: 1.0,
+            answer: AnswerConfig::visual_rft(),
+            matching: MatchConfig::default(),
+            format: FormatConfig::default(),
+            correction: None,
+            terms: terms.map(|(name, term)| (name.to_owned(), term)).into(),
+            modes: Table::new(),
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! Detection measured over many images.
 
-use reward::{BBox, Detection, match_greedily};
+use reward::{BBox, Detection, RankedImage, at_threshold, match_greedily, over_thresholds};
 
-use crate::average_precision::{Image, at_threshold, over_thresholds};
 use crate::ratio_interval;
 
 /// Gathers what was predicted and what is true, image by image, for one question each.
 #[derive(Debug, Clone, Default)]
 pub struct DetectionEvaluator {
-    images: Vec<Image>,
+    images: Vec<RankedImage>,
     /// For each image: sum of the IoUs of its true boxes, number of true boxes.
     ious: Vec<(f64, f64)>,
 }
@@ -33,7 +32,7 @@ impl DetectionEvaluator {
     pub fn add(&mut self, predictions: Vec<Detection>, truth: &[BBox]) {
         let matches = match_greedily(&predictions, truth, 0.0);
         self.ious.push((matches.iter().map(|m| m.iou).sum(), truth.len() as f64));
-        self.images.push(Image::new(predictions, truth.to_vec()));
+        self.images.push(RankedImage::new(predictions, truth.to_vec()));
     }
 
     /// Measures all images that were added.

@@ -1,9 +1,9 @@
-//! Metrics of the answers to one held-out split.
+//! Metrics of the answers to one held-out split: which ones follows from the declared task.
 
 use std::collections::BTreeMap;
 
-use config::RewardConfig;
-use reward::{Answer, Reading, Reward, answer_text, parse_detections, read_detections, same_label};
+use config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
+use reward::{Answer, Detection, Reward, Truth};
 
 use crate::{DetectionEvaluator, ratio_interval};
 
@@ -11,19 +11,25 @@ use crate::{DetectionEvaluator, ratio_interval};
 ///
 /// | metric | for | what it is |
 /// |---|---|---|
-/// | `ap`, `ap50` | detection | COCO's average precision, over overlaps of 0.5 to 0.95, and at 0.5 |
-/// | `miou`, `miou_ci_low`, `miou_ci_high` | detection | mean IoU over the true boxes, and its 95% interval |
-/// | `no_objects` | detection | share of images without a true box whose answer says so |
-/// | `accuracy`, `accuracy_ci_low`, `accuracy_ci_high` | classification | share of right names, and its 95% interval |
-/// | `format`, `reward` | both | means of the format term and of the whole reward |
+/// | `ap`, `ap50` | boxes | COCO's average precision, over overlaps of 0.5 to 0.95, and at 0.5 |
+/// | `miou`, `miou_ci_low`, `miou_ci_high` | boxes, one box | mean IoU over the true boxes, and its 95% interval |
+/// | `no_objects` | answers that may be "nothing" | share of those whose answer says so |
+/// | `accuracy` with interval | names, numbers, permutations, texts | share of right answers |
+/// | `overlap` with interval | intervals, outlines, masks, points, boxes in space, tracks, chains | mean likeness over max(predicted, true) |
+/// | `term/<name>` | all but boxes and names | mean of a term of the reward |
+/// | `format`, `reward` | all | means of the format term and of the whole reward |
 ///
-/// A metric that has nothing to count is left out.
+/// Held-out answers are measured alike whatever the shapes, gates and thresholds of the reward. A metric that has
+/// nothing to count is left out.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     reward: Reward,
+    /// The one measure of the kind of answer, apart from boxes.
+    main: Option<(&'static str, Reward)>,
     detection: DetectionEvaluator,
     no_objects: Mean,
-    accuracy: Vec<(f64, f64)>,
+    values: Vec<(f64, f64)>,
+    terms: BTreeMap<String, Mean>,
     format: Mean,
     total: Mean,
     n: usize,
@@ -39,13 +45,15 @@ pub struct Evaluation {
 }
 
 impl Evaluator {
-    /// An evaluator that scores as the reward of the run does.
+    /// An evaluator of a declared task.
     pub fn new(config: &RewardConfig) -> Self {
         Self {
             reward: Reward::new(config),
+            main: main_measure(config),
             detection: DetectionEvaluator::default(),
             no_objects: Mean::default(),
-            accuracy: Vec::new(),
+            values: Vec::new(),
+            terms: BTreeMap::new(),
             format: Mean::default(),
             total: Mean::default(),
             n: 0,
@@ -53,48 +61,81 @@ impl Evaluator {
     }
 
     /// Adds a completion and the true answer to its question.
-    pub fn add(&mut self, completion: &str, answer: &Answer) {
+    pub fn add(&mut self, completion: &str, truth: &Truth) {
         self.n += 1;
-        let score = self.reward.score(completion, answer);
+        let score = self.reward.score(completion, truth);
         self.format.add(score.term("format"));
         self.total.add(score.total);
-        match answer {
-            Answer::Detection(truth) => {
-                if truth.is_empty() {
-                    self.no_objects.add(Some(share(says_nothing(completion))));
+        let reading = self.reward.read(completion);
+        if truth.answer == Answer::Nothing {
+            self.no_objects.add(Some(share(reading == Some(Answer::Nothing))));
+        }
+        match &self.main {
+            None => self.add_boxes(reading.as_ref(), truth),
+            Some((name, main)) => {
+                let value = main.score(completion, truth).total.unwrap_or(0.0);
+                self.values.push((value, 1.0));
+                if *name == "overlap" || self.reward.config().answer.kind != AnswerType::Label {
+                    for term in score.terms.into_iter().filter(|term| term.name != "format") {
+                        self.terms.entry(term.name).or_default().add(Some(term.value));
+                    }
                 }
-                self.detection.add(parse_detections(completion), truth);
-            }
-            Answer::Classification(label) => {
-                let right = answer_text(completion).is_some_and(|text| same_label(text, label));
-                self.accuracy.push((share(right), 1.0));
             }
         }
+    }
+
+    fn add_boxes(&mut self, reading: Option<&Answer>, truth: &Truth) {
+        let boxes: Vec<_> = truth.answer.detections().iter().map(|truth| truth.bbox).collect();
+        let predicted: Vec<Detection> = reading.map_or_else(Vec::new, Answer::detections);
+        self.detection.add(predicted, &boxes);
     }
 
     /// Measures all answers that were added.
     pub fn finish(&self) -> Evaluation {
         let report = self.detection.report();
         let miou = report.mean_iou_interval;
-        let accuracy = ratio_interval(&self.accuracy);
-        let right: f64 = self.accuracy.iter().map(|answer| answer.0).sum();
-        let metrics = [
-            ("ap", report.ap),
-            ("ap50", report.ap50),
-            ("miou", report.mean_iou),
-            ("miou_ci_low", miou.map(|interval| interval.0)),
-            ("miou_ci_high", miou.map(|interval| interval.1)),
-            ("no_objects", self.no_objects.value()),
-            ("accuracy", accuracy.map(|_| right / self.accuracy.len() as f64)),
-            ("accuracy_ci_low", accuracy.map(|interval| interval.0)),
-            ("accuracy_ci_high", accuracy.map(|interval| interval.1)),
-            ("format", self.format.value()),
-            ("reward", self.total.value()),
+        let many = self.reward.config().answer.kind != AnswerType::Box;
+        let mut metrics = vec![
+            ("ap".to_owned(), report.ap.filter(|_| many)),
+            ("ap50".to_owned(), report.ap50),
+            ("miou".to_owned(), report.mean_iou),
+            ("miou_ci_low".to_owned(), miou.map(|interval| interval.0)),
+            ("miou_ci_high".to_owned(), miou.map(|interval| interval.1)),
+            ("no_objects".to_owned(), self.no_objects.value()),
+            ("format".to_owned(), self.format.value()),
+            ("reward".to_owned(), self.total.value()),
         ];
-        let counted =
-            metrics.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        if let Some((name, _)) = &self.main {
+            let interval = ratio_interval(&self.values);
+            let sum: f64 = self.values.iter().map(|value| value.0).sum();
+            metrics.push(((*name).to_owned(), interval.map(|_| sum / self.values.len() as f64)));
+            metrics.push((format!("{name}_ci_low"), interval.map(|interval| interval.0)));
+            metrics.push((format!("{name}_ci_high"), interval.map(|interval| interval.1)));
+        }
+        metrics
+            .extend(self.terms.iter().map(|(name, mean)| (format!("term/{name}"), mean.value())));
+        let counted = metrics.into_iter().filter_map(|(name, value)| Some((name, value?)));
         Evaluation { n: self.n, metrics: counted.collect() }
     }
+}
+
+/// What a kind of answer is measured by: the task with one term, unshaped and ungated. Boxes have their own.
+fn main_measure(config: &RewardConfig) -> Option<(&'static str, Reward)> {
+    let (name, term) = match config.answer.kind {
+        AnswerType::Boxes | AnswerType::Box => return None,
+        AnswerType::Label | AnswerType::Text => (
+            "accuracy",
+            TermConfig { same: Some(Same::Normalized), ..TermConfig::new(Metric::Accuracy) },
+        ),
+        AnswerType::Number | AnswerType::Permutation => {
+            ("accuracy", TermConfig::new(Metric::Accuracy))
+        }
+        _ => ("overlap", TermConfig::new(Metric::Overlap)),
+    };
+    let mut measured = config.clone();
+    measured.terms = [(name.to_owned(), term)].into();
+    measured.matching.threshold = 0.0;
+    Some((name, Reward::new(&measured)))
 }
 
 /// A mean of what there is.
@@ -117,25 +158,29 @@ impl Mean {
     }
 }
 
-fn says_nothing(completion: &str) -> bool {
-    answer_text(completion).is_some_and(|text| read_detections(text) == Reading::Nothing)
-}
-
 fn share(right: bool) -> f64 {
     f64::from(u8::from(right))
 }
 
 #[cfg(test)]
 mod tests {
-    use config::TaskKind;
+    use config::{AnswerConfig, MatchBy};
 
     use super::*;
 
-    fn evaluate(task: TaskKind, answers: &[(&str, &str)]) -> Evaluation {
-        let config = RewardConfig { task, ..RewardConfig::default() };
-        let mut evaluator = Evaluator::new(&config);
+    fn task(kind: AnswerType, metric: Metric) -> RewardConfig {
+        let answer = AnswerConfig { kind, ..AnswerConfig::default() };
+        let terms = [("main", metric), ("format", Metric::Format)]
+            .map(|(name, metric)| (name.to_owned(), TermConfig::new(metric)));
+        let mut config = RewardConfig { answer, terms: terms.into(), ..RewardConfig::default() };
+        config.matching.by = MatchBy::GreedyIou;
+        config.validate().unwrap();
+        config
+    }
+    fn evaluate(config: &RewardConfig, answers: &[(&str, &str)]) -> Evaluation {
+        let mut evaluator = Evaluator::new(config);
         for (completion, solution) in answers {
-            evaluator.add(completion, &Reward::new(&config).parse_answer(solution).unwrap());
+            evaluator.add(completion, &Reward::new(config).parse_answer(solution).unwrap());
         }
         evaluator.finish()
     }
@@ -160,7 +205,7 @@ mod tests {
             ("<think></think><answer>No Objects</answer>", "No Objects"),
             (CAT, "No Objects"),
         ];
-        let evaluation = evaluate(TaskKind::Detection, &answers);
+        let evaluation = evaluate(&RewardConfig::default(), &answers);
         assert_eq!(evaluation.n, 4);
         check(
             &evaluation,
@@ -185,7 +230,7 @@ mod tests {
             ("", "rose"),
             ("<answer>tulip</answer>", "rose"),
         ];
-        let evaluation = evaluate(TaskKind::Classification, &answers);
+        let evaluation = evaluate(&task(AnswerType::Label, Metric::Accuracy), &answers);
         let interval = |end: &str| evaluation.metrics[&format!("accuracy_ci_{end}")];
         assert!(interval("low") < 0.25 && interval("high") > 0.25);
         check(
@@ -200,7 +245,25 @@ mod tests {
         );
     }
     #[test]
+    fn intervals() {
+        let answers =
+            [("<answer>[10, 20]</answer>", "[10, 20]"), ("<answer>[10, 15]</answer>", "[10, 20]")];
+        let evaluation = evaluate(&task(AnswerType::Interval, Metric::Overlap), &answers);
+        check(
+            &evaluation,
+            &[
+                ("format", 0.0),
+                ("overlap", 0.75),
+                ("overlap_ci_high", 1.0),
+                ("overlap_ci_low", 0.5),
+                ("reward", 0.5),
+                // The reward's own threshold is 0.5, above which an overlap must be; the measure has none.
+                ("term/main", 0.5),
+            ],
+        );
+    }
+    #[test]
     fn no_answers() {
-        assert_eq!(evaluate(TaskKind::Detection, &[]), Evaluation::default());
+        assert_eq!(evaluate(&RewardConfig::default(), &[]), Evaluation::default());
     }
 }

@@ -7,7 +7,7 @@ use candle_core::Device;
 use config::Config;
 use dataset::{Dataset, DatasetError, Sample};
 use policy::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
-use reward::{Answer, Reward};
+use reward::{Reward, Truth};
 use rollout::{RolloutError, Sampling};
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ pub struct Judge {
     config: Config,
     test: Dataset,
     prompts: Vec<EncodedPrompt>,
-    answers: Vec<Answer>,
+    answers: Vec<Truth>,
     processor: Processor,
 }
 
@@ -28,6 +28,8 @@ pub struct Judgement {
     pub evaluation: Evaluation,
     /// Its answers, in the order of the data.
     pub predictions: Vec<Prediction>,
+    /// How the answers were read and scored.
+    pub reward: Reward,
     /// Seconds from loading to the last answer.
     pub secs: f64,
 }
@@ -39,7 +41,7 @@ pub struct Prediction {
     /// What the policy said.
     pub completion: String,
     /// What is true.
-    pub answer: Answer,
+    pub answer: Truth,
 }
 
 /// Why a policy could not be judged.
@@ -86,7 +88,8 @@ impl Judge {
         let mut answers = Vec::with_capacity(n);
         for sample in (0..n).map(|idx| test.get(idx)) {
             let images: Vec<&[u8]> = sample.images.iter().map(Vec::as_slice).collect();
-            let prompt = processor.encode(system, &sample.problem, &images);
+            let question = reward::prompt(&sample.problem, &config.reward);
+            let prompt = processor.encode(system, &question, &images);
             prompts.push(prompt.map_err(|source| JudgeError::Prompt {
                 sample_id: sample.sample_id.clone(),
                 source,
@@ -117,7 +120,8 @@ impl Judge {
             predictions.push(Prediction { sample_id, completion, answer: answer.clone() });
         }
         let secs = start.elapsed().as_secs_f64();
-        Ok(Judgement { evaluation: evaluator.finish(), predictions, secs })
+        let reward = Reward::new(&self.config.reward);
+        Ok(Judgement { evaluation: evaluator.finish(), predictions, reward, secs })
     }
 
     fn complete(&self, policy: &Policy) -> Result<Vec<String>, JudgeError> {

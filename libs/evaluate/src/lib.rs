@@ -10,13 +10,11 @@
 //! # Ok::<(), reward::RewardError>(())
 //! ```
 
-mod average_precision;
 mod bootstrap;
 mod detection;
 mod evaluator;
 mod judge;
 
-pub use average_precision::{IOU_THRESHOLDS, MAX_DETECTIONS, average_precision};
 pub use bootstrap::ratio_interval;
 pub use detection::{DetectionEvaluator, DetectionReport};
 pub use evaluator::{Evaluation, Evaluator};

@@ -1,8 +1,8 @@
-//! Axis-aligned boxes in thousandths of the image, the space in which Qwen2-VL and Visual-RFT speak of positions.
+//! Axis-aligned boxes and how alike two of them are.
 
 use crate::Flaw;
 
-/// Coordinates run from 0 to this on both axes, whatever the size of the image.
+/// Thousandths of the image: coordinates run from 0 to this on both axes, whatever its size (Qwen2-VL, Visual-RFT).
 pub const SPACE: f64 = 1000.0;
 
 /// An axis-aligned box: finite corners within the space, and an area above 0.
@@ -23,9 +23,17 @@ impl BBox {
     ///
     /// # Errors
     /// A coordinate that is not a number within 0 to [`SPACE`], or edges in the wrong order.
-    pub fn try_new([x1, y1, x2, y2]: [f64; 4]) -> Result<Self, Flaw> {
-        if let Some(&wrong) = [x1, y1, x2, y2].iter().find(|v| !(0.0..=SPACE).contains(*v)) {
-            return Err(Flaw::Coordinate(wrong));
+    pub fn try_new(corners: [f64; 4]) -> Result<Self, Flaw> {
+        Self::within(corners, SPACE)
+    }
+
+    /// A box in a space whose axes run from 0 to `extent`.
+    ///
+    /// # Errors
+    /// As [`BBox::try_new`].
+    pub fn within([x1, y1, x2, y2]: [f64; 4], extent: f64) -> Result<Self, Flaw> {
+        if let Some(&got) = [x1, y1, x2, y2].iter().find(|v| !(0.0..=extent).contains(*v)) {
+            return Err(Flaw::Coordinate { got, extent });
         }
         if x1 >= x2 {
             return Err(Flaw::Width { x1, x2 });
@@ -51,7 +59,48 @@ impl BBox {
     /// Intersection over union: 0 for boxes apart, 1 for equal boxes.
     pub fn iou(&self, other: &Self) -> f64 {
         let shared = self.intersection(other);
-        shared / (self.area() + other.area() - shared)
+        // Boxes that came around the checks, as the official reader lets them, may have no area at all.
+        if shared > 0.0 { shared / (self.area() + other.area() - shared) } else { 0.0 }
+    }
+
+    /// Generalized IoU: less the share of the smallest enclosing box that neither fills (arXiv 1902.09630).
+    pub fn giou(&self, other: &Self) -> f64 {
+        let hull = self.hull(other).area();
+        let union = self.area() + other.area() - self.intersection(other);
+        if hull > 0.0 { self.iou(other) - (hull - union) / hull } else { self.iou(other) }
+    }
+
+    /// Distance IoU: less the squared distance of the centers over the squared diagonal of the enclosing box
+    /// (arXiv 1911.08287).
+    pub fn diou(&self, other: &Self) -> f64 {
+        let hull = self.hull(other);
+        let diagonal = (hull.x2 - hull.x1).powi(2) + (hull.y2 - hull.y1).powi(2);
+        let (dx, dy) =
+            (self.x1 + self.x2 - other.x1 - other.x2, self.y1 + self.y2 - other.y1 - other.y2);
+        self.iou(other) - (dx * dx + dy * dy) / 4.0 / diagonal
+    }
+
+    /// Complete IoU: distance IoU less a penalty for another aspect ratio (arXiv 1911.08287).
+    pub fn ciou(&self, other: &Self) -> f64 {
+        let angle = |b: &Self| ((b.x2 - b.x1) / (b.y2 - b.y1)).atan();
+        let v = (2.0 / std::f64::consts::PI * (angle(self) - angle(other))).powi(2);
+        let iou = self.iou(other);
+        let alpha = if v > 0.0 { v / (1.0 - iou + v) } else { 0.0 };
+        self.diou(other) - alpha * v
+    }
+
+    /// `[x1, y1, x2, y2]`.
+    pub fn corners(&self) -> [f64; 4] {
+        [self.x1, self.y1, self.x2, self.y2]
+    }
+
+    fn hull(&self, other: &Self) -> Self {
+        Self {
+            x1: self.x1.min(other.x1),
+            y1: self.y1.min(other.y1),
+            x2: self.x2.max(other.x2),
+            y2: self.y2.max(other.y2),
+        }
     }
 }
 
@@ -89,9 +138,15 @@ mod tests {
 
     #[test]
     fn corners_are_checked() {
-        assert_eq!(BBox::try_new([0., 0., 1001., 10.]), Err(Flaw::Coordinate(1001.)));
-        assert_eq!(BBox::try_new([-1., 0., 10., 10.]), Err(Flaw::Coordinate(-1.)));
-        assert!(matches!(BBox::try_new([0., f64::NAN, 1., 1.]), Err(Flaw::Coordinate(_))));
+        assert_eq!(
+            BBox::try_new([0., 0., 1001., 10.]),
+            Err(Flaw::Coordinate { got: 1001., extent: SPACE })
+        );
+        assert_eq!(
+            BBox::try_new([-1., 0., 10., 10.]),
+            Err(Flaw::Coordinate { got: -1., extent: SPACE })
+        );
+        assert!(matches!(BBox::try_new([0., f64::NAN, 1., 1.]), Err(Flaw::Coordinate { .. })));
         assert_eq!(BBox::try_new([5., 0., 5., 9.]), Err(Flaw::Width { x1: 5., x2: 5. }));
         assert_eq!(BBox::try_new([0., 9., 5., 8.]), Err(Flaw::Height { y1: 9., y2: 8. }));
     }

@@ -3,33 +3,31 @@
 //! True boxes are A = [0, 0, 100, 100] and B = [500, 500, 700, 600]. The IoU of [0, 0, 100, 80] with A is 0.8, of
 //! [0, 0, 100, 60] 0.6, of [0, 0, 100, 50] 0.5, of [0, 0, 100, 20] 0.2.
 
-use super::*;
+use config::RewardConfig;
+
+use super::{detection, score};
 
 const A: [f64; 4] = [0., 0., 100., 100.];
 const B: [f64; 4] = [500., 500., 700., 600.];
 
-fn config(mode: RewardMode, iou: IouTerm) -> RewardConfig {
-    RewardConfig { mode, iou, ..RewardConfig::default() }
-}
-
 /// `expect` is (iou, confidence).
 #[track_caller]
 fn check_with(config: &RewardConfig, answer: &str, truth: &[[f64; 4]], expect: (f64, f64)) {
-    let truth: Vec<_> = truth.iter().map(|&b| BBox::try_new(b).unwrap()).collect();
-    let completion = format!("<think>hm</think><answer>{answer}</answer>");
-    let terms = detection(&completion, &truth, config);
+    let boxes: Vec<String> =
+        truth.iter().map(|corners| format!("{{'Position': {corners:?}}}")).collect();
+    let truth =
+        if boxes.is_empty() { "No Objects".to_owned() } else { format!("[{}]", boxes.join(", ")) };
+    let score = score(&format!("<think>hm</think><answer>{answer}</answer>"), &truth, config);
+    let got = (score.term("iou").unwrap(), score.term("confidence").unwrap());
     let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
-    assert!(
-        near(terms.iou, expect.0) && near(terms.confidence, expect.1),
-        "{terms:?}, not {expect:?}"
-    );
+    assert!(near(got.0, expect.0) && near(got.1, expect.1), "{got:?}, not {expect:?}");
 }
 /// `paper` and `fixed` are (iou, confidence), with the threshold.
 #[track_caller]
 fn check(predicted: &[([u32; 4], f64)], truth: &[[f64; 4]], paper: (f64, f64), fixed: (f64, f64)) {
     let answer = list(predicted);
-    check_with(&config(RewardMode::Paper, IouTerm::Thresholded), &answer, truth, paper);
-    check_with(&config(RewardMode::Fixed, IouTerm::Thresholded), &answer, truth, fixed);
+    check_with(&detection(true, false), &answer, truth, paper);
+    check_with(&detection(false, false), &answer, truth, fixed);
 }
 #[track_caller]
 fn check_smooth(
@@ -39,14 +37,14 @@ fn check_smooth(
     fixed: (f64, f64),
 ) {
     let answer = list(predicted);
-    check_with(&config(RewardMode::Paper, IouTerm::Smooth), &answer, truth, paper);
-    check_with(&config(RewardMode::Fixed, IouTerm::Smooth), &answer, truth, fixed);
+    check_with(&detection(true, true), &answer, truth, paper);
+    check_with(&detection(false, true), &answer, truth, fixed);
 }
 /// Answers that are no list of valid boxes.
 #[track_caller]
 fn check_text(answer: &str, truth: &[[f64; 4]], paper: (f64, f64), fixed: (f64, f64)) {
-    check_with(&config(RewardMode::Paper, IouTerm::Thresholded), answer, truth, paper);
-    check_with(&config(RewardMode::Fixed, IouTerm::Thresholded), answer, truth, fixed);
+    check_with(&detection(true, false), answer, truth, paper);
+    check_with(&detection(false, false), answer, truth, fixed);
 }
 fn list(predicted: &[([u32; 4], f64)]) -> String {
     let items: Vec<_> = predicted
@@ -89,9 +87,9 @@ fn two_boxes_on_one_object() {
 }
 #[test]
 fn repeated_boxes() {
-    // Paper: (1 + 0 + 0) / 3, (0.8 + 0.2 + 0.2) / 3.
+    // Paper: (1 + 0 + 0) / 3, (0.8 + 0.2 + 0.2) / 3. Repeating a box must not be a way to be safe.
     let predicted = [([0, 0, 100, 100], 0.8); 3];
-    check(&predicted, &[A], (1.0 / 3.0, 0.4), (1.0, 0.8));
+    check(&predicted, &[A], (1.0 / 3.0, 0.4), (1.0 / 3.0, 0.0));
 }
 #[test]
 fn wrong_boxes_without_confidence() {
@@ -163,13 +161,12 @@ proptest::proptest! {
             .iter()
             .map(|&((x, y), c)| ([x, y, x + 100, y + 100], f64::from(c) / 100.0))
             .collect();
-        let truth: Vec<_> = [A, B][..n_true.min(2)].iter().map(|&b| BBox::try_new(b).unwrap()).collect();
-        let config = config(
-            if paper { RewardMode::Paper } else { RewardMode::Fixed },
-            if smooth { IouTerm::Smooth } else { IouTerm::Thresholded },
-        );
-        let terms = detection(&list(&predicted), &truth, &config);
-        proptest::prop_assert!((0.0..=1.0).contains(&terms.iou), "{terms:?}");
-        proptest::prop_assert!((0.0..=1.0).contains(&terms.confidence), "{terms:?}");
+        let truth = ["No Objects", "[{'Position': [0, 0, 100, 100]}]", "[{'Position': [0, 0, 100, 100]}, {'Position': [500, 500, 700, 600]}]"];
+        let completion = format!("<think>hm</think><answer>{}</answer>", list(&predicted));
+        let score = score(&completion, truth[n_true], &detection(paper, smooth));
+        for name in ["iou", "confidence"] {
+            let value = score.term(name).unwrap();
+            proptest::prop_assert!((0.0..=1.0).contains(&value), "{name} {value}");
+        }
     }
 }

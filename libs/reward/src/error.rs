@@ -1,22 +1,20 @@
-//! What can be wrong with a box, a prediction, or the ground truth of a sample.
-
-use crate::SPACE;
+//! What can be wrong with an item or with the ground truth of a sample.
 
 /// Ground truth that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RewardError {
-    /// Neither a list of boxes nor "No Objects".
-    #[error(
-        "expected a list of {{'Position': [x1, y1, x2, y2]}} or \"No Objects\" as the true answer, got {got:?}"
-    )]
+    /// Text that is no answer of the declared kind.
+    #[error("expected {expected} as the true answer, got {got:?}")]
     Unreadable {
+        /// What the answer should look like.
+        expected: String,
         /// The start of the text.
         got: String,
     },
-    /// One of the boxes.
-    #[error("box {index} of the true answer: {flaw}")]
-    Box {
-        /// Its place in the list, from 0.
+    /// One of the items.
+    #[error("item {index} of the true answer: {flaw}")]
+    Item {
+        /// Its place among the items that are wrong, from 0.
         index: usize,
         /// What is wrong with it.
         flaw: Flaw,
@@ -31,6 +29,9 @@ pub enum RewardError {
         /// The start of the text.
         got: String,
     },
+    /// A number of items that the kind of answer does not allow.
+    #[error("expected one item in the true answer, got {0}")]
+    NotOne(usize),
     /// A class name without a letter or digit.
     #[error("expected a name as the true answer, got {got:?}")]
     EmptyLabel {
@@ -39,18 +40,23 @@ pub enum RewardError {
     },
 }
 
-/// Why one object is not a prediction.
+/// Why one object is not an item.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum Flaw {
-    /// No key `Position`.
-    #[error("expected a key 'Position', found none")]
-    NoPosition,
-    /// `Position` is not a list of four numbers.
-    #[error("expected 'Position' to be four numbers [x1, y1, x2, y2]")]
+    /// No coordinates under their key.
+    #[error("expected coordinates under their key, found none")]
+    NoPlace,
+    /// Not as many numbers as the kind of item has.
+    #[error("expected as many numbers as the kind of item has, as in [x1, y1, x2, y2]")]
     Arity,
     /// A coordinate outside the space, infinite, or not a number.
-    #[error("expected coordinates between 0 and {SPACE}, got {0}")]
-    Coordinate(f64),
+    #[error("expected coordinates between 0 and {extent}, got {got}")]
+    Coordinate {
+        /// The number found.
+        got: f64,
+        /// Where the space ends.
+        extent: f64,
+    },
     /// The right edge is not right of the left one.
     #[error("expected x1 < x2, got x1 = {x1}, x2 = {x2}")]
     Width {
@@ -67,10 +73,39 @@ pub enum Flaw {
         /// Bottom edge.
         y2: f64,
     },
-    /// No key `Confidence`.
-    #[error("expected a key 'Confidence' with a number, found none")]
+    /// An interval that does not end after its start.
+    #[error("expected start < end, got start = {start}, end = {end}")]
+    Order {
+        /// First moment.
+        start: f64,
+        /// Last moment.
+        end: f64,
+    },
+    /// An edge of a box in space that is not above 0.
+    #[error("expected a size above 0, got {0}")]
+    Size(f64),
+    /// Run lengths that do not add up to the size of the image.
+    #[error("expected run lengths that add up to height times width")]
+    Runs,
+    /// An outline around nothing.
+    #[error("expected an outline with an area")]
+    Empty,
+    /// No confidence under its key.
+    #[error("expected a confidence under its key, found none")]
     NoConfidence,
     /// A confidence outside 0 to 1, infinite, or not a number.
     #[error("expected a confidence between 0 and 1, got {0}")]
     Confidence(f64),
+    /// No label under its key.
+    #[error("expected a label under its key, found none")]
+    NoLabel,
+    /// No whole frame number under its key.
+    #[error("expected a frame number under its key, found none")]
+    NoFrame,
+    /// No id under its key.
+    #[error("expected an id under its key, found none")]
+    NoId,
+    /// One item more than is looked at.
+    #[error("expected fewer items")]
+    TooMany,
 }

@@ -1,20 +1,27 @@
 //! Which part of a completion is the answer.
 
-/// The answer of a completion: the inside of the first answer block after the thinking.
+/// The answer of a completion: the inside of the one answer block after the thinking.
 ///
-/// A block that is never closed runs to the end, as completions may be cut by their length limit. Without a
-/// block, what follows the thinking is the answer; thinking that never ends has none, so that an answer which
-/// only occurs in the thinking earns nothing.
+/// A block that is never closed runs to the end, as completions may be cut by their length limit. Two blocks are
+/// no answer: with several, a completion could hedge. Without a block, what follows the thinking is the answer;
+/// thinking that never ends has none, so that an answer which only occurs in the thinking earns nothing.
 pub fn answer_text(completion: &str) -> Option<&str> {
     let spoken = completion.split_once("</think>").map(|(_, rest)| rest);
-    if let Some(block) = block(spoken.unwrap_or(completion)) {
-        return Some(block);
+    let said = spoken.unwrap_or(completion);
+    if let Some(block) = block(said) {
+        return (said.matches("<answer>").count() == 1).then_some(block);
     }
     match spoken {
         Some(rest) => Some(rest.trim()),
         None if completion.contains("<think>") => None,
         None => Some(completion.trim()),
     }
+}
+
+/// What stands in the thinking of a completion; empty without any.
+pub(crate) fn thinking(completion: &str) -> &str {
+    let inside = completion.split_once("<think>").map_or("", |(_, inside)| inside);
+    inside.split_once("</think>").map_or(inside, |(inside, _)| inside)
 }
 
 /// The answer as the original program takes it: the first answer block anywhere, else the whole text.
@@ -46,8 +53,9 @@ mod tests {
         assert_eq!(extract_anywhere("<think><answer>cat</answer></think>"), "cat");
     }
     #[test]
-    fn the_first_of_two_blocks() {
-        check("<answer>cat</answer><answer>dog</answer>", Some("cat"));
+    fn two_blocks_are_a_hedge() {
+        check("<answer>cat</answer><answer>dog</answer>", None);
+        check("<answer><answer>cat</answer></answer>", None);
     }
     #[test]
     fn a_block_that_is_cut() {

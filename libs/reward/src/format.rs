@@ -1,32 +1,68 @@
 //! The format term: thinking, then one answer, and nothing else.
 
-use config::RewardMode;
+use config::{Content, RewardConfig};
 
-/// 1 if the whole completion is `<think>…</think>`, white space, `<answer>…</answer>`, else 0.
+use crate::strict::read_strictly;
+
+/// 1 if the whole completion has the declared form, else 0.
 ///
-/// Equal to a full match of `<think>.*?</think>\s*<answer>.*?</answer>` where the dot matches new lines, as in
-/// Visual-RFT. [`RewardMode::Fixed`] adds that each tag occurs once, which the lazy groups do not ensure: with
-/// several answers, a completion could hedge.
-pub(crate) fn format(completion: &str, mode: RewardMode) -> f64 {
-    let tags = ["<think>", "</think>", "<answer>", "</answer>"];
-    let once = tags.iter().all(|tag| completion.matches(tag).count() == 1);
-    f64::from(u8::from(matches(completion) && (once || mode == RewardMode::Paper)))
+/// With both tags this is a full match of `<think>.*?</think>\s*<answer>.*?</answer>` where the dot matches new
+/// lines, as in Visual-RFT. `once` adds that each tag occurs once, which the lazy groups do not ensure.
+pub(crate) fn format(completion: &str, config: &RewardConfig) -> f64 {
+    let format = &config.format;
+    let Some(answer) = enveloped(completion, format.think, format.tags) else { return 0.0 };
+    let tags = [
+        ("<think>", format.think),
+        ("</think>", format.think),
+        ("<answer>", format.tags),
+        ("</answer>", format.tags),
+    ];
+    let once = tags.iter().all(|(tag, due)| completion.matches(tag).count() == usize::from(*due));
+    let valid = match format.content {
+        Content::Any => true,
+        Content::Valid => read_strictly(answer, &config.answer).is_some(),
+    };
+    f64::from(u8::from(valid && (once || !format.once)))
 }
 
-fn matches(completion: &str) -> bool {
-    let Some(rest) = completion.strip_prefix("<think>") else { return false };
-    let Some(body) = rest.strip_suffix("</answer>") else { return false };
-    body.split("</think>").skip(1).any(|after| after.trim_start().starts_with("<answer>"))
+/// What stands where the answer is due; `None` if the form is another one.
+fn enveloped(completion: &str, think: bool, tags: bool) -> Option<&str> {
+    let body = if tags { completion.strip_suffix("</answer>")? } else { completion };
+    let open = |text: &'_ str| -> Option<usize> {
+        if tags { text.starts_with("<answer>").then_some("<answer>".len()) } else { Some(0) }
+    };
+    if !think {
+        return Some(&body[open(body)?..]);
+    }
+    let rest = body.strip_prefix("<think>")?;
+    // Thinking may hold a closing tag itself, as far as the form goes: any of them may be the last.
+    rest.match_indices("</think>").find_map(|(at, tag)| {
+        let after = rest[at + tag.len()..].trim_start();
+        Some(&after[open(after)?..])
+    })
+}
+
+/// 1 if the completion opens with `<think>` and closes it once, with something after it, as TRL's `think_format_reward`.
+pub(crate) fn think_format(completion: &str) -> f64 {
+    let inside = completion.strip_prefix("<think>");
+    let closed = inside.is_some_and(|inside| {
+        !inside.contains("<think>") && inside.matches("</think>").count() == 1
+    });
+    f64::from(u8::from(closed))
 }
 
 #[cfg(test)]
 mod tests {
+    use config::{AnswerConfig, AnswerType};
+
     use super::*;
 
     #[track_caller]
     fn check(completion: &str, paper: f64, fixed: f64) {
-        assert_eq!(format(completion, RewardMode::Paper), paper);
-        assert_eq!(format(completion, RewardMode::Fixed), fixed);
+        let mut config = RewardConfig::default();
+        assert_eq!(format(completion, &config), fixed);
+        config.format.once = false;
+        assert_eq!(format(completion, &config), paper);
     }
 
     #[test]
@@ -57,5 +93,18 @@ mod tests {
     fn two_answers() {
         check("<think>a</think><answer>b</answer><answer>c</answer>", 1.0, 0.0);
         check("<think>a</think>b<think></think><answer>c</answer>", 1.0, 0.0);
+    }
+    #[test]
+    fn valid_content() {
+        let answer = AnswerConfig { kind: AnswerType::Number, ..AnswerConfig::default() };
+        let mut config = RewardConfig { answer, ..RewardConfig::default() };
+        config.format.content = Content::Valid;
+        assert_eq!(format("<think>a</think><answer>7</answer>", &config), 1.0);
+        assert_eq!(format("<think>a</think><answer>seven</answer>", &config), 0.0);
+        config.format.think = false;
+        assert_eq!(format("<answer>7</answer>", &config), 1.0);
+        assert_eq!(format("<think>a</think><answer>7</answer>", &config), 0.0);
+        config.format.tags = false;
+        assert_eq!(format("7", &config), 1.0);
     }
 }

@@ -10,26 +10,56 @@
 //! assert_eq!(score.total, Some(3.0)); // IoU 1, confidence 1, format 1
 //! # Ok::<(), reward::RewardError>(())
 //! ```
-//! Everything here is pure: no I/O, no clock, no randomness, and no input makes it panic. Text that cannot be
+//! A task is declared once, in [`config::RewardConfig`]; from it come the [`instructions`] at the end of a question,
+//! the strict and the tolerant reader of answers, the reward with its named terms, and what is measured on held-out
+//! data. Everything here is pure: no I/O, no clock, no randomness, and no input makes it panic. Text that cannot be
 //! read is a score; ground truth that cannot be read is an error.
 
 mod answer;
+mod average_precision;
 mod bbox;
-mod classification;
+mod case;
 mod detection;
+mod edit;
 mod error;
 mod extract;
 mod format;
+mod hungarian;
+mod instructions;
+mod item;
+mod json;
+mod label;
+mod mask;
 mod matching;
-mod parse;
+mod official;
+mod place;
+mod plain;
 mod score;
+mod solid;
+mod span;
+mod strict;
+mod terms;
+mod tolerant;
+mod truth;
 mod value;
 
-pub use answer::Answer;
+pub use answer::{Answer, Items};
+pub use average_precision::{
+    IOU_THRESHOLDS, MAX_DETECTIONS, RankedImage, at_threshold, over_thresholds,
+};
 pub use bbox::{BBox, SPACE};
-pub use classification::same_label;
+pub use detection::Detection;
+pub use edit::edit_similarity;
 pub use error::{Flaw, RewardError};
 pub use extract::answer_text;
+pub use instructions::{instructions, prompt};
+pub use label::same_label;
+pub use mask::Mask;
 pub use matching::{Match, match_greedily};
-pub use parse::{Detection, Reading, parse_detections, read_detections};
-pub use score::{Reward, Score, Term};
+pub use place::{Item, Place};
+pub use score::{Attempt, Reward, Score, Term};
+pub use solid::Solid;
+pub use span::Span;
+pub use strict::read_strictly;
+pub use tolerant::read_answer;
+pub use truth::{Truth, read_truth};

@@ -1,11 +1,11 @@
 //! The reward of a completion: a weighted sum of named terms.
 
-use config::{RewardConfig, RewardMode};
+use std::collections::BTreeMap;
 
-use crate::classification::accuracy;
-use crate::detection::detection;
-use crate::format::format;
-use crate::{Answer, RewardError};
+use config::{CorrectionConfig, RewardConfig};
+
+use crate::case::Case;
+use crate::{Answer, RewardError, Truth, terms};
 
 /// Scores completions against ground truth.
 #[derive(Debug, Clone)]
@@ -13,68 +13,121 @@ pub struct Reward {
     config: RewardConfig,
 }
 
+/// A completion and what its reward may depend on besides its text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attempt<'a> {
+    /// What was said.
+    pub text: &'a str,
+    /// Tokens it has; counted as words where it is not known.
+    pub n_tokens: Option<usize>,
+    /// Share of the training that is done, from 0 to 1.
+    pub progress: f64,
+}
+
 /// The reward of one completion and how it came about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     /// Σ weight · value; `None` if the completion could not be scored (the sum is not finite).
     pub total: Option<f64>,
-    /// The terms, in a fixed order: the same names for all completions of a task.
+    /// The terms, ordered by name: the same names for all completions of a task.
     pub terms: Vec<Term>,
 }
 
 /// One part of a reward.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Term {
-    /// `iou`, `confidence`, `accuracy` or `format`.
-    pub name: &'static str,
-    /// From 0 to 1.
+    /// As the task calls it.
+    pub name: String,
+    /// From 0 to 1 for most metrics; gated already.
     pub value: f64,
     /// What it is multiplied with in the total.
     pub weight: f64,
 }
 
 impl Reward {
-    /// A reward as configured.
+    /// A reward as declared. The declaration was checked when it was loaded.
     pub fn new(config: &RewardConfig) -> Self {
         Self { config: config.clone() }
     }
 
-    /// Reads the ground truth of a sample for the configured task.
+    /// The declaration.
+    pub fn config(&self) -> &RewardConfig {
+        &self.config
+    }
+
+    /// Reads the ground truth of a sample.
     ///
     /// # Errors
     /// Ground truth that cannot be used, with what is wrong: see [`RewardError`].
-    pub fn parse_answer(&self, solution: &str) -> Result<Answer, RewardError> {
-        Answer::parse(solution, self.config.task)
+    pub fn parse_answer(&self, solution: &str) -> Result<Truth, RewardError> {
+        let answer = crate::read_truth(solution, &self.config.answer)?;
+        Ok(Truth { answer, solution: solution.to_owned() })
     }
 
-    /// The reward of a completion. The kind of the answer decides the terms.
-    pub fn score(&self, completion: &str, answer: &Answer) -> Score {
-        let weights = &self.config.weights;
-        let mut terms = match answer {
-            Answer::Detection(truth) => {
-                let found = detection(completion, truth, &self.config);
-                vec![
-                    Term { name: "iou", value: found.iou, weight: weights.iou },
-                    Term {
-                        name: "confidence",
-                        value: found.confidence,
-                        weight: weights.confidence,
-                    },
-                ]
-            }
-            Answer::Classification(label) => {
-                let value = accuracy(completion, label, self.mode());
-                vec![Term { name: "accuracy", value, weight: weights.accuracy }]
-            }
-        };
-        let value = format(completion, self.mode());
-        terms.push(Term { name: "format", value, weight: weights.format });
+    /// What a completion says, or `None` if that cannot be read.
+    pub fn read(&self, completion: &str) -> Option<Answer> {
+        crate::case::read(&self.config, completion)
+    }
+
+    /// The reward of a completion.
+    pub fn score(&self, completion: &str, truth: &Truth) -> Score {
+        self.score_attempt(&Attempt::new(completion), truth)
+    }
+
+    /// The reward of a completion whose length, or place in the training, may matter.
+    pub fn score_attempt(&self, attempt: &Attempt, truth: &Truth) -> Score {
+        let case = Case::new(&self.config, attempt, truth);
+        let mut values: BTreeMap<&str, f64> = BTreeMap::new();
+        let declared = &self.config.terms;
+        let (later, first): (Vec<_>, Vec<_>) =
+            declared.iter().partition(|(_, term)| term.of.is_some());
+        for (name, term) in first.into_iter().chain(later) {
+            let of = term.of.as_ref().and_then(|of| values.get(of.as_str())).copied();
+            values.insert(name, terms::value(&case, term, of.unwrap_or(0.0)));
+        }
+        let gated = declared.iter().map(|(name, term)| {
+            let gate = term.gate.as_ref().and_then(|gate| values.get(gate.as_str()));
+            let value = values[name.as_str()] * gate.copied().unwrap_or(1.0);
+            Term { name: name.clone(), value, weight: term.weight }
+        });
+        let terms: Vec<Term> = gated.collect();
         let total: f64 = terms.iter().map(|term| term.weight * term.value).sum();
         Score { total: total.is_finite().then_some(total), terms }
     }
 
-    fn mode(&self) -> RewardMode {
-        self.config.mode
+    /// The least and the most that a completion can earn.
+    pub fn range(&self) -> (f64, f64) {
+        self.config.terms.values().fold((0.0, 0.0), |(low, high), term| {
+            let (least, most) = terms::range(term);
+            (low + term.weight * least, high + term.weight * most)
+        })
+    }
+
+    /// The rewards of an answer and of its correction: (r1 + γ r2, r2 + α (r2 - r1)).
+    ///
+    /// The second is kept within -1 and twice the most that one answer can earn; `None` where either could not be
+    /// scored.
+    pub fn correction(
+        &self,
+        first: &Score,
+        second: &Score,
+        config: &CorrectionConfig,
+    ) -> Option<(f64, f64)> {
+        let (r1, r2) = (first.total?, second.total?);
+        let (_, most) = self.range();
+        let second = (r2 + config.alpha * (r2 - r1)).clamp(-1.0, (2.0 * most).max(-1.0));
+        Some((r1 + config.gamma * r2, second))
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// A text at the start of the training.
+    pub fn new(text: &'a str) -> Self {
+        Self { text, n_tokens: None, progress: 0.0 }
+    }
+
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.n_tokens.unwrap_or_else(|| self.text.split_whitespace().count())
     }
 }
 

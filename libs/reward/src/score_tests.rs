@@ -1,6 +1,6 @@
 //! Totals, weights, and what tricks earn.
 
-use config::{IouTerm, TaskKind, TermWeights};
+use config::{AnswerConfig, AnswerType, Metric, Miss, Norm, TermConfig};
 
 use super::*;
 
@@ -42,15 +42,29 @@ fn an_answer_in_the_thinking_earns_nothing() {
     assert_eq!(score(&completion, TRUTH, &RewardConfig::default()).total, Some(0.0));
 }
 
+/// The four ways of scoring boxes: paper or fixed, with a threshold or smooth.
+pub(super) fn detection(paper: bool, smooth: bool) -> RewardConfig {
+    let mut config = RewardConfig::default();
+    if smooth {
+        config.matching.threshold = 0.0;
+    }
+    if paper {
+        config.answer.from = config::From::Anywhere;
+        config.answer.nothing_pays = false;
+        config.format.once = false;
+        for name in ["iou", "confidence"] {
+            config.terms.get_mut(name).unwrap().norm = Some(Norm::Predicted);
+        }
+        config.terms.get_mut("confidence").unwrap().miss = Some(Miss::Complement);
+    }
+    config.validate().unwrap();
+    config
+}
+
 #[test]
 fn the_further_off_the_less() {
-    for (mode, iou) in [
-        (RewardMode::Paper, IouTerm::Thresholded),
-        (RewardMode::Fixed, IouTerm::Thresholded),
-        (RewardMode::Paper, IouTerm::Smooth),
-        (RewardMode::Fixed, IouTerm::Smooth),
-    ] {
-        let config = RewardConfig { mode, iou, ..RewardConfig::default() };
+    for (paper, smooth) in [(true, false), (false, false), (true, true), (false, true)] {
+        let config = detection(paper, smooth);
         let totals: Vec<_> = (0..=20)
             .map(|k| {
                 let (x1, x2) = (100 + 10 * k, 300 + 10 * k);
@@ -59,34 +73,63 @@ fn the_further_off_the_less() {
                 score(&completion, TRUTH, &config).total.unwrap()
             })
             .collect();
-        assert!(totals.is_sorted_by(|a, b| a >= b), "{mode:?} {iou:?}: {totals:?}");
-        assert!(totals[0] > 2.8 && totals[20] < 1.2, "{mode:?} {iou:?}: {totals:?}");
+        assert!(totals.is_sorted_by(|a, b| a >= b), "{paper} {smooth}: {totals:?}");
+        assert!(totals[0] > 2.8 && totals[20] < 1.2, "{paper} {smooth}: {totals:?}");
     }
 }
 
 #[test]
 fn weights_multiply_terms() {
-    let weights = TermWeights { iou: 2.0, confidence: 0.0, accuracy: 1.0, format: 0.5 };
-    let config = RewardConfig { weights, ..RewardConfig::default() };
+    let mut config = RewardConfig::default();
+    for (name, weight) in [("iou", 2.0), ("confidence", 0.0), ("format", 0.5)] {
+        config.terms.get_mut(name).unwrap().weight = weight;
+    }
     let score = score(&format!("<think></think>{TRUTH}"), TRUTH, &config);
     assert_eq!(score.total, Some(2.5));
-    let names: Vec<_> = score.terms.iter().map(|t| (t.name, t.value, t.weight)).collect();
-    assert_eq!(names, [("iou", 1.0, 2.0), ("confidence", 1.0, 0.0), ("format", 1.0, 0.5)]);
+    let names: Vec<_> = score.terms.iter().map(|t| (t.name.as_str(), t.value, t.weight)).collect();
+    assert_eq!(names, [("confidence", 1.0, 0.0), ("format", 1.0, 0.5), ("iou", 1.0, 2.0)]);
+}
+fn label_task() -> RewardConfig {
+    let answer = AnswerConfig { kind: AnswerType::Label, ..AnswerConfig::default() };
+    let mut config = RewardConfig { answer, ..RewardConfig::default() };
+    config.terms = [("accuracy", Metric::Accuracy), ("format", Metric::Format)]
+        .map(|(name, metric)| (name.to_owned(), TermConfig::new(metric)))
+        .into();
+    config.validate().unwrap();
+    config
 }
 #[test]
 fn a_name_has_accuracy_and_format() {
-    let config = RewardConfig { task: TaskKind::Classification, ..RewardConfig::default() };
-    let score = score("<answer>Rose</answer>", "<answer>rose</answer>", &config);
+    let score = score("<answer>Rose</answer>", "<answer>rose</answer>", &label_task());
     assert_eq!((score.total, score.term("accuracy")), (Some(1.0), Some(1.0)));
     assert_eq!((score.term("format"), score.term("iou")), (Some(0.0), None));
+}
+#[test]
+fn a_gate_multiplies() {
+    let mut config = label_task();
+    config.terms.get_mut("format").unwrap().gate = Some("accuracy".into());
+    let total = |answer: &str| {
+        score(&format!("<think>a</think><answer>{answer}</answer>"), "rose", &config).total
+    };
+    assert_eq!((total("rose"), total("tulip")), (Some(2.0), Some(0.0)));
+}
+#[test]
+fn a_correction_pays_for_getting_better() {
+    let reward = Reward::new(&label_task());
+    let of = |total: f64| Score { total: Some(total), terms: Vec::new() };
+    let pair = |r1, r2| reward.correction(&of(r1), &of(r2), &CorrectionConfig::default()).unwrap();
+    assert_eq!(pair(0.0, 2.0), (1.0, 4.0));
+    assert_eq!(pair(2.0, 2.0), (3.0, 2.0));
+    assert_eq!(pair(2.0, 0.0), (2.0, -1.0));
 }
 
 proptest::proptest! {
     #[test]
-    fn any_text_gets_a_finite_score(completion in ".{0,300}", paper: bool) {
-        let mode = if paper { RewardMode::Paper } else { RewardMode::Fixed };
-        let config = RewardConfig { mode, ..RewardConfig::default() };
-        let total = score(&completion, TRUTH, &config).total.unwrap();
+    fn any_text_gets_a_finite_score(completion in ".{0,300}", paper: bool, smooth: bool) {
+        let total = score(&completion, TRUTH, &detection(paper, smooth)).total.unwrap();
         proptest::prop_assert!((0.0..=3.0).contains(&total));
     }
 }
+
+#[path = "detection_tests.rs"]
+mod detection_terms;

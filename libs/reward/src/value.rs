@@ -18,6 +18,7 @@ pub(crate) enum Value {
 impl Value {
     /// The value of a key, whatever the case of its letters; the first one where it is repeated.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        let key = key.trim();
         match self {
             Value::Object(fields) => {
                 fields.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(key)).map(|f| &f.1)
@@ -27,15 +28,66 @@ impl Value {
     }
 }
 
+impl Value {
+    /// A number, also one in quotes.
+    pub(crate) fn number(&self) -> Option<f64> {
+        match self {
+            Value::Number(number) => Some(*number),
+            Value::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// All keys, those of nested objects included.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        match self {
+            Value::Object(fields) => {
+                let each = fields
+                    .iter()
+                    .flat_map(|(key, value)| std::iter::once(key.as_str()).chain(value.keys()));
+                each.collect()
+            }
+            Value::List(items) => items.iter().flat_map(Value::keys).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// All numbers of nested lists, in their order; `None` if there is anything else.
+    pub(crate) fn numbers(&self) -> Option<Vec<f64>> {
+        let mut numbers = Vec::new();
+        self.collect_numbers(&mut numbers).then_some(numbers)
+    }
+
+    fn collect_numbers(&self, numbers: &mut Vec<f64>) -> bool {
+        match self {
+            Value::Number(number) => {
+                numbers.push(*number);
+                true
+            }
+            Value::List(items) => items.iter().all(|item| item.collect_numbers(numbers)),
+            _ => false,
+        }
+    }
+}
+
 /// Reads the value at the start of `text`: it, and what follows it. `None` if there is no whole value.
+#[cfg(test)]
 pub(crate) fn read(text: &str) -> Option<(Value, &str)> {
-    let mut reader = Reader { rest: text };
-    let value = reader.value(0)?;
-    Some((value, reader.rest))
+    read_counting(text).0
+}
+
+/// The same, and how many bytes were looked at.
+pub(crate) fn read_counting(text: &str) -> (Option<(Value, &str)>, usize) {
+    let mut reader = Reader { rest: text, farthest: text.len() };
+    let value = reader.value(0);
+    let used = text.len() - reader.rest.len().min(reader.farthest);
+    (value.map(|value| (value, reader.rest)), used)
 }
 
 struct Reader<'a> {
     rest: &'a str,
+    /// Bytes that were left at the farthest place looked at.
+    farthest: usize,
 }
 
 impl Reader<'_> {
@@ -84,7 +136,10 @@ impl Reader<'_> {
     fn quoted(&mut self) -> Option<String> {
         let quote = self.peek().filter(|c| matches!(c, '\'' | '"'))?;
         let body = &self.rest[1..];
-        let end = body.find(quote)?;
+        let Some(end) = body.find(quote) else {
+            self.farthest = 0;
+            return None;
+        };
         self.rest = &body[end + 1..];
         Some(body[..end].to_owned())
     }

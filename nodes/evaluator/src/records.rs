@@ -56,7 +56,8 @@ impl Records {
     ) -> eyre::Result<()> {
         let mut predictions = self.create(&format!("predictions-{label}.jsonl"))?;
         for prediction in &judgement.predictions {
-            writeln!(predictions, "{}", prediction_json(prediction))?;
+            let predicted = judgement.reward.read(&prediction.completion);
+            writeln!(predictions, "{}", prediction_json(prediction, predicted.as_ref()))?;
         }
         if self.written.is_empty() {
             self.copy_images(test)?;
@@ -92,29 +93,29 @@ impl Records {
     }
 }
 
-fn prediction_json(prediction: &Prediction) -> Value {
+/// Boxes as boxes, everything else as text.
+fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value {
     let Prediction { sample_id, completion, answer } = prediction;
-    match answer {
-        Answer::Detection(truth) => {
-            let predicted = reward::parse_detections(completion);
-            let bbox = |b: &reward::BBox| json!([b.x1, b.y1, b.x2, b.y2]);
-            let iou = truth
-                .iter()
-                .map(|truth| predicted.iter().map(|p| p.bbox.iou(truth)).fold(0.0, f64::max));
-            let iou = iou.sum::<f64>() / truth.len().max(1) as f64;
-            json!({
-                "sample_id": sample_id, "completion": completion, "iou": iou,
-                "truth": truth.iter().map(bbox).collect::<Vec<_>>(),
-                "predicted": predicted.iter()
-                    .map(|p| json!({"bbox": bbox(&p.bbox), "confidence": p.confidence}))
-                    .collect::<Vec<_>>(),
-            })
-        }
-        Answer::Classification(truth) => json!({
-            "sample_id": sample_id, "completion": completion, "truth": truth,
+    let truth = answer.answer.detections();
+    if truth.is_empty() && answer.answer != Answer::Nothing {
+        return json!({
+            "sample_id": sample_id, "completion": completion, "truth": answer.solution,
             "predicted": reward::answer_text(completion),
-        }),
+        });
     }
+    let predicted = predicted.map_or_else(Vec::new, Answer::detections);
+    let bbox = |b: &reward::BBox| json!([b.x1, b.y1, b.x2, b.y2]);
+    let best = |truth: &reward::Detection| {
+        predicted.iter().map(|p| p.bbox.iou(&truth.bbox)).fold(0.0, f64::max)
+    };
+    let iou = truth.iter().map(best).sum::<f64>() / truth.len().max(1) as f64;
+    json!({
+        "sample_id": sample_id, "completion": completion, "iou": iou,
+        "truth": truth.iter().map(|truth| bbox(&truth.bbox)).collect::<Vec<_>>(),
+        "predicted": predicted.iter()
+            .map(|p| json!({"bbox": bbox(&p.bbox), "confidence": p.confidence}))
+            .collect::<Vec<_>>(),
+    })
 }
 
 /// A copy that was made only to be evaluated goes away; checkpoints stay.

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use config::{Config, TaskKind};
+use config::Config;
 use dataset::Sample;
 use eyre::{WrapErr, eyre};
 use image::{ImageFormat, ImageReader};
@@ -36,20 +36,13 @@ pub(crate) fn make(
     Ok(Prompt {
         prompt_id,
         sample_id: sample.sample_id.clone(),
-        task: task.unwrap_or(task_name(config.reward.task)).to_owned(),
+        task: task.unwrap_or(&config.reward.task).to_owned(),
         system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
-        text: sample.problem.clone(),
+        text: reward::prompt(&sample.problem, &config.reward),
         images: images.wrap_err_with(|| format!("sample {:?}", sample.sample_id))?,
         answer: sample.solution.clone(),
         min_policy_version,
     })
-}
-
-fn task_name(task: TaskKind) -> &'static str {
-    match task {
-        TaskKind::Detection => "detection",
-        TaskKind::Classification => "classification",
-    }
 }
 
 /// Reads format and size from the header; the pixels stay encoded.

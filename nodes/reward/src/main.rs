@@ -6,7 +6,7 @@ use config::Config;
 use eyre::WrapErr;
 use messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
 use node::Node;
-use reward::Reward;
+use reward::{Attempt, Reward};
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,8 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
         let Some(first) = batch.completions.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
-        let rewards = node.timed(step, "reward", |_| score(&reward, &batch))?;
+        let progress = (step - 1) as f64 / config.learner.steps as f64;
+        let rewards = node.timed(step, "reward", |_| score(&reward, &batch, progress))?;
         note_metrics(&mut node, step, &rewards);
         node.send("rewards", &rewards)?;
         node.send_metrics()?;
@@ -34,20 +35,24 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     node.finish()
 }
 
-fn score(reward: &Reward, batch: &CompletionBatch) -> eyre::Result<RewardBatch> {
+fn score(reward: &Reward, batch: &CompletionBatch, progress: f64) -> eyre::Result<RewardBatch> {
     let mut rewards = Vec::with_capacity(batch.completions.len());
     for group in batch.groups() {
-        let answer = reward
+        let truth = reward
             .parse_answer(&group[0].answer)
             .wrap_err_with(|| format!("ground truth of prompt {}", group[0].prompt_id))?;
-        rewards.extend(group.iter().map(|row| reward_row(row, reward.score(&row.text, &answer))));
+        rewards.extend(group.iter().map(|row| {
+            let n_tokens = Some(row.token_ids.len());
+            let attempt = Attempt { text: &row.text, n_tokens, progress };
+            reward_row(row, reward.score_attempt(&attempt, &truth))
+        }));
     }
     Ok(RewardBatch { rewards })
 }
 
 fn reward_row(completion: &Completion, score: reward::Score) -> RewardRow {
     let term = |term: reward::Term| Term {
-        name: term.name.to_owned(),
+        name: term.name,
         value: term.value as f32,
         weight: term.weight as f32,
     };

@@ -3,7 +3,7 @@
 //! Detections of all images are ranked by confidence; going down the ranks gives a curve of precision over recall,
 //! whose upper envelope is read at 101 recalls. <https://cocodataset.org/#detection-eval>
 
-use reward::{BBox, Detection};
+use crate::{BBox, Detection};
 
 /// Number of overlaps at which a detection may count as right: 0.5, 0.55, … 0.95.
 pub const IOU_THRESHOLDS: usize = 10;
@@ -14,14 +14,15 @@ const RECALLS: usize = 101;
 
 /// Detections and true boxes of one image, for one category.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Image {
+pub struct RankedImage {
     /// Most confident first, at most [`MAX_DETECTIONS`].
     detections: Vec<Detection>,
     truth: Vec<BBox>,
 }
 
-impl Image {
-    pub(crate) fn new(mut detections: Vec<Detection>, truth: Vec<BBox>) -> Self {
+impl RankedImage {
+    /// An image from what was predicted and what is true.
+    pub fn new(mut detections: Vec<Detection>, truth: Vec<BBox>) -> Self {
         detections.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         detections.truncate(MAX_DETECTIONS);
         Self { detections, truth }
@@ -46,16 +47,8 @@ impl Image {
     }
 }
 
-/// Average precision at one overlap, from 0 to 1; `None` without a true box.
-///
-/// Each image is its detections and its true boxes.
-pub fn average_precision(images: &[(Vec<Detection>, Vec<BBox>)], min_iou: f64) -> Option<f64> {
-    let images: Vec<_> = images.iter().map(|(d, t)| Image::new(d.clone(), t.clone())).collect();
-    at_threshold(&images, min_iou)
-}
-
 /// COCO's main number: the mean over [`IOU_THRESHOLDS`] overlaps. `None` without a true box.
-pub(crate) fn over_thresholds(images: &[Image]) -> Option<f64> {
+pub fn over_thresholds(images: &[RankedImage]) -> Option<f64> {
     // Spaced as numpy's linspace rounds them, so that an overlap of exactly 0.7 falls on the same side.
     let step = (0.95 - 0.5) / (IOU_THRESHOLDS - 1) as f64;
     let min_iou = |k: usize| if k == IOU_THRESHOLDS - 1 { 0.95 } else { k as f64 * step + 0.5 };
@@ -64,7 +57,8 @@ pub(crate) fn over_thresholds(images: &[Image]) -> Option<f64> {
     sum.map(|sum| sum / IOU_THRESHOLDS as f64)
 }
 
-pub(crate) fn at_threshold(images: &[Image], min_iou: f64) -> Option<f64> {
+/// Average precision at one overlap, from 0 to 1; `None` without a true box.
+pub fn at_threshold(images: &[RankedImage], min_iou: f64) -> Option<f64> {
     let n_truth: usize = images.iter().map(|image| image.truth.len()).sum();
     if n_truth == 0 {
         return None;

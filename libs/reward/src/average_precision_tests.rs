@@ -17,7 +17,9 @@ const NOWHERE: [f64; 4] = [900., 900., 950., 950.];
 
 #[track_caller]
 fn check(images: &[(Vec<Detection>, Vec<BBox>)], ap50: Option<f64>) {
-    let got = average_precision(images, 0.5);
+    let ranked: Vec<_> =
+        images.iter().map(|(d, t)| RankedImage::new(d.clone(), t.clone())).collect();
+    let got = at_threshold(&ranked, 0.5);
     let near = got.zip(ap50).map_or(got == ap50, |(a, b)| (a - b).abs() < 1e-12);
     assert!(near, "{got:?}, not {ap50:?}");
 }
@@ -92,10 +94,10 @@ fn as_pycocotools_has_it() {
     }
 }
 
-fn image(json: &Value) -> Image {
+fn image(json: &Value) -> RankedImage {
     let numbers = |json: &Value| -> Vec<f64> { serde_json::from_value(json.clone()).unwrap() };
     let rows = |key: &str| json[key].as_array().unwrap().iter().map(numbers).collect::<Vec<_>>();
-    Image::new(
+    RankedImage::new(
         rows("detections").iter().map(|d| detection([d[0], d[1], d[2], d[3]], d[4])).collect(),
         rows("truth").iter().map(|t| bbox([t[0], t[1], t[2], t[3]])).collect(),
     )
