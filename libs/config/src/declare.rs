@@ -75,11 +75,14 @@ fn with_mode(reward: &mut Table) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Lays one table over another: tables meet key by key, anything else is replaced.
+/// Lays one table over another: tables meet key by key, anything else is replaced; an empty gate takes one away.
 fn overlay(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(base)), Value::Table(over)) => overlay(base, over),
+            (_, Value::String(text)) if key == "gate" && text.is_empty() => {
+                base.remove(&key);
+            }
             (_, value) => {
                 base.insert(key, value);
             }

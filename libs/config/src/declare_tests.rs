@@ -55,11 +55,12 @@ fn a_preset_is_laid_under() {
         "[reward]\npreset = \"base.toml\"\n[reward.terms.iou]\nmetric = \"recall\"\nnorm = \"max\"";
     let error = Config::resolved(text, "test", &folder, &[]).unwrap_err().to_string();
     assert!(error.contains("recall knows only"), "{error}");
-    let text = "[reward]\npreset = \"base.toml\"\n[reward.terms.n]\nmetric = \"count\"";
+    let text = "[reward]\npreset = \"base.toml\"\n[reward.terms.iou]\nweight = 2.0\n[reward.terms.n]\nmetric = \"count\"";
     let config = Config::resolved(text, "test", &folder, &[]).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let metrics: Vec<Metric> = config.reward.terms.values().map(|term| term.metric).collect();
     assert_eq!(metrics, [Metric::Overlap, Metric::Count]);
+    assert_eq!(config.reward.terms["iou"].weight, 2.0);
 }
 
 #[test]

@@ -26,9 +26,11 @@ impl Config {
         folder: &Path,
         overrides: &[String],
     ) -> Result<Config, ConfigError> {
-        // As written first, so that an error there has a line number.
-        toml::from_str::<Config>(text).map_err(|error| parse_error(origin, &error))?;
         let table: Table = toml::from_str(text).map_err(|error| parse_error(origin, &error))?;
+        // As written first, so that an error there has a line number; what builds on a preset may have gaps.
+        if table.get("reward").is_none_or(|reward| reward.get("preset").is_none()) {
+            toml::from_str::<Config>(text).map_err(|error| parse_error(origin, &error))?;
+        }
         let table = declare::resolve(table, folder, overrides)?;
         let config: Config = table.try_into().map_err(|error| match overrides {
             [] => parse_error(origin, &error),

@@ -25,6 +25,7 @@ Examples:
   vrft run --resume                           continue the newest run where it stopped
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
+  vrft reward test configs/rewards/visual-rft/detection.toml
   vrft few-shot --seeds 5 --shots 1,4,16      the table of the README
   vrft bench --checkpoint DIR --group 8       seconds, memory and speed of a step";
 
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     FewShot(FewShotOptions),
     /// Time GRPO steps on a made-up case, phase by phase.
     Bench(BenchOptions),
+    /// Test a declared reward, score completions again, or propose a reward from data.
+    #[command(subcommand)]
+    Reward(RewardCommand),
     /// Make the report of a run folder again.
     Report {
         /// The run folder.
@@ -91,6 +95,40 @@ impl From<StorageType> for candle_core::DType {
             StorageType::F16 => Self::F16,
         }
     }
+}
+
+/// What to do with a reward. SPEC is any configuration with a section `[reward]`, as in `configs/rewards/`.
+#[derive(Subcommand)]
+pub(crate) enum RewardCommand {
+    /// Attack a reward before a policy does: oracle, fuzzing, corrupted answers, known tricks.
+    Test {
+        /// The declared reward.
+        spec: PathBuf,
+        /// True answers to test with [default: drawn by chance].
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
+        /// Override one value, as in `--set reward.mode=compat`; may be repeated.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+    },
+    /// Score completions again: JSON lines with `completion` and `solution` in, rewards and terms out.
+    Score {
+        /// The declared reward.
+        spec: PathBuf,
+        /// The completions.
+        file: PathBuf,
+        /// Override one value; may be repeated.
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        overrides: Vec<String>,
+    },
+    /// Propose a reward from at least three questions with their answers, and prove it with the self-test.
+    Infer {
+        /// Data set, or JSON lines with `problem` and `solution`.
+        data: PathBuf,
+    },
 }
 
 impl Default for Command {

@@ -11,6 +11,7 @@ mod graph;
 mod outcome;
 mod probe;
 mod progress;
+mod rewards;
 mod run;
 mod run_dir;
 mod wiring;
@@ -42,6 +43,7 @@ fn start() -> eyre::Result<()> {
         Command::Eval(options) => evaluate::evaluate(&options),
         Command::FewShot(options) => few_shot::few_shot(&options),
         Command::Bench(options) => bench::bench(&options),
+        Command::Reward(command) => rewards::reward(&command),
         Command::Report { run } => {
             println!("{}", report::write_report(&run)?.display());
             Ok(())

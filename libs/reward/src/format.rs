@@ -42,12 +42,11 @@ fn enveloped(completion: &str, think: bool, tags: bool) -> Option<&str> {
     })
 }
 
-/// 1 if the completion opens with `<think>` and closes it once, with something after it, as TRL's `think_format_reward`.
+/// 1 if the completion opens with the only `<think>` and closes it, as TRL's `think_format_reward`.
 pub(crate) fn think_format(completion: &str) -> f64 {
     let inside = completion.strip_prefix("<think>");
-    let closed = inside.is_some_and(|inside| {
-        !inside.contains("<think>") && inside.matches("</think>").count() == 1
-    });
+    let closed =
+        inside.is_some_and(|inside| !inside.contains("<think>") && inside.contains("</think>"));
     f64::from(u8::from(closed))
 }
 

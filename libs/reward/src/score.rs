@@ -18,8 +18,8 @@ pub struct Reward {
 pub struct Attempt<'a> {
     /// What was said.
     pub text: &'a str,
-    /// Tokens it has; counted as words where it is not known.
-    pub n_tokens: Option<usize>,
+    /// Its tokens; words stand for them where they are not known.
+    pub token_ids: Option<&'a [u32]>,
     /// Share of the training that is done, from 0 to 1.
     pub progress: f64,
 }
@@ -123,11 +123,11 @@ impl Reward {
 impl<'a> Attempt<'a> {
     /// A text at the start of the training.
     pub fn new(text: &'a str) -> Self {
-        Self { text, n_tokens: None, progress: 0.0 }
+        Self { text, token_ids: None, progress: 0.0 }
     }
 
     pub(crate) fn n_tokens(&self) -> usize {
-        self.n_tokens.unwrap_or_else(|| self.text.split_whitespace().count())
+        self.token_ids.map_or_else(|| self.text.split_whitespace().count(), <[u32]>::len)
     }
 }
 

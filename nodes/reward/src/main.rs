@@ -42,8 +42,8 @@ fn score(reward: &Reward, batch: &CompletionBatch, progress: f64) -> eyre::Resul
             .parse_answer(&group[0].answer)
             .wrap_err_with(|| format!("ground truth of prompt {}", group[0].prompt_id))?;
         rewards.extend(group.iter().map(|row| {
-            let n_tokens = Some(row.token_ids.len());
-            let attempt = Attempt { text: &row.text, n_tokens, progress };
+            let token_ids = Some(&row.token_ids[..]);
+            let attempt = Attempt { text: &row.text, token_ids, progress };
             reward_row(row, reward.score_attempt(&attempt, &truth))
         }));
     }

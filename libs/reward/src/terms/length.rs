@@ -12,10 +12,11 @@ pub(super) fn ends(term: &TermConfig) -> ([f64; 2], [f64; 2]) {
     (term.right.unwrap_or(RIGHT), term.wrong.unwrap_or(WRONG))
 }
 
-/// Half a cosine over the length, from one end of the range to the other (arXiv 2502.03373, section 4.2).
+/// Half a cosine over the length, from one end of the range to the other (arXiv 2502.03373); beyond the limit it
+/// stays where it is.
 pub(super) fn cosine(n_tokens: usize, term: &TermConfig, of: f64) -> f64 {
     let (right, wrong) = ends(term);
-    let cosine = (std::f64::consts::PI * n_tokens as f64 / limit(term)).cos();
+    let cosine = (std::f64::consts::PI * (n_tokens as f64 / limit(term)).min(1.0)).cos();
     // Wrong answers run the other way: short ones are worst.
     let (least, most) = if of >= 0.5 { (right[0], right[1]) } else { (wrong[1], wrong[0]) };
     least + 0.5 * (most - least) * (1.0 + cosine)

@@ -45,7 +45,7 @@ pub(crate) fn value(case: &Case, term: &TermConfig, of: f64) -> f64 {
         Metric::ThinkFormat => format::think_format(text),
         Metric::Cosine => length::cosine(case.attempt.n_tokens(), term, of),
         Metric::Overlong => length::overlong(case.attempt.n_tokens(), term),
-        Metric::Repetition => repetition::repetition(text, term),
+        Metric::Repetition => repetition::repetition(case.attempt, term),
         Metric::Claims => claims::claims(case),
         Metric::Consistency => claims::consistency(case),
         Metric::Restated => claims::restated(case),

@@ -1,8 +1,11 @@
 //! What repeating oneself costs, as in TRL's reward library.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use config::TermConfig;
+
+use crate::Attempt;
 
 /// TRL's most negative value.
 pub(super) const PENALTY: f64 = -1.0;
@@ -11,17 +14,28 @@ const NGRAM: usize = 3;
 /// Words of a completion that are looked at.
 const MAX_WORDS: usize = 20_000;
 
-/// (1 - distinct groups / groups) · penalty over all groups of `ngram` neighboring words, in lower case.
-pub(super) fn repetition(text: &str, term: &TermConfig) -> f64 {
-    let lower = text.to_lowercase();
-    let words: Vec<&str> = lower.split_whitespace().take(MAX_WORDS).collect();
+/// (1 - distinct groups / groups) · penalty over all groups of `ngram` neighboring tokens, as TRL counts them.
+///
+/// Where the tokens are not known, words in lower case stand for them.
+pub(super) fn repetition(attempt: &Attempt, term: &TermConfig) -> f64 {
     let n = term.ngram.unwrap_or(NGRAM);
-    if words.len() < n {
+    let share = match attempt.token_ids {
+        Some(ids) => repeated(ids, n),
+        None => {
+            let lower = attempt.text.to_lowercase();
+            let words: Vec<&str> = lower.split_whitespace().take(MAX_WORDS).collect();
+            repeated(&words, n)
+        }
+    };
+    share * term.penalty.unwrap_or(PENALTY)
+}
+
+fn repeated<T: Eq + Hash>(tokens: &[T], n: usize) -> f64 {
+    if tokens.len() < n {
         return 0.0;
     }
-    let distinct: HashSet<&[&str]> = words.windows(n).collect();
-    let total = words.len() - n + 1;
-    (1.0 - distinct.len() as f64 / total as f64) * term.penalty.unwrap_or(PENALTY)
+    let distinct: HashSet<&[T]> = tokens.windows(n).collect();
+    1.0 - distinct.len() as f64 / (tokens.len() - n + 1) as f64
 }
 
 #[cfg(test)]
@@ -32,7 +46,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expect: f64) {
-        let got = repetition(text, &TermConfig::new(Metric::Repetition));
+        let got = repetition(&Attempt::new(text), &TermConfig::new(Metric::Repetition));
         assert!((got - expect).abs() < 1e-12, "{got}");
     }
 
