@@ -1,7 +1,7 @@
 //! What contradicts itself in a declared task.
 
 use crate::{
-    AnswerType, ConfigError, Keys, MatchBy, Measure, Metric, RewardConfig, Shape, TermConfig,
+    AnswerType, ConfigError, Keys, MatchBy, Measure, Metric, RewardConfig, Shape, Space, TermConfig,
 };
 
 /// The most that statements in the thinking may weigh: they are cheap to make.
@@ -21,6 +21,12 @@ impl RewardConfig {
             self.refine_after,
             || "a share of the training in [0, 1]".into(),
         )?;
+        if let Some(correction) = &self.correction {
+            for (key, value) in [("alpha", correction.alpha), ("gamma", correction.gamma)] {
+                let fine = (0.0..=10.0).contains(&value);
+                ensure(fine, &format!("reward.correction.{key}"), value, || "from 0 to 10".into())?;
+            }
+        }
         for (name, term) in &self.terms {
             let key = |suffix: &str| format!("reward.terms.{name}.{suffix}");
             self.check_term(name, term, &key)?;
@@ -55,6 +61,10 @@ impl RewardConfig {
             &answer.labels.len(),
             || "no labels: this type of answer has none".into(),
         )?;
+        let region = matches!(answer.kind, AnswerType::Polygon | AnswerType::Mask);
+        ensure(!region || answer.space != Space::Pixels, "reward.answer.space", "pixels", || {
+            "thousandths or unit: outlines are compared on a grid over the whole image".into()
+        })?;
         let permutation = answer.kind == AnswerType::Permutation;
         ensure(answer.length == 0 || permutation, "reward.answer.length", answer.length, || {
             "nothing: only permutations have a length".into()

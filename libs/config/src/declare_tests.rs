@@ -92,4 +92,6 @@ fn a_contradiction_says_what_to_write() {
     refused(&format!("{boxes}metric = \"overlap\"\nshape.ramp = [0.9, 0.5]"), "ramp rising");
     let points = "[reward.answer]\ntype = \"points\"\n[reward.terms.a]\nmetric = \"overlap\"";
     refused(points, "\"l1\" for points");
+    let mask = "[reward.answer]\ntype = \"mask\"\nspace = \"pixels\"\n[reward.terms.a]\nmetric = \"overlap\"";
+    refused(mask, "thousandths or unit");
 }

@@ -25,10 +25,10 @@ fn report(path: &Path, mode: &str) -> Report {
     let config = Config::load(path, &[format!("reward.mode={mode}")]).unwrap();
     self_test(&config.reward, &[]).unwrap()
 }
-#[track_caller]
-fn fails(preset: &str, mode: &str, tricks: &[&str]) {
+/// The checks that do not hold, without "trick: ".
+fn failures(preset: &str, mode: &str) -> Vec<String> {
     let report = report(&folder().join(preset), mode);
-    assert_eq!(report.failures(), tricks, "{report}");
+    report.failures().iter().map(|name| name.trim_start_matches("trick: ").to_owned()).collect()
 }
 
 #[test]
@@ -44,17 +44,62 @@ fn every_preset_passes() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-#[test]
-fn the_official_programs_do_not() {
-    fails("visual-rft/detection.toml", "compat", &[]);
-    fails("visual-rft/classification.toml", "compat", &[]);
-    fails("visual-rft/grounding.toml", "compat", &[]);
-    fails("vlm-r1/detection.toml", "compat", &[]);
-}
+/// What a policy gets away with, beyond what `fixed` allows.
+const HOLES: [(&str, &str, &[&str]); 8] = [
+    (
+        "visual-rft/detection.toml",
+        "compat",
+        &[
+            "the right answer earns the most", // not where that is "No Objects"
+            "gold ×5",
+            "wrong boxes with confidence 0",
+            "first coordinate only",
+            "two answer blocks",
+            "gold only in the thinking",
+        ],
+    ),
+    (
+        "visual-rft/classification.toml",
+        "compat",
+        &[
+            "an empty text earns nothing",
+            "the form alone earns the format only",
+            "all labels listed",
+            "empty answer",
+            "two answer blocks",
+            "gold only in the thinking",
+        ],
+    ),
+    (
+        "visual-rft/grounding.toml",
+        "compat",
+        &["full-image box", "two answer blocks", "gold only in the thinking"],
+    ),
+    (
+        "visual-rft/detection.toml",
+        "paper",
+        &[
+            "the right answer earns the most",
+            "wrong boxes with confidence 0",
+            "first coordinate only", // its boxes have confidence 0 as well
+            "two answer blocks",
+            "gold only in the thinking",
+        ],
+    ),
+    (
+        "visual-rft/classification.toml",
+        "paper",
+        &["two answer blocks", "gold only in the thinking"],
+    ),
+    ("visual-rft/grounding.toml", "paper", &["two answer blocks", "gold only in the thinking"]),
+    ("vision-r1/detection.toml", "paper", &["gold ×5"]),
+    // Inventing labels is free there, but no probe earns half by it.
+    ("vlm-r1/detection.toml", "compat", &[]),
+];
 
 #[test]
-fn the_papers_equations_have_holes_too() {
-    fails("visual-rft/detection.toml", "paper", &[]);
-    fails("visual-rft/classification.toml", "paper", &[]);
-    fails("visual-rft/grounding.toml", "paper", &[]);
+fn the_official_programs_and_the_papers_do_not() {
+    for (preset, mode, expect) in HOLES {
+        assert_eq!(failures(preset, mode), expect, "{preset} in mode {mode}");
+    }
 }

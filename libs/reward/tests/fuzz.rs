@@ -1,0 +1,124 @@
+//! What the targets under `fuzz/` check, for a bounded time, with texts made of the pieces that answers are made of.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::time::{Duration, Instant};
+
+use config::{AnswerConfig, AnswerType, Reader, RewardConfig};
+use reward::Reward;
+
+const TIME: Duration = Duration::from_secs(3);
+const PIECES: [&str; 40] = [
+    "<think>",
+    "</think>",
+    "<answer>",
+    "</answer>",
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "},",
+    "(",
+    ")",
+    "'",
+    "\"",
+    ",",
+    ":",
+    " ",
+    "\n",
+    "1",
+    "0.5",
+    "-7",
+    "1e400",
+    "NaN",
+    "Infinity",
+    "null",
+    "'Position': [1, 2, 300, 400]",
+    "'Confidence': 0.5",
+    "Position",
+    "No Objects",
+    "```json",
+    "é",
+    "１",
+    "［",
+    "“",
+    "answer",
+    "=",
+    "#1: count=2\n",
+    "\u{0}",
+    "{\"size\": [2, 2], \"counts\": [1, 3]}",
+];
+
+/// An endless supply of texts, the same every time.
+struct Texts(u64);
+
+impl Texts {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn text(&mut self) -> String {
+        (0..self.below(40)).map(|_| PIECES[self.below(PIECES.len())]).collect()
+    }
+}
+
+#[test]
+fn any_text_gets_a_score_within_the_range() {
+    let readers = [Reader::Tolerant, Reader::Strict, Reader::Official].map(|reader| {
+        let mut config = RewardConfig::default();
+        config.answer.reader = reader;
+        Reward::new(&config)
+    });
+    let truth = readers[0].parse_answer("[{'Position': [1, 2, 300, 400]}]").unwrap();
+    let (mut texts, start) = (Texts(1), Instant::now());
+    while start.elapsed() < TIME {
+        let text = texts.text();
+        for reward in &readers {
+            let score = reward.score(&text, &truth);
+            assert!(
+                score.total.is_none_or(|total| (0.0..=3.0).contains(&total)),
+                "{text:?}: {score:?}"
+            );
+            assert!(
+                score.total.is_some() || reward.config().answer.reader == Reader::Official,
+                "{text:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_read_strictly_is_read_tolerantly() {
+    use AnswerType::*;
+    let kinds = [
+        Boxes,
+        Box,
+        Points,
+        Polygon,
+        Mask,
+        Label,
+        Number,
+        Interval,
+        Permutation,
+        Text,
+        Track,
+        Box3d,
+        Json,
+    ];
+    let (mut texts, start, mut n_strict) = (Texts(2), Instant::now(), 0);
+    while start.elapsed() < TIME {
+        let text = texts.text();
+        for kind in kinds {
+            let answer = AnswerConfig { kind, ..AnswerConfig::default() };
+            if let Some(strict) = reward::read_strictly(&text, &answer) {
+                assert_eq!(reward::read_answer(text.trim(), &answer), Some(strict), "{text:?}");
+                n_strict += 1;
+            }
+            drop(reward::read_truth(&text, &answer));
+        }
+    }
+    assert!(n_strict > 100, "{n_strict}");
+}
