@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Config, ConfigError, OptimizerConfig};
+use crate::{AnswerType, Config, ConfigError, Flip, OptimizerConfig, Space};
 
 impl Config {
     /// Checks every value that a type cannot rule out.
@@ -72,6 +72,16 @@ impl Config {
     }
 
     fn validate_data(&self) -> Result<(), ConfigError> {
+        let answer = &self.reward.answer;
+        let mirrored = answer.keys.place.eq_ignore_ascii_case("position")
+            && answer.space == Space::Thousandths
+            && matches!(answer.kind, AnswerType::Boxes | AnswerType::Box);
+        require(
+            self.data.flip == Flip::None || mirrored || !answer.kind.has_items(),
+            "data.flip",
+            format!("{:?}", self.data.flip).to_lowercase(),
+            "none: only boxes in thousandths under the key 'Position' are mirrored with their image",
+        )?;
         require(
             (0.0..=1.0).contains(&self.data.max_bad_fraction),
             "data.max_bad_fraction",
@@ -177,6 +187,8 @@ mod tests {
         refused("[learner]\nwindow = 0", "learner.window");
         refused("[optimizer]\nlearning_rate = 0.0", "optimizer.learning_rate");
         refused("[loss]\nkl_coef = -0.1", "loss.kl_coef");
+        let points = "type = \"points\"\n[reward.match]\nmeasure = \"l1\"\n[reward.terms.a]\nmetric = \"overlap\"";
+        refused(&format!("[data]\nflip = \"both\"\n[reward.answer]\n{points}"), "data.flip");
     }
 
     #[test]
