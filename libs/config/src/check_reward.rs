@@ -58,7 +58,7 @@ impl RewardConfig {
         ensure(
             answer.labels.is_empty() || may_list,
             "reward.answer.labels",
-            &answer.labels.len(),
+            answer.labels.len(),
             || "no labels: this type of answer has none".into(),
         )?;
         let region = matches!(answer.kind, AnswerType::Polygon | AnswerType::Mask);

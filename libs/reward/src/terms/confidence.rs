@@ -35,12 +35,6 @@ pub(super) fn confidence(case: &Case, term: &TermConfig) -> f64 {
     });
     let sum: f64 = each.sum();
     let mean = sum / norm(case, term.norm).max(1) as f64;
-    // Not `clamp` and not `max`, which would hide a NaN.
-    if mean < 0.0 {
-        0.0
-    } else if mean > 1.0 {
-        1.0
-    } else {
-        mean
-    }
+    // A NaN stays one: such a completion cannot be scored.
+    mean.clamp(0.0, 1.0)
 }
