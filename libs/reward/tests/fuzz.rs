@@ -1,5 +1,4 @@
 //! What the targets under `fuzz/` check, for a bounded time, with texts made of the pieces that answers are made of.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::time::{Duration, Instant};
 
