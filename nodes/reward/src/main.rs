@@ -39,7 +39,7 @@ fn run(mut node: Node, config: &Config, terms: &Terms) -> eyre::Result<()> {
     while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
         let Some(first) = batch.completions.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
-        let progress = (step - 1) as f64 / config.learner.steps as f64;
+        let progress = ((step - 1) as f64 / config.learner.steps as f64).min(1.0);
         let mut rewards = node.timed(step, "reward", |_| score(&reward, &batch, progress))?;
         terms.keep(&mut rewards)?;
         note_metrics(&mut node, step, &rewards, terms);
