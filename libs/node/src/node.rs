@@ -173,7 +173,9 @@ impl Node {
             if let Some(input) = broken
                 && (pumped == Pumped::Over || grace.is_some_and(|until| until <= Instant::now()))
             {
-                self.lose_sender(input, "it ended without an end marker")?;
+                let source = self.link.source(input);
+                ensure!(self.can_lose(&source), "{source} ended without an end marker");
+                self.lose(&source, "it ended without an end marker");
             }
             match pumped {
                 Pumped::Over if !self.stopped => {
@@ -188,20 +190,16 @@ impl Node {
         }
     }
 
-    /// A sender failed: the run can do without it, or this node stops too.
-    fn lose_sender(&mut self, input: &str, why: &str) -> eyre::Result<()> {
-        let source = self.link.source(input);
-        let sender = source.split('/').next().unwrap_or_default().to_owned();
-        ensure!(self.expendable.contains(&sender), "{source}: {why}");
-        self.lose(&sender, why);
-        Ok(())
+    /// Whether the run can do without the node of this `node/output`.
+    fn can_lose(&self, source: &str) -> bool {
+        self.expendable.contains(node_of(source))
     }
 
-    /// Goes on without a node: nothing more is expected from it.
-    fn lose(&mut self, sender: &str, why: &str) {
-        let prefix = format!("{sender}/");
+    /// Goes on without the node of this `node/output`: nothing more is expected from it.
+    fn lose(&mut self, source: &str, why: &str) {
+        let sender = node_of(source);
         for input in self.link.inputs() {
-            if self.link.source(&input).starts_with(&prefix) && !self.inbox(&input).ended {
+            if node_of(&self.link.source(&input)) == sender && !self.inbox(&input).ended {
                 warn!(node = sender, input, why, "Lost a node; going on without it.");
                 let inbox = self.inbox(&input);
                 inbox.ended = true;
@@ -228,8 +226,11 @@ impl Node {
                 let source = self.link.source(&input);
                 let accepted = self.inbox(&input).accept(header, data);
                 if let Err(error) = accepted {
-                    let edge = format!("edge {source} -> {}/{input}: {error}", self.id);
-                    self.lose_sender(&input, &edge).map_err(|_| eyre!(edge))?;
+                    let edge = format!("edge {source} -> {}/{input}", self.id);
+                    match self.can_lose(&source) {
+                        true => self.lose(&source, &format!("{edge}: {error}")),
+                        false => return Err(error.wrap_err(edge)),
+                    }
                 }
             }
             LinkEvent::Malformed { input, why } => {
@@ -372,6 +373,11 @@ enum Pumped {
     Nothing,
     /// None will come any more.
     Over,
+}
+
+/// The node of a `node/output`.
+fn node_of(source: &str) -> &str {
+    source.split('/').next().unwrap_or_default()
 }
 
 /// The data of a header without a message: dora carries no empty struct, hence one null.

@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn an_input_that_breaks_off_is_an_error() {
-        fails(Script::new().close("credit"), "script/credit: it ended without an end marker");
+        fails(Script::new().close("credit"), "script/credit ended without an end marker");
     }
 
     #[test]

@@ -15,6 +15,6 @@ pub fn encode(processor: &Processor, prompt: &Prompt) -> Result<EncodedPrompt, R
     encoded.map_err(|source| RolloutError::Prompt {
         sample_id: prompt.sample_id.clone(),
         prompt_id: prompt.prompt_id,
-        source,
+        source: Box::new(source),
     })
 }

@@ -34,7 +34,7 @@ pub enum RolloutError {
         /// Position in the run.
         prompt_id: u64,
         /// What is wrong with it.
-        source: policy::PolicyError,
+        source: Box<policy::PolicyError>,
     },
     /// The policy or its tokenizer failed.
     #[error(transparent)]
