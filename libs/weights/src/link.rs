@@ -40,7 +40,11 @@ fn open(
     let failed = |error: zenoh::Error| failed(action, endpoint, error);
     let mut config = match file.as_os_str().is_empty() {
         true => Config::default(),
-        false => Config::from_file(file).map_err(failed)?,
+        false => Config::from_file(file).map_err(|error| WeightsError::Link {
+            action,
+            endpoint: endpoint.to_owned(),
+            message: format!("zenoh settings {file:?}: {error}"),
+        })?,
     };
     let always = [
         ("mode", format!("{mode:?}")),
