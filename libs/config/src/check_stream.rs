@@ -59,10 +59,9 @@ fn questions(stream: &StreamConfig) -> Result<(), ConfigError> {
         "[]",
         "one or more of rotation, patch_fit, jigsaw, spot",
     )?;
-    for (key, share) in [
-        ("data.stream.fresh", stream.fresh),
-        ("data.stream.min_confidence", stream.min_confidence),
-    ] {
+    for (key, share) in
+        [("data.stream.fresh", stream.fresh), ("data.stream.min_confidence", stream.min_confidence)]
+    {
         require((0.0..=1.0).contains(&share), key, share, "a share in [0, 1]")?;
     }
     require(

@@ -36,7 +36,7 @@ pub struct StreamConfig {
     pub held_out_every: usize,
     /// Questions asked about each frame that was set aside.
     pub held_out_questions: usize,
-    /// Seconds without a frame before the first question after which the run gives up; 0 waits for ever.
+    /// Seconds within which there must be enough frames to begin with, else the run gives up; 0 waits for ever.
     pub patience_secs: f64,
     /// Teacher: what its boxes are boxes of, as the question names it.
     pub category: String,
@@ -98,7 +98,7 @@ impl Default for StreamConfig {
             held_out: 16,
             held_out_every: 4,
             held_out_questions: 4,
-            patience_secs: 60.0,
+            patience_secs: 300.0,
             category: "object".into(),
             min_confidence: 0.5,
         }

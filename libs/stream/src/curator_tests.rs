@@ -54,7 +54,8 @@ fn what_comes_too_fast_is_not_even_decoded() {
 #[test]
 fn dark_bright_and_blurred_frames_are_dropped() {
     let mut curator = Curator::new(&config(), 0);
-    let mut plain = |level| offer(&mut curator, &RgbImage::from_pixel(90, 60, image::Rgb([level; 3])), 0.0);
+    let mut plain =
+        |level| offer(&mut curator, &RgbImage::from_pixel(90, 60, image::Rgb([level; 3])), 0.0);
     assert_eq!(plain(3), Verdict::Dropped(Reason::Exposure));
     assert_eq!(plain(254), Verdict::Dropped(Reason::Exposure));
     assert_eq!(plain(120), Verdict::Dropped(Reason::Blur));

@@ -19,7 +19,9 @@ pub enum StreamError {
         height: u32,
     },
     /// Bytes that do not fit the sides.
-    #[error("a {encoding} frame of {width} × {height} pixels should be {expected} bytes, got {got}")]
+    #[error(
+        "a {encoding} frame of {width} × {height} pixels should be {expected} bytes, got {got}"
+    )]
     Bytes {
         /// How the pixels are laid out.
         encoding: String,

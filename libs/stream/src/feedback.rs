@@ -82,11 +82,14 @@ mod tests {
 
     #[test]
     fn what_is_not_a_remark_is_quoted() {
-        for text in ["", "null", "{\"frame_id\": \"7\"}", "{\"frame_id\": 7, \"remark\": \"accept\"}"] {
+        for text in
+            ["", "null", "{\"frame_id\": \"7\"}", "{\"frame_id\": 7, \"remark\": \"accept\"}"]
+        {
             let error = Feedback::parse(text).unwrap_err().to_string();
             assert!(error.starts_with("feedback "), "{error}");
         }
-        let stars = Feedback::parse("{\"frame_id\": \"7\", \"remark\": {\"rate\": 6}}").unwrap_err();
+        let stars =
+            Feedback::parse("{\"frame_id\": \"7\", \"remark\": {\"rate\": 6}}").unwrap_err();
         assert!(stars.to_string().contains("expected 1 to 5 stars, got 6"), "{stars}");
         let flat = Feedback::parse("{\"frame_id\": \"7\", \"remark\": {\"edit\": [[9, 2, 3, 4]]}}");
         assert!(flat.unwrap_err().to_string().contains("x1 < x2"));

@@ -74,7 +74,11 @@ mod tests {
             image::Rgb(one.get_pixel(x, y).0.map(|level| (f32::from(level) * 0.8) as u8))
         });
         let smaller = imageops::resize(&one, 100, 60, FilterType::Triangle);
-        assert!(print(&one).distance(print(&darker)) <= 6, "{}", print(&one).distance(print(&darker)));
+        assert!(
+            print(&one).distance(print(&darker)) <= 6,
+            "{}",
+            print(&one).distance(print(&darker))
+        );
         assert!(print(&one).distance(print(&smaller)) <= 6);
         assert!(print(&one).distance(print(&scene(2, 200, 120))) > 12);
     }

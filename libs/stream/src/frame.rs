@@ -66,7 +66,11 @@ impl RawFrame<'_> {
         }
     }
 
-    fn packed(&self, n_channels: usize, rgb: impl Fn(&[u8]) -> [u8; 3]) -> Result<RgbImage, StreamError> {
+    fn packed(
+        &self,
+        n_channels: usize,
+        rgb: impl Fn(&[u8]) -> [u8; 3],
+    ) -> Result<RgbImage, StreamError> {
         self.check_size(1)?;
         self.check_bytes(self.width as usize * self.height as usize * n_channels)?;
         let pixels = self.bytes.chunks_exact(n_channels).flat_map(rgb).collect();

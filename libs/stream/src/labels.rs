@@ -90,7 +90,8 @@ impl Labels {
     /// A detector's boxes, in pixels of a frame of this size.
     pub fn teach(&mut self, frame_id: &str, boxes: &[Box4], (width, height): (u32, u32)) {
         let sides = [width, height, width, height].map(|side| f64::from(side.max(1)));
-        let scaled = |b: &Box4| std::array::from_fn(|n| (b[n] / sides[n] * 1000.0).clamp(0.0, 1000.0));
+        let scaled =
+            |b: &Box4| std::array::from_fn(|n| (b[n] / sides[n] * 1000.0).clamp(0.0, 1000.0));
         let whole = |b: &Box4| b[0].round() < b[2].round() && b[1].round() < b[3].round();
         let boxes = boxes.iter().map(scaled).filter(whole).collect();
         self.entry(frame_id).teacher = Some(boxes);

@@ -30,7 +30,10 @@ fn taught() -> Labels {
 
 #[test]
 fn the_teacher_alone_is_believed() {
-    assert_eq!(taught().get("7").unwrap().truth(0.99, 0.99), Some(&[[100.0, 100.0, 500.0, 500.0]][..]));
+    assert_eq!(
+        taught().get("7").unwrap().truth(0.99, 0.99),
+        Some(&[[100.0, 100.0, 500.0, 500.0]][..])
+    );
 }
 
 #[test]
@@ -68,7 +71,11 @@ fn a_person_can_do_without_a_teacher() {
 #[test]
 fn boxes_outside_the_frame_are_cut_or_left_out() {
     let mut labels = Labels::new(4);
-    labels.teach("7", &[[-10.0, 0.0, 50.0, 300.0], [200.0, 0.0, 300.0, 50.0], [f64::NAN; 4]], (100, 100));
+    labels.teach(
+        "7",
+        &[[-10.0, 0.0, 50.0, 300.0], [200.0, 0.0, 300.0, 50.0], [f64::NAN; 4]],
+        (100, 100),
+    );
     assert_eq!(labels.get("7").unwrap().truth(0.0, 0.0), Some(&[[0.0, 0.0, 500.0, 1000.0]][..]));
 }
 

@@ -27,7 +27,8 @@ pub struct Puzzle {
 }
 
 /// How an answer is to be given; the same words as in Visual-RFT's questions.
-const FORMAT: &str = "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.";
+const FORMAT: &str =
+    "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.";
 
 /// Makes a puzzle of a frame; `other`, another frame, lends its pieces.
 ///

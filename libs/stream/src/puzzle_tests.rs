@@ -27,7 +27,8 @@ fn a_rotation_is_undone_by_turning_on() {
         answers.insert(degrees);
         let [image] = &puzzle.images[..] else { panic!("one picture") };
         assert_eq!(image.width(), image.height());
-        let upright = (0..(360 - degrees) / 90 % 4).fold(image.clone(), |image, _| rotate90(&image));
+        let upright =
+            (0..(360 - degrees) / 90 % 4).fold(image.clone(), |image, _| rotate90(&image));
         let frame = scene(1, 160, 96);
         let found = (0..=64).any(|x| crop_imm(&frame, x, 0, 96, 96).to_image() == upright);
         assert!(found, "{degrees}");
@@ -61,7 +62,9 @@ fn hole(picture: &RgbImage) -> (u32, u32) {
     let side = picture.width() / 3;
     let gray = |x, y| picture.get_pixel(x, y).0 == [128; 3];
     let places = (0..=2 * side).flat_map(|y| (0..=2 * side).map(move |x| (x, y)));
-    let is_hole = |&(x, y): &(u32, u32)| (0..side).all(|n| gray(x + n, y) && gray(x, y + n) && gray(x + n, y + n));
+    let is_hole = |&(x, y): &(u32, u32)| {
+        (0..side).all(|n| gray(x + n, y) && gray(x, y + n) && gray(x + n, y + n))
+    };
     places.into_iter().find(is_hole).unwrap()
 }
 
@@ -90,8 +93,12 @@ fn outside_the_spot_the_frame_is_as_it_was() {
     let frame = scene(1, 160, 96);
     for puzzle in puzzles(PuzzleKind::Spot) {
         let inside = answer(&puzzle).split_once(": [").unwrap().1.split_once(']').unwrap().0;
-        let [x1, y1, x2, y2]: [f64; 4] =
-            inside.split(", ").map(|n| n.parse().unwrap()).collect::<Vec<f64>>().try_into().unwrap();
+        let [x1, y1, x2, y2]: [f64; 4] = inside
+            .split(", ")
+            .map(|n| n.parse().unwrap())
+            .collect::<Vec<f64>>()
+            .try_into()
+            .unwrap();
         let (mut n_inside, mut n_changed) = (0, 0);
         for (x, y, pixel) in puzzle.images[0].enumerate_pixels() {
             let (u, v) = ((f64::from(x) + 0.5) / 0.160, (f64::from(y) + 0.5) / 0.096);
