@@ -91,6 +91,8 @@ fn a_jigsaw_is_put_together_by_its_answer() {
 #[test]
 fn outside_the_spot_the_frame_is_as_it_was() {
     let frame = scene(1, 160, 96);
+    let views: Vec<RgbImage> =
+        (0..=64).map(|x| crop_imm(&frame, x, 0, 96, 96).to_image()).collect();
     for puzzle in puzzles(PuzzleKind::Spot) {
         let inside = answer(&puzzle).split_once(": [").unwrap().1.split_once(']').unwrap().0;
         let [x1, y1, x2, y2]: [f64; 4] = inside
@@ -99,15 +101,24 @@ fn outside_the_spot_the_frame_is_as_it_was() {
             .collect::<Vec<f64>>()
             .try_into()
             .unwrap();
-        let (mut n_inside, mut n_changed) = (0, 0);
-        for (x, y, pixel) in puzzle.images[0].enumerate_pixels() {
-            let (u, v) = ((f64::from(x) + 0.5) / 0.160, (f64::from(y) + 0.5) / 0.096);
-            let is_inside = u > x1 && u < x2 && v > y1 && v < y2;
-            n_inside += usize::from(is_inside);
-            n_changed += usize::from(pixel != frame.get_pixel(x, y));
-            assert!(is_inside || pixel == frame.get_pixel(x, y), "{x} {y}");
-        }
-        assert!(n_changed * 2 > n_inside, "{n_changed} of {n_inside}");
+        let is_inside = |x: u32, y: u32| {
+            let (u, v) = ((f64::from(x) + 0.5) / 0.096, (f64::from(y) + 0.5) / 0.096);
+            u > x1 && u < x2 && v > y1 && v < y2
+        };
+        let changed = |view: &RgbImage| {
+            let pixels = puzzle.images[0].enumerate_pixels();
+            pixels
+                .filter(|(x, y, pixel)| *pixel != view.get_pixel(*x, *y))
+                .map(|(x, y, _)| (x, y))
+                .collect::<Vec<_>>()
+        };
+        let changed = views.iter().map(changed).min_by_key(Vec::len).unwrap();
+        assert!(changed.iter().all(|&(x, y)| is_inside(x, y)));
+        let n_inside = (0..96)
+            .flat_map(|y| (0..96).map(move |x| (x, y)))
+            .filter(|&(x, y)| is_inside(x, y))
+            .count();
+        assert!(changed.len() * 2 > n_inside, "{} of {n_inside}", changed.len());
     }
 }
 

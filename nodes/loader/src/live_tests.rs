@@ -94,13 +94,9 @@ fn held_out_frames_are_sent_once_and_never_asked_about() {
 
 #[test]
 fn garbage_and_a_camera_that_goes_do_no_harm() {
-    let words = |text: &str| RawImage {
-        bytes: text.as_bytes(),
-        encoding: "jpeg",
-        width: 1,
-        height: 1,
-        frame_id: None,
-    };
+    fn words(text: &str) -> RawImage<'_> {
+        RawImage { bytes: text.as_bytes(), encoding: "jpeg", width: 1, height: 1, frame_id: None }
+    }
     let script = (0..12).fold(Script::new(), frame);
     let script = script
         .foreign("image", words("no picture").to_hub())
