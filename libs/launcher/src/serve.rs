@@ -74,8 +74,8 @@ pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
 fn evaluation(run: &Path, label: &str) -> eyre::Result<Value> {
     let path = run.join("evaluations.jsonl");
     let text = fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let newest = lines.filter(|line| line["label"] == label).last();
+    let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let newest = lines.find(|line| line["label"] == label);
     newest.ok_or_else(|| eyre!("{path:?} has no evaluation of {label:?}"))
 }
 

@@ -10,7 +10,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::frame::{jpeg, shrink};
-use crate::{Counters, Fingerprint, Frame, Quality, RawFrame, Reason, Reservoir, Ring, quality};
+use crate::{
+    Counters, Fingerprint, Frame, Quality, RawFrame, Reason, Reservoir, Ring, StreamError, quality,
+};
 
 /// Frames that wait to be asked about for the first time; older ones remain in the reservoir.
 const MAX_FRESH: usize = 32;
@@ -37,6 +39,7 @@ pub struct Curator {
     counters: Counters,
     ring: Ring,
     last_at: Option<f64>,
+    last_error: Option<String>,
     last_size: Option<(u32, u32)>,
     fresh: VecDeque<Rc<Frame>>,
     reservoir: Reservoir<Rc<Frame>>,
@@ -52,6 +55,7 @@ impl Curator {
             counters: Counters::default(),
             ring: Ring::new(config.novelty_ring),
             last_at: None,
+            last_error: None,
             last_size: None,
             fresh: VecDeque::new(),
             reservoir: Reservoir::new(config.reservoir),
@@ -74,7 +78,7 @@ impl Curator {
     /// The cheapest question first.
     fn judge(&mut self, id: &str, raw: &RawFrame<'_>, at_secs: f64) -> Result<Verdict, Reason> {
         self.check_rate(at_secs)?;
-        let image = raw.decode().map_err(|_| Reason::Undecodable)?;
+        let image = raw.decode().map_err(|error| self.note(&error))?;
         let source_size = image.dimensions();
         if self.last_size.replace(source_size).is_some_and(|last| last != source_size) {
             self.counters.resolution_changes += 1;
@@ -118,8 +122,18 @@ impl Curator {
         }
     }
 
+    fn note(&mut self, error: &StreamError) -> Reason {
+        self.last_error = Some(error.to_string());
+        Reason::Undecodable
+    }
+
+    /// What was wrong with the newest frame that is no picture.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
     fn frame(
-        &self,
+        &mut self,
         id: &str,
         image: &RgbImage,
         source_size: (u32, u32),
@@ -129,7 +143,7 @@ impl Curator {
         Ok(Frame {
             id: id.to_owned(),
             at_millis: (at_secs.max(0.0) * 1e3) as u64,
-            jpeg: jpeg(image).map_err(|_| Reason::Undecodable)?,
+            jpeg: jpeg(image).map_err(|error| self.note(&error))?,
             width: image.width(),
             height: image.height(),
             source_size,

@@ -28,7 +28,9 @@ fn offer(curator: &mut Curator, image: &RgbImage, at_secs: f64) -> Verdict {
 /// So many scenes, one a second.
 fn watch(config: &StreamConfig, scenes: std::ops::Range<u64>) -> Curator {
     let mut curator = Curator::new(config, 0);
-    scenes.for_each(|n| drop(offer(&mut curator, &scene(n, 120, 80), n as f64)));
+    for n in scenes {
+        offer(&mut curator, &scene(n, 120, 80), n as f64);
+    }
     curator
 }
 
@@ -79,7 +81,9 @@ fn garbage_and_changes_of_resolution_do_no_harm() {
 #[test]
 fn every_frame_is_counted_once() {
     let mut curator = watch(&StreamConfig { held_out: 3, max_fps: 0.8, ..config() }, 0..60);
-    (0..9).for_each(|n| drop(offer(&mut curator, &scene(n, 120, 80), 100.0 + n as f64 / 3.0)));
+    for n in 0..9 {
+        offer(&mut curator, &scene(n, 120, 80), 100.0 + n as f64 / 3.0);
+    }
     let counters = curator.counters();
     let named = counters.named();
     let ends = |name: &str| {
@@ -94,7 +98,9 @@ fn every_frame_is_counted_once() {
 fn memory_is_bounded_however_long_it_runs() {
     let mut curator = watch(&config(), 0..60);
     let (bytes, early) = (curator.n_bytes(), curator.counters().kept);
-    (60..400).for_each(|n| drop(offer(&mut curator, &scene(n, 120, 80), n as f64)));
+    for n in 60..400 {
+        offer(&mut curator, &scene(n, 120, 80), n as f64);
+    }
     assert!(curator.counters().kept > 4 * early);
     assert!(curator.n_bytes() < bytes * 2, "{} after {bytes}", curator.n_bytes());
     assert_eq!(curator.reservoir.items().len(), 8);
@@ -110,7 +116,9 @@ fn frames_set_aside_are_never_drawn_nor_is_what_looks_like_them() {
     assert_eq!(held_out.len(), 5);
     // The very same scenes again, long after the ring forgot them.
     curator.ring = Ring::new(config.novelty_ring);
-    (0..40).for_each(|n| drop(offer(&mut curator, &scene(n, 120, 80), 100.0 + n as f64)));
+    for n in 0..40 {
+        offer(&mut curator, &scene(n, 120, 80), 100.0 + n as f64);
+    }
     assert!(curator.counters().dropped(Reason::HeldOutTwin) >= 5);
     for frame in curator.draw(400, |_| true) {
         for held_out in &held_out {

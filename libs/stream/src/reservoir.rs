@@ -53,7 +53,8 @@ mod tests {
         for seed in 0..2000 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut reservoir = Reservoir::new(8);
-            (0..40).for_each(|n| drop(reservoir.offer(n, &mut rng)));
+            let offered = (0..40).map(|n| reservoir.offer(n, &mut rng)).count();
+            assert_eq!(offered, 40);
             assert_eq!(reservoir.items().len(), 8);
             reservoir.items().iter().for_each(|&n: &usize| counts[n] += 1);
         }

@@ -70,7 +70,7 @@ fn a_credit_waits_until_there_is_enough_to_ask_about() {
     let tasks: std::collections::BTreeSet<&str> =
         batches[0].prompts.iter().map(|p| p.task.as_str()).collect();
     assert_eq!(tasks.len(), 3);
-    assert_eq!(metric(&sent, "stream/frame_to_gradient_secs").len(), 0);
+    assert_eq!(metric(&sent, "stream/frame_to_gradient_secs").len(), 1);
     assert!(sent.ended("prompts"));
 }
 

@@ -10,7 +10,7 @@ use eyre::ensure;
 use messages::hub::{Boxes2d, RawImage};
 use messages::{Credit, PromptBatch};
 use node::Node;
-use stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Verdict};
+use stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Verdict};
 use tracing::warn;
 
 use crate::question::Questions;
@@ -21,7 +21,7 @@ const MAX_DRAWS: usize = 32;
 /// Steps whose frames are remembered until their gradient was taken.
 const MAX_WINDOW: usize = 16;
 
-/// Distinct frames of the newest questions that are told apart when frames are counted.
+/// Frames that are told apart when those asked about are counted: days of a camera, in a few megabytes.
 const MAX_COUNTED: usize = 100_000;
 
 /// A stream, from the first frame on.
@@ -38,9 +38,9 @@ pub(crate) struct Session {
     n_unnamed: u64,
     n_garbage: u64,
     n_remarks: u64,
-    /// First prompt of a batch and the time of its newest frame.
-    asked: VecDeque<(u64, f64)>,
-    learned: BTreeSet<String>,
+    /// First prompt of a batch and the time of the newest frame that it asks about for the first time.
+    asked: VecDeque<(u64, u64)>,
+    frames_asked: BTreeSet<String>,
     n_prompts: u64,
     held_out_sent: bool,
 }
@@ -69,7 +69,7 @@ impl Session {
             n_garbage: 0,
             n_remarks: 0,
             asked: VecDeque::new(),
-            learned: BTreeSet::new(),
+            frames_asked: BTreeSet::new(),
             n_prompts: 0,
             held_out_sent: false,
         })
@@ -87,8 +87,14 @@ impl Session {
         };
         self.n_unnamed += 1;
         let verdict = self.curator.offer(&id, &RawFrame { bytes, encoding, width, height }, at);
-        if verdict != Verdict::Dropped(stream::Reason::Rate) {
+        if verdict != Verdict::Dropped(Reason::Rate) {
             self.last_frame = Some(id);
+        }
+        if self.counters().dropped(Reason::Undecodable) == 1
+            && verdict == Verdict::Dropped(Reason::Undecodable)
+        {
+            let why = self.curator.last_error().unwrap_or_default();
+            warn!(why, "A frame is no picture; further such frames are only counted.");
         }
     }
 
@@ -173,8 +179,7 @@ impl Session {
     /// The prompts that a credit names; `None` if too few frames make a question for now.
     pub(crate) fn ask(&mut self, credit: &Credit) -> eyre::Result<Option<PromptBatch>> {
         let is_usable = is_usable(&self.stream, &self.labels);
-        let (mut prompts, mut newest) = (Vec::new(), 0_f64);
-        let mut ids = Vec::new();
+        let (mut prompts, mut newest) = (Vec::new(), None);
         for prompt_id in (credit.first_prompt_id..).take(credit.prompts as usize) {
             let mut prompt = None;
             for _ in 0..MAX_DRAWS {
@@ -182,8 +187,11 @@ impl Session {
                 let Some(other) = self.curator.other(&frame) else { return Ok(None) };
                 prompt = self.questions.ask(prompt_id, &frame, &other, &self.labels)?;
                 if prompt.is_some() {
-                    newest = newest.max(frame.at_millis as f64 / 1e3);
-                    ids.push(frame.id.clone());
+                    if self.frames_asked.len() < MAX_COUNTED
+                        && self.frames_asked.insert(frame.id.clone())
+                    {
+                        newest = newest.max(Some(frame.at_millis));
+                    }
                     break;
                 }
             }
@@ -192,13 +200,10 @@ impl Session {
             prompts.push(prompt);
         }
         self.n_prompts += prompts.len() as u64;
-        if self.learned.len() < MAX_COUNTED {
-            self.learned.extend(ids);
-        }
         if self.asked.len() == MAX_WINDOW {
             self.asked.pop_front();
         }
-        self.asked.push_back((credit.first_prompt_id, newest));
+        self.asked.extend(newest.map(|at_millis| (credit.first_prompt_id, at_millis)));
         Ok(Some(PromptBatch { prompts }))
     }
 
@@ -213,7 +218,11 @@ impl Session {
         while let Some((first, newest)) = self.asked.pop_front_if(|(first, _)| *first <= learned) {
             if first == learned {
                 let step = self.config.learner.step_of(learned);
-                node.metric(step, "stream/frame_to_gradient_secs", self.secs() - newest);
+                node.metric(
+                    step,
+                    "stream/frame_to_gradient_secs",
+                    self.secs() - newest as f64 / 1e3,
+                );
             }
         }
     }
@@ -224,7 +233,7 @@ impl Session {
         }
         node.metric(step, "stream/garbage", self.n_garbage as f64);
         node.metric(step, "stream/remarks", self.n_remarks as f64);
-        node.metric(step, "stream/frames_asked", self.learned.len() as f64);
+        node.metric(step, "stream/frames_asked", self.frames_asked.len() as f64);
         node.metric(step, "stream/prompts", self.n_prompts as f64);
         node.metric(step, "stream/held_bytes", self.curator.n_bytes() as f64);
     }
