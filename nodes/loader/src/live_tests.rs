@@ -88,7 +88,9 @@ fn held_out_frames_are_sent_once_and_never_asked_about() {
     for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
         assert!(!judged.contains(&frame_of(&prompt.sample_id)), "{}", prompt.sample_id);
     }
-    assert_eq!(metric(&sent, "stream/frame_to_gradient_secs").len(), 19);
+    // Only steps that ask about a frame for the first time.
+    let n_timed = metric(&sent, "stream/frame_to_gradient_secs").len();
+    assert!((1..19).contains(&n_timed), "{n_timed}");
     assert_eq!(metric(&sent, "stream/offered").last(), Some(&12.0));
 }
 
