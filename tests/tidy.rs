@@ -61,7 +61,7 @@ fn the_mathematics_does_no_input_or_output() {
 fn the_learner_knows_nothing_of_rewards_and_the_reward_nothing_of_models() {
     assert!(!dependencies("libs", "learner").contains("reward"));
     assert!(!dependencies("nodes", "learner").contains("reward"));
-    for name in ["loader", "reward", "advantage", "monitor"] {
+    for name in ["camera", "loader", "reward", "advantage", "monitor"] {
         for forbidden in ["policy", "rollout", "candle-transformers", "candle-nn", "kernels"] {
             let found = dependencies("nodes", name).contains(forbidden);
             assert!(!found, "the {name} node must run on anything, so it must not use {forbidden}");

@@ -51,6 +51,7 @@ impl Config {
         self.validate_learner()?;
         self.validate_objective()?;
         self.data.validate_sources()?;
+        self.validate_stream()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
     }
@@ -126,21 +127,25 @@ impl Config {
 
     /// Checks that the files which the configuration names exist.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        let mut files =
-            vec![("policy.path", &self.policy.path), ("evaluation.test", &self.evaluation.test)];
-        if self.data.sources.is_empty() {
-            files.push(("data.train", &self.data.train));
+        let mut files = vec![("policy.path", &self.policy.path)];
+        if self.data.stream.is_none() {
+            files.push(("evaluation.test", &self.evaluation.test));
+            if self.data.sources.is_empty() {
+                files.push(("data.train", &self.data.train));
+            }
         }
         for source in &self.data.sources {
             files.push(("data.sources.train", &source.train));
             files.extend(source.test.iter().map(|path| ("data.sources.test", path)));
         }
-        for (key, path) in files {
-            if !Path::exists(path) {
-                return Err(ConfigError::Missing { key, path: path.clone() });
-            }
-        }
-        Ok(())
+        files.into_iter().try_for_each(|(key, path)| exists(key, path))
+    }
+}
+
+fn exists(key: &'static str, path: &Path) -> Result<(), ConfigError> {
+    match path.exists() {
+        true => Ok(()),
+        false => Err(ConfigError::Missing { key, path: path.to_owned() }),
     }
 }
 

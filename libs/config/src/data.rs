@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::StreamConfig;
+
 /// The training split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +23,8 @@ pub struct DataConfig {
     pub sampling_exponent: Option<f64>,
     /// Several tasks that are learned together, instead of `train` and `shots`.
     pub sources: Vec<SourceConfig>,
+    /// Learn from a live stream of frames; `train`, `shots`, `flip` and `evaluation.test` then have no part in it.
+    pub stream: Option<StreamConfig>,
 }
 
 /// One of several tasks.
@@ -88,6 +92,7 @@ impl Default for DataConfig {
             max_bad_fraction: 0.05,
             sampling_exponent: None,
             sources: vec![],
+            stream: None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod check;
 mod check_objective;
 mod check_reward;
 mod check_sources;
+mod check_stream;
 mod data;
 mod declare;
 mod error;
@@ -26,6 +27,7 @@ mod pool;
 mod reward;
 mod rollout;
 mod run;
+mod stream;
 mod term;
 mod weights;
 
@@ -46,6 +48,7 @@ pub use pool::{OnLoss, PoolConfig};
 pub use reward::{CorrectionConfig, RewardConfig, RewardMode};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
+pub use stream::{PuzzleKind, StreamConfig, Truth};
 pub use term::{
     MatchBy, MatchConfig, Measure, Metric, Miss, Norm, Refined, Repeats, Same, Shape, Snra,
     TermConfig,

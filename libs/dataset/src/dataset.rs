@@ -32,6 +32,14 @@ impl Dataset {
         Self::from_rows(path, open::read(path)?)
     }
 
+    /// Samples that did not come from a file.
+    ///
+    /// # Errors
+    /// No samples.
+    pub fn of(samples: Vec<Sample>) -> Result<Self, DatasetError> {
+        Self::from_rows(Path::new("(in memory)"), samples.into_iter().map(Ok).collect())
+    }
+
     fn from_rows(path: &Path, found: FoundRows) -> Result<Self, DatasetError> {
         let (mut rows, mut skipped) = (Vec::with_capacity(found.len()), Vec::new());
         for (row, result) in found.into_iter().enumerate() {

@@ -72,12 +72,20 @@ impl Judge {
     /// # Errors
     /// Data or tokenizer that cannot be used.
     pub fn load(config: &Config) -> Result<Self, JudgeError> {
+        Self::of(config, Dataset::open(&config.evaluation.test)?)
+    }
+
+    /// Judges on this data instead; bad rows are skipped within `data.max_bad_fraction`.
+    ///
+    /// # Errors
+    /// As [`Judge::load`].
+    pub fn of(config: &Config, test: Dataset) -> Result<Self, JudgeError> {
         let reward = Reward::new(&config.reward);
         let check = |sample: &Sample| {
             reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())
         };
         let limit = config.data.max_bad_fraction;
-        let test = Dataset::open(&config.evaluation.test)?.retain_valid(check, limit)?;
+        let test = test.retain_valid(check, limit)?;
         let n = match config.evaluation.limit {
             0 => test.len(),
             limit => limit.min(test.len()),

@@ -49,6 +49,23 @@ pub(crate) enum Command {
         /// The run folder.
         run: PathBuf,
     },
+    /// Put a run's policy into use, unless it does worse on held-out data than what the run started from.
+    Promote {
+        /// The run folder.
+        run: PathBuf,
+        /// Which policy of the run, by the evaluator's name for it.
+        #[arg(long, default_value = "rft")]
+        label: String,
+        /// Folder of the policies in use; `current` in it is the one that counts.
+        #[arg(long, value_name = "DIR", default_value = "out/served")]
+        served: PathBuf,
+    },
+    /// Go back to the policy that was in use before.
+    Rollback {
+        /// Folder of the policies in use.
+        #[arg(long, value_name = "DIR", default_value = "out/served")]
+        served: PathBuf,
+    },
     /// Write random weights into a folder that has the other files of a checkpoint.
     Init {
         /// The checkpoint folder.

@@ -14,6 +14,7 @@ mod progress;
 mod rewards;
 mod run;
 mod run_dir;
+mod serve;
 
 use std::path::Path;
 
@@ -45,6 +46,14 @@ fn start() -> eyre::Result<()> {
         Command::Reward(command) => rewards::reward(&command),
         Command::Report { run } => {
             println!("{}", report::write_report(&run)?.display());
+            Ok(())
+        }
+        Command::Promote { run, label, served } => {
+            println!("{}", serve::promote(&run, &label, &served)?);
+            Ok(())
+        }
+        Command::Rollback { served } => {
+            println!("{}", serve::rollback(&served)?);
             Ok(())
         }
         Command::Init { checkpoint, seed, dtype } => {

@@ -123,7 +123,7 @@ impl<'a> Columns<'a> {
             .collect()
     }
 
-    fn list(&self, column: &'static str) -> Result<&'a ListArray, MessageError> {
+    pub(crate) fn list(&self, column: &'static str) -> Result<&'a ListArray, MessageError> {
         let array = self.column(column)?;
         self.no_nulls(column, array)?;
         array.as_list_opt::<i32>().ok_or_else(|| self.type_error(column, array, "list"))

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use arrow::array::{AsArray, StructArray};
+use arrow::array::{ArrayRef, AsArray, StructArray};
+use dora_message::id::DataId;
 use dora_node_api::{DoraArray, DoraNode, Event, EventStream, StopCause};
 use eyre::{WrapErr, ensure, eyre};
+use messages::hub::Tags;
 
 use crate::edge::Header;
 use crate::link::{Link, LinkEvent};
-use crate::wiring;
+use crate::{live, wiring};
 
 /// dora refuses messages of 64 MiB; Arrow IPC adds its framing on top of the data.
 const MAX_MESSAGE_BYTES: usize = 56 << 20;
@@ -18,18 +20,20 @@ const MAX_MESSAGE_BYTES: usize = 56 << 20;
 pub(crate) struct DoraLink {
     node: DoraNode,
     events: EventStream,
+    /// Inputs from nodes that are not ours.
+    foreign: &'static [&'static str],
 }
 
 impl DoraLink {
     /// Joins the dataflow; returns when every node of it is ready.
-    pub(crate) fn join() -> eyre::Result<Self> {
+    pub(crate) fn join(foreign: &'static [&'static str]) -> eyre::Result<Self> {
         let joined = DoraNode::init_from_env().map_err(|error| {
             eyre!(
                 "cannot join the dataflow ({error}): another node failed first, or this one was not started by \
                  dora; use `vrft run` or `dora run dataflow.yml`"
             )
         });
-        Self::checked(joined?)
+        Ok(Self { foreign, ..Self::checked(joined?)? })
     }
 
     /// Joins a running dataflow as the dynamic node of this name.
@@ -47,7 +51,12 @@ impl DoraLink {
     fn checked((node, events): (DoraNode, EventStream)) -> eyre::Result<Self> {
         let graph = node.dataflow_descriptor().map_err(|error| eyre!("{error}"))?;
         wiring::check(graph).wrap_err("this graph cannot be run")?;
-        Ok(Self { node, events })
+        Ok(Self { node, events, foreign: &[] })
+    }
+
+    /// Whether a failure touches nothing but inputs from nodes that are not ours.
+    fn are_all_foreign(&self, inputs: &[DataId]) -> bool {
+        !inputs.is_empty() && inputs.iter().all(|id| self.is_foreign(id.as_ref()))
     }
 
     /// Rollouts that share their prompts.
@@ -72,6 +81,10 @@ impl Link for DoraLink {
             return match event {
                 Event::Input { id, metadata, data } => {
                     let input = id.to_string();
+                    if self.is_foreign(&input) {
+                        let tags = live::tags(&metadata.parameters);
+                        return LinkEvent::Live { input, tags, data: data.as_array().clone() };
+                    }
                     let Some(header) = Header::from_parameters(&metadata.parameters) else {
                         let why = "a message without our header: is the source one of our nodes?";
                         return LinkEvent::Malformed { input, why: why.to_owned() };
@@ -85,6 +98,12 @@ impl Link for DoraLink {
                     }
                 }
                 Event::InputClosed { id } => LinkEvent::Closed { input: id.to_string() },
+                Event::NodeFailed { source_node_id, error, affected_input_ids }
+                    if self.are_all_foreign(&affected_input_ids) =>
+                {
+                    tracing::warn!(node = %source_node_id, error, "A live source failed; the run goes on.");
+                    continue;
+                }
                 Event::NodeFailed { source_node_id, error, .. } => {
                     LinkEvent::Failed { node: source_node_id.to_string(), error }
                 }
@@ -113,6 +132,17 @@ impl Link for DoraLink {
         ensure!(self.node.validate_output(&id), "output {output:?} is not declared in the graph");
         self.node.send_output(id, header.to_parameters(), DoraArray::from_array(data))?;
         Ok(())
+    }
+
+    fn send_live(&mut self, output: &str, tags: Tags, data: ArrayRef) -> eyre::Result<()> {
+        let id = output.to_owned().into();
+        ensure!(self.node.validate_output(&id), "output {output:?} is not declared in the graph");
+        self.node.send_output(id, live::parameters(tags), DoraArray::from_array(data))?;
+        Ok(())
+    }
+
+    fn is_foreign(&self, input: &str) -> bool {
+        self.foreign.contains(&input)
     }
 
     fn source(&self, input: &str) -> String {

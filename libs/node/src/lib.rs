@@ -21,6 +21,7 @@
 mod dora;
 mod edge;
 mod link;
+mod live;
 mod metrics;
 mod node;
 mod stages;
@@ -28,6 +29,7 @@ mod start;
 pub mod testing;
 pub mod wiring;
 
+pub use live::{Arrival, Live};
 pub use metrics::unix_secs;
 pub use node::{Node, Waited};
 pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, load_config};

@@ -1,6 +1,7 @@
 //! What a node needs from whatever carries its messages: dora, or a test.
 
-use arrow::array::StructArray;
+use arrow::array::{ArrayRef, StructArray};
+use messages::hub::Tags;
 
 use crate::edge::Header;
 
@@ -8,6 +9,8 @@ use crate::edge::Header;
 pub(crate) enum LinkEvent {
     /// A message arrived on an input.
     Message { input: String, header: Header, data: StructArray },
+    /// Something arrived on a live input.
+    Live { input: String, tags: Tags, data: ArrayRef },
     /// What arrived on an input cannot be a message of ours.
     Malformed { input: String, why: String },
     /// The sender of an input exited; messages of it may still be on their way.
@@ -29,6 +32,12 @@ pub(crate) trait Link {
 
     /// Puts a message on an output.
     fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()>;
+
+    /// Puts something on an output for nodes that are not ours.
+    fn send_live(&mut self, output: &str, tags: Tags, data: ArrayRef) -> eyre::Result<()>;
+
+    /// Whether what arrives on an input comes from nodes that are not ours.
+    fn is_foreign(&self, input: &str) -> bool;
 
     /// `node/output` behind an input, for errors.
     fn source(&self, input: &str) -> String;

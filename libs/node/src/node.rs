@@ -1,6 +1,6 @@
 //! [`Node`]: receive by input, send by output, end in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::dora::DoraLink;
 use crate::edge::{Header, Inbox, Kind};
 use crate::link::{Link, LinkEvent};
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::stages::WATCH;
 
@@ -22,16 +23,23 @@ const CLOSING_GRACE: Duration = Duration::from_secs(5);
 /// An idle node tells its neighbors so after this time, then after twice as long, and so on.
 const FIRST_PULSE: Duration = Duration::from_secs(2);
 
+/// Live messages that may wait while the node is busy; of more, the newest are kept.
+const MAX_LIVE: usize = 16;
+
 /// This process within the graph.
 pub struct Node {
-    link: Box<dyn Link>,
+    pub(crate) link: Box<dyn Link>,
     id: String,
     run_dir: PathBuf,
+    /// What nodes that are not ours sent, and which of them are gone.
+    pub(crate) live: VecDeque<Live>,
+    pub(crate) gone: VecDeque<String>,
+    pub(crate) live_outputs: BTreeSet<String>,
     inboxes: BTreeMap<String, Inbox<StructArray>>,
     sent: BTreeMap<String, i64>,
     /// When the next pulse is due, and the pause before it.
-    pulse: (Instant, Duration),
-    stopped: bool,
+    pub(crate) pulse: (Instant, Duration),
+    pub(crate) stopped: bool,
     /// Nodes that the run can do without.
     expendable: BTreeSet<String>,
     /// Inputs whose sender was lost, until somebody is told.
@@ -45,7 +53,15 @@ impl Node {
     /// # Errors
     /// Not started by dora, or an edge of the graph that could lose messages.
     pub fn join(config: &config::Config) -> eyre::Result<Node> {
-        Self::joined(DoraLink::join()?, config)
+        Self::join_live(config, &[])
+    }
+
+    /// Joins with inputs from nodes that are not ours, by name; see [`Node::recv_live`].
+    ///
+    /// # Errors
+    /// As [`Node::join`].
+    pub fn join_live(config: &config::Config, live: &'static [&'static str]) -> eyre::Result<Node> {
+        Self::joined(DoraLink::join(live)?, config)
     }
 
     /// Joins a dataflow that is running already, as the node of this name whose path is `dynamic`.
@@ -74,6 +90,9 @@ impl Node {
             link,
             id,
             run_dir,
+            live: VecDeque::new(),
+            gone: VecDeque::new(),
+            live_outputs: BTreeSet::new(),
             inboxes: BTreeMap::new(),
             sent: BTreeMap::new(),
             pulse: (Instant::now() + FIRST_PULSE, FIRST_PULSE),
@@ -138,7 +157,8 @@ impl Node {
         }
     }
 
-    /// Waits until one of these inputs has a message, ends or has lost its sender, at most until then.
+    /// Waits until one of these inputs has a message, ends or has lost its sender, at most until then, or until
+    /// something live comes.
     ///
     /// # Errors
     /// As [`Node::recv`].
@@ -156,6 +176,9 @@ impl Node {
             }
             if let Some(input) = inputs.iter().find(|input| self.inbox(input).ends_untold()) {
                 return Ok(Waited::Ended((*input).to_owned()));
+            }
+            if until.is_some() && (!self.live.is_empty() || !self.gone.is_empty()) {
+                return Ok(Waited::Nothing);
             }
             let open: Vec<String> = inputs
                 .iter()
@@ -211,7 +234,7 @@ impl Node {
     }
 
     /// The message that waits on an input.
-    fn take<M: Message>(&mut self, input: &str) -> eyre::Result<Option<(String, M)>> {
+    pub(crate) fn take<M: Message>(&mut self, input: &str) -> eyre::Result<Option<(String, M)>> {
         let Some((header, data)) = self.inbox(input).waiting.pop_front() else { return Ok(None) };
         let context = || format!("input {input:?} from {}", self.link.source(input));
         header.check_schema(M::NAME).wrap_err_with(context)?;
@@ -220,7 +243,7 @@ impl Node {
     }
 
     /// Takes in one event, waiting for it until then.
-    fn pump(&mut self, until: Instant) -> eyre::Result<Pumped> {
+    pub(crate) fn pump(&mut self, until: Instant) -> eyre::Result<Pumped> {
         match self.link.next(until.saturating_duration_since(Instant::now())) {
             LinkEvent::Message { input, header, data } => {
                 let source = self.link.source(&input);
@@ -236,6 +259,15 @@ impl Node {
             LinkEvent::Malformed { input, why } => {
                 let source = self.link.source(&input);
                 bail!("edge {source} -> {}/{input}: {why}", self.id)
+            }
+            LinkEvent::Live { input, tags, data } => {
+                if self.live.len() == MAX_LIVE {
+                    self.live.pop_front();
+                }
+                self.live.push_back(Live { input, tags, data });
+            }
+            LinkEvent::Closed { input } if self.link.is_foreign(&input) => {
+                self.gone.push_back(input);
             }
             LinkEvent::Closed { input } => self.inbox(&input).closed = true,
             LinkEvent::Failed { node, error } if self.expendable.contains(&node) => {
@@ -260,7 +292,7 @@ impl Node {
     /// Tells the receivers of all outputs which message they should have got last.
     ///
     /// The pauses double, so that pulses never fill the queue of a receiver that is busy for hours.
-    fn send_pulses(&mut self) -> eyre::Result<()> {
+    pub(crate) fn send_pulses(&mut self) -> eyre::Result<()> {
         for (output, sequence) in self.sent.clone() {
             let header = Header::new("", sequence, Kind::Pulse);
             self.link.send(&output, &header, nothing())?;
@@ -329,7 +361,12 @@ impl Node {
     }
 
     fn send_ends(&mut self) -> eyre::Result<()> {
-        for output in self.link.outputs() {
+        let outputs = self.link.outputs();
+        for output in outputs
+            .into_iter()
+            .filter(|output| !self.live_outputs.contains(output))
+            .collect::<Vec<_>>()
+        {
             self.put(&output, "", nothing(), Kind::End)?;
         }
         Ok(())
@@ -366,7 +403,7 @@ pub enum Waited {
 
 /// What became of waiting for an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pumped {
+pub(crate) enum Pumped {
     /// One came.
     Event,
     /// None came in time.

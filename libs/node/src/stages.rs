@@ -39,10 +39,17 @@ const NOTHING: Stage = Stage {
 /// A role stands before the usual one of the same executable.
 const STAGES: &[Stage] = &[
     Stage {
+        executable: "vrft-camera",
+        inputs: &[("tick", "tick")],
+        outputs: &[("image", "image")],
+        live: &["tick"],
+        ..NOTHING
+    },
+    Stage {
         executable: "vrft-loader",
         inputs: &[("credit", "credit")],
         outputs: &[("prompts", "prompts")],
-        live: &["image"],
+        live: &["image", "boxes2d", "clock"],
         ..NOTHING
     },
     Stage {
@@ -92,7 +99,12 @@ const STAGES: &[Stage] = &[
         outputs: &[("policy", "policy"), ("credit", "credit"), ("checkpoint", "checkpoint")],
         ..NOTHING
     },
-    Stage { executable: "vrft-evaluator", others: Some("checkpoint"), ..NOTHING },
+    Stage {
+        executable: "vrft-evaluator",
+        optional: &[("held_out", "prompts")],
+        others: Some("checkpoint"),
+        ..NOTHING
+    },
     Stage { executable: "vrft-monitor", others: Some("metrics"), ..NOTHING },
 ];
 

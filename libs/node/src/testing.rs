@@ -18,8 +18,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use arrow::array::StructArray;
+use arrow::array::{ArrayRef, StructArray};
 use messages::Message;
+use messages::hub::Tags;
 
 use crate::edge::{Header, Kind};
 use crate::link::{Link, LinkEvent};
@@ -33,11 +34,15 @@ pub struct Script {
     run_dir: Option<PathBuf>,
     expendable: BTreeSet<String>,
     live: bool,
+    foreign: BTreeSet<String>,
 }
 
 /// What the node under test sent.
 #[derive(Clone, Default)]
-pub struct Sent(Rc<RefCell<Vec<(String, Header, StructArray)>>>);
+pub struct Sent(Rc<RefCell<Vec<(String, Header, StructArray)>>>, Rc<RefCell<Vec<SentLive>>>);
+
+/// Output, metadata and data of something that was sent to a node that is not ours.
+pub type SentLive = (String, Tags, ArrayRef);
 
 impl Script {
     /// Nothing arrives yet.
@@ -59,6 +64,21 @@ impl Script {
         let (input, data) = (input.to_owned(), message.to_arrow());
         self.events.push_back(LinkEvent::Message { input, header, data });
         self
+    }
+
+    /// Something arrives from a node that is not ours.
+    #[must_use]
+    pub fn foreign(mut self, input: &str, (tags, data): (Tags, ArrayRef)) -> Self {
+        self.foreign.insert(input.to_owned());
+        self.events.push_back(LinkEvent::Live { input: input.to_owned(), tags, data });
+        self
+    }
+
+    /// A node that is not ours is gone.
+    #[must_use]
+    pub fn gone(mut self, input: &str) -> Self {
+        self.foreign.insert(input.to_owned());
+        self.close(input)
     }
 
     /// The end marker of an input arrives.
@@ -133,6 +153,7 @@ impl Script {
             sent: sent.clone(),
             replicas: expendable.clone(),
             live: self.live,
+            foreign: self.foreign,
         };
         let node = Node::over(Box::new(link), "tested".to_owned(), run_dir);
         (node.without(expendable), sent)
@@ -159,6 +180,11 @@ impl Sent {
             .collect()
     }
 
+    /// Everything that was sent to nodes that are not ours.
+    pub fn foreign(&self) -> Vec<SentLive> {
+        self.1.borrow().clone()
+    }
+
     /// Whether the end marker of an output was sent.
     pub fn ended(&self, output: &str) -> bool {
         self.0.borrow().iter().any(|(to, header, _)| to == output && header.kind == Kind::End)
@@ -171,6 +197,7 @@ struct MemoryLink {
     sent: Sent,
     replicas: BTreeSet<String>,
     live: bool,
+    foreign: BTreeSet<String>,
 }
 
 impl Link for MemoryLink {
@@ -186,6 +213,15 @@ impl Link for MemoryLink {
     fn source(&self, input: &str) -> String {
         let sender = if self.replicas.contains(input) { input } else { "script" };
         format!("{sender}/{input}")
+    }
+
+    fn send_live(&mut self, output: &str, tags: Tags, data: ArrayRef) -> eyre::Result<()> {
+        self.sent.1.borrow_mut().push((output.to_owned(), tags, data));
+        Ok(())
+    }
+
+    fn is_foreign(&self, input: &str) -> bool {
+        self.foreign.contains(input)
     }
 
     fn is_live(&self, _input: &str) -> bool {
@@ -215,6 +251,7 @@ impl Link for MemoryLink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Arrival;
     use crate::Waited;
     use messages::Credit;
 
@@ -313,6 +350,24 @@ mod tests {
         let (mut node, _sent) = Script::new().stop().message("credit", &CREDIT).node();
         assert_eq!(node.recv::<Credit>("credit").unwrap(), None);
         assert!(node.stop_requested().unwrap());
+    }
+
+    #[test]
+    fn what_is_not_ours_needs_no_header_and_its_source_may_go() {
+        let script = Script::new().foreign("image", messages::hub::tick(3)).gone("image");
+        let (mut node, sent) = script.message("credit", &CREDIT).end("credit").node();
+        let patience = std::time::Duration::from_secs(5);
+        let mut next = || node.recv_live::<Credit>(Some("credit"), patience).unwrap();
+        assert!(
+            matches!(next(), Arrival::Live(live) if messages::hub::frame_id(&live.tags) == Some("3"))
+        );
+        assert!(matches!(next(), Arrival::Gone(input) if input == "image"));
+        assert!(matches!(next(), Arrival::Message(CREDIT)));
+        assert!(matches!(next(), Arrival::End));
+        node.send_live("tick", messages::hub::tick(1)).unwrap();
+        node.finish().unwrap();
+        assert_eq!(sent.foreign().len(), 1);
+        assert!(!sent.ended("tick"));
     }
 
     #[test]

@@ -4,9 +4,10 @@ mod forgetting;
 mod records;
 
 use config::Config;
+use dataset::{Dataset, Sample};
 use evaluate::Judge;
 use eyre::WrapErr;
-use messages::Checkpoint;
+use messages::{Checkpoint, Prompt, PromptBatch};
 use node::Node;
 use tracing::info;
 
@@ -15,12 +16,22 @@ use crate::records::Records;
 /// Label of the policy that every learner starts from.
 const BASE: &str = "base";
 
+/// The input by which held-out questions of a stream arrive.
+const HELD_OUT: &str = "held_out";
+
 fn main() -> std::process::ExitCode {
     node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
+    if config.data.stream.is_some() {
+        let mut node = Node::join(&config)?;
+        return match held_out(&mut node, &config)? {
+            Some(judge) => run(node, &config, &[(None, judge)]),
+            None => node.finish(),
+        };
+    }
     let judges = judges(&config)?;
     run(Node::join(&config)?, &config, &judges)
 }
@@ -39,12 +50,26 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
     Ok(judges)
 }
 
+/// Of a stream, what is judged on comes as a message, once there were frames to set aside.
+fn held_out(node: &mut Node, config: &Config) -> eyre::Result<Option<Judge>> {
+    let Some(batch) = node.recv::<PromptBatch>(HELD_OUT)? else { return Ok(None) };
+    let sample = |prompt: Prompt| Sample {
+        sample_id: prompt.sample_id,
+        images: prompt.images.into_iter().map(|image| image.bytes).collect(),
+        problem: prompt.text,
+        solution: prompt.answer,
+    };
+    let samples = Dataset::of(batch.prompts.into_iter().map(sample).collect())?;
+    Ok(Some(Judge::of(config, samples)?))
+}
+
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
 ///
 /// Where no learner offers any, the policy of the configuration is evaluated and that is all.
 fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
     let inputs = node.inputs();
-    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let inputs: Vec<&str> =
+        inputs.iter().map(String::as_str).filter(|input| *input != HELD_OUT).collect();
     let mut records = Records::open(node.run_dir())?;
     if inputs.is_empty() {
         let location = config.policy.path.display().to_string();

@@ -6,7 +6,10 @@ use node::Node;
 
 use crate::sources::Sources;
 
+mod live;
 mod prompt;
+mod question;
+mod session;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,9 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let config = node::load_config()?;
+    if let Some(settings) = &config.data.stream {
+        return live::run(Node::join_live(&config, live::LIVE)?, &config, settings);
+    }
     let sources = Sources::open(&config)?;
     run(Node::join(&config)?, &config, &sources)
 }

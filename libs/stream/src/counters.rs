@@ -1,0 +1,80 @@
+//! What became of the frames, counted.
+
+/// Why a frame was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// It came sooner than the rate limit allows; it was not decoded.
+    Rate,
+    /// It is no picture.
+    Undecodable,
+    /// Too dark or too bright.
+    Exposure,
+    /// Too blurred.
+    Blur,
+    /// It looks like one of the frames before.
+    Familiar,
+    /// It looks like a frame that the policy is judged on.
+    HeldOutTwin,
+}
+
+impl Reason {
+    const ALL: [Reason; 6] = [
+        Self::Rate,
+        Self::Undecodable,
+        Self::Exposure,
+        Self::Blur,
+        Self::Familiar,
+        Self::HeldOutTwin,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Undecodable => "undecodable",
+            Self::Exposure => "exposure",
+            Self::Blur => "blur",
+            Self::Familiar => "familiar",
+            Self::HeldOutTwin => "held_out_twin",
+        }
+    }
+}
+
+/// Totals since the start. Every frame offered is in exactly one of kept, held out and dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames that arrived.
+    pub offered: u64,
+    /// Frames that may be asked about.
+    pub kept: u64,
+    /// Frames set aside.
+    pub held_out: u64,
+    /// Frames dropped, by reason.
+    dropped: [u64; Reason::ALL.len()],
+    /// Times that the resolution changed.
+    pub resolution_changes: u64,
+}
+
+impl Counters {
+    pub(crate) fn drop(&mut self, reason: Reason) {
+        self.dropped[reason as usize] += 1;
+    }
+
+    /// Frames dropped for this reason.
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// All of them by name, for the plots.
+    pub fn named(&self) -> Vec<(String, u64)> {
+        let mut named = vec![
+            ("stream/offered".to_owned(), self.offered),
+            ("stream/kept".to_owned(), self.kept),
+            ("stream/held_out".to_owned(), self.held_out),
+            ("stream/resolution_changes".to_owned(), self.resolution_changes),
+        ];
+        for reason in Reason::ALL {
+            named.push((format!("stream/dropped/{}", reason.name()), self.dropped(reason)));
+        }
+        named
+    }
+}

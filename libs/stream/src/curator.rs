@@ -1,0 +1,264 @@
+//! Chooses what to keep of a stream, and what to ask about next.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use config::StreamConfig;
+use image::RgbImage;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::frame::{jpeg, shrink};
+use crate::{
+    Counters, Fingerprint, Frame, Quality, RawFrame, Reason, Reservoir, Ring, StreamError, quality,
+};
+
+/// Frames that wait to be asked about for the first time; older ones remain in the reservoir.
+const MAX_FRESH: usize = 32;
+
+/// Frames come a little early now and then: so much of the pause between two may be missing.
+const JITTER: f64 = 0.1;
+
+/// What became of a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be asked about.
+    Kept,
+    /// It is set aside to be judged on.
+    HeldOut,
+    /// It is not needed.
+    Dropped(Reason),
+}
+
+/// The frames of a session that are worth something.
+#[derive(Debug)]
+pub struct Curator {
+    config: StreamConfig,
+    rng: ChaCha8Rng,
+    counters: Counters,
+    ring: Ring,
+    last_at: Option<f64>,
+    last_error: Option<String>,
+    last_size: Option<(u32, u32)>,
+    fresh: VecDeque<Rc<Frame>>,
+    reservoir: Reservoir<Rc<Frame>>,
+    held_out: Vec<Rc<Frame>>,
+}
+
+impl Curator {
+    /// Nothing was seen yet.
+    pub fn new(config: &StreamConfig, seed: u64) -> Self {
+        Self {
+            config: config.clone(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            counters: Counters::default(),
+            ring: Ring::new(config.novelty_ring),
+            last_at: None,
+            last_error: None,
+            last_size: None,
+            fresh: VecDeque::new(),
+            reservoir: Reservoir::new(config.reservoir),
+            held_out: Vec::new(),
+        }
+    }
+
+    /// Looks at a frame that came at a time, in seconds on any clock.
+    pub fn offer(&mut self, id: &str, raw: &RawFrame<'_>, at_secs: f64) -> Verdict {
+        self.counters.offered += 1;
+        let verdict = self.judge(id, raw, at_secs).unwrap_or_else(Verdict::Dropped);
+        match verdict {
+            Verdict::Kept => self.counters.kept += 1,
+            Verdict::HeldOut => self.counters.held_out += 1,
+            Verdict::Dropped(reason) => self.counters.drop(reason),
+        }
+        verdict
+    }
+
+    /// The cheapest question first.
+    fn judge(&mut self, id: &str, raw: &RawFrame<'_>, at_secs: f64) -> Result<Verdict, Reason> {
+        self.check_rate(at_secs)?;
+        let image = raw.decode().map_err(|error| self.note(&error))?;
+        let source_size = image.dimensions();
+        if self.last_size.replace(source_size).is_some_and(|last| last != source_size) {
+            self.counters.resolution_changes += 1;
+        }
+        let image = shrink(image, self.config.max_side);
+        self.check_quality(quality(&image))?;
+        let fingerprint = Fingerprint::of(&image);
+        if self.ring.has_near(fingerprint, self.config.novelty_bits) {
+            return Err(Reason::Familiar);
+        }
+        let frame = self.frame(id, &image, source_size, fingerprint, at_secs)?;
+        if self.is_twin_of_held_out(fingerprint) {
+            return Err(Reason::HeldOutTwin);
+        }
+        self.ring.push(fingerprint);
+        Ok(self.place(Rc::new(frame)))
+    }
+
+    fn check_rate(&mut self, at_secs: f64) -> Result<(), Reason> {
+        let pause = match self.config.max_fps > 0.0 {
+            true => (1.0 - JITTER) / self.config.max_fps,
+            false => 0.0,
+        };
+        // A clock that was set back counts as a pause.
+        let too_soon = |last: f64| (0.0..pause).contains(&(at_secs - last));
+        if self.last_at.is_some_and(too_soon) {
+            return Err(Reason::Rate);
+        }
+        self.last_at = Some(at_secs);
+        Ok(())
+    }
+
+    fn check_quality(&self, quality: Quality) -> Result<(), Reason> {
+        let exposure = self.config.min_brightness..=self.config.max_brightness;
+        if !exposure.contains(&quality.brightness) {
+            return Err(Reason::Exposure);
+        }
+        match quality.sharpness < self.config.min_sharpness {
+            true => Err(Reason::Blur),
+            false => Ok(()),
+        }
+    }
+
+    fn note(&mut self, error: &StreamError) -> Reason {
+        self.last_error = Some(error.to_string());
+        Reason::Undecodable
+    }
+
+    /// What was wrong with the newest frame that is no picture.
+    pub fn last_error(&self) -> Option<&str> {
+        self.last_error.as_deref()
+    }
+
+    fn frame(
+        &mut self,
+        id: &str,
+        image: &RgbImage,
+        source_size: (u32, u32),
+        fingerprint: Fingerprint,
+        at_secs: f64,
+    ) -> Result<Frame, Reason> {
+        Ok(Frame {
+            id: id.to_owned(),
+            at_millis: (at_secs.max(0.0) * 1e3) as u64,
+            jpeg: jpeg(image).map_err(|error| self.note(&error))?,
+            width: image.width(),
+            height: image.height(),
+            source_size,
+            fingerprint,
+        })
+    }
+
+    /// Neighbors in time look alike: what is judged on must not have been learned from, nor its neighbors.
+    fn is_twin_of_held_out(&self, fingerprint: Fingerprint) -> bool {
+        self.held_out.iter().any(|held_out| self.are_twins(held_out.fingerprint, fingerprint))
+    }
+
+    fn are_twins(&self, a: Fingerprint, b: Fingerprint) -> bool {
+        a.distance(b) <= 2 * self.config.novelty_bits
+    }
+
+    fn place(&mut self, frame: Rc<Frame>) -> Verdict {
+        let nth = self.counters.kept + self.counters.held_out + 1;
+        let wanted = self.held_out.len() < self.config.held_out;
+        if wanted && nth.is_multiple_of(self.config.held_out_every as u64) {
+            let twins = |other: &Rc<Frame>| self.are_twins(other.fingerprint, frame.fingerprint);
+            let (fresh, reservoir): (Vec<bool>, Vec<bool>) = (
+                self.fresh.iter().map(twins).collect(),
+                self.reservoir.items().iter().map(twins).collect(),
+            );
+            remove(&fresh, |keep| self.fresh.retain(keep));
+            remove(&reservoir, |keep| self.reservoir.retain(keep));
+            self.held_out.push(frame);
+            return Verdict::HeldOut;
+        }
+        if self.fresh.len() == MAX_FRESH {
+            self.fresh.pop_front();
+        }
+        self.fresh.push_back(Rc::clone(&frame));
+        self.reservoir.offer(frame, &mut self.rng);
+        Verdict::Kept
+    }
+
+    /// Whether there is enough to ask about, and all to be judged on.
+    pub fn is_ready(&self, is_usable: impl Fn(&Frame) -> bool) -> bool {
+        let usable = self.reservoir.items().iter().filter(|frame| is_usable(frame)).count();
+        let judged = self.held_out.iter().filter(|frame| is_usable(frame)).count();
+        usable >= self.config.min_frames && judged >= self.config.held_out
+    }
+
+    /// So many frames to ask about: some never asked about before, the rest from all over the session. Fewer, or
+    /// none, if none are usable.
+    pub fn draw(&mut self, n: usize, is_usable: impl Fn(&Frame) -> bool) -> Vec<Rc<Frame>> {
+        let mut drawn = Vec::with_capacity(n);
+        for _ in 0..n {
+            let wants_fresh = self.rng.random_bool(self.config.fresh);
+            let newest = self.fresh.iter().rposition(|frame| is_usable(frame));
+            let frame = match newest.filter(|_| wants_fresh) {
+                Some(idx) => self.fresh.remove(idx),
+                None => self.draw_any(&is_usable),
+            };
+            drawn.extend(frame);
+        }
+        drawn
+    }
+
+    fn draw_any(&mut self, is_usable: impl Fn(&Frame) -> bool) -> Option<Rc<Frame>> {
+        let usable: Vec<&Rc<Frame>> =
+            self.reservoir.items().iter().filter(|frame| is_usable(frame)).collect();
+        let frame = Rc::clone(usable.choose(&mut self.rng)?);
+        self.fresh.retain(|fresh| !Rc::ptr_eq(fresh, &frame));
+        Some(frame)
+    }
+
+    /// Another frame than this one, if there is one: decoys come from it.
+    pub fn other(&mut self, frame: &Frame) -> Option<Rc<Frame>> {
+        self.draw_any_keeping_fresh(|other| other.id != frame.id)
+    }
+
+    fn draw_any_keeping_fresh(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Rc<Frame>> {
+        let fitting: Vec<&Rc<Frame>> =
+            self.reservoir.items().iter().filter(|frame| fits(frame)).collect();
+        fitting.choose(&mut self.rng).map(|frame| Rc::clone(frame))
+    }
+
+    /// The frames that are judged on.
+    pub fn held_out(&self) -> &[Rc<Frame>] {
+        &self.held_out
+    }
+
+    /// What became of all frames so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether a frame is still kept: labels of others need not be.
+    pub fn has(&self, id: &str) -> bool {
+        let kept = self.reservoir.items().iter().chain(&self.fresh).chain(&self.held_out);
+        kept.into_iter().any(|frame| frame.id == id)
+    }
+
+    /// The size that a kept frame came with, by its name.
+    pub fn source_size(&self, id: &str) -> Option<(u32, u32)> {
+        let mut kept = self.reservoir.items().iter().chain(&self.fresh).chain(&self.held_out);
+        kept.find(|frame| frame.id == id).map(|frame| frame.source_size)
+    }
+
+    /// Bytes of all pictures held.
+    pub fn n_bytes(&self) -> usize {
+        let kept = self.reservoir.items().iter().chain(&self.fresh).chain(&self.held_out);
+        kept.map(|frame| frame.jpeg.len()).sum()
+    }
+}
+
+/// Calls `retain` with a predicate that drops the places which are marked.
+fn remove(marked: &[bool], retain: impl FnOnce(&mut dyn FnMut(&Rc<Frame>) -> bool)) {
+    let mut marks = marked.iter();
+    retain(&mut |_| !marks.next().copied().unwrap_or(false));
+}
+
+#[cfg(test)]
+#[path = "curator_tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! A person's remark on a frame, as one JSON object.
+
+use serde::{Deserialize, Serialize};
+
+use crate::StreamError;
+
+/// Characters of a bad remark that an error quotes.
+const QUOTED_CHARS: usize = 80;
+
+/// `{"frame_id": "12", "remark": {"rate": 4}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feedback {
+    /// The frame it is about.
+    pub frame_id: String,
+    /// What is said of it.
+    pub remark: Remark,
+    /// Who says it.
+    #[serde(default)]
+    pub user: String,
+}
+
+/// What a person can say of a frame's boxes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remark {
+    /// The teacher is right.
+    Accept,
+    /// The teacher is wrong.
+    Reject,
+    /// From 1, wrong, to 5, right.
+    Rate(u8),
+    /// These are the boxes, in thousandths of the frame.
+    Edit(Vec<[f64; 4]>),
+}
+
+impl Feedback {
+    /// Reads one remark.
+    ///
+    /// # Errors
+    /// Text that is not one, stars outside 1 to 5, a box outside 0 to 1000 or without an inside.
+    pub fn parse(text: &str) -> Result<Self, StreamError> {
+        let bad = |why: String| StreamError::Feedback {
+            text: text.chars().take(QUOTED_CHARS).collect(),
+            why,
+        };
+        let feedback: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        match &feedback.remark {
+            Remark::Rate(stars) if !(1..=5).contains(stars) => {
+                Err(bad(format!("expected 1 to 5 stars, got {stars}")))
+            }
+            Remark::Edit(boxes) if !boxes.iter().all(is_box) => {
+                Err(bad("expected boxes [x1, y1, x2, y2] with x1 < x2, y1 < y2, 0 to 1000".into()))
+            }
+            _ => Ok(feedback),
+        }
+    }
+}
+
+fn is_box([x1, y1, x2, y2]: &[f64; 4]) -> bool {
+    let inside = |value: &f64| (0.0..=1000.0).contains(value);
+    [x1, y1, x2, y2].into_iter().all(inside) && x1.round() < x2.round() && y1.round() < y2.round()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(remark: &str, expected: Remark) {
+        let text = format!("{{\"frame_id\": \"7\", \"remark\": {remark}}}");
+        assert_eq!(Feedback::parse(&text).unwrap().remark, expected);
+    }
+
+    #[test]
+    fn the_four_remarks() {
+        check("\"accept\"", Remark::Accept);
+        check("\"reject\"", Remark::Reject);
+        check("{\"rate\": 4}", Remark::Rate(4));
+        check("{\"edit\": [[1, 2, 30, 40.5]]}", Remark::Edit(vec![[1.0, 2.0, 30.0, 40.5]]));
+    }
+
+    #[test]
+    fn what_is_not_a_remark_is_quoted() {
+        for text in
+            ["", "null", "{\"frame_id\": \"7\"}", "{\"frame_id\": 7, \"remark\": \"accept\"}"]
+        {
+            let error = Feedback::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with("feedback "), "{error}");
+        }
+        let stars =
+            Feedback::parse("{\"frame_id\": \"7\", \"remark\": {\"rate\": 6}}").unwrap_err();
+        assert!(stars.to_string().contains("expected 1 to 5 stars, got 6"), "{stars}");
+        let flat = Feedback::parse("{\"frame_id\": \"7\", \"remark\": {\"edit\": [[9, 2, 3, 4]]}}");
+        assert!(flat.unwrap_err().to_string().contains("x1 < x2"));
+    }
+}

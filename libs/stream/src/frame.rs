@@ -1,0 +1,165 @@
+//! A frame as it arrives, and as it is kept.
+
+use std::io::Cursor;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, ImageReader, Limits, RgbImage};
+
+use crate::{Fingerprint, StreamError, planar};
+
+/// Longest side that is decoded: a header may claim any size.
+const MAX_SIDE: u32 = 16_384;
+
+/// Quality of kept frames: a tenth of the bytes of a lossless file, and no visible blocks.
+const JPEG_QUALITY: u8 = 92;
+
+/// Pixels in dora's image convention: bytes, and metadata that says what they are.
+#[derive(Debug, Clone, Copy)]
+pub struct RawFrame<'a> {
+    /// All bytes of the picture.
+    pub bytes: &'a [u8],
+    /// `rgb8`, `bgr8`, `yuv420`, `jpeg`, …
+    pub encoding: &'a str,
+    /// Pixels; file formats know better themselves.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+/// A frame that is kept: encoded, since many are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Name by which others speak of it.
+    pub id: String,
+    /// Milliseconds, on the clock of whoever offers frames, at which it was offered.
+    pub at_millis: u64,
+    /// JPEG.
+    pub jpeg: Vec<u8>,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Pixels that it came with: others measure boxes in these.
+    pub source_size: (u32, u32),
+    /// What it looks like.
+    pub fingerprint: Fingerprint,
+}
+
+impl RawFrame<'_> {
+    /// The pixels.
+    ///
+    /// # Errors
+    /// An unknown encoding, bytes that do not fit the sides, a file that cannot be decoded.
+    pub fn decode(&self) -> Result<RgbImage, StreamError> {
+        match self.encoding.to_ascii_lowercase().as_str() {
+            "rgb8" => self.packed(3, |p| [p[0], p[1], p[2]]),
+            "bgr8" => self.packed(3, |p| [p[2], p[1], p[0]]),
+            "rgba8" => self.packed(4, |p| [p[0], p[1], p[2]]),
+            "bgra8" => self.packed(4, |p| [p[2], p[1], p[0]]),
+            "mono8" => self.packed(1, |p| [p[0]; 3]),
+            "yuv420" | "i420" => self.planes(planar::YUV420),
+            "nv12" => self.planes(planar::NV12),
+            "yuyv" | "yuy2" | "yuv422" => self.planes(planar::YUYV),
+            "jpeg" | "jpg" | "jpe" | "mjpeg" | "png" | "webp" | "bmp" => self.file(),
+            _ => Err(StreamError::Encoding(self.encoding.to_owned())),
+        }
+    }
+
+    fn packed(
+        &self,
+        n_channels: usize,
+        rgb: impl Fn(&[u8]) -> [u8; 3],
+    ) -> Result<RgbImage, StreamError> {
+        self.check_size(1)?;
+        self.check_bytes(self.width as usize * self.height as usize * n_channels)?;
+        let pixels = self.bytes.chunks_exact(n_channels).flat_map(rgb).collect();
+        RgbImage::from_raw(self.width, self.height, pixels).ok_or_else(|| self.bad_size())
+    }
+
+    fn planes(&self, convert: planar::Convert) -> Result<RgbImage, StreamError> {
+        self.check_size(2)?;
+        self.check_bytes(convert.n_bytes(self.width as usize, self.height as usize))?;
+        let pixels = convert.to_rgb(self.bytes, self.width as usize, self.height as usize);
+        RgbImage::from_raw(self.width, self.height, pixels).ok_or_else(|| self.bad_size())
+    }
+
+    fn file(&self) -> Result<RgbImage, StreamError> {
+        let mut limits = Limits::default();
+        limits.max_image_width = Some(MAX_SIDE);
+        limits.max_image_height = Some(MAX_SIDE);
+        let read = || -> image::ImageResult<DynamicImage> {
+            let mut reader = ImageReader::new(Cursor::new(self.bytes)).with_guessed_format()?;
+            reader.limits(limits);
+            reader.decode()
+        };
+        let image = read().map_err(|source| StreamError::Decode {
+            encoding: self.encoding.to_owned(),
+            n_bytes: self.bytes.len(),
+            source,
+        })?;
+        Ok(image.into_rgb8())
+    }
+
+    fn check_size(&self, multiple: u32) -> Result<(), StreamError> {
+        let fine = |side: u32| (1..=MAX_SIDE).contains(&side) && side.is_multiple_of(multiple);
+        match fine(self.width) && fine(self.height) {
+            true => Ok(()),
+            false => Err(self.bad_size()),
+        }
+    }
+
+    fn bad_size(&self) -> StreamError {
+        let encoding = self.encoding.to_owned();
+        StreamError::Size { encoding, width: self.width, height: self.height }
+    }
+
+    fn check_bytes(&self, expected: usize) -> Result<(), StreamError> {
+        let (encoding, got) = (self.encoding.to_owned(), self.bytes.len());
+        match got == expected {
+            true => Ok(()),
+            false => {
+                let (width, height) = (self.width, self.height);
+                Err(StreamError::Bytes { encoding, width, height, expected, got })
+            }
+        }
+    }
+}
+
+impl Frame {
+    /// The pixels, as they were but for what JPEG leaves out.
+    ///
+    /// # Errors
+    /// None that a frame which was encoded here can have.
+    pub fn decode(&self) -> Result<RgbImage, StreamError> {
+        let (bytes, width, height) = (self.jpeg.as_slice(), self.width, self.height);
+        RawFrame { bytes, encoding: "jpeg", width, height }.decode()
+    }
+}
+
+/// The picture with its longest side at most this long.
+pub(crate) fn shrink(image: RgbImage, max_side: u32) -> RgbImage {
+    let (width, height) = image.dimensions();
+    let longest = width.max(height);
+    if longest <= max_side {
+        return image;
+    }
+    let scaled = |side: u32| {
+        let scaled = u64::from(side) * u64::from(max_side) / u64::from(longest);
+        u32::try_from(scaled).unwrap_or(max_side).max(1)
+    };
+    imageops::resize(&image, scaled(width), scaled(height), FilterType::Triangle)
+}
+
+/// A JPEG file of the picture.
+pub(crate) fn jpeg(image: &RgbImage) -> Result<Vec<u8>, StreamError> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
+        .encode_image(image)
+        .map_err(StreamError::Encode)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

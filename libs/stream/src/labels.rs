@@ -1,0 +1,133 @@
+//! What others say about a frame: a detector's boxes, and a person's remarks on them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{Feedback, Remark};
+
+/// A question about boxes, in the words of Visual-RFT's data sets.
+pub(crate) fn question(category: &str) -> String {
+    format!(
+        "Detect all objects belonging to the category '{category}' in the image, and provide the bounding boxes \
+         (between 0 and 1000, integer) and confidence (between 0 and 1, with two decimal places).\n\
+         If no object belonging to the category '{category}' in the image, return 'No Objects'.\n\
+         Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.\
+         The output answer format should be as follows:\n\
+         <think> ... </think> <answer>[{{'Position': [x1, y1, x2, y2], 'Confidence': number}}, ...]</answer>\n\
+         Please strictly follow the format."
+    )
+}
+
+/// A box in thousandths of the frame: x1, y1, x2, y2.
+type Box4 = [f64; 4];
+
+/// All that is known of one frame.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Label {
+    teacher: Option<Vec<Box4>>,
+    edited: Option<Vec<Box4>>,
+    n_remarks: u32,
+    sum: f64,
+}
+
+impl Label {
+    /// The weight of the person's word against the teacher's: n / (n + 2) after n remarks.
+    pub fn rho(&self) -> f64 {
+        f64::from(self.n_remarks) / f64::from(self.n_remarks + 2)
+    }
+
+    /// The boxes to ask for, or that the frame should not be asked about.
+    ///
+    /// `coin` and `second`, even in [0, 1), decide between teacher and person and between asking and not. Over
+    /// many prompts the reward so becomes (1 - ρ) · teacher + ρ · person, without the reward knowing of either.
+    pub fn truth(&self, coin: f64, second: f64) -> Option<&[Box4]> {
+        let person = coin < self.rho();
+        match (&self.edited, &self.teacher) {
+            (Some(edited), None) => Some(edited),
+            (Some(edited), Some(_)) if person => Some(edited),
+            (_, Some(teacher)) => {
+                let approval = self.sum / f64::from(self.n_remarks.max(1));
+                (!person || second < approval).then_some(teacher)
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn add(&mut self, remark: &Remark) {
+        self.n_remarks += 1;
+        match remark {
+            Remark::Accept => self.sum += 1.0,
+            Remark::Reject => {}
+            Remark::Rate(stars) => self.sum += f64::from(stars.saturating_sub(1)) / 4.0,
+            Remark::Edit(boxes) => self.edited = Some(boxes.clone()),
+        }
+    }
+}
+
+/// The labels of the newest frames, up to a number of them.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    by_frame: BTreeMap<String, Label>,
+    order: VecDeque<String>,
+    capacity: usize,
+}
+
+impl Labels {
+    /// Room for the labels of so many frames; the oldest are forgotten.
+    pub fn new(capacity: usize) -> Self {
+        Self { by_frame: BTreeMap::new(), order: VecDeque::new(), capacity: capacity.max(1) }
+    }
+
+    /// What is known of a frame.
+    pub fn get(&self, frame_id: &str) -> Option<&Label> {
+        self.by_frame.get(frame_id)
+    }
+
+    /// Whether a frame has boxes, be there none in it.
+    pub fn has_boxes(&self, frame_id: &str) -> bool {
+        self.get(frame_id).is_some_and(|label| label.teacher.is_some() || label.edited.is_some())
+    }
+
+    /// A detector's boxes, in pixels of a frame of this size.
+    pub fn teach(&mut self, frame_id: &str, boxes: &[Box4], (width, height): (u32, u32)) {
+        let sides = [width, height, width, height].map(|side| f64::from(side.max(1)));
+        let scaled =
+            |b: &Box4| std::array::from_fn(|n| (b[n] / sides[n] * 1000.0).clamp(0.0, 1000.0));
+        let whole = |b: &Box4| b[0].round() < b[2].round() && b[1].round() < b[3].round();
+        let boxes = boxes.iter().map(scaled).filter(whole).collect();
+        self.entry(frame_id).teacher = Some(boxes);
+    }
+
+    /// A person's remark.
+    pub fn remark(&mut self, feedback: &Feedback) {
+        self.entry(&feedback.frame_id).add(&feedback.remark);
+    }
+
+    fn entry(&mut self, frame_id: &str) -> &mut Label {
+        if !self.by_frame.contains_key(frame_id) {
+            if self.order.len() >= self.capacity
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_frame.remove(&oldest);
+            }
+            self.order.push_back(frame_id.to_owned());
+        }
+        self.by_frame.entry(frame_id.to_owned()).or_default()
+    }
+
+    /// Question and answer about boxes, as a data set has them.
+    pub fn ask(category: &str, boxes: &[Box4]) -> (String, String) {
+        let position = |b: &Box4| {
+            let [x1, y1, x2, y2] = b.map(f64::round);
+            format!("{{'Position': [{x1}, {y1}, {x2}, {y2}], 'Confidence': 1}}")
+        };
+        let answer = match boxes.is_empty() {
+            true => "No Objects".to_owned(),
+            false => format!("[{}]", boxes.iter().map(position).collect::<Vec<_>>().join(", ")),
+        };
+        (question(category), format!("<answer>{answer}</answer>"))
+    }
+}
+
+#[cfg(test)]
+#[path = "labels_tests.rs"]
+mod tests;

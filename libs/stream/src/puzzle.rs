@@ -1,0 +1,56 @@
+//! Questions that a frame itself answers: verifiable rewards without a label.
+//!
+//! The puzzles of [Puzzle Curriculum GRPO](https://arxiv.org/abs/2512.14944) (rotation, PatchFit, jigsaw), and one of
+//! ours with a box as its answer. A frame that would make a puzzle ambiguous, a plain wall for example, makes none.
+
+mod jigsaw;
+mod patch_fit;
+mod picture;
+mod rotation;
+mod spot;
+
+use config::PuzzleKind;
+use image::RgbImage;
+use rand::Rng;
+
+/// A question with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Puzzle {
+    /// Which kind.
+    pub kind: PuzzleKind,
+    /// Shown before the question.
+    pub images: Vec<RgbImage>,
+    /// The user's turn.
+    pub question: String,
+    /// Ground truth, as the `solution` column of a data set has it.
+    pub answer: String,
+}
+
+/// How an answer is to be given; the same words as in Visual-RFT's questions.
+const FORMAT: &str =
+    "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.";
+
+/// Makes a puzzle of a frame; `other`, another frame, lends its pieces.
+///
+/// `None` if the frame does not lend itself to this kind: the question would have several right answers.
+pub fn make(
+    kind: PuzzleKind,
+    frame: &RgbImage,
+    other: &RgbImage,
+    rng: &mut impl Rng,
+) -> Option<Puzzle> {
+    let (images, question, answer) = match kind {
+        PuzzleKind::Rotation => rotation::make(frame, rng),
+        PuzzleKind::PatchFit => patch_fit::make(frame, other, rng),
+        PuzzleKind::Jigsaw => jigsaw::make(frame, rng),
+        PuzzleKind::Spot => spot::make(frame, other, rng),
+    }?;
+    Some(Puzzle { kind, images, question, answer: format!("<answer>{answer}</answer>") })
+}
+
+/// Pictures, question, answer.
+type Parts = (Vec<RgbImage>, String, String);
+
+#[cfg(test)]
+#[path = "puzzle_tests.rs"]
+mod tests;

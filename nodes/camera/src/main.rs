@@ -1,0 +1,154 @@
+//! The camera: a frame for every tick, from a folder of pictures, a video or a device.
+//!
+//! It speaks as the cameras of dora's hub do, and takes its settings from the same variables, so that either can
+//! stand in for the other in a graph.
+
+mod device;
+mod folder;
+mod source;
+mod video;
+
+use std::time::Duration;
+
+use clap::Parser;
+use messages::Credit;
+use messages::hub::{RawImage, frame_id};
+use node::{Arrival, Node};
+use tracing::{info, warn};
+
+use crate::source::Source;
+
+/// What asks for a frame.
+const TICK: &str = "tick";
+
+const LIVE: &[&str] = &[TICK];
+
+/// How often it is noticed that nobody asks for frames any more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends a frame for every tick.
+#[derive(Debug, Clone, Parser)]
+pub(crate) struct Arguments {
+    /// A folder of pictures, a video file (read by ffmpeg), or a device such as /dev/video0.
+    #[arg(long, env = "CAPTURE_PATH")]
+    pub(crate) path: std::path::PathBuf,
+    /// `keep` sends pictures as they are in their files; rgb8, bgr8 or jpeg converts them.
+    #[arg(long, env = "ENCODING", default_value = "keep")]
+    pub(crate) encoding: String,
+    /// End after the last picture instead of beginning again.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
+    let arguments = Arguments::parse();
+    let config = node::load_config()?;
+    let source = source::open(&arguments)?;
+    run(Node::join_live(&config, LIVE)?, source)
+}
+
+/// Ends when the ticks do, or after the last frame of a source that has one.
+fn run(mut node: Node, mut source: Box<dyn Source>) -> eyre::Result<()> {
+    let mut n_sent = 0_u64;
+    loop {
+        let tick = match node.recv_live::<Credit>(None, PATIENCE)? {
+            Arrival::Live(live) if live.input == TICK => live,
+            Arrival::Gone(_) | Arrival::End => break,
+            Arrival::Live(_) | Arrival::Message(_) | Arrival::Nothing => continue,
+        };
+        let frame = match source.next() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            // One bad picture is no reason to stop; a source that is gone ends by itself.
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "A frame could not be read.");
+                continue;
+            }
+        };
+        let own_id = n_sent.to_string();
+        let image = RawImage {
+            bytes: &frame.bytes,
+            encoding: &frame.encoding,
+            width: frame.width,
+            height: frame.height,
+            frame_id: Some(frame_id(&tick.tags).unwrap_or(&own_id)),
+        };
+        node.send_live("image", image.to_hub())?;
+        n_sent += 1;
+    }
+    info!(n_sent, "Frames sent.");
+    node.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messages::hub::tick;
+    use node::testing::Script;
+
+    fn arguments(path: &std::path::Path, encoding: &str, once: bool) -> Arguments {
+        Arguments { path: path.to_owned(), encoding: encoding.to_owned(), once }
+    }
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, width) in [("b.png", 4), ("a.png", 2), ("c.png", 6)] {
+            image::RgbImage::from_pixel(width, 2, image::Rgb([10, 20, 30]))
+                .save(folder.path().join(name))
+                .unwrap();
+        }
+        std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
+        folder
+    }
+
+    fn sent(arguments: &Arguments, n_ticks: u64) -> Vec<(String, u32, usize)> {
+        let script =
+            (0..n_ticks).fold(Script::new(), |script, n| script.foreign(TICK, tick(n + 40)));
+        let (node, sent) = script.gone(TICK).node();
+        run(node, source::open(arguments).unwrap()).unwrap();
+        let frames = sent.foreign();
+        let images = frames.iter().map(|(_, tags, data)| RawImage::from_hub(tags, data).unwrap());
+        images.map(|i| (i.frame_id.unwrap().to_owned(), i.width, i.bytes.len())).collect()
+    }
+
+    #[test]
+    fn every_tick_is_a_frame_in_order_of_names_again_and_again() {
+        let folder = folder();
+        let frames = sent(&arguments(folder.path(), "bgr8", false), 4);
+        let expected = [(40, 2, 12), (41, 4, 24), (42, 6, 36), (43, 2, 12)];
+        assert_eq!(frames, expected.map(|(id, width, n)| (id.to_string(), width, n)));
+    }
+
+    #[test]
+    fn once_is_once() {
+        assert_eq!(sent(&arguments(folder().path(), "rgb8", true), 9).len(), 3);
+    }
+
+    #[test]
+    fn files_may_stay_as_they_are() {
+        let folder = folder();
+        let bytes = std::fs::read(folder.path().join("a.png")).unwrap();
+        assert_eq!(sent(&arguments(folder.path(), "keep", false), 1)[0].2, bytes.len());
+    }
+
+    #[test]
+    fn a_bad_picture_is_skipped() {
+        let folder = folder();
+        std::fs::write(folder.path().join("a0.png"), "broken").unwrap();
+        assert_eq!(sent(&arguments(folder.path(), "rgb8", true), 9).len(), 3);
+    }
+
+    #[test]
+    fn a_source_that_is_not_there_is_named() {
+        let error = |path: &str| {
+            format!("{:#}", source::open(&arguments(path.as_ref(), "keep", false)).err().unwrap())
+        };
+        assert!(error("nowhere/at/all").contains("nowhere/at/all"));
+        let empty = tempfile::tempdir().unwrap();
+        assert!(error(empty.path().to_str().unwrap()).contains("no pictures"));
+    }
+}

@@ -1,0 +1,169 @@
+//! The loader on a stream, driven without dora; frames are made by formula.
+
+use config::{PuzzleKind, Truth};
+use messages::hub::{RawImage, Tags, tick};
+use messages::{Credit, MetricBatch, PromptBatch};
+use node::testing::{Script, Sent};
+
+use super::*;
+
+fn config(puzzles: &[PuzzleKind]) -> Config {
+    let mut config = Config::default();
+    config.learner.prompts_per_step = 3;
+    config.data.stream = Some(StreamConfig {
+        puzzles: puzzles.to_vec(),
+        max_fps: 0.0,
+        max_side: 64,
+        min_frames: 4,
+        reservoir: 16,
+        held_out: 2,
+        held_out_every: 3,
+        held_out_questions: 2,
+        novelty_bits: 2,
+        ..StreamConfig::default()
+    });
+    config
+}
+
+/// Blocks whose brightness depends on place and seed.
+fn frame(script: Script, seed: u64) -> Script {
+    let (width, height) = (60_u32, 48_u32);
+    let level = |x: u32, y: u32| {
+        let block = u64::from(x / 10 + 6 * (y / 12));
+        let mixed = (seed * 977 + block + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 56) as u8
+    };
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let bytes: Vec<u8> = pixels.flat_map(|(x, y)| [level(x, y); 3]).collect();
+    let id = seed.to_string();
+    let image = RawImage { bytes: &bytes, encoding: "bgr8", width, height, frame_id: Some(&id) };
+    script.foreign("image", image.to_hub())
+}
+
+fn credit(step: u64) -> Credit {
+    Credit { prompts: 3, policy_version: step, first_prompt_id: 3 * step }
+}
+
+fn sent(config: &Config, script: Script) -> Sent {
+    let (node, sent) = script.end("credit").node();
+    run(node, config, config.data.stream.as_ref().unwrap()).unwrap();
+    sent
+}
+
+fn metric(sent: &Sent, name: &str) -> Vec<f64> {
+    let batches = sent.all::<MetricBatch>("metrics");
+    let metrics = batches.iter().flat_map(|batch| &batch.metrics);
+    metrics.filter(|metric| metric.name == name).map(|metric| metric.value).collect()
+}
+
+#[test]
+fn a_credit_waits_until_there_is_enough_to_ask_about() {
+    let kinds = [PuzzleKind::Rotation, PuzzleKind::Jigsaw, PuzzleKind::Spot];
+    let early = (0..3).fold(Script::new().message("credit", &credit(0)), frame);
+    assert!(sent(&config(&kinds), early).all::<PromptBatch>("prompts").is_empty());
+    let script = (0..12).fold(Script::new().message("credit", &credit(0)), frame);
+    let sent = sent(&config(&kinds), script.message("credit", &credit(1)));
+    let batches: Vec<PromptBatch> = sent.all("prompts");
+    let ids = |batch: &PromptBatch| batch.prompts.iter().map(|p| p.prompt_id).collect::<Vec<_>>();
+    assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [[0, 1, 2], [3, 4, 5]]);
+    assert_eq!(batches[1].prompts[0].min_policy_version, 1);
+    let tasks: std::collections::BTreeSet<&str> =
+        batches[0].prompts.iter().map(|p| p.task.as_str()).collect();
+    assert_eq!(tasks.len(), 3);
+    assert_eq!(metric(&sent, "stream/frame_to_gradient_secs").len(), 1);
+    assert!(sent.ended("prompts"));
+}
+
+#[test]
+fn held_out_frames_are_sent_once_and_never_asked_about() {
+    let script = (0..12).fold(Script::new(), frame);
+    let script = (0..20).fold(script, |script, step| script.message("credit", &credit(step)));
+    let sent = sent(&config(&[PuzzleKind::Spot]), script);
+    let [held_out] = &sent.all::<PromptBatch>("held_out")[..] else { panic!("once") };
+    assert_eq!(held_out.prompts.len(), 4);
+    let frame_of = |id: &str| id.split('-').next().unwrap().to_owned();
+    let judged: Vec<String> = held_out.prompts.iter().map(|p| frame_of(&p.sample_id)).collect();
+    let batches: Vec<PromptBatch> = sent.all("prompts");
+    assert_eq!(batches.len(), 20);
+    for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
+        assert!(!judged.contains(&frame_of(&prompt.sample_id)), "{}", prompt.sample_id);
+    }
+    // Only steps that ask about a frame for the first time.
+    let n_timed = metric(&sent, "stream/frame_to_gradient_secs").len();
+    assert!((1..19).contains(&n_timed), "{n_timed}");
+    assert_eq!(metric(&sent, "stream/offered").last(), Some(&12.0));
+}
+
+#[test]
+fn garbage_and_a_camera_that_goes_do_no_harm() {
+    fn words(text: &str) -> RawImage<'_> {
+        RawImage { bytes: text.as_bytes(), encoding: "jpeg", width: 1, height: 1, frame_id: None }
+    }
+    let script = (0..12).fold(Script::new(), frame);
+    let script = script
+        .foreign("image", words("no picture").to_hub())
+        .foreign("image", tick(3))
+        .gone("image")
+        .foreign("feedback", tick(4))
+        .message("credit", &credit(0))
+        .foreign("image", (Tags::new(), words("x").to_hub().1))
+        .message("credit", &credit(1));
+    let sent = sent(&config(&[PuzzleKind::Spot]), script);
+    assert_eq!(sent.all::<PromptBatch>("prompts").len(), 2);
+    assert_eq!(metric(&sent, "stream/dropped/undecodable"), [1.0, 2.0]);
+    assert_eq!(metric(&sent, "stream/garbage"), [2.0, 2.0]);
+}
+
+#[test]
+fn the_clock_is_passed_on_to_the_camera() {
+    let script = (0..3).fold(Script::new(), |script, n| script.foreign(CLOCK, tick(n)));
+    let ticks = sent(&config(&[PuzzleKind::Spot]), script).foreign();
+    let names: Vec<Option<&str>> =
+        ticks.iter().map(|(_, tags, _)| messages::hub::frame_id(tags)).collect();
+    assert_eq!(names, [Some("0"), Some("1"), Some("2")]);
+}
+
+/// Boxes, as a detector that passes the frame's name on would send them.
+fn boxes(script: Script, frame_id: u64) -> Script {
+    let (mut tags, _) = tick(frame_id);
+    tags.insert("format".into(), messages::hub::Tag::Text("xyxy".into()));
+    script.foreign("boxes2d", messages::hub::coordinates(tags, &[6.0, 12.0, 30.0, 24.0]))
+}
+
+#[test]
+fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&[PuzzleKind::Spot]);
+    let stream = config.data.stream.as_mut().unwrap();
+    (stream.truth, stream.category) = (Truth::Teacher, "mug".into());
+    let script = (0..12).fold(Script::new().run_dir(folder.path()), frame);
+    let script = (0..12).fold(script, boxes);
+    let said = "{\"frame_id\": \"5\", \"remark\": \"accept\", \"user\": \"ada\"}";
+    let script = script
+        .foreign("feedback", messages::hub::message_of_texts(&[said, "what?"]))
+        .message("credit", &credit(0));
+    let sent = sent(&config, script);
+    let [batch] = &sent.all::<PromptBatch>("prompts")[..] else { panic!("one batch") };
+    assert!(batch.prompts[0].text.contains("'mug'"));
+    assert_eq!(
+        batch.prompts[0].answer,
+        "<answer>[{'Position': [100, 250, 500, 500], 'Confidence': 1}]</answer>"
+    );
+    let journal = std::fs::read_to_string(folder.path().join("feedback.jsonl")).unwrap();
+    assert_eq!(journal.lines().count(), 1);
+    assert!(journal.contains("ada"));
+    assert_eq!(
+        (metric(&sent, "stream/remarks"), metric(&sent, "stream/garbage")),
+        (vec![1.0], vec![1.0])
+    );
+}
+
+#[test]
+fn a_camera_without_anything_new_ends_the_run_with_its_counts() {
+    let mut config = config(&[PuzzleKind::Spot]);
+    config.data.stream.as_mut().unwrap().patience_secs = 1e-9;
+    let script = frame(Script::new().message("credit", &credit(0)), 1);
+    let (node, _sent) = script.end("credit").node();
+    let error = run(node, &config, config.data.stream.as_ref().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("too little to begin with") && error.contains("offered"), "{error}");
+}

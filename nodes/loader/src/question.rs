@@ -1,0 +1,121 @@
+//! From a frame to a prompt.
+
+use std::io::Cursor;
+
+use config::{Config, PuzzleKind, StreamConfig, Truth};
+use dataset::Order;
+use image::{ImageFormat, RgbImage};
+use messages::{EncodedImage, Prompt};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use stream::{Frame, Labels};
+
+/// Keeps the questions that the policy is judged on apart from those it learns from.
+const HELD_OUT_SEED: u64 = 0x6865_6c64;
+
+/// Makes questions; the k-th of a run about a frame is always the same.
+pub(crate) struct Questions {
+    seed: u64,
+    system: Option<String>,
+    truth: Truth,
+    puzzles: Vec<PuzzleKind>,
+    category: String,
+    kinds: Order,
+}
+
+impl Questions {
+    pub(crate) fn new(config: &Config, stream: &StreamConfig) -> Self {
+        Self {
+            seed: config.run.seed,
+            system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
+            truth: stream.truth,
+            puzzles: stream.puzzles.clone(),
+            category: stream.category.clone(),
+            kinds: Order::new(stream.puzzles.len(), config.run.seed),
+        }
+    }
+
+    /// A question to learn from; `None` if this frame makes none.
+    pub(crate) fn ask(
+        &self,
+        prompt_id: u64,
+        frame: &Frame,
+        other: &Frame,
+        labels: &Labels,
+    ) -> eyre::Result<Option<Prompt>> {
+        self.make(self.seed, prompt_id, frame, other, labels)
+    }
+
+    /// A question to be judged on.
+    pub(crate) fn held_out(
+        &self,
+        prompt_id: u64,
+        frame: &Frame,
+        other: &Frame,
+        labels: &Labels,
+    ) -> eyre::Result<Option<Prompt>> {
+        self.make(self.seed ^ HELD_OUT_SEED, prompt_id, frame, other, labels)
+    }
+
+    fn make(
+        &self,
+        seed: u64,
+        prompt_id: u64,
+        frame: &Frame,
+        other: &Frame,
+        labels: &Labels,
+    ) -> eyre::Result<Option<Prompt>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(prompt_id);
+        let (task, images, text, answer) = match self.truth {
+            Truth::Puzzles => {
+                let kind = self.puzzles[self.kinds.index(prompt_id)];
+                let (frame, other) = (frame.decode()?, other.decode()?);
+                let Some(puzzle) = stream::make(kind, &frame, &other, &mut rng) else {
+                    return Ok(None);
+                };
+                let images = puzzle.images.iter().map(png).collect::<eyre::Result<Vec<_>>>()?;
+                (kind.name(), images, puzzle.question, puzzle.answer)
+            }
+            Truth::Teacher => {
+                let (coin, second) = (rng.random(), rng.random());
+                let label = labels.get(&frame.id);
+                let Some(boxes) = label.and_then(|label| label.truth(coin, second)) else {
+                    return Ok(None);
+                };
+                let (text, answer) = Labels::ask(&self.category, boxes);
+                ("detection", vec![jpeg(frame)], text, answer)
+            }
+        };
+        Ok(Some(Prompt {
+            prompt_id,
+            sample_id: format!("{}-{task}-{prompt_id}", frame.id),
+            task: task.to_owned(),
+            system: self.system.clone(),
+            text,
+            images,
+            answer,
+            min_policy_version: 0,
+        }))
+    }
+}
+
+fn png(image: &RgbImage) -> eyre::Result<EncodedImage> {
+    let mut file = Cursor::new(Vec::new());
+    image.write_to(&mut file, ImageFormat::Png)?;
+    Ok(EncodedImage {
+        bytes: file.into_inner(),
+        encoding: "png".to_owned(),
+        width: image.width(),
+        height: image.height(),
+    })
+}
+
+fn jpeg(frame: &Frame) -> EncodedImage {
+    EncodedImage {
+        bytes: frame.jpeg.clone(),
+        encoding: "jpeg".to_owned(),
+        width: frame.width,
+        height: frame.height,
+    }
+}

@@ -1,0 +1,250 @@
+//! All that the loader knows of a stream: frames, labels, and who waits for a gradient.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+use config::{Config, StreamConfig, Truth};
+use eyre::ensure;
+use messages::hub::{Boxes2d, RawImage};
+use messages::{Credit, PromptBatch};
+use node::Node;
+use stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Verdict};
+use tracing::warn;
+
+use crate::question::Questions;
+
+/// Frames drawn for a prompt before it is put off: some make no puzzle.
+const MAX_DRAWS: usize = 32;
+
+/// Steps whose frames are remembered until their gradient was taken.
+const MAX_WINDOW: usize = 16;
+
+/// Frames that are told apart when those asked about are counted: days of a camera, in a few megabytes.
+const MAX_COUNTED: usize = 100_000;
+
+/// A stream, from the first frame on.
+pub(crate) struct Session {
+    config: Config,
+    stream: StreamConfig,
+    start: Instant,
+    curator: Curator,
+    labels: Labels,
+    journal: Option<Journal>,
+    questions: Questions,
+    /// The frame that came last, by name: boxes without a name are about it.
+    last_frame: Option<String>,
+    n_unnamed: u64,
+    n_garbage: u64,
+    n_remarks: u64,
+    /// First prompt of a batch and the time of the newest frame that it asks about for the first time.
+    asked: VecDeque<(u64, u64)>,
+    frames_asked: BTreeSet<String>,
+    n_prompts: u64,
+    held_out_sent: bool,
+}
+
+impl Session {
+    pub(crate) fn open(config: &Config, stream: &StreamConfig, dir: &Path) -> eyre::Result<Self> {
+        let mut labels = Labels::new(4 * (stream.reservoir + stream.held_out));
+        let journal = match stream.truth {
+            Truth::Puzzles => None,
+            Truth::Teacher => {
+                let (journal, known) = Journal::open(&dir.join("feedback.jsonl"))?;
+                known.iter().for_each(|feedback| labels.remark(feedback));
+                Some(journal)
+            }
+        };
+        Ok(Self {
+            config: config.clone(),
+            stream: stream.clone(),
+            start: Instant::now(),
+            curator: Curator::new(stream, config.run.seed),
+            labels,
+            journal,
+            questions: Questions::new(config, stream),
+            last_frame: None,
+            n_unnamed: 0,
+            n_garbage: 0,
+            n_remarks: 0,
+            asked: VecDeque::new(),
+            frames_asked: BTreeSet::new(),
+            n_prompts: 0,
+            held_out_sent: false,
+        })
+    }
+
+    fn secs(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    pub(crate) fn take_image(&mut self, image: &RawImage<'_>) {
+        let (RawImage { bytes, encoding, width, height, frame_id }, at) = (*image, self.secs());
+        let id = match frame_id {
+            Some(id) => id.to_owned(),
+            None => format!("frame-{}", self.n_unnamed),
+        };
+        self.n_unnamed += 1;
+        let verdict = self.curator.offer(&id, &RawFrame { bytes, encoding, width, height }, at);
+        if verdict != Verdict::Dropped(Reason::Rate) {
+            self.last_frame = Some(id);
+        }
+        if self.counters().dropped(Reason::Undecodable) == 1
+            && verdict == Verdict::Dropped(Reason::Undecodable)
+        {
+            let why = self.curator.last_error().unwrap_or_default();
+            warn!(why, "A frame is no picture; further such frames are only counted.");
+        }
+    }
+
+    /// Boxes of frames that were not kept are of no use.
+    pub(crate) fn take_boxes(&mut self, boxes: &Boxes2d) {
+        let Some(id) = boxes.frame_id.clone().or_else(|| self.last_frame.clone()) else { return };
+        let Some(size) = self.curator.source_size(&id) else { return };
+        let is_sure =
+            |n: usize| boxes.confidences.get(n).is_none_or(|c| *c >= self.stream.min_confidence);
+        let is_meant = |n: usize| {
+            boxes.labels.get(n).is_none_or(|name| reward::same_label(name, &self.stream.category))
+        };
+        let wanted = |(n, b): (usize, &[f64; 4])| (is_sure(n) && is_meant(n)).then_some(*b);
+        let wanted: Vec<[f64; 4]> = boxes.boxes.iter().enumerate().filter_map(wanted).collect();
+        self.labels.teach(&id, &wanted, size);
+    }
+
+    /// Written down first, used then.
+    pub(crate) fn take_feedback(&mut self, text: &str) -> eyre::Result<()> {
+        match (Feedback::parse(text), &mut self.journal) {
+            (Ok(feedback), Some(journal)) => {
+                journal.append(&feedback)?;
+                self.labels.remark(&feedback);
+                self.n_remarks += 1;
+            }
+            (Ok(_), None) => {
+                self.take_garbage("feedback, but data.stream.truth is not \"teacher\"")
+            }
+            (Err(error), _) => self.take_garbage(&error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Told the first time, counted always.
+    pub(crate) fn take_garbage(&mut self, why: &str) {
+        if self.n_garbage == 0 {
+            warn!(
+                why,
+                "A live input sent what cannot be read; further such messages are only counted."
+            );
+        }
+        self.n_garbage += 1;
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.held_out_sent || self.curator.is_ready(is_usable(&self.stream, &self.labels))
+    }
+
+    /// Gives up on a camera that never sends enough to begin with.
+    pub(crate) fn check_patience(&self, is_waiting: bool) -> eyre::Result<()> {
+        let patience = self.stream.patience_secs;
+        let is_over = is_waiting && patience > 0.0 && self.secs() > patience;
+        ensure!(
+            !is_over || self.is_ready(),
+            "after {patience} s there is too little to begin with: data.stream wants {} frames to ask about and {} \
+             to be judged on, and of what came {:?}",
+            self.stream.min_frames,
+            self.stream.held_out,
+            self.counters()
+        );
+        Ok(())
+    }
+
+    /// What is judged on, once.
+    pub(crate) fn take_held_out(&mut self) -> eyre::Result<Option<PromptBatch>> {
+        if std::mem::replace(&mut self.held_out_sent, true) || self.curator.held_out().is_empty() {
+            return Ok(None);
+        }
+        let frames: Vec<Rc<Frame>> = self.curator.held_out().to_vec();
+        let mut prompts = Vec::new();
+        for (n, frame) in frames.iter().enumerate() {
+            for _ in 0..self.stream.held_out_questions {
+                let id = prompts.len() as u64;
+                // Its decoys come from the other frames that were set aside.
+                let other = &frames[(n + 1 + id as usize) % frames.len()];
+                prompts.extend(self.questions.held_out(id, frame, other, &self.labels)?);
+            }
+        }
+        Ok(Some(PromptBatch { prompts }))
+    }
+
+    /// The prompts that a credit names; `None` if too few frames make a question for now.
+    pub(crate) fn ask(&mut self, credit: &Credit) -> eyre::Result<Option<PromptBatch>> {
+        let is_usable = is_usable(&self.stream, &self.labels);
+        let (mut prompts, mut newest) = (Vec::new(), None);
+        for prompt_id in (credit.first_prompt_id..).take(credit.prompts as usize) {
+            let mut prompt = None;
+            for _ in 0..MAX_DRAWS {
+                let Some(frame) = self.curator.draw(1, &is_usable).pop() else { return Ok(None) };
+                let Some(other) = self.curator.other(&frame) else { return Ok(None) };
+                prompt = self.questions.ask(prompt_id, &frame, &other, &self.labels)?;
+                if prompt.is_some() {
+                    if self.frames_asked.len() < MAX_COUNTED
+                        && self.frames_asked.insert(frame.id.clone())
+                    {
+                        newest = newest.max(Some(frame.at_millis));
+                    }
+                    break;
+                }
+            }
+            let Some(mut prompt) = prompt else { return Ok(None) };
+            prompt.min_policy_version = credit.policy_version;
+            prompts.push(prompt);
+        }
+        self.n_prompts += prompts.len() as u64;
+        if self.asked.len() == MAX_WINDOW {
+            self.asked.pop_front();
+        }
+        self.asked.extend(newest.map(|at_millis| (credit.first_prompt_id, at_millis)));
+        Ok(Some(PromptBatch { prompts }))
+    }
+
+    pub(crate) fn step_of(&self, credit: &Credit) -> u64 {
+        self.config.learner.step_of(credit.first_prompt_id)
+    }
+
+    /// A credit says that the batch so many before it was learned from: the window's length.
+    pub(crate) fn note_gradient(&mut self, node: &mut Node, credit: &Credit) {
+        let window = self.config.learner.window as u64 * u64::from(credit.prompts);
+        let Some(learned) = credit.first_prompt_id.checked_sub(window) else { return };
+        while let Some((first, newest)) = self.asked.pop_front_if(|(first, _)| *first <= learned) {
+            if first == learned {
+                let step = self.config.learner.step_of(learned);
+                node.metric(
+                    step,
+                    "stream/frame_to_gradient_secs",
+                    self.secs() - newest as f64 / 1e3,
+                );
+            }
+        }
+    }
+
+    pub(crate) fn note_metrics(&self, node: &mut Node, step: u64) {
+        for (name, n) in self.curator.counters().named() {
+            node.metric(step, name, n as f64);
+        }
+        node.metric(step, "stream/garbage", self.n_garbage as f64);
+        node.metric(step, "stream/remarks", self.n_remarks as f64);
+        node.metric(step, "stream/frames_asked", self.frames_asked.len() as f64);
+        node.metric(step, "stream/prompts", self.n_prompts as f64);
+        node.metric(step, "stream/held_bytes", self.curator.n_bytes() as f64);
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        self.curator.counters()
+    }
+}
+
+/// A teacher's frames need their boxes first.
+fn is_usable(stream: &StreamConfig, labels: &Labels) -> impl Fn(&Frame) -> bool {
+    let needs_boxes = stream.truth == Truth::Teacher;
+    move |frame| !needs_boxes || labels.has_boxes(&frame.id)
+}
