@@ -21,7 +21,7 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Attempts for one chunk.
-const ATTEMPTS: u32 = 20;
+const ATTEMPTS: u32 = 60;
 
 /// Pulls weights from a learner's [`crate::Server`].
 ///
