@@ -57,7 +57,7 @@ fn questions(stream: &StreamConfig) -> Result<(), ConfigError> {
         !stream.puzzles.is_empty(),
         "data.stream.puzzles",
         "[]",
-        "one or more of rotation, patch_fit, jigsaw, spot",
+        "one or more of rotation, patchfit, jigsaw, spot",
     )?;
     for (key, share) in
         [("data.stream.fresh", stream.fresh), ("data.stream.min_confidence", stream.min_confidence)]

@@ -61,6 +61,7 @@ pub enum PuzzleKind {
     /// By how many degrees was it turned? One of 0, 90, 180, 270.
     Rotation,
     /// Which of four pieces fits the hole? A letter.
+    #[serde(rename = "patchfit")]
     PatchFit,
     /// In which order do the shuffled tiles belong? A permutation.
     Jigsaw,
@@ -73,7 +74,7 @@ impl PuzzleKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Rotation => "rotation",
-            Self::PatchFit => "patch_fit",
+            Self::PatchFit => "patchfit",
             Self::Jigsaw => "jigsaw",
             Self::Spot => "spot",
         }

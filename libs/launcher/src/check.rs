@@ -23,7 +23,10 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
     if let Some(settings) = policy::GenerationSettings::load(&graph.checkpoint()?)? {
         println!("# {settings}");
     }
-    print_memory(&graph)?;
+    // What a camera will show is not known yet, nor how long its questions are.
+    if graph.config.data.stream.is_none() {
+        print_memory(&graph)?;
+    }
     println!("\n{}", graph.config.to_toml());
     Ok(())
 }
