@@ -20,6 +20,9 @@ pub struct PolicyConfig {
     pub min_pixels: usize,
     /// Images of more pixels are reduced to this, which bounds their tokens; 0 for the checkpoint's own bound.
     pub max_pixels: usize,
+    /// Memory for what a vision tower that is not trained made of images, in MiB: an image that comes again is not
+    /// encoded again. A reference policy's tower is never trained. 0 encodes every image every time.
+    pub feature_cache_mib: usize,
     /// Low-rank adapters to train instead of the weights themselves.
     pub lora: LoraConfig,
 }
@@ -75,6 +78,7 @@ impl Default for PolicyConfig {
             system: String::new(),
             min_pixels: 0,
             max_pixels: 0,
+            feature_cache_mib: 64,
             lora: LoraConfig::default(),
         }
     }

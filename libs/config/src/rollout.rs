@@ -18,6 +18,9 @@ pub struct RolloutConfig {
     pub max_completion_tokens: usize,
     /// Texts that end a completion, besides the end-of-turn token.
     pub stop: Vec<String>,
+    /// Completions decoded at once, as far as whole groups allow; as some finish, the next prompt joins. Bounds the
+    /// memory of keys and values where a step has many prompts.
+    pub max_rows: usize,
 }
 
 impl Default for RolloutConfig {
@@ -29,6 +32,7 @@ impl Default for RolloutConfig {
             top_k: 0,
             max_completion_tokens: 256,
             stop: vec!["</answer>".into()],
+            max_rows: 128,
         }
     }
 }

@@ -3,11 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail};
+use half::bf16;
 use rayon::prelude::*;
 
-use crate::buffer::{self, dims2, dot, output, unset, values, with_values};
+use crate::buffer::{self, dims2, dot, output, unset, with_elements};
+use crate::element::Element;
 use crate::head::{Head, strided};
+use crate::matmul::multiplies_bf16;
 use crate::simd::vectorized;
 use crate::span::{AttentionGroup, AttentionLayout};
 use crate::tape;
@@ -55,12 +58,12 @@ impl Attention {
         (kv_stride * self.repeats, kv_stride)
     }
 
-    fn head<'a>(
+    fn head<'a, T>(
         &self,
-        [q, k, v]: [&'a [f32]; 3],
+        [q, k, v]: [&'a [T]; 3],
         rows: &Range<usize>,
         head_idx: usize,
-    ) -> Head<'a> {
+    ) -> Head<'a, T> {
         let (q_stride, kv_stride) = self.strides();
         let head_dim = self.head_dim;
         let q = &q[rows.start * q_stride + head_idx * head_dim..];
@@ -68,7 +71,7 @@ impl Attention {
         Head { q, k: &k[kv_at..], v: &v[kv_at..], q_stride, kv_stride, head_dim }
     }
 
-    fn forward(&self, qkv: [&[f32]; 3]) -> Vec<f32> {
+    fn forward<T: Element>(&self, qkv: [&[T]; 3]) -> Vec<f32> {
         let (q_stride, _) = self.strides();
         let rows = self.layout.rows();
         let heads = self.tasks(self.n_kv_heads * self.repeats);
@@ -78,10 +81,11 @@ impl Attention {
                 let group = &self.layout.groups[group_idx];
                 let head = self.head(qkv, &rows[group_idx], head_idx);
                 let mut out = vec![0.0; group.n_tokens() * self.head_dim];
-                let mut scores = Vec::new();
+                let (mut scores, mut scratch) = (Vec::new(), Vec::new());
                 for block in group.blocks() {
                     head.probabilities(&block, &mut scores);
-                    head.combine(&block, &scores, &|keys| head.v(keys), &mut out, self.head_dim);
+                    let scores = T::of(&scores, &mut scratch);
+                    head.combine(&block, scores, &|keys| head.v(keys), &mut out, self.head_dim);
                 }
                 out
             })
@@ -94,8 +98,14 @@ impl Attention {
         out
     }
 
+    fn forward_of<T: Element>(&self, qkv: [(&CpuStorage, &Layout); 3]) -> Result<Vec<f32>> {
+        let [q, k, v] = qkv.map(|(storage, layout)| T::values(storage, layout));
+        let (q, k, v) = (q?, k?, v?);
+        Ok(self.forward([&q, &k, &v]))
+    }
+
     /// Gradients of q, k and v.
-    fn backward(&self, qkv: [&[f32]; 3], result: &[f32], grad: &[f32]) -> [Vec<f32>; 3] {
+    fn backward<T: Element>(&self, qkv: [&[T]; 3], result: &[T], grad: &[T]) -> [Vec<f32>; 3] {
         let (q_stride, kv_stride) = self.strides();
         let (rows, n) = (self.layout.rows(), self.layout.n_tokens());
         let heads = self.tasks(self.n_kv_heads);
@@ -118,11 +128,11 @@ impl Attention {
     }
 
     /// Gradients of one key head and of the query heads that share it.
-    fn backward_head(
+    fn backward_head<T: Element>(
         &self,
-        qkv: [&[f32]; 3],
-        result: &[f32],
-        grad: &[f32],
+        qkv: [&[T]; 3],
+        result: &[T],
+        grad: &[T],
         group: &AttentionGroup,
         rows: &Range<usize>,
         kv_idx: usize,
@@ -131,7 +141,7 @@ impl Attention {
         let q_width = self.repeats * head_dim;
         let mut grad_q = vec![0.0; n * q_width];
         let (mut grad_k, mut grad_v) = (vec![0.0; n * head_dim], vec![0.0; n * head_dim]);
-        let (mut probabilities, mut scores) = (Vec::new(), Vec::new());
+        let (mut probabilities, mut scores, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
         for repeat in 0..self.repeats {
             let head = self.head(qkv, rows, kv_idx * self.repeats + repeat);
             let at = rows.start * head.q_stride + (kv_idx * self.repeats + repeat) * head_dim;
@@ -139,7 +149,8 @@ impl Attention {
             let grad_of = |rows: &Range<usize>| strided(grad, rows, head_dim, head.q_stride);
             for block in group.blocks() {
                 head.probabilities(&block, &mut probabilities);
-                head.spread(&block, &probabilities, &grad_of, &mut grad_v);
+                let weights = T::of(&probabilities, &mut scratch);
+                head.spread(&block, weights, &grad_of, &mut grad_v);
                 head.products(&block, 1.0, &grad_of, &|keys| head.v(keys), &mut scores);
                 let (width, scale) = (block.width(), head.scale());
                 vectorized(
@@ -156,8 +167,9 @@ impl Attention {
                     },
                 );
                 let out = &mut grad_q[repeat * head_dim..];
-                head.combine(&block, &scores, &|keys| head.k(keys), out, q_width);
-                head.spread(&block, &scores, &|rows| head.q(rows), &mut grad_k);
+                let scores = T::of(&scores, &mut scratch);
+                head.combine(&block, scores, &|keys| head.k(keys), out, q_width);
+                head.spread(&block, scores, &|rows| head.q(rows), &mut grad_k);
             }
         }
         [grad_q, grad_k, grad_v]
@@ -184,9 +196,12 @@ impl CustomOp3 for Attention {
         v: &CpuStorage,
         v_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        let qkv = [(q, q_layout), (k, k_layout), (v, v_layout)];
         let dtype = candle_core::backend::BackendStorage::dtype(q);
-        let qkv = [values(q, q_layout)?, values(k, k_layout)?, values(v, v_layout)?];
-        let result = self.forward(qkv.each_ref().map(|values| &**values));
+        let result = match dtype {
+            DType::BF16 if multiplies_bf16() => self.forward_of::<bf16>(qkv)?,
+            _ => self.forward_of::<f32>(qkv)?,
+        };
         Ok(output(result, dims2(q_layout)?, dtype))
     }
 
@@ -199,9 +214,16 @@ impl CustomOp3 for Attention {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let tensors = [q, k, v, result, &grad.contiguous()?];
-        let [grad_q, grad_k, grad_v] = with_values(tensors, |[q, k, v, result, grad]| {
-            Ok(self.backward([q, k, v], result, grad))
-        })?;
+        let [grad_q, grad_k, grad_v] = match q.dtype() {
+            DType::BF16 if multiplies_bf16() => {
+                with_elements(tensors, |[q, k, v, result, grad]: [&[bf16]; 5]| {
+                    Ok(self.backward([q, k, v], result, grad))
+                })?
+            }
+            _ => with_elements(tensors, |[q, k, v, result, grad]: [&[f32]; 5]| {
+                Ok(self.backward([q, k, v], result, grad))
+            })?,
+        };
         let grads = (buffer::like(grad_q, q)?, buffer::like(grad_k, k)?, buffer::like(grad_v, v)?);
         Ok((Some(grads.0), Some(grads.1), Some(grads.2)))
     }
@@ -326,6 +348,33 @@ mod tests {
     #[test]
     fn blocks_cross_the_borders_of_suffixes() {
         check_layout(vec![group(70, &[50, 90, 3], true)], 3, 1)
+    }
+
+    /// Odd numbers of keys, values and gradients against those of f32 at the same, rounded, inputs.
+    #[test]
+    fn bfloat16_is_near() {
+        let group = group(131, &[3, 30, 7], true);
+        let layout = Arc::new(AttentionLayout { groups: vec![group] });
+        let (n, head_dim) = (layout.n_tokens(), 8);
+        let shapes = [4, 2, 2].map(|heads| (n, heads * head_dim));
+        let run = |dtype: DType| {
+            let inputs = [0, 1, 2].map(|i| {
+                let rounded = random(shapes[i], i as u64).to_dtype(DType::BF16).unwrap();
+                candle_core::Var::from_tensor(&rounded.to_dtype(dtype).unwrap()).unwrap()
+            });
+            let y = attention(&inputs[0], &inputs[1], &inputs[2], head_dim, &layout).unwrap();
+            let weights = random(y.dims2().unwrap(), 5).to_dtype(dtype).unwrap();
+            let grads = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+            let of = |var: &candle_core::Var| grads.get(var).unwrap().clone();
+            [y, of(&inputs[0]), of(&inputs[1]), of(&inputs[2])]
+        };
+        for (got, expected) in run(DType::BF16).iter().zip(run(DType::F32)) {
+            let got = got.to_dtype(DType::F32).unwrap();
+            let largest = expected.abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+            let largest = largest.to_scalar::<f32>().unwrap();
+            let off = crate::testing::difference(&got, &expected) / largest;
+            assert!(off < 0.02, "off by {off}");
+        }
     }
 
     #[test]

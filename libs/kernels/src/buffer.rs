@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bai
 use half::bf16;
 use rayon::prelude::*;
 
+use crate::element::Element;
 use crate::simd::vectorized;
 
 /// Below this many values a loop is done before a second thread would have woken up.
@@ -44,11 +45,19 @@ pub(crate) fn with_values<const K: usize, R>(
     tensors: [&Tensor; K],
     f: impl FnOnce([&[f32]; K]) -> Result<R>,
 ) -> Result<R> {
+    with_elements(tensors, f)
+}
+
+/// As [`with_values`], in either type.
+pub(crate) fn with_elements<T: Element, const K: usize, R>(
+    tensors: [&Tensor; K],
+    f: impl FnOnce([&[T]; K]) -> Result<R>,
+) -> Result<R> {
     let guards = tensors.map(|t| t.storage_and_layout());
-    let mut converted: [Cow<[f32]>; K] = [const { Cow::Borrowed(&[]) }; K];
+    let mut converted: [Cow<[T]>; K] = [const { Cow::Borrowed(&[]) }; K];
     for (values, (storage, layout)) in converted.iter_mut().zip(&guards) {
         let Storage::Cpu(storage) = &**storage else { bail!("a fused operation needs the CPU") };
-        *values = self::values(storage, layout)?;
+        *values = T::values(storage, layout)?;
     }
     f(converted.each_ref().map(|values| &**values))
 }
@@ -96,9 +105,9 @@ pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>, dtype: DType) ->
 
 /// Room for `n` values that are all written before any is read: nothing is spent on zeros.
 #[expect(unsafe_code, clippy::uninit_vec, reason = "zeros cost as much as the operation's result")]
-pub(crate) fn unset(n: usize) -> Vec<f32> {
+pub(crate) fn unset<T: Element>(n: usize) -> Vec<T> {
     let mut values = Vec::with_capacity(n);
-    // SAFETY: the capacity is there and every bit pattern is an f32; callers write each value first.
+    // SAFETY: the capacity is there and every bit pattern is a float; callers write each value first.
     unsafe { values.set_len(n) };
     values
 }
@@ -110,11 +119,7 @@ pub(crate) fn widen(values: &[bf16]) -> Vec<f32> {
     chunks.for_each(|(to, from)| {
         vectorized(
             #[inline(always)]
-            || {
-                to.iter_mut().zip(from).for_each(|(to, x)| {
-                    *to = f32::from_bits(u32::from(x.to_bits()) << 16);
-                })
-            },
+            || to.iter_mut().zip(from).for_each(|(to, x)| *to = x.widened()),
         )
     });
     wide
@@ -122,22 +127,30 @@ pub(crate) fn widen(values: &[bf16]) -> Vec<f32> {
 
 /// f32 to bfloat16, to the nearest.
 pub(crate) fn narrow(values: &[f32]) -> Vec<bf16> {
-    let mut short = vec![bf16::ZERO; values.len()];
+    let mut short = unset(values.len());
     let chunks = short.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
-    chunks.for_each(|(to, from)| {
-        vectorized(
-            #[inline(always)]
-            || {
-                to.iter_mut().zip(from).for_each(|(to, x)| {
-                    let bits = x.to_bits();
-                    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-                    let kept = if x.is_nan() { (bits >> 16) | 0x40 } else { rounded };
-                    *to = bf16::from_bits(kept as u16);
-                })
-            },
-        )
-    });
+    chunks.for_each(|(to, from)| round(from, to));
     short
+}
+
+/// As [`narrow`], on this thread and into a buffer that is there.
+pub(crate) fn narrow_into(values: &[f32], short: &mut Vec<bf16>) {
+    short.resize(values.len(), bf16::ZERO);
+    round(values, short);
+}
+
+fn round(values: &[f32], short: &mut [bf16]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            short.iter_mut().zip(values).for_each(|(to, x)| {
+                let bits = x.to_bits();
+                let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+                let kept = if x.is_nan() { (bits >> 16) | 0x40 } else { rounded };
+                *to = bf16::from_bits(kept as u16);
+            })
+        },
+    )
 }
 
 /// Rows and width of a 2-D layout.
@@ -237,15 +250,15 @@ pub(crate) fn add(a: &mut [f32], b: &[f32]) {
 
 /// `a += scale * b`.
 #[inline(always)]
-pub(crate) fn add_scaled(a: &mut [f32], scale: f32, b: &[f32]) {
+pub(crate) fn add_scaled<T: Element>(a: &mut [f32], scale: f32, b: &[T]) {
     for (a, b) in a.iter_mut().zip(b) {
-        *a += scale * b;
+        *a += scale * b.widened();
     }
 }
 
 /// Sum of `f(a, b)` over both slices, in lanes so that it vectorizes.
 #[inline(always)]
-pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+pub(crate) fn sum2<T: Copy>(a: &[T], b: &[T], f: impl Fn(T, T) -> f32) -> f32 {
     const LANES: usize = 32;
     let mut lanes = [0.0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -261,6 +274,6 @@ pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 
 /// Scalar product.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum2(a, b, |a, b| a * b)
+pub(crate) fn dot<T: Element>(a: &[T], b: &[T]) -> f32 {
+    sum2(a, b, |a, b| a.widened() * b.widened())
 }

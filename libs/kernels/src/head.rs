@@ -2,31 +2,32 @@
 
 use std::ops::Range;
 
+use crate::element::Element;
 use crate::exp::softmax_row;
-use crate::matmul::{Mat, MatMut, Write, matmul};
+use crate::matmul::{Mat, MatMut, Write};
 use crate::simd::vectorized;
 use crate::span::Block;
 
 /// The queries, keys and values of one head in one group.
-pub(crate) struct Head<'a> {
-    pub(crate) q: &'a [f32],
-    pub(crate) k: &'a [f32],
-    pub(crate) v: &'a [f32],
+pub(crate) struct Head<'a, T> {
+    pub(crate) q: &'a [T],
+    pub(crate) k: &'a [T],
+    pub(crate) v: &'a [T],
     pub(crate) q_stride: usize,
     pub(crate) kv_stride: usize,
     pub(crate) head_dim: usize,
 }
 
-impl<'a> Head<'a> {
-    pub(crate) fn q(&self, rows: &Range<usize>) -> Mat<'a> {
+impl<'a, T: Element> Head<'a, T> {
+    pub(crate) fn q(&self, rows: &Range<usize>) -> Mat<'a, T> {
         strided(self.q, rows, self.head_dim, self.q_stride)
     }
 
-    pub(crate) fn k(&self, rows: &Range<usize>) -> Mat<'a> {
+    pub(crate) fn k(&self, rows: &Range<usize>) -> Mat<'a, T> {
         strided(self.k, rows, self.head_dim, self.kv_stride)
     }
 
-    pub(crate) fn v(&self, rows: &Range<usize>) -> Mat<'a> {
+    pub(crate) fn v(&self, rows: &Range<usize>) -> Mat<'a, T> {
         strided(self.v, rows, self.head_dim, self.kv_stride)
     }
 
@@ -66,21 +67,20 @@ impl<'a> Head<'a> {
         &self,
         block: &Block,
         scale: f32,
-        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
-        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        left: &dyn Fn(&Range<usize>) -> Mat<'a, T>,
+        right: &dyn Fn(&Range<usize>) -> Mat<'a, T>,
         out: &mut Vec<f32>,
     ) {
         let width = block.width();
-        out.clear();
         out.resize(block.rows.len() * width, 0.0);
         let shared = MatMut::strided(out, block.rows.len(), block.n_shared, width);
         let keys = right(&(0..block.n_shared)).t();
-        matmul(shared, Write::Overwrite, scale, left(&block.rows), keys, false);
+        T::matmul(shared, Write::Overwrite, scale, left(&block.rows), keys, false);
         for own in &block.own {
             let at = (own.rows.start - block.rows.start) * width + block.n_shared;
             let scores = MatMut::strided(&mut out[at..], own.rows.len(), own.n_keys(), width);
             let keys = right(&(own.first_key..own.rows.end)).t();
-            matmul(scores, Write::Overwrite, scale, left(&own.rows), keys, false);
+            T::matmul(scores, Write::Overwrite, scale, left(&own.rows), keys, false);
         }
     }
 
@@ -88,21 +88,21 @@ impl<'a> Head<'a> {
     pub(crate) fn combine(
         &self,
         block: &Block,
-        weights: &[f32],
-        right: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        weights: &[T],
+        right: &dyn Fn(&Range<usize>) -> Mat<'a, T>,
         out: &mut [f32],
         stride: usize,
     ) {
         let (width, head_dim) = (block.width(), self.head_dim);
         let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width);
         let rows = rows_mut(out, &block.rows, head_dim, stride);
-        matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), false);
+        T::matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), false);
         for own in &block.own {
             let at = (own.rows.start - block.rows.start) * width + block.n_shared;
             let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width);
             let rows = rows_mut(out, &own.rows, head_dim, stride);
             let right = right(&(own.first_key..own.rows.end));
-            matmul(rows, Write::Add, 1.0, weights, right, false);
+            T::matmul(rows, Write::Add, 1.0, weights, right, false);
         }
     }
 
@@ -110,30 +110,30 @@ impl<'a> Head<'a> {
     pub(crate) fn spread(
         &self,
         block: &Block,
-        weights: &[f32],
-        left: &dyn Fn(&Range<usize>) -> Mat<'a>,
+        weights: &[T],
+        left: &dyn Fn(&Range<usize>) -> Mat<'a, T>,
         out: &mut [f32],
     ) {
         let (width, head_dim) = (block.width(), self.head_dim);
         let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width).t();
         let keys = rows_mut(out, &(0..block.n_shared), head_dim, head_dim);
-        matmul(keys, Write::Add, 1.0, shared, left(&block.rows), false);
+        T::matmul(keys, Write::Add, 1.0, shared, left(&block.rows), false);
         for own in &block.own {
             let at = (own.rows.start - block.rows.start) * width + block.n_shared;
             let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width).t();
             let keys = rows_mut(out, &(own.first_key..own.rows.end), head_dim, head_dim);
-            matmul(keys, Write::Add, 1.0, weights, left(&own.rows), false);
+            T::matmul(keys, Write::Add, 1.0, weights, left(&own.rows), false);
         }
     }
 }
 
 /// The rows as a matrix whose rows start `stride` apart.
-pub(crate) fn strided<'a>(
-    data: &'a [f32],
+pub(crate) fn strided<'a, T>(
+    data: &'a [T],
     rows: &Range<usize>,
     cols: usize,
     stride: usize,
-) -> Mat<'a> {
+) -> Mat<'a, T> {
     match rows.is_empty() {
         true => Mat::new(&[], 0, cols),
         false => Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride),

@@ -12,6 +12,7 @@ mod add;
 mod attention;
 mod buffer;
 mod decode;
+mod element;
 mod exp;
 mod gradients;
 mod head;
@@ -30,6 +31,7 @@ mod tape;
 #[cfg(test)]
 mod testing;
 mod token_logprobs;
+mod worker;
 
 pub use activation::{gelu, quick_gelu};
 pub use add::add;
@@ -43,10 +45,11 @@ pub use linear::{linear, linear_part};
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
-pub use rows::{cast, replace_rows, reshape, select_rows};
+pub use rows::{cast, put_rows, replace_rows, reshape, select_rows};
 pub use scale::{mask, scale};
 pub use simd::vectorized;
 pub use span::{AttentionGroup, AttentionLayout};
 pub use swiglu::swiglu;
 pub use tape::{Tape, checkpoint};
 pub use token_logprobs::token_logprobs;
+pub use worker::on_worker;

@@ -158,14 +158,9 @@ pub(crate) fn matmul_bf16(
     let Some(parallel) = prepare(&out, write, &lhs, &rhs, parallel) else { return };
     #[cfg(target_arch = "x86_64")]
     {
-        // Two neighbors share a lane: with an odd inner dimension they would straddle rows.
-        let pairs = |mat: &Mat<bf16>, inner_is_contiguous: bool, stride: usize| {
-            mat.data.is_empty() || !inner_is_contiguous || stride.is_multiple_of(2)
-        };
-        let even = lhs.cols.is_multiple_of(2) || (lhs.col_stride != 1 && rhs.row_stride != 1);
-        let fits = even
-            && pairs(&lhs, lhs.col_stride == 1, lhs.row_stride)
-            && pairs(&rhs, rhs.row_stride == 1, rhs.col_stride);
+        // Two neighbors share a lane: with an odd inner dimension they would straddle columns.
+        let even = |n: usize| n.is_multiple_of(2);
+        let fits = rhs.row_stride != 1 || (even(lhs.cols) && even(rhs.col_stride));
         if is_blocked(true) && lhs.cols > 0 && fits {
             return run(&product(out, write, scale, lhs, rhs, true), parallel);
         }
@@ -207,6 +202,11 @@ fn is_blocked(bf16: bool) -> bool {
     return blocked::is_supported(bf16);
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Whether bfloat16 is multiplied as it is, not converted first.
+pub(crate) fn multiplies_bf16() -> bool {
+    is_blocked(true)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -310,6 +310,12 @@ mod tests {
     fn blocks_add_up() {
         check(150, 70, 600);
         check(40, 1600, 31);
+    }
+
+    #[test]
+    fn an_odd_inner_dimension_leaves_half_a_lane() {
+        check(50, 64, 421);
+        check(33, 7, 1025);
     }
 
     #[test]

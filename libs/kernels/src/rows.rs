@@ -1,7 +1,7 @@
 //! Rows picked out of a matrix, and views of a tensor in another shape.
 
 use candle_core::shape::ShapeWithOneHole;
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{CpuStorage, D, DType, InplaceOp2, Layout, Result, Tensor, bail};
 
 use crate::buffer::{self, add, for_rows, unset, with_values};
 use crate::matmul::Write;
@@ -99,6 +99,65 @@ pub fn replace_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<Te
     Ok(y)
 }
 
+/// Writes the rows of `new` (R, D) over those of `table` (…, D) at `places`, in its own memory; no gradient.
+///
+/// # Errors
+/// As many places as new rows are expected, all inside the table, which is contiguous.
+pub fn put_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<()> {
+    let (n_new, width) = new.dims2()?;
+    let n = table.elem_count() / width.max(1);
+    let fits = n_new == places.len() && table.dim(D::Minus1)? == width;
+    if !fits || places.iter().any(|place| *place >= n) {
+        bail!("put_rows: ({n}, {width}) takes {} rows, got ({n_new}, {width})", places.len())
+    }
+    let new = new.contiguous()?;
+    if buffer::fused(&[table, &new]) && table.dtype() == new.dtype() {
+        return table.inplace_op2(&new, &PutRows { places, width });
+    }
+    let flat = table.reshape((n, width))?;
+    let rows = places.iter().enumerate();
+    rows.map(|(i, place)| flat.slice_set(&new.narrow(0, i, 1)?, 0, *place)).collect()
+}
+
+struct PutRows<'a> {
+    places: &'a [usize],
+    width: usize,
+}
+
+impl PutRows<'_> {
+    fn copy<T: Copy>(&self, table: &mut [T], table_at: &Layout, new: &[T], new_at: &Layout) {
+        let (table, new) = (&mut table[table_at.start_offset()..], &new[new_at.start_offset()..]);
+        for (place, row) in self.places.iter().zip(new.chunks_exact(self.width)) {
+            table[place * self.width..][..self.width].copy_from_slice(row);
+        }
+    }
+}
+
+impl InplaceOp2 for PutRows<'_> {
+    fn name(&self) -> &'static str {
+        "put_rows"
+    }
+
+    fn cpu_fwd(
+        &self,
+        table: &mut CpuStorage,
+        table_at: &Layout,
+        new: &CpuStorage,
+        new_at: &Layout,
+    ) -> Result<()> {
+        match (table_at.is_contiguous(), table, new) {
+            (true, CpuStorage::F32(table), CpuStorage::F32(new)) => {
+                self.copy(table, table_at, new, new_at);
+            }
+            (true, CpuStorage::BF16(table), CpuStorage::BF16(new)) => {
+                self.copy(table, table_at, new, new_at);
+            }
+            _ => bail!("put_rows: a contiguous table of f32 or bf16 is expected"),
+        }
+        Ok(())
+    }
+}
+
 /// The same values in another type, over all cores; no gradient.
 ///
 /// # Errors
@@ -185,7 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_put_where_they_belong_in_either_type() {
+        for dtype in [DType::F32, DType::BF16] {
+            let table = Tensor::zeros((2, 2, 3), dtype, &candle_core::Device::Cpu).unwrap();
+            let new = random((2, 3), 0).to_dtype(dtype).unwrap();
+            put_rows(&table, &new, &[3, 0]).unwrap();
+            let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+            let (got, new) = (wide(&table.reshape((4, 3)).unwrap()), wide(&new));
+            assert_eq!(got, [new[1].clone(), vec![0.0; 3], vec![0.0; 3], new[0].clone()]);
+        }
+    }
+
+    #[test]
     fn rows_outside_are_an_error() {
+        let table = random((2, 3), 0);
+        assert!(put_rows(&table, &random((1, 3), 1), &[2]).is_err());
+        assert!(put_rows(&table, &random((1, 3), 1), &[0, 1]).is_err());
         assert!(select_rows(&random((2, 3), 0), &[2], DType::F32).is_err());
         assert!(replace_rows(&random((2, 3), 0), &random((1, 3), 1), &[2]).is_err());
     }

@@ -43,6 +43,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
             trainable: options.gradients,
             freeze_vision: false,
             lora: None,
+            feature_cache_mib: 0,
         },
     )?;
     let whole = prompt.followed_by(&completion);

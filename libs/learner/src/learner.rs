@@ -98,23 +98,30 @@ impl Learner {
     /// One reinforcement step: the configured loss over these groups, its gradient, an update, and as many more
     /// as `learner.iterations` says.
     ///
-    /// Groups whose advantages are all zero are skipped where nothing flows from them, that is without a KL and
-    /// without an entropy bonus; a step of nothing but such groups counts, and changes no weight.
+    /// Completions without an advantage are skipped where nothing flows from them, that is without a KL and without
+    /// an entropy bonus; a step of nothing but such completions counts, and changes no weight.
     ///
     /// # Errors
     /// A group that does not fit, a loss or gradient that is not finite. The weights and the optimizer are then
     /// those of the update before.
     pub fn grpo_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         check_groups(groups)?;
+        kernels::on_worker(|| self.grpo_step_here(groups))
+    }
+
+    fn grpo_step_here(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         let completions = groups.iter().flat_map(|group| &group.completions);
         let lengths: Vec<usize> = completions.map(|c| c.token_ids.len()).collect();
         let silent = groups.iter().filter(|group| group.has_no_advantage()).count();
+        let mute = groups.iter().flat_map(|group| &group.completions);
+        let mute = mute.filter(|completion| completion.advantage == 0.0).count();
         let mut plan = Plan::new(groups, self.controllers.apply(&self.loss_config));
         let mut updates = Vec::with_capacity(self.config.iterations);
         for update_idx in 0..self.config.iterations as u64 {
             plan.update_idx = update_idx;
             let mut stats = stats_of(&lengths);
             stats.set("groups/zero_advantage", silent as f64);
+            stats.set("completions/zero_advantage", mute as f64);
             self.prepare(&mut plan, &mut stats)?;
             let loss_of = |learner: &Self, batch: &MicroBatch<'_>, stats: &mut StepStats| {
                 learner.grpo_loss(batch, &plan, stats)
@@ -135,10 +142,10 @@ impl Learner {
     /// Looks at all completions once more before an update, where its loss depends on that.
     fn prepare(&self, plan: &mut Plan<'_>, stats: &mut StepStats) -> Result<(), LearnerError> {
         if plan.wants_ref_logprobs(self.config.iterations) {
-            let mut logprobs = Vec::new();
+            let mut logprobs = vec![0.0; plan.n_tokens()];
             for batch in micro_batches(plan.units(), self.config.max_tokens_per_micro_batch) {
                 if let Some(of_batch) = self.ref_logprobs(&batch, stats)? {
-                    logprobs.extend(numbers(&of_batch)?);
+                    batch.scatter(&numbers(&of_batch)?, &mut logprobs);
                 }
             }
             plan.set_ref_logprobs(logprobs);
@@ -146,14 +153,14 @@ impl Learner {
         if !plan.wants_old_logprobs() && !plan.wants_entropies() {
             return Ok(());
         }
-        let (mut logprobs, mut entropies) = (Vec::new(), Vec::new());
+        let [mut logprobs, mut entropies] = [(); 2].map(|()| vec![0.0; plan.n_tokens()]);
         for batch in micro_batches(plan.units(), self.config.max_tokens_per_micro_batch) {
             // As the sampler saw it: without dropout.
             let forward =
                 |groups: &[PackedGroup<'_>]| self.policy.logprobs(groups, self.temperature);
             let tokens = stats.timed(PREPARE_SECS, || batch.with_packed(forward))?;
-            logprobs.extend(numbers(&tokens.logprobs)?);
-            entropies.extend(numbers(&tokens.entropy)?);
+            batch.scatter(&numbers(&tokens.logprobs)?, &mut logprobs);
+            batch.scatter(&numbers(&tokens.entropy)?, &mut entropies);
         }
         if plan.wants_old_logprobs() {
             plan.set_old_logprobs(logprobs);
@@ -170,6 +177,10 @@ impl Learner {
     /// As [`Learner::grpo_step`].
     pub fn sft_step(&mut self, demos: &[Demonstration]) -> Result<StepStats, LearnerError> {
         check_demonstrations(demos)?;
+        kernels::on_worker(|| self.sft_step_here(demos))
+    }
+
+    fn sft_step_here(&mut self, demos: &[Demonstration]) -> Result<StepStats, LearnerError> {
         let lengths: Vec<usize> = demos.iter().map(|demo| demo.token_ids.len()).collect();
         let weights = grpo::token_weights(&lengths);
         let units = units_of_demonstrations(demos, &weights);

@@ -64,16 +64,17 @@ impl MemoryEstimate {
         let reference = if has_reference { n_values * dtype.size_in_bytes() } else { 0 };
         let rollout = &config.rollout;
         let n_completion_tokens = rollout.group_size * rollout.max_completion_tokens;
-        let n_step_tokens =
-            config.learner.prompts_per_step * (prompt.n_tokens + n_completion_tokens);
+        let n_groups = (rollout.max_rows / rollout.group_size.max(1)).max(1);
+        let n_cached_tokens =
+            n_groups.min(config.learner.prompts_per_step) * (prompt.n_tokens + n_completion_tokens);
         Ok(Self {
             learner_weights: own + reference,
             gradients: n_trained * F32,
             optimizer: 2 * n_trained * F32,
             activations: activations(config, model, prompt, dtype),
             rollout_weights: (n_values + n_adapters) * dtype.size_in_bytes(),
-            cache: model.text.cache_bytes(n_step_tokens, dtype),
-            hand_over: n_trained * F32,
+            cache: model.text.cache_bytes(n_cached_tokens, dtype),
+            hand_over: n_trained * dtype.size_in_bytes(),
         })
     }
 

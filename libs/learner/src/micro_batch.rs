@@ -1,4 +1,9 @@
 //! Micro-batches: a step cut into pieces whose activations fit into memory.
+//!
+//! Packed sequences need no padding, so a piece is full when its tokens are: the longest are placed first, each
+//! into the first piece with room for it, which leaves the fewest pieces and with them the fewest repeated prompts.
+
+use std::cmp::Reverse;
 
 use candle_core::{Device, Result, Tensor};
 use policy::{EncodedPrompt, PackedGroup};
@@ -8,6 +13,8 @@ use crate::Demonstration;
 /// One completion with what the loss needs to know about each of its tokens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sequence<'a> {
+    /// Place of its first token among all completion tokens of the step.
+    pub(crate) first_token: usize,
     pub(crate) token_ids: &'a [u32],
     /// Empty for a demonstration, which nobody sampled.
     pub(crate) old_logprobs: &'a [f32],
@@ -48,58 +55,57 @@ pub(crate) struct MicroBatch<'a> {
 /// The units of a supervised step.
 pub(crate) fn units_of_demonstrations<'a>(
     demonstrations: &'a [Demonstration],
-    mut weights: &'a [f32],
+    weights: &'a [f32],
 ) -> Vec<Unit<'a>> {
+    let mut end = 0;
     let unit = |demonstration: &'a Demonstration| {
         let token_ids = &demonstration.token_ids[..];
-        let weights = take(&mut weights, token_ids.len());
+        let first_token = end;
+        end += token_ids.len();
         let sequence = Sequence {
+            first_token,
             token_ids,
             old_logprobs: &[],
             sampler_logprobs: &[],
             ref_logprobs: &[],
             advantage: 0.0,
-            weights,
+            weights: &weights[first_token..end],
         };
         Unit { prompt: &demonstration.prompt, sequences: vec![sequence] }
     };
     demonstrations.iter().map(unit).collect()
 }
 
-fn take<'a>(weights: &mut &'a [f32], n: usize) -> &'a [f32] {
-    let (head, tail) = weights.split_at(n);
-    *weights = tail;
-    head
-}
-
-/// Cuts a step into micro-batches of at most `max_tokens`, in order.
+/// Cuts a step into micro-batches of at most `max_tokens`.
 ///
 /// A unit stays whole where it can; one that is too large alone is split over its completions, each part with
 /// the prompt again. A single completion is never cut, however long.
 pub(crate) fn micro_batches(units: Vec<Unit<'_>>, max_tokens: usize) -> Vec<MicroBatch<'_>> {
+    let mut parts: Vec<Unit<'_>> =
+        units.into_iter().flat_map(|unit| split(unit, max_tokens)).collect();
+    parts.sort_by_key(|part| Reverse(part.n_tokens()));
     let mut batches: Vec<MicroBatch<'_>> = Vec::new();
-    let mut n_tokens = 0;
-    for unit in units.into_iter().flat_map(|unit| split(unit, max_tokens)) {
-        n_tokens += unit.n_tokens();
-        match batches.last_mut() {
-            Some(batch) if n_tokens <= max_tokens => batch.units.push(unit),
-            _ => {
-                n_tokens = unit.n_tokens();
-                batches.push(MicroBatch { units: vec![unit] });
-            }
+    for part in parts {
+        let n = part.n_tokens();
+        match batches.iter_mut().find(|batch| batch.n_tokens() + n <= max_tokens) {
+            Some(batch) => batch.units.push(part),
+            None => batches.push(MicroBatch { units: vec![part] }),
         }
     }
     batches
 }
 
-fn split(unit: Unit<'_>, max_tokens: usize) -> Vec<Unit<'_>> {
+fn split(mut unit: Unit<'_>, max_tokens: usize) -> Vec<Unit<'_>> {
+    if unit.n_tokens() <= max_tokens {
+        return vec![unit];
+    }
+    unit.sequences.sort_by_key(|sequence| Reverse(sequence.token_ids.len()));
     let mut parts: Vec<Unit<'_>> = Vec::new();
     for sequence in unit.sequences {
-        match parts.last_mut() {
-            Some(part) if part.n_tokens() + sequence.token_ids.len() <= max_tokens => {
-                part.sequences.push(sequence);
-            }
-            _ => parts.push(Unit { prompt: unit.prompt, sequences: vec![sequence] }),
+        let n = sequence.token_ids.len();
+        match parts.iter_mut().find(|part| part.n_tokens() + n <= max_tokens) {
+            Some(part) => part.sequences.push(sequence),
+            None => parts.push(Unit { prompt: unit.prompt, sequences: vec![sequence] }),
         }
     }
     parts
@@ -123,6 +129,15 @@ impl MicroBatch<'_> {
     /// Completion tokens: the length of every tensor below.
     pub(crate) fn n_completion_tokens(&self) -> usize {
         self.sequences().map(|sequence| sequence.token_ids.len()).sum()
+    }
+
+    /// Puts numbers of the pass's completion tokens to their places among those of the whole step.
+    pub(crate) fn scatter(&self, mut values: &[f32], to: &mut [f32]) {
+        for sequence in self.sequences() {
+            let (own, others) = values.split_at(sequence.token_ids.len());
+            to[sequence.first_token..][..own.len()].copy_from_slice(own);
+            values = others;
+        }
     }
 
     /// (N,): what the policy before the step thought of each completion token.
@@ -216,10 +231,11 @@ mod tests {
             })
             .collect();
         assert_eq!(got, expect);
-        let in_order: Vec<f32> = batches
-            .iter()
-            .flat_map(|b| b.token_weights(&Device::Cpu).unwrap().to_vec1::<f32>().unwrap())
-            .collect();
+        let mut in_order = vec![0.0; weights.len()];
+        for batch in &batches {
+            let weights = batch.token_weights(&Device::Cpu).unwrap().to_vec1::<f32>().unwrap();
+            batch.scatter(&weights, &mut in_order);
+        }
         assert_eq!(in_order, weights);
     }
 
@@ -239,9 +255,15 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_split_group_shares_with_the_next() {
+    fn the_rest_of_a_split_group_shares_with_another() {
         check(&[&[5, 5, 5], &[2]], 27, &[&[&[5, 5, 5]], &[&[2]]]);
         check(&[&[9, 9, 2], &[1]], 28, &[&[&[9, 9]], &[&[2], &[1]]]);
+    }
+
+    #[test]
+    fn the_longest_come_first_and_short_ones_fill_the_gaps() {
+        check(&[&[2], &[9, 9], &[3], &[8, 9]], 41, &[&[&[9, 9], &[3]], &[&[8, 9], &[2]]]);
+        check(&[&[4, 8, 4, 8]], 22, &[&[&[8, 4]], &[&[8, 4]]]);
     }
 
     #[test]

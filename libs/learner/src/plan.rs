@@ -1,5 +1,7 @@
 //! What the loss of a reinforcement step takes besides its completions, the same for all its micro-batches.
 
+use std::ops::Range;
+
 use config::{KlPlace, LossConfig};
 
 use crate::TrainGroup;
@@ -107,23 +109,23 @@ impl<'a> Plan<'a> {
 
     /// All groups, each as one unit.
     pub(crate) fn units(&self) -> Vec<Unit<'_>> {
-        let mut weights = &self.weights[..];
         let mut advantages = self.advantages.iter();
-        let mut old = self.old_logprobs.as_deref();
-        let mut reference = self.ref_logprobs.as_deref();
+        let mut end = 0;
         let mut units = Vec::with_capacity(self.groups.len());
         for group in self.groups {
             let mut sequences = Vec::with_capacity(group.completions.len());
             for (completion, advantage) in group.completions.iter().zip(advantages.by_ref()) {
-                let n = completion.token_ids.len();
+                let tokens = end..end + completion.token_ids.len();
+                end = tokens.end;
                 let sampler = &completion.old_logprobs[..];
                 sequences.push(Sequence {
+                    first_token: tokens.start,
                     token_ids: &completion.token_ids,
-                    old_logprobs: old.as_mut().map_or(sampler, |old| take(old, n)),
+                    old_logprobs: part(&self.old_logprobs, &tokens).unwrap_or(sampler),
                     sampler_logprobs: sampler,
-                    ref_logprobs: reference.as_mut().map_or(&[], |reference| take(reference, n)),
+                    ref_logprobs: part(&self.ref_logprobs, &tokens).unwrap_or_default(),
                     advantage: *advantage,
-                    weights: take(&mut weights, n),
+                    weights: &self.weights[tokens.clone()],
                 });
             }
             units.push(Unit { prompt: &group.prompt, sequences });
@@ -131,20 +133,27 @@ impl<'a> Plan<'a> {
         units
     }
 
-    /// The units that a gradient comes from: without a KL and without a bonus, groups without an advantage have
-    /// none.
+    /// The completions that a gradient comes from: without a KL and without a bonus, those without an advantage
+    /// have none.
     pub(crate) fn units_with_gradient(&self) -> Vec<Unit<'_>> {
         let mut units = self.units();
         let has_kl = self.loss.kl_coef != 0.0 && self.loss.kl_in == KlPlace::Loss;
         if !has_kl && self.loss.entropy_coef == 0.0 {
-            units.retain(|unit| unit.sequences.iter().any(|sequence| sequence.advantage != 0.0));
+            for unit in &mut units {
+                unit.sequences.retain(|sequence| sequence.advantage != 0.0);
+            }
+            units.retain(|unit| !unit.sequences.is_empty());
         }
         units
     }
+
+    /// Completion tokens of the step.
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.weights.len()
+    }
 }
 
-fn take<'a>(values: &mut &'a [f32], n: usize) -> &'a [f32] {
-    let (head, tail) = values.split_at(n);
-    *values = tail;
-    head
+/// Those of some tokens, where they are known.
+fn part<'v>(values: &'v Option<Vec<f32>>, tokens: &Range<usize>) -> Option<&'v [f32]> {
+    values.as_ref().map(|values| &values[tokens.clone()])
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 /// Metrics of one step by their path, as in `policy/loss`.
 ///
 /// `policy/{loss, kl, entropy, clip_fraction, ratio, grad_norm, learning_rate}`, `completions/length/mean`,
-/// `groups/zero_advantage`, `tokens`, `time/learner/{reference, forward_backward, optimizer}_secs`; where they are
+/// `groups/zero_advantage`, `completions/zero_advantage`, `tokens`, `time/learner/{reference, forward_backward, optimizer}_secs`; where they are
 /// configured `policy/{off_policy_fraction, sampler_correction, kl_coef, entropy_coef}` and
 /// `time/learner/prepare_secs`. A metric that has no meaning in a step, such as the KL without a reference policy,
 /// is absent.

@@ -30,6 +30,7 @@ fn policy(dir: &Path, trainable: bool) -> Policy {
         trainable,
         freeze_vision: false,
         lora: None,
+        feature_cache_mib: 0,
     };
     Policy::load(dir, &options).expect("the policy loads")
 }

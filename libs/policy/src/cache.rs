@@ -1,4 +1,4 @@
-//! Keys and values of a session: each prefix once per group, each suffix per row.
+//! Keys and values of a session: each prefix once per group, each suffix in a slot of its own.
 
 use candle_core::Tensor;
 use kernels::DecodeGroup;
@@ -8,43 +8,98 @@ use crate::PolicyError;
 /// Places for suffix tokens at the start; doubled when they are full.
 const FIRST_CAPACITY: usize = 32;
 
-/// Per layer: prefix keys and values (all prompts' tokens, kv_width), and those of the suffixes
-/// (rows, capacity, kv_width), of which the first `n_suffix` places are filled.
-#[derive(Debug)]
+/// Per layer: prefix keys and values (all live groups' tokens, kv_width), and those of the suffixes
+/// (slots, capacity, kv_width).
+///
+/// A slot is taken while its row is decoded and given to another one afterwards, so nothing is moved when a row
+/// finishes.
+#[derive(Debug, Default)]
 pub(crate) struct Cache {
     prefix: Vec<[Tensor; 2]>,
     suffix: Vec<[Tensor; 2]>,
-    n_suffix: usize,
+    free_slots: Vec<usize>,
+    capacity: usize,
 }
 
 impl Cache {
-    pub(crate) fn new(prefix: Vec<[Tensor; 2]>, n_rows: usize) -> Result<Self, PolicyError> {
-        let mut suffix = Vec::with_capacity(prefix.len());
-        for [k, _] in &prefix {
-            suffix.push([empty(k, n_rows, FIRST_CAPACITY)?, empty(k, n_rows, FIRST_CAPACITY)?]);
+    /// Takes in the prefixes of new groups, per layer as one piece, behind the given rows of those that are there.
+    pub(crate) fn add_prefixes(
+        &mut self,
+        kept: &[u32],
+        new: Vec<[Tensor; 2]>,
+    ) -> Result<(), PolicyError> {
+        if kept.is_empty() {
+            self.prefix = new;
+            return Ok(());
         }
-        Ok(Self { prefix, suffix, n_suffix: 0 })
-    }
-
-    /// Makes room for one more token and counts it; call before [`Cache::append`].
-    pub(crate) fn grow(&mut self) -> Result<(), PolicyError> {
-        for tensor in self.suffix.iter_mut().flatten() {
-            let (n_rows, capacity, _) = tensor.dims3()?;
-            if self.n_suffix < capacity {
-                break;
+        let kept = Tensor::new(kept, new[0][0].device())?;
+        for (old, new) in self.prefix.iter_mut().zip(new) {
+            for (old, new) in old.iter_mut().zip(new) {
+                *old = Tensor::cat(&[&old.index_select(&kept, 0)?, &new], 0)?;
             }
-            let larger = empty(tensor, n_rows, 2 * capacity)?;
-            larger.slice_set(tensor, 1, 0)?;
-            *tensor = larger;
         }
-        self.n_suffix += 1;
         Ok(())
     }
 
-    /// Stores the new token's k and v (rows, kv_width) of a layer.
-    pub(crate) fn append(&self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), PolicyError> {
+    /// Slots for so many rows, free ones first.
+    pub(crate) fn take_slots(&mut self, n_rows: usize) -> Result<Vec<usize>, PolicyError> {
+        if let Some(n_more) = n_rows.checked_sub(self.free_slots.len()).filter(|n| *n > 0) {
+            let n_slots = self.suffix.first().map_or(Ok(0), |[k, _]| k.dim(0))?;
+            self.capacity = self.capacity.max(FIRST_CAPACITY);
+            self.resize(n_slots + n_more)?;
+            self.free_slots.splice(0..0, (n_slots..n_slots + n_more).rev());
+        }
+        Ok(self.free_slots.split_off(self.free_slots.len() - n_rows))
+    }
+
+    /// Gives slots back.
+    pub(crate) fn free_slots(&mut self, slots: impl IntoIterator<Item = usize>) {
+        self.free_slots.extend(slots);
+    }
+
+    /// Makes sure that suffixes may have so many tokens.
+    pub(crate) fn reserve(&mut self, n_tokens: usize) -> Result<(), PolicyError> {
+        if n_tokens <= self.capacity {
+            return Ok(());
+        }
+        self.capacity = (2 * self.capacity).max(n_tokens);
+        let n_slots = self.suffix.first().map_or(Ok(0), |[k, _]| k.dim(0))?;
+        self.resize(n_slots)
+    }
+
+    /// As many slots of the present capacity, with what there is at their start.
+    fn resize(&mut self, n_slots: usize) -> Result<(), PolicyError> {
+        let old = std::mem::take(&mut self.suffix);
+        let mut old = old.into_iter();
+        for of_layer in &self.prefix {
+            let old = old.next();
+            let larger = |idx: usize| -> Result<Tensor, PolicyError> {
+                let like = &of_layer[idx];
+                let shape = (n_slots, self.capacity, like.dim(1)?);
+                let larger = Tensor::zeros(shape, like.dtype(), like.device())?;
+                let Some(old) = old.as_ref().map(|old| &old[idx]) else { return Ok(larger) };
+                // Either there are more slots, or they are longer.
+                let grown = if old.dim(1)? == self.capacity { 0 } else { 1 };
+                larger.slice_set(old, grown, 0)?;
+                Ok(larger)
+            };
+            self.suffix.push([larger(0)?, larger(1)?]);
+        }
+        Ok(())
+    }
+
+    /// Stores the new token's k and v (rows, kv_width) of a layer as the last of each row's suffix.
+    pub(crate) fn append(
+        &self,
+        layer: usize,
+        [k, v]: [&Tensor; 2],
+        groups: &[DecodeGroup],
+    ) -> Result<(), PolicyError> {
+        let place = |group: &DecodeGroup, slot: &usize| slot * self.capacity + group.n_suffix - 1;
+        let places: Vec<usize> =
+            groups.iter().flat_map(|g| g.slots.iter().map(move |slot| place(g, slot))).collect();
         for (tensor, new) in self.suffix[layer].iter().zip([k, v]) {
-            tensor.slice_set(&new.contiguous()?.unsqueeze(1)?, 1, self.n_suffix - 1)?;
+            kernels::put_rows(tensor, new, &places)?;
         }
         Ok(())
     }
@@ -58,20 +113,6 @@ impl Cache {
         groups: &[DecodeGroup],
     ) -> Result<Tensor, PolicyError> {
         let (prefix, suffix) = (self.prefix[layer].each_ref(), self.suffix[layer].each_ref());
-        Ok(kernels::decode_attention(q, prefix, suffix, self.n_suffix, head_dim, groups)?)
+        Ok(kernels::decode_attention(q, prefix, suffix, head_dim, groups)?)
     }
-
-    /// Keeps these rows, (kept,) u32.
-    pub(crate) fn select(&mut self, kept: &Tensor) -> Result<(), PolicyError> {
-        for tensor in self.suffix.iter_mut().flatten() {
-            *tensor = tensor.index_select(kept, 0)?;
-        }
-        Ok(())
-    }
-}
-
-/// Room for `capacity` tokens per row, of the width and type of `like`.
-fn empty(like: &Tensor, n_rows: usize, capacity: usize) -> Result<Tensor, PolicyError> {
-    let width = like.dim(candle_core::D::Minus1)?;
-    Ok(Tensor::zeros((n_rows, capacity, width), like.dtype(), like.device())?)
 }

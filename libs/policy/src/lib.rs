@@ -9,6 +9,7 @@ mod checkpoint;
 mod config;
 mod decoder;
 mod error;
+mod features;
 mod files;
 mod generation;
 mod hub;

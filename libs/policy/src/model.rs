@@ -1,10 +1,13 @@
 //! Tower and decoder put together, over one set of tensors.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use vision::Patches;
 
 use crate::decoder::Decoder;
+use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::packing::Packed;
 use crate::rotary::Rotary;
@@ -18,17 +21,20 @@ pub(crate) struct Model {
     pub(crate) config: ModelConfig,
     pub(crate) decoder: Decoder,
     tower: VisionTower,
+    features: Option<Arc<FeatureCache>>,
     dtype: DType,
     device: Device,
 }
 
 impl Model {
-    /// Builds the model, with its adapters if there is a `lora`, and says which of the tensors it took.
+    /// Builds the model, with its adapters if there is a `lora`, and says which of the tensors it took. Where there
+    /// are `features`, the tower is not asked about an image that it has seen.
     pub(crate) fn new(
         config: &ModelConfig,
         tensors: &BTreeMap<String, Tensor>,
         lora: Option<&Lora>,
         dtype: DType,
+        features: Option<Arc<FeatureCache>>,
     ) -> Result<(Self, BTreeSet<String>), PolicyError> {
         let names = Names::of(tensors);
         let source = Source::new(tensors, lora);
@@ -37,7 +43,8 @@ impl Model {
         // Some writers store a tied head a second time.
         let tied = if config.text.tie_word_embeddings { names.head_weight() } else { Vec::new() };
         let used = source.finish(&tied)?;
-        Ok((Self { config: config.clone(), decoder, tower, dtype, device }, used))
+        let config = config.clone();
+        Ok((Self { config, decoder, tower, features, dtype, device }, used))
     }
 
     /// Names and shapes of all tensors, in the layout of the published checkpoints.
@@ -64,7 +71,10 @@ impl Model {
         groups: &[PackedGroup],
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
-        self.logprobs_of(groups, temperature, |packed| self.run(packed, &mut Trace::default()))
+        self.logprobs_of(groups, temperature, |packed| {
+            let x = self.embed(packed)?; // (T, hidden_size)
+            self.decode(packed, x, &mut |_| ())
+        })
     }
 
     /// See [`Policy::training_pass`](crate::Policy::training_pass).
@@ -78,7 +88,7 @@ impl Model {
             let n_tokens = packed.token_ids.len();
             let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
             let n_kept = budget_bytes / of_layer.max(1);
-            let x = self.embed(packed, &mut |_| ())?; // (T, hidden_size)
+            let x = self.embed(packed)?; // (T, hidden_size)
             let rotary = self.rotary(&packed.positions)?;
             let head_dim = self.config.text.head_dim();
             self.decoder.forward_training(x, &rotary, &packed.layout, head_dim, n_kept)
@@ -111,35 +121,57 @@ impl Model {
     pub(crate) fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, PolicyError> {
         let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[] }])?;
         let mut trace = Trace::default();
-        let x = self.run(&packed, &mut trace)?; // (T, hidden_size)
+        let x = self.place(&packed, &mut |images| {
+            self.tower
+                .forward(images, self.dtype, &self.device, &mut |x| trace.vision.push(x.clone()))
+        })?;
+        let x = self.decode(&packed, x, &mut |x| trace.text.push(x.clone()))?; // (T, hidden_size)
         trace.logits = Some(self.decoder.logits(&x)?);
         Ok(trace)
     }
 
-    /// (T, hidden_size): all layers over the packed rows.
-    fn run(&self, packed: &Packed, trace: &mut Trace) -> Result<Tensor, PolicyError> {
-        let x = self.embed(packed, &mut |x| trace.vision.push(x.clone()))?; // (T, hidden_size)
+    /// (T, hidden_size): all layers over the packed rows' embeddings; `watch` sees the output of each.
+    fn decode(
+        &self,
+        packed: &Packed,
+        x: Tensor,
+        watch: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor, PolicyError> {
         let rotary = self.rotary(&packed.positions)?;
         let head_dim = self.config.text.head_dim();
         let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
             Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
         };
-        self.decoder.forward_watched(x, &rotary, &mut attend, &mut |x| trace.text.push(x.clone()))
+        self.decoder.forward_watched(x, &rotary, &mut attend, watch)
     }
 
-    /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower, whose blocks
-    /// `watch` sees.
-    pub(crate) fn embed(
+    /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower.
+    pub(crate) fn embed(&self, packed: &Packed) -> Result<Tensor, PolicyError> {
+        let see =
+            |images: &[&Patches]| self.tower.forward(images, self.dtype, &self.device, &mut |_| ());
+        let merge_size = self.config.vision.merge_size;
+        self.place(packed, &mut |images| match &self.features {
+            Some(known) => known.features(images, &|i| i.grid.n_tokens(merge_size), &see),
+            None => see(images),
+        })
+    }
+
+    /// As [`Model::embed`], with what `see` makes of the images.
+    fn place(
         &self,
         packed: &Packed,
-        watch: &mut dyn FnMut(&Tensor),
+        see: &mut dyn FnMut(&[&Patches]) -> Result<Tensor, PolicyError>,
     ) -> Result<Tensor, PolicyError> {
         let embeddings = self.embed_tokens(&packed.token_ids)?;
         if packed.images.is_empty() {
             return Ok(embeddings);
         }
-        let seen = self.tower.forward(&packed.images, self.dtype, &self.device, watch)?;
-        Ok(kernels::replace_rows(&embeddings, &seen, &packed.placeholders)?)
+        Ok(kernels::replace_rows(&embeddings, &see(&packed.images)?, &packed.placeholders)?)
+    }
+
+    /// Where the weights are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
     }
 
     /// (N, hidden_size) of tokens alone.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
 use crate::model::Model;
 use crate::peft::PeftConfig;
@@ -27,6 +28,8 @@ pub struct LoadOptions {
     pub freeze_vision: bool,
     /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
     pub lora: Option<config::LoraConfig>,
+    /// Memory for what a vision tower that is not trained made of images, in MiB.
+    pub feature_cache_mib: usize,
 }
 
 impl LoadOptions {
@@ -37,7 +40,14 @@ impl LoadOptions {
             config::Dtype::Bf16 => DType::BF16,
         };
         let lora = Some(config.lora.clone()).filter(|lora| lora.rank > 0);
-        LoadOptions { dtype, device, trainable, freeze_vision: config.freeze_vision, lora }
+        LoadOptions {
+            dtype,
+            device,
+            trainable,
+            freeze_vision: config.freeze_vision,
+            lora,
+            feature_cache_mib: config.feature_cache_mib,
+        }
     }
 }
 
@@ -95,6 +105,7 @@ impl TrainingPass {
 ///     trainable: true,
 ///     freeze_vision: false,
 ///     lora: None,
+///     feature_cache_mib: 0,
 /// };
 /// let policy = policy::Policy::load("data/starter".as_ref(), &options)?;
 /// let processor = policy::Processor::load("data/starter".as_ref())?;
@@ -112,6 +123,7 @@ pub struct Policy {
     dtype: DType,
     lora: Option<(Lora, config::LoraConfig)>,
     variables: BTreeMap<String, Var>,
+    features: Arc<FeatureCache>,
     weights: RwLock<Arc<Weights>>,
 }
 
@@ -127,7 +139,7 @@ impl Policy {
         let source = adapter.as_ref().map_or(dir, |adapter| &adapter.base);
         let config = ModelConfig::from_json(&checkpoint::read_text(&source.join("config.json"))?)?;
         let mut tensors = checkpoint::read_tensors(source, options.dtype, &options.device)?;
-        let (_, used) = Model::new(&config, &tensors, None, options.dtype)?;
+        let (_, used) = Model::new(&config, &tensors, None, options.dtype, None)?;
         tensors.retain(|name, _| used.contains(name));
         let lora = match &adapter {
             Some(adapter) => {
@@ -168,9 +180,13 @@ impl Policy {
         }
         let lora = lora.map(|config| (Lora::new(&config), config));
         let adapters = lora.as_ref().map(|(lora, _)| lora);
-        let weights = Weights::new(&config, options.dtype, adapters, tensors, &variables)?;
+        let trains_tower = variables.keys().any(|name| names.is_visual(name));
+        let mib = if trains_tower { 0 } else { options.feature_cache_mib };
+        let features = Arc::new(FeatureCache::new(mib << 20));
+        let dtype = options.dtype;
+        let weights = Weights::new(&config, dtype, adapters, tensors, &variables, &features)?;
         let weights = RwLock::new(Arc::new(weights));
-        Ok(Self { config, source, dtype: options.dtype, lora, variables, weights })
+        Ok(Self { config, source, dtype, lora, variables, features, weights })
     }
 
     /// Widths, depths and special tokens.
@@ -199,6 +215,15 @@ impl Policy {
         self.weights().versioned()
     }
 
+    /// As [`Policy::tensors`], in the type that the policy computes in: all that whoever samples from it needs.
+    ///
+    /// # Errors
+    /// What candle says.
+    pub fn version(&self) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+        let cast = |(name, tensor)| Ok((name, kernels::cast(&tensor, self.dtype)?));
+        self.tensors().into_iter().map(cast).collect()
+    }
+
     /// Swaps in a new version of [`Policy::tensors`], copied. Open sessions keep the version they started with,
     /// unless the policy is trainable: its variables change in place.
     ///
@@ -216,10 +241,17 @@ impl Policy {
     pub fn take_weights(&self, mut tensors: HashMap<String, Tensor>) -> Result<(), PolicyError> {
         let old = self.weights();
         check_names(&old.versioned(), &tensors)?;
+        let names = Names::of(&old.tensors);
         let mut new = BTreeMap::new();
         for (name, old) in &old.tensors {
             let tensor = match tensors.remove(name) {
-                Some(tensor) => kernels::cast(&tensor.to_device(old.device())?, old.dtype())?,
+                Some(tensor) => {
+                    let tensor = kernels::cast(&tensor.to_device(old.device())?, old.dtype())?;
+                    if names.is_visual(name) && self.features.is_on() && differ(&tensor, old)? {
+                        self.features.turn_off();
+                    }
+                    tensor
+                }
                 None => old.clone(),
             };
             new.insert(name.clone(), tensor.detach());
@@ -231,7 +263,8 @@ impl Policy {
             }
         }
         let lora = self.lora.as_ref().map(|(lora, _)| lora);
-        let weights = Weights::new(&self.config, self.dtype, lora, new, &self.variables)?;
+        let (dtype, features) = (self.dtype, &self.features);
+        let weights = Weights::new(&self.config, dtype, lora, new, &self.variables, features)?;
         let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
         Ok(())
@@ -353,17 +386,26 @@ impl Policy {
         self.weights().detached.trace(prompt)
     }
 
-    /// Prefills each prompt once and opens a decoding session of `group_size` rows per prompt: the rows of
-    /// prompt 0 first.
+    /// Opens a decoding session with the weights as they are now, without a row.
     ///
     /// # Errors
-    /// No prompt or no row, or a prompt that the model cannot read.
+    /// What the device says.
+    pub fn session(&self) -> Result<Session, PolicyError> {
+        Session::new(self.weights().detached.clone())
+    }
+
+    /// Opens a decoding session of `group_size` rows per prompt: the rows of prompt 0 first.
+    ///
+    /// # Errors
+    /// As [`Session::admit`].
     pub fn start(
         &self,
         prompts: &[&EncodedPrompt],
         group_size: usize,
     ) -> Result<Session, PolicyError> {
-        Session::new(self.weights().detached.clone(), prompts, group_size)
+        let mut session = self.session()?;
+        session.admit(prompts, group_size)?;
+        Ok(session)
     }
 
     fn weights(&self) -> Arc<Weights> {
@@ -375,4 +417,8 @@ impl Policy {
             lora.dropout.seed(seed);
         }
     }
+}
+
+fn differ(a: &Tensor, b: &Tensor) -> Result<bool, PolicyError> {
+    Ok(a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? > 0)
 }

@@ -1,6 +1,5 @@
 //! A decoding session: every completion of every group as one batch over a key-value cache.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
@@ -13,8 +12,8 @@ use crate::{EncodedPrompt, PackedGroup, PolicyError};
 
 /// Prompts that were prefilled and the completions that grow from them.
 ///
-/// The rows of a group lie together, groups in the order of their prompts. All rows have the same number of
-/// tokens, since each step feeds every row.
+/// The rows of a group lie together, groups in the order in which they were admitted. A group may join while
+/// others are under way, and rows leave as they finish.
 #[derive(Debug)]
 pub struct Session {
     model: Arc<Model>,
@@ -26,39 +25,59 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(
-        model: Arc<Model>,
+    pub(crate) fn new(model: Arc<Model>) -> Result<Self, PolicyError> {
+        let logits = Tensor::zeros((0, model.config.text.vocab_size), DType::F32, model.device())?;
+        let (cache, groups, positions) = (Cache::default(), Vec::new(), Vec::new());
+        Ok(Self { model, cache, groups, positions, logits })
+    }
+
+    /// Prefills each prompt once and adds `group_size` rows per prompt behind those that are there, the rows of
+    /// the first prompt first.
+    ///
+    /// # Errors
+    /// No prompt or no row, or a prompt that the model cannot read.
+    pub fn admit(
+        &mut self,
         prompts: &[&EncodedPrompt],
         group_size: usize,
-    ) -> Result<Self, PolicyError> {
+    ) -> Result<(), PolicyError> {
         if prompts.is_empty() || group_size == 0 {
             let got = format!("{} and {group_size}", prompts.len());
             return Err(PolicyError::input("prompts and group size", "at least 1 each", got));
         }
-        let without_completions: Vec<PackedGroup> =
-            prompts.iter().map(|prompt| PackedGroup { prompt, completions: &[] }).collect();
-        let packed = Packed::new(&model, &without_completions)?;
-        let mut prefix = Vec::new();
-        let head_dim = model.config.text.head_dim();
-        let x = model.embed(&packed, &mut |_| ())?; // (T, hidden_size)
-        let rotary = model.rotary(&packed.positions)?;
-        let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {
-            prefix.push([k.clone(), v.clone()]);
-            Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
-        })?;
-        let groups = groups(prompts, group_size);
-        let last: Vec<u32> = groups.iter().map(|g| g.prefix.end as u32 - 1).collect();
-        let logits = model.decoder.logits(&x.index_select(&Tensor::new(last, x.device())?, 0)?)?;
-        let group_of_row: Vec<u32> =
-            (0..prompts.len() as u32).flat_map(|g| std::iter::repeat_n(g, group_size)).collect();
-        let positions = group_of_row.iter().map(|g| prompts[*g as usize].next_position()).collect();
-        let rows = Tensor::new(group_of_row, x.device())?;
-        let logits = logits.index_select(&rows, 0)?; // (rows, V)
-        let cache = Cache::new(prefix, prompts.len() * group_size)?;
-        Ok(Self { model, cache, groups, positions, logits })
+        let (prefix, logits) = prefill(&self.model, prompts)?;
+        self.add_prefixes(prefix)?;
+        let mut end = self.groups.last().map_or(0, |group| group.prefix.end);
+        for prompt in prompts {
+            let rows = self.n_rows()..self.n_rows() + group_size;
+            let prefix = end..end + prompt.token_ids.len();
+            end = prefix.end;
+            self.positions.extend(std::iter::repeat_n(prompt.next_position(), group_size));
+            let slots = self.cache.take_slots(group_size)?;
+            self.groups.push(DecodeGroup { rows, prefix, slots, n_suffix: 0 });
+        }
+        let row = |idx| std::iter::repeat_n(idx, group_size);
+        let rows: Vec<u32> = (0..prompts.len() as u32).flat_map(row).collect();
+        let logits = logits.index_select(&Tensor::new(rows, logits.device())?, 0)?; // (new rows, V)
+        self.logits = match self.logits.dim(0)? {
+            0 => logits,
+            _ => Tensor::cat(&[&self.logits, &logits], 0)?,
+        };
+        Ok(())
     }
 
-    /// (rows, V) f32 for the next token; right after the start each group's rows are equal.
+    /// Puts new prefixes behind those of the live groups, and lets go of all others.
+    fn add_prefixes(&mut self, new: Vec<[Tensor; 2]>) -> Result<(), PolicyError> {
+        let mut kept = Vec::new();
+        for group in &mut self.groups {
+            let start = kept.len();
+            kept.extend(group.prefix.clone().map(|row| row as u32));
+            group.prefix = start..kept.len();
+        }
+        self.cache.add_prefixes(&kept, new)
+    }
+
+    /// (rows, V) f32 for the next token; right after a group was admitted its rows are equal.
     pub fn logits(&self) -> &Tensor {
         &self.logits
     }
@@ -82,10 +101,12 @@ impl Session {
         let rotary = self.model.rotary(&positions)?;
         let x = self.model.embed_tokens(tokens)?; // (rows, hidden_size)
         let head_dim = self.model.config.text.head_dim();
-        let (cache, groups) = (&mut self.cache, &self.groups);
-        cache.grow()?;
+        self.groups.iter_mut().for_each(|group| group.n_suffix += 1);
+        let longest = self.groups.iter().map(|group| group.n_suffix).max();
+        self.cache.reserve(longest.unwrap_or(0))?;
+        let (cache, groups) = (&self.cache, &self.groups);
         let x = self.model.decoder.forward(x, &rotary, &mut |layer, q, k, v| {
-            cache.append(layer, k, v)?;
+            cache.append(layer, [k, v], groups)?;
             cache.attend(layer, q, head_dim, groups)
         })?;
         self.logits = self.model.decoder.logits(&x)?;
@@ -107,29 +128,46 @@ impl Session {
         }
         let kept: Vec<u32> = (0..keep.len() as u32).filter(|row| keep[*row as usize]).collect();
         self.positions = kept.iter().map(|row| self.positions[*row as usize]).collect();
+        let mut end = 0;
         for group in &mut self.groups {
-            let before = |end: usize| kept.iter().filter(|row| (**row as usize) < end).count();
-            group.rows = Range { start: before(group.rows.start), end: before(group.rows.end) };
+            let rows = group.rows.clone().zip(std::mem::take(&mut group.slots));
+            let (kept, freed): (Vec<_>, Vec<_>) = rows.partition(|(row, _)| keep[*row]);
+            group.slots = kept.into_iter().map(|(_, slot)| slot).collect();
+            group.rows = end..end + group.slots.len();
+            end = group.rows.end;
+            self.cache.free_slots(freed.into_iter().map(|(_, slot)| slot));
         }
         self.groups.retain(|group| !group.rows.is_empty());
-        if kept.is_empty() {
-            let vocab_size = self.model.config.text.vocab_size;
-            self.logits = Tensor::zeros((0, vocab_size), DType::F32, self.logits.device())?;
-            return Ok(());
-        }
-        let kept = Tensor::new(kept, self.logits.device())?;
-        self.logits = self.logits.index_select(&kept, 0)?;
-        self.cache.select(&kept)
+        self.logits = match kept.is_empty() {
+            // An empty selection is one that not every device makes.
+            true => self.logits.narrow(0, 0, 0)?,
+            false => self.logits.index_select(&Tensor::new(kept, self.logits.device())?, 0)?,
+        };
+        Ok(())
     }
 }
 
-/// Where each prompt's rows and prefix lie at the start.
-fn groups(prompts: &[&EncodedPrompt], group_size: usize) -> Vec<DecodeGroup> {
+/// Keys and values of the prompts, per layer in one piece, and the logits (prompts, V) that follow them.
+fn prefill(
+    model: &Model,
+    prompts: &[&EncodedPrompt],
+) -> Result<(Vec<[Tensor; 2]>, Tensor), PolicyError> {
+    let groups: Vec<PackedGroup> =
+        prompts.iter().map(|prompt| PackedGroup { prompt, completions: &[] }).collect();
+    let packed = Packed::new(model, &groups)?;
+    let mut prefix = Vec::new();
+    let head_dim = model.config.text.head_dim();
+    let x = model.embed(&packed)?; // (T, hidden_size)
+    let rotary = model.rotary(&packed.positions)?;
+    let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {
+        prefix.push([k.clone(), v.clone()]);
+        Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
+    })?;
     let mut end = 0;
-    let groups = prompts.iter().enumerate().map(|(idx, prompt)| {
-        let start = end;
-        end += prompt.token_ids.len();
-        DecodeGroup { rows: idx * group_size..(idx + 1) * group_size, prefix: start..end }
+    let last = prompts.iter().map(|prompt| {
+        end += prompt.token_ids.len() as u32;
+        end - 1
     });
-    groups.collect()
+    let last = Tensor::new(last.collect::<Vec<u32>>(), x.device())?;
+    Ok((prefix, model.decoder.logits(&x.index_select(&last, 0)?)?))
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
 
+use crate::features::FeatureCache;
 use crate::lora::{FACTORS, Lora, ends_with};
 use crate::model::Model;
+use crate::scope::Names;
 use crate::{ModelConfig, PolicyError};
 
 /// A version of the weights.
@@ -29,13 +31,19 @@ impl Weights {
         lora: Option<&Lora>,
         tensors: BTreeMap<String, Tensor>,
         variables: &BTreeMap<String, Var>,
+        features: &Arc<FeatureCache>,
     ) -> Result<Self, PolicyError> {
+        let names = Names::of(&tensors);
+        let has_adapted_tower = tensors.keys().any(|n| is_adapter(n) && names.is_visual(n));
+        let of_base = (!has_adapted_tower).then(|| features.clone());
+        let features = Some(features.clone());
         let mut tracked = tensors.clone();
         tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
-        let (tracked, _) = Model::new(config, &tracked, lora, dtype)?;
+        let (tracked, _) = Model::new(config, &tracked, lora, dtype, features.clone())?;
         let steady = lora.map(Lora::without_dropout);
-        let (detached, used) = Model::new(config, &tensors, steady.as_ref(), dtype)?;
-        let base = lora.map(|_| Model::new(config, &tensors, None, dtype)).transpose()?;
+        let (detached, used) = Model::new(config, &tensors, steady.as_ref(), dtype, features)?;
+        let base = |_| Model::new(config, &tensors, None, dtype, of_base);
+        let base = lora.map(base).transpose()?;
         let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
         let base = base.map(|(model, _)| model);
         Ok(Self { tensors, tracked, detached: Arc::new(detached), base })

@@ -10,7 +10,8 @@ use crate::{Completion, RolloutError, Sampling};
 
 /// `group_size` completions of every prompt, in the order of the prompts.
 ///
-/// Each prompt is prefilled once and all completions grow as one batch, which a finished one leaves.
+/// Each prompt is prefilled once and its completions grow as one batch with those of other prompts. A finished one
+/// leaves the batch; as soon as there is room for a whole group, up to `sampling.max_rows`, the next prompt joins.
 /// `seeds` gives each completion (prompt index, completion index) its random stream, so its text does not
 /// depend on what else is in the batch.
 ///
@@ -28,14 +29,37 @@ pub fn generate(
     if prompts.is_empty() || group_size == 0 {
         return Ok(vec![Vec::new(); prompts.len()]);
     }
-    let mut session = policy.start(prompts, group_size)?;
+    let places = (0..prompts.len()).flat_map(|prompt| (0..group_size).map(move |i| (prompt, i)));
+    let rows = places.map(|(prompt, i)| Row::new(prompt, i, seeds(prompt, i))).collect();
+    kernels::on_worker(|| sample(policy, processor, prompts, group_size, sampling, rows))
+}
+
+/// All completions, each from a row that has no token yet.
+fn sample(
+    policy: &Policy,
+    processor: &Processor,
+    prompts: &[&EncodedPrompt],
+    group_size: usize,
+    sampling: &Sampling,
+    waiting: Vec<Row>,
+) -> Result<Vec<Vec<Completion>>, RolloutError> {
+    let mut session = policy.session()?;
+    let mut waiting = waiting.into_iter();
     let stop_rule = StopRule::new(processor, sampling);
     let mut done = vec![None; prompts.len() * group_size];
-    let mut rows: Vec<Row> = (0..done.len())
-        .map(|i| (i / group_size, i % group_size))
-        .map(|(prompt, completion)| Row::new(prompt, completion, seeds(prompt, completion)))
-        .collect();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut n_admitted = 0;
     loop {
+        let n_new = n_to_admit(rows.len(), group_size, sampling).min(prompts.len() - n_admitted);
+        if n_new > 0 {
+            let new = n_admitted..n_admitted + n_new;
+            session.admit(&prompts[new], group_size)?;
+            rows.extend(waiting.by_ref().take(n_new * group_size));
+            n_admitted += n_new;
+        }
+        if rows.is_empty() {
+            break;
+        }
         let logits = session.logits().to_device(&Device::Cpu)?; // (rows, V)
         let tokens = draw(&mut rows, &logits, processor.end_ids(), sampling)?;
         let mut keep = Vec::with_capacity(rows.len());
@@ -51,15 +75,20 @@ pub fn generate(
                 None => growing.push(row),
             }
         }
-        if growing.is_empty() {
-            break;
-        }
         rows = growing;
         session.retain(&keep)?;
-        session.step(&kept(&tokens, &keep))?;
+        if !rows.is_empty() {
+            session.step(&kept(&tokens, &keep))?;
+        }
     }
     let mut done = done.into_iter().flatten();
     Ok(prompts.iter().map(|_| done.by_ref().take(group_size).collect()).collect())
+}
+
+/// Groups that there is room for beside so many rows; one of any size where there is none.
+fn n_to_admit(n_rows: usize, group_size: usize, sampling: &Sampling) -> usize {
+    let room = sampling.max_rows.saturating_sub(n_rows) / group_size;
+    if n_rows == 0 { room.max(1) } else { room }
 }
 
 /// One token for every row, from its line of `logits` (rows, V).

@@ -144,7 +144,15 @@ mod tests {
     use super::*;
 
     fn sampling(top_k: usize, top_p: f64) -> Sampling {
-        Sampling { temperature: 1.0, top_p, top_k, max_tokens: 1, min_tokens: 0, stop: vec![] }
+        Sampling {
+            temperature: 1.0,
+            top_p,
+            top_k,
+            max_tokens: 1,
+            min_tokens: 0,
+            stop: vec![],
+            max_rows: 64,
+        }
     }
 
     /// How often each token is drawn.

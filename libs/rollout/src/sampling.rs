@@ -18,6 +18,8 @@ pub struct Sampling {
     /// Texts that end a completion, besides the end of a turn; they stay in it. Special tokens are not part of
     /// the text that is searched.
     pub stop: Vec<String>,
+    /// Completions that are decoded at once, as far as whole groups allow.
+    pub max_rows: usize,
 }
 
 impl From<&config::RolloutConfig> for Sampling {
@@ -29,6 +31,7 @@ impl From<&config::RolloutConfig> for Sampling {
             max_tokens: config.max_completion_tokens,
             min_tokens: 0,
             stop: config.stop.clone(),
+            max_rows: config.max_rows,
         }
     }
 }
@@ -36,7 +39,16 @@ impl From<&config::RolloutConfig> for Sampling {
 impl Sampling {
     /// The most probable token at every step.
     pub fn greedy(max_tokens: usize, stop: Vec<String>) -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: 0, max_tokens, min_tokens: 0, stop }
+        let rows = config::RolloutConfig::default().max_rows;
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            max_tokens,
+            min_tokens: 0,
+            stop,
+            max_rows: rows,
+        }
     }
 
     pub(crate) fn check(&self) -> Result<(), RolloutError> {

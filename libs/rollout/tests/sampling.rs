@@ -33,6 +33,7 @@ impl Setup {
             trainable: false,
             freeze_vision: false,
             lora: None,
+            feature_cache_mib: 0,
         };
         let policy = Policy::load(&dir, &options).expect("policy");
         let processor = Processor::load(&dir).expect("processor");
@@ -71,7 +72,15 @@ fn encode(processor: &Processor, case: &Value) -> EncodedPrompt {
 }
 
 fn sampling(max_tokens: usize) -> Sampling {
-    Sampling { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens, min_tokens: 0, stop: vec![] }
+    Sampling {
+        temperature: 1.0,
+        top_p: 1.0,
+        top_k: 0,
+        max_tokens,
+        min_tokens: 0,
+        stop: vec![],
+        max_rows: 64,
+    }
 }
 
 fn tokens(groups: Vec<Vec<Completion>>) -> Vec<Vec<u32>> {
@@ -118,6 +127,23 @@ fn a_seed_gives_the_same_completion_in_any_batch() {
     let distinct: std::collections::BTreeSet<_> =
         together[0].iter().map(|c| &c.token_ids).collect();
     assert_eq!(distinct.len(), 4, "seeds differ, so do completions");
+}
+
+#[test]
+fn prompts_that_wait_for_room_are_answered_alike() {
+    let setup = Setup::new();
+    let prompts = [0, 1, 2, 0, 1];
+    // At this temperature some end early, so that groups join while others are under way.
+    let all_at_once = Sampling { temperature: 3.0, ..sampling(40) };
+    let expected = setup.generate(&prompts, 2, &all_at_once);
+    for max_rows in [0, 3, 5, 6] {
+        let sampling = Sampling { max_rows, ..all_at_once.clone() };
+        let got = setup.generate(&prompts, 2, &sampling);
+        let texts = |groups: &[Vec<Completion>]| -> Vec<String> {
+            groups.iter().flatten().map(|c| c.text.clone()).collect()
+        };
+        assert_eq!(texts(&got), texts(&expected), "{max_rows} rows");
+    }
 }
 
 #[test]

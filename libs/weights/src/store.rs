@@ -1,7 +1,7 @@
 //! The store: a folder with one file per published version.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
@@ -9,6 +9,10 @@ use candle_core::Tensor;
 use crate::file::{self, FileError};
 use crate::version::{file_name, parse_file_name};
 use crate::{PolicyVersion, WeightsError};
+
+/// A version that nobody needs any more: the next one is written over it, which spares the system the making of
+/// new pages. Whoever reads it all the same finds that the checksum is wrong.
+const SPARE: &str = "spare.safetensors.tmp";
 
 /// The folder that a learner publishes to; in memory (`/dev/shm`) or on disk.
 #[derive(Debug, Clone)]
@@ -46,21 +50,35 @@ impl Store {
     ) -> Result<PolicyVersion, WeightsError> {
         let path = self.dir.join(file_name(version));
         let partial = path.with_extension("safetensors.tmp");
-        let file = File::create(&partial).map_err(WeightsError::io("create", &partial))?;
+        // There is no spare file before the second version has gone.
+        let recycled = fs::rename(self.dir.join(SPARE), &partial).is_ok();
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(!recycled).truncate(!recycled).open(&partial);
+        let file = file.map_err(WeightsError::io("create", &partial))?;
         let written = file::write(tensors, &file);
         let (bytes, checksum) = written.map_err(|error| of_file("write", error, &partial))?;
         fs::rename(&partial, &path).map_err(WeightsError::io("rename", &partial))?;
         Ok(PolicyVersion { version, location: path.display().to_string(), bytes, checksum })
     }
 
-    /// Removes the files of all versions before this one.
+    /// Removes the files of all versions before this one; the last of them becomes the next version's.
     pub fn remove_below(&self, version: u64) -> Result<(), WeightsError> {
         for name in self.names()? {
             if parse_file_name(&name).is_some_and(|found| found < version) {
-                self.remove(&name)?;
+                let path = self.dir.join(&name);
+                let spare = self.dir.join(SPARE);
+                fs::rename(&path, &spare).map_err(WeightsError::io("rename", &path))?;
             }
         }
         Ok(())
+    }
+
+    /// Removes what is of use only to a next version, of which there will be none.
+    pub fn close(&self) -> Result<(), WeightsError> {
+        match self.dir.join(SPARE).exists() {
+            true => self.remove(SPARE),
+            false => Ok(()),
+        }
     }
 
     fn names(&self) -> Result<Vec<String>, WeightsError> {
@@ -122,7 +140,23 @@ mod tests {
         store.remove_below(10).unwrap();
         let mut left = store.names().unwrap();
         left.sort();
-        assert_eq!(left, ["notes.txt", "v10.safetensors"]);
+        assert_eq!(left, ["notes.txt", SPARE, "v10.safetensors"]);
+        store.close().unwrap();
+        assert_eq!(store.names().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_version_over_an_old_one_is_whole_also_if_it_is_shorter() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path()).unwrap();
+        let long = Tensor::ones((20, 30), DType::F32, &Device::Cpu).unwrap();
+        store.publish(1, &BTreeMap::from([("w".to_owned(), long)])).unwrap();
+        store.remove_below(2).unwrap();
+        let published = store.publish(2, &weights()).unwrap();
+        assert!(!dir.path().join(SPARE).exists());
+        let bytes = fs::read(&published.location).unwrap();
+        assert_eq!(published.checksum, crate::checksum::of_pieces(std::iter::once(&bytes[..])));
+        assert_eq!(crate::fetch(&published).unwrap()["w"].dims(), [2, 3]);
     }
 
     #[test]

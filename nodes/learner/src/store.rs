@@ -56,7 +56,7 @@ impl Store {
 
     /// Makes the current weights available to the rollout.
     pub(crate) fn publish(&mut self, node: &mut Node, learner: &Learner) -> eyre::Result<()> {
-        let file = self.versions.publish(learner.step(), &learner.policy().tensors())?;
+        let file = self.versions.publish(learner.step(), &learner.policy().version()?)?;
         let version = PolicyVersion {
             version: file.version,
             kind: match learner.policy().has_adapters() {
@@ -118,6 +118,7 @@ impl Store {
         learner: &Learner,
     ) -> eyre::Result<()> {
         let folder = self.save(node, config, learner)?;
+        self.versions.close()?;
         match learner.step() == config.learner.steps {
             true => offer(node, learner.step(), &folder, true),
             false => Ok(()),

@@ -82,7 +82,7 @@ impl Product {
     ///
     /// # Safety
     /// Operands and output must lie as their strides say, the output apart from the operands; the processor
-    /// must be supported. In bfloat16 an operand with `inner` contiguous needs an even `inner`.
+    /// must be supported. In bfloat16 a right operand with `inner` contiguous needs an even `inner` and stride.
     pub(super) unsafe fn run(&self, parallel: bool) {
         // Taken out, since a thread that waits for its tasks may run another product meanwhile.
         let mut panels = RIGHT.with(RefCell::take);
@@ -199,7 +199,11 @@ impl Product {
     /// The left operand of a block: where it is if its inner dimension is contiguous, else packed.
     fn left_of(&self, part: &Part, first_row: usize, rows: usize, packed: &mut Vec<f32>) -> Left {
         let from = self.at(&self.left, first_row, part.first_inner);
+        let fills_lanes = |n: usize| n.is_multiple_of(self.values_per_lane());
         if self.left.col_stride == 1 {
+            if !fills_lanes(part.inner) || !fills_lanes(self.left.row_stride) {
+                return self.padded(part, first_row, rows, packed);
+            }
             let row_stride = self.left.row_stride / self.values_per_lane();
             return Left { data: from.cast(), row_stride, inner_stride: 1 };
         }
@@ -221,5 +225,29 @@ impl Product {
             }
         }
         Left { data: packed.as_ptr(), row_stride: 1, inner_stride: TILE_ROWS }
+    }
+
+    /// Rows of an odd number of 16-bit values, or that lie an odd number apart, with a zero where half a lane is
+    /// left over.
+    fn padded(&self, part: &Part, first_row: usize, rows: usize, packed: &mut Vec<f32>) -> Left {
+        if packed.len() < rows * part.depth {
+            packed.resize(rows * part.depth, 0.0);
+        }
+        for row in 0..rows {
+            let from = self.at(&self.left, first_row + row, part.first_inner).cast::<u16>();
+            let lanes = &mut packed[row * part.depth..][..part.depth];
+            // SAFETY: see `run`; the row has so many values, and so has its place.
+            unsafe {
+                let values = std::slice::from_raw_parts(from, part.inner);
+                let (pairs, last) = values.as_chunks::<2>();
+                for (lane, [low, high]) in lanes.iter_mut().zip(pairs) {
+                    *lane = f32::from_bits(u32::from(*low) | u32::from(*high) << 16);
+                }
+                if let [last] = last {
+                    lanes[part.depth - 1] = f32::from_bits(u32::from(*last));
+                }
+            }
+        }
+        Left { data: packed.as_ptr(), row_stride: part.depth, inner_stride: 1 }
     }
 }

@@ -19,7 +19,9 @@ const TASK_COLS: usize = 32 * COLS;
 
 /// Whether the product is of this kind: few rows, both operands contiguous along the inner dimension.
 pub(super) fn fits(product: &Product) -> bool {
-    product.rows <= MAX_ROWS && product.left.col_stride == 1 && product.right.row_stride == 1
+    let lies_in_lanes = !product.bf16 || product.left.row_stride.is_multiple_of(2);
+    let contiguous = product.left.col_stride == 1 && product.right.row_stride == 1;
+    product.rows <= MAX_ROWS && contiguous && lies_in_lanes
 }
 
 /// As [`Product::run`], for a product that [`fits`].

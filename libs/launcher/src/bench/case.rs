@@ -82,7 +82,8 @@ impl Case {
         times.learner_flops = kernels::gemm_flops() - before;
         note_learner(&mut times, &stats);
         let version = times.timed("publish_weights", || {
-            self.store.publish(self.learner.step(), &self.learner.policy().tensors())
+            let tensors = self.learner.policy().version()?;
+            Ok::<_, eyre::Report>(self.store.publish(self.learner.step(), &tensors)?)
         })?;
         times.timed("load_weights", || -> eyre::Result<()> {
             self.rollout_policy.take_weights(weights::fetch(&version)?)?;

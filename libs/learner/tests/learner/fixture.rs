@@ -14,8 +14,14 @@ pub(crate) fn checkpoint_dir() -> PathBuf {
 }
 
 pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
-    let options =
-        LoadOptions { dtype, device: Device::Cpu, trainable, freeze_vision: false, lora: None };
+    let options = LoadOptions {
+        dtype,
+        device: Device::Cpu,
+        trainable,
+        freeze_vision: false,
+        lora: None,
+        feature_cache_mib: 0,
+    };
     Policy::load(dir, &options).expect("the checkpoint loads")
 }
 

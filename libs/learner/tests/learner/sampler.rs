@@ -17,6 +17,7 @@ fn the_ratio_of_fresh_completions_is_one() {
         max_tokens: 24,
         min_tokens: 0,
         stop: Vec::new(),
+        max_rows: 8,
     };
     // With these seeds some completions name the image token, which must not be taken for an image.
     let seed = |prompt: usize, completion: usize| (100 * prompt + completion) as u64;

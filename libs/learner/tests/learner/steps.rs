@@ -14,6 +14,7 @@ fn a_step_reports_itself() {
         paths,
         [
             "completions/length/mean",
+            "completions/zero_advantage",
             "groups/zero_advantage",
             "policy/clip_fraction",
             "policy/entropy",

@@ -79,6 +79,7 @@ pub(crate) fn options(trainable: bool) -> LoadOptions {
         trainable,
         freeze_vision: false,
         lora: None,
+        feature_cache_mib: 0,
     }
 }
 

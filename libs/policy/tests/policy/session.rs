@@ -86,6 +86,47 @@ fn rows_that_finish_leave_the_others_as_they_were() {
 }
 
 #[test]
+fn a_group_that_joins_later_is_as_if_it_were_alone() {
+    let prompts = prompts();
+    let policy = load(false);
+    let mut shared = policy.start(&[&prompts[0], &prompts[1]], 2).unwrap();
+    let mut alone = policy.start(&[&prompts[2]], 2).unwrap();
+    for step in 0..35 {
+        shared.step(&[0, 1, 2, 3].map(|row| token(row, step))).unwrap();
+    }
+    // The first group ends, and with it its prefix; the newcomer takes its places.
+    shared.retain(&[false, false, true, false]).unwrap();
+    shared.admit(&[&prompts[2]], 2).unwrap();
+    let last_two = |logits: &Tensor| logits.narrow(0, 1, 2).unwrap();
+    for step in 0..40 {
+        let off = difference(&last_two(shared.logits()), alone.logits());
+        assert!(off < 1e-4, "step {step} off by {off}");
+        let tokens = [token(4, step), token(5, step)];
+        shared.step(&[token(2, step + 35), tokens[0], tokens[1]]).unwrap();
+        alone.step(&tokens).unwrap();
+    }
+}
+
+#[test]
+fn the_group_that_stayed_does_not_notice_who_joins() {
+    let prompts = prompts();
+    let policy = load(false);
+    let mut shared = policy.start(&[&prompts[0], &prompts[1]], 1).unwrap();
+    let mut alone = policy.start(&[&prompts[1]], 1).unwrap();
+    for step in 0..60 {
+        shared.step(&vec![token(1, step); shared.n_rows()]).unwrap();
+        alone.step(&[token(1, step)]).unwrap();
+        if step == 20 {
+            shared.retain(&[false, true]).unwrap();
+            shared.admit(&[&prompts[2]], 3).unwrap();
+        }
+        let stayed = if step < 20 { 1 } else { 0 };
+        let off = difference(&shared.logits().narrow(0, stayed, 1).unwrap(), alone.logits());
+        assert!(off < 1e-4, "step {step} off by {off}");
+    }
+}
+
+#[test]
 fn a_session_may_run_out_of_rows() {
     let prompts = prompts();
     let mut session = load(false).start(&[&prompts[1]], 2).unwrap();

@@ -1,0 +1,61 @@
+//! An image that a frozen tower has seen is not encoded again, and nobody can tell from the results.
+
+use std::collections::HashMap;
+
+use candle_core::Tensor;
+use policy::{LoadOptions, PackedGroup, Policy};
+
+use crate::fixture::{Golden, flat, golden_dir, options};
+
+fn load(feature_cache_mib: usize, freeze_vision: bool, trainable: bool) -> Policy {
+    let options = LoadOptions { feature_cache_mib, freeze_vision, ..options(trainable) };
+    Policy::load(&golden_dir().join("qwen2_vl"), &options).unwrap()
+}
+
+/// Logprobs of a prompt with two images and of one with one of them.
+fn logprobs(policy: &Policy) -> Vec<f32> {
+    let golden = Golden::load();
+    let of = |name: &str| {
+        let (prompt, completions) = (golden.prompt(name), golden.cases[name].completions());
+        let group = PackedGroup { prompt: &prompt, completions: &completions };
+        flat(&policy.logprobs(&[group], 1.0).unwrap().logprobs)
+    };
+    [of("two_images"), of("one_image"), of("two_images")].concat()
+}
+
+#[test]
+fn an_image_seen_before_gives_the_same_bits() {
+    let expected = logprobs(&load(0, false, false));
+    assert_eq!(logprobs(&load(1, false, false)), expected);
+    assert_eq!(logprobs(&load(1, true, true)), expected);
+}
+
+#[test]
+fn a_new_version_of_the_tower_sees_anew() {
+    let (keeping, forgetful) = (load(1, false, false), load(0, false, false));
+    let before = logprobs(&keeping);
+    for name in ["visual.merger.mlp.2.bias", "model.norm.weight"] {
+        let mut tensors: HashMap<String, Tensor> = keeping.tensors().into_iter().collect();
+        let name = tensors.keys().find(|key| key.ends_with(name)).unwrap().clone();
+        let changed = (&tensors[&name] + 1.0).unwrap();
+        tensors.insert(name, changed);
+        keeping.set_weights(&tensors).unwrap();
+        forgetful.set_weights(&tensors).unwrap();
+        let after = logprobs(&keeping);
+        assert_ne!(after, before);
+        assert_eq!(after, logprobs(&forgetful));
+    }
+}
+
+#[test]
+fn a_new_version_of_the_decoder_alone_keeps_what_the_tower_saw() {
+    let (keeping, forgetful) = (load(1, false, false), load(0, false, false));
+    logprobs(&keeping);
+    let mut tensors: HashMap<String, Tensor> = keeping.tensors().into_iter().collect();
+    let name = tensors.keys().find(|key| key.ends_with("model.norm.weight")).unwrap().clone();
+    let changed = (&tensors[&name] * 2.0).unwrap();
+    tensors.insert(name, changed);
+    keeping.set_weights(&tensors).unwrap();
+    forgetful.set_weights(&tensors).unwrap();
+    assert_eq!(logprobs(&keeping), logprobs(&forgetful));
+}
