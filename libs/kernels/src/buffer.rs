@@ -8,6 +8,7 @@ use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, bai
 use half::bf16;
 use rayon::prelude::*;
 
+use crate::path::is_fused;
 use crate::simd::vectorized;
 
 /// Below this many values a loop is done before a second thread would have woken up.
@@ -19,7 +20,7 @@ const CHUNK: usize = 1 << 14;
 
 /// Whether the fused CPU path can take these tensors.
 pub(crate) fn fused(tensors: &[&Tensor]) -> bool {
-    let fits = |t: &&Tensor| t.device().is_cpu() && matches!(t.dtype(), DType::F32 | DType::BF16);
+    let fits = |t: &&Tensor| is_fused(t.device()) && matches!(t.dtype(), DType::F32 | DType::BF16);
     tensors.iter().all(fits)
 }
 
