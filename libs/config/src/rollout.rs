@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Device;
+
 /// Group sampling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,6 +20,8 @@ pub struct RolloutConfig {
     pub max_completion_tokens: usize,
     /// Texts that end a completion, besides the end-of-turn token.
     pub stop: Vec<String>,
+    /// Where the rollouts compute.
+    pub device: Device,
 }
 
 impl Default for RolloutConfig {
@@ -29,6 +33,7 @@ impl Default for RolloutConfig {
             top_k: 0,
             max_completion_tokens: 256,
             stop: vec!["</answer>".into()],
+            device: Device::Cpu,
         }
     }
 }
