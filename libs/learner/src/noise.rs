@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn without_chance_the_nearest_is_taken() {
-        for value in [1.0, 1.003, 1.005, -2.71828, 1e-30, 0.0] {
+        for value in [1.0, 1.003, 1.005, -2.7, 1e-30, 0.0] {
             assert_eq!(Noise::none().round(value, 0), bf16::from_f32(value));
         }
     }
