@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::StreamConfig;
+use crate::{Device, StreamConfig};
 
 /// The training split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub struct EvaluationConfig {
     pub every: u64,
     /// Prompts decoded together.
     pub batch_size: usize,
+    /// Where the evaluator computes.
+    pub device: Device,
 }
 
 impl DataConfig {
@@ -99,6 +101,12 @@ impl Default for DataConfig {
 
 impl Default for EvaluationConfig {
     fn default() -> Self {
-        Self { test: "data/test.parquet".into(), limit: 0, every: 0, batch_size: 16 }
+        Self {
+            test: "data/test.parquet".into(),
+            limit: 0,
+            every: 0,
+            batch_size: 16,
+            device: Device::Cpu,
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Device;
+
 /// AdamW and its schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +24,21 @@ pub struct OptimizerConfig {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
     pub max_grad_norm: f64,
+    /// Type in which both moments are kept between steps.
+    pub state: OptimizerState,
+}
+
+/// Type of the optimizer's moments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerState {
+    /// 8 bytes for each trained value.
+    #[default]
+    F32,
+    /// 4 bytes, rounded by chance, so that small changes are not lost on average.
+    Bf16,
+    /// 2 bytes: 8 bits each with a scale for every 256 ([arXiv 2110.02861](https://arxiv.org/abs/2110.02861)).
+    Int8,
 }
 
 /// Shape of the learning rate over the run.
@@ -60,6 +77,8 @@ pub struct LearnerConfig {
     pub checkpoint_every: u64,
     /// Newest checkpoints kept.
     pub keep_checkpoints: usize,
+    /// Where the learner computes, and the baseline's too.
+    pub device: Device,
 }
 
 /// The supervised baseline.
@@ -100,6 +119,7 @@ impl Default for OptimizerConfig {
             eps: 1e-8,
             weight_decay: 0.0,
             max_grad_norm: 1.0,
+            state: OptimizerState::F32,
         }
     }
 }
@@ -116,6 +136,7 @@ impl Default for LearnerConfig {
             activation_mib: 0,
             checkpoint_every: 20,
             keep_checkpoints: 2,
+            device: Device::Cpu,
         }
     }
 }

@@ -17,6 +17,7 @@ mod check_sources;
 mod check_stream;
 mod data;
 mod declare;
+mod device;
 mod error;
 mod learner;
 mod load;
@@ -37,8 +38,9 @@ pub use advantage::{
 };
 pub use answer::{AnswerConfig, AnswerType, Content, FormatConfig, From, Keys, Reader, Space};
 pub use data::{DataConfig, EvaluationConfig, Flip, SourceConfig};
+pub use device::Device;
 pub use error::ConfigError;
-pub use learner::{LearnerConfig, OptimizerConfig, Schedule, SftConfig};
+pub use learner::{LearnerConfig, OptimizerConfig, OptimizerState, Schedule, SftConfig};
 pub use loss::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, CispoConfig, CorrectionMode, KlEstimator, KlPlace,
     LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,

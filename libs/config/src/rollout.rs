@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Device;
+
 /// Group sampling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,6 +23,8 @@ pub struct RolloutConfig {
     /// Completions decoded at once, as far as whole groups allow; as some finish, the next prompt joins. Bounds the
     /// memory of keys and values where a step has many prompts.
     pub max_rows: usize,
+    /// Where the rollouts compute.
+    pub device: Device,
 }
 
 impl Default for RolloutConfig {
@@ -33,6 +37,7 @@ impl Default for RolloutConfig {
             max_completion_tokens: 256,
             stop: vec!["</answer>".into()],
             max_rows: 128,
+            device: Device::Cpu,
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::Device;
 use config::Config;
 use dataset::{Dataset, DatasetError, Sample};
 use policy::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
@@ -118,7 +117,8 @@ impl Judge {
     /// A checkpoint that cannot be loaded or run.
     pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgement, JudgeError> {
         let start = Instant::now();
-        let options = LoadOptions::new(&self.config.policy, Device::Cpu, false);
+        let device = policy::open_device("evaluation.device", self.config.evaluation.device)?;
+        let options = LoadOptions::new(&self.config.policy, device, false);
         let policy = Policy::load(checkpoint, &options)?;
         let mut evaluator = Evaluator::new(&self.config.reward);
         let mut predictions = Vec::with_capacity(self.prompts.len());

@@ -17,7 +17,7 @@ const SLOPE: f32 = 1.702;
 /// What candle says.
 pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
     if !buffer::fused(&[x]) {
-        return composed(x);
+        return tape::composed(&[x], |t| composed(&t[0]));
     }
     tape::apply1(&x.contiguous()?, QuickGelu)
 }
@@ -28,7 +28,7 @@ pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
 /// What candle says.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
     if !(tape::is_recording() && buffer::fused(&[x])) {
-        return x.gelu_erf();
+        return tape::composed(&[x], |t| t[0].gelu_erf());
     }
     let y = x.detach().gelu_erf()?;
     let from = x.clone();

@@ -18,14 +18,14 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.dims() != b.dims() {
         bail!("add: {:?} and {:?} differ in shape", a.dims(), b.dims())
     }
-    if !buffer::fused(&[a, b]) {
-        return a + b;
-    }
+    let fused = buffer::fused(&[a, b]);
     let (a, b) = (a.contiguous()?, b.contiguous()?);
-    if !tape::is_recording() {
-        return a.apply_op2(&b, Add);
-    }
-    let y = a.detach().apply_op2_no_bwd(&b.detach(), &Add)?;
+    let y = match (tape::is_recording(), fused) {
+        (false, false) => return a + b,
+        (false, true) => return a.apply_op2(&b, Add),
+        (true, false) => (a.detach() + b.detach())?,
+        (true, true) => a.detach().apply_op2_no_bwd(&b.detach(), &Add)?,
+    };
     tape::note(&[&a.clone(), &b.clone()], &y, move |grad, adjoints| {
         adjoints.pass(&a, grad)?;
         adjoints.pass(&b, grad)

@@ -37,7 +37,9 @@ pub fn attention(
         bail!("attention: q is ({n}, {q_width}), k is {kv_dims:?}, layout has {n_layout} tokens")
     }
     if !buffer::fused(&[q, k, v]) {
-        return composed(q, k, v, head_dim, layout);
+        let layout = layout.clone();
+        let f = move |t: &[Tensor]| composed(&t[0], &t[1], &t[2], head_dim, &layout);
+        return tape::composed(&[q, k, v], f);
     }
     let repeats = q_width / kv_dims.1;
     let op = Attention { layout: layout.clone(), head_dim, n_kv_heads, repeats };
@@ -274,16 +276,16 @@ fn composed_span(
     let repeats = q.dim(1)? / k.dim(1)?;
     let q = heads(q, std::slice::from_ref(rows), head_dim, 1)?; // (H, n, head_dim)
     let (k, v) = (heads(k, keys, head_dim, repeats)?, heads(v, keys, head_dim, repeats)?);
-    let scores = (q.matmul(&k.t()?)? / (head_dim as f64).sqrt())?; // (H, n, keys)
+    let scores = (q.matmul(&k.t()?)?.to_dtype(DType::F32)? / (head_dim as f64).sqrt())?; // (H, n, keys)
     let (n_heads, n, n_keys) = scores.dims3()?;
     let mask = (0..n).flat_map(|i| {
         (0..n_keys).map(move |j| if causal && j > n_keys - n + i { f32::NEG_INFINITY } else { 0.0 })
     });
     let mask = Tensor::from_iter(mask, q.device())?.reshape((n, n_keys))?;
-    let scores = scores.broadcast_add(&mask.to_dtype(q.dtype())?)?;
+    let scores = scores.broadcast_add(&mask)?;
     let scores = scores.broadcast_sub(&scores.detach().max_keepdim(D::Minus1)?)?.exp()?;
     let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-    weights.matmul(&v)?.transpose(0, 1)?.reshape((n, n_heads * head_dim))
+    weights.to_dtype(v.dtype())?.matmul(&v)?.transpose(0, 1)?.reshape((n, n_heads * head_dim))
 }
 
 /// (H, rows, head_dim) of all rows, each head `repeats` times.

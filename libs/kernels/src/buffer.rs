@@ -9,6 +9,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use crate::element::Element;
+use crate::path::is_fused;
 use crate::simd::vectorized;
 
 /// Below this many values a loop is done before a second thread would have woken up.
@@ -20,7 +21,7 @@ const CHUNK: usize = 1 << 14;
 
 /// Whether the fused CPU path can take these tensors.
 pub(crate) fn fused(tensors: &[&Tensor]) -> bool {
-    let fits = |t: &&Tensor| t.device().is_cpu() && matches!(t.dtype(), DType::F32 | DType::BF16);
+    let fits = |t: &&Tensor| is_fused(t.device()) && matches!(t.dtype(), DType::F32 | DType::BF16);
     tensors.iter().all(fits)
 }
 

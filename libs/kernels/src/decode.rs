@@ -174,10 +174,12 @@ fn composed(
                 all_heads(&both, head_dim, repeats)
             };
             let (k, v) = (all(prefix_k, suffix_k)?, all(prefix_v, suffix_v)?);
-            let scores = (q.matmul(&k.t()?)? / (head_dim as f64).sqrt())?; // (H, 1, keys)
+            let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?; // (H, 1, keys)
+            let scores = (scores / (head_dim as f64).sqrt())?;
             let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
             let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-            rows.push(weights.matmul(&v)?.flatten_all()?.unsqueeze(0)?);
+            let seen = weights.to_dtype(v.dtype())?.matmul(&v)?; // (H, 1, head_dim)
+            rows.push(seen.flatten_all()?.unsqueeze(0)?);
         }
     }
     Tensor::cat(&rows, 0)

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Tensor, TensorId, Var};
+use candle_core::{DType, Result, Tensor, TensorId, Var, bail};
 
+use crate::buffer::{add_all, fused, with_values};
 use crate::matmul::Write;
 
-/// Gradients by variable, all in f32.
+/// Gradients by variable, all in f32: values where operations are fused, tensors on other devices.
 ///
 /// The buffers live on when they are cleared, so that a step finds the memory of the step before.
 #[derive(Debug, Default)]
 pub struct Gradients {
     buffers: Vec<Buffer>,
     places: HashMap<TensorId, usize>,
+    /// In the order in which the first of them came.
+    tensors: Vec<(TensorId, Tensor)>,
 }
 
 #[derive(Debug)]
@@ -25,17 +28,59 @@ impl Gradients {
     /// Forgets all values.
     pub fn clear(&mut self) {
         self.buffers.iter_mut().for_each(|buffer| buffer.is_set = false);
+        self.tensors.clear();
     }
 
-    /// The gradient of a variable in the order of its values; nothing if none has reached it.
+    /// Adds to the gradient of a variable.
+    ///
+    /// # Errors
+    /// A gradient of another shape than the variable.
+    pub fn add(&mut self, variable: &Var, gradient: &Tensor) -> Result<()> {
+        if gradient.dims() != variable.dims() {
+            bail!("gradient: {:?} for a variable of {:?}", gradient.dims(), variable.dims())
+        }
+        self.add_tensor(variable, &gradient.contiguous()?)
+    }
+
+    /// The gradient of a variable in the order of its values; nothing if none has reached it, or on another device.
     pub fn get(&self, variable: &Var) -> Option<&[f32]> {
         let buffer = &self.buffers[*self.places.get(&variable.as_tensor().id())?];
         buffer.is_set.then_some(&buffer.values)
     }
 
-    /// All gradients, in the order in which the first of them came.
+    /// The gradient of a variable on a device where nothing is fused; nothing if none has reached it.
+    pub fn tensor(&self, variable: &Var) -> Option<&Tensor> {
+        let id = variable.as_tensor().id();
+        self.tensors.iter().find_map(|(of, tensor)| (*of == id).then_some(tensor))
+    }
+
+    /// All gradients that are values, in the order in which the first of them came.
     pub fn all(&self) -> impl Iterator<Item = &[f32]> {
         self.buffers.iter().filter(|buffer| buffer.is_set).map(|buffer| &buffer.values[..])
+    }
+
+    /// All gradients that are tensors, in the order in which they came.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().map(|(_, tensor)| tensor)
+    }
+
+    /// Adds a gradient of the variable's shape.
+    pub(crate) fn add_tensor(&mut self, variable: &Tensor, gradient: &Tensor) -> Result<()> {
+        if fused(&[gradient]) {
+            return with_values([gradient], |[values]| {
+                self.write(variable, |sum, write| match write {
+                    Write::Overwrite => sum.copy_from_slice(values),
+                    Write::Add => add_all(sum, values),
+                });
+                Ok(())
+            });
+        }
+        let gradient = gradient.detach().to_dtype(DType::F32)?;
+        match self.tensors.iter_mut().find(|(of, _)| *of == variable.id()) {
+            Some((_, sum)) => *sum = (&*sum + gradient)?,
+            None => self.tensors.push((variable.id(), gradient)),
+        }
+        Ok(())
     }
 
     /// Lets `f` write or add to a variable's gradient.

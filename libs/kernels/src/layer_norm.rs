@@ -13,7 +13,7 @@ use crate::tape;
 /// Shapes that do not fit.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     if !buffer::fused(&[x, weight, bias]) {
-        return composed(x, weight, bias, eps);
+        return tape::composed(&[x, weight, bias], move |t| composed(&t[0], &t[1], &t[2], eps));
     }
     let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
     tape::apply3(&x.contiguous()?, &weight, &bias, LayerNorm { eps: eps as f32 })

@@ -1,8 +1,9 @@
 //! Differentiable tensor operations: the forward and the backward of what a transformer trains through.
 //!
 //! candle's own fused operations are made for inference and cut the gradient; its matrix product transposes
-//! by copying on the way back. The operations here carry their backward and are fused on the CPU in f32;
-//! elsewhere, or in another type, they fall back on candle operations with the same result.
+//! by copying on the way back. The operations here carry their backward and are fused on the CPU in f32 and
+//! bfloat16; elsewhere, or in another type, they are composed of candle's own with the same result. A [`Tape`]
+//! records both alike.
 //!
 //! Axes: `N` rows (tokens), `D` width, `V` vocabulary. All results are deterministic: sums over rows are
 //! taken in blocks of fixed size, whatever the number of threads.
@@ -20,6 +21,7 @@ mod heap;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod path;
 mod rms_norm;
 mod rotary;
 mod rows;
@@ -43,6 +45,7 @@ pub use heap::keep_freed_memory;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_part};
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
+pub use path::{composed, is_fused};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use rows::{cast, put_rows, replace_rows, reshape, select_rows};

@@ -1,5 +1,7 @@
 //! The linear layer: `x · Wᵀ + b`.
 
+mod composed;
+
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
@@ -38,7 +40,10 @@ pub fn linear_part(
         bail!("linear: bias should have {n_outputs} values, got {n_biases}")
     }
     if !buffer::fused(&[x, weight]) {
-        return composed(x, weight, bias, outputs);
+        return match tape::is_recording() {
+            true => composed::recorded(x, weight, bias, outputs),
+            false => composed::forward(x, weight, bias, &outputs),
+        };
     }
     let x = x.contiguous()?;
     if tape::is_recording() {
@@ -49,20 +54,6 @@ pub fn linear_part(
     match bias {
         Some(bias) => x.apply_op3(&weight, &bias.narrow(0, start, len)?.contiguous()?, Linear),
         None => x.apply_op2(&weight, Linear),
-    }
-}
-
-fn composed(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-    outputs: Range<usize>,
-) -> Result<Tensor> {
-    let part = |t: &Tensor| t.narrow(0, outputs.start, outputs.len())?.to_dtype(x.dtype());
-    let y = x.matmul(&part(&flat(weight)?)?.t()?)?;
-    match bias {
-        Some(bias) => y.broadcast_add(&part(bias)?),
-        None => Ok(y),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::tape;
 /// Shapes that do not fit.
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     if !buffer::fused(&[x, weight]) {
-        return composed(x, weight, eps);
+        return tape::composed(&[x, weight], move |t| composed(&t[0], &t[1], eps));
     }
     tape::apply2(&x.contiguous()?, &weight.contiguous()?, RmsNorm { eps: eps as f32 })
 }

@@ -13,20 +13,21 @@ use crate::tape;
 /// Shapes that do not fit.
 pub fn rotary(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     if !buffer::fused(&[x, cos, sin]) {
-        return composed(x, cos, sin);
+        let (cos, sin) = (cos.clone(), sin.clone());
+        return tape::composed(&[x], move |t| composed(&t[0], &cos, &sin));
     }
     tape::apply3(&x.contiguous()?, &cos.contiguous()?, &sin.contiguous()?, Rotary)
 }
 
 fn composed(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor> {
     let ((n, width), (_, half)) = (x.dims2()?, cos.dims2()?);
-    let x = x.reshape((n, width / (2 * half), 2 * half))?; // (N, heads, head_dim)
+    let dtype = x.dtype();
+    let x = x.to_dtype(cos.dtype())?.reshape((n, width / (2 * half), 2 * half))?; // (N, heads, head_dim)
     let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
-    let cos = cos.to_dtype(x.dtype())?.unsqueeze(1)?; // (N, 1, head_dim / 2)
-    let sin = sin.to_dtype(x.dtype())?.unsqueeze(1)?;
+    let (cos, sin) = (cos.unsqueeze(1)?, sin.unsqueeze(1)?); // (N, 1, head_dim / 2)
     let turned_a = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let turned_b = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[turned_a, turned_b], D::Minus1)?.reshape((n, width))
+    Tensor::cat(&[turned_a, turned_b], D::Minus1)?.reshape((n, width))?.to_dtype(dtype)
 }
 
 struct Rotary;

@@ -19,7 +19,8 @@ pub fn select_rows(table: &Tensor, rows: &[u32], dtype: DType) -> Result<Tensor>
     }
     if !tape::is_recording() || !buffer::fused(&[table]) {
         let rows = Tensor::new(rows, table.device())?;
-        return table.index_select(&rows, 0)?.to_dtype(dtype);
+        let f = move |t: &[Tensor]| t[0].index_select(&rows, 0)?.to_dtype(dtype);
+        return tape::composed(&[table], f);
     }
     let values = with_values([table], |[values]| {
         let mut out = unset(rows.len() * width);
@@ -70,7 +71,7 @@ pub fn replace_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<Te
     }
     if !tape::is_recording() || !buffer::fused(&[table, new]) {
         let rows = Tensor::new(rows, table.device())?;
-        return Tensor::cat(&[table, new], 0)?.index_select(&rows, 0);
+        return tape::composed(&[table, new], move |t| Tensor::cat(t, 0)?.index_select(&rows, 0));
     }
     let values = with_values([table, new], |[old, new]| {
         let mut out = unset(n * width);

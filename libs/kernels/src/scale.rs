@@ -11,7 +11,7 @@ use crate::tape;
 /// What candle says.
 pub fn scale(x: &Tensor, factor: f64) -> Result<Tensor> {
     if !buffer::fused(&[x]) {
-        return x * factor;
+        return tape::composed(&[x], move |t| &t[0] * factor);
     }
     tape::apply1(&x.contiguous()?, Scale(factor as f32))
 }
@@ -25,7 +25,8 @@ pub fn mask(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
         bail!("mask: {:?} for an x of {:?}", mask.dims(), x.dims())
     }
     if !buffer::fused(&[x, mask]) {
-        return x * mask;
+        let mask = mask.clone();
+        return tape::composed(&[x], move |t| &t[0] * &mask);
     }
     tape::apply2(&x.contiguous()?, &mask.contiguous()?, Mask)
 }

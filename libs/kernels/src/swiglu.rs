@@ -12,7 +12,7 @@ use crate::tape;
 /// Shapes that differ.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     if !buffer::fused(&[gate, up]) {
-        return gate.silu()? * up;
+        return tape::composed(&[gate, up], |t| t[0].silu()? * &t[1]);
     }
     tape::apply2(&gate.contiguous()?, &up.contiguous()?, Swiglu)
 }

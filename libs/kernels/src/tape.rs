@@ -9,10 +9,10 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, TensorId, bail};
+use candle_core::{CustomOp1, CustomOp2, CustomOp3, Result, Tensor, TensorId, Var, bail};
 
 use crate::add::{AddTo, sum_of};
-use crate::buffer::{add_all, like, with_values};
+use crate::buffer::{fused, like, with_values};
 use crate::gradients::Gradients;
 use crate::matmul::Write;
 
@@ -125,16 +125,13 @@ impl Adjoints<'_> {
     fn sum(&mut self, to: &Tensor, gradient: Option<Tensor>, shared: bool) -> Result<()> {
         let Some(gradient) = gradient.filter(|_| self.wants(to)) else { return Ok(()) };
         if to.is_variable() {
-            return with_values([&gradient], |[values]| {
-                self.gradients.write(to, |sum, write| match write {
-                    Write::Overwrite => sum.copy_from_slice(values),
-                    Write::Add => add_all(sum, values),
-                });
-                Ok(())
-            });
+            return self.gradients.add_tensor(to, &gradient);
         }
         let adjoint = match self.sums.remove(&to.id()) {
             None => Adjoint { sum: gradient, shared },
+            Some(old) if !fused(&[&old.sum, &gradient]) => {
+                Adjoint { sum: (old.sum + gradient)?, shared: false }
+            }
             Some(old) if !old.shared => {
                 old.sum.inplace_op2(&gradient, &AddTo)?;
                 old
@@ -231,6 +228,34 @@ pub(crate) fn apply3<C: CustomOp3 + Send + Sync + 'static>(
         adjoints.add(&a, grad_a)?;
         adjoints.add(&b, grad_b)?;
         adjoints.add(&c, grad_c)
+    })?;
+    Ok(y)
+}
+
+/// `f(inputs)`, composed of candle's operations, with a gradient: on the tape if one records, else in candle's graph.
+///
+/// On the tape only the inputs are kept; on the way back candle's graph exists for this one operation.
+pub(crate) fn composed(
+    inputs: &[&Tensor],
+    f: impl Fn(&[Tensor]) -> Result<Tensor> + Send + 'static,
+) -> Result<Tensor> {
+    let inputs: Vec<Tensor> = inputs.iter().map(|input| (*input).clone()).collect();
+    if !is_recording() {
+        return f(&inputs);
+    }
+    let detached: Vec<Tensor> = inputs.iter().map(Tensor::detach).collect();
+    let y = f(&detached)?;
+    note(&inputs.clone().iter().collect::<Vec<_>>(), &y, move |grad, adjoints| {
+        let leaf = |input: &Tensor| match adjoints.wants(input) {
+            true => Ok(Var::from_tensor(input)?.into_inner()),
+            false => Ok(input.detach()),
+        };
+        let leaves = inputs.iter().map(leaf).collect::<Result<Vec<Tensor>>>()?;
+        let mut store = (f(&leaves)? * grad)?.sum_all()?.backward()?;
+        for (input, leaf) in inputs.iter().zip(&leaves) {
+            adjoints.add(input, store.remove(leaf))?;
+        }
+        Ok(())
     })?;
     Ok(y)
 }

@@ -1,6 +1,8 @@
 //! Logprobs of given tokens straight from hidden states, without a (tokens × vocabulary) tensor.
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
+mod composed;
+
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use half::bf16;
 use rayon::prelude::*;
 
@@ -37,7 +39,10 @@ pub fn token_logprobs(
         bail!("token_logprobs: target {target} in a vocabulary of {vocab_size}")
     }
     if !buffer::fused(&[hidden, head]) {
-        return composed(hidden, head, targets, temperature);
+        return match tape::is_recording() {
+            true => composed::recorded(hidden, head, targets, temperature),
+            false => composed::forward(hidden, head, targets, temperature),
+        };
     }
     let op = TokenLogprobs { targets: targets.to_vec(), inverse: (1.0 / temperature) as f32 };
     let (hidden, head) = (hidden.contiguous()?, head.contiguous()?);
@@ -53,10 +58,7 @@ pub fn token_logprobs(
     tape::note(&[&hidden.clone(), &head.clone()], &logprobs, move |grad, adjoints| {
         let mut grad_hidden = None;
         let mut result = Ok(());
-        let pairs = match grad.rank() {
-            1 => Tensor::stack(&[grad, &grad.zeros_like()?], 1)?,
-            _ => grad.contiguous()?,
-        };
+        let pairs = pairs(grad)?;
         let run = |of_head: Option<(&mut [f32], Write)>| {
             with_values([&pairs], |[grad]| op.backward(&hidden, &head, grad, of_head))
         };
@@ -78,27 +80,12 @@ pub fn token_logprobs(
     Ok((logprobs, buffer::tensor(entropy, n, DType::F32)?))
 }
 
-/// The same from candle operations.
-fn composed(
-    hidden: &Tensor,
-    head: &Tensor,
-    targets: &[u32],
-    temperature: f64,
-) -> Result<(Tensor, Tensor)> {
-    let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
-    let rows = (LOGITS_PER_CHUNK / head.dim(0)?).max(1);
-    for (chunk_idx, targets) in targets.chunks(rows).enumerate() {
-        let hidden = hidden.narrow(0, chunk_idx * rows, targets.len())?;
-        let logits = hidden.matmul(&head.to_dtype(hidden.dtype())?.t()?)?;
-        let logits = (logits.to_dtype(DType::F32)? / temperature)?;
-        let logits = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;
-        let normalizer = logits.exp()?.sum_keepdim(D::Minus1)?.log()?;
-        let all = logits.broadcast_sub(&normalizer)?; // (rows, V)
-        let targets = Tensor::new(targets, hidden.device())?.unsqueeze(1)?;
-        logprobs.push(all.gather(&targets, 1)?.squeeze(1)?);
-        entropy.push((all.exp()? * all)?.sum(D::Minus1)?.neg()?);
+/// Gradients of logprob and entropy, (N, 2), of which the second may have been left out.
+fn pairs(grad: &Tensor) -> Result<Tensor> {
+    match grad.rank() {
+        1 => Tensor::stack(&[grad, &grad.zeros_like()?], 1),
+        _ => grad.contiguous(),
     }
-    Ok((Tensor::cat(&logprobs, 0)?, Tensor::cat(&entropy, 0)?))
 }
 
 struct TokenLogprobs {
@@ -312,7 +299,7 @@ mod tests {
         check(
             &inputs,
             |t| Ok(token_logprobs(&t[0], &t[1], &targets, 0.7)?.0),
-            |t| Ok(composed(&t[0], &t[1], &targets, 0.7)?.0),
+            |t| Ok(composed::forward(&t[0], &t[1], &targets, 0.7)?.0),
         );
     }
 
@@ -321,7 +308,7 @@ mod tests {
         let inputs = [random((4, 8), 0), random((31, 8), 1)];
         let targets = [0, 1, 2, 30];
         let entropy = |t: &[Tensor]| Ok(token_logprobs(&t[0], &t[1], &targets, 1.3)?.1);
-        let expected = |t: &[Tensor]| Ok(composed(&t[0], &t[1], &targets, 1.3)?.1);
+        let expected = |t: &[Tensor]| Ok(composed::forward(&t[0], &t[1], &targets, 1.3)?.1);
         check_graph(&inputs, entropy, expected);
     }
 
@@ -351,7 +338,7 @@ mod tests {
         let (hidden, head) = (random((7, 2), 0), random((vocab_size, 2), 1));
         let targets: Vec<u32> = (0..7).map(|i| i * 1000).collect();
         let (got, _) = token_logprobs(&hidden, &head, &targets, 1.0).unwrap();
-        let (expected, _) = composed(&hidden, &head, &targets, 1.0).unwrap();
+        let (expected, _) = composed::forward(&hidden, &head, &targets, 1.0).unwrap();
         assert!(difference(&got, &expected) < 1e-5);
     }
 

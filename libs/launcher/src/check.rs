@@ -14,6 +14,7 @@ const MIB: usize = 1 << 20;
 pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
     let graph = Graph::load(options)?;
     graph.check_files()?;
+    graph.check_devices()?;
     println!("# {}", graph.path.display());
     for node in &graph.descriptor.nodes {
         let inputs: Vec<String> =
@@ -59,6 +60,16 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
         ("hand-over of weights", estimate.hand_over),
     ] {
         println!("#   {what:<24}{:>7} MiB", bytes / MIB);
+    }
+    let on_gpu: Vec<&str> = graph
+        .devices()
+        .into_iter()
+        .filter(|(_, device)| *device != config::Device::Cpu)
+        .map(|(key, _)| key)
+        .collect();
+    if !on_gpu.is_empty() {
+        println!("# {}: part of it is the GPU's, whose memory is not looked at", on_gpu.join(", "));
+        return Ok(());
     }
     match available() {
         Some(available) if available < estimate.of_graph() => {

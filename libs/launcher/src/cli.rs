@@ -218,6 +218,9 @@ pub(crate) struct ProbeOptions {
     /// Type to compute in.
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: StorageType,
+    /// Where to compute: `cpu`, `cuda`, `cuda:1`.
+    #[arg(long, default_value_t)]
+    pub(crate) device: config::Device,
 }
 
 #[derive(Args)]
@@ -262,6 +265,9 @@ pub(crate) struct BenchOptions {
     /// Type to compute in.
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: BenchDtype,
+    /// Where to compute: `cpu`, `cuda`, `cuda:1`.
+    #[arg(long, default_value_t)]
+    pub(crate) device: config::Device,
     /// Write the figures to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

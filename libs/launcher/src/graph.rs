@@ -77,6 +77,31 @@ impl Graph {
         }
     }
 
+    /// Checks that nodes which are started from here can use the devices that the configuration gives them.
+    ///
+    /// # Errors
+    /// A device for which neither this program nor, therefore, the nodes are built.
+    pub(crate) fn check_devices(&self) -> eyre::Result<()> {
+        if self.descriptor.nodes.iter().any(|node| node.deploy.is_some()) {
+            // Other machines have programs of their own.
+            return Ok(());
+        }
+        for (key, device) in self.devices() {
+            policy::check_device(key, device)?;
+        }
+        Ok(())
+    }
+
+    /// Where the nodes with a model compute, by the key that says so.
+    pub(crate) fn devices(&self) -> [(&'static str, config::Device); 3] {
+        let Config { rollout, learner, evaluation, .. } = &self.config;
+        [
+            ("rollout.device", rollout.device),
+            ("learner.device", learner.device),
+            ("evaluation.device", evaluation.device),
+        ]
+    }
+
     /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.
     pub(crate) fn check_files(&self) -> eyre::Result<()> {
         let mut config = self.config.clone();

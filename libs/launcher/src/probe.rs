@@ -39,7 +39,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
         &options.checkpoint,
         &LoadOptions {
             dtype: options.dtype.into(),
-            device: Device::Cpu,
+            device: policy::open_device("--device", options.device)?,
             trainable: options.gradients,
             freeze_vision: false,
             lora: None,

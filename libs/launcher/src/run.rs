@@ -21,6 +21,7 @@ pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
     let (mut graph, run_dir) = prepare(options)?;
     graph.check_files()?;
     if !options.no_build {
+        graph.check_devices()?;
         compile(&graph)?;
     }
     let config_file = run_dir.join("config.toml");

@@ -189,7 +189,10 @@ impl Learner {
 fn write(learner: &Learner, cursor: &Cursor, dir: &Path) -> Result<(), LearnerError> {
     fs::create_dir(dir).map_err(LearnerError::io("create", dir))?;
     learner.policy.save(dir)?;
-    candle_core::safetensors::save(&learner.optimizer.tensors()?, dir.join(OPTIMIZER))?;
+    let state = learner.optimizer.saved(learner.policy.variables());
+    let path = dir.join(OPTIMIZER);
+    safetensors::serialize_to_file(state, None, &path)
+        .map_err(|error| LearnerError::io("write", &path)(std::io::Error::other(error)))?;
     let state = State {
         step: learner.step,
         cursor: *cursor,

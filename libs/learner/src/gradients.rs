@@ -1,71 +1,24 @@
-//! Gradients of a step, summed over its micro-batches.
+//! Length of a gradient, and how much of it is let through.
 
-use std::collections::BTreeMap;
+use candle_core::{Result, Tensor};
+use kernels::Gradients;
 
-use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
-
-use crate::elementwise::{squares_of, sum_of_squares};
+use crate::elementwise::squares_of;
 
 /// Added to the norm in the clipping factor, as `torch.nn.utils.clip_grad_norm_` does.
 const CLIP_EPS: f64 = 1e-6;
 
-/// Gradient by the name of its variable, f32 and contiguous.
-///
-/// A variable that no micro-batch reached has none: the vision tower in a step without images.
-#[derive(Debug, Default)]
-pub(crate) struct Gradients {
-    /// From candle's graph.
-    by_name: BTreeMap<String, Tensor>,
-    /// From recorded passes.
-    recorded: kernels::Gradients,
-}
-
-impl Gradients {
-    /// Adds what a backward pass left.
-    pub(crate) fn add(
-        &mut self,
-        variables: &BTreeMap<String, Var>,
-        mut store: GradStore,
-    ) -> Result<()> {
-        for (name, variable) in variables {
-            let Some(gradient) = store.remove(variable) else { continue };
-            let gradient = gradient.detach().to_dtype(DType::F32)?.contiguous()?;
-            let sum = match self.by_name.remove(name) {
-                Some(sum) => (sum + gradient)?,
-                None => gradient,
-            };
-            self.by_name.insert(name.clone(), sum);
-        }
-        Ok(())
+/// Length of all gradients taken as one vector.
+pub(crate) fn norm(gradients: &Gradients) -> Result<f64> {
+    let mut squares = gradients.all().map(squares_of).sum::<f64>();
+    // Fetched from their device all at once.
+    let sums = gradients.tensors().map(|tensor| tensor.sqr()?.sum_all());
+    let sums = sums.collect::<Result<Vec<Tensor>>>()?;
+    if !sums.is_empty() {
+        squares +=
+            Tensor::stack(&sums, 0)?.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
     }
-
-    /// Forgets all values and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.by_name.clear();
-        self.recorded.clear();
-    }
-
-    /// Where recorded passes add theirs.
-    pub(crate) fn recorded(&mut self) -> &mut kernels::Gradients {
-        &mut self.recorded
-    }
-
-    /// What recorded passes gave a variable.
-    pub(crate) fn values(&self, variable: &Var) -> Option<&[f32]> {
-        self.recorded.get(variable)
-    }
-
-    /// What candle's graph gave a variable.
-    pub(crate) fn get(&self, name: &str) -> Option<&Tensor> {
-        self.by_name.get(name)
-    }
-
-    /// Length of all gradients taken as one vector.
-    pub(crate) fn norm(&self) -> Result<f64> {
-        let squares = self.by_name.values().map(sum_of_squares).sum::<Result<f64>>()?;
-        Ok((squares + self.recorded.all().map(squares_of).sum::<f64>()).sqrt())
-    }
+    Ok(squares.sqrt())
 }
 
 /// What gradients of this norm are multiplied with so that it does not exceed the maximum; 0 for no maximum.
@@ -78,26 +31,25 @@ pub(crate) fn clip_factor(norm: f64, max_norm: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     use super::*;
 
-    fn variables() -> BTreeMap<String, Var> {
+    fn check_norm() {
         let var = |values: &[f32]| Var::new(values, &Device::Cpu).unwrap();
-        BTreeMap::from([("a".to_owned(), var(&[1., 2.])), ("b".to_owned(), var(&[3.]))])
+        let (a, b, unreached) = (var(&[1., 2.]), var(&[3.]), var(&[5.]));
+        let mut gradients = Gradients::default();
+        for variable in [&a, &b, &a] {
+            gradients.add(variable, &(variable.as_tensor() * 2.0).unwrap()).unwrap();
+        }
+        assert!((norm(&gradients).unwrap() - (16f64 + 64. + 36.).sqrt()).abs() < 1e-5);
+        assert!(gradients.get(&unreached).is_none() && gradients.tensor(&unreached).is_none());
     }
 
     #[test]
-    fn gradients_of_micro_batches_add_up() {
-        let variables = variables();
-        let mut gradients = Gradients::default();
-        for _ in 0..2 {
-            let loss = variables["a"].sqr().unwrap().sum_all().unwrap();
-            gradients.add(&variables, loss.backward().unwrap()).unwrap();
-        }
-        assert_eq!(gradients.get("a").unwrap().to_vec1::<f32>().unwrap(), [4., 8.]);
-        assert!(gradients.get("b").is_none());
-        assert!((gradients.norm().unwrap() - 80f64.sqrt()).abs() < 1e-12);
+    fn the_norm_is_that_of_all_sums() {
+        check_norm();
+        kernels::composed(check_norm);
     }
 
     #[test]

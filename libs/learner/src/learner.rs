@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use candle_core::{Device, Tensor};
 use config::{LearnerConfig, LossConfig, OptimizerConfig};
 use grpo::{Entropy, LossInputs};
+use kernels::Gradients;
 use policy::{PackedGroup, Policy, PolicyError, TokenLogprobs};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};
 use crate::controllers::Controllers;
-use crate::gradients::{Gradients, clip_factor};
+use crate::gradients::{clip_factor, norm};
 use crate::micro_batch::{MicroBatch, Unit, micro_batches, units_of_demonstrations};
 use crate::pass::Pass;
 use crate::plan::Plan;
@@ -230,13 +231,13 @@ impl Learner {
     fn backward(&self, loss: &Tensor, gradients: &mut Gradients) -> Result<(), LearnerError> {
         match self.pass.take() {
             Some(pass) => Ok(pass.backward(loss, gradients)?),
-            None => Ok(gradients.add(self.policy.variables(), loss.backward()?)?),
+            None => Ok(()),
         }
     }
 
     /// Clips the gradient and applies it; nothing has changed if this fails on a gradient that is not finite.
     fn update(&mut self, gradients: &Gradients, stats: &mut StepStats) -> Result<(), LearnerError> {
-        let norm = stats.timed(OPTIMIZER_SECS, || gradients.norm())?;
+        let norm = stats.timed(OPTIMIZER_SECS, || norm(gradients))?;
         self.check_finite("gradient norm", norm)?;
         let rate = learning_rate(&self.optimizer_config, self.step, self.config.steps);
         let scale = clip_factor(norm, self.optimizer_config.max_grad_norm);
@@ -320,16 +321,13 @@ impl Learner {
         Ok(tokens)
     }
 
-    /// A forward with gradients: on the CPU recorded, elsewhere in candle's graph.
+    /// A forward whose way back is recorded.
     fn pass(
         &self,
         groups: &[PackedGroup<'_>],
         temperature: f64,
         seed: u64,
     ) -> Result<TokenLogprobs, PolicyError> {
-        if !self.policy.variables().values().all(|var| var.device().is_cpu()) {
-            return self.policy.training_logprobs(groups, temperature, seed);
-        }
         let budget = match self.config.activation_mib {
             0 => usize::MAX,
             mib => mib << 20,

@@ -1,8 +1,10 @@
 //! How much memory a run takes, before it runs.
 
 use candle_core::DType;
-use config::{Config, Dtype};
+use config::{Config, Dtype, OptimizerState};
 use policy::{ModelConfig, PolicyError};
+
+use crate::moment::BLOCK;
 
 const F32: usize = 4;
 /// Program, tokenizer, buffers of products and messages: what a process with a policy has besides tensors.
@@ -70,7 +72,7 @@ impl MemoryEstimate {
         Ok(Self {
             learner_weights: own + reference,
             gradients: n_trained * F32,
-            optimizer: 2 * n_trained * F32,
+            optimizer: optimizer(config.optimizer.state, n_trained),
             activations: activations(config, model, prompt, dtype),
             rollout_weights: (n_values + n_adapters) * dtype.size_in_bytes(),
             cache: model.text.cache_bytes(n_cached_tokens, dtype),
@@ -91,6 +93,16 @@ impl MemoryEstimate {
     fn steady(&self) -> usize {
         self.learner_weights + self.gradients + self.optimizer + self.rollout_weights
     }
+}
+
+/// Both moments.
+fn optimizer(state: OptimizerState, n_trained: usize) -> usize {
+    let of_one = match state {
+        OptimizerState::F32 => n_trained * F32,
+        OptimizerState::Bf16 => n_trained * DType::BF16.size_in_bytes(),
+        OptimizerState::Int8 => n_trained + n_trained.div_ceil(BLOCK) * F32,
+    };
+    2 * of_one
 }
 
 /// The adapters' values, if they sit beside every linear layer of the language model.
@@ -161,6 +173,14 @@ mod tests {
         let all = estimate(|_| ()).activations;
         let some = estimate(|config| config.learner.activation_mib = 64).activations;
         assert!(some < all, "{some}, {all}");
+    }
+
+    #[test]
+    fn narrow_moments_take_half_and_a_quarter() {
+        let of = |state| estimate(|config| config.optimizer.state = state).optimizer as f64;
+        let all = of(OptimizerState::F32);
+        assert_eq!(of(OptimizerState::Bf16) / all, 0.5);
+        assert!((of(OptimizerState::Int8) / all - 0.254).abs() < 1e-3);
     }
 
     #[test]

@@ -2,21 +2,43 @@
 
 use std::collections::HashMap;
 
-use candle_core::{DType, Device, Result, Tensor, Var, bail};
+use candle_core::{Result, Tensor, Var, bail};
+use config::OptimizerState;
+use kernels::vectorized;
+use rayon::prelude::*;
 
-use crate::elementwise::{is_supported, update_weight, update2, update3};
+use crate::elementwise::{CHUNK, with_values_mut};
+use crate::moment::{Moment, Order, state_of};
+use crate::noise::Noise;
+use crate::saved::Saved;
 
-/// State of one variable, f32 on its device. Saved under the names that torch gives it.
-#[derive(Debug, Clone)]
+const FIRST: &str = "exp_avg";
+const SECOND: &str = "exp_avg_sq";
+const STEP: &str = "step";
+const SCALES: &str = "absmax";
+
+/// State of one variable. Saved under the names that torch gives it.
+#[derive(Debug)]
 pub(crate) struct Moments {
-    /// `exp_avg`: running mean of the gradient.
-    first: Tensor,
-    /// `exp_avg_sq`: running mean of its square.
-    second: Tensor,
-    /// `step`: updates made.
+    /// Running means of the gradient and of its square.
+    values: Values,
+    /// Updates made.
     pub(crate) n_updates: u64,
-    /// `master`: the weight in f32, if the variable itself is narrower: small updates would round to nothing.
-    master: Option<Tensor>,
+}
+
+#[derive(Debug)]
+enum Values {
+    /// In main memory, where the update is made too.
+    Main { first: Moment, second: Moment },
+    /// In f32 with the variable, on a device where nothing is fused.
+    Device { first: Tensor, second: Tensor },
+}
+
+/// The gradient of one variable, f32.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gradient<'a> {
+    Values(&'a [f32]),
+    Tensor(&'a Tensor),
 }
 
 /// Numbers of one update of one variable.
@@ -32,140 +54,204 @@ pub(crate) struct Update {
     pub(crate) rate: f64,
     /// Root of the bias correction of the second moment.
     pub(crate) root: f64,
+    /// What chance in rounding depends on.
+    pub(crate) key: u32,
 }
 
 impl Moments {
-    pub(crate) fn new(variable: &Var) -> Result<Self> {
-        let zeros = || Tensor::zeros(variable.shape(), DType::F32, variable.device());
-        let master = match variable.dtype() {
-            DType::F32 => None,
-            _ => Some(variable.as_detached_tensor().to_dtype(DType::F32)?),
+    /// Zeros.
+    pub(crate) fn new(variable: &Var, asked: OptimizerState) -> Result<Self> {
+        let n = variable.elem_count();
+        let zeros = |order| Moment::zeros(n, order, state_of(n, asked));
+        Self::of(variable, zeros(Order::First), zeros(Order::Second), 0)
+    }
+
+    fn of(variable: &Var, first: Moment, second: Moment, n_updates: u64) -> Result<Self> {
+        let device = variable.device();
+        let values = match (first, second) {
+            (Moment::F32(first), Moment::F32(second)) if !kernels::is_fused(device) => {
+                let tensor = |values: Vec<f32>| Tensor::from_vec(values, variable.shape(), device);
+                Values::Device { first: tensor(first)?, second: tensor(second)? }
+            }
+            (first, second) => Values::Main { first, second },
         };
-        Ok(Self { first: zeros()?, second: zeros()?, n_updates: 0, master })
+        Ok(Self { values, n_updates })
     }
 
     /// The parts to save, by their names.
-    pub(crate) fn tensors(&self) -> Result<Vec<(&'static str, Tensor)>> {
-        let step = Tensor::new(&[self.n_updates as i64], &Device::Cpu)?;
-        let mut parts = vec![
-            ("exp_avg", self.first.clone()),
-            ("exp_avg_sq", self.second.clone()),
-            ("step", step),
-        ];
-        parts.extend(self.master.iter().map(|master| ("master", master.clone())));
-        Ok(parts)
+    pub(crate) fn saved(&self, shape: &[usize]) -> Vec<(String, Saved<'_>)> {
+        let mut parts = vec![(STEP.to_owned(), Saved::i64(self.n_updates as i64))];
+        match &self.values {
+            Values::Main { first, second } => {
+                for (name, moment) in [(FIRST, first), (SECOND, second)] {
+                    let saved = moment.saved(shape).into_iter();
+                    parts.extend(saved.map(|(end, saved)| (format!("{name}{end}"), saved)));
+                }
+            }
+            Values::Device { first, second } => {
+                parts.push((FIRST.to_owned(), Saved::Tensor(first.clone())));
+                parts.push((SECOND.to_owned(), Saved::Tensor(second.clone())));
+            }
+        }
+        parts
     }
 
-    /// Takes the parts of a variable out of a saved state; nothing if it has none there.
+    /// Takes the parts of a variable out of a saved state; nothing if it has none there. Moments that were kept in
+    /// another type than is asked for are converted.
     pub(crate) fn restore(
         name: &str,
         variable: &Var,
+        asked: OptimizerState,
         tensors: &mut HashMap<String, Tensor>,
     ) -> Result<Option<Self>> {
         let mut take = |part: &str| tensors.remove(&format!("{name}.{part}"));
-        let parts = (take("exp_avg"), take("exp_avg_sq"), take("step"), take("master"));
-        let (first, second, step, master) = match parts {
-            (Some(first), Some(second), Some(step), master) => (first, second, step, master),
-            (None, None, None, None) => return Ok(None),
-            _ => bail!("the state of {name} should have exp_avg, exp_avg_sq and step"),
+        let (step, first, second) = match (take(STEP), take(FIRST), take(SECOND)) {
+            (Some(step), Some(first), Some(second)) => (step, first, second),
+            (None, None, None) => return Ok(None),
+            _ => bail!("the state of {name} should have {FIRST}, {SECOND} and {STEP}"),
         };
-        let place = |tensor: Tensor| {
-            if tensor.dims() != variable.dims() || tensor.dtype() != DType::F32 {
-                let (dims, dtype) = (tensor.dims(), tensor.dtype());
-                bail!(
-                    "the state of {name} should be f32 {:?}, got {dtype:?} {dims:?}",
-                    variable.dims()
-                )
+        let scales = [FIRST, SECOND].map(|part| take(&format!("{part}.{SCALES}")));
+        let state = state_of(variable.elem_count(), asked);
+        let moment = |values: &Tensor, scales: &Option<Tensor>, order| {
+            if values.dims() != variable.dims() {
+                let (expected, got) = (variable.dims(), values.dims());
+                bail!("the state of {name} should be of shape {expected:?}, got {got:?}")
             }
-            tensor.to_device(variable.device())
+            let moment = Moment::restore(values, scales.as_ref(), order);
+            let moment = moment.map_err(|error| error.context(format!("the state of {name}")))?;
+            Ok(moment.into_state(order, state))
         };
-        if master.is_some() != (variable.dtype() != DType::F32) {
-            bail!("the state of {name} was saved for another type than {:?}", variable.dtype())
-        }
-        Ok(Some(Self {
-            first: place(first)?,
-            second: place(second)?,
-            n_updates: step.to_vec1::<i64>()?.first().copied().unwrap_or_default() as u64,
-            master: master.map(place).transpose()?,
-        }))
+        let first = moment(&first, &scales[0], Order::First)?;
+        let second = moment(&second, &scales[1], Order::Second)?;
+        let n_updates = step.to_vec1::<i64>()?.first().copied().unwrap_or_default() as u64;
+        Ok(Some(Self::of(variable, first, second, n_updates)?))
     }
 
     /// Updates the moments and then the variable.
     pub(crate) fn apply(
         &mut self,
         variable: &Var,
-        gradient: &Tensor,
+        gradient: Gradient,
         update: &Update,
     ) -> Result<()> {
-        let weight = self.master.as_ref().unwrap_or(variable.as_tensor()).clone();
-        if is_supported(&weight) && is_supported(gradient) {
-            self.apply_in_place(&weight, gradient, update)?;
-        } else {
-            let updated = self.apply_composed(&weight, gradient, update)?;
-            match &mut self.master {
-                Some(master) => *master = updated,
-                None => variable.set(&updated)?,
+        let (first, second) = match &mut self.values {
+            Values::Main { first, second } => (first, second),
+            Values::Device { first, second } => {
+                let gradient = match gradient {
+                    Gradient::Tensor(gradient) => gradient.clone(),
+                    Gradient::Values(values) => {
+                        Tensor::from_slice(values, variable.shape(), variable.device())?
+                    }
+                };
+                return variable.set(&on_device(variable, [first, second], &gradient, update)?);
             }
+        };
+        let fetched = match gradient {
+            Gradient::Values(_) => None,
+            Gradient::Tensor(gradient) => Some(gradient.flatten_all()?.to_vec1::<f32>()?),
+        };
+        let gradient = match (&fetched, gradient) {
+            (Some(values), _) => values,
+            (None, Gradient::Values(values)) => values,
+            (None, Gradient::Tensor(_)) => return Ok(()),
+        };
+        if kernels::is_fused(variable.device()) {
+            return with_values_mut(variable, |weight| {
+                in_main_memory(weight, first, second, gradient, update);
+            });
         }
-        match &self.master {
-            Some(master) => variable.set(&master.to_dtype(variable.dtype())?),
-            None => Ok(()),
+        // Narrow moments of a variable elsewhere: they stay in main memory, and so the weight comes to them.
+        let mut weight = variable.flatten_all()?.to_vec1::<f32>()?;
+        in_main_memory(&mut weight, first, second, gradient, update);
+        variable.set(&Tensor::from_vec(weight, variable.shape(), variable.device())?)
+    }
+
+    /// Bytes of both moments.
+    #[cfg(test)]
+    pub(crate) fn n_bytes(&self) -> usize {
+        match &self.values {
+            Values::Main { first, second } => first.n_bytes() + second.n_bytes(),
+            Values::Device { first, .. } => 2 * first.elem_count() * first.dtype().size_in_bytes(),
         }
     }
+}
 
-    /// As [`Moments::apply`], of a gradient in a slice and a variable of f32 on the CPU.
-    pub(crate) fn apply_values(
-        &self,
-        variable: &Var,
-        gradient: &[f32],
-        update: &Update,
-    ) -> Result<()> {
-        let scale = update.grad_scale as f32;
-        let blend = (1.0 - update.beta1) as f32;
-        let (beta2, rest) = (update.beta2 as f32, (1.0 - update.beta2) as f32);
-        let Update { keep, rate, root, eps, .. } = *update;
-        let (keep, rate, root, eps) = (keep as f32, rate as f32, root as f32, eps as f32);
-        let inverse = 1.0 / root;
-        let tensors = [variable.as_tensor(), &self.first, &self.second];
-        update_weight(
-            tensors,
-            gradient,
-            #[inline(always)]
-            |w, m, v, g| {
-                let g = scale * g;
-                *m += blend * (g - *m);
-                *v = beta2 * *v + rest * g * g;
-                *w = keep * *w - rate * *m / (v.sqrt() * inverse + eps);
-            },
-        )
+/// One pass over memory, on all cores. Each value depends on its own inputs alone, or on those of its block.
+fn in_main_memory(
+    weight: &mut [f32],
+    first: &mut Moment,
+    second: &mut Moment,
+    gradient: &[f32],
+    update: &Update,
+) {
+    let scale = update.grad_scale as f32;
+    let blend = (1.0 - update.beta1) as f32;
+    let (beta2, rest) = (update.beta2 as f32, (1.0 - update.beta2) as f32);
+    let Update { keep, rate, root, eps, key, .. } = *update;
+    let (keep, rate, root, eps) = (keep as f32, rate as f32, root as f32, eps as f32);
+    let inverse = 1.0 / root;
+    let moments = first.parts_mut(CHUNK).into_par_iter().zip(second.parts_mut(CHUNK));
+    let weights = weight.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));
+    moments.zip(weights).enumerate().for_each(|(idx, ((first, second), (weight, gradient)))| {
+        let noise = |key| Noise::new(key, idx * CHUNK);
+        first.change(noise(key), |first| {
+            second.change(noise(!key), |second| {
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        let moments = first.iter_mut().zip(second.iter_mut());
+                        for ((w, (m, v)), g) in weight.iter_mut().zip(moments).zip(gradient) {
+                            let g = scale * g;
+                            *m += blend * (g - *m);
+                            *v = beta2 * *v + rest * g * g;
+                            *w = keep * *w - rate * *m / (v.sqrt() * inverse + eps);
+                        }
+                    },
+                )
+            });
+        });
+    });
+}
+
+/// The same in candle's operations, for every device: changes the moments, gives the weight.
+fn on_device(
+    weight: &Tensor,
+    [first, second]: [&mut Tensor; 2],
+    gradient: &Tensor,
+    update: &Update,
+) -> Result<Tensor> {
+    let gradient = (gradient * update.grad_scale)?;
+    *first = ((&*first * update.beta1)? + (&gradient * (1.0 - update.beta1))?)?;
+    *second = ((&*second * update.beta2)? + (gradient.sqr()? * (1.0 - update.beta2))?)?;
+    let root = ((second.sqrt()? / update.root)? + update.eps)?;
+    (weight.detach() * update.keep)? - ((&*first / root)? * update.rate)?
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[track_caller]
+    fn check_bytes(n: usize, asked: OptimizerState, expected: usize) {
+        let variable = Var::zeros(n, DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(Moments::new(&variable, asked).unwrap().n_bytes(), expected);
     }
 
-    /// Three passes over memory and no allocation.
-    fn apply_in_place(&self, weight: &Tensor, gradient: &Tensor, update: &Update) -> Result<()> {
-        let scale = update.grad_scale as f32;
-        let blend = (1.0 - update.beta1) as f32;
-        update2(&self.first, gradient, |m, g| m + blend * (scale * g - m))?;
-        let (beta2, rest) = (update.beta2 as f32, (1.0 - update.beta2) as f32);
-        update2(&self.second, gradient, |v, g| beta2 * v + rest * (scale * g) * (scale * g))?;
-        let Update { keep, rate, root, eps, .. } = *update;
-        let (keep, rate, root, eps) = (keep as f32, rate as f32, root as f32, eps as f32);
-        update3(weight, &self.first, &self.second, |w, m, v| {
-            keep * w - rate * m / (v.sqrt() / root + eps)
-        })
+    #[test]
+    fn fewer_bits_take_less_memory() {
+        let n = 100 * 256;
+        check_bytes(n, OptimizerState::F32, 8 * n);
+        check_bytes(n, OptimizerState::Bf16, 4 * n);
+        check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100);
+        kernels::composed(|| check_bytes(n, OptimizerState::F32, 8 * n));
+        kernels::composed(|| check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100));
     }
 
-    /// The same in candle's operations, for every device.
-    pub(crate) fn apply_composed(
-        &mut self,
-        weight: &Tensor,
-        gradient: &Tensor,
-        update: &Update,
-    ) -> Result<Tensor> {
-        let gradient = (gradient * update.grad_scale)?;
-        let first = (&self.first * update.beta1)? + (&gradient * (1.0 - update.beta1))?;
-        let second = (&self.second * update.beta2)? + (gradient.sqr()? * (1.0 - update.beta2))?;
-        (self.first, self.second) = (first?, second?);
-        let root = ((self.second.sqrt()? / update.root)? + update.eps)?;
-        (weight.detach() * update.keep)? - ((&self.first / root)? * update.rate)?
+    #[test]
+    fn small_variables_stay_in_f32() {
+        check_bytes(4095, OptimizerState::Int8, 8 * 4095);
+        check_bytes(4096, OptimizerState::Int8, 2 * 4096 + 2 * 4 * 16);
     }
 }

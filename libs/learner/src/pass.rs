@@ -1,9 +1,8 @@
 //! A forward in training and its way back, by way of the loss that was made of it.
 
 use candle_core::{Result, Tensor, Var};
+use kernels::Gradients;
 use policy::{PolicyError, TokenLogprobs, TrainingPass};
-
-use crate::gradients::Gradients;
 
 /// A recorded forward, and the leaves of the loss's own small graph.
 #[derive(Debug)]
@@ -37,6 +36,6 @@ impl Pass {
             None => leaf.zeros_like(),
         };
         let gradient = Tensor::stack(&[of(&self.logprobs)?, of(&self.entropy)?], 1)?; // (N, 2)
-        self.recorded.backward(&gradient, gradients.recorded())
+        self.recorded.backward(&gradient, gradients)
     }
 }

@@ -53,6 +53,16 @@ pub enum PolicyError {
         /// The unknown names.
         names: Vec<String>,
     },
+    /// A device that the program was not built for, or that the machine does not have.
+    #[error("{key} = \"{device}\": {reason}")]
+    Device {
+        /// The key of the configuration that names it.
+        key: &'static str,
+        /// Its name.
+        device: config::Device,
+        /// Why it cannot be used.
+        reason: String,
+    },
     /// A tensor of the wrong shape.
     #[error("tensor {name} should have shape {expected:?}, got {got:?}")]
     Shape {

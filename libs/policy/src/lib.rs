@@ -8,6 +8,7 @@ mod cache;
 mod checkpoint;
 mod config;
 mod decoder;
+mod device;
 mod error;
 mod features;
 mod files;
@@ -35,6 +36,7 @@ mod tower;
 mod weights;
 
 pub use config::{Architecture, ModelConfig, TextConfig, TowerKind, VisionConfig};
+pub use device::{check_device, open_device};
 pub use error::PolicyError;
 pub use generation::GenerationSettings;
 pub use hub::checkpoint_dir;

@@ -326,22 +326,8 @@ impl Policy {
         self.weights().tracked.logprobs(groups, temperature)
     }
 
-    /// As [`Policy::logprobs`], with the adapters' dropout: the same seed drops the same values.
-    ///
-    /// # Errors
-    /// As [`Policy::logprobs`].
-    pub fn training_logprobs(
-        &self,
-        groups: &[PackedGroup],
-        temperature: f64,
-        seed: u64,
-    ) -> Result<TokenLogprobs, PolicyError> {
-        self.drop_by(Some(seed));
-        self.weights().tracked.logprobs(groups, temperature)
-    }
-
-    /// As [`Policy::training_logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place
-    /// and free the activations on its way. On the CPU only.
+    /// As [`Policy::logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place and free
+    /// the activations on its way; with the adapters' dropout, of which the same seed drops the same values.
     ///
     /// Of the language model's layers, the last so many keep their activations as fit into `budget_bytes`; the
     /// others are computed again on the way back.

@@ -10,7 +10,6 @@ mod tests;
 
 use std::path::Path;
 
-use candle_core::Device;
 use clap::{Parser, ValueEnum};
 use config::{Config, LossConfig, LossKind};
 use eyre::WrapErr;
@@ -72,6 +71,7 @@ fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
 
 fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {
     let path: &Path = &config.policy.path;
-    let options = LoadOptions::new(&config.policy, Device::Cpu, trainable);
+    let device = policy::open_device("learner.device", config.learner.device)?;
+    let options = LoadOptions::new(&config.policy, device, trainable);
     Policy::load(path, &options).wrap_err("policy.path")
 }

@@ -3,7 +3,6 @@
 mod announced;
 mod versions;
 
-use candle_core::Device;
 use config::Config;
 use eyre::WrapErr;
 use messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
@@ -23,7 +22,8 @@ fn start() -> eyre::Result<()> {
     kernels::keep_freed_memory();
     let mut config = node::load_config()?;
     config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
-    let options = LoadOptions::new(&config.policy, Device::Cpu, false);
+    let device = policy::open_device("rollout.device", config.rollout.device)?;
+    let options = LoadOptions::new(&config.policy, device, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;
     run(Node::join(&config)?, &config, &policy, &processor)

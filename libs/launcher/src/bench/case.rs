@@ -1,6 +1,5 @@
 //! The case: what the nodes of a graph would hold, and one step through all of them.
 
-use candle_core::Device;
 use config::{Config, Dtype, PolicyConfig};
 use eyre::WrapErr;
 use learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
@@ -36,7 +35,8 @@ impl Case {
         let config = config_of(options);
         let folder = tempfile::tempdir().wrap_err("cannot make a folder for the weights")?;
         let load = |trainable| {
-            let options = LoadOptions::new(&config.policy, Device::Cpu, trainable);
+            let device = policy::open_device("--device", options.device)?;
+            let options = LoadOptions::new(&config.policy, device, trainable);
             Policy::load(&config.policy.path, &options).wrap_err("--checkpoint")
         };
         let reference = (config.loss.kl_coef > 0.0).then(|| load(false)).transpose()?;

@@ -45,7 +45,7 @@ impl Summary {
             case: json!({
                 "checkpoint": options.checkpoint, "pixels": options.pixels, "tokens": options.tokens,
                 "group": options.group, "beta": options.beta, "prompts": options.prompts,
-                "dtype": options.dtype.name(), "prompt_tokens": case.n_prompt_tokens,
+                "dtype": options.dtype.name(), "device": options.device, "prompt_tokens": case.n_prompt_tokens,
                 "gemm": kernels::gemm_backend(),
             }),
             seconds_per_step: steps.iter().map(|step| step.secs).collect(),

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod checkpoints;
+mod composed;
 mod damage;
 mod fixture;
 mod objectives;
+mod optimizer_state;
 mod resume;
 mod sampler;
 mod steps;

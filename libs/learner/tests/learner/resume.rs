@@ -25,7 +25,7 @@ fn check(dtype: DType) {
 }
 
 #[track_caller]
-fn check_setup(dtype: DType, setup: &Setup) {
+pub(crate) fn check_setup(dtype: DType, setup: &Setup) {
     let (batch, dir) = (batch(), tempdir().unwrap());
     let mut straight = learner(setup, dtype);
     let expect = steps(&mut straight, &batch, 4);

@@ -59,7 +59,7 @@ fn a_second_step_on_the_same_batch_sees_a_lower_loss_and_a_kl() {
 
 /// An epsilon of 1 makes the update proportional to the gradient. At the usual 1e-8 Adam blows up to a full step
 /// whatever gradient there is, rounding included.
-fn proportional(max_tokens_per_micro_batch: usize) -> Setup {
+pub(crate) fn proportional(max_tokens_per_micro_batch: usize) -> Setup {
     let setup = Setup::default();
     Setup {
         optimizer: OptimizerConfig {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may unwrap, as its functions may")]
 
 mod checkpoint;
+mod composed;
 mod features;
 mod fixture;
 mod lora;

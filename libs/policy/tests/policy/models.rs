@@ -15,15 +15,16 @@ use crate::fixture::{difference, flat, golden_dir, loss_and_grads, options, rela
 
 const N_COMPLETION: usize = 9;
 
-struct Case {
+/// A conversation about what there is to see, and what transformers made of it.
+pub(crate) struct Case {
     name: &'static str,
     tensors: HashMap<String, Tensor>,
     /// Prompt and completion.
-    whole: EncodedPrompt,
+    pub(crate) whole: EncodedPrompt,
 }
 
 impl Case {
-    fn load(name: &'static str) -> Self {
+    pub(crate) fn load(name: &'static str) -> Self {
         let path = golden_dir().join("models.safetensors");
         let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
         let integers = |key: &str| -> Vec<u32> {
@@ -49,7 +50,7 @@ impl Case {
         &self.tensors[&format!("{}.{key}", self.name)]
     }
 
-    fn prompt(&self) -> EncodedPrompt {
+    pub(crate) fn prompt(&self) -> EncodedPrompt {
         let n = self.whole.token_ids.len() - N_COMPLETION;
         let mut prompt = self.whole.clone();
         prompt.token_ids.truncate(n);
@@ -57,12 +58,12 @@ impl Case {
         prompt
     }
 
-    fn completion(&self) -> &[u32] {
+    pub(crate) fn completion(&self) -> &[u32] {
         &self.whole.token_ids[self.whole.token_ids.len() - N_COMPLETION..]
     }
 
     /// The checkpoint of the case; `lora` is the adapter of a copy that names its base by an absolute path.
-    fn policy(&self, trainable: bool) -> Policy {
+    pub(crate) fn policy(&self, trainable: bool) -> Policy {
         let kind = self.name.split('.').next().unwrap();
         if kind != "lora" {
             return Policy::load(&golden_dir().join(kind), &options(trainable)).unwrap();

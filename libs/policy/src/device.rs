@@ -1,0 +1,54 @@
+//! From the name of a device in the configuration to the device.
+
+use candle_core::Device;
+
+use crate::PolicyError;
+
+/// How to get programs that can use a GPU.
+const REMEDY: &str = "this program was built without CUDA; build all of them with \
+                      `cargo build --release --workspace --bins --features cuda`";
+
+/// The device that a key of the configuration names.
+///
+/// # Errors
+/// A device that this program was not built for, or that this machine does not have.
+pub fn open_device(key: &'static str, device: config::Device) -> Result<Device, PolicyError> {
+    check_device(key, device)?;
+    match device {
+        config::Device::Cpu => Ok(Device::Cpu),
+        config::Device::Cuda(number) => Device::new_cuda(number).map_err(|error| {
+            PolicyError::Device { key, device, reason: format!("it cannot be opened: {error}") }
+        }),
+    }
+}
+
+/// Whether this program was built for the device that a key of the configuration names.
+///
+/// # Errors
+/// If it was not.
+pub fn check_device(key: &'static str, device: config::Device) -> Result<(), PolicyError> {
+    match device {
+        config::Device::Cuda(_) if !candle_core::utils::cuda_is_available() => {
+            Err(PolicyError::Device { key, device, reason: REMEDY.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_processor_is_always_there() {
+        assert!(open_device("rollout.device", config::Device::Cpu).unwrap().is_cpu());
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_gpu_without_the_feature_is_refused_with_the_remedy() {
+        let error = open_device("learner.device", config::Device::Cuda(1)).unwrap_err().to_string();
+        assert!(error.starts_with("learner.device = \"cuda:1\": "), "{error}");
+        assert!(error.contains("--features cuda"), "{error}");
+    }
+}
