@@ -13,7 +13,7 @@ fn a_run_learns_evaluates_and_reports() {
     let evaluations = run.lines("evaluations.jsonl");
     let labels: Vec<&str> =
         evaluations.iter().map(|line| line["label"].as_str().unwrap()).collect();
-    for label in ["base", "sft", "rft"] {
+    for label in ["constant", "base", "sft", "rft"] {
         assert_eq!(labels.iter().filter(|found| **found == label).count(), 1, "{labels:?}");
     }
     for file in ["report.html", "config.toml", "environment.json", "predictions-rft.jsonl"] {

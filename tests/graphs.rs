@@ -42,14 +42,14 @@ fn supervised_fine_tuning_alone() {
     let run = example("sft");
     run.finish().ok();
     assert_eq!(run.metric("learner", "policy/loss").len(), 4);
-    assert_eq!(labels(&run), ["base", "sft"]);
+    assert_eq!(labels(&run), ["constant", "base", "sft"]);
 }
 
 #[test]
 fn evaluation_alone() {
     let run = example("evaluate");
     run.finish().ok();
-    assert_eq!(labels(&run), ["base"]);
+    assert_eq!(labels(&run), ["constant", "base"]);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The values that learning from a stream cannot work with.
 
 use crate::check::require;
-use crate::{Config, ConfigError, StreamConfig};
+use crate::{AnswerType, Config, ConfigError, PuzzleKind, StreamConfig, Truth};
 
 impl Config {
     pub(crate) fn validate_stream(&self) -> Result<(), ConfigError> {
         let Some(stream) = &self.data.stream else { return Ok(()) };
         frames(stream)?;
-        questions(stream)
+        questions(stream)?;
+        answers(stream, self.reward.answer.kind)
     }
 }
 
@@ -78,22 +79,56 @@ fn questions(stream: &StreamConfig) -> Result<(), ConfigError> {
     )
 }
 
+/// The reward must be able to read what the puzzles ask for.
+fn answers(stream: &StreamConfig, kind: AnswerType) -> Result<(), ConfigError> {
+    use AnswerType::{Box, Boxes, Label, Number, Permutation, Text};
+    let fits = |puzzle: &PuzzleKind| match puzzle {
+        PuzzleKind::Rotation => matches!(kind, Label | Number | Text),
+        PuzzleKind::PatchFit => matches!(kind, Label | Text),
+        PuzzleKind::Jigsaw => matches!(kind, Permutation | Text),
+        PuzzleKind::Spot => matches!(kind, Boxes | Box),
+    };
+    let misfit = stream.puzzles.iter().find(|puzzle| !fits(puzzle));
+    let misfit = misfit.filter(|_| stream.truth == Truth::Puzzles);
+    require(
+        misfit.is_none(),
+        "data.stream.puzzles",
+        misfit.map_or("", |puzzle| puzzle.name()),
+        "puzzles whose answers the declared reward reads: rewards/puzzles/ has a preset for each of rotation, patchfit \
+         and jigsaw, and mixed.toml for them together; spot has boxes",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A reward that reads the answers to all puzzles but spot.
+    const MIXED: &str =
+        "[reward.answer]\ntype = \"text\"\n[reward.terms.tiles]\nmetric = \"tiles\"";
+
     #[track_caller]
     fn refused(line: &str, key: &str) {
-        let error = Config::parse(&format!("[data.stream]\n{line}"), "test").unwrap_err();
+        let text = format!("[data.stream]\n{line}\n{MIXED}");
+        let error = Config::parse(&text, "test").unwrap_err();
         assert!(error.to_string().starts_with(&format!("data.stream.{key}")), "{error}");
     }
 
     #[test]
     fn a_stream_is_off_until_its_section_is_there() {
         assert_eq!(Config::parse("", "test").unwrap().data.stream, None);
-        let on = Config::parse("[data.stream]", "test").unwrap();
+        let on = Config::parse(&format!("[data.stream]\n{MIXED}"), "test").unwrap();
         assert_eq!(on.data.stream, Some(StreamConfig::default()));
         assert_eq!(Config::parse(&on.to_toml(), "printed").unwrap(), on);
+    }
+
+    #[test]
+    fn puzzles_that_the_reward_cannot_read_are_refused() {
+        refused("puzzles = [\"rotation\", \"spot\"]", "puzzles = spot: puzzles whose answers");
+        let boxes = Config::parse("[data.stream]\npuzzles = [\"spot\"]", "test");
+        assert!(boxes.is_ok());
+        let teacher = Config::parse("[data.stream]\ntruth = \"teacher\"", "test");
+        assert!(teacher.is_ok());
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Metric {
         (Metric::Accuracy, "accuracy", &[Label, Number, Permutation, Text], &["same"]),
         (Metric::Closeness, "closeness", &[Number], &["scale", "shape"]),
         (Metric::Ratio, "ratio", &[Number], &["scale", "shape"]),
-        (Metric::Tiles, "tiles", &[Permutation], &["shape"]),
+        (Metric::Tiles, "tiles", &[Permutation, Text], &["shape"]),
         (Metric::Similarity, "similarity", &[Text], &["shape"]),
         (Metric::Format, "format", &[], &[]),
         (Metric::ThinkFormat, "think_format", &[], &[]),

@@ -1,5 +1,7 @@
 //! Learning from a camera: which of its frames are kept, and what is asked about them.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// A live stream of frames in place of a file.
@@ -36,6 +38,9 @@ pub struct StreamConfig {
     pub held_out_every: usize,
     /// Questions asked about each frame that was set aside.
     pub held_out_questions: usize,
+    /// The folder of a run, a cold start for example, whose held-out questions are asked again instead: what it has not
+    /// learned from is not learned from here either. Empty to set frames aside anew.
+    pub held_out_from: PathBuf,
     /// Seconds within which there must be enough frames to begin with, else the run gives up; 0 waits for ever.
     pub patience_secs: f64,
     /// Teacher: what its boxes are boxes of, as the question names it.
@@ -99,6 +104,7 @@ impl Default for StreamConfig {
             held_out: 16,
             held_out_every: 4,
             held_out_questions: 4,
+            held_out_from: PathBuf::new(),
             patience_secs: 300.0,
             category: "object".into(),
             min_confidence: 0.5,

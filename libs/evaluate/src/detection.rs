@@ -35,14 +35,19 @@ impl DetectionEvaluator {
         self.images.push(RankedImage::new(predictions, truth.to_vec()));
     }
 
-    /// Measures all images that were added.
-    pub fn report(&self) -> DetectionReport {
+    /// Mean over all true boxes of their IoU with the prediction that was matched to them.
+    pub fn mean_iou(&self) -> Option<f64> {
         let sum: f64 = self.ious.iter().map(|image| image.0).sum();
         let count: f64 = self.ious.iter().map(|image| image.1).sum();
+        (count > 0.0).then(|| sum / count)
+    }
+
+    /// Measures all images that were added.
+    pub fn report(&self) -> DetectionReport {
         DetectionReport {
             ap: over_thresholds(&self.images),
             ap50: at_threshold(&self.images, 0.5),
-            mean_iou: (count > 0.0).then(|| sum / count),
+            mean_iou: self.mean_iou(),
             mean_iou_interval: ratio_interval(&self.ious),
             n_images: self.images.len(),
         }

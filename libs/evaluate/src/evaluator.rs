@@ -60,8 +60,9 @@ impl Evaluator {
         }
     }
 
-    /// Adds a completion and the true answer to its question.
-    pub fn add(&mut self, completion: &str, truth: &Truth) {
+    /// Adds a completion and the true answer to its question. Returns how right it is, in [0, 1], by the one measure
+    /// of the kind of answer; boxes have none for a single image.
+    pub fn add(&mut self, completion: &str, truth: &Truth) -> Option<f64> {
         self.n += 1;
         let score = self.reward.score(completion, truth);
         self.format.add(score.term("format"));
@@ -71,7 +72,10 @@ impl Evaluator {
             self.no_objects.add(Some(share(reading == Some(Answer::Nothing))));
         }
         match &self.main {
-            None => self.add_boxes(reading.as_ref(), truth),
+            None => {
+                self.add_boxes(reading.as_ref(), truth);
+                None
+            }
             Some((name, main)) => {
                 let value = main.score(completion, truth).total.unwrap_or(0.0);
                 self.values.push((value, 1.0));
@@ -80,7 +84,17 @@ impl Evaluator {
                         self.terms.entry(term.name).or_default().add(Some(term.value));
                     }
                 }
+                Some(value)
             }
+        }
+    }
+
+    /// The measure that leads an evaluation, `miou`, `accuracy` or `overlap`; 0 where there was nothing to count.
+    pub(crate) fn leading_measure(&self) -> f64 {
+        let values = self.values.iter().map(|value| value.0);
+        match &self.main {
+            None => self.detection.mean_iou().unwrap_or(0.0),
+            Some(_) => values.sum::<f64>() / self.values.len().max(1) as f64,
         }
     }
 

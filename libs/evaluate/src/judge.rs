@@ -10,7 +10,7 @@ use reward::{Reward, Truth};
 use rollout::{RolloutError, Sampling};
 use serde::Serialize;
 
-use crate::{Evaluation, Evaluator};
+use crate::{Evaluation, Evaluator, best_constant};
 
 /// Held-out questions and how to judge answers to them.
 pub struct Judge {
@@ -41,6 +41,8 @@ pub struct Prediction {
     pub completion: String,
     /// What is true.
     pub answer: Truth,
+    /// How right it is, in [0, 1]; boxes are measured together.
+    pub score: Option<f64>,
 }
 
 /// Why a policy could not be judged.
@@ -120,16 +122,28 @@ impl Judge {
         let device = policy::open_device("evaluation.device", self.config.evaluation.device)?;
         let options = LoadOptions::new(&self.config.policy, device, false);
         let policy = Policy::load(checkpoint, &options)?;
+        let completions = self.complete(&policy)?;
+        Ok(self.judge(completions, start))
+    }
+
+    /// What the best answer is worth that is the same for every question; `None` without questions.
+    pub fn constant(&self) -> Option<Judgement> {
+        let start = Instant::now();
+        let completion = best_constant(&self.config.reward, &self.answers)?;
+        Some(self.judge(vec![completion; self.answers.len()], start))
+    }
+
+    fn judge(&self, completions: Vec<String>, start: Instant) -> Judgement {
         let mut evaluator = Evaluator::new(&self.config.reward);
-        let mut predictions = Vec::with_capacity(self.prompts.len());
-        for (idx, completion) in self.complete(&policy)?.into_iter().enumerate() {
+        let mut predictions = Vec::with_capacity(completions.len());
+        for (idx, completion) in completions.into_iter().enumerate() {
             let (sample_id, answer) = (self.test.get(idx).sample_id.clone(), &self.answers[idx]);
-            evaluator.add(&completion, answer);
-            predictions.push(Prediction { sample_id, completion, answer: answer.clone() });
+            let score = evaluator.add(&completion, answer);
+            predictions.push(Prediction { sample_id, completion, answer: answer.clone(), score });
         }
         let secs = start.elapsed().as_secs_f64();
         let reward = Reward::new(&self.config.reward);
-        Ok(Judgement { evaluation: evaluator.finish(), predictions, reward, secs })
+        Judgement { evaluation: evaluator.finish(), predictions, reward, secs }
     }
 
     fn complete(&self, policy: &Policy) -> Result<Vec<String>, JudgeError> {

@@ -11,11 +11,13 @@
 //! ```
 
 mod bootstrap;
+mod constant;
 mod detection;
 mod evaluator;
 mod judge;
 
 pub use bootstrap::ratio_interval;
+pub use constant::best_constant;
 pub use detection::{DetectionEvaluator, DetectionReport};
 pub use evaluator::{Evaluation, Evaluator};
 pub use judge::{Judge, JudgeError, Judgement, Prediction, Summary};

@@ -10,6 +10,7 @@ mod columns;
 mod completion;
 mod credit;
 mod error;
+pub mod file;
 pub mod hub;
 mod metric;
 mod policy_version;

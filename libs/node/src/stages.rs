@@ -105,7 +105,12 @@ const STAGES: &[Stage] = &[
         others: Some("checkpoint"),
         ..NOTHING
     },
-    Stage { executable: "vrft-monitor", others: Some("metrics"), ..NOTHING },
+    Stage {
+        executable: "vrft-monitor",
+        optional: &[("prompts", "prompts"), ("groups", "groups"), ("rewards", "rewards")],
+        others: Some("metrics"),
+        ..NOTHING
+    },
 ];
 
 /// Messages that a run cannot do without.

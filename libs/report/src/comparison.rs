@@ -16,14 +16,14 @@ pub struct Comparison {
     pub metrics: Vec<String>,
     /// One row for each label, base first. Of several versions the newest, not the best.
     pub rows: Vec<ComparisonRow>,
-    /// Base to SFT, base to RFT, SFT to RFT, in the first metric.
+    /// Base to SFT, base to RFT, SFT to RFT, best constant answer to RFT, in the first metric.
     pub differences: Vec<Difference>,
 }
 
 /// The metrics of one policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparisonRow {
-    /// `base`, `sft` or `rft`; on the held-out data of one of several tasks `rft@task`.
+    /// `base`, `sft`, `rft` or `constant`; on the held-out data of one of several tasks `rft@task`.
     pub label: String,
     /// Learner steps that this policy has seen.
     pub policy_version: u64,
@@ -153,7 +153,7 @@ fn differences(run: &Run, metric: &str) -> Vec<Difference> {
         let predictions = run.predictions.get(label).map_or(&[][..], Vec::as_slice);
         Some(Side { evaluation: newest(&run.evaluations, label)?, predictions })
     };
-    [("base", "sft"), ("base", "rft"), ("sft", "rft")]
+    [("base", "sft"), ("base", "rft"), ("sft", "rft"), (label::CONSTANT, "rft")]
         .into_iter()
         .filter_map(|(from, to)| difference(&side(from)?, &side(to)?, metric))
         .collect()

@@ -55,7 +55,7 @@ pub(crate) fn training(run: &Run) -> String {
         )
 }
 
-/// The held-out metric over learner steps, with base and SFT as levels; nothing with fewer than three evaluations of the RFT.
+/// The held-out metric over learner steps, with base, SFT and the best constant answer as levels; nothing with fewer than three evaluations of the RFT.
 pub(crate) fn held_out(run: &Run, comparison: &Comparison) -> String {
     let Some(metric) = comparison.metrics.first() else { return String::new() };
     // Before its first step the policy of the RFT is the base.
@@ -86,7 +86,7 @@ pub(crate) fn held_out(run: &Run, comparison: &Comparison) -> String {
         }
     };
     let title = format!("{} over the run", escape(metric_title(metric)));
-    let lines = vec![level("base"), level("sft"), rft];
+    let lines = vec![level("base"), level("sft"), level(label::CONSTANT), rft];
     over_steps(&title, "held-out data; bars: 95 % confidence", lines)
 }
 

@@ -24,7 +24,9 @@ pub(crate) struct Gallery {
 
 /// The first samples of the held-out file that have an image; empty without predictions or images.
 pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
-    let labels = label::ordered(run.predictions.keys().map(String::as_str));
+    let shown = run.predictions.keys().map(String::as_str);
+    // The constant answer is the same on every picture.
+    let labels = label::ordered(shown.filter(|label| !label.starts_with(label::CONSTANT)));
     let samples = labels.iter().map(|label| &run.predictions[label]).max_by_key(|list| list.len());
     let mut cards = Vec::new();
     for sample in samples.into_iter().flatten() {

@@ -3,6 +3,7 @@
 use crate::comparison::Comparison;
 use crate::difference::Verdict;
 use crate::evaluation::metric_title;
+use crate::label;
 use crate::number::fixed;
 
 /// The sentence at the top of the report, as plain text.
@@ -26,7 +27,19 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
         None => format!("After reinforcement fine-tuning, held-out {metric} is {}", fixed(rft)),
     };
     let baseline = value("sft").map(|sft| baseline(comparison, sft)).unwrap_or_default();
-    format!("{change}{baseline}.")
+    let constant = value(label::CONSTANT).map(|value| constant(comparison, value));
+    format!("{change}{baseline}.{}", constant.unwrap_or_default())
+}
+
+/// What a policy would score that never looks, and a warning where this one does no better.
+fn constant(comparison: &Comparison, value: f64) -> String {
+    let value = fixed(value);
+    match verdict(comparison, label::CONSTANT) {
+        Verdict::Better => format!(" The best answer that never looks scores {value}."),
+        _ => format!(
+            " The best answer that never looks scores {value}, and the tuned policy is not measurably better than that."
+        ),
+    }
 }
 
 fn change(comparison: &Comparison, metric: &str, base: f64, rft: f64) -> String {
@@ -105,6 +118,18 @@ mod tests {
         check(
             &[("base", 0.4), ("sft", 0.42), ("rft", 0.41)],
             "Reinforcement fine-tuning did not measurably change held-out mIoU (0.400 \u{2192} 0.410); supervised fine-tuning reached 0.420, a difference that this test set cannot tell from chance.",
+        );
+    }
+
+    #[test]
+    fn a_gain_that_needs_no_eyes_is_called_that() {
+        check(
+            &[("base", 0.1), ("rft", 0.217), ("constant", 0.217)],
+            "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.217. The best answer that never looks scores 0.217, and the tuned policy is not measurably better than that.",
+        );
+        check(
+            &[("base", 0.1), ("rft", 0.6), ("constant", 0.217)],
+            "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.600. The best answer that never looks scores 0.217.",
         );
     }
 

@@ -1,4 +1,7 @@
-//! The three policies that a report compares, by the label of their evaluations.
+//! The three policies that a report compares, and the constant answer that each should beat, by their labels.
+
+/// The best answer that is the same for every question.
+pub(crate) const CONSTANT: &str = "constant";
 
 /// Place in a table: base, SFT, RFT, then any other.
 pub(crate) fn rank(label: &str) -> usize {
@@ -9,6 +12,7 @@ pub(crate) fn rank(label: &str) -> usize {
 pub(crate) fn display(label: &str) -> String {
     match label {
         "sft" | "rft" => label.to_uppercase(),
+        CONSTANT => "best constant".to_owned(),
         other => other.to_owned(),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Prediction {
     predicted: Value,
     #[serde(default)]
     pub(crate) iou: Option<f64>,
+    #[serde(default)]
+    score: Option<f64>,
 }
 
 /// Corners in 0..1000 of the image and, for a predicted box, the policy's confidence.
@@ -28,7 +30,7 @@ pub(crate) struct Corners {
 }
 
 impl Prediction {
-    /// How right the answer is, in 0..1: the IoU, or 1 for the true name and 0 for another.
+    /// How right the answer is, in 0..1: as the evaluator scored it, the IoU, or 1 for the true name and 0 for another.
     pub(crate) fn score(&self) -> Option<f64> {
         let named = || match (&self.truth, &self.predicted) {
             (Value::String(truth), Value::String(predicted)) => {
@@ -37,7 +39,7 @@ impl Prediction {
             (Value::String(_), Value::Null) => Some(0.0),
             _ => None,
         };
-        self.iou.filter(|iou| iou.is_finite()).or_else(named)
+        self.score.or(self.iou).filter(|score| score.is_finite()).or_else(named)
     }
 
     /// Whether the answer is a name.

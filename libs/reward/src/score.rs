@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use config::{CorrectionConfig, RewardConfig};
 
 use crate::case::Case;
-use crate::{Answer, RewardError, Truth, terms};
+use crate::render::{Draft, Sketch};
+use crate::{Answer, BBox, RewardError, Truth, render, terms};
 
 /// Scores completions against ground truth.
 #[derive(Debug, Clone)]
@@ -62,6 +63,19 @@ impl Reward {
     pub fn parse_answer(&self, solution: &str) -> Result<Truth, RewardError> {
         let answer = crate::read_truth(solution, &self.config.answer)?;
         Ok(Truth { answer, solution: solution.to_owned() })
+    }
+
+    /// A whole completion that gives this answer after this thought.
+    pub fn complete(&self, thinking: &str, answer: &str) -> String {
+        render::complete(thinking, answer, &self.config.format)
+    }
+
+    /// The text of an answer that is one box, given without a doubt.
+    pub fn write_box(&self, bbox: &BBox) -> String {
+        let numbers = vec![bbox.x1, bbox.y1, bbox.x2, bbox.y2];
+        let (label, id) = (String::new(), String::new());
+        let item = Sketch { numbers, label, confidence: 1.0, frame: 0, id };
+        render::render(&Draft::Items { items: vec![item], target: 0 }, &self.config.answer)
     }
 
     /// What a completion says, or `None` if that cannot be read.

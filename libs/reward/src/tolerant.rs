@@ -225,7 +225,7 @@ fn without_thousands_commas(text: &str) -> String {
 }
 
 /// A permutation of 1 to n; `None` for anything else. n = 0 takes any n.
-fn order(text: &str, n: usize) -> Option<Vec<usize>> {
+pub(crate) fn order(text: &str, n: usize) -> Option<Vec<usize>> {
     const MAX_LENGTH: usize = 10_000;
     let order: Option<Vec<usize>> = numbers(text)
         .take(MAX_LENGTH)

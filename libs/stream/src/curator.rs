@@ -44,6 +44,7 @@ pub struct Curator {
     fresh: VecDeque<Rc<Frame>>,
     reservoir: Reservoir<Rc<Frame>>,
     held_out: Vec<Rc<Frame>>,
+    avoided: Vec<Fingerprint>,
 }
 
 impl Curator {
@@ -60,7 +61,15 @@ impl Curator {
             fresh: VecDeque::new(),
             reservoir: Reservoir::new(config.reservoir),
             held_out: Vec::new(),
+            avoided: Vec::new(),
         }
+    }
+
+    /// Goes on with a session whose held-out frames looked like these: no others are set aside, and none that look
+    /// like them are kept.
+    pub fn avoid(&mut self, held_out: Vec<Fingerprint>) {
+        self.avoided = held_out;
+        self.config.held_out = 0;
     }
 
     /// Looks at a frame that came at a time, in seconds on any clock.
@@ -153,7 +162,8 @@ impl Curator {
 
     /// Neighbors in time look alike: what is judged on must not have been learned from, nor its neighbors.
     fn is_twin_of_held_out(&self, fingerprint: Fingerprint) -> bool {
-        self.held_out.iter().any(|held_out| self.are_twins(held_out.fingerprint, fingerprint))
+        let held_out = self.held_out.iter().map(|frame| &frame.fingerprint);
+        held_out.chain(&self.avoided).any(|held_out| self.are_twins(*held_out, fingerprint))
     }
 
     fn are_twins(&self, a: Fingerprint, b: Fingerprint) -> bool {

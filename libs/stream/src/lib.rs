@@ -32,6 +32,6 @@ pub use fingerprint::{Fingerprint, Ring};
 pub use frame::{Frame, RawFrame};
 pub use journal::Journal;
 pub use labels::{Label, Labels};
-pub use puzzle::{Puzzle, make};
+pub use puzzle::{N_CHOICES, Puzzle, make};
 pub use quality::{Quality, quality};
 pub use reservoir::Reservoir;

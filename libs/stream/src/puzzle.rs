@@ -30,18 +30,23 @@ pub struct Puzzle {
 const FORMAT: &str =
     "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.";
 
+/// Answers that a puzzle to choose from has, all equally likely: one that is always given scores a quarter.
+pub const N_CHOICES: usize = 4;
+
 /// Makes a puzzle of a frame; `other`, another frame, lends its pieces.
 ///
-/// `None` if the frame does not lend itself to this kind: the question would have several right answers.
+/// `choice`, below [`N_CHOICES`], is which of its answers is to be the right one, where there are so many to choose from
+/// (rotation, PatchFit); whoever asks many questions sees to it that each is as often right. `None` if the frame does not lend itself to this kind: the question would have several right answers.
 pub fn make(
     kind: PuzzleKind,
     frame: &RgbImage,
     other: &RgbImage,
+    choice: usize,
     rng: &mut impl Rng,
 ) -> Option<Puzzle> {
     let (images, question, answer) = match kind {
-        PuzzleKind::Rotation => rotation::make(frame, rng),
-        PuzzleKind::PatchFit => patch_fit::make(frame, other, rng),
+        PuzzleKind::Rotation => rotation::make(frame, choice, rng),
+        PuzzleKind::PatchFit => patch_fit::make(frame, other, choice, rng),
         PuzzleKind::Jigsaw => jigsaw::make(frame, rng),
         PuzzleKind::Spot => spot::make(frame, other, rng),
     }?;

@@ -9,7 +9,10 @@ use crate::testing::scene;
 
 fn puzzles(kind: PuzzleKind) -> Vec<Puzzle> {
     let (frame, other) = (scene(1, 160, 96), scene(2, 160, 96));
-    let make = |seed| make(kind, &frame, &other, &mut ChaCha8Rng::seed_from_u64(seed));
+    let make = |seed: u64| {
+        let choice = (seed % 4) as usize;
+        make(kind, &frame, &other, choice, &mut ChaCha8Rng::seed_from_u64(seed))
+    };
     let puzzles: Vec<Puzzle> = (0..80).filter_map(make).collect();
     assert!(puzzles.len() > 60, "{}", puzzles.len());
     puzzles
@@ -123,12 +126,27 @@ fn outside_the_spot_the_frame_is_as_it_was() {
 }
 
 #[test]
+fn the_right_answer_is_the_one_that_was_chosen() {
+    let (frame, other) = (scene(1, 160, 96), scene(2, 160, 96));
+    for (kind, answers) in [
+        (PuzzleKind::Rotation, ["0", "90", "180", "270"]),
+        (PuzzleKind::PatchFit, ["A", "B", "C", "D"]),
+    ] {
+        for (choice, expected) in answers.iter().enumerate() {
+            let mut rng = ChaCha8Rng::seed_from_u64(7);
+            let puzzle = make(kind, &frame, &other, choice, &mut rng).unwrap();
+            assert_eq!(answer(&puzzle), *expected);
+        }
+    }
+}
+
+#[test]
 fn a_plain_frame_makes_no_puzzle() {
     let plain = RgbImage::from_pixel(160, 96, image::Rgb([90; 3]));
     let tiny = scene(1, 9, 7);
     for kind in [PuzzleKind::Rotation, PuzzleKind::PatchFit, PuzzleKind::Jigsaw, PuzzleKind::Spot] {
         for frame in [&plain, &tiny] {
-            assert_eq!(make(kind, frame, frame, &mut ChaCha8Rng::seed_from_u64(0)), None);
+            assert_eq!(make(kind, frame, frame, 0, &mut ChaCha8Rng::seed_from_u64(0)), None);
         }
     }
 }

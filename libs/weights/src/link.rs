@@ -1,4 +1,4 @@
-//! The link between a learner and the rollouts on other machines: one TCP endpoint, no discovery.
+//! The link between a learner and the rollouts on other machines: one endpoint, TCP or TLS, no discovery.
 
 use std::path::Path;
 

@@ -40,8 +40,9 @@ mod v4l2 {
 
     impl Device {
         pub(super) fn open(path: &Path) -> eyre::Result<Self> {
-            let device = v4l::Device::with_path(path).wrap_err_with(|| format!("{path:?}"))?;
-            let format = device.format().wrap_err_with(|| format!("{path:?}"))?;
+            let context = || format!("camera source {path:?} is no video device that can be read");
+            let device = v4l::Device::with_path(path).wrap_err_with(context)?;
+            let format = device.format().wrap_err_with(context)?;
             let encoding = match &format.fourcc.repr {
                 b"MJPG" | b"JPEG" => "jpeg",
                 b"YUYV" => "yuyv",
@@ -52,7 +53,7 @@ mod v4l2 {
                 other => bail!("{path:?} sends {:?}", String::from_utf8_lossy(other)),
             };
             let stream = Stream::with_buffers(&device, Type::VideoCapture, N_BUFFERS)
-                .wrap_err_with(|| format!("{path:?}"))?;
+                .wrap_err_with(context)?;
             Ok(Self { stream, encoding, width: format.width, height: format.height })
         }
     }

@@ -150,5 +150,9 @@ mod tests {
         assert!(error("nowhere/at/all").contains("nowhere/at/all"));
         let empty = tempfile::tempdir().unwrap();
         assert!(error(empty.path().to_str().unwrap()).contains("no pictures"));
+        assert!(error("/dev/video4711").contains("/dev/video4711"));
+        // A device, but no camera: with and without the feature it is said what is wrong with it.
+        let device = error("/dev/null");
+        assert!(device.contains("/dev/null") && device.contains("device"), "{device}");
     }
 }

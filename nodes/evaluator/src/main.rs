@@ -16,6 +16,9 @@ use crate::records::Records;
 /// Label of the policy that every learner starts from.
 const BASE: &str = "base";
 
+/// Label of the best answer that never looks: no policy, but what each should beat.
+const CONSTANT: &str = "constant";
+
 /// The input by which held-out questions of a stream arrive.
 const HELD_OUT: &str = "held_out";
 
@@ -71,6 +74,9 @@ fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> e
     let inputs: Vec<&str> =
         inputs.iter().map(String::as_str).filter(|input| *input != HELD_OUT).collect();
     let mut records = Records::open(node.run_dir())?;
+    for (task, judge) in judges {
+        note_constant(&mut node, &mut records, task.as_deref(), judge)?;
+    }
     if inputs.is_empty() {
         let location = config.policy.path.display().to_string();
         let start = Checkpoint { version: 0, location, last: true };
@@ -82,6 +88,30 @@ fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> e
     node.finish()
 }
 
+/// A policy, or what stands for one, on the held-out data of one of several tasks.
+fn named(label: &str, task: Option<&str>) -> String {
+    task.map_or_else(|| label.to_owned(), |task| format!("{label}@{task}"))
+}
+
+/// Writes down what the best constant answer is worth, once a run.
+fn note_constant(
+    node: &mut Node,
+    records: &mut Records,
+    task: Option<&str>,
+    judge: &Judge,
+) -> eyre::Result<()> {
+    let label = named(CONSTANT, task);
+    if records.has(&label, 0) {
+        return Ok(());
+    }
+    let Some(constant) = judge.constant() else { return Ok(()) };
+    for (name, value) in &constant.evaluation.metrics {
+        node.metric(0, format!("eval/{label}/{name}"), *value);
+    }
+    node.send_metrics()?;
+    records.write(&label, 0, &constant, judge.test())
+}
+
 /// Evaluates one checkpoint on every split that has not seen it.
 fn evaluate_on_all(
     node: &mut Node,
@@ -91,10 +121,7 @@ fn evaluate_on_all(
     checkpoint: &Checkpoint,
 ) -> eyre::Result<()> {
     for (task, judge) in judges {
-        let named = |label: &str| match task {
-            Some(task) => format!("{label}@{task}"),
-            None => label.to_owned(),
-        };
+        let named = |label: &str| named(label, task.as_deref());
         let label = named(if checkpoint.version == 0 { BASE } else { input });
         // Every learner offers the policy it starts from, and they all start from the same.
         if records.has(&label, checkpoint.version) {

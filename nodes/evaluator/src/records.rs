@@ -95,11 +95,12 @@ impl Records {
 
 /// Boxes as boxes, everything else as text.
 fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value {
-    let Prediction { sample_id, completion, answer } = prediction;
+    let Prediction { sample_id, completion, answer, score } = prediction;
     let truth = answer.answer.detections();
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
-            "sample_id": sample_id, "completion": completion, "truth": answer.solution,
+            "sample_id": sample_id, "completion": completion, "score": score,
+            "truth": reward::answer_text(&answer.solution),
             "predicted": reward::answer_text(completion),
         });
     }

@@ -45,7 +45,11 @@ fn credit(step: u64) -> Credit {
 }
 
 fn sent(config: &Config, script: Script) -> Sent {
-    let (node, sent) = script.end("credit").node();
+    sent_in(tempfile::tempdir().unwrap().path(), config, script)
+}
+
+fn sent_in(run_dir: &std::path::Path, config: &Config, script: Script) -> Sent {
+    let (node, sent) = script.run_dir(run_dir).end("credit").node();
     run(node, config, config.data.stream.as_ref().unwrap()).unwrap();
     sent
 }
@@ -95,6 +99,59 @@ fn held_out_frames_are_sent_once_and_never_asked_about() {
 }
 
 #[test]
+fn a_resumed_run_is_judged_on_the_same_and_learns_from_none_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&[PuzzleKind::Rotation]);
+    let script = |seeds: &[u64]| {
+        let script = seeds.iter().fold(Script::new(), |script, seed| frame(script, *seed));
+        (0..20).fold(script, |script, step| script.message("credit", &credit(step)))
+    };
+    let seeds: Vec<u64> = (0..12).collect();
+    let before = sent_in(folder.path(), &config, script(&seeds)).all::<PromptBatch>("held_out");
+    config.run.resume = true;
+    // The same frames come again, in another order.
+    let seeds: Vec<u64> = (6..12).chain(0..6).collect();
+    let sent = sent_in(folder.path(), &config, script(&seeds));
+    assert_eq!(sent.all::<PromptBatch>("held_out"), before);
+    let frame_of = |id: &str| id.split('-').next().unwrap().to_owned();
+    let judged: Vec<String> = before[0].prompts.iter().map(|p| frame_of(&p.sample_id)).collect();
+    for prompt in sent.all::<PromptBatch>("prompts").iter().flat_map(|batch| &batch.prompts) {
+        assert!(!judged.contains(&frame_of(&prompt.sample_id)), "{}", prompt.sample_id);
+    }
+    assert!(metric(&sent, "stream/dropped/held_out_twin").last().is_some_and(|n| *n >= 2.0));
+}
+
+#[test]
+fn what_a_cold_start_set_aside_stays_set_aside() {
+    let (start, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut config = config(&[PuzzleKind::Rotation]);
+    let script = || (0..12).fold(Script::new().message("credit", &credit(0)), frame);
+    let before = sent_in(start.path(), &config, script()).all::<PromptBatch>("held_out");
+    config.run.seed = 1;
+    config.data.stream.as_mut().unwrap().held_out_from = start.path().to_owned();
+    let sent = sent_in(folder.path(), &config, script());
+    assert_eq!(sent.all::<PromptBatch>("held_out"), before);
+    assert!(folder.path().join("held-out.arrow").exists());
+    config.data.stream.as_mut().unwrap().held_out_from = "nowhere".into();
+    let (node, _sent) = script().run_dir(folder.path()).end("credit").node();
+    let error = run(node, &config, config.data.stream.as_ref().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("held_out_from") && error.contains("nowhere"), "{error}");
+}
+
+#[test]
+fn each_answer_to_choose_is_right_as_often_as_the_others() {
+    let script = (0..12).fold(Script::new(), frame);
+    let script = (0..8).fold(script, |script, step| script.message("credit", &credit(step)));
+    let sent = sent(&config(&[PuzzleKind::Rotation]), script);
+    let batches = sent.all::<PromptBatch>("prompts");
+    let mut answers = std::collections::BTreeMap::new();
+    for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
+        *answers.entry(prompt.answer.clone()).or_insert(0) += 1;
+    }
+    assert_eq!(answers.into_values().collect::<Vec<_>>(), [6; 4]);
+}
+
+#[test]
 fn garbage_and_a_camera_that_goes_do_no_harm() {
     fn words(text: &str) -> RawImage<'_> {
         RawImage { bytes: text.as_bytes(), encoding: "jpeg", width: 1, height: 1, frame_id: None }
@@ -136,13 +193,13 @@ fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
     let mut config = config(&[PuzzleKind::Spot]);
     let stream = config.data.stream.as_mut().unwrap();
     (stream.truth, stream.category) = (Truth::Teacher, "mug".into());
-    let script = (0..12).fold(Script::new().run_dir(folder.path()), frame);
+    let script = (0..12).fold(Script::new(), frame);
     let script = (0..12).fold(script, boxes);
     let said = "{\"frame_id\": \"5\", \"remark\": \"accept\", \"user\": \"ada\"}";
     let script = script
         .foreign("feedback", messages::hub::message_of_texts(&[said, "what?"]))
         .message("credit", &credit(0));
-    let sent = sent(&config, script);
+    let sent = sent_in(folder.path(), &config, script);
     let [batch] = &sent.all::<PromptBatch>("prompts")[..] else { panic!("one batch") };
     assert!(batch.prompts[0].text.contains("'mug'"));
     assert_eq!(

@@ -6,6 +6,7 @@ use node::Node;
 
 use crate::sources::Sources;
 
+mod held_out;
 mod live;
 mod prompt;
 mod question;

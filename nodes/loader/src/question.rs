@@ -14,6 +14,9 @@ use stream::{Frame, Labels};
 const HELD_OUT_SEED: u64 = 0x6865_6c64;
 
 /// Makes questions; the k-th of a run about a frame is always the same.
+///
+/// Kinds take turns, and so do the right answers of each: of four questions in a row to choose an answer of, each has
+/// another one, so that a policy which does not look is right a quarter of the time.
 pub(crate) struct Questions {
     seed: u64,
     system: Option<String>,
@@ -21,6 +24,7 @@ pub(crate) struct Questions {
     puzzles: Vec<PuzzleKind>,
     category: String,
     kinds: Order,
+    choices: Order,
 }
 
 impl Questions {
@@ -32,6 +36,7 @@ impl Questions {
             puzzles: stream.puzzles.clone(),
             category: stream.category.clone(),
             kinds: Order::new(stream.puzzles.len(), config.run.seed),
+            choices: Order::new(stream::N_CHOICES, config.run.seed),
         }
     }
 
@@ -71,7 +76,8 @@ impl Questions {
             Truth::Puzzles => {
                 let kind = self.puzzles[self.kinds.index(prompt_id)];
                 let (frame, other) = (frame.decode()?, other.decode()?);
-                let Some(puzzle) = stream::make(kind, &frame, &other, &mut rng) else {
+                let choice = self.choices.index(prompt_id / self.puzzles.len() as u64);
+                let Some(puzzle) = stream::make(kind, &frame, &other, choice, &mut rng) else {
                     return Ok(None);
                 };
                 let images = puzzle.images.iter().map(png).collect::<eyre::Result<Vec<_>>>()?;

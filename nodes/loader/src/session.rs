@@ -1,18 +1,19 @@
 //! All that the loader knows of a stream: frames, labels, and who waits for a gradient.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
 use config::{Config, StreamConfig, Truth};
 use eyre::ensure;
 use messages::hub::{Boxes2d, RawImage};
-use messages::{Credit, PromptBatch};
+use messages::{Credit, Prompt, PromptBatch};
 use node::Node;
 use stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Verdict};
 use tracing::warn;
 
+use crate::held_out::HeldOut;
 use crate::question::Questions;
 
 /// Frames drawn for a prompt before it is put off: some make no puzzle.
@@ -42,6 +43,9 @@ pub(crate) struct Session {
     asked: VecDeque<(u64, u64)>,
     frames_asked: BTreeSet<String>,
     n_prompts: u64,
+    run_dir: PathBuf,
+    /// What a run that is resumed was judged on before.
+    held_out: Option<PromptBatch>,
     held_out_sent: bool,
 }
 
@@ -56,11 +60,16 @@ impl Session {
                 Some(journal)
             }
         };
+        let mut curator = Curator::new(stream, config.run.seed);
+        let held_out = HeldOut::of_before(config, stream, dir)?.map(|held_out| {
+            curator.avoid(held_out.fingerprints);
+            held_out.questions
+        });
         Ok(Self {
             config: config.clone(),
             stream: stream.clone(),
             start: Instant::now(),
-            curator: Curator::new(stream, config.run.seed),
+            curator,
             labels,
             journal,
             questions: Questions::new(config, stream),
@@ -71,6 +80,8 @@ impl Session {
             asked: VecDeque::new(),
             frames_asked: BTreeSet::new(),
             n_prompts: 0,
+            run_dir: dir.to_owned(),
+            held_out,
             held_out_sent: false,
         })
     }
@@ -160,20 +171,32 @@ impl Session {
 
     /// What is judged on, once.
     pub(crate) fn take_held_out(&mut self) -> eyre::Result<Option<PromptBatch>> {
-        if std::mem::replace(&mut self.held_out_sent, true) || self.curator.held_out().is_empty() {
+        if std::mem::replace(&mut self.held_out_sent, true) {
             return Ok(None);
+        }
+        if self.held_out.is_some() || self.curator.held_out().is_empty() {
+            return Ok(self.held_out.take());
         }
         let frames: Vec<Rc<Frame>> = self.curator.held_out().to_vec();
         let mut prompts = Vec::new();
-        for (n, frame) in frames.iter().enumerate() {
-            for _ in 0..self.stream.held_out_questions {
-                let id = prompts.len() as u64;
+        let n_questions = self.stream.held_out_questions;
+        // Round by round, so that the first questions are about as many frames as there are.
+        for round in 0..n_questions {
+            for (n, frame) in frames.iter().enumerate() {
+                // Numbered frame by frame: each frame has all answers as often.
+                let id = (n * n_questions + round) as u64;
                 // Its decoys come from the other frames that were set aside.
-                let other = &frames[(n + 1 + id as usize) % frames.len()];
-                prompts.extend(self.questions.held_out(id, frame, other, &self.labels)?);
+                let step = 1 + round % frames.len().saturating_sub(1).max(1);
+                let other = &frames[(n + step) % frames.len()];
+                let prompt = self.questions.held_out(id, frame, other, &self.labels)?;
+                let prompt_id = prompts.len() as u64;
+                prompts.extend(prompt.map(|prompt| Prompt { prompt_id, ..prompt }));
             }
         }
-        Ok(Some(PromptBatch { prompts }))
+        let fingerprints = frames.iter().map(|frame| frame.fingerprint).collect();
+        let held_out = HeldOut { questions: PromptBatch { prompts }, fingerprints };
+        held_out.save(&self.run_dir)?;
+        Ok(Some(held_out.questions))
     }
 
     /// The prompts that a credit names; `None` if too few frames make a question for now.

@@ -3,18 +3,29 @@
 
 mod environment;
 mod progress;
+#[cfg(feature = "rerun")]
+mod recording;
+#[cfg(not(feature = "rerun"))]
+#[path = "no_recording.rs"]
+mod recording;
 mod records;
 mod tensorboard;
 
 use clap::Parser;
 use config::Config;
-use eyre::WrapErr;
+use eyre::{WrapErr, bail};
 use messages::MetricBatch;
-use node::Node;
+use node::{Node, Waited};
 
 use crate::progress::Progress;
+use crate::recording::Recording;
 use crate::records::Records;
 use crate::tensorboard::TensorBoard;
+
+/// What a recording is made of, besides the numbers: inputs of these names, all of them or none.
+const PROMPTS: &str = "prompts";
+const GROUPS: &str = "groups";
+const REWARDS: &str = "rewards";
 
 fn main() -> std::process::ExitCode {
     node::exit(start())
@@ -40,8 +51,7 @@ fn start() -> eyre::Result<()> {
 
 /// An input's name is the name of the node whose metrics it carries.
 fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
-    let inputs = node.inputs();
-    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let recording = recording(&node, config)?;
     let run_dir = node.run_dir().to_owned();
     std::fs::write(run_dir.join("config.toml"), config.to_toml()).wrap_err("config.toml")?;
     let mut environment = environment::Environment::gather();
@@ -49,7 +59,7 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     let mut records = Records::open(&run_dir)?;
     let mut board = TensorBoard::new(&run_dir);
     let mut progress = Progress::new(config);
-    let collected = collect(&mut node, &inputs, &mut records, &mut board, &mut progress);
+    let collected = collect(&mut node, &mut records, &mut board, &mut progress, recording);
     environment.end();
     environment.write(&run_dir)?;
     let report = report::write_report(&run_dir)?;
@@ -62,19 +72,48 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     node.finish()
 }
 
+/// The recording, where the graph sends what it is made of.
+fn recording(node: &Node, config: &Config) -> eyre::Result<Option<Recording>> {
+    let inputs = node.inputs();
+    let has = |name: &&&str| inputs.iter().any(|input| input == **name);
+    match [PROMPTS, GROUPS, REWARDS].iter().filter(has).count() {
+        0 => Ok(None),
+        3 => Recording::open(node, config).map(Some),
+        _ => bail!("a recording needs all of the inputs {PROMPTS}, {GROUPS} and {REWARDS}"),
+    }
+}
+
 fn collect(
     node: &mut Node,
-    inputs: &[&str],
     records: &mut Records,
     board: &mut TensorBoard,
     progress: &mut Progress,
+    recording: Option<Recording>,
 ) -> eyre::Result<()> {
-    while let Some((source, batch)) = node.recv_any::<MetricBatch>(inputs)? {
-        records.append(&source, &batch)?;
-        board.append(&source, &batch)?;
-        if let Some(line) = progress.take(&source, &batch) {
+    let inputs = node.inputs();
+    let inputs: Vec<&str> = inputs
+        .iter()
+        .map(String::as_str)
+        .filter(|input| ![PROMPTS, GROUPS].contains(input))
+        .collect();
+    loop {
+        let input = match node.wait(&inputs, None)? {
+            Waited::Message(input) => input,
+            Waited::Over => return Ok(()),
+            Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => continue,
+        };
+        if let Some(recording) = recording.as_ref().filter(|_| input == REWARDS) {
+            recording.take_step(node)?;
+            continue;
+        }
+        let Some(batch) = node.recv::<MetricBatch>(&input)? else { continue };
+        records.append(&input, &batch)?;
+        board.append(&input, &batch)?;
+        if let Some(recording) = &recording {
+            recording.append(&input, &batch)?;
+        }
+        if let Some(line) = progress.take(&input, &batch) {
             println!("{line}");
         }
     }
-    Ok(())
 }

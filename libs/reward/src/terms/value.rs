@@ -44,16 +44,29 @@ pub(super) fn ratio(case: &Case, term: &TermConfig) -> f64 {
 }
 
 /// The share of places that are right; 0 unless it is a permutation of the right length.
+///
+/// A text that is a permutation counts as one, and any other text is right or wrong, so that one task can hold
+/// questions of both kinds.
 pub(super) fn tiles(case: &Case, term: &TermConfig) -> f64 {
-    let (Some(Answer::Order(said)), Answer::Order(truth)) = (&case.reading, &case.truth.answer)
-    else {
-        return settled(case);
+    let share = match (&case.reading, &case.truth.answer) {
+        (Some(Answer::Order(said)), Answer::Order(truth)) => share_in_place(said, truth),
+        (Some(Answer::Words(said)), Answer::Words(truth)) => match order(truth) {
+            Some(truth) => order(said).map_or(0.0, |said| share_in_place(&said, &truth)),
+            None => f64::from(u8::from(same(said, truth, Same::Normalized))),
+        },
+        _ => return settled(case),
     };
-    if said.len() != truth.len() {
-        return 0.0;
-    }
+    reward(&term.shape, share, case.attempt.progress)
+}
+
+fn share_in_place(said: &[usize], truth: &[usize]) -> f64 {
     let right = said.iter().zip(truth).filter(|(said, truth)| said == truth).count();
-    reward(&term.shape, right as f64 / truth.len() as f64, case.attempt.progress)
+    if said.len() == truth.len() { right as f64 / truth.len() as f64 } else { 0.0 }
+}
+
+/// Two or more numbers that are a permutation.
+fn order(text: &str) -> Option<Vec<usize>> {
+    crate::tolerant::order(text, 0).filter(|order| order.len() > 1)
 }
 
 /// 1 - edit distance / longer length, in characters.

@@ -13,7 +13,12 @@ const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 /// What stands where the piece was.
 const GRAY: Rgb<u8> = Rgb([128; 3]);
 
-pub(crate) fn make(frame: &RgbImage, other: &RgbImage, rng: &mut impl Rng) -> Option<Parts> {
+pub(crate) fn make(
+    frame: &RgbImage,
+    other: &RgbImage,
+    right: usize,
+    rng: &mut impl Rng,
+) -> Option<Parts> {
     let mut picture = square(frame, 3, rng)?;
     let side = picture.width() / 3;
     let (x, y) = (rng.random_range(0..=2 * side), rng.random_range(0..=2 * side));
@@ -27,8 +32,8 @@ pub(crate) fn make(frame: &RgbImage, other: &RgbImage, rng: &mut impl Rng) -> Op
     if pieces.len() < LETTERS.len() {
         return None;
     }
-    pieces.shuffle(rng);
-    let right = pieces.iter().position(|piece| *piece == patch)?;
+    // The decoys come in random order; the true piece takes the place that it is given.
+    pieces.swap(0, right);
     imageops::replace(&mut picture, &RgbImage::from_pixel(side, side, GRAY), x.into(), y.into());
     let question = format!(
         "The first picture has a gray hole. The other pictures are, in this order, A, B, C and D. Which of them \

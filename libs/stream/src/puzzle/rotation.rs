@@ -7,7 +7,7 @@ use rand::Rng;
 use super::picture::{all_differ, square};
 use super::{FORMAT, Parts};
 
-pub(crate) fn make(frame: &RgbImage, rng: &mut impl Rng) -> Option<Parts> {
+pub(crate) fn make(frame: &RgbImage, n_quarters: usize, rng: &mut impl Rng) -> Option<Parts> {
     let upright = square(frame, 1, rng)?;
     let turned = [rotate90(&upright), rotate180(&upright), rotate270(&upright)];
     let [quarter, half, three_quarters] = turned;
@@ -15,7 +15,6 @@ pub(crate) fn make(frame: &RgbImage, rng: &mut impl Rng) -> Option<Parts> {
     if !all_differ(&views) {
         return None;
     }
-    let n_quarters = rng.random_range(0..views.len());
     let question = format!(
         "This picture was turned clockwise by 0, 90, 180 or 270 degrees. By how many degrees?\n{FORMAT} \
          The answer is one of these four numbers."

@@ -1,33 +1,13 @@
-//! Weights cross from a learner to a rollout over loopback, whole or not at all.
+//! Over plain TCP.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use candle_core::{Device, Tensor};
-use tempfile::{TempDir, tempdir};
+use tempfile::tempdir;
 use weights::{Client, PolicyVersion, Server, Store, WeightsError};
 
-const RUN: &str = "toy";
-
-/// A free port of this machine; nothing else is likely to take it in the next second.
-fn endpoint() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    format!("tcp/127.0.0.1:{port}")
-}
-
-/// A store with version 3: 400 kB of weights.
-fn published() -> (TempDir, Store, PolicyVersion) {
-    let dir = tempdir().unwrap();
-    let store = Store::new(dir.path()).unwrap();
-    let tensor = Tensor::arange(0f32, 100_000., &Device::Cpu).unwrap();
-    let version = store.publish(3, &BTreeMap::from([("w".to_owned(), tensor)])).unwrap();
-    (dir, store, version)
-}
+use crate::fixture::{RUN, endpoint, published};
 
 /// The same version as a machine sees it that does not have the file.
 fn elsewhere(version: &PolicyVersion) -> PolicyVersion {
@@ -118,34 +98,9 @@ fn several_rollouts_are_served_at_once() {
 }
 
 #[test]
-fn settings_of_the_user_are_applied() {
-    let (dir, store, version) = published();
-    let endpoint = endpoint();
-    let settings = dir.path().join("zenoh.json5");
-    fs::write(
-        &settings,
-        "{ access_control: { enabled: true, default_permission: \"deny\", rules: [], \
-                          subjects: [], policies: [] } }",
-    )
-    .unwrap();
-    let server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
-    let client = Client::connect(RUN, &endpoint).unwrap().with_attempts(1);
-    let error = client.pull(&version, tempdir().unwrap().path()).unwrap_err();
-    assert!(matches!(error, WeightsError::NoAnswer { .. }), "{error}");
-    drop((client, server));
-
-    let lets_in = r#"{ access_control: {
-        enabled: true, default_permission: "deny",
-        rules: [{ id: "read", permission: "allow", key_exprs: ["vrft/weights/**"], flows: ["ingress", "egress"],
-                  messages: ["query", "reply", "declare_queryable"] }],
-        subjects: [{ id: "here", interfaces: ["lo"] }],
-        policies: [{ rules: ["read"], subjects: ["here"] }] } }"#;
-    fs::write(&settings, lets_in).unwrap();
-    let _server = Server::start_with(&store, RUN, &endpoint, &settings).unwrap();
-    let client = Client::connect(RUN, &endpoint).unwrap();
-    client.pull(&version, tempdir().unwrap().path()).unwrap();
-
-    let missing = Server::start_with(&store, RUN, &endpoint, Path::new("/nowhere.json5"));
+fn settings_that_are_not_there_are_named() {
+    let (_dir, store, _) = published();
+    let missing = Server::start_with(&store, RUN, &endpoint(), Path::new("/nowhere.json5"));
     assert!(missing.unwrap_err().to_string().contains("nowhere.json5"));
 }
 

@@ -1,0 +1,128 @@
+//! The best answer that never looks: what a policy must beat before one may say that it sees.
+
+use std::collections::BTreeSet;
+
+use config::{AnswerType, RewardConfig, Space};
+use reward::{Answer, BBox, Reward, SPACE, Truth};
+
+use crate::Evaluator;
+
+/// Different true answers that are tried, drawn evenly from all: more of them change little.
+const MAX_CANDIDATES: usize = 64;
+
+/// What a policy that never looks may think.
+const THOUGHT: &str = "Always the same.";
+
+/// Steps by which the edges of a box are moved, in thousandths: halved from the first to the last.
+const STEPS: (f64, f64) = (64.0, 2.0);
+
+/// The completion that scores best where all questions get the same one, by the measure that leads an evaluation.
+///
+/// It is one of the true answers; if that is a single box, its edges are then moved for as long as it helps. It is
+/// chosen on the very answers that it is measured on, so it is a little better than a policy could hope to be without
+/// looking. `None` without answers.
+pub fn best_constant(config: &RewardConfig, truths: &[Truth]) -> Option<String> {
+    let reward = Reward::new(config);
+    let worth = |completion: &str| {
+        let mut evaluator = Evaluator::new(config);
+        for truth in truths {
+            evaluator.add(completion, truth);
+        }
+        evaluator.leading_measure()
+    };
+    let answers = truths.iter().filter_map(|truth| reward::answer_text(&truth.solution));
+    let answers: BTreeSet<&str> = answers.collect();
+    let stride = answers.len().div_ceil(MAX_CANDIDATES).max(1);
+    let candidates = answers.into_iter().step_by(stride).map(|answer| {
+        let completion = reward.complete(THOUGHT, answer);
+        (worth(&completion), completion)
+    });
+    let (_, best) = candidates.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let one_box = match reward.read(&best).as_ref().map(Answer::detections).as_deref() {
+        Some([detection]) if is_plain(config) => Some(detection.bbox),
+        _ => None,
+    };
+    let written = one_box.map(|bbox| reward.write_box(&moved(bbox, truths)));
+    Some(written.map_or(best, |answer| reward.complete(THOUGHT, &answer)))
+}
+
+/// Whether a box is written in the units that it is measured in.
+fn is_plain(config: &RewardConfig) -> bool {
+    let answer = &config.answer;
+    matches!(answer.kind, AnswerType::Boxes | AnswerType::Box) && answer.space == Space::Thousandths
+}
+
+/// The box with its edges where they overlap the true ones most.
+fn moved(bbox: BBox, truths: &[Truth]) -> BBox {
+    let boxes: Vec<Vec<BBox>> =
+        truths.iter().map(|t| t.answer.detections().iter().map(|d| d.bbox).collect()).collect();
+    let overlap = |bbox: &BBox| -> f64 {
+        let best = |boxes: &Vec<BBox>| boxes.iter().map(|b| b.iou(bbox)).fold(0.0, f64::max);
+        boxes.iter().map(best).sum()
+    };
+    let (mut best, mut step) = ((overlap(&bbox), bbox), STEPS.0);
+    while step >= STEPS.1 {
+        let neighbors = (0..8).filter_map(|n| neighbor(&best.1, n, step));
+        let better =
+            neighbors.map(|bbox| (overlap(&bbox), bbox)).find(|(worth, _)| *worth > best.0);
+        match better {
+            Some(better) => best = better,
+            None => step /= 2.0,
+        }
+    }
+    best.1
+}
+
+/// The box with one edge moved, outward or inward; `None` if that is no box.
+fn neighbor(bbox: &BBox, n: usize, step: f64) -> Option<BBox> {
+    let mut edges = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::round);
+    let by = if n < 4 { step } else { -step };
+    edges[n % 4] = (edges[n % 4] + by).clamp(0.0, SPACE);
+    BBox::try_new(edges).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use config::AnswerConfig;
+
+    use super::*;
+
+    fn truths(config: &RewardConfig, solutions: &[&str]) -> Vec<Truth> {
+        let reward = Reward::new(config);
+        solutions.iter().map(|solution| reward.parse_answer(solution).unwrap()).collect()
+    }
+
+    fn score(config: &RewardConfig, truths: &[Truth]) -> f64 {
+        let best = best_constant(config, truths).unwrap();
+        let mut evaluator = Evaluator::new(config);
+        for truth in truths {
+            evaluator.add(&best, truth);
+        }
+        assert_eq!(evaluator.finish().metrics["format"], 1.0);
+        evaluator.leading_measure()
+    }
+
+    #[test]
+    fn of_four_answers_each_as_often_right_any_scores_a_quarter() {
+        let toml = "[reward.answer]\ntype = \"label\"\nlabels = [\"0\", \"90\", \"180\", \"270\"]\n\
+                    [reward.terms.accuracy]\nmetric = \"accuracy\"\n[reward.terms.format]\nmetric = \"format\"";
+        let config = config::Config::parse(toml, "test").unwrap().reward;
+        let balanced = truths(&config, &["0", "<answer>90</answer>", "180", "270"]);
+        assert_eq!(score(&config, &balanced), 0.25);
+        assert_eq!(score(&config, &truths(&config, &["90", "180", "90", "90"])), 0.75);
+        assert_eq!(best_constant(&config, &[]), None);
+    }
+
+    #[test]
+    fn a_box_that_is_never_right_may_be_the_best() {
+        let config = RewardConfig { answer: AnswerConfig::visual_rft(), ..RewardConfig::default() };
+        let at = |x: u32| format!("[{{'Position': [{x}, 0, {}, 100], 'Confidence': 1}}]", x + 200);
+        // Either true box overlaps the other by 0; the box over both has an IoU of 1/2 with each.
+        let (left, right) = (at(0), at(200));
+        let far = truths(&config, &[&left, &right]);
+        assert!((score(&config, &far) - 0.5).abs() < 1e-9);
+        let near = truths(&config, &[&at(0), &at(20), &at(40)]);
+        let middle = (180.0 / 220.0 * 2.0 + 1.0) / 3.0;
+        assert!(score(&config, &near) >= middle - 1e-9);
+    }
+}

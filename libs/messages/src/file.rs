@@ -1,0 +1,91 @@
+//! A message in a file: Arrow IPC, columns as on the wire.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{RecordBatch, StructArray};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::FileReader;
+use arrow::ipc::writer::FileWriter;
+
+use crate::{Message, MessageError};
+
+/// Why a message could not be written to a file, or read from one.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file or what it is made of.
+    #[error("cannot {action} {path:?}: {source}")]
+    File {
+        /// Write or read.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system or the format said.
+        source: ArrowError,
+    },
+    /// A file that holds something else.
+    #[error("{path:?}: {source}")]
+    Message {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the message.
+        source: MessageError,
+    },
+}
+
+/// Writes a message as the only one of a file, whole or not at all.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write<M: Message>(message: &M, path: &Path) -> Result<(), FileError> {
+    let write = || -> Result<(), ArrowError> {
+        let partial = path.with_extension("tmp");
+        let batch = RecordBatch::from(message.to_arrow());
+        let mut writer = FileWriter::try_new(File::create(&partial)?, &batch.schema())?;
+        writer.write(&batch)?;
+        writer.finish()?;
+        Ok(fs::rename(&partial, path)?)
+    };
+    write().map_err(failed("write", path))
+}
+
+/// Reads what [`write()`] wrote.
+///
+/// # Errors
+/// A file that cannot be read, or that holds another message.
+pub fn read<M: Message>(path: &Path) -> Result<M, FileError> {
+    let read = || -> Result<StructArray, ArrowError> {
+        let mut batches = FileReader::try_new(File::open(path)?, None)?;
+        let nothing = || ArrowError::ParseError("it holds no message".to_owned());
+        Ok(StructArray::from(batches.next().ok_or_else(nothing)??))
+    };
+    let array = read().map_err(failed("read", path))?;
+    M::from_arrow(&array).map_err(|source| FileError::Message { path: path.to_owned(), source })
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(ArrowError) -> FileError {
+    let path = path.to_owned();
+    move |source| FileError::File { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Credit, Metric, MetricBatch};
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("vrft-message-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("metrics.arrow");
+        let metric = Metric { step: 1, name: "x".into(), value: 0.5, at: 2.0 };
+        let batch = MetricBatch { metrics: vec![metric] };
+        write(&batch, &path).unwrap();
+        assert_eq!(read::<MetricBatch>(&path).unwrap(), batch);
+        let error = read::<Credit>(&path).unwrap_err().to_string();
+        assert!(error.contains("metrics.arrow") && error.contains("no column"), "{error}");
+        let error = read::<Credit>(&folder.join("nowhere.arrow")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read") && error.contains("nowhere"), "{error}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,28 @@
+//! A monitor that was built without recordings says so.
+
+use config::Config;
+use messages::MetricBatch;
+use node::Node;
+
+/// None.
+pub(crate) enum Recording {}
+
+impl Recording {
+    pub(crate) fn open(node: &Node, _: &Config) -> eyre::Result<Self> {
+        eyre::bail!(
+            "node {:?}: its inputs {}, {} and {} are for a recording: build with `--features vrft-monitor/rerun`",
+            node.id(),
+            super::PROMPTS,
+            super::GROUPS,
+            super::REWARDS
+        )
+    }
+
+    pub(crate) fn append(&self, _: &str, _: &MetricBatch) -> eyre::Result<()> {
+        match *self {}
+    }
+
+    pub(crate) fn take_step(&self, _: &mut Node) -> eyre::Result<()> {
+        match *self {}
+    }
+}
