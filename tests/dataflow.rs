@@ -8,7 +8,7 @@ fn a_run_learns_evaluates_and_reports() {
     let outcome = run.finish().ok();
     assert_eq!(run.metric("learner", "policy/loss").len(), 4);
     assert_eq!(run.metric("sft", "policy/loss").len(), 4);
-    assert_eq!(run.metric("reward", "reward/total/mean").len(), 4);
+    assert_eq!(run.metric("advantage", "reward/total/mean").len(), 4);
     assert_eq!(run.metric("learner", "policy/staleness"), [0.0; 4]);
     let evaluations = run.lines("evaluations.jsonl");
     let labels: Vec<&str> =

@@ -43,6 +43,7 @@ pub fn alone() -> MutexGuard<'static, ()> {
 /// A small run: few steps of few prompts, real images, the starter policy.
 pub struct Run {
     graph: PathBuf,
+    config: Option<PathBuf>,
     overrides: Vec<String>,
     env: Vec<(String, String)>,
     out: PathBuf,
@@ -71,6 +72,7 @@ impl Run {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Run {
             graph: graph.to_owned(),
+            config: None,
             overrides: SMALL.iter().map(ToString::to_string).collect(),
             env: Vec::new(),
             out: folder.path().join("run"),
@@ -83,6 +85,20 @@ impl Run {
     #[must_use]
     pub fn set(mut self, assignment: &str) -> Run {
         self.overrides.push(assignment.to_owned());
+        self
+    }
+
+    /// Leaves a value as the configuration has it.
+    #[must_use]
+    pub fn unset(mut self, key: &str) -> Run {
+        self.overrides.retain(|assignment| !assignment.starts_with(&format!("{key}=")));
+        self
+    }
+
+    /// The same with another configuration than the graph's.
+    #[must_use]
+    pub fn config(mut self, file: &Path) -> Run {
+        self.config = Some(file.to_owned());
         self
     }
 
@@ -140,6 +156,9 @@ impl Run {
         let mut command = Command::new(vrft());
         command.arg("run").arg(&self.graph).arg("--no-build").current_dir(root());
         command.arg(if resume { "--resume" } else { "--out" }).arg(&self.out);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         for assignment in &self.overrides {
             command.args(["--set", assignment]);
         }

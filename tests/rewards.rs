@@ -26,6 +26,17 @@ fn the_default_run_and_its_data_pass() {
 }
 
 #[test]
+fn the_declaration_of_the_guide_passes() {
+    let guide = std::fs::read_to_string(root().join("libs/reward/README.md")).unwrap();
+    let (_, rest) = guide.split_once("```toml\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("parking.toml");
+    std::fs::write(&file, rest.split_once("```").unwrap().0).unwrap();
+    let output = reward(&["test", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
 fn the_official_rules_fail_by_name() {
     let output = reward(&["test", PRESET, "--set", "reward.mode=compat", "--json"]);
     assert!(!output.status.success());
@@ -57,6 +68,24 @@ fn completions_are_scored_again() {
     std::fs::write(&file, "{\"completion\": \"a\"}\n").unwrap();
     let error = stderr(&reward(&["score", PRESET, file.to_str().unwrap()]));
     assert!(error.contains("line 1") && error.contains("solution"), "{error}");
+}
+
+#[test]
+fn corrections_are_scored_with_what_they_correct() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("turns.jsonl");
+    let say = |answer: &str| format!("<think>a</think><answer>{answer}</answer>");
+    let gold = "[{'Position': [0, 0, 100, 100], 'Confidence': 1}]";
+    let row = |first: &str, second: &str| serde_json::json!({"first": say(first), "completion": say(second), "solution": gold});
+    let rows = format!("{}\n{}\n", row("No Objects", gold), row(gold, "No Objects"));
+    std::fs::write(&file, rows).unwrap();
+    let spec = "configs/rewards/self-correction.toml";
+    let output = reward(&["score", spec, file.to_str().unwrap()]);
+    let lines: Vec<Value> =
+        stdout(&output).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines[0]["rewards"], serde_json::json!([1.0 + 1.5, 3.0 + 2.0]));
+    assert_eq!(lines[1]["rewards"], serde_json::json!([3.0 + 0.5, 1.0 - 2.0]));
+    assert_eq!((&lines[2]["mended"], &lines[2]["spoiled"]), (&0.5.into(), &0.5.into()));
 }
 
 #[test]

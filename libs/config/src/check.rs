@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{AnswerType, Config, ConfigError, Flip, OptimizerConfig, Space};
+use crate::{AnswerConfig, AnswerType, Config, ConfigError, Flip, OptimizerConfig, Space};
 
 impl Config {
     /// Checks every value that a type cannot rule out.
@@ -52,6 +52,7 @@ impl Config {
         self.validate_objective()?;
         self.data.validate_sources()?;
         self.validate_stream()?;
+        self.validate_semantic()?;
         validate_optimizer(&self.optimizer, "optimizer.learning_rate")?;
         validate_optimizer(&self.sft.optimizer, "sft.optimizer.learning_rate")
     }
@@ -80,12 +81,9 @@ impl Config {
     }
 
     fn validate_data(&self) -> Result<(), ConfigError> {
-        let answer = &self.reward.answer;
-        let mirrored = answer.keys.place.eq_ignore_ascii_case("position")
-            && answer.space == Space::Thousandths
-            && matches!(answer.kind, AnswerType::Boxes | AnswerType::Box);
+        let mirrored = self.rewards().all(|reward| is_mirrored(&reward.answer));
         require(
-            self.data.flip == Flip::None || mirrored || !answer.kind.has_items(),
+            self.data.flip == Flip::None || mirrored,
             "data.flip",
             format!("{:?}", self.data.flip).to_lowercase(),
             "none: only boxes in thousandths under the key 'Position' are mirrored with their image",
@@ -138,8 +136,17 @@ impl Config {
             files.push(("data.sources.train", &source.train));
             files.extend(source.test.iter().map(|path| ("data.sources.test", path)));
         }
+        files.extend(self.semantic.iter().map(|semantic| ("semantic.model", &semantic.model)));
         files.into_iter().try_for_each(|(key, path)| exists(key, path))
     }
+}
+
+/// Whether an answer stays true when its image is mirrored, since it is mirrored too or names no place.
+fn is_mirrored(answer: &AnswerConfig) -> bool {
+    let boxes = answer.keys.place.eq_ignore_ascii_case("position")
+        && answer.space == Space::Thousandths
+        && matches!(answer.kind, AnswerType::Boxes | AnswerType::Box);
+    boxes || !answer.kind.has_items()
 }
 
 fn exists(key: &'static str, path: &Path) -> Result<(), ConfigError> {

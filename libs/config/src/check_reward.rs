@@ -249,7 +249,7 @@ fn allowed_keys(kind: AnswerType) -> &'static [&'static str] {
             &["place", "confidence", "label"]
         }
         AnswerType::Box | AnswerType::Mask => &["place", "label"],
-        AnswerType::Interval => &["start", "end"],
+        AnswerType::Interval => &["start", "end", "label"],
         AnswerType::Track => &["place", "frame", "id"],
         AnswerType::Json => &["place", "label", "objects", "target"],
         _ => &[],

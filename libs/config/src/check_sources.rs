@@ -48,6 +48,12 @@ impl DataConfig {
                 weight,
                 "above 0; leave a source out to learn nothing from it",
             )?;
+            if let Some(reward) = &source.reward {
+                let task = source.task.clone();
+                reward
+                    .validate()
+                    .map_err(|error| ConfigError::Source { task, error: Box::new(error) })?;
+            }
         }
         Ok(())
     }
@@ -81,6 +87,38 @@ mod tests {
         refused(&TWO.replace("\"b\"", "\"a\""), "data.sources.task", "another name");
         refused(&TWO.replace("\"b\"", "\"b/c\""), "data.sources.task", "letters");
         refused(&TWO.replace("2.0", "0.0"), "data.sources.weight", "above 0");
+    }
+
+    #[test]
+    fn a_source_may_have_its_own_reward() {
+        let own = "[data.sources.reward.answer]\ntype = \"label\"\n[data.sources.reward.terms.right]\nmetric = \"accuracy\"";
+        let config = Config::parse(&format!("{TWO}\n{own}"), "test").unwrap();
+        let terms = |task| config.reward_of(task).terms.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(terms("a"), ["confidence", "format", "iou"]);
+        assert_eq!(terms("b"), ["right"]);
+        assert_eq!(config.reward_of("b").task, "b");
+        assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap(), config);
+    }
+
+    #[test]
+    fn a_source_may_say_what_is_different() {
+        let shared = "[reward]\n[reward.answer]\ntype = \"label\"\n[reward.terms.right]\nmetric = \"accuracy\"\n";
+        let own = "[data.sources.reward.terms.right]\nweight = 0.5";
+        let config = Config::parse(&format!("{shared}{TWO}\n{own}"), "test").unwrap();
+        let weight = |task| config.reward_of(task).terms["right"].weight;
+        assert_eq!((weight("a"), weight("b")), (1.0, 0.5));
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_reward_of_a_source_is_said_with_its_task() {
+        let start = "in the reward of the source \"b\"";
+        let own = format!("{TWO}\n[data.sources.reward.answer]\ntype = \"label\"");
+        refused(&own, start, "reward.terms is missing");
+        let terms = format!("{own}\n[data.sources.reward.terms.a]\nmetric = \"overlap\"");
+        refused(&terms, start, "expected one of accuracy");
+        let unknown = format!("{TWO}\n[data.sources.reward]\ntau = 1.0");
+        let error = Config::parse(&unknown, "test").unwrap_err().to_string();
+        assert!(error.contains("unknown field `tau`"), "{error}");
     }
 
     #[test]

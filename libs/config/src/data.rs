@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Device, StreamConfig};
+use crate::{Device, RewardConfig, StreamConfig};
 
 /// The training split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,10 @@ pub struct SourceConfig {
     /// Held-out data of this task, evaluated besides `evaluation.test`: what is learned of one task at the cost of
     /// another shows there.
     pub test: Option<PathBuf>,
+    /// How its completions are scored, if not by the run's `[reward]`. With a `preset` or a type of answer this is a
+    /// task of its own; without, it says what is different from the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<RewardConfig>,
 }
 
 /// Which mirror images count as further views of a sample.

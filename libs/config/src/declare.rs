@@ -1,11 +1,11 @@
-//! Turns a task as it was written down into one without gaps: preset, mode and overrides applied, missing keys named.
+//! Turns tasks as they were written down into ones without gaps: preset, mode and overrides applied, missing keys named.
 
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use crate::load::{apply_override, parse_error};
-use crate::{AnswerType, ConfigError, Metric};
+use crate::{AnswerType, ConfigError, Metric, RewardConfig};
 
 /// Presets that build on presets, at most.
 const MAX_PRESETS: usize = 4;
@@ -28,9 +28,63 @@ pub(crate) fn resolve(
         for assignment in overrides.iter().filter(|text| !is_preset(text)) {
             apply_override(&mut table, assignment)?;
         }
-        check_presence(&table)?;
+        if let Some(Value::Table(reward)) = table.get("reward") {
+            check_presence(reward)?;
+        }
     }
+    resolve_sources(&mut table, folder)?;
     Ok(table)
+}
+
+/// Whether a file builds on others, so that what it says may have gaps.
+pub(crate) fn has_gaps(table: &Table) -> bool {
+    let preset = table.get("reward").and_then(|reward| reward.get("preset")).is_some();
+    preset || sources(table).any(|source| source.contains_key("reward"))
+}
+
+fn sources(table: &Table) -> impl Iterator<Item = &Table> {
+    let sources = table.get("data").and_then(|data| data.get("sources")?.as_array());
+    sources.into_iter().flatten().filter_map(Value::as_table)
+}
+
+/// Makes the reward of each source whole.
+fn resolve_sources(table: &mut Table, folder: &Path) -> Result<(), ConfigError> {
+    if sources(table).all(|source| !source.contains_key("reward")) {
+        return Ok(());
+    }
+    let shared = match table.get("reward") {
+        Some(Value::Table(reward)) => reward.clone(),
+        _ => Table::try_from(RewardConfig::default()).expect("the default reward is a table"),
+    };
+    let sources = table.get_mut("data").and_then(|data| data.get_mut("sources")?.as_array_mut());
+    for source in sources.into_iter().flatten().filter_map(Value::as_table_mut) {
+        let task = source.get("task").cloned();
+        if let Some(Value::Table(reward)) = source.get_mut("reward") {
+            let own = std::mem::take(reward);
+            *reward = of_source(own, &shared, folder).map_err(|error| ConfigError::Source {
+                task: task.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned(),
+                error: Box::new(error),
+            })?;
+            reward.extend(task.map(|task| ("task".to_owned(), task)));
+        }
+    }
+    Ok(())
+}
+
+/// A reward with a preset or a type of answer stands alone; any other is laid over the run's.
+fn of_source(own: Table, shared: &Table, folder: &Path) -> Result<Table, ConfigError> {
+    let has_type = own.get("answer").is_some_and(|answer| answer.get("type").is_some());
+    let mut reward = match has_type || own.contains_key("preset") {
+        true => with_presets(own, folder, MAX_PRESETS)?,
+        false => {
+            let mut reward = shared.clone();
+            overlay(&mut reward, own);
+            reward
+        }
+    };
+    with_mode(&mut reward)?;
+    check_presence(&reward)?;
+    Ok(reward)
 }
 
 fn is_preset(assignment: &str) -> bool {
@@ -79,6 +133,8 @@ fn with_mode(reward: &mut Table) -> Result<(), ConfigError> {
 fn overlay(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
+            // A mode that takes a gate away has still to do so.
+            (Some(Value::Table(base)), Value::Table(over)) if key == "modes" => merge(base, over),
             (Some(Value::Table(base)), Value::Table(over)) => overlay(base, over),
             (_, Value::String(text)) if key == "gate" && text.is_empty() => {
                 base.remove(&key);
@@ -90,9 +146,20 @@ fn overlay(base: &mut Table, over: Table) {
     }
 }
 
+/// The same, with empty gates as they are.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
 /// What a declared task cannot do without.
-fn check_presence(table: &Table) -> Result<(), ConfigError> {
-    let Some(Value::Table(reward)) = table.get("reward") else { return Ok(()) };
+fn check_presence(reward: &Table) -> Result<(), ConfigError> {
     let answer = reward.get("answer").and_then(Value::as_table);
     if answer.is_none_or(|answer| !answer.contains_key("type")) {
         let remedy = format!("write the kind of answer, one of {}", AnswerType::NAMES);

@@ -52,6 +52,14 @@ pub enum ConfigError {
         /// What to write instead.
         expected: String,
     },
+    /// A reward of one of several sources that is wrong in itself.
+    #[error("in the reward of the source {task:?}: {error}")]
+    Source {
+        /// The task of the source.
+        task: String,
+        /// What is wrong.
+        error: Box<ConfigError>,
+    },
     /// A file that the configuration names and that is not there.
     #[error(
         "{key} = {path:?}: no such file or folder (relative paths start at the folder of the graph)"

@@ -28,6 +28,7 @@ mod pool;
 mod reward;
 mod rollout;
 mod run;
+mod semantic;
 mod stream;
 mod term;
 mod weights;
@@ -50,6 +51,7 @@ pub use pool::{OnLoss, PoolConfig};
 pub use reward::{CorrectionConfig, RewardConfig, RewardMode};
 pub use rollout::RolloutConfig;
 pub use run::RunConfig;
+pub use semantic::SemanticConfig;
 pub use stream::{PuzzleKind, StreamConfig, Truth};
 pub use term::{
     MatchBy, MatchConfig, Measure, Metric, Miss, Norm, Refined, Repeats, Same, Shape, Snra,
@@ -75,6 +77,9 @@ pub struct Config {
     pub pool: PoolConfig,
     /// How completions are scored.
     pub reward: RewardConfig,
+    /// One more term by what an answer means, if the graph has a node for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub semantic: Option<SemanticConfig>,
     /// How rewards become advantages.
     pub advantage: AdvantageConfig,
     /// The GRPO objective.

@@ -28,7 +28,7 @@ impl Config {
     ) -> Result<Config, ConfigError> {
         let table: Table = toml::from_str(text).map_err(|error| parse_error(origin, &error))?;
         // As written first, so that an error there has a line number; what builds on a preset may have gaps.
-        if table.get("reward").is_none_or(|reward| reward.get("preset").is_none()) {
+        if !declare::has_gaps(&table) {
             toml::from_str::<Config>(text).map_err(|error| parse_error(origin, &error))?;
         }
         let table = declare::resolve(table, folder, overrides)?;

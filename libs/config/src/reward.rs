@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::{AnswerConfig, FormatConfig, MatchConfig, Metric, Miss, TermConfig};
+use crate::{AnswerConfig, Config, FormatConfig, MatchConfig, Metric, Miss, TermConfig};
 
 /// A task: what an answer looks like, how it is compared with the truth, and what that is worth.
 ///
@@ -43,11 +43,11 @@ pub struct RewardConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RewardMode {
-    /// The equations of the paper.
+    /// The equations of the paper, to compare with. By their nature they pay for some tricks.
     Paper,
-    /// The program that the paper's numbers were made with, its bugs included.
+    /// The program that the paper's numbers were made with, its bugs included, to compare with.
     Compat,
-    /// Ours: without the loopholes of either.
+    /// Ours, to train with: without the loopholes of either.
     Fixed,
 }
 
@@ -60,6 +60,19 @@ impl RewardMode {
             RewardMode::Fixed => "fixed",
         }
     }
+
+    /// What it is for, if not for training: equations and programs leave holes that a policy finds.
+    pub fn purpose(self) -> Option<&'static str> {
+        match self {
+            RewardMode::Paper => {
+                Some("the published equations, to compare with; train in mode fixed")
+            }
+            RewardMode::Compat => {
+                Some("the published program, bugs included, to compare with; train in mode fixed")
+            }
+            RewardMode::Fixed => None,
+        }
+    }
 }
 
 /// Rewards of an answer that is asked for twice: r1, then `question`, then r2.
@@ -68,10 +81,24 @@ impl RewardMode {
 pub struct CorrectionConfig {
     /// What is said between the two answers.
     pub question: String,
-    /// The second answer earns r2 + α (r2 - r1), within -1 to twice the most an answer can earn.
+    /// The second answer earns r2 + α (r2 - r1), within -1 and 2 times the most that one answer can earn.
     pub alpha: f64,
     /// The first answer earns r1 + γ r2.
     pub gamma: f64,
+}
+
+impl Config {
+    /// How completions of a task are scored: as its source says, else as the run does.
+    pub fn reward_of(&self, task: &str) -> &RewardConfig {
+        let source = self.data.sources.iter().find(|source| source.task == task);
+        source.and_then(|source| source.reward.as_ref()).unwrap_or(&self.reward)
+    }
+
+    /// The run's reward and those of its sources.
+    pub fn rewards(&self) -> impl Iterator<Item = &RewardConfig> {
+        let of_sources = self.data.sources.iter().filter_map(|source| source.reward.as_ref());
+        std::iter::once(&self.reward).chain(of_sources)
+    }
 }
 
 impl Default for CorrectionConfig {

@@ -38,7 +38,9 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let path = checkpoint.join("config.json");
     let json = std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {path:?}"))?;
     let model = ModelConfig::from_json(&json)?;
-    let data = Dataset::open(&graph.folder.join(&graph.config.data.train))?;
+    let data = &graph.config.data;
+    let train = data.sources.first().map_or(&data.train, |source| &source.train);
+    let data = Dataset::open(&graph.folder.join(train))?;
     if data.is_empty() {
         return Ok(());
     }

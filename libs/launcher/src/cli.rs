@@ -131,7 +131,8 @@ pub(crate) enum RewardCommand {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         overrides: Vec<String>,
     },
-    /// Score completions again: JSON lines with `completion` and `solution` in, rewards and terms out.
+    /// Score completions again: JSON lines with `completion` and `solution` in, rewards and terms out. With a `first`
+    /// answer before it a completion is a correction, and both turns earn.
     Score {
         /// The declared reward.
         spec: PathBuf,

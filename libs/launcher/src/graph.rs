@@ -110,7 +110,8 @@ impl Graph {
         let of_sources =
             of_sources.flat_map(|source| [Some(&mut source.train), source.test.as_mut()]);
         let files = [&mut config.data.train, &mut config.evaluation.test];
-        for path in files.into_iter().chain(of_sources.flatten()) {
+        let models = config.semantic.iter_mut().map(|semantic| &mut semantic.model);
+        for path in files.into_iter().chain(of_sources.flatten()).chain(models) {
             *path = self.folder.join(&path);
         }
         Ok(config.check_files()?)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::{Config, RewardConfig};
 use eyre::{WrapErr, bail, ensure, eyre};
-use reward::Reward;
+use reward::{Attempt, Reward, Score};
 use serde_json::{Value, json};
 
 use crate::cli::RewardCommand;
@@ -13,8 +13,7 @@ use crate::cli::RewardCommand;
 pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
     match command {
         RewardCommand::Test { spec, data, json, overrides } => {
-            let config = Config::load(spec, overrides)?.reward;
-            test(&config, data.as_deref(), *json)
+            test(&Config::load(spec, overrides)?, data.as_deref(), *json)
         }
         RewardCommand::Score { spec, file, overrides } => {
             score(&Config::load(spec, overrides)?.reward, file)
@@ -23,18 +22,25 @@ pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
     }
 }
 
-fn test(config: &RewardConfig, data: Option<&Path>, as_json: bool) -> eyre::Result<()> {
-    let solutions = match data {
-        Some(data) => rows(data)?.into_iter().map(|row| row.1).collect(),
-        None => Vec::new(),
+/// Tests the run's reward on data, or all rewards of the configuration on drawn answers.
+fn test(config: &Config, data: Option<&Path>, as_json: bool) -> eyre::Result<()> {
+    let (rewards, solutions): (Vec<&RewardConfig>, Vec<String>) = match data {
+        Some(data) => (vec![&config.reward], rows(data)?.into_iter().map(|row| row.1).collect()),
+        None => (config.rewards().collect(), Vec::new()),
     };
-    let report = reward::self_test(config, &solutions)?;
-    match as_json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => println!("{report}"),
+    let mut failed = Vec::new();
+    for reward in rewards {
+        let report = reward::self_test(reward, &solutions)?;
+        match as_json {
+            true => println!("{}", serde_json::to_string_pretty(&report)?),
+            false => println!("{report}"),
+        }
+        let failures = report.failures().join("; ");
+        if !failures.is_empty() {
+            failed.push(format!("{}: {failures}", reward.task));
+        }
     }
-    let failures = report.failures();
-    ensure!(failures.is_empty(), "the reward fails its self-test: {}", failures.join("; "));
+    ensure!(failed.is_empty(), "the reward fails its self-test: {}", failed.join("\n"));
     Ok(())
 }
 
@@ -42,28 +48,93 @@ fn test(config: &RewardConfig, data: Option<&Path>, as_json: bool) -> eyre::Resu
 fn score(config: &RewardConfig, file: &Path) -> eyre::Result<()> {
     let reward = Reward::new(config);
     let text = std::fs::read_to_string(file).wrap_err_with(|| format!("cannot read {file:?}"))?;
-    let (mut sum, mut n, mut unscored) = (0.0, 0, 0);
+    let mut tally = Tally::default();
     for (idx, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let at = || format!("{}, line {}", file.display(), idx + 1);
         let row: Value = serde_json::from_str(line).wrap_err_with(at)?;
-        let completion = field(&row, &["completion", "text"]).wrap_err_with(at)?;
-        let solution = field(&row, &["solution", "answer", "truth"]).wrap_err_with(at)?;
-        let truth = reward.parse_answer(&solution).wrap_err_with(at)?;
-        let score = reward.score(&completion, &truth);
-        let terms: serde_json::Map<String, Value> =
-            score.terms.iter().map(|term| (term.name.clone(), json!(term.value))).collect();
-        println!("{}", json!({"line": idx + 1, "reward": score.total, "terms": terms}));
-        match score.total {
-            Some(total) => (sum, n) = (sum + total, n + 1),
-            None => unscored += 1,
-        }
+        let scored = score_row(&reward, &row, &mut tally).wrap_err_with(at)?;
+        let mut fields = serde_json::Map::from_iter([("line".to_owned(), json!(idx + 1))]);
+        fields.extend(scored);
+        println!("{}", Value::Object(fields));
     }
     ensure!(
-        n + unscored > 0,
+        tally.n + tally.unscored > 0,
         "{file:?} has no rows: expected {{\"completion\": …, \"solution\": …}} a line"
     );
-    println!("{}", json!({"n": n, "unscored": unscored, "mean": sum / f64::from(n.max(1))}));
+    println!("{}", tally.summary());
     Ok(())
+}
+
+/// What one row earns; a row with a `first` answer is a correction of it, and both turns earn.
+fn score_row(
+    reward: &Reward,
+    row: &Value,
+    tally: &mut Tally,
+) -> eyre::Result<serde_json::Map<String, Value>> {
+    let completion = field(row, &["completion", "text"])?;
+    let truth = reward.parse_answer(&field(row, &["solution", "answer", "truth"])?)?;
+    let terms = |score: &Score| -> Value {
+        score.terms.iter().map(|term| (term.name.clone(), json!(term.value))).collect()
+    };
+    let scored = match row.get("first") {
+        None => {
+            let score = reward.score(&completion, &truth);
+            tally.add(score.total);
+            json!({"reward": score.total, "terms": terms(&score)})
+        }
+        Some(_) => {
+            let first = field(row, &["first"])?;
+            let turns = reward.score_turns([&*first, &*completion].map(Attempt::new), &truth);
+            let [before, after] = &turns.scores;
+            tally.add(after.total);
+            tally.add_change(before.total, after.total);
+            json!({"rewards": turns.rewards, "first": terms(before), "terms": terms(after)})
+        }
+    };
+    let Value::Object(scored) = scored else { bail!("a row is an object") };
+    Ok(scored)
+}
+
+/// What all rows earn together.
+#[derive(Default)]
+struct Tally {
+    n: u32,
+    unscored: u32,
+    sum: f64,
+    pairs: u32,
+    change: f64,
+    mended: u32,
+    spoiled: u32,
+}
+
+impl Tally {
+    fn add(&mut self, total: Option<f64>) {
+        match total {
+            Some(total) => (self.sum, self.n) = (self.sum + total, self.n + 1),
+            None => self.unscored += 1,
+        }
+    }
+
+    fn add_change(&mut self, before: Option<f64>, after: Option<f64>) {
+        let Some((before, after)) = before.zip(after) else { return };
+        self.pairs += 1;
+        self.change += after - before;
+        self.mended += u32::from(after > before);
+        self.spoiled += u32::from(after < before);
+    }
+
+    /// Of corrections also how much better they are on average, and the shares that are better and worse.
+    fn summary(&self) -> Value {
+        let mean = self.sum / f64::from(self.n.max(1));
+        let mut summary = json!({"n": self.n, "unscored": self.unscored, "mean": mean});
+        if self.pairs > 0 {
+            let share = |count: u32| f64::from(count) / f64::from(self.pairs);
+            summary["change"] = json!(self.change / f64::from(self.pairs));
+            summary["mended"] = json!(share(self.mended));
+            summary["spoiled"] = json!(share(self.spoiled));
+        }
+        summary
+    }
 }
 
 /// Prints a specification that passes its self-test on the data.

@@ -4,6 +4,7 @@ use arrow::array::{
     Array, AsArray, BinaryArray, GenericBinaryArray, ListArray, PrimitiveArray, StringArray,
     StructArray,
 };
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::ArrowPrimitiveType;
 
 use crate::MessageError;
@@ -39,20 +40,30 @@ impl<'a> Columns<'a> {
     pub(crate) fn primitive<T: ArrowPrimitiveType>(
         &self,
         column: &'static str,
-    ) -> Result<&'a PrimitiveArray<T>, MessageError> {
+    ) -> Result<PrimitiveArray<T>, MessageError> {
         let array = self.nullable::<T>(column)?;
-        self.no_nulls(column, array)?;
+        self.no_nulls(column, &array)?;
         Ok(array)
     }
 
-    /// A column that may hold nulls.
+    /// A column that may hold nulls. Numbers of another width are taken if they fit: a program in another language,
+    /// say Python, need not name a type for each of its columns.
     pub(crate) fn nullable<T: ArrowPrimitiveType>(
         &self,
         column: &'static str,
-    ) -> Result<&'a PrimitiveArray<T>, MessageError> {
+    ) -> Result<PrimitiveArray<T>, MessageError> {
         let array = self.column(column)?;
-        array
-            .as_primitive_opt::<T>()
+        if let Some(exact) = array.as_primitive_opt::<T>() {
+            return Ok(exact.clone());
+        }
+        let got = array.data_type();
+        let widens = got.is_integer() || got.is_floating() && T::DATA_TYPE.is_floating();
+        let fitting = CastOptions { safe: false, ..CastOptions::default() };
+        let cast = match widens || got.is_null() {
+            true => cast_with_options(array, &T::DATA_TYPE, &fitting).ok(),
+            false => None,
+        };
+        cast.and_then(|cast| cast.as_primitive_opt::<T>().cloned())
             .ok_or_else(|| self.type_error(column, array, type_name::<T>()))
     }
 
@@ -159,4 +170,47 @@ impl<'a> Columns<'a> {
 
 fn type_name<T: ArrowPrimitiveType>() -> &'static str {
     std::any::type_name::<T::Native>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, NullArray, StringArray};
+    use arrow::datatypes::{Float32Type, UInt16Type};
+
+    use super::*;
+
+    fn message(column: ArrayRef) -> StructArray {
+        StructArray::try_from(vec![("n", column)]).unwrap()
+    }
+
+    #[test]
+    fn numbers_of_another_width_are_taken_if_they_fit() {
+        let ints = message(Arc::new(Int64Array::from(vec![0, 7, 65_535])));
+        let columns = Columns::new("test", &ints);
+        assert_eq!(columns.primitive::<UInt16Type>("n").unwrap().values(), &[0, 7, 65_535]);
+        assert_eq!(columns.primitive::<Float32Type>("n").unwrap().value(1), 7.0);
+        let floats = message(Arc::new(Float64Array::from(vec![Some(0.5), None])));
+        let floats = Columns::new("test", &floats).nullable::<Float32Type>("n").unwrap();
+        assert_eq!((floats.value(0), floats.is_null(1)), (0.5, true));
+        let nulls = message(Arc::new(NullArray::new(2)));
+        let nulls = Columns::new("test", &nulls).nullable::<Float32Type>("n").unwrap();
+        assert_eq!(nulls.null_count(), 2);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let columns: [ArrayRef; 4] = [
+            Arc::new(Int64Array::from(vec![65_536])),
+            Arc::new(Int64Array::from(vec![-1])),
+            Arc::new(Float64Array::from(vec![0.5])),
+            Arc::new(StringArray::from(vec!["7"])),
+        ];
+        for column in columns {
+            let message = message(column);
+            let error = Columns::new("test", &message).primitive::<UInt16Type>("n").unwrap_err();
+            assert!(error.to_string().contains("column \"n\" of test should be u16"), "{error}");
+        }
+    }
 }

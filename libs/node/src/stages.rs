@@ -80,6 +80,12 @@ const STAGES: &[Stage] = &[
         ..NOTHING
     },
     Stage {
+        executable: "vrft-semantic",
+        inputs: &[("groups", "groups")],
+        outputs: &[("rewards", "rewards")],
+        ..NOTHING
+    },
+    Stage {
         executable: "vrft-advantage",
         optional: &[("groups", "groups")],
         outputs: &[("advantages", "advantages")],

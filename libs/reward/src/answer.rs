@@ -49,6 +49,19 @@ impl Answer {
         }
     }
 
+    /// What is said in words: a name or a text, or the labels of the items one after the other; `None` without any.
+    pub fn words(&self) -> Option<String> {
+        let words = match self {
+            Answer::Words(words) => words.clone(),
+            Answer::Items(items) => {
+                let labels = items.valid.iter().filter_map(|item| item.label.as_deref());
+                labels.collect::<Vec<_>>().join(", ")
+            }
+            _ => String::new(),
+        };
+        (!words.trim().is_empty()).then_some(words)
+    }
+
     /// Number of items, the invalid ones included.
     pub fn n_items(&self) -> usize {
         match self {

@@ -62,6 +62,9 @@ fn content(answer: &AnswerConfig) -> String {
         AnswerType::Interval if answer.space == Space::Unit => {
             "Give start and end as shares of the video, from 0 to 1.".to_owned()
         }
+        AnswerType::Interval if !answer.keys.label.is_empty() => {
+            "Give start and end in seconds, and say what happens.".to_owned()
+        }
         AnswerType::Interval => "Give start and end in seconds.".to_owned(),
         AnswerType::Label if answer.labels.is_empty() => "Give one name.".to_owned(),
         AnswerType::Label => format!("Answer with one of: {}.", answer.labels.join(", ")),
@@ -99,7 +102,11 @@ pub(crate) fn example(answer: &AnswerConfig) -> String {
         AnswerType::Permutation => return "1, 3, 2, ...".to_owned(),
         AnswerType::Text => return "text".to_owned(),
         AnswerType::Interval if !keys.start.is_empty() => {
-            return format!("{{'{}': number, '{}': number}}", keys.start, keys.end);
+            let label = match keys.label.is_empty() {
+                true => String::new(),
+                false => format!(", '{}': 'text'", keys.label),
+            };
+            return format!("{{'{}': number, '{}': number{label}}}", keys.start, keys.end);
         }
         _ => {}
     }

@@ -2,6 +2,7 @@
 
 use config::{AnswerConfig, AnswerType, Space};
 
+use crate::runs::{MAX_RUN, decompress};
 use crate::value::Value;
 use crate::{BBox, Flaw, Item, Mask, Place, SPACE, Solid, Span};
 
@@ -105,23 +106,27 @@ fn point(point: [f64; 2], extent: f64) -> Result<[f64; 2], Flaw> {
     }
 }
 
-/// An outline, several outlines, or run lengths.
+/// An outline, several outlines, or run lengths, as numbers or compressed.
 fn region(value: &Value, extent: f64) -> Result<Mask, Flaw> {
     if let (Some(size), Some(counts)) = (value.get("size"), value.get("counts")) {
-        let whole = |v: &Value| -> Option<Vec<usize>> {
-            let fine = |n: &f64| n.fract() == 0.0 && (0.0..=1e9).contains(n);
-            v.numbers()?.iter().map(|n| fine(n).then_some(*n as usize)).collect()
+        let runs = match counts {
+            Value::Text(text) => decompress(text),
+            numbers => whole(numbers),
         };
-        let (Some(size), Some(counts)) = (whole(size), whole(counts)) else {
-            return Err(Flaw::Runs);
-        };
+        let (Some(size), Some(runs)) = (whole(size), runs) else { return Err(Flaw::Runs) };
         let [height, width] = size[..] else { return Err(Flaw::Runs) };
-        return Mask::from_runs([height, width], &counts).ok_or(Flaw::Runs);
+        return Mask::from_runs([height, width], &runs).ok_or(Flaw::Runs);
     }
     let mut outlines = Vec::new();
     collect_outlines(value, extent, &mut outlines)?;
     let mask = Mask::from_outlines(&outlines, extent);
     if mask.area() == 0 { Err(Flaw::Empty) } else { Ok(mask) }
+}
+
+/// Numbers that count something.
+fn whole(value: &Value) -> Option<Vec<usize>> {
+    let fine = |n: &f64| n.fract() == 0.0 && (0.0..=MAX_RUN as f64).contains(n);
+    value.numbers()?.iter().map(|n| fine(n).then_some(*n as usize)).collect()
 }
 
 fn collect_outlines(

@@ -57,8 +57,12 @@ fn item(sketch: &Sketch, answer: &AnswerConfig) -> String {
     let keys = &answer.keys;
     let place = place(&sketch.numbers, answer);
     if answer.kind == AnswerType::Interval && !keys.start.is_empty() {
+        let label = match keys.label.is_empty() {
+            true => String::new(),
+            false => format!(", \"{}\": \"{}\"", keys.label, sketch.label),
+        };
         return format!(
-            "{{\"{}\": \"{}\", \"{}\": \"{}\"}}",
+            "{{\"{}\": \"{}\", \"{}\": \"{}\"{label}}}",
             keys.start, sketch.numbers[0], keys.end, sketch.numbers[1]
         );
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use config::{CorrectionConfig, RewardConfig};
+use config::RewardConfig;
 
 use crate::case::Case;
 use crate::render::{Draft, Sketch};
@@ -115,22 +115,6 @@ impl Reward {
             let (least, most) = terms::range(term);
             (low + term.weight * least, high + term.weight * most)
         })
-    }
-
-    /// The rewards of an answer and of its correction: (r1 + γ r2, r2 + α (r2 - r1)).
-    ///
-    /// The second is kept within -1 and twice the most that one answer can earn; `None` where either could not be
-    /// scored.
-    pub fn correction(
-        &self,
-        first: &Score,
-        second: &Score,
-        config: &CorrectionConfig,
-    ) -> Option<(f64, f64)> {
-        let (r1, r2) = (first.total?, second.total?);
-        let (_, most) = self.range();
-        let second = (r2 + config.alpha * (r2 - r1)).clamp(-1.0, (2.0 * most).max(-1.0));
-        Some((r1 + config.gamma * r2, second))
     }
 }
 

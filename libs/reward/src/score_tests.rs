@@ -113,15 +113,6 @@ fn a_gate_multiplies() {
     };
     assert_eq!((total("rose"), total("tulip")), (Some(2.0), Some(0.0)));
 }
-#[test]
-fn a_correction_pays_for_getting_better() {
-    let reward = Reward::new(&label_task());
-    let of = |total: f64| Score { total: Some(total), terms: Vec::new() };
-    let pair = |r1, r2| reward.correction(&of(r1), &of(r2), &CorrectionConfig::default()).unwrap();
-    assert_eq!(pair(0.0, 2.0), (1.0, 4.0));
-    assert_eq!(pair(2.0, 2.0), (3.0, 2.0));
-    assert_eq!(pair(2.0, 0.0), (2.0, -1.0));
-}
 
 proptest::proptest! {
     #[test]

@@ -170,6 +170,12 @@ fn outlines_and_runs() {
         half
     );
     assert_eq!(area("{\"size\": [2, 2], \"counts\": [0, 2, 2]}", AnswerType::Mask), half);
+    assert_eq!(area("{'size': [2, 2], 'counts': '022'}", AnswerType::Mask), half);
+    // A letter that JSON writes with another backslash before it: a row of 88 pixels, half of them inside.
+    assert_eq!(crate::compress(&[0, 44, 44]), r"0\1\1");
+    assert_eq!(area(r#"{"size": [1, 88], "counts": "0\\1\\1"}"#, AnswerType::Mask), half);
+    assert_eq!(area(r"{'size': [1, 88], 'counts': '0\1\1'}", AnswerType::Mask), half);
+    assert_eq!(area("{\"size\": [2, 2], \"counts\": \"02\"}", AnswerType::Mask), 0);
     assert_eq!(area("[[[0,0],[500,0],[500,1000],[0,1000]]]", AnswerType::Polygon), half);
     assert_eq!(area("[[0,0],[1,1]]", AnswerType::Mask), 0);
 }

@@ -133,15 +133,29 @@ impl Reader<'_> {
         (self.take(',') || self.peek()? == close).then_some(())
     }
 
+    /// A text in quotes. A backslash is kept unless it stands before a quote, a slash or another backslash.
     fn quoted(&mut self) -> Option<String> {
         let quote = self.peek().filter(|c| matches!(c, '\'' | '"'))?;
         let body = &self.rest[1..];
-        let Some(end) = body.find(quote) else {
-            self.farthest = 0;
-            return None;
-        };
-        self.rest = &body[end + 1..];
-        Some(body[..end].to_owned())
+        let (mut text, mut escaped) = (String::new(), false);
+        for (at, c) in body.char_indices() {
+            match c {
+                '\\' if !escaped => escaped = true,
+                c if c == quote && !escaped => {
+                    self.rest = &body[at + 1..];
+                    return Some(text);
+                }
+                c => {
+                    if escaped && !matches!(c, '\\' | '/' | '\'' | '"') {
+                        text.push('\\');
+                    }
+                    text.push(c);
+                    escaped = false;
+                }
+            }
+        }
+        self.farthest = 0;
+        None
     }
 
     /// A number, or a name such as `None`.
@@ -211,6 +225,13 @@ mod tests {
     #[test]
     fn nesting_without_end() {
         check(&"[".repeat(1_000_000), None);
+    }
+    #[test]
+    fn backslashes() {
+        let text = |text: &str| Some(Value::Text(text.into()));
+        check(r#""a\\b\"c\nd" "#, text(r#"a\b"c\nd"#));
+        check(r"'a\'b'", text("a'b"));
+        check(r"'a\'", None);
     }
     #[test]
     fn an_object_with_either_quotes() {

@@ -67,3 +67,24 @@ fn trl_s_reward_library() {
 fn the_other_tasks() {
     check(include_str!("golden/tasks.json"), 150);
 }
+#[test]
+fn statements_in_the_thinking() {
+    check(include_str!("golden/stepwise.json"), 65);
+}
+
+#[test]
+fn an_answer_and_its_correction() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("golden/correction.json")).unwrap();
+    assert!(cases.len() >= 60);
+    for case in &cases {
+        let set = |key: &str| format!("reward.correction.{key}={}", case[key].as_f64().unwrap());
+        let reward = rewards_for("self-correction.toml", &[set("alpha"), set("gamma")]);
+        let truth = reward.parse_answer(case["solution"].as_str().unwrap()).unwrap();
+        let turn = |idx: usize| Attempt::new(case["turns"][idx].as_str().unwrap());
+        let rewards = reward.score_turns([turn(0), turn(1)], &truth).rewards.unwrap();
+        for (idx, got) in rewards.into_iter().enumerate() {
+            let expect = case["rewards"][idx].as_f64().unwrap();
+            assert!((got - expect).abs() < TOLERANCE, "turn {idx} earns {got}: {case}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The advantage: compares each completion with its siblings.
 
+mod means;
 mod rewards;
 mod scored;
 #[cfg(test)]
@@ -33,7 +34,6 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         "[advantage.overlong], [advantage.curriculum] and [[data.sources]] need the completions: give the advantage \
          node of the graph the input `{EDGE}`"
     );
-    let n_judges = rewards::inputs(&node).len();
     while let Some(batch) = rewards::receive(&mut node)? {
         let completions = match has_groups {
             true => node.recv::<CompletionBatch>("groups")?,
@@ -44,10 +44,6 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         let details = Details::join(&batch, completions.as_ref())?;
         let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &details, config));
         note_metrics(&mut node, step, &batch, &details, config);
-        if n_judges > 1 {
-            // Each of them knows its own part alone.
-            node.metric(step, "reward/total/mean", rewards::mean(&batch.rewards));
-        }
         node.send("advantages", &AdvantageBatch { advantages })?;
         node.send_metrics()?;
     }
@@ -68,7 +64,7 @@ fn advantages_of(batch: &RewardBatch, details: &Details, config: &Config) -> Vec
     .collect()
 }
 
-/// How many groups teach nothing; where several tasks are learned also by task, with its mean reward.
+/// What was earned, and how many groups teach nothing; where several tasks are learned also by task.
 fn note_metrics(
     node: &mut Node,
     step: u64,
@@ -77,19 +73,24 @@ fn note_metrics(
     config: &Config,
 ) {
     let groups: Vec<&[RewardRow]> = batch.groups().collect();
+    for (name, mean) in means::means(batch.rewards.iter()) {
+        node.metric(step, format!("reward/{name}/mean"), mean);
+    }
+    let unscored = batch.rewards.iter().filter(|row| row.reward.is_none()).count();
+    node.metric(step, "reward/unscored", unscored as f64);
     node.metric(step, "reward/zero_std_groups", share_of_equal(&groups));
     for source in &config.data.sources {
         let of_task = details.tasks.iter().zip(&groups).filter(|(task, _)| **task == source.task);
         let groups: Vec<&[RewardRow]> = of_task.map(|(_, group)| *group).collect();
-        let rewards: Vec<f64> =
-            groups.concat().iter().filter_map(|row| row.reward.map(f64::from)).collect();
-        if rewards.is_empty() {
+        if groups.is_empty() {
             continue;
         }
-        let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
-        node.metric(step, format!("task/{}/reward", source.task), mean);
-        node.metric(step, format!("task/{}/prompts", source.task), groups.len() as f64);
-        node.metric(step, format!("task/{}/zero_std_groups", source.task), share_of_equal(&groups));
+        let task = |name: &str| format!("task/{}/{name}", source.task);
+        for (name, mean) in means::means(groups.iter().copied().flatten()) {
+            node.metric(step, task(&format!("reward/{name}/mean")), mean);
+        }
+        node.metric(step, task("prompts"), groups.len() as f64);
+        node.metric(step, task("zero_std_groups"), share_of_equal(&groups));
     }
 }
 

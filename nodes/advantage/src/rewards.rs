@@ -1,11 +1,11 @@
 //! Rewards from one node or several: each may judge in its own way, and their terms add up.
 
 use eyre::WrapErr;
-use messages::{RewardBatch, RewardRow};
+use messages::RewardBatch;
 use node::Node;
 
 /// Inputs that carry rewards: all but the completions they are about.
-pub(crate) fn inputs(node: &Node) -> Vec<String> {
+fn inputs(node: &Node) -> Vec<String> {
     node.inputs().into_iter().filter(|input| input != "groups").collect()
 }
 
@@ -20,10 +20,4 @@ pub(crate) fn receive(node: &mut Node) -> eyre::Result<Option<RewardBatch>> {
         }
     }
     Ok(sum)
-}
-
-/// The mean over the completions that could be scored.
-pub(crate) fn mean(rows: &[RewardRow]) -> f64 {
-    let scored: Vec<f64> = rows.iter().filter_map(|row| row.reward.map(f64::from)).collect();
-    scored.iter().sum::<f64>() / scored.len() as f64
 }

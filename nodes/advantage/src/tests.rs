@@ -86,6 +86,7 @@ fn two_tasks() -> Config {
         shots: 0,
         weight,
         test: None,
+        reward: None,
     };
     config.data.sources = vec![source("boxes", 1.0), source("names", 3.0)];
     config
@@ -103,8 +104,8 @@ fn the_weight_of_a_task_acts_on_its_advantages() {
     assert!((rows[3].advantage - 3.0 * 0.707).abs() < 1e-2, "{rows:?}");
     let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
     let value = |name: &str| metrics.iter().find(|m| m.name == name).unwrap().value;
-    assert_eq!(value("task/boxes/reward"), 2.0);
-    assert!((value("task/names/reward") - 0.6).abs() < 1e-6);
+    assert_eq!(value("task/boxes/reward/total/mean"), 2.0);
+    assert!((value("task/names/reward/total/mean") - 0.6).abs() < 1e-6);
 }
 
 #[test]

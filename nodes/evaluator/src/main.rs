@@ -45,6 +45,7 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
     for source in &config.data.sources {
         let Some(test) = &source.test else { continue };
         let mut config = config.clone();
+        config.reward = config.reward_of(&source.task).clone();
         config.evaluation.test = test.clone();
         let judge = Judge::load(&config)
             .wrap_err_with(|| format!("data.sources.test of task {:?}", source.task))?;

@@ -32,13 +32,14 @@ pub(crate) fn make(
             &flipped
         }
     };
+    let reward = task.map_or(&config.reward, |task| config.reward_of(task));
     let images = sample.images.iter().map(|bytes| encoded(bytes)).collect::<eyre::Result<_>>();
     Ok(Prompt {
         prompt_id,
         sample_id: sample.sample_id.clone(),
-        task: task.unwrap_or(&config.reward.task).to_owned(),
+        task: task.unwrap_or(&reward.task).to_owned(),
         system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
-        text: reward::prompt(&sample.problem, &config.reward),
+        text: reward::prompt(&sample.problem, reward),
         images: images.wrap_err_with(|| format!("sample {:?}", sample.sample_id))?,
         answer: sample.solution.clone(),
         min_policy_version,

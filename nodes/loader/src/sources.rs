@@ -59,7 +59,8 @@ impl Sources {
 impl Source {
     /// The rows to learn from: usable ones, and as many as there should be shots.
     fn open(config: &Config, task: Option<&str>, train: &Path, shots: usize) -> eyre::Result<Self> {
-        let reward = reward::Reward::new(&config.reward);
+        let reward = task.map_or(&config.reward, |task| config.reward_of(task));
+        let reward = reward::Reward::new(reward);
         let valid = Dataset::open(train)?
             .retain_valid(|sample| prompt::check(sample, &reward), config.data.max_bad_fraction)?;
         let skipped = valid.skipped().len();

@@ -78,6 +78,7 @@ fn several_tasks_share_the_prompts() {
         shots: 4,
         weight,
         test: None,
+        reward: None,
     };
     config.data.sources = vec![source("seen", 3.0), source("other", 1.0)];
     let batches = prompts(&config, &(0..34).map(credit).collect::<Vec<_>>());
@@ -86,4 +87,26 @@ fn several_tasks_share_the_prompts() {
     let seen = tasks[..100].iter().filter(|task| **task == "seen").count();
     assert_eq!(seen, 75);
     assert_eq!(prompts(&config, &[credit(20)])[0], batches[20]);
+}
+
+#[test]
+fn each_task_asks_in_its_own_words() {
+    let text = "[reward.format]\ninstruct = true\n[reward.answer]\ntype = \"label\"\n\
+                [reward.terms.right]\nmetric = \"accuracy\"";
+    let names = Config::parse(text, "names").unwrap().reward;
+    let mut config = config();
+    let source = |task: &str, reward| SourceConfig {
+        task: task.to_owned(),
+        train: config.data.train.clone(),
+        shots: 4,
+        weight: 1.0,
+        test: None,
+        reward,
+    };
+    config.data.sources = vec![source("boxes", None), source("names", Some(names))];
+    let batches = prompts(&config, &(0..8).map(credit).collect::<Vec<_>>());
+    for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
+        let instructed = prompt.text.contains("Give one name.");
+        assert_eq!(instructed, prompt.task == "names", "{}: {}", prompt.task, prompt.text);
+    }
 }

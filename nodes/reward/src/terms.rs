@@ -1,7 +1,10 @@
 //! A part of the reward: some of its terms, where others are judged by another node.
 
+use std::collections::BTreeSet;
+
 use eyre::ensure;
 use messages::{RewardBatch, RewardRow};
+use reward::Rewards;
 
 /// Which terms this node is asked for.
 pub(crate) struct Terms(Vec<String>);
@@ -18,25 +21,28 @@ impl Terms {
         self.0.is_empty()
     }
 
-    /// Leaves these terms alone and their weighted sum; what could not be scored stays so.
-    ///
     /// # Errors
-    /// A term that the reward does not have.
-    pub(crate) fn keep(&self, batch: &mut RewardBatch) -> eyre::Result<()> {
-        if self.are_all() {
-            return Ok(());
+    /// A term that no task has.
+    pub(crate) fn check(&self, rewards: &Rewards) -> eyre::Result<()> {
+        let there: BTreeSet<&str> = rewards
+            .iter()
+            .flat_map(|reward| reward.config().terms.keys())
+            .map(String::as_str)
+            .collect();
+        for name in &self.0 {
+            ensure!(
+                there.contains(name.as_str()),
+                "--terms: no term {name:?}; there are {there:?}"
+            );
         }
-        if let Some(row) = batch.rewards.first() {
-            for name in &self.0 {
-                let there: Vec<&str> = row.terms.iter().map(|term| term.name.as_str()).collect();
-                ensure!(
-                    there.contains(&name.as_str()),
-                    "--terms: no term {name:?}; there are {there:?}"
-                );
-            }
-        }
-        batch.rewards.iter_mut().for_each(|row| self.keep_of(row));
         Ok(())
+    }
+
+    /// Leaves these terms alone and their weighted sum; what could not be scored stays so.
+    pub(crate) fn keep(&self, batch: &mut RewardBatch) {
+        if !self.are_all() {
+            batch.rewards.iter_mut().for_each(|row| self.keep_of(row));
+        }
     }
 
     fn keep_of(&self, row: &mut RewardRow) {
@@ -65,8 +71,8 @@ mod tests {
     #[test]
     fn the_parts_sum_to_the_whole() {
         let (mut some, mut rest) = (batch(), batch());
-        Terms::parse("iou, confidence").keep(&mut some).unwrap();
-        Terms::parse("format").keep(&mut rest).unwrap();
+        Terms::parse("iou, confidence").keep(&mut some);
+        Terms::parse("format").keep(&mut rest);
         assert_eq!(some.rewards[0].reward, Some(1.5));
         assert_eq!(some.rewards[1].reward, None);
         some.merge(rest).unwrap();
@@ -75,7 +81,9 @@ mod tests {
 
     #[test]
     fn a_term_that_is_not_there_is_named() {
-        let error = Terms::parse("iuo").keep(&mut batch()).unwrap_err().to_string();
-        assert!(error.contains("no term \"iuo\"; there are [\"iou\""), "{error}");
+        let rewards = Rewards::new(&config::Config::default());
+        Terms::parse("iou").check(&rewards).unwrap();
+        let error = Terms::parse("iuo").check(&rewards).unwrap_err().to_string();
+        assert!(error.contains("no term \"iuo\"; there are {\"confidence\""), "{error}");
     }
 }

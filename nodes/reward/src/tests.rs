@@ -1,6 +1,6 @@
 //! The reward node, driven without dora.
 
-use messages::{Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch};
+use messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
 use node::testing::Script;
 
 use crate::terms::Terms;
@@ -33,9 +33,35 @@ fn a_right_answer_earns_more_than_a_wrong_one() {
     let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
     let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
     assert!(totals[0] > 2.9 && totals[1] == 0.0, "{totals:?}");
-    let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
-    assert!(metrics.iter().any(|m| m.name == "reward/iou/mean" && m.value == 0.5), "{metrics:?}");
+    let terms: Vec<_> = rewards.rewards[0].terms.iter().map(|term| term.name.as_str()).collect();
+    assert_eq!(terms, ["confidence", "format", "iou"]);
     assert!(sent.ended("rewards"));
+}
+
+#[test]
+fn each_task_is_scored_by_its_own_reward() {
+    let text = "[[data.sources]]\ntask = \"detection\"\ntrain = \"a.jsonl\"\n\
+                [[data.sources]]\ntask = \"names\"\ntrain = \"b.jsonl\"\n\
+                [data.sources.reward.answer]\ntype = \"label\"\n\
+                [data.sources.reward.terms.right]\nmetric = \"accuracy\"\nweight = 2.0";
+    let config = config::Config::parse(text, "test").unwrap();
+    let named = |idx, text| Completion {
+        prompt_id: 1,
+        task: "names".into(),
+        answer: "rose".into(),
+        ..completion(idx, text)
+    };
+    let completions = vec![
+        completion(0, &format!("<think> there </think>{TRUTH}")),
+        named(0, "<answer>rose</answer>"),
+        named(1, "<answer>tulip</answer>"),
+    ];
+    let batch = CompletionBatch { completions };
+    let (node, sent) = Script::new().message("groups", &batch).end("groups").node();
+    super::run(node, &config, &Terms::parse("")).unwrap();
+    let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
+    let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
+    assert_eq!(totals, [3.0, 2.0, 0.0]);
 }
 
 #[test]
@@ -46,4 +72,13 @@ fn ground_truth_that_cannot_be_read_stops_the_run() {
     let (node, _sent) = Script::new().message("groups", &batch).end("groups").node();
     let error = super::run(node, &config::Config::default(), &Terms::parse("")).unwrap_err();
     assert!(format!("{error:#}").contains("ground truth of prompt 0"), "{error:#}");
+}
+
+#[test]
+fn a_second_try_that_nobody_asks_for_is_refused() {
+    let mut config = config::Config::default();
+    config.reward.correction = Some(config::CorrectionConfig::default());
+    let (node, _sent) = Script::new().node();
+    let error = super::run(node, &config, &Terms::parse("")).unwrap_err().to_string();
+    assert!(error.starts_with("reward.correction"), "{error}");
 }

@@ -48,14 +48,17 @@ pub(super) fn draw(answer: &AnswerConfig, rng: &mut Rng) -> Draft {
         AnswerType::Permutation => Draft::Order(shuffled(answer.length.max(4), rng)),
         AnswerType::Track => tracks(answer, rng),
         _ => {
-            let single =
-                matches!(answer.kind, AnswerType::Box | AnswerType::Mask | AnswerType::Interval);
-            let n = if single { 1 } else { 1 + rng.below(4) };
+            let n = if is_single(answer.kind) { 1 } else { 1 + rng.below(4) };
             let items: Vec<Sketch> = (0..n).map(|_| sketch(answer, &names, rng)).collect();
             let target = rng.below(n);
             Draft::Items { items, target }
         }
     }
+}
+
+/// Whether an answer is one item.
+pub(super) fn is_single(kind: AnswerType) -> bool {
+    matches!(kind, AnswerType::Box | AnswerType::Mask | AnswerType::Interval)
 }
 
 /// One item that covers a small part of the space, as most things in images do.

@@ -3,6 +3,7 @@
 //! A reward is worth optimizing if the right answer earns the most, if the worse answer earns less, and if none of the
 //! known tricks earns half of what honest work does. This checks all three on true answers from data, or on drawn ones.
 
+mod correction;
 mod corrupt;
 mod draft;
 mod fuzz;
@@ -40,10 +41,12 @@ pub fn self_test(config: &RewardConfig, solutions: &[String]) -> Result<Report, 
     checks.extend(fuzz::fuzz(&tester));
     checks.push(tester.ladder());
     checks.extend(tester.tricks());
+    checks.extend(correction::correction(&tester));
     Ok(Report {
         task: config.task.clone(),
-        mode: config.mode.name().to_owned(),
+        mode: config.mode,
         n: tester.gold.len(),
+        drawn: tester.drawn,
         checks,
     })
 }
@@ -54,12 +57,14 @@ struct Tester {
     gold: Vec<(Draft, Truth)>,
     /// True answers that say "nothing".
     nothing: Vec<Truth>,
+    /// Whether they were drawn by chance.
+    drawn: bool,
 }
 
 impl Tester {
     fn new(config: &RewardConfig, solutions: &[String]) -> Result<Self, RewardError> {
         let reward = Reward::new(config);
-        let mut tester = Self { reward, gold: Vec::new(), nothing: Vec::new() };
+        let mut tester = Self { reward, gold: Vec::new(), nothing: Vec::new(), drawn: false };
         for solution in solutions {
             let truth = tester.reward.parse_answer(solution)?;
             match draft::from_truth(&truth.answer) {
@@ -69,7 +74,9 @@ impl Tester {
             }
         }
         let mut rng = Rng::new(SEED);
-        while solutions.is_empty() && tester.gold.len() < N_DRAWN {
+        // Regions from data have no corners to move: that they can be read is all that data tells of them.
+        tester.drawn = tester.gold.is_empty() && tester.nothing.is_empty();
+        while tester.drawn && tester.gold.len() < N_DRAWN {
             let draft = draft::draw(&config.answer, &mut rng);
             let solution = complete("", &render(&draft, &config.answer), &config.format);
             let truth =
@@ -265,6 +272,18 @@ mod tests {
     fn the_default_reward_passes() {
         let report = self_test(&RewardConfig::default(), &[]).unwrap();
         assert!(report.passed(), "{report}");
+    }
+    #[test]
+    fn regions_are_read_from_data_and_varied_by_chance() {
+        let text = "[reward.answer]\ntype = \"mask\"\n[reward.match]\nby = \"none\"\nthreshold = 0.0\n\
+                    [reward.terms.iou]\nmetric = \"overlap\"\n[reward.terms.format]\nmetric = \"format\"";
+        let config = config::Config::parse(text, "test").unwrap().reward;
+        let runs = "{\"size\": [2, 2], \"counts\": \"022\"}".to_owned();
+        let report = self_test(&config, &[runs]).unwrap();
+        assert!(report.drawn && report.n == N_DRAWN && report.passed(), "{report}");
+        assert!(
+            self_test(&config, &["{\"size\": [2, 2], \"counts\": \"02\"}".to_owned()]).is_err()
+        );
     }
     #[test]
     fn data_is_used_where_there_is_some() {

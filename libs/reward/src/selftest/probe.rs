@@ -3,7 +3,7 @@
 use config::{AnswerConfig, AnswerType, RewardConfig};
 
 use super::corrupt::{corrupt, other_label};
-use super::draft::{NAMES, sketch, span, tidy};
+use super::draft::{NAMES, is_single, sketch, span, tidy};
 use crate::render::{Draft, Sketch, complete, render};
 use crate::rng::Rng;
 
@@ -11,13 +11,14 @@ use crate::rng::Rng;
 pub(super) type Trick = (&'static str, fn(&Draft, &RewardConfig, &mut Rng) -> Option<String>);
 
 /// All tricks.
-pub(super) const TRICKS: [Trick; 10] = [
+pub(super) const TRICKS: [Trick; 11] = [
     ("full-image box", everything),
     ("100 random boxes", random_items),
     ("gold ×5", repeated),
     ("wrong boxes with confidence 0", unsure),
     ("first coordinate only", first_number),
     ("all labels listed", all_labels),
+    ("gold among invented labels", invented),
     ("empty answer", empty),
     ("two answer blocks", two_blocks),
     ("gold only in the thinking", only_thought),
@@ -139,6 +140,17 @@ fn all_labels(gold: &Draft, config: &RewardConfig, rng: &mut Rng) -> Option<Stri
         }
         _ => None,
     }
+}
+
+/// The right items, and five times as many elsewhere whose labels nobody asked for.
+fn invented(gold: &Draft, config: &RewardConfig, _: &mut Rng) -> Option<String> {
+    let Draft::Items { items, target } = gold else { return None };
+    let may_add = !config.answer.keys.label.is_empty() && !is_single(config.answer.kind);
+    may_add.then_some(())?;
+    let of = |item: &Sketch, k: usize| mirrored_as(item, &format!("invented {k}"), config);
+    let others = items.iter().flat_map(|item| (0..5).map(move |k| of(item, k)));
+    let items = items.iter().cloned().chain(others).collect();
+    finish(&Draft::Items { items, target: *target }, config)
 }
 
 fn empty(_: &Draft, config: &RewardConfig, _: &mut Rng) -> Option<String> {

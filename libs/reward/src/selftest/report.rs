@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use config::RewardMode;
 use serde::Serialize;
 
 /// The outcome of a self-test.
@@ -10,9 +11,11 @@ pub struct Report {
     /// The task.
     pub task: String,
     /// Whose rules.
-    pub mode: String,
+    pub mode: RewardMode,
     /// True answers that were used.
     pub n: usize,
+    /// Whether they were drawn by chance, since there was no data or none whose answers can be varied.
+    pub drawn: bool,
     /// One by one.
     pub checks: Vec<Check>,
 }
@@ -60,7 +63,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        writeln!(f, "{} (mode {}), {} true answers", self.task, self.mode, self.n)?;
+        let origin = if self.drawn { ", drawn by chance" } else { "" };
+        writeln!(f, "{} (mode {}), {} true answers{origin}", self.task, self.mode.name(), self.n)?;
+        if let Some(purpose) = self.mode.purpose() {
+            writeln!(f, "  mode {}: {purpose}", self.mode.name())?;
+        }
         for check in &self.checks {
             let verdict = if check.passed { "ok  " } else { "FAIL" };
             // Minus zero would puzzle.

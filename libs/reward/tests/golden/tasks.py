@@ -95,8 +95,9 @@ for _ in range(30):  # VLM-R1
         each = [np.mean([average_precision([b for b, n in said if n == l], [b for b, n in truth if n == l], t)
                          for t in thresholds]) for l in labels]
         brevity = min(1.0, len(truth) / len(said))
+        forgiving = 1.0 if "ap50" in name else brevity  # only odLength has its factor
         cases.add("vlm-r1/" + name, think(show(said)), show(truth),
-                  {"precision": float(np.mean(each)) * brevity, "brevity": brevity}, ["reward.mode=compat"])
+                  {"precision": float(np.mean(each)) * forgiving, "brevity": brevity}, ["reward.mode=compat"])
         invented = any(n not in labels for _, n in said)
         cases.add("vlm-r1/" + name, think(show(said)), show(truth),
                   {"precision": float(np.sum(each)) / (len(labels) + invented) * brevity})
@@ -140,6 +141,9 @@ def levenshtein(a, b):
 
 for a, b in [("stop", "stop"), ("STOP", "stop"), ("exit 12", "exit 21"), ("x", "northbound"), ("Straße", "Strasse")]:
     cases.add("vlm-r1/ocr.toml", think(a), b, {"similarity": 1 - levenshtein(a, b) / max(len(a), len(b))})
+for n in (0, 300, 1024, 2000):  # the program's length term takes every answer for right
+    value = 0.5 + 0.25 * (1 + math.cos(math.pi * min(n / 1024, 1)))
+    cases.add("vlm-r1/ocr.toml", think("x"), "northbound", {"length": value}, ["reward.mode=compat"], tokens=n)
 for a, b, right in [("A", "A", 1.0), ("B.", "B", 1.0), ("A or B", "A", 0.0), ("(C)", "C", 1.0), ("", "A", 0.0)]:
     cases.add("vlm-r1/choice.toml", think(a), b, {"accuracy": right})
 

@@ -1,0 +1,52 @@
+//! The semantic reward: how near in meaning the words of an answer are to those of the truth.
+//!
+//! One term by itself, beside the rules of the reward node; the advantage adds them up. It has a process of its own
+//! since it runs a sentence model, and the rules should run on anything.
+
+use config::{Config, SemanticConfig};
+use embedding::Encoder;
+use eyre::{WrapErr, eyre};
+use messages::CompletionBatch;
+use node::Node;
+use tracing::info;
+
+use crate::likeness::Likeness;
+
+mod likeness;
+#[cfg(test)]
+mod tests;
+
+/// Name of the term.
+const TERM: &str = "semantic";
+
+fn main() -> std::process::ExitCode {
+    node::exit(start())
+}
+
+fn start() -> eyre::Result<()> {
+    let config = node::load_config()?;
+    let likeness = load(&config)?;
+    run(Node::join(&config)?, &config, &likeness)
+}
+
+/// Loads the sentence model that the configuration names.
+fn load(config: &Config) -> eyre::Result<Likeness> {
+    let semantic: &SemanticConfig = config.semantic.as_ref().ok_or_else(|| {
+        eyre!("semantic.model is missing: name the folder of a sentence model, or leave this node out of the graph")
+    })?;
+    let encoder = Encoder::load(&semantic.model).wrap_err("semantic.model")?;
+    info!(model = %semantic.model.display(), "Loaded the sentence model.");
+    Ok(Likeness::new(encoder, semantic.clone(), config))
+}
+
+/// Scores each group as it arrives.
+fn run(mut node: Node, config: &Config, likeness: &Likeness) -> eyre::Result<()> {
+    while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
+        let Some(first) = batch.completions.first() else { continue };
+        let step = config.learner.step_of(first.prompt_id);
+        let rewards = node.timed(step, TERM, |_| likeness.score(&batch))?;
+        node.send("rewards", &rewards)?;
+        node.send_metrics()?;
+    }
+    node.finish()
+}

@@ -1,0 +1,94 @@
+//! A reward in Python: the script of `nodes/reward/python` in its graph, through the stock dora CLI.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::cluster::{dora, say, wait};
+use tests::{alone, root, vrft};
+
+/// Environment variable with a Python that has dora-rs 1.1.0 and pyarrow, if the one on the path has not.
+const PYTHON_VARIABLE: &str = "VRFT_PYTHON";
+
+/// Longer than three steps take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A Python that can be a node, if there is one.
+fn python() -> Option<PathBuf> {
+    let python = std::env::var_os(PYTHON_VARIABLE).map_or_else(|| "python3".into(), PathBuf::from);
+    let works = Command::new(&python).args(["-c", "import dora, pyarrow"]).output();
+    works.is_ok_and(|output| output.status.success()).then_some(python)
+}
+
+/// The example without its build line, and with paths that do not depend on where it is.
+fn write_graph(folder: &Path) -> PathBuf {
+    let read = |name: &str| std::fs::read_to_string(root().join("configs").join(name)).unwrap();
+    let anchored = |text: String| {
+        text.replace("../", &format!("{}/", root().display()))
+            .replace("\"rewards/", &format!("\"{}/configs/rewards/", root().display()))
+    };
+    std::fs::write(folder.join("python-reward.toml"), anchored(read("python-reward.toml")))
+        .unwrap();
+    let graph = read("python-reward.yml");
+    let lines = graph.lines().filter(|line| !line.trim_start().starts_with("build:"));
+    let path = folder.join("python-reward.yml");
+    std::fs::write(&path, anchored(lines.collect::<Vec<_>>().join("\n"))).unwrap();
+    path
+}
+
+#[test]
+fn rewards_of_a_python_node_reach_the_learner() {
+    let Some((dora, python)) = dora().zip(python()) else {
+        return say(
+            "SKIPPED: the Python reward needs the stock dora CLI (VRFT_DORA) and a Python with dora-rs 1.1.0 \
+                    and pyarrow (VRFT_PYTHON)",
+        );
+    };
+    vrft();
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let graph = write_graph(folder.path());
+    let run_dir = folder.path().join("run");
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let bin = python.parent().map_or(path.clone(), |bin| format!("{}:{path}", bin.display()));
+    let mut child = Command::new(dora)
+        .arg("run")
+        .arg(&graph)
+        .current_dir(folder.path())
+        .env("PATH", bin)
+        .env("VRFT_RUN_DIR", &run_dir)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let code = wait(&mut child, PATIENCE);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(code, Some(0), "{log}");
+
+    let metrics = std::fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap();
+    let metrics: Vec<Value> =
+        metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let values = |node: &str, name: &str| -> Vec<f64> {
+        let of_name = metrics.iter().filter(|line| line["node"] == node && line["name"] == name);
+        of_name.map(|line| line["value"].as_f64().unwrap()).collect()
+    };
+    assert_eq!(values("learner", "policy/loss").len(), 3, "{log}");
+    // Terms of 0 or 1, over 4 prompts with 8 completions each: no reward of ours gives such means.
+    let (total, format, count) = (
+        values("advantage", "reward/total/mean"),
+        values("advantage", "reward/format/mean"),
+        values("advantage", "reward/count/mean"),
+    );
+    assert_eq!((total.len(), format.len(), count.len()), (3, 3, 3));
+    for step in 0..3 {
+        assert!((total[step] - format[step] - count[step]).abs() < 1e-6, "{total:?}");
+        assert!(format[step] > 0.0 && (32.0 * total[step]).fract() == 0.0, "{total:?}");
+    }
+    // Three batches of rewards and the end marker, numbered without a gap, or the advantage would have stopped the run.
+    assert!(log.contains("received={\"rewards\": 4}"), "{log}");
+}
