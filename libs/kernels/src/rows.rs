@@ -116,8 +116,8 @@ pub fn put_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<()> {
         return table.inplace_op2(&new, &PutRows { places, width });
     }
     let flat = table.reshape((n, width))?;
-    let rows = places.iter().enumerate();
-    rows.map(|(i, place)| flat.slice_set(&new.narrow(0, i, 1)?, 0, *place)).collect()
+    let mut rows = places.iter().enumerate();
+    rows.try_for_each(|(i, place)| flat.slice_set(&new.narrow(0, i, 1)?, 0, *place))
 }
 
 struct PutRows<'a> {

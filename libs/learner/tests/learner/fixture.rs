@@ -34,6 +34,7 @@ pub(crate) fn load_with_adapters(lora: &LoraConfig) -> Policy {
         trainable: true,
         freeze_vision: false,
         lora,
+        feature_cache_mib: 0,
     };
     let policy = Policy::load(&checkpoint_dir(), &options).expect("the checkpoint loads");
     for (name, variable) in policy.variables() {
