@@ -3,6 +3,7 @@
 use config::{AnswerConfig, AnswerType};
 
 use crate::label::same_label;
+use crate::plain::plain;
 use crate::tolerant::{objects, read, says_nothing};
 use crate::{Answer, json};
 
@@ -11,8 +12,10 @@ use crate::{Answer, json};
 /// Lists and objects are JSON. Single quotes throughout are fine too, since the data sets of Visual-RFT have them.
 pub fn read_strictly(text: &str, answer: &AnswerConfig) -> Option<Answer> {
     let text = text.trim();
-    if says_nothing(text, &answer.nothing) {
-        return Some(Answer::Nothing);
+    if says_nothing(&plain(text), &answer.nothing) {
+        // An empty list is one to the letter; words are as free as names are.
+        let listed = plain(text).contains(['[', ']', '{', '}']);
+        return (!listed || is_json(text)).then_some(Answer::Nothing);
     }
     if answer.kind.has_items() {
         is_json(text).then_some(())?;
@@ -94,6 +97,9 @@ mod tests {
         check_boxes("[{'Position': [1, 2, 3, 4], 'Confidence': 0.5}]", true);
         check_boxes("None", true);
         check_boxes("[]", true);
+        check_boxes("[ ]", true);
+        check_boxes("[,]", false);
+        check_boxes("[】]", false);
     }
     #[test]
     fn sloppy_boxes() {
