@@ -42,13 +42,13 @@ fn who_may_read_is_a_matter_of_settings() {
 
     // Loopback is not the interface that the document lets in.
     let endpoint = endpoint();
-    let as_it_is = write(dir.path(), "as-it-is", document);
+    let as_it_is = write(dir.path(), "as-it-is.json5", document);
     let server = Server::start_with(&store, RUN, &endpoint, &as_it_is).unwrap();
     let refused = pull(&version, &endpoint, nothing).unwrap_err();
     assert!(matches!(refused, WeightsError::NoAnswer { .. }), "{refused}");
     drop(server);
 
-    let loopback = write(dir.path(), "loopback", &document.replace("wg0", "lo"));
+    let loopback = write(dir.path(), "loopback.json5", &document.replace("wg0", "lo"));
     let _server = Server::start_with(&store, RUN, &endpoint, &loopback).unwrap();
     pull(&version, &endpoint, nothing).unwrap();
     let other = Client::connect("another", &endpoint).unwrap().with_attempts(1);
