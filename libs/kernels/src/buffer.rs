@@ -63,20 +63,6 @@ pub(crate) fn with_elements<T: Element, const K: usize, R>(
     f(converted.each_ref().map(|values| &**values))
 }
 
-/// Calls `f` with the values of a contiguous bfloat16 tensor, converted if it is of the other type.
-pub(crate) fn with_bf16<R>(tensor: &Tensor, f: impl FnOnce(&[bf16]) -> Result<R>) -> Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets())
-    else {
-        bail!("a fused operation needs contiguous values on the CPU")
-    };
-    match storage {
-        CpuStorage::BF16(values) => f(&values[start..end]),
-        CpuStorage::F32(values) => f(&narrow(&values[start..end])),
-        other => bail!("a fused operation needs f32 or bf16, got {:?}", dtype_of(other)),
-    }
-}
-
 /// A result of a custom operation, stored as `dtype`.
 pub(crate) fn output(
     values: Vec<f32>,

@@ -15,8 +15,11 @@ pub(crate) trait Element: WithDType {
     /// See [`matmul`]; sums are f32.
     fn matmul(out: MatMut, write: Write, scale: f32, lhs: Mat<Self>, rhs: Mat<Self>, all: bool);
 
-    /// The values in this type: as they are, or converted in `scratch`.
+    /// The values in this type: as they are, or converted in `scratch`, on this thread.
     fn of<'a>(values: &'a [f32], scratch: &'a mut Vec<Self>) -> &'a [Self];
+
+    /// The values in this type: as they are, or converted over all cores.
+    fn all_of(values: &[f32]) -> Cow<'_, [Self]>;
 
     /// The values of a contiguous storage in this type.
     fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [Self]>>;
@@ -34,6 +37,10 @@ impl Element for f32 {
 
     fn of<'a>(values: &'a [f32], _scratch: &'a mut Vec<f32>) -> &'a [f32] {
         values
+    }
+
+    fn all_of(values: &[f32]) -> Cow<'_, [f32]> {
+        values.into()
     }
 
     fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
@@ -54,6 +61,10 @@ impl Element for bf16 {
     fn of<'a>(values: &'a [f32], scratch: &'a mut Vec<bf16>) -> &'a [bf16] {
         narrow_into(values, scratch);
         scratch
+    }
+
+    fn all_of(values: &[f32]) -> Cow<'_, [bf16]> {
+        narrow(values).into()
     }
 
     fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [bf16]>> {

@@ -5,11 +5,13 @@ mod composed;
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use half::bf16;
 
 use crate::buffer::{
-    self, dims2, for_rows, output, sum_rows, unset, values, with_bf16, with_values,
+    self, dims2, for_rows, output, sum_rows, unset, values, with_elements, with_values,
 };
-use crate::matmul::{Mat, MatMut, Write, matmul, matmul_bf16};
+use crate::element::Element;
+use crate::matmul::{Mat, MatMut, Write};
 use crate::tape;
 
 /// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out) in the type of x.
@@ -137,14 +139,10 @@ impl Linear {
         let mut y = unset(n * d_out);
         let into = MatMut::new(&mut y, n, d_out);
         let dtype = candle_core::backend::BackendStorage::dtype(x);
-        if let CpuStorage::BF16(x) = x {
-            let (x, weight) = (contiguous(x, x_layout)?, bf16_values(weight, weight_layout)?);
-            let (x, weight) = (Mat::new(x, n, d_in), Mat::new(&weight, d_out, d_in).t());
-            matmul_bf16(into, Write::Overwrite, 1.0, x, weight, true);
-        } else {
-            let (x, weight) = (values(x, x_layout)?, values(weight, weight_layout)?);
-            let (x, weight) = (Mat::new(&x, n, d_in), Mat::new(&weight, d_out, d_in).t());
-            matmul(into, Write::Overwrite, 1.0, x, weight, true);
+        let operands = [(x, x_layout), (weight, weight_layout)];
+        match dtype {
+            DType::BF16 => product::<bf16>(into, operands)?,
+            _ => product::<f32>(into, operands)?,
         }
         if let Some(bias) = bias {
             for_rows(&mut y, d_out, |_, row| buffer::add(row, bias));
@@ -153,63 +151,59 @@ impl Linear {
     }
 }
 
-fn contiguous<'a, T>(values: &'a [T], layout: &Layout) -> Result<&'a [T]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&values[start..end]),
-        None => bail!("linear: rows should be contiguous, got strides {:?}", layout.stride()),
-    }
-}
-
-fn bf16_values<'a>(
-    storage: &'a CpuStorage,
-    layout: &Layout,
-) -> Result<std::borrow::Cow<'a, [half::bf16]>> {
-    match storage {
-        CpuStorage::BF16(values) => Ok(contiguous(values, layout)?.into()),
-        other => Ok(buffer::narrow(&values(other, layout)?).into()),
-    }
+/// x · Wᵀ into `out`.
+fn product<T: Element>(
+    out: MatMut,
+    [(x, x_layout), (weight, weight_layout)]: [(&CpuStorage, &Layout); 2],
+) -> Result<()> {
+    let ((n, d_in), (d_out, _)) = (dims2(x_layout)?, dims2(weight_layout)?);
+    let (x, weight) = (T::values(x, x_layout)?, T::values(weight, weight_layout)?);
+    let (x, weight) = (Mat::new(&x, n, d_in), Mat::new(&weight, d_out, d_in).t());
+    T::matmul(out, Write::Overwrite, 1.0, x, weight, true);
+    Ok(())
 }
 
 /// g · W.
 fn grad_of_x(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    match x.dtype() {
+        DType::BF16 => grad_of_x_in::<bf16>(x, weight, grad),
+        _ => grad_of_x_in::<f32>(x, weight, grad),
+    }
+}
+
+fn grad_of_x_in<T: Element>(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let ((n, d_in), (d_out, _)) = (x.dims2()?, weight.dims2()?);
     let mut out = unset(n * d_in);
     let into = MatMut::new(&mut out, n, d_in);
-    match x.dtype() {
-        DType::BF16 => with_bf16(grad, |grad| {
-            with_bf16(weight, |weight| {
-                let (grad, weight) = (Mat::new(grad, n, d_out), Mat::new(weight, d_out, d_in));
-                matmul_bf16(into, Write::Overwrite, 1.0, grad, weight, true);
-                Ok(())
-            })
-        })?,
-        _ => with_values([grad, weight], |[grad, weight]| {
-            let (grad, weight) = (Mat::new(grad, n, d_out), Mat::new(weight, d_out, d_in));
-            matmul(into, Write::Overwrite, 1.0, grad, weight, true);
-            Ok(())
-        })?,
-    }
+    with_elements([grad, weight], |[grad, weight]: [&[T]; 2]| {
+        let (grad, weight) = (Mat::new(grad, n, d_out), Mat::new(weight, d_out, d_in));
+        T::matmul(into, Write::Overwrite, 1.0, grad, weight, true);
+        Ok(())
+    })?;
     buffer::like(out, x)
 }
 
 /// gᵀ · x into `out`.
 fn grad_of_weight(x: &Tensor, grad: &Tensor, out: &mut [f32], write: Write) -> Result<()> {
+    match x.dtype() {
+        DType::BF16 => grad_of_weight_in::<bf16>(x, grad, out, write),
+        _ => grad_of_weight_in::<f32>(x, grad, out, write),
+    }
+}
+
+fn grad_of_weight_in<T: Element>(
+    x: &Tensor,
+    grad: &Tensor,
+    out: &mut [f32],
+    write: Write,
+) -> Result<()> {
     let ((n, d_in), (_, d_out)) = (x.dims2()?, grad.dims2()?);
     let into = MatMut::new(out, d_out, d_in);
-    match x.dtype() {
-        DType::BF16 => with_bf16(x, |x| {
-            with_bf16(grad, |grad| {
-                let (grad, x) = (Mat::new(grad, n, d_out).t(), Mat::new(x, n, d_in));
-                matmul_bf16(into, write, 1.0, grad, x, true);
-                Ok(())
-            })
-        }),
-        _ => with_values([x, grad], |[x, grad]| {
-            let (grad, x) = (Mat::new(grad, n, d_out).t(), Mat::new(x, n, d_in));
-            matmul(into, write, 1.0, grad, x, true);
-            Ok(())
-        }),
-    }
+    with_elements([x, grad], |[x, grad]: [&[T]; 2]| {
+        let (grad, x) = (Mat::new(grad, n, d_out).t(), Mat::new(x, n, d_in));
+        T::matmul(into, write, 1.0, grad, x, true);
+        Ok(())
+    })
 }
 
 /// Gradients of x and of the weight.

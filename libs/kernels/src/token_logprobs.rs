@@ -6,9 +6,10 @@ use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, b
 use half::bf16;
 use rayon::prelude::*;
 
-use crate::buffer::{self, narrow, unset, with_bf16, with_values};
+use crate::buffer::{self, unset, with_elements, with_values};
+use crate::element::Element;
 use crate::exp::{exp, max};
-use crate::matmul::{Mat, MatMut, Write, matmul, matmul_bf16};
+use crate::matmul::{Mat, MatMut, Write};
 use crate::simd::vectorized;
 use crate::tape;
 
@@ -93,31 +94,11 @@ struct TokenLogprobs {
     inverse: f32,
 }
 
-/// The operands of the products, both in the type of the hidden states.
-enum Operands<'a> {
-    F32([&'a [f32]; 2]),
-    Bf16([&'a [bf16]; 2]),
-}
-
 impl TokenLogprobs {
-    /// Calls `f` with hidden states and head.
-    fn with_operands<R>(
-        hidden: &Tensor,
-        head: &Tensor,
-        f: impl FnOnce(Operands) -> Result<R>,
-    ) -> Result<R> {
-        match hidden.dtype() {
-            DType::BF16 => with_bf16(hidden, |hidden| {
-                with_bf16(head, |head| f(Operands::Bf16([hidden, head])))
-            }),
-            _ => with_values([hidden, head], |[hidden, head]| f(Operands::F32([hidden, head]))),
-        }
-    }
-
     /// Calls `f(first_row, scaled logits of the chunk)` for each chunk of rows.
-    fn for_chunks(
+    fn for_chunks<T: Element>(
         &self,
-        operands: &Operands,
+        [hidden, head]: [&[T]; 2],
         (vocab_size, width): (usize, usize),
         mut f: impl FnMut(usize, &mut [f32]),
     ) {
@@ -128,28 +109,26 @@ impl TokenLogprobs {
             let rows = rows_per_chunk.min(n - start);
             let logits = &mut logits[..rows * vocab_size];
             let out = MatMut::new(logits, rows, vocab_size);
-            match operands {
-                Operands::F32([hidden, head]) => {
-                    let hidden = Mat::new(&hidden[start * width..], rows, width);
-                    let head = Mat::new(head, vocab_size, width).t();
-                    matmul(out, Write::Overwrite, self.inverse, hidden, head, true);
-                }
-                Operands::Bf16([hidden, head]) => {
-                    let hidden = Mat::new(&hidden[start * width..], rows, width);
-                    let head = Mat::new(head, vocab_size, width).t();
-                    matmul_bf16(out, Write::Overwrite, self.inverse, hidden, head, true);
-                }
-            }
+            let hidden = Mat::new(&hidden[start * width..], rows, width);
+            let head = Mat::new(head, vocab_size, width).t();
+            T::matmul(out, Write::Overwrite, self.inverse, hidden, head, true);
             f(start, logits);
         }
     }
 
     /// Logprob and entropy of each row.
     fn forward(&self, hidden: &Tensor, head: &Tensor) -> Result<Vec<[f32; 2]>> {
+        match hidden.dtype() {
+            DType::BF16 => self.forward_in::<bf16>(hidden, head),
+            _ => self.forward_in::<f32>(hidden, head),
+        }
+    }
+
+    fn forward_in<T: Element>(&self, hidden: &Tensor, head: &Tensor) -> Result<Vec<[f32; 2]>> {
         let dims = head.dims2()?;
         let mut out = vec![[0.0; 2]; self.targets.len()];
-        Self::with_operands(hidden, head, |operands| {
-            self.for_chunks(&operands, dims, |start, logits| {
+        with_elements([hidden, head], |operands: [&[T]; 2]| {
+            self.for_chunks(operands, dims, |start, logits| {
                 let rows = logits.par_chunks(dims.0).enumerate();
                 rows.zip(out[start..].par_iter_mut()).for_each(|((i, logits), out)| {
                     let target = self.targets[start + i] as usize;
@@ -171,12 +150,25 @@ impl TokenLogprobs {
         hidden: &Tensor,
         head: &Tensor,
         grad: &[f32],
+        of_head: Option<(&mut [f32], Write)>,
+    ) -> Result<Vec<f32>> {
+        match hidden.dtype() {
+            DType::BF16 => self.backward_in::<bf16>(hidden, head, grad, of_head),
+            _ => self.backward_in::<f32>(hidden, head, grad, of_head),
+        }
+    }
+
+    fn backward_in<T: Element>(
+        &self,
+        hidden: &Tensor,
+        head: &Tensor,
+        grad: &[f32],
         mut of_head: Option<(&mut [f32], Write)>,
     ) -> Result<Vec<f32>> {
         let (vocab_size, width) = head.dims2()?;
         let mut grad_hidden = unset(self.targets.len() * width);
-        Self::with_operands(hidden, head, |operands| {
-            self.for_chunks(&operands, (vocab_size, width), |start, logits| {
+        with_elements([hidden, head], |[hidden, head]: [&[T]; 2]| {
+            self.for_chunks([hidden, head], (vocab_size, width), |start, logits| {
                 logits.par_chunks_mut(vocab_size).enumerate().for_each(|(i, row)| {
                     let [of_logprob, of_entropy] = [0, 1].map(|j| grad[2 * (start + i) + j]);
                     let target = self.targets[start + i] as usize;
@@ -195,26 +187,13 @@ impl TokenLogprobs {
                     let write = std::mem::replace(write, Write::Add);
                     (MatMut::new(sum, vocab_size, width), write)
                 });
-                match &operands {
-                    Operands::F32([hidden, head]) => {
-                        let grad = Mat::new(logits, rows, vocab_size);
-                        let head = Mat::new(head, vocab_size, width);
-                        matmul(out, Write::Overwrite, 1.0, grad, head, true);
-                        if let Some((sum, write)) = of_head {
-                            let hidden = Mat::new(&hidden[start * width..], rows, width);
-                            matmul(sum, write, 1.0, grad.t(), hidden, true);
-                        }
-                    }
-                    Operands::Bf16([hidden, head]) => {
-                        let narrowed = narrow(logits);
-                        let grad = Mat::new(&narrowed, rows, vocab_size);
-                        let head = Mat::new(head, vocab_size, width);
-                        matmul_bf16(out, Write::Overwrite, 1.0, grad, head, true);
-                        if let Some((sum, write)) = of_head {
-                            let hidden = Mat::new(&hidden[start * width..], rows, width);
-                            matmul_bf16(sum, write, 1.0, grad.t(), hidden, true);
-                        }
-                    }
+                let grad = T::all_of(logits);
+                let grad = Mat::new(&grad, rows, vocab_size);
+                let head = Mat::new(head, vocab_size, width);
+                T::matmul(out, Write::Overwrite, 1.0, grad, head, true);
+                if let Some((sum, write)) = of_head {
+                    let hidden = Mat::new(&hidden[start * width..], rows, width);
+                    T::matmul(sum, write, 1.0, grad.t(), hidden, true);
                 }
             });
             Ok(())
