@@ -23,6 +23,9 @@ pub struct PolicyConfig {
     /// Memory for what a vision tower that is not trained made of images, in MiB: an image that comes again is not
     /// encoded again. A reference policy's tower is never trained. 0 encodes every image every time.
     pub feature_cache_mib: usize,
+    /// Memory for what a reference policy read of prompts (keys and values of every layer), in MiB: of a prompt that
+    /// comes again, only the completions are computed. 0 reads every prompt every time.
+    pub prefix_cache_mib: usize,
     /// Low-rank adapters to train instead of the weights themselves.
     pub lora: LoraConfig,
 }
@@ -79,6 +82,7 @@ impl Default for PolicyConfig {
             min_pixels: 0,
             max_pixels: 0,
             feature_cache_mib: 64,
+            prefix_cache_mib: 64,
             lora: LoraConfig::default(),
         }
     }

@@ -52,7 +52,7 @@ fn swiglu(c: &mut Criterion) {
 /// One group of 8 completions; candle's version repeats the prefix for each.
 fn attention(c: &mut Criterion) {
     let (prefix, len, n_heads, head_dim) = (100, 24, 6, 32);
-    let group = AttentionGroup { prefix, suffixes: vec![len; 8], causal: true };
+    let group = AttentionGroup { prefix, suffixes: vec![len; 8], causal: true, first_query: 0 };
     let layout = Arc::new(AttentionLayout { groups: vec![group] });
     let width = n_heads * head_dim;
     let rows = [layout.n_tokens(), width];

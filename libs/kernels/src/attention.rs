@@ -9,14 +9,14 @@ use rayon::prelude::*;
 
 use crate::buffer::{self, dims2, dot, output, unset, with_elements};
 use crate::element::Element;
-use crate::head::{Head, strided};
+use crate::head::Head;
 use crate::matmul::multiplies_bf16;
 use crate::simd::vectorized;
 use crate::span::{AttentionGroup, AttentionLayout};
 use crate::tape;
 
-/// Softmax attention in which each token sees what `layout` says: q (N, heads · head_dim), k and v
-/// (N, kv_heads · head_dim), result as q. Consecutive query heads share a key head.
+/// Softmax attention in which each token sees what `layout` says: q (Q, heads · head_dim), k and v
+/// (N, kv_heads · head_dim), result as q. Consecutive query heads share a key head; Q is N where all tokens ask.
 ///
 /// The scores exist for one block of queries at a time; the backward computes them again.
 ///
@@ -29,19 +29,20 @@ pub fn attention(
     head_dim: usize,
     layout: &Arc<AttentionLayout>,
 ) -> Result<Tensor> {
-    let ((n, q_width), kv_dims) = (q.dims2()?, k.dims2()?);
-    let n_kv_heads = kv_dims.1 / head_dim.max(1);
+    let ((n_queries, q_width), (n, kv_width)) = (q.dims2()?, k.dims2()?);
+    let n_kv_heads = kv_width / head_dim.max(1);
     let fits = n_kv_heads > 0 && q_width.is_multiple_of(n_kv_heads * head_dim);
-    if !fits || kv_dims.0 != n || v.dims2()? != kv_dims || layout.n_tokens() != n {
-        let n_layout = layout.n_tokens();
-        bail!("attention: q is ({n}, {q_width}), k is {kv_dims:?}, layout has {n_layout} tokens")
+    let (n_asking, n_seen) = (layout.n_queries(), layout.n_tokens());
+    if !fits || v.dims2()? != (n, kv_width) || (n_asking, n_seen) != (n_queries, n) {
+        let shapes = format!("q is ({n_queries}, {q_width}), k is ({n}, {kv_width})");
+        bail!("attention: {shapes}, layout has {n_asking} queries, {n_seen} tokens")
     }
     if !buffer::fused(&[q, k, v]) {
         let layout = layout.clone();
         let f = move |t: &[Tensor]| composed(&t[0], &t[1], &t[2], head_dim, &layout);
         return tape::composed(&[q, k, v], f);
     }
-    let repeats = q_width / kv_dims.1;
+    let repeats = q_width / kv_width;
     let op = Attention { layout: layout.clone(), head_dim, n_kv_heads, repeats };
     tape::apply3(&q.contiguous()?, &k.contiguous()?, &v.contiguous()?, op)
 }
@@ -60,31 +61,40 @@ impl Attention {
         (kv_stride * self.repeats, kv_stride)
     }
 
-    fn head<'a, T>(
-        &self,
-        [q, k, v]: [&'a [T]; 3],
-        rows: &Range<usize>,
-        head_idx: usize,
-    ) -> Head<'a, T> {
+    fn head<'a, T>(&self, [q, k, v]: [&'a [T]; 3], place: &Place, head_idx: usize) -> Head<'a, T> {
         let (q_stride, kv_stride) = self.strides();
-        let head_dim = self.head_dim;
-        let q = &q[rows.start * q_stride + head_idx * head_dim..];
-        let kv_at = rows.start * kv_stride + head_idx / self.repeats * head_dim;
-        Head { q, k: &k[kv_at..], v: &v[kv_at..], q_stride, kv_stride, head_dim }
+        let (head_dim, first_query) = (self.head_dim, place.group.first_query);
+        let q = q.get(self.of_queries(place, head_idx)..).unwrap_or_default();
+        let kv_at = place.first_row * kv_stride + head_idx / self.repeats * head_dim;
+        Head { q, k: &k[kv_at..], v: &v[kv_at..], q_stride, kv_stride, head_dim, first_query }
+    }
+
+    /// Where a head's first query is in a matrix of queries.
+    fn of_queries(&self, place: &Place, head_idx: usize) -> usize {
+        place.first_query * self.strides().0 + head_idx * self.head_dim
+    }
+
+    fn places(&self) -> Vec<Place<'_>> {
+        let rows = self.layout.rows().into_iter().zip(self.layout.query_rows());
+        let places = self.layout.groups.iter().zip(rows).map(|(group, (rows, queries))| Place {
+            group,
+            first_row: rows.start,
+            first_query: queries.start,
+        });
+        places.collect()
     }
 
     fn forward<T: Element>(&self, qkv: [&[T]; 3]) -> Vec<f32> {
         let (q_stride, _) = self.strides();
-        let rows = self.layout.rows();
-        let heads = self.tasks(self.n_kv_heads * self.repeats);
+        let places = self.places();
+        let heads = tasks(&places, self.n_kv_heads * self.repeats);
         let parts: Vec<Vec<f32>> = heads
             .par_iter()
-            .map(|&(group_idx, head_idx)| {
-                let group = &self.layout.groups[group_idx];
-                let head = self.head(qkv, &rows[group_idx], head_idx);
-                let mut out = vec![0.0; group.n_tokens() * self.head_dim];
+            .map(|&(place, head_idx)| {
+                let head = self.head(qkv, place, head_idx);
+                let mut out = vec![0.0; place.group.n_queries() * self.head_dim];
                 let (mut scores, mut scratch) = (Vec::new(), Vec::new());
-                for block in group.blocks() {
+                for block in place.group.blocks() {
                     head.probabilities(&block, &mut scores);
                     let scores = T::of(&scores, &mut scratch);
                     head.combine(&block, scores, &|keys| head.v(keys), &mut out, self.head_dim);
@@ -92,10 +102,10 @@ impl Attention {
                 out
             })
             .collect();
-        let mut out = unset(self.layout.n_tokens() * q_stride);
-        for ((group_idx, head_idx), part) in heads.iter().zip(parts) {
-            let at = rows[*group_idx].start * q_stride + head_idx * self.head_dim;
-            scatter(&mut out[at..], q_stride, &part, self.head_dim);
+        let mut out = unset(self.layout.n_queries() * q_stride);
+        for ((place, head_idx), part) in heads.iter().zip(parts) {
+            let out = out.get_mut(self.of_queries(place, *head_idx)..).unwrap_or_default();
+            scatter(out, q_stride, &part, self.head_dim);
         }
         out
     }
@@ -109,20 +119,19 @@ impl Attention {
     /// Gradients of q, k and v.
     fn backward<T: Element>(&self, qkv: [&[T]; 3], result: &[T], grad: &[T]) -> [Vec<f32>; 3] {
         let (q_stride, kv_stride) = self.strides();
-        let (rows, n) = (self.layout.rows(), self.layout.n_tokens());
-        let heads = self.tasks(self.n_kv_heads);
+        let places = self.places();
+        let heads = tasks(&places, self.n_kv_heads);
         let parts: Vec<[Vec<f32>; 3]> = heads
             .par_iter()
-            .map(|&(group_idx, kv_idx)| {
-                let group = &self.layout.groups[group_idx];
-                self.backward_head(qkv, result, grad, group, &rows[group_idx], kv_idx)
-            })
+            .map(|&(place, kv_idx)| self.backward_head(qkv, result, grad, place, kv_idx))
             .collect();
-        let mut out = [q_stride, kv_stride, kv_stride].map(|stride| unset(n * stride));
-        for ((group_idx, kv_idx), [q, k, v]) in heads.iter().zip(parts) {
-            let (start, q_width) = (rows[*group_idx].start, self.repeats * self.head_dim);
-            scatter(&mut out[0][start * q_stride + kv_idx * q_width..], q_stride, &q, q_width);
-            let at = start * kv_stride + kv_idx * self.head_dim;
+        let (n, n_queries) = (self.layout.n_tokens(), self.layout.n_queries());
+        let mut out = [n_queries * q_stride, n * kv_stride, n * kv_stride].map(unset);
+        for ((place, kv_idx), [q, k, v]) in heads.iter().zip(parts) {
+            let of_queries = self.of_queries(place, kv_idx * self.repeats);
+            let of_queries = out[0].get_mut(of_queries..).unwrap_or_default();
+            scatter(of_queries, q_stride, &q, self.repeats * self.head_dim);
+            let at = place.first_row * kv_stride + kv_idx * self.head_dim;
             scatter(&mut out[1][at..], kv_stride, &k, self.head_dim);
             scatter(&mut out[2][at..], kv_stride, &v, self.head_dim);
         }
@@ -135,21 +144,21 @@ impl Attention {
         qkv: [&[T]; 3],
         result: &[T],
         grad: &[T],
-        group: &AttentionGroup,
-        rows: &Range<usize>,
+        place: &Place,
         kv_idx: usize,
     ) -> [Vec<f32>; 3] {
-        let (head_dim, n) = (self.head_dim, group.n_tokens());
+        let (head_dim, n) = (self.head_dim, place.group.n_tokens());
         let q_width = self.repeats * head_dim;
-        let mut grad_q = vec![0.0; n * q_width];
+        let mut grad_q = vec![0.0; place.group.n_queries() * q_width];
         let (mut grad_k, mut grad_v) = (vec![0.0; n * head_dim], vec![0.0; n * head_dim]);
         let (mut probabilities, mut scores, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
         for repeat in 0..self.repeats {
-            let head = self.head(qkv, rows, kv_idx * self.repeats + repeat);
-            let at = rows.start * head.q_stride + (kv_idx * self.repeats + repeat) * head_dim;
-            let (result, grad) = (&result[at..], &grad[at..]);
-            let grad_of = |rows: &Range<usize>| strided(grad, rows, head_dim, head.q_stride);
-            for block in group.blocks() {
+            let head_idx = kv_idx * self.repeats + repeat;
+            let head = self.head(qkv, place, head_idx);
+            let at = self.of_queries(place, head_idx);
+            let [result, grad] = [result, grad].map(|all| all.get(at..).unwrap_or_default());
+            let grad_of = |rows: &Range<usize>| head.of_queries(grad, rows);
+            for block in place.group.blocks() {
                 head.probabilities(&block, &mut probabilities);
                 let weights = T::of(&probabilities, &mut scratch);
                 head.spread(&block, weights, &grad_of, &mut grad_v);
@@ -159,7 +168,7 @@ impl Attention {
                     #[inline(always)]
                     || {
                         for (i, row_idx) in block.rows.clone().enumerate() {
-                            let at = row_idx * head.q_stride;
+                            let at = (row_idx - head.first_query) * head.q_stride;
                             let pull = dot(&result[at..at + head_dim], &grad[at..at + head_dim]);
                             let scores = &mut scores[i * width..][..width];
                             for (s, p) in scores.iter_mut().zip(&probabilities[i * width..]) {
@@ -176,12 +185,20 @@ impl Attention {
         }
         [grad_q, grad_k, grad_v]
     }
+}
 
-    /// Every pair of group and head.
-    fn tasks(&self, n_heads: usize) -> Vec<(usize, usize)> {
-        let groups = 0..self.layout.groups.len();
-        groups.flat_map(|group| (0..n_heads).map(move |head| (group, head))).collect()
-    }
+/// Where a group is.
+struct Place<'a> {
+    group: &'a AttentionGroup,
+    /// Among the tokens.
+    first_row: usize,
+    /// Among the queries.
+    first_query: usize,
+}
+
+/// Every pair of group and head.
+fn tasks<'a>(places: &'a [Place<'a>], n_heads: usize) -> Vec<(&'a Place<'a>, usize)> {
+    places.iter().flat_map(|place| (0..n_heads).map(move |head| (place, head))).collect()
 }
 
 impl CustomOp3 for Attention {
@@ -247,18 +264,26 @@ fn composed(
     layout: &AttentionLayout,
 ) -> Result<Tensor> {
     let mut parts = Vec::new();
-    for (group, rows) in layout.groups.iter().zip(layout.rows()) {
+    for ((group, rows), queries) in layout.groups.iter().zip(layout.rows()).zip(layout.query_rows())
+    {
         let prefix = rows.start..rows.start + group.prefix;
         let mut start = prefix.end;
-        if group.prefix > 0 {
-            let keys = [prefix.clone()];
-            parts.push(composed_span(q, k, v, head_dim, &prefix, &keys, group.causal)?);
-        }
-        for len in group.suffixes.iter().filter(|len| **len > 0) {
+        let mut asked = queries.start;
+        let mut part = |n_asking: usize, keys: &[Range<usize>], causal| -> Result<()> {
+            let asking = asked..asked + n_asking;
+            asked = asking.end;
+            if n_asking > 0 {
+                parts.push(composed_span(q, k, v, head_dim, &asking, keys, causal)?);
+            }
+            Ok(())
+        };
+        let unasked = group.first_query.min(group.prefix);
+        part(group.prefix - unasked, std::slice::from_ref(&prefix), group.causal)?;
+        for len in &group.suffixes {
             let own = start..start + len;
-            let keys = [prefix.clone(), own.clone()];
-            parts.push(composed_span(q, k, v, head_dim, &own, &keys, true)?);
-            start += len;
+            start = own.end;
+            let unasked = (rows.start + group.first_query).saturating_sub(own.start).min(*len);
+            part(len - unasked, &[prefix.clone(), own], true)?;
         }
     }
     Tensor::cat(&parts, 0)
@@ -315,9 +340,9 @@ mod tests {
     #[track_caller]
     fn check_layout(groups: Vec<AttentionGroup>, n_heads: usize, n_kv_heads: usize) {
         let layout = Arc::new(AttentionLayout { groups });
-        let (n, head_dim) = (layout.n_tokens(), 6);
+        let (n, n_queries, head_dim) = (layout.n_tokens(), layout.n_queries(), 6);
         let inputs = [
-            random((n, n_heads * head_dim), 0),
+            random((n_queries, n_heads * head_dim), 0),
             random((n, n_kv_heads * head_dim), 1),
             random((n, n_kv_heads * head_dim), 2),
         ];
@@ -329,7 +354,16 @@ mod tests {
     }
 
     fn group(prefix: usize, suffixes: &[usize], causal: bool) -> AttentionGroup {
-        AttentionGroup { prefix, suffixes: suffixes.to_vec(), causal }
+        AttentionGroup { prefix, suffixes: suffixes.to_vec(), causal, first_query: 0 }
+    }
+
+    #[test]
+    fn a_tail_asks_and_all_are_seen() {
+        let first = AttentionGroup { first_query: 69, ..group(70, &[50, 90, 3], true) };
+        let second = AttentionGroup { first_query: 4, ..group(5, &[], true) };
+        check_layout(vec![first, second.clone()], 4, 2);
+        let none = AttentionGroup { first_query: 5, ..second.clone() };
+        check_layout(vec![second, none], 2, 1);
     }
 
     #[test]

@@ -243,10 +243,25 @@ pub(crate) fn add_scaled<T: Element>(a: &mut [f32], scale: f32, b: &[T]) {
     }
 }
 
+/// Partial results that are kept side by side.
+pub(crate) const LANES: usize = 32;
+
+/// All lanes as one, by halves: one after the other they would each wait for the one before.
+#[inline(always)]
+pub(crate) fn fold_lanes(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = f(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 /// Sum of `f(a, b)` over both slices, in lanes so that it vectorizes.
 #[inline(always)]
 pub(crate) fn sum2<T: Copy>(a: &[T], b: &[T], f: impl Fn(T, T) -> f32) -> f32 {
-    const LANES: usize = 32;
     let mut lanes = [0.0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
     let rest: f32 =
@@ -256,7 +271,7 @@ pub(crate) fn sum2<T: Copy>(a: &[T], b: &[T], f: impl Fn(T, T) -> f32) -> f32 {
             lanes[i] += f(a[i], b[i]);
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    fold_lanes(lanes, |a, b| a + b) + rest
 }
 
 /// Scalar product.

@@ -1,5 +1,7 @@
 //! The exponential and what is made of it, in a form that the compiler vectorizes.
 
+use crate::buffer::{LANES, fold_lanes};
+
 /// e^x with a relative error below 2e-7; saturates outside [-87.3, 88.3], passes NaN on.
 ///
 /// Cody-Waite reduction and the minimax polynomial of the Cephes library. The standard library's
@@ -65,15 +67,16 @@ pub(crate) fn softmax_row(row: &mut [f32]) -> f32 {
 /// Largest value, in lanes so that it vectorizes.
 #[inline(always)]
 pub(crate) fn max(row: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; 32];
-    let chunks = row.chunks_exact(32);
-    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
     for chunk in chunks {
         for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = if *x > *lane { *x } else { *lane };
+            *lane = larger(*lane, *x);
         }
     }
-    lanes.iter().copied().fold(rest, f32::max)
+    larger(fold_lanes(lanes, larger), rest)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::matmul::{Mat, MatMut, Write};
 use crate::simd::vectorized;
 use crate::span::Block;
 
-/// The queries, keys and values of one head in one group.
+/// The queries, keys and values of one head in one group. Rows count from the group's first token, for queries too.
 pub(crate) struct Head<'a, T> {
     pub(crate) q: &'a [T],
     pub(crate) k: &'a [T],
@@ -16,11 +16,23 @@ pub(crate) struct Head<'a, T> {
     pub(crate) q_stride: usize,
     pub(crate) kv_stride: usize,
     pub(crate) head_dim: usize,
+    /// The token of the first row of `q`.
+    pub(crate) first_query: usize,
 }
 
 impl<'a, T: Element> Head<'a, T> {
     pub(crate) fn q(&self, rows: &Range<usize>) -> Mat<'a, T> {
-        strided(self.q, rows, self.head_dim, self.q_stride)
+        self.of_queries(self.q, rows)
+    }
+
+    /// The rows of a matrix that is laid out as the queries.
+    pub(crate) fn of_queries(&self, data: &'a [T], rows: &Range<usize>) -> Mat<'a, T> {
+        strided(data, &self.places(rows), self.head_dim, self.q_stride)
+    }
+
+    /// Where tokens are among the queries.
+    fn places(&self, rows: &Range<usize>) -> Range<usize> {
+        rows.start - self.first_query..rows.end - self.first_query
     }
 
     pub(crate) fn k(&self, rows: &Range<usize>) -> Mat<'a, T> {
@@ -84,7 +96,7 @@ impl<'a, T: Element> Head<'a, T> {
         }
     }
 
-    /// `weights · right`, added to the block's rows of `out` (rows of `stride`).
+    /// `weights · right`, added to the block's queries in `out` (rows of `stride`).
     pub(crate) fn combine(
         &self,
         block: &Block,
@@ -95,12 +107,12 @@ impl<'a, T: Element> Head<'a, T> {
     ) {
         let (width, head_dim) = (block.width(), self.head_dim);
         let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width);
-        let rows = rows_mut(out, &block.rows, head_dim, stride);
+        let rows = rows_mut(out, &self.places(&block.rows), head_dim, stride);
         T::matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), false);
         for own in &block.own {
             let at = (own.rows.start - block.rows.start) * width + block.n_shared;
             let weights = Mat::strided(&weights[at..], own.rows.len(), own.n_keys(), width);
-            let rows = rows_mut(out, &own.rows, head_dim, stride);
+            let rows = rows_mut(out, &self.places(&own.rows), head_dim, stride);
             let right = right(&(own.first_key..own.rows.end));
             T::matmul(rows, Write::Add, 1.0, weights, right, false);
         }
@@ -128,12 +140,7 @@ impl<'a, T: Element> Head<'a, T> {
 }
 
 /// The rows as a matrix whose rows start `stride` apart.
-pub(crate) fn strided<'a, T>(
-    data: &'a [T],
-    rows: &Range<usize>,
-    cols: usize,
-    stride: usize,
-) -> Mat<'a, T> {
+fn strided<'a, T>(data: &'a [T], rows: &Range<usize>, cols: usize, stride: usize) -> Mat<'a, T> {
     match rows.is_empty() {
         true => Mat::new(&[], 0, cols),
         false => Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride),

@@ -16,6 +16,8 @@ pub struct AttentionGroup {
     pub suffixes: Vec<usize>,
     /// Whether a token sees only what precedes it; without, all tokens of the prefix see one another.
     pub causal: bool,
+    /// The first token that asks: those before it have keys and values, but neither a query nor a result.
+    pub first_query: usize,
 }
 
 impl AttentionGroup {
@@ -24,17 +26,22 @@ impl AttentionGroup {
         self.prefix + self.suffixes.iter().sum::<usize>()
     }
 
-    /// The group's queries in blocks; row numbers count from the group's first row.
+    /// Tokens that ask.
+    pub fn n_queries(&self) -> usize {
+        self.n_tokens().saturating_sub(self.first_query)
+    }
+
+    /// The group's queries in blocks; row numbers count from the group's first token.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
-        for rows in chunks(0..self.prefix) {
+        for rows in chunks(self.first_query..self.prefix) {
             let own = Own { rows: rows.clone(), first_key: rows.start };
             blocks.push(match self.causal {
                 true => Block { n_shared: rows.start, own: vec![own], rows },
                 false => Block { n_shared: self.prefix, own: Vec::new(), rows },
             });
         }
-        for rows in chunks(self.prefix..self.n_tokens()) {
+        for rows in chunks(self.prefix.max(self.first_query)..self.n_tokens()) {
             let own = self.own_within(&rows);
             blocks.push(Block { n_shared: self.prefix, own, rows });
         }
@@ -98,15 +105,30 @@ impl AttentionLayout {
         self.groups.iter().map(AttentionGroup::n_tokens).sum()
     }
 
+    /// Rows of the queries and of the result.
+    pub fn n_queries(&self) -> usize {
+        self.groups.iter().map(AttentionGroup::n_queries).sum()
+    }
+
     /// Each group's rows in the packed batch.
     pub(crate) fn rows(&self) -> Vec<Range<usize>> {
-        let mut end = 0;
-        let rows = self.groups.iter().map(|group| {
-            end += group.n_tokens();
-            end - group.n_tokens()..end
-        });
-        rows.collect()
+        in_a_row(self.groups.iter().map(AttentionGroup::n_tokens))
     }
+
+    /// Each group's rows among the queries.
+    pub(crate) fn query_rows(&self) -> Vec<Range<usize>> {
+        in_a_row(self.groups.iter().map(AttentionGroup::n_queries))
+    }
+}
+
+/// Ranges of these lengths, one after the other.
+fn in_a_row(lengths: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let ranges = lengths.map(|len| {
+        end += len;
+        end - len..end
+    });
+    ranges.collect()
 }
 
 fn chunks(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
@@ -136,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_suffix_sees_the_prefix_and_itself_across_block_borders() {
-        let group = AttentionGroup { prefix: 70, suffixes: vec![50, 1, 80], causal: true };
+        let group =
+            AttentionGroup { prefix: 70, suffixes: vec![50, 1, 80], causal: true, first_query: 0 };
         let seen = seen(&group);
         assert_eq!(seen[69], (0..70).collect::<Vec<_>>());
         assert_eq!(seen[119], (0..120).collect::<Vec<_>>());
@@ -145,8 +168,18 @@ mod tests {
     }
 
     #[test]
+    fn who_does_not_ask_is_seen_all_the_same() {
+        let all =
+            AttentionGroup { prefix: 70, suffixes: vec![50, 9], causal: true, first_query: 0 };
+        let tail = AttentionGroup { first_query: 69, ..all.clone() };
+        let (all, tail) = (seen(&all), seen(&tail));
+        assert!(tail[..69].iter().all(Vec::is_empty));
+        assert_eq!(all[69..], tail[69..]);
+    }
+
+    #[test]
     fn an_image_sees_all_of_itself() {
-        let group = AttentionGroup { prefix: 100, suffixes: vec![], causal: false };
+        let group = AttentionGroup { prefix: 100, suffixes: vec![], causal: false, first_query: 0 };
         assert!(seen(&group).iter().all(|keys| keys.len() == 100));
     }
 }

@@ -76,6 +76,7 @@ fn merge(adapter: &Path, out: &Path, dtype: DType) -> eyre::Result<()> {
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,
+        prefix_cache_mib: 0,
     };
     Ok(Policy::load(adapter, &options)?.save_merged(out, dtype)?)
 }

@@ -44,6 +44,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
             freeze_vision: false,
             lora: None,
             feature_cache_mib: 0,
+            prefix_cache_mib: 0,
         },
     )?;
     let whole = prompt.followed_by(&completion);

@@ -31,6 +31,7 @@ fn policy(dir: &Path, trainable: bool) -> Policy {
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,
+        prefix_cache_mib: 0,
     };
     Policy::load(dir, &options).expect("the policy loads")
 }

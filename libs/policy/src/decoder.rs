@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
-use kernels::AttentionLayout;
+use candle_core::{DType, Device, Tensor};
 
 use crate::layers::{self, Linear, RmsNorm};
 use crate::rotary::Rotary;
@@ -15,6 +14,29 @@ use crate::{PolicyError, TextConfig};
 /// (N, heads · head_dim) and twice (N, kv_heads · head_dim).
 pub(crate) type Attend<'a> =
     dyn FnMut(usize, &Tensor, &Tensor, &Tensor) -> Result<Tensor, PolicyError> + 'a;
+
+/// As [`Attend`], for layers that may run again on the way back.
+pub(crate) type SharedAttend =
+    dyn Fn(usize, &Tensor, &Tensor, &Tensor) -> Result<Tensor, PolicyError> + Send + Sync;
+
+/// The rows of which the last layer's output is wanted: of the others it computes keys and values alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Tail {
+    rows: Arc<[u32]>,
+    rotary: Rotary,
+}
+
+impl Tail {
+    /// These rows of those that `rotary` is for.
+    pub(crate) fn new(rows: &[u32], rotary: &Rotary, device: &Device) -> Result<Self, PolicyError> {
+        let rotary = rotary.select(&Tensor::new(rows, device)?)?;
+        Ok(Self { rows: rows.into(), rotary })
+    }
+
+    fn select(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+        Ok(kernels::select_rows(x, &self.rows, x.dtype())?)
+    }
+}
 
 /// Embedding, decoder layers and output head.
 #[derive(Debug)]
@@ -65,17 +87,21 @@ impl Decoder {
         layers::embed(&self.embedding, token_ids, dtype)
     }
 
-    /// All layers; x and result (N, hidden_size), before the last normalization.
+    /// All layers; x (N, hidden_size), result as x or (tail, hidden_size), before the last normalization.
     pub(crate) fn forward(
         &self,
-        x: Tensor,
+        mut x: Tensor,
         rotary: &Rotary,
+        tail: Option<&Tail>,
         attend: &mut Attend,
     ) -> Result<Tensor, PolicyError> {
-        self.forward_watched(x, rotary, attend, &mut |_| ())
+        for (idx, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(idx, &x, rotary, tail.filter(|_| self.is_last(idx)), attend)?;
+        }
+        Ok(x)
     }
 
-    /// As [`Decoder::forward`], showing the output of each layer.
+    /// As [`Decoder::forward`] of all rows, showing the output of each layer.
     pub(crate) fn forward_watched(
         &self,
         mut x: Tensor,
@@ -84,29 +110,28 @@ impl Decoder {
         watch: &mut dyn FnMut(&Tensor),
     ) -> Result<Tensor, PolicyError> {
         for (idx, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(idx, &x, rotary, attend)?;
+            x = layer.forward(idx, &x, rotary, None, attend)?;
             watch(&x);
         }
         Ok(x)
     }
 
-    /// As [`Decoder::forward`] over packed groups; only the last `n_kept` layers keep what they need on the way
-    /// back.
+    /// As [`Decoder::forward`] with `attend`; only the last `n_kept` layers keep what they need on the way back.
     pub(crate) fn forward_training(
         &self,
         mut x: Tensor,
         rotary: &Rotary,
-        layout: &Arc<AttentionLayout>,
-        head_dim: usize,
+        tail: &Tail,
+        attend: Arc<SharedAttend>,
         n_kept: usize,
     ) -> Result<Tensor, PolicyError> {
         for (idx, layer) in self.layers.iter().enumerate() {
-            let (layer, rotary, layout) = (layer.clone(), rotary.clone(), layout.clone());
+            let tail = Some(tail.clone()).filter(|_| self.is_last(idx));
+            let (layer, rotary, attend) = (layer.clone(), rotary.clone(), attend.clone());
             let run = move |x: &Tensor| {
-                let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
-                    Ok(kernels::attention(q, k, v, head_dim, &layout)?)
-                };
-                layer.forward(idx, x, &rotary, &mut attend)
+                layer.forward(idx, x, &rotary, tail.as_ref(), &mut |idx, q, k, v| {
+                    attend(idx, q, k, v)
+                })
             };
             x = match idx + n_kept >= self.layers.len() {
                 true => run(&x)?,
@@ -114,6 +139,10 @@ impl Decoder {
             };
         }
         Ok(x)
+    }
+
+    fn is_last(&self, idx: usize) -> bool {
+        idx + 1 == self.layers.len()
     }
 
     /// The last normalization.
@@ -152,12 +181,17 @@ impl Layer {
         idx: usize,
         x: &Tensor,
         rotary: &Rotary,
+        tail: Option<&Tail>,
         attend: &mut Attend,
     ) -> Result<Tensor, PolicyError> {
         let normed = self.input_norm.forward(x)?;
-        let q = rotary.apply(&self.q.forward(&normed)?)?;
         let k = rotary.apply(&self.k.forward(&normed)?)?;
         let v = self.v.forward(&normed)?;
+        let (x, normed, rotary) = match tail {
+            Some(tail) => (&tail.select(x)?, tail.select(&normed)?, &tail.rotary),
+            None => (x, normed, rotary),
+        };
+        let q = rotary.apply(&self.q.forward(&normed)?)?;
         let x = kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
         let normed = self.mlp_norm.forward(&x)?;
         let inner = kernels::swiglu(&self.gate.forward(&normed)?, &self.up.forward(&normed)?)?;

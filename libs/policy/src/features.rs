@@ -3,44 +3,20 @@
 //! A few dozen images are asked about again and again, and where the tower is not trained (a reference policy, a
 //! frozen tower, adapters on the language model alone) it says the same of them each time.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
 use candle_core::Tensor;
 use vision::Patches;
 
 use crate::PolicyError;
-
-/// BLAKE3 of an image's patches and their grid.
-type Key = [u8; 32];
+use crate::known::{Key, Known};
 
 /// The features of the images seen last, as many as fit.
 #[derive(Debug)]
-pub(crate) struct FeatureCache {
-    max_bytes: usize,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    entries: BTreeMap<Key, Entry>,
-    n_bytes: usize,
-    /// Counts what was looked up, so that an entry knows when it was last of use.
-    clock: u64,
-    /// The tower turned out to be trained: nothing is kept any more.
-    is_off: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    features: Tensor,
-    used_at: u64,
-}
+pub(crate) struct FeatureCache(Known);
 
 impl FeatureCache {
     /// Room for so many bytes of features; 0 keeps nothing.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, state: Mutex::new(State { is_off: max_bytes == 0, ..State::default() }) }
+        Self(Known::new(max_bytes))
     }
 
     /// (tokens of all images, hidden_size) in the images' order. `see` is asked for those that are not known, all
@@ -55,8 +31,8 @@ impl FeatureCache {
             return see(images);
         }
         let keys: Vec<Key> = images.iter().map(|image| key(image)).collect();
-        let mut found: Vec<Option<Tensor>> =
-            self.with(|state| keys.iter().map(|key| state.get(key)).collect());
+        let get = |key| self.0.get(key).and_then(|features| features.into_iter().next());
+        let mut found: Vec<Option<Tensor>> = keys.iter().map(get).collect();
         let missing: Vec<usize> = (0..images.len()).filter(|i| found[*i].is_none()).collect();
         if !missing.is_empty() {
             let unseen: Vec<&Patches> = missing.iter().map(|i| images[*i]).collect();
@@ -66,7 +42,7 @@ impl FeatureCache {
                 let n = n_tokens(images[i]);
                 // A copy, or it would keep those of the other images alive.
                 let features = seen.narrow(0, start, n)?.copy()?;
-                self.with(|state| state.insert(keys[i], &features, self.max_bytes));
+                self.0.insert(keys[i], vec![features.clone()]);
                 found[i] = Some(features);
                 start += n;
             }
@@ -80,57 +56,17 @@ impl FeatureCache {
 
     /// Whether anything is kept.
     pub(crate) fn is_on(&self) -> bool {
-        self.with(|state| !state.is_off)
+        self.0.is_on()
     }
 
     /// Forgets everything for good: the tower has changed, and will again.
     pub(crate) fn turn_off(&self) {
-        self.with(|state| *state = State { is_off: true, ..State::default() });
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
-        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.turn_off();
     }
 }
 
-impl State {
-    fn get(&mut self, key: &Key) -> Option<Tensor> {
-        self.clock += 1;
-        let entry = self.entries.get_mut(key)?;
-        entry.used_at = self.clock;
-        Some(entry.features.clone())
-    }
-
-    fn insert(&mut self, key: Key, features: &Tensor, max_bytes: usize) {
-        let n_bytes = bytes_of(features);
-        if self.is_off || n_bytes > max_bytes {
-            return;
-        }
-        while self.n_bytes + n_bytes > max_bytes {
-            let Some(oldest) = self.entries.iter().min_by_key(|(_, entry)| entry.used_at) else {
-                break;
-            };
-            let oldest = *oldest.0;
-            self.remove(&oldest);
-        }
-        self.remove(&key);
-        self.n_bytes += n_bytes;
-        let entry = Entry { features: features.clone(), used_at: self.clock };
-        self.entries.insert(key, entry);
-    }
-
-    fn remove(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.n_bytes -= bytes_of(&entry.features);
-        }
-    }
-}
-
-fn bytes_of(features: &Tensor) -> usize {
-    features.elem_count() * features.dtype().size_in_bytes()
-}
-
-fn key(image: &Patches) -> Key {
+/// Of an image's patches and their grid.
+pub(crate) fn key(image: &Patches) -> Key {
     let mut hasher = blake3::Hasher::new();
     for side in [image.grid.t, image.grid.h, image.grid.w] {
         hasher.update(&(side as u64).to_le_bytes());
@@ -172,15 +108,6 @@ mod tests {
         assert_eq!(ask(&cache, &[1., 2.], &seen), [1., 2.]);
         assert_eq!(ask(&cache, &[3., 2., 1.], &seen), [3., 2., 1.]);
         assert_eq!(*seen.borrow(), [1., 2., 3.]);
-    }
-
-    #[test]
-    fn the_image_that_was_not_used_for_longest_makes_room() {
-        let (cache, seen) = (FeatureCache::new(16), RefCell::default());
-        for value in [1., 2., 1., 3., 1., 2.] {
-            ask(&cache, &[value], &seen);
-        }
-        assert_eq!(*seen.borrow(), [1., 2., 3., 2.]);
     }
 
     #[test]

@@ -73,6 +73,7 @@ mod tests {
                 freeze_vision: false,
                 lora: None,
                 feature_cache_mib: 0,
+                prefix_cache_mib: 0,
             };
             let policy = Policy::load(folder.path(), &options).unwrap();
             let tensor = &policy.tensors()["model.layers.0.mlp.up_proj.weight"];

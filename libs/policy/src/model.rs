@@ -6,10 +6,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use vision::Patches;
 
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, SharedAttend, Tail};
 use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::packing::Packed;
+use crate::prefixes::PrefixCache;
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::tower::VisionTower;
@@ -22,6 +23,7 @@ pub(crate) struct Model {
     pub(crate) decoder: Decoder,
     tower: VisionTower,
     features: Option<Arc<FeatureCache>>,
+    prefixes: Option<PrefixCache>,
     dtype: DType,
     device: Device,
 }
@@ -44,7 +46,12 @@ impl Model {
         let tied = if config.text.tie_word_embeddings { names.head_weight() } else { Vec::new() };
         let used = source.finish(&tied)?;
         let config = config.clone();
-        Ok((Self { config, decoder, tower, features, dtype, device }, used))
+        Ok((Self { config, decoder, tower, features, prefixes: None, dtype, device }, used))
+    }
+
+    /// Lets the model keep what it read of prompts: its weights never change, and it is asked for no gradient.
+    pub(crate) fn keeping_prefixes(self, prefixes: Option<PrefixCache>) -> Self {
+        Self { prefixes, ..self }
     }
 
     /// Names and shapes of all tensors, in the layout of the published checkpoints.
@@ -72,8 +79,12 @@ impl Model {
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
         self.logprobs_of(groups, temperature, |packed| {
+            if let Some(prefixes) = self.prefixes.as_ref().filter(|_| !packed.tail_sees()) {
+                return prefixes.tail(self, groups, packed);
+            }
+            let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
             let x = self.embed(packed)?; // (T, hidden_size)
-            self.decode(packed, x, &mut |_| ())
+            self.decoder.forward(x, &rotary, Some(&tail), &mut |i, q, k, v| attend(i, q, k, v))
         })
     }
 
@@ -88,10 +99,9 @@ impl Model {
             let n_tokens = packed.token_ids.len();
             let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
             let n_kept = budget_bytes / of_layer.max(1);
+            let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
             let x = self.embed(packed)?; // (T, hidden_size)
-            let rotary = self.rotary(&packed.positions)?;
-            let head_dim = self.config.text.head_dim();
-            self.decoder.forward_training(x, &rotary, &packed.layout, head_dim, n_kept)
+            self.decoder.forward_training(x, &rotary, &tail, attend, n_kept)
         })
     }
 
@@ -108,7 +118,7 @@ impl Model {
         if packed.targets.is_empty() {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
-        let x = run(&packed)?; // (T, hidden_size)
+        let x = run(&packed)?; // (tail, hidden_size)
         let predicting = kernels::select_rows(&x, &packed.predicting, x.dtype())?;
         let hidden = self.decoder.normalize(&predicting)?; // (N, hidden_size)
         let head = self.decoder.head();
@@ -125,24 +135,31 @@ impl Model {
             self.tower
                 .forward(images, self.dtype, &self.device, &mut |x| trace.vision.push(x.clone()))
         })?;
-        let x = self.decode(&packed, x, &mut |x| trace.text.push(x.clone()))?; // (T, hidden_size)
+        let (head_dim, rotary) = (self.config.text.head_dim(), self.rotary(&packed.positions)?);
+        let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
+            Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
+        };
+        let mut watch = |x: &Tensor| trace.text.push(x.clone());
+        let x = self.decoder.forward_watched(x, &rotary, &mut attend, &mut watch)?; // (T, hidden_size)
         trace.logits = Some(self.decoder.logits(&x)?);
         Ok(trace)
     }
 
-    /// (T, hidden_size): all layers over the packed rows' embeddings; `watch` sees the output of each.
-    fn decode(
-        &self,
-        packed: &Packed,
-        x: Tensor,
-        watch: &mut dyn FnMut(&Tensor),
-    ) -> Result<Tensor, PolicyError> {
+    /// Attention among the packed rows, in the last layer of the tail's.
+    pub(crate) fn attend(&self, packed: &Packed) -> Arc<SharedAttend> {
+        let (head_dim, n_layers) = (self.config.text.head_dim(), self.config.text.n_layers);
+        let (all, tail) = (packed.layout.clone(), packed.tail_layout.clone());
+        Arc::new(move |idx, q, k, v| {
+            let layout = if idx + 1 == n_layers { &tail } else { &all };
+            Ok(kernels::attention(q, k, v, head_dim, layout)?)
+        })
+    }
+
+    /// The angles of all packed rows, and the tail with its own.
+    pub(crate) fn angles(&self, packed: &Packed) -> Result<(Rotary, Tail), PolicyError> {
         let rotary = self.rotary(&packed.positions)?;
-        let head_dim = self.config.text.head_dim();
-        let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
-            Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
-        };
-        self.decoder.forward_watched(x, &rotary, &mut attend, watch)
+        let tail = Tail::new(&packed.tail, &rotary, &self.device)?;
+        Ok((rotary, tail))
     }
 
     /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower.

@@ -11,7 +11,7 @@ use crate::lora::{self, Lora};
 use crate::model::Model;
 use crate::peft::PeftConfig;
 use crate::scope::Names;
-use crate::weights::{Weights, check_names, is_adapter};
+use crate::weights::{Caches, Weights, check_names, is_adapter};
 use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Session, checkpoint};
 
 /// How to load a checkpoint.
@@ -30,6 +30,8 @@ pub struct LoadOptions {
     pub lora: Option<config::LoraConfig>,
     /// Memory for what a vision tower that is not trained made of images, in MiB.
     pub feature_cache_mib: usize,
+    /// Memory for keys and values of prompts that a policy which is not trained has read, in MiB.
+    pub prefix_cache_mib: usize,
 }
 
 impl LoadOptions {
@@ -47,6 +49,7 @@ impl LoadOptions {
             freeze_vision: config.freeze_vision,
             lora,
             feature_cache_mib: config.feature_cache_mib,
+            prefix_cache_mib: config.prefix_cache_mib,
         }
     }
 }
@@ -106,6 +109,7 @@ impl TrainingPass {
 ///     freeze_vision: false,
 ///     lora: None,
 ///     feature_cache_mib: 0,
+///     prefix_cache_mib: 0,
 /// };
 /// let policy = policy::Policy::load("data/starter".as_ref(), &options)?;
 /// let processor = policy::Processor::load("data/starter".as_ref())?;
@@ -123,7 +127,7 @@ pub struct Policy {
     dtype: DType,
     lora: Option<(Lora, config::LoraConfig)>,
     variables: BTreeMap<String, Var>,
-    features: Arc<FeatureCache>,
+    caches: Caches,
     weights: RwLock<Arc<Weights>>,
 }
 
@@ -183,10 +187,11 @@ impl Policy {
         let trains_tower = variables.keys().any(|name| names.is_visual(name));
         let mib = if trains_tower { 0 } else { options.feature_cache_mib };
         let features = Arc::new(FeatureCache::new(mib << 20));
+        let caches = Caches { features, prefix_bytes: options.prefix_cache_mib << 20 };
         let dtype = options.dtype;
-        let weights = Weights::new(&config, dtype, adapters, tensors, &variables, &features)?;
+        let weights = Weights::new(&config, dtype, adapters, tensors, &variables, &caches)?;
         let weights = RwLock::new(Arc::new(weights));
-        Ok(Self { config, source, dtype, lora, variables, features, weights })
+        Ok(Self { config, source, dtype, lora, variables, caches, weights })
     }
 
     /// Widths, depths and special tokens.
@@ -247,8 +252,9 @@ impl Policy {
             let tensor = match tensors.remove(name) {
                 Some(tensor) => {
                     let tensor = kernels::cast(&tensor.to_device(old.device())?, old.dtype())?;
-                    if names.is_visual(name) && self.features.is_on() && differ(&tensor, old)? {
-                        self.features.turn_off();
+                    let features = &self.caches.features;
+                    if names.is_visual(name) && features.is_on() && differ(&tensor, old)? {
+                        features.turn_off();
                     }
                     tensor
                 }
@@ -263,8 +269,8 @@ impl Policy {
             }
         }
         let lora = self.lora.as_ref().map(|(lora, _)| lora);
-        let (dtype, features) = (self.dtype, &self.features);
-        let weights = Weights::new(&self.config, dtype, lora, new, &self.variables, features)?;
+        let (dtype, caches) = (self.dtype, &self.caches);
+        let weights = Weights::new(&self.config, dtype, lora, new, &self.variables, caches)?;
         let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
         Ok(())

@@ -105,7 +105,7 @@ impl Session {
         let longest = self.groups.iter().map(|group| group.n_suffix).max();
         self.cache.reserve(longest.unwrap_or(0))?;
         let (cache, groups) = (&self.cache, &self.groups);
-        let x = self.model.decoder.forward(x, &rotary, &mut |layer, q, k, v| {
+        let x = self.model.decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
             cache.append(layer, [k, v], groups)?;
             cache.attend(layer, q, head_dim, groups)
         })?;
@@ -148,7 +148,7 @@ impl Session {
 }
 
 /// Keys and values of the prompts, per layer in one piece, and the logits (prompts, V) that follow them.
-fn prefill(
+pub(crate) fn prefill(
     model: &Model,
     prompts: &[&EncodedPrompt],
 ) -> Result<(Vec<[Tensor; 2]>, Tensor), PolicyError> {
@@ -156,18 +156,12 @@ fn prefill(
         prompts.iter().map(|prompt| PackedGroup { prompt, completions: &[] }).collect();
     let packed = Packed::new(model, &groups)?;
     let mut prefix = Vec::new();
-    let head_dim = model.config.text.head_dim();
+    let attend = model.attend(&packed);
     let x = model.embed(&packed)?; // (T, hidden_size)
-    let rotary = model.rotary(&packed.positions)?;
-    let x = model.decoder.forward(x, &rotary, &mut |_, q, k, v| {
+    let (rotary, tail) = model.angles(&packed)?;
+    let x = model.decoder.forward(x, &rotary, Some(&tail), &mut |idx, q, k, v| {
         prefix.push([k.clone(), v.clone()]);
-        Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
-    })?;
-    let mut end = 0;
-    let last = prompts.iter().map(|prompt| {
-        end += prompt.token_ids.len() as u32;
-        end - 1
-    });
-    let last = Tensor::new(last.collect::<Vec<u32>>(), x.device())?;
-    Ok((prefix, model.decoder.logits(&x.index_select(&last, 0)?)?))
+        attend(idx, q, k, v)
+    })?; // (prompts, hidden_size)
+    Ok((prefix, model.decoder.logits(&x)?))
 }

@@ -131,5 +131,5 @@ fn frames(grids: &[Grid]) -> AttentionLayout {
 
 /// Patches that see each other and nothing else.
 fn span(n_patches: usize) -> AttentionGroup {
-    AttentionGroup { prefix: n_patches, suffixes: Vec::new(), causal: false }
+    AttentionGroup { prefix: n_patches, suffixes: Vec::new(), causal: false, first_query: 0 }
 }

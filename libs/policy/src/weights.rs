@@ -8,8 +8,18 @@ use candle_core::{DType, Tensor, Var};
 use crate::features::FeatureCache;
 use crate::lora::{FACTORS, Lora, ends_with};
 use crate::model::Model;
+use crate::prefixes::PrefixCache;
 use crate::scope::Names;
 use crate::{ModelConfig, PolicyError};
+
+/// What may be kept of what frozen weights computed.
+#[derive(Debug)]
+pub(crate) struct Caches {
+    /// Outlives a version, since most leave the tower as it was.
+    pub(crate) features: Arc<FeatureCache>,
+    /// Bytes for the prompts that a version has read.
+    pub(crate) prefix_bytes: usize,
+}
 
 /// A version of the weights.
 #[derive(Debug)]
@@ -31,21 +41,24 @@ impl Weights {
         lora: Option<&Lora>,
         tensors: BTreeMap<String, Tensor>,
         variables: &BTreeMap<String, Var>,
-        features: &Arc<FeatureCache>,
+        caches: &Caches,
     ) -> Result<Self, PolicyError> {
         let names = Names::of(&tensors);
         let has_adapted_tower = tensors.keys().any(|n| is_adapter(n) && names.is_visual(n));
-        let of_base = (!has_adapted_tower).then(|| features.clone());
-        let features = Some(features.clone());
+        let of_base = (!has_adapted_tower).then(|| caches.features.clone());
+        let features = Some(caches.features.clone());
         let mut tracked = tensors.clone();
         tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
         let (tracked, _) = Model::new(config, &tracked, lora, dtype, features.clone())?;
+        let of_frozen = PrefixCache::new(caches.prefix_bytes).filter(|_| variables.is_empty());
+        let tracked = tracked.keeping_prefixes(of_frozen);
         let steady = lora.map(Lora::without_dropout);
         let (detached, used) = Model::new(config, &tensors, steady.as_ref(), dtype, features)?;
         let base = |_| Model::new(config, &tensors, None, dtype, of_base);
         let base = lora.map(base).transpose()?;
         let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        let base = base.map(|(model, _)| model);
+        let keeping = |model: Model| model.keeping_prefixes(PrefixCache::new(caches.prefix_bytes));
+        let base = base.map(|(model, _)| keeping(model));
         Ok(Self { tensors, tracked, detached: Arc::new(detached), base })
     }
 

@@ -34,6 +34,7 @@ impl Setup {
             freeze_vision: false,
             lora: None,
             feature_cache_mib: 0,
+            prefix_cache_mib: 0,
         };
         let policy = Policy::load(&dir, &options).expect("policy");
         let processor = Processor::load(&dir).expect("processor");

@@ -12,7 +12,7 @@ use super::microkernel::{
 };
 
 /// Lanes along the inner dimension: a panel of the right operand stays in the first cache.
-const INNER_BLOCK: usize = 256;
+const INNER_BLOCK: usize = 512;
 /// Columns whose panels are packed at once: they stay in the last cache.
 const COL_BLOCK: usize = 32 * TILE_COLS;
 /// Rows that one task takes: its part of the left operand stays in the second cache.
@@ -147,15 +147,17 @@ impl Product {
     }
 
     fn multiply(&self, part: &Part, panels: &[f32], parallel: bool) {
-        let share = self.rows.div_ceil(rayon::current_num_threads());
-        let block = ROW_BLOCK.min(share.next_multiple_of(TILE_ROWS));
+        // As many blocks for every thread, and all of one size.
+        let n_threads = if parallel { rayon::current_num_threads() } else { 1 };
+        let n_blocks = self.rows.div_ceil(ROW_BLOCK).next_multiple_of(n_threads);
+        let block = self.rows.div_ceil(n_blocks).next_multiple_of(TILE_ROWS);
         match parallel {
             true => (0..self.rows.div_ceil(block))
                 .into_par_iter()
                 .for_each(|i| self.rows(part, panels, i * block, block)),
             false => (0..self.rows)
-                .step_by(ROW_BLOCK)
-                .for_each(|first| self.rows(part, panels, first, ROW_BLOCK)),
+                .step_by(block)
+                .for_each(|first| self.rows(part, panels, first, block)),
         }
     }
 

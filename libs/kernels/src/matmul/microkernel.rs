@@ -80,8 +80,8 @@ pub(crate) fn as_bf16(lanes: __m512) -> __m512bh {
     unsafe { std::mem::transmute(lanes) }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
+/// Part of a tile: inlined into it, so that the sums stay in their registers.
+#[inline(always)]
 unsafe fn store<const M: usize, const V: usize>(sums: &[[__m512; V]; M], to: Target) {
     // SAFETY: see `tile_f32`.
     unsafe {

@@ -14,8 +14,10 @@ pub(super) const MAX_ROWS: usize = 32;
 const ROWS: usize = 8;
 /// Columns at a time: with 8 rows they fill the registers.
 const COLS: usize = 3;
-/// Columns of one task.
+/// Columns of one task, at most.
 const TASK_COLS: usize = 32 * COLS;
+/// Values of a register, and results that are summed up together.
+const LANES: usize = 16;
 
 /// Whether the product is of this kind: few rows, both operands contiguous along the inner dimension.
 pub(super) fn fits(product: &Product) -> bool {
@@ -29,20 +31,27 @@ pub(super) fn fits(product: &Product) -> bool {
 /// # Safety
 /// As for [`Product::run`].
 pub(super) unsafe fn run(product: &Product, parallel: bool) {
+    let task_cols = share(product.cols, if parallel { rayon::current_num_threads() } else { 1 });
     let task = |idx: usize| {
-        let end = product.cols.min((idx + 1) * TASK_COLS);
-        for first in (idx * TASK_COLS..end).step_by(COLS) {
+        let end = product.cols.min((idx + 1) * task_cols);
+        for first in (idx * task_cols..end).step_by(COLS) {
             for row in (0..product.rows).step_by(ROWS) {
                 // SAFETY: the caller's.
                 unsafe { tile(product, row, first, COLS.min(end - first)) }
             }
         }
     };
-    let n_tasks = product.cols.div_ceil(TASK_COLS);
+    let n_tasks = product.cols.div_ceil(task_cols);
     match parallel {
         true => (0..n_tasks).into_par_iter().for_each(task),
         false => (0..n_tasks).for_each(task),
     }
+}
+
+/// Columns of a task, such that every thread has as many tasks as the others, of one size.
+fn share(cols: usize, n_threads: usize) -> usize {
+    let n_tasks = cols.div_ceil(TASK_COLS).next_multiple_of(n_threads);
+    cols.div_ceil(n_tasks).next_multiple_of(COLS)
 }
 
 unsafe fn tile(product: &Product, row: usize, col: usize, cols: usize) {
@@ -65,6 +74,13 @@ unsafe fn tile(product: &Product, row: usize, col: usize, cols: usize) {
     }
 }
 
+/// Sixteen of the sums, columns first; named one by one, since an array indexed at run time leaves its registers.
+macro_rules! sums_at {
+    ($sums:ident, $m:ident, $c:ident: $($i:literal)*) => {
+        [$(if $i < $m * $c { $sums[$i / $m][$i % $m] } else { _mm512_setzero_ps() }),*]
+    };
+}
+
 macro_rules! dots {
     ($name:ident, $features:literal, $lanes_of:expr, $multiply_add:expr) => {
         /// `M` rows times `C` columns.
@@ -77,34 +93,62 @@ macro_rules! dots {
                 let right_stride = $lanes_of(product.right.col_stride);
                 let left = product.left.data.cast::<f32>().add(row * left_stride);
                 let right = product.right.data.cast::<f32>().add(col * right_stride);
-                let mut sums = [[_mm512_setzero_ps(); C]; M];
-                for p in (0..inner).step_by(16) {
+                let mut sums = [[_mm512_setzero_ps(); M]; C];
+                for p in (0..inner).step_by(LANES) {
                     let mask = super::microkernel::mask(inner - p);
                     let mut b = [_mm512_setzero_ps(); C];
                     for (c, b) in b.iter_mut().enumerate() {
                         let place = right.wrapping_add(c * right_stride + p);
                         *b = _mm512_maskz_loadu_ps(mask, place);
-                        // The columns that come next: too far for the processor to guess.
-                        let next = place.wrapping_add(C * right_stride);
-                        _mm_prefetch::<_MM_HINT_T0>(next.cast());
+                        // The columns after the next: too far for the processor to guess, and into the second
+                        // cache, since the first has too few lines on their way at a time.
+                        let ahead = place.wrapping_add(2 * C * right_stride);
+                        _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                     }
-                    for (i, sums) in sums.iter_mut().enumerate() {
+                    for i in 0..M {
                         let a = _mm512_maskz_loadu_ps(mask, left.add(i * left_stride + p));
-                        for (sum, b) in sums.iter_mut().zip(b) {
-                            *sum = $multiply_add(*sum, a, b);
+                        for (sums, b) in sums.iter_mut().zip(b) {
+                            sums[i] = $multiply_add(sums[i], a, b);
                         }
                     }
                 }
-                for (i, sums) in sums.iter().enumerate() {
-                    for (c, sum) in sums.iter().enumerate() {
-                        let value = _mm512_reduce_add_ps(*sum) * product.scale;
-                        let place = product.out.add((row + i) * product.out_stride + col + c);
-                        *place = if product.add { *place + value } else { value };
-                    }
+                let mut totals = [0.0f32; 2 * LANES];
+                let first = totals_of(&sums_at!(sums, M, C: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15));
+                _mm512_storeu_ps(totals.as_mut_ptr(), first);
+                if M * C > LANES {
+                    let rest = totals_of(&sums_at!(sums, M, C: 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31));
+                    _mm512_storeu_ps(totals[LANES..].as_mut_ptr(), rest);
+                }
+                for (place, total) in totals[..M * C].iter().enumerate() {
+                    let (c, i) = (place / M, place % M);
+                    let value = total * product.scale;
+                    let place = product.out.add((row + i) * product.out_stride + col + c);
+                    *place = if product.add { *place + value } else { value };
                 }
             }
         }
     };
+}
+
+/// The sums of sixteen vectors as one vector: four rounds in which pairs are interleaved and added.
+#[target_feature(enable = "avx512f")]
+fn totals_of(vectors: &[__m512; LANES]) -> __m512 {
+    let mut pairs = [_mm512_setzero_ps(); 8];
+    for (pair, v) in pairs.iter_mut().zip(vectors.chunks_exact(2)) {
+        *pair = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+    }
+    let mut fours = [_mm512_setzero_ps(); 4];
+    for (four, v) in fours.iter_mut().zip(pairs.chunks_exact(2)) {
+        let (a, b) = (_mm512_castps_pd(v[0]), _mm512_castps_pd(v[1]));
+        let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+        *four = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+    }
+    let fold = |a, b| {
+        const EVEN: i32 = 0b10_00_10_00;
+        const ODD: i32 = 0b11_01_11_01;
+        _mm512_add_ps(_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<ODD>(a, b))
+    };
+    fold(fold(fours[0], fours[1]), fold(fours[2], fours[3]))
 }
 
 dots!(dots_f32, "avx512f", |n: usize| n, |sum, a, b| _mm512_fmadd_ps(a, b, sum));

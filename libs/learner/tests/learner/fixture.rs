@@ -21,6 +21,7 @@ pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,
+        prefix_cache_mib: 0,
     };
     Policy::load(dir, &options).expect("the checkpoint loads")
 }
@@ -35,6 +36,7 @@ pub(crate) fn load_with_adapters(lora: &LoraConfig) -> Policy {
         freeze_vision: false,
         lora,
         feature_cache_mib: 0,
+        prefix_cache_mib: 0,
     };
     let policy = Policy::load(&checkpoint_dir(), &options).expect("the checkpoint loads");
     for (name, variable) in policy.variables() {

@@ -134,7 +134,7 @@ fn skipping_does_not_change_the_step() {
     let (skipped, kept) = (skipped["policy/grad_norm"], kept["policy/grad_norm"]);
     assert!((skipped - kept).abs() < 1e-5 * kept, "{skipped}, {kept}");
     let far = distance(&weights(skipping.policy()), &weights(keeping.policy()));
-    assert!(far <= f32::EPSILON, "{far}");
+    assert!(far <= 2.0 * f32::EPSILON, "{far}");
 }
 
 #[test]

@@ -80,6 +80,7 @@ pub(crate) fn options(trainable: bool) -> LoadOptions {
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,
+        prefix_cache_mib: 0,
     }
 }
 
