@@ -43,7 +43,7 @@ pub use exp::exp_in_place;
 pub use gradients::Gradients;
 pub use heap::keep_freed_memory;
 pub use layer_norm::layer_norm;
-pub use linear::{linear, linear_part};
+pub use linear::{linear, linear_part, linears};
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
 pub use path::{composed, is_fused};
 pub use rms_norm::rms_norm;

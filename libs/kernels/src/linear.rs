@@ -11,7 +11,7 @@ use crate::buffer::{
     self, dims2, for_rows, output, sum_rows, unset, values, with_elements, with_values,
 };
 use crate::element::Element;
-use crate::matmul::{Mat, MatMut, Write};
+use crate::matmul::{FEW_ROWS, Mat, MatMut, Write, matmul_each};
 use crate::tape;
 
 /// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out) in the type of x.
@@ -57,6 +57,70 @@ pub fn linear_part(
         Some(bias) => x.apply_op3(&weight, &bias.narrow(0, start, len)?.contiguous()?, Linear),
         None => x.apply_op2(&weight, Linear),
     }
+}
+
+/// As [`linear`] of one x by several layers, each a weight and its bias.
+///
+/// While decoding, a layer of few rows is read faster than threads agree on who does what: those that can be
+/// computed together are.
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn linears<const N: usize>(
+    x: &Tensor,
+    layers: [(&Tensor, Option<&Tensor>); N],
+) -> Result<[Tensor; N]> {
+    let mut ys = Vec::with_capacity(N);
+    let tracked = |t: &Tensor| t.track_op();
+    let weights = layers.map(|(weight, _)| weight);
+    let is_plain = !tape::is_recording() && !tracked(x) && !weights.into_iter().any(tracked);
+    let same_type = weights.iter().all(|w| w.dtype() == x.dtype() && w.is_contiguous());
+    let fits = weights.iter().all(|w| w.rank() == 2) && same_type && buffer::fused(&[x]);
+    if is_plain && fits && x.dim(0)? <= FEW_ROWS {
+        let values = match x.dtype() {
+            DType::BF16 => products::<bf16, N>(&x.contiguous()?, weights)?,
+            _ => products::<f32, N>(&x.contiguous()?, weights)?,
+        };
+        for (mut values, (weight, bias)) in values.into_iter().zip(layers) {
+            let n_outputs = weight.dim(0)?;
+            if let Some(bias) = bias {
+                with_values([bias], |[bias]| {
+                    for_rows(&mut values, n_outputs, |_, row| buffer::add(row, bias));
+                    Ok(())
+                })?;
+            }
+            ys.push(buffer::tensor(values, (x.dim(0)?, n_outputs), x.dtype())?);
+        }
+    } else {
+        for (weight, bias) in layers {
+            ys.push(linear(x, weight, bias)?);
+        }
+    }
+    ys.try_into().map_err(|_| candle_core::Error::Msg("linears: a layer without result".into()))
+}
+
+/// x · Wᵀ for each weight.
+fn products<T: Element, const N: usize>(
+    x: &Tensor,
+    weights: [&Tensor; N],
+) -> Result<[Vec<f32>; N]> {
+    let (n, d_in) = x.dims2()?;
+    if let Some(other) = weights.iter().find(|w| w.dims()[1] != d_in) {
+        bail!("linears: weight is {:?}, x is ({n}, {d_in})", other.dims())
+    }
+    let mut ys = weights.map(|weight| unset(n * weight.dims()[0]));
+    with_elements([x], |[x]: [&[T]; 1]| {
+        with_elements(weights, |values: [&[T]; N]| {
+            let rhs = values.map(|values| Mat::new(values, values.len() / d_in, d_in).t());
+            let outs = ys.each_mut().map(|y| {
+                let d_out = y.len() / n;
+                MatMut::new(y, n, d_out)
+            });
+            matmul_each(outs, Mat::new(x, n, d_in), rhs);
+            Ok(())
+        })
+    })?;
+    Ok(ys)
 }
 
 /// All axes but the first as one.
@@ -301,6 +365,21 @@ mod tests {
     fn agrees_with_candle_without_bias() {
         let inputs = [random((5, 3), 0), random((70, 3), 1)];
         check(&inputs, |t| linear(&t[0], &t[1], None), |t| t[0].matmul(&t[1].t()?));
+    }
+
+    #[test]
+    fn layers_of_one_input_are_each_a_layer() {
+        for (rows, dtype) in [(3, DType::F32), (3, DType::BF16), (40, DType::F32)] {
+            let of = |t: Tensor| t.to_dtype(dtype).unwrap();
+            let (x, v, w) =
+                (of(random((rows, 16), 0)), of(random((9, 16), 1)), of(random((70, 16), 2)));
+            let bias = of(random(9, 3));
+            let [first, second] = linears(&x, [(&v, Some(&bias)), (&w, None)]).unwrap();
+            let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(wide(&first), wide(&linear(&x, &v, Some(&bias)).unwrap()));
+            assert_eq!(wide(&second), wide(&linear(&x, &w, None).unwrap()));
+        }
+        assert!(linears(&random((2, 3), 0), [(&random((4, 5), 1), None)]).is_err());
     }
 
     #[test]

@@ -15,8 +15,13 @@ use std::time::Instant;
 
 use half::bf16;
 
+use crate::element::Element;
+
 /// Multiplications from which a second thread is worth waking.
 const PARALLEL_FROM: usize = 1 << 20;
+
+/// Rows of a left operand that are few: a thread has more to read than to compute.
+pub(crate) const FEW_ROWS: usize = 32;
 
 /// A matrix in a slice; either stride may be the unit one, so a transpose is free.
 #[derive(Debug, Clone, Copy)]
@@ -137,18 +142,25 @@ pub fn measure_gflops() -> f64 {
 }
 
 /// `out = scale · lhs · rhs`, or `out += …`, on all threads if `parallel`.
-pub(crate) fn matmul(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallel: bool) {
+pub(crate) fn matmul(
+    mut out: MatMut,
+    write: Write,
+    scale: f32,
+    lhs: Mat,
+    rhs: Mat,
+    parallel: bool,
+) {
     let Some(parallel) = prepare(&out, write, &lhs, &rhs, parallel) else { return };
     #[cfg(target_arch = "x86_64")]
     if is_blocked(false) && lhs.cols > 0 {
-        return run(&product(out, write, scale, lhs, rhs, false), parallel);
+        return run(&product(&mut out, write, scale, lhs, rhs, false), parallel);
     }
     portable::run(out, write, scale, lhs, rhs, parallel);
 }
 
 /// As [`matmul`], of bfloat16 operands with sums in f32.
 pub(crate) fn matmul_bf16(
-    out: MatMut,
+    mut out: MatMut,
     write: Write,
     scale: f32,
     lhs: Mat<bf16>,
@@ -162,12 +174,45 @@ pub(crate) fn matmul_bf16(
         let even = |n: usize| n.is_multiple_of(2);
         let fits = rhs.row_stride != 1 || (even(lhs.cols) && even(rhs.col_stride));
         if is_blocked(true) && lhs.cols > 0 && fits {
-            return run(&product(out, write, scale, lhs, rhs, true), parallel);
+            return run(&product(&mut out, write, scale, lhs, rhs, true), parallel);
         }
     }
     let widen = |mat: &Mat<bf16>| mat.data.iter().map(|x| x.to_f32()).collect::<Vec<f32>>();
     let (left, right) = (widen(&lhs), widen(&rhs));
     portable::run(out, write, scale, with_data(lhs, &left), with_data(rhs, &right), parallel);
+}
+
+/// `out = lhs · rhs` for each pair. Where `lhs` has few rows, all threads share all of the work at once instead of
+/// waiting for one another after every product.
+pub(crate) fn matmul_each<T: Element, const N: usize>(
+    mut outs: [MatMut; N],
+    lhs: Mat<T>,
+    rhs: [Mat<T>; N],
+) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let bf16 = T::DTYPE == candle_core::DType::BF16;
+        let pairs = || outs.iter().zip(&rhs);
+        let work: usize = pairs().map(|(out, rhs)| out.rows * out.cols * rhs.rows).sum();
+        let fit = pairs()
+            .all(|(out, rhs)| (out.rows, out.cols, lhs.cols) == (lhs.rows, rhs.cols, rhs.rows));
+        assert!(fit, "matmul shapes");
+        let products: Vec<_> = outs
+            .iter_mut()
+            .zip(rhs)
+            .map(|(out, rhs)| product(out, Write::Overwrite, 1.0, lhs, rhs, bf16))
+            .collect();
+        if work > 0 && blocked::is_supported(bf16) && products.iter().all(skinny::fits) {
+            FLOPS.fetch_add(2 * work as u64, Ordering::Relaxed);
+            let parallel = is_worth_all_threads(work);
+            // SAFETY: as in `run`.
+            #[expect(unsafe_code, reason = "raw pointers and vector instructions")]
+            return unsafe { skinny::run(&products, parallel) };
+        }
+    }
+    for (out, rhs) in outs.into_iter().zip(rhs) {
+        T::matmul(out, Write::Overwrite, 1.0, lhs, rhs, true);
+    }
 }
 
 fn with_data<'a>(mat: Mat<bf16>, data: &'a [f32]) -> Mat<'a> {
@@ -189,7 +234,11 @@ fn prepare<T>(
     }
     let work = out.rows * out.cols * lhs.cols;
     FLOPS.fetch_add(2 * work as u64, Ordering::Relaxed);
-    Some(parallel && work >= PARALLEL_FROM && rayon::current_num_threads() > 1)
+    Some(parallel && is_worth_all_threads(work))
+}
+
+fn is_worth_all_threads(work: usize) -> bool {
+    work >= PARALLEL_FROM && rayon::current_num_threads() > 1
 }
 
 /// Whether the products of [`blocked::Product`] can be computed here.
@@ -211,7 +260,7 @@ pub(crate) fn multiplies_bf16() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn product<T>(
-    out: MatMut,
+    out: &mut MatMut,
     write: Write,
     scale: f32,
     lhs: Mat<T>,
@@ -245,7 +294,7 @@ fn run(product: &blocked::Product, parallel: bool) {
     #[expect(unsafe_code, reason = "raw pointers and vector instructions")]
     unsafe {
         match skinny::fits(product) && blocked::is_supported(product.bf16) {
-            true => skinny::run(product, parallel),
+            true => skinny::run(std::slice::from_ref(product), parallel),
             #[cfg(feature = "mkl")]
             false if mkl::is_there() => mkl::run(product, parallel),
             false => product.run(parallel),
@@ -322,6 +371,28 @@ mod tests {
     fn few_rows_take_the_other_path() {
         check(1, 130, 40);
         check(19, 65, 514);
+    }
+
+    #[test]
+    fn products_of_one_operand_are_those_of_each() {
+        for rows in [1, 9, 33] {
+            let (a, b, c) = (numbers(rows * 70, 13), numbers(50 * 70, 7), numbers(200 * 70, 5));
+            let lhs = Mat::new(&a, rows, 70);
+            let rhs = [Mat::new(&b, 50, 70).t(), Mat::new(&c, 200, 70).t()];
+            let run = |each: bool| {
+                let (mut first, mut second) = (vec![1.0; rows * 50], vec![1.0; rows * 200]);
+                let outs = [MatMut::new(&mut first, rows, 50), MatMut::new(&mut second, rows, 200)];
+                match each {
+                    true => matmul_each(outs, lhs, rhs),
+                    false => outs
+                        .into_iter()
+                        .zip(rhs)
+                        .for_each(|(out, rhs)| matmul(out, Write::Overwrite, 1.0, lhs, rhs, false)),
+                }
+                (first, second)
+            };
+            assert!(run(true) == run(false), "{rows} rows");
+        }
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Learner {
     fn backward(&self, loss: &Tensor, gradients: &mut Gradients) -> Result<(), LearnerError> {
         match self.pass.take() {
             Some(pass) => Ok(pass.backward(loss, gradients)?),
-            None => Ok(()),
+            None => Err(LearnerError::input("loss", "made of a recorded forward", "none")),
         }
     }
 

@@ -185,16 +185,19 @@ impl Layer {
         attend: &mut Attend,
     ) -> Result<Tensor, PolicyError> {
         let normed = self.input_norm.forward(x)?;
-        let k = rotary.apply(&self.k.forward(&normed)?)?;
-        let v = self.v.forward(&normed)?;
-        let (x, normed, rotary) = match tail {
-            Some(tail) => (&tail.select(x)?, tail.select(&normed)?, &tail.rotary),
-            None => (x, normed, rotary),
+        let ([q, k, v], x, of_queries) = match tail {
+            None => (Linear::forward_each([&self.q, &self.k, &self.v], &normed)?, x, rotary),
+            Some(tail) => {
+                let [k, v] = Linear::forward_each([&self.k, &self.v], &normed)?;
+                let q = self.q.forward(&tail.select(&normed)?)?;
+                ([q, k, v], &tail.select(x)?, &tail.rotary)
+            }
         };
-        let q = rotary.apply(&self.q.forward(&normed)?)?;
+        let (q, k) = (of_queries.apply(&q)?, rotary.apply(&k)?);
         let x = kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
         let normed = self.mlp_norm.forward(&x)?;
-        let inner = kernels::swiglu(&self.gate.forward(&normed)?, &self.up.forward(&normed)?)?;
+        let [gate, up] = Linear::forward_each([&self.gate, &self.up], &normed)?;
+        let inner = kernels::swiglu(&gate, &up)?;
         Ok(kernels::add(&x, &self.down.forward(&inner)?)?)
     }
 }

@@ -33,6 +33,20 @@ impl Linear {
         self.forward_part(x, 0, 1)
     }
 
+    /// [`Linear::forward`] of several layers on the same input.
+    pub(crate) fn forward_each<const N: usize>(
+        layers: [&Linear; N],
+        x: &Tensor,
+    ) -> Result<[Tensor; N], PolicyError> {
+        let mut ys = kernels::linears(x, layers.map(|layer| (&layer.weight, layer.bias.as_ref())))?;
+        for (y, layer) in ys.iter_mut().zip(layers) {
+            if let Some(adapter) = &layer.adapter {
+                *y = kernels::add(y, &adapter.forward_part(x, 0, layer.weight.dim(0)?)?)?;
+            }
+        }
+        Ok(ys)
+    }
+
     /// The `idx`-th of `n` equal parts of the output alone, (N, out / n).
     pub(crate) fn forward_part(
         &self,

@@ -10,7 +10,7 @@ use crate::decoder::{Decoder, SharedAttend, Tail};
 use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::packing::Packed;
-use crate::prefixes::PrefixCache;
+use crate::prefixes::{PrefixCache, Watch};
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::tower::VisionTower;
@@ -79,12 +79,18 @@ impl Model {
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
         self.logprobs_of(groups, temperature, |packed| {
-            if let Some(prefixes) = self.prefixes.as_ref().filter(|_| !packed.tail_sees()) {
-                return prefixes.tail(self, groups, packed);
+            let see_all = |watch: &mut Watch| {
+                let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
+                let x = self.embed(packed)?; // (T, hidden_size)
+                self.decoder.forward(x, &rotary, Some(&tail), &mut |idx, q, k, v| {
+                    watch(k, v);
+                    attend(idx, q, k, v)
+                })
+            };
+            match self.prefixes.as_ref().filter(|_| !packed.tail_sees()) {
+                Some(prefixes) => prefixes.tail(self, groups, packed, &see_all),
+                None => see_all(&mut |_, _| ()),
             }
-            let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
-            let x = self.embed(packed)?; // (T, hidden_size)
-            self.decoder.forward(x, &rotary, Some(&tail), &mut |i, q, k, v| attend(i, q, k, v))
         })
     }
 

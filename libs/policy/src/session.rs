@@ -148,7 +148,7 @@ impl Session {
 }
 
 /// Keys and values of the prompts, per layer in one piece, and the logits (prompts, V) that follow them.
-pub(crate) fn prefill(
+fn prefill(
     model: &Model,
     prompts: &[&EncodedPrompt],
 ) -> Result<(Vec<[Tensor; 2]>, Tensor), PolicyError> {

@@ -109,7 +109,7 @@ pub(crate) fn read(
     let mut head = vec![0; data_start as usize];
     file.read_exact_at(&mut head, 0)?;
     let infos = infos(&head[8..], (bytes - data_start) as usize)?;
-    let contents = infos.iter().map(|(_, info)| Content::read(file, data_start, info));
+    let contents = infos.par_iter().map(|(_, info)| Content::read(file, data_start, info));
     let contents = contents.collect::<Result<Vec<_>, FileError>>()?;
     let data = contents.iter().map(Content::bytes);
     let checksum = checksum::of_pieces(std::iter::once(&head[..]).chain(data));

@@ -132,12 +132,13 @@ pub(crate) unsafe fn pack_rows(
 ) {
     // SAFETY: the caller vouches for `k` rows of `cols` lanes and a panel of `k` · 48; the rest is masked.
     unsafe {
-        for v in 0..TILE_COLS / LANES {
-            let mask = mask(cols.saturating_sub(LANES * v));
-            for p in 0..k {
+        let masks: [u16; TILE_COLS / LANES] =
+            std::array::from_fn(|v| mask(cols.saturating_sub(LANES * v)));
+        for p in 0..k {
+            for (v, mask) in masks.iter().enumerate() {
                 // An address past the end may not even be computed, though nothing is read there.
                 let row = from.wrapping_add(p * row_stride + LANES * v);
-                let lanes = _mm512_maskz_loadu_ps(mask, row);
+                let lanes = _mm512_maskz_loadu_ps(*mask, row);
                 _mm512_storeu_ps(panel.add(p * TILE_COLS + LANES * v), lanes);
             }
         }

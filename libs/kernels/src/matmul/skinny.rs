@@ -5,11 +5,10 @@ use std::arch::x86_64::*;
 
 use rayon::prelude::*;
 
+use super::FEW_ROWS;
 use super::blocked::Product;
 use super::microkernel::as_bf16;
 
-/// Rows of the left operand from which packing pays.
-pub(super) const MAX_ROWS: usize = 32;
 /// Rows of the left operand at a time.
 const ROWS: usize = 8;
 /// Columns at a time: with 8 rows they fill the registers.
@@ -23,28 +22,31 @@ const LANES: usize = 16;
 pub(super) fn fits(product: &Product) -> bool {
     let lies_in_lanes = !product.bf16 || product.left.row_stride.is_multiple_of(2);
     let contiguous = product.left.col_stride == 1 && product.right.row_stride == 1;
-    product.rows <= MAX_ROWS && contiguous && lies_in_lanes
+    product.rows <= FEW_ROWS && contiguous && lies_in_lanes
 }
 
-/// As [`Product::run`], for a product that [`fits`].
+/// As [`Product::run`] of each of these products, all of which [`fits`].
 ///
 /// # Safety
-/// As for [`Product::run`].
-pub(super) unsafe fn run(product: &Product, parallel: bool) {
-    let task_cols = share(product.cols, if parallel { rayon::current_num_threads() } else { 1 });
-    let task = |idx: usize| {
-        let end = product.cols.min((idx + 1) * task_cols);
-        for first in (idx * task_cols..end).step_by(COLS) {
+/// As for [`Product::run`]; no output overlaps another.
+pub(super) unsafe fn run(products: &[Product], parallel: bool) {
+    let n_threads = if parallel { rayon::current_num_threads() } else { 1 };
+    let tasks = products.iter().flat_map(|product| {
+        let share = share(product.cols, n_threads);
+        (0..product.cols).step_by(share).map(move |first| (product, first, share))
+    });
+    let task = |(product, first, share): (&Product, usize, usize)| {
+        let end = product.cols.min(first + share);
+        for col in (first..end).step_by(COLS) {
             for row in (0..product.rows).step_by(ROWS) {
                 // SAFETY: the caller's.
-                unsafe { tile(product, row, first, COLS.min(end - first)) }
+                unsafe { tile(product, row, col, COLS.min(end - col)) }
             }
         }
     };
-    let n_tasks = product.cols.div_ceil(task_cols);
     match parallel {
-        true => (0..n_tasks).into_par_iter().for_each(task),
-        false => (0..n_tasks).for_each(task),
+        true => tasks.collect::<Vec<_>>().into_par_iter().for_each(task),
+        false => tasks.for_each(task),
     }
 }
 
