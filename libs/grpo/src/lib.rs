@@ -2,7 +2,7 @@
 //!
 //! [GRPO](https://arxiv.org/abs/2402.03300) compares the completions of one prompt with each other instead of
 //! with a learned value function. Tokens are packed without padding: every tensor here is `(N,)`, one number for
-//! each completion token of the batch, and [`loss_weights`] says how much each counts. Sums over micro-batches
+//! each completion token of the batch, and `loss_weights` says how much each counts. Sums over micro-batches
 //! are then the same as one sum over the batch.
 //!
 //! ```
@@ -16,10 +16,12 @@
 
 mod advantage;
 mod controller;
+#[cfg(feature = "loss")]
 mod loss;
 
 pub use advantage::{Scored, ScoredGroup, advantages, group_advantages};
 pub use controller::{EntropyController, KlController};
+#[cfg(feature = "loss")]
 pub use loss::{
     Entropy, Loss, LossInputs, entropy_threshold, kl_in_reward, loss_weights, policy_loss,
     sft_loss, token_weights,

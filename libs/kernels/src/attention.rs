@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor
 use half::bf16;
 use rayon::prelude::*;
 
-use crate::buffer::{self, dims2, dot, output, unset, with_elements};
+use crate::buffer::{self, add_all, dims2, dot, output, unset, with_elements};
 use crate::element::Element;
 use crate::head::Head;
 use crate::matmul::multiplies_bf16;
@@ -147,41 +147,66 @@ impl Attention {
         place: &Place,
         kv_idx: usize,
     ) -> [Vec<f32>; 3] {
-        let (head_dim, n) = (self.head_dim, place.group.n_tokens());
+        let head_dim = self.head_dim;
         let q_width = self.repeats * head_dim;
-        let mut grad_q = vec![0.0; place.group.n_queries() * q_width];
-        let (mut grad_k, mut grad_v) = (vec![0.0; n * head_dim], vec![0.0; n * head_dim]);
-        let (mut probabilities, mut scores, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
-        for repeat in 0..self.repeats {
-            let head_idx = kv_idx * self.repeats + repeat;
-            let head = self.head(qkv, place, head_idx);
-            let at = self.of_queries(place, head_idx);
-            let [result, grad] = [result, grad].map(|all| all.get(at..).unwrap_or_default());
-            let grad_of = |rows: &Range<usize>| head.of_queries(grad, rows);
-            for block in place.group.blocks() {
-                head.probabilities(&block, &mut probabilities);
-                let weights = T::of(&probabilities, &mut scratch);
-                head.spread(&block, weights, &grad_of, &mut grad_v);
-                head.products(&block, 1.0, &grad_of, &|keys| head.v(keys), &mut scores);
-                let (width, scale) = (block.width(), head.scale());
-                vectorized(
-                    #[inline(always)]
-                    || {
-                        for (i, row_idx) in block.rows.clone().enumerate() {
-                            let at = (row_idx - head.first_query) * head.q_stride;
-                            let pull = dot(&result[at..at + head_dim], &grad[at..at + head_dim]);
-                            let scores = &mut scores[i * width..][..width];
-                            for (s, p) in scores.iter_mut().zip(&probabilities[i * width..]) {
-                                *s = p * (*s - pull) * scale;
-                            }
-                        }
-                    },
-                );
-                let out = &mut grad_q[repeat * head_dim..];
-                let scores = T::of(&scores, &mut scratch);
-                head.combine(&block, scores, &|keys| head.k(keys), out, q_width);
-                head.spread(&block, scores, &|rows| head.q(rows), &mut grad_k);
+        let repeats = (0..self.repeats).into_par_iter();
+        let of_queries: Vec<[Vec<f32>; 3]> = repeats
+            .map(|i| self.backward_query_head(qkv, result, grad, place, kv_idx * self.repeats + i))
+            .collect();
+        let mut grad_q = unset(place.group.n_queries() * q_width);
+        let mut sums: Option<[Vec<f32>; 2]> = None;
+        for (i, [q, k, v]) in of_queries.into_iter().enumerate() {
+            let columns = grad_q.get_mut(i * head_dim..).unwrap_or_default();
+            scatter(columns, q_width, &q, head_dim);
+            match &mut sums {
+                None => sums = Some([k, v]),
+                Some(sums) => sums.iter_mut().zip([k, v]).for_each(|(sum, x)| add_all(sum, &x)),
             }
+        }
+        let [grad_k, grad_v] = sums.unwrap_or_default();
+        [grad_q, grad_k, grad_v]
+    }
+
+    /// Gradients of one query head, and its part of those of the key head that it uses.
+    fn backward_query_head<T: Element>(
+        &self,
+        qkv: [&[T]; 3],
+        result: &[T],
+        grad: &[T],
+        place: &Place,
+        head_idx: usize,
+    ) -> [Vec<f32>; 3] {
+        let (head_dim, group) = (self.head_dim, place.group);
+        let [mut grad_q, mut grad_k, mut grad_v] =
+            [group.n_queries(), group.n_tokens(), group.n_tokens()]
+                .map(|rows| vec![0.0; rows * head_dim]);
+        let (mut probabilities, mut scores, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+        let head = self.head(qkv, place, head_idx);
+        let at = self.of_queries(place, head_idx);
+        let [result, grad] = [result, grad].map(|all| all.get(at..).unwrap_or_default());
+        let grad_of = |rows: &Range<usize>| head.of_queries(grad, rows);
+        for block in group.blocks() {
+            head.probabilities(&block, &mut probabilities);
+            let weights = T::of(&probabilities, &mut scratch);
+            head.spread(&block, weights, &grad_of, &mut grad_v);
+            head.products(&block, 1.0, &grad_of, &|keys| head.v(keys), &mut scores);
+            let (width, scale) = (block.width(), head.scale());
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (i, row_idx) in block.rows.clone().enumerate() {
+                        let at = (row_idx - head.first_query) * head.q_stride;
+                        let pull = dot(&result[at..at + head_dim], &grad[at..at + head_dim]);
+                        let scores = &mut scores[i * width..][..width];
+                        for (s, p) in scores.iter_mut().zip(&probabilities[i * width..]) {
+                            *s = p * (*s - pull) * scale;
+                        }
+                    }
+                },
+            );
+            let scores = T::of(&scores, &mut scratch);
+            head.combine(&block, scores, &|keys| head.k(keys), &mut grad_q, head_dim);
+            head.spread(&block, scores, &|rows| head.q(rows), &mut grad_k);
         }
         [grad_q, grad_k, grad_v]
     }
