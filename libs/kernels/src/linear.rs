@@ -96,7 +96,8 @@ pub fn linears<const N: usize>(
             ys.push(linear(x, weight, bias)?);
         }
     }
-    ys.try_into().map_err(|_| candle_core::Error::Msg("linears: a layer without result".into()))
+    let Ok(ys) = ys.try_into() else { bail!("linears: a layer without result") };
+    Ok(ys)
 }
 
 /// x · Wᵀ for each weight.
