@@ -41,7 +41,7 @@ pub use attention::attention;
 pub use decode::{DecodeGroup, decode_attention};
 pub use exp::exp_in_place;
 pub use gradients::Gradients;
-pub use heap::keep_freed_memory;
+pub use heap::{give_back_freed_memory, keep_freed_memory, share_one_heap};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_part, linears};
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};

@@ -29,14 +29,21 @@ pub(crate) fn compile(graph: &Graph) -> eyre::Result<()> {
         let words = shlex::split(line).ok_or_else(|| eyre!("unbalanced quotes in `{line}`"))?;
         let words = with_features(words, &FEATURES);
         let (program, arguments) = words.split_first().ok_or_else(|| eyre!("empty build line"))?;
-        let status = Command::new(program)
-            .args(arguments)
-            .current_dir(&graph.folder)
-            .status()
-            .wrap_err_with(|| format!("cannot run `{line}`"))?;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&graph.folder);
+        std::env::vars_os()
+            .filter(|(name, _)| name.to_str().is_some_and(is_of_a_package))
+            .for_each(|(name, _)| _ = command.env_remove(name));
+        let status = command.status().wrap_err_with(|| format!("cannot run `{line}`"))?;
         ensure!(status.success(), "`{line}` failed ({status})");
     }
     Ok(())
+}
+
+/// Whether `cargo run` sets it for this program alone. Build scripts look at such variables: with them a dozen crates
+/// that are built already, and all that need them, would be built again.
+fn is_of_a_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 fn with_features(mut words: Vec<String>, features: &[(&str, bool)]) -> Vec<String> {
@@ -66,6 +73,12 @@ mod tests {
         check(line, &[("cuda", false), ("mkl", false)], line);
         check(line, &[("cuda", true), ("mkl", false)], &format!("{line} --features cuda"));
         check(line, &[("cuda", true), ("mkl", true)], &format!("{line} --features cuda,mkl"));
+    }
+
+    #[test]
+    fn what_cargo_says_of_a_package_is_not_handed_on() {
+        assert!(is_of_a_package("CARGO_PKG_NAME") && is_of_a_package("CARGO_MANIFEST_DIR"));
+        assert!(!is_of_a_package("CARGO_HOME") && !is_of_a_package("CARGO_TARGET_DIR"));
     }
 
     #[test]

@@ -27,6 +27,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
+    kernels::share_one_heap();
     let config = node::load_config()?;
     if config.data.stream.is_some() {
         let mut node = Node::join(&config)?;
@@ -130,6 +131,7 @@ fn evaluate_on_all(
         }
         let base = task.as_ref().map(|_| named(BASE));
         evaluate(node, records, judge, &label, base.as_deref(), checkpoint)?;
+        kernels::give_back_freed_memory();
     }
     records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())
 }
