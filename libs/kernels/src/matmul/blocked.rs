@@ -11,7 +11,7 @@ use super::microkernel::{
     Left, TILE_COLS, TILE_ROWS, Target, mask, pack_cols, pack_left, pack_row_pairs, pack_rows, tile,
 };
 
-/// Lanes along the inner dimension: a panel of the right operand stays in the first cache.
+/// Lanes along the inner dimension: a panel of the right operand stays in the second cache beside its rows.
 const INNER_BLOCK: usize = 512;
 /// Columns whose panels are packed at once: they stay in the last cache.
 const COL_BLOCK: usize = 32 * TILE_COLS;
