@@ -47,6 +47,31 @@ fn nothing_unfinished_is_left_behind() {
     }
 }
 
+/// Vector instructions reach as far as inlining: a closure that the compiler leaves out of line runs on the oldest.
+#[test]
+fn what_is_to_be_vectorized_is_always_inlined() {
+    let callers = ["vectorized(", "for_rows(", "for_rows_summing(", "for_row_pairs("];
+    let mut n_calls = 0;
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (i, line) in lines.iter().enumerate() {
+            let is_call = callers.iter().any(|caller| line.trim_end().ends_with(caller));
+            let names = callers.iter().any(|caller| line.contains(caller));
+            if !names || line.contains("fn ") || line.contains("\"") {
+                continue;
+            }
+            n_calls += 1;
+            let closure = lines[i..].iter().take(5).any(|line| line.trim() == "#[inline(always)]");
+            assert!(
+                is_call && closure,
+                "{path:?}:{} passes a closure that may stay out of line",
+                i + 1
+            );
+        }
+    }
+    assert!(n_calls > 20, "the calls were not found");
+}
+
 #[test]
 fn the_mathematics_does_no_input_or_output() {
     for name in ["reward", "grpo", "vision"] {

@@ -41,11 +41,17 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
         let width = from.dims().last().copied().unwrap_or(1);
         let values = with_values([&from, grad], |[xs, gs]| {
             let mut out = unset(xs.len());
-            for_rows(&mut out, width, |i, out| {
-                for ((out, x), g) in out.iter_mut().zip(&xs[i * width..]).zip(&gs[i * width..]) {
-                    *out = g * slope(*x) as f32;
-                }
-            });
+            for_rows(
+                &mut out,
+                width,
+                #[inline(always)]
+                |i, out| {
+                    for ((out, x), g) in out.iter_mut().zip(&xs[i * width..]).zip(&gs[i * width..])
+                    {
+                        *out = g * slope(*x) as f32;
+                    }
+                },
+            );
             Ok(out)
         })?;
         adjoints.add(&from, Some(buffer::like(values, &from)?))
@@ -70,11 +76,16 @@ impl CustomOp1 for QuickGelu {
         let dtype = candle_core::backend::BackendStorage::dtype(x);
         let x = values(x, layout)?;
         let mut y = unset(n * width);
-        for_rows(&mut y, width, |i, y| {
-            for (y, x) in y.iter_mut().zip(&x[i * width..]) {
-                *y = x * sigmoid(SLOPE * x);
-            }
-        });
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                for (y, x) in y.iter_mut().zip(&x[i * width..]) {
+                    *y = x * sigmoid(SLOPE * x);
+                }
+            },
+        );
         Ok(output(y, (n, width), dtype))
     }
 
@@ -82,12 +93,18 @@ impl CustomOp1 for QuickGelu {
         let (n, width) = x.dims2()?;
         with_values([x, &grad.contiguous()?], |[xs, gs]| {
             let mut out = unset(n * width);
-            for_rows(&mut out, width, |i, out| {
-                for ((out, x), g) in out.iter_mut().zip(&xs[i * width..]).zip(&gs[i * width..]) {
-                    let s = sigmoid(SLOPE * x);
-                    *out = g * s * (1.0 + SLOPE * x * (1.0 - s));
-                }
-            });
+            for_rows(
+                &mut out,
+                width,
+                #[inline(always)]
+                |i, out| {
+                    for ((out, x), g) in out.iter_mut().zip(&xs[i * width..]).zip(&gs[i * width..])
+                    {
+                        let s = sigmoid(SLOPE * x);
+                        *out = g * s * (1.0 + SLOPE * x * (1.0 - s));
+                    }
+                },
+            );
             Ok(Some(buffer::like(out, x)?))
         })
     }

@@ -40,7 +40,11 @@ pub(crate) fn sum_of(a: &[f32], b: &[f32]) -> Vec<f32> {
     y.par_chunks_mut(CHUNK).zip(inputs).for_each(|(y, (a, b))| {
         vectorized(
             #[inline(always)]
-            || y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = a + b),
+            || {
+                for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(b)) {
+                    *y = a + b;
+                }
+            },
         )
     });
     y

@@ -106,7 +106,11 @@ pub(crate) fn widen(values: &[bf16]) -> Vec<f32> {
     chunks.for_each(|(to, from)| {
         vectorized(
             #[inline(always)]
-            || to.iter_mut().zip(from).for_each(|(to, x)| *to = x.widened()),
+            || {
+                for (to, x) in to.iter_mut().zip(from) {
+                    *to = x.widened();
+                }
+            },
         )
     });
     wide
@@ -130,12 +134,12 @@ fn round(values: &[f32], short: &mut [bf16]) {
     vectorized(
         #[inline(always)]
         || {
-            short.iter_mut().zip(values).for_each(|(to, x)| {
+            for (to, x) in short.iter_mut().zip(values) {
                 let bits = x.to_bits();
                 let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
                 let kept = if x.is_nan() { (bits >> 16) | 0x40 } else { rounded };
                 *to = bf16::from_bits(kept as u16);
-            })
+            }
         },
     )
 }
@@ -145,7 +149,8 @@ pub(crate) fn dims2(layout: &Layout) -> Result<(usize, usize)> {
     layout.shape().dims2()
 }
 
-/// Calls `f(row_idx, row)` for every row of `out`.
+/// Calls `f(row_idx, row)` for every row of `out`, with the widest vector instructions that are there. They reach
+/// as far as inlining does: `f` is a closure that is always inlined.
 pub(crate) fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     if out.is_empty() {
         return;
@@ -166,6 +171,29 @@ pub(crate) fn for_rows(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f3
     } else {
         out.par_chunks_mut(block_len).enumerate().for_each(block);
     }
+}
+
+/// As [`for_rows`], of two matrices of the same rows and width.
+pub(crate) fn for_row_pairs(
+    [first, second]: [&mut [f32]; 2],
+    width: usize,
+    f: impl Fn(usize, [&mut [f32]; 2]) + Sync,
+) {
+    let block_len = (width * ROWS_PER_BLOCK).max(1);
+    let parallel = first.len() >= PARALLEL_FROM;
+    let blocks = first.par_chunks_mut(block_len).zip(second.par_chunks_mut(block_len)).enumerate();
+    let blocks = blocks.with_min_len(if parallel { 1 } else { usize::MAX });
+    blocks.for_each(|(block_idx, (first, second))| {
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = first.chunks_exact_mut(width).zip(second.chunks_exact_mut(width));
+                for (i, (first, second)) in rows.enumerate() {
+                    f(block_idx * ROWS_PER_BLOCK + i, [first, second]);
+                }
+            },
+        )
+    });
 }
 
 /// As [`for_rows`], and sums what `f(row_idx, row, sums)` adds to `sums`, block by block.
@@ -206,7 +234,14 @@ pub(crate) fn sum_rows(values: &[f32], width: usize) -> Vec<f32> {
     let partial: Vec<Vec<f32>> = blocks
         .map(|rows| {
             let mut sums = vec![0.0; width];
-            rows.chunks_exact(width).for_each(|row| add(&mut sums, row));
+            vectorized(
+                #[inline(always)]
+                || {
+                    for row in rows.chunks_exact(width) {
+                        add(&mut sums, row);
+                    }
+                },
+            );
             sums
         })
         .collect();

@@ -54,7 +54,11 @@ impl<'a, T: Element> Head<'a, T> {
         if block.own.is_empty() {
             vectorized(
                 #[inline(always)]
-                || scores.chunks_exact_mut(width).for_each(|row| _ = softmax_row(row)),
+                || {
+                    for row in scores.chunks_exact_mut(width) {
+                        softmax_row(row);
+                    }
+                },
             );
         }
         for own in &block.own {

@@ -35,6 +35,7 @@ struct LayerNorm {
 
 impl LayerNorm {
     /// Mean and inverse standard deviation of a row.
+    #[inline(always)]
     fn statistics(&self, row: &[f32]) -> (f32, f32) {
         let n = row.len() as f32;
         let mean = sum2(row, row, |x, _| x) / n;
@@ -66,13 +67,18 @@ impl CustomOp3 for LayerNorm {
             bail!("layer_norm: weight and bias should have {width} values, got {weight} and {bias}")
         }
         let mut y = unset(n * width);
-        for_rows(&mut y, width, |i, y| {
-            let x = &x[i * width..][..width];
-            let (mean, scale) = self.statistics(x);
-            for ((y, x), (w, b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias.iter())) {
-                *y = (x - mean) * scale * w + b;
-            }
-        });
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                let x = &x[i * width..][..width];
+                let (mean, scale) = self.statistics(x);
+                for ((y, x), (w, b)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias.iter())) {
+                    *y = (x - mean) * scale * w + b;
+                }
+            },
+        );
         Ok(output(y, (n, width), dtype))
     }
 
@@ -87,23 +93,29 @@ impl CustomOp3 for LayerNorm {
         let (n, width) = x.dims2()?;
         with_values([x, weight, &grad.contiguous()?], |[xs, ws, gs]| {
             let mut grad_x = unset(n * width);
-            let sums = for_rows_summing(&mut grad_x, width, 2 * width, |i, out, sums| {
-                let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
-                let (mean, scale) = self.statistics(x);
-                let (weight_sums, bias_sums) = sums.split_at_mut(width);
-                for (((out, x), g), ((w, weight_sum), bias_sum)) in
-                    out.iter_mut().zip(x).zip(g).zip(ws.iter().zip(weight_sums).zip(bias_sums))
-                {
-                    *weight_sum += g * (x - mean) * scale;
-                    *bias_sum += g;
-                    *out = g * w;
-                }
-                let shift = sum2(out, out, |g, _| g) / width as f32;
-                let pull = sum2(out, x, |g, x| g * (x - mean)) * scale * scale / width as f32;
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out = scale * (*out - shift - (x - mean) * pull);
-                }
-            });
+            let sums = for_rows_summing(
+                &mut grad_x,
+                width,
+                2 * width,
+                #[inline(always)]
+                |i, out, sums| {
+                    let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
+                    let (mean, scale) = self.statistics(x);
+                    let (weight_sums, bias_sums) = sums.split_at_mut(width);
+                    for (((out, x), g), ((w, weight_sum), bias_sum)) in
+                        out.iter_mut().zip(x).zip(g).zip(ws.iter().zip(weight_sums).zip(bias_sums))
+                    {
+                        *weight_sum += g * (x - mean) * scale;
+                        *bias_sum += g;
+                        *out = g * w;
+                    }
+                    let shift = sum2(out, out, |g, _| g) / width as f32;
+                    let pull = sum2(out, x, |g, x| g * (x - mean)) * scale * scale / width as f32;
+                    for (out, x) in out.iter_mut().zip(x) {
+                        *out = scale * (*out - shift - (x - mean) * pull);
+                    }
+                },
+            );
             Ok((
                 Some(buffer::like(grad_x, x)?),
                 Some(buffer::like(sums[..width].to_vec(), weight)?),

@@ -85,7 +85,12 @@ pub fn linears<const N: usize>(
             let n_outputs = weight.dim(0)?;
             if let Some(bias) = bias {
                 with_values([bias], |[bias]| {
-                    for_rows(&mut values, n_outputs, |_, row| buffer::add(row, bias));
+                    for_rows(
+                        &mut values,
+                        n_outputs,
+                        #[inline(always)]
+                        |_, row| buffer::add(row, bias),
+                    );
                     Ok(())
                 })?;
             }
@@ -210,7 +215,12 @@ impl Linear {
             _ => product::<f32>(into, operands)?,
         }
         if let Some(bias) = bias {
-            for_rows(&mut y, d_out, |_, row| buffer::add(row, bias));
+            for_rows(
+                &mut y,
+                d_out,
+                #[inline(always)]
+                |_, row| buffer::add(row, bias),
+            );
         }
         Ok(output(y, (n, d_out), dtype))
     }

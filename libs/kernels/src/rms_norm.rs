@@ -30,6 +30,7 @@ struct RmsNorm {
 }
 
 impl RmsNorm {
+    #[inline(always)]
     fn inverse_rms(&self, row: &[f32]) -> f32 {
         1.0 / (dot(row, row) / row.len() as f32 + self.eps).sqrt()
     }
@@ -54,13 +55,18 @@ impl CustomOp2 for RmsNorm {
             bail!("rms_norm: weight should have {width} values, got {}", weight.len())
         }
         let mut y = unset(n * width);
-        for_rows(&mut y, width, |i, y| {
-            let x = &x[i * width..][..width];
-            let scale = self.inverse_rms(x);
-            for ((y, x), w) in y.iter_mut().zip(x).zip(weight.iter()) {
-                *y = x * scale * w;
-            }
-        });
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                let x = &x[i * width..][..width];
+                let scale = self.inverse_rms(x);
+                for ((y, x), w) in y.iter_mut().zip(x).zip(weight.iter()) {
+                    *y = x * scale * w;
+                }
+            },
+        );
         Ok(output(y, (n, width), dtype))
     }
 
@@ -74,20 +80,26 @@ impl CustomOp2 for RmsNorm {
         let (n, width) = x.dims2()?;
         with_values([x, weight, &grad.contiguous()?], |[xs, ws, gs]| {
             let mut grad_x = unset(n * width);
-            let grad_weight = for_rows_summing(&mut grad_x, width, width, |i, out, sums| {
-                let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
-                let scale = self.inverse_rms(x);
-                for (((out, x), g), (w, sum)) in
-                    out.iter_mut().zip(x).zip(g).zip(ws.iter().zip(sums))
-                {
-                    *sum += g * x * scale;
-                    *out = g * w;
-                }
-                let pull = dot(out, x) * scale * scale / width as f32;
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out = scale * (*out - x * pull);
-                }
-            });
+            let grad_weight = for_rows_summing(
+                &mut grad_x,
+                width,
+                width,
+                #[inline(always)]
+                |i, out, sums| {
+                    let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
+                    let scale = self.inverse_rms(x);
+                    for (((out, x), g), (w, sum)) in
+                        out.iter_mut().zip(x).zip(g).zip(ws.iter().zip(sums))
+                    {
+                        *sum += g * x * scale;
+                        *out = g * w;
+                    }
+                    let pull = dot(out, x) * scale * scale / width as f32;
+                    for (out, x) in out.iter_mut().zip(x) {
+                        *out = scale * (*out - x * pull);
+                    }
+                },
+            );
             Ok((Some(buffer::like(grad_x, x)?), Some(buffer::like(grad_weight, weight)?)))
         })
     }

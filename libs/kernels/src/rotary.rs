@@ -37,17 +37,22 @@ impl Rotary {
     fn turn(x: &[f32], cos: &[f32], sin: &[f32], n: usize, width: usize, sign: f32) -> Vec<f32> {
         let half = cos.len() / n.max(1);
         let mut y = unset(n * width);
-        for_rows(&mut y, width, |i, y| {
-            let (cos, sin) = (&cos[i * half..][..half], &sin[i * half..][..half]);
-            let heads = x[i * width..][..width].chunks_exact(2 * half);
-            for (y, x) in y.chunks_exact_mut(2 * half).zip(heads) {
-                let ((y_a, y_b), (a, b)) = (y.split_at_mut(half), x.split_at(half));
-                for j in 0..half {
-                    y_a[j] = a[j] * cos[j] - sign * b[j] * sin[j];
-                    y_b[j] = b[j] * cos[j] + sign * a[j] * sin[j];
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                let (cos, sin) = (&cos[i * half..][..half], &sin[i * half..][..half]);
+                let heads = x[i * width..][..width].chunks_exact(2 * half);
+                for (y, x) in y.chunks_exact_mut(2 * half).zip(heads) {
+                    let ((y_a, y_b), (a, b)) = (y.split_at_mut(half), x.split_at(half));
+                    for j in 0..half {
+                        y_a[j] = a[j] * cos[j] - sign * b[j] * sin[j];
+                        y_b[j] = b[j] * cos[j] + sign * a[j] * sin[j];
+                    }
                 }
-            }
-        });
+            },
+        );
         y
     }
 }

@@ -24,9 +24,14 @@ pub fn select_rows(table: &Tensor, rows: &[u32], dtype: DType) -> Result<Tensor>
     }
     let values = with_values([table], |[values]| {
         let mut out = unset(rows.len() * width);
-        for_rows(&mut out, width, |i, out| {
-            out.copy_from_slice(&values[rows[i] as usize * width..][..width]);
-        });
+        for_rows(
+            &mut out,
+            width,
+            #[inline(always)]
+            |i, out| {
+                out.copy_from_slice(&values[rows[i] as usize * width..][..width]);
+            },
+        );
         Ok(out)
     })?;
     let y = buffer::tensor(values, (rows.len(), width), dtype)?;
@@ -75,11 +80,16 @@ pub fn replace_rows(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<Te
     }
     let values = with_values([table, new], |[old, new]| {
         let mut out = unset(n * width);
-        for_rows(&mut out, width, |i, out| {
-            let row = rows[i] as usize;
-            let (from, row) = if row < n { (old, row) } else { (new, row - n) };
-            out.copy_from_slice(&from[row * width..][..width]);
-        });
+        for_rows(
+            &mut out,
+            width,
+            #[inline(always)]
+            |i, out| {
+                let row = rows[i] as usize;
+                let (from, row) = if row < n { (old, row) } else { (new, row - n) };
+                out.copy_from_slice(&from[row * width..][..width]);
+            },
+        );
         Ok(out)
     })?;
     let y = buffer::like(values, table)?;

@@ -36,9 +36,16 @@ struct Scale(f32);
 impl Scale {
     fn apply(&self, x: &[f32], width: usize) -> Vec<f32> {
         let mut y = unset(x.len());
-        for_rows(&mut y, width, |i, y| {
-            y.iter_mut().zip(&x[i * width..]).for_each(|(y, x)| *y = self.0 * x);
-        });
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                for (y, x) in y.iter_mut().zip(&x[i * width..]) {
+                    *y = self.0 * x;
+                }
+            },
+        );
         y
     }
 }
@@ -66,10 +73,17 @@ struct Mask;
 impl Mask {
     fn apply(x: &[f32], mask: &[f32], width: usize) -> Vec<f32> {
         let mut y = unset(x.len());
-        for_rows(&mut y, width, |i, y| {
-            let inputs = x[i * width..].iter().zip(&mask[i * width..]);
-            y.iter_mut().zip(inputs).for_each(|(y, (x, mask))| *y = x * mask);
-        });
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                let inputs = x[i * width..].iter().zip(&mask[i * width..]);
+                for (y, (x, mask)) in y.iter_mut().zip(inputs) {
+                    *y = x * mask;
+                }
+            },
+        );
         y
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use crate::buffer::{self, dims2, for_rows, output, unset, values, with_values};
+use crate::buffer::{self, dims2, for_row_pairs, for_rows, output, unset, values, with_values};
 use crate::exp::sigmoid;
 use crate::tape;
 
@@ -38,12 +38,17 @@ impl CustomOp2 for Swiglu {
             bail!("swiglu: gate has {} values, up {}", gate.len(), up.len())
         }
         let mut y = unset(n * width);
-        for_rows(&mut y, width, |i, y| {
-            let (gate, up) = (&gate[i * width..][..width], &up[i * width..][..width]);
-            for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
-                *y = g * sigmoid(*g) * u;
-            }
-        });
+        for_rows(
+            &mut y,
+            width,
+            #[inline(always)]
+            |i, y| {
+                let (gate, up) = (&gate[i * width..][..width], &up[i * width..][..width]);
+                for ((y, g), u) in y.iter_mut().zip(gate).zip(up) {
+                    *y = g * sigmoid(*g) * u;
+                }
+            },
+        );
         Ok(output(y, (n, width), dtype))
     }
 
@@ -56,23 +61,22 @@ impl CustomOp2 for Swiglu {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (n, width) = gate.dims2()?;
         with_values([gate, up, &grad.contiguous()?], |[gs, us, ds]| {
-            let mut grad_gate = unset(n * width);
-            for_rows(&mut grad_gate, width, |i, out| {
-                let at = i * width..(i + 1) * width;
-                for (((out, g), u), d) in
-                    out.iter_mut().zip(&gs[at.clone()]).zip(&us[at.clone()]).zip(&ds[at])
-                {
-                    let s = sigmoid(*g);
-                    *out = d * u * s * (1.0 + g * (1.0 - s));
-                }
-            });
-            let mut grad_up = unset(n * width);
-            for_rows(&mut grad_up, width, |i, out| {
-                let at = i * width..(i + 1) * width;
-                for ((out, g), d) in out.iter_mut().zip(&gs[at.clone()]).zip(&ds[at]) {
-                    *out = d * g * sigmoid(*g);
-                }
-            });
+            let (mut grad_gate, mut grad_up) = (unset(n * width), unset(n * width));
+            for_row_pairs(
+                [&mut grad_gate, &mut grad_up],
+                width,
+                #[inline(always)]
+                |i, [grad_gate, grad_up]| {
+                    let at = i * width..(i + 1) * width;
+                    let inputs = gs[at.clone()].iter().zip(&us[at.clone()]).zip(&ds[at]);
+                    let outputs = grad_gate.iter_mut().zip(grad_up);
+                    for ((grad_gate, grad_up), ((g, u), d)) in outputs.zip(inputs) {
+                        let s = sigmoid(*g);
+                        *grad_gate = d * u * s * (1.0 + g * (1.0 - s));
+                        *grad_up = d * g * s;
+                    }
+                },
+            );
             Ok((Some(buffer::like(grad_gate, gate)?), Some(buffer::like(grad_up, up)?)))
         })
     }
