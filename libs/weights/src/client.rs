@@ -11,8 +11,9 @@ use zenoh::{Session, Wait};
 
 use crate::fetch::{check_checksum, check_size};
 use crate::link::{self, MAX_CHUNK_BYTES};
+use crate::store::of_file;
 use crate::version::file_name;
-use crate::{PolicyVersion, WeightsError, checksum};
+use crate::{PolicyVersion, WeightsError, file};
 
 /// How long a chunk may take before it is asked for again.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -177,6 +178,7 @@ fn size(path: &Path) -> Option<u64> {
 
 fn verify(version: &PolicyVersion, path: &Path) -> Result<(), WeightsError> {
     check_size(version, path, size(path).unwrap_or(0))?;
-    let got = checksum::of_file(path).map_err(WeightsError::io("read", path))?;
-    check_checksum(version, path, got)
+    let file = File::open(path).map_err(WeightsError::io("read", path))?;
+    let got = file::checksum(&file, version.bytes);
+    check_checksum(version, path, got.map_err(|error| of_file("read", error, path))?)
 }

@@ -14,10 +14,7 @@ use rayon::prelude::*;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
 
-use crate::checksum;
-
-/// Bytes of one read.
-const CHUNK: usize = 4 << 20;
+use crate::checksum::{self, CHUNK};
 
 /// Why weights could not be written or read.
 #[derive(Debug)]
@@ -56,12 +53,12 @@ pub(crate) fn write(
     let on_cpu = on_cpu.collect::<candle_core::Result<Vec<Tensor>>>()?;
     let guards: Vec<_> = on_cpu.iter().map(Tensor::storage_and_layout).collect();
     let len = (header.len() as u64).to_le_bytes();
-    let mut pieces: Vec<Cow<[u8]>> = vec![len[..].into(), header[..].into()];
+    let mut pieces: Vec<Cow<[u8]>> = vec![[&len, &header[..]].concat().into()];
     for ((storage, layout), tensor) in guards.iter().zip(&on_cpu) {
         pieces.push(bytes_of(storage, layout.contiguous_offsets(), tensor));
     }
     // Two writers of one file wait for each other, so the other core sums meanwhile.
-    let sum = || checksum::of_pieces(pieces.iter().map(|piece| &**piece));
+    let sum = || checksum::of_file(pieces.iter().flat_map(|piece| checksum::of_piece(piece)));
     let (bytes, checksum) = rayon::join(|| write_in_order(&pieces, file), sum);
     Ok((bytes?, checksum))
 }
@@ -100,24 +97,58 @@ pub(crate) fn read(
     file: &File,
     bytes: u64,
 ) -> Result<(HashMap<String, Tensor>, String), FileError> {
-    let mut len = [0; 8];
-    file.read_exact_at(&mut len, 0)?;
-    let data_start = u64::from_le_bytes(len).saturating_add(8);
-    if data_start > bytes {
-        return Err(SafeTensorError::HeaderTooLarge.into());
-    }
-    let mut head = vec![0; data_start as usize];
-    file.read_exact_at(&mut head, 0)?;
-    let infos = infos(&head[8..], (bytes - data_start) as usize)?;
-    let contents = infos.par_iter().map(|(_, info)| Content::read(file, data_start, info));
+    let head = Head::read(file, bytes)?;
+    let contents = head.infos.par_iter().map(|(_, info)| Content::read(file, head.len, info));
     let contents = contents.collect::<Result<Vec<_>, FileError>>()?;
-    let data = contents.iter().map(Content::bytes);
-    let checksum = checksum::of_pieces(std::iter::once(&head[..]).chain(data));
+    let (contents, sums): (Vec<Content>, Vec<Vec<u128>>) = contents.into_iter().unzip();
+    let checksum = checksum::of_file(head.sums.into_iter().chain(sums.into_iter().flatten()));
     let mut tensors = HashMap::new();
-    for ((name, info), content) in infos.into_iter().zip(contents) {
+    for ((name, info), content) in head.infos.into_iter().zip(contents) {
         tensors.insert(name, content.into_tensor(&info)?);
     }
     Ok((tensors, checksum))
+}
+
+/// The checksum of a file of `bytes` bytes, of which little is in memory at a time.
+pub(crate) fn checksum(file: &File, bytes: u64) -> Result<String, FileError> {
+    let head = Head::read(file, bytes)?;
+    let chunk = |at: usize, end: usize| {
+        let mut chunk = vec![0; CHUNK.min(end - at)];
+        file.read_exact_at(&mut chunk, (head.len + at) as u64)?;
+        Ok(checksum::of_chunk(&chunk))
+    };
+    let chunks = head.infos.iter().flat_map(|(_, info)| {
+        let (start, end) = info.data_offsets;
+        (start..end).step_by(CHUNK).map(move |at| (at, end))
+    });
+    let chunks: Vec<(usize, usize)> = chunks.collect();
+    let sums = chunks.into_par_iter().map(|(at, end)| chunk(at, end));
+    let sums = sums.collect::<io::Result<Vec<u128>>>()?;
+    Ok(checksum::of_file(head.sums.into_iter().chain(sums)))
+}
+
+/// What precedes the tensors.
+struct Head {
+    /// Bytes up to the first tensor.
+    len: usize,
+    sums: Vec<u128>,
+    /// In the order of the file.
+    infos: Vec<(String, TensorInfo)>,
+}
+
+impl Head {
+    fn read(file: &File, bytes: u64) -> Result<Self, FileError> {
+        let mut len = [0; 8];
+        file.read_exact_at(&mut len, 0)?;
+        let len = u64::from_le_bytes(len).saturating_add(8);
+        if len > bytes {
+            return Err(SafeTensorError::HeaderTooLarge.into());
+        }
+        let mut head = vec![0; len as usize];
+        file.read_exact_at(&mut head, 0)?;
+        let infos = infos(&head[8..], (bytes - len) as usize)?;
+        Ok(Self { len: head.len(), sums: checksum::of_piece(&head), infos })
+    }
 }
 
 /// Where the tensors lie, in the order of the file, without gap or overlap over all of its `len` bytes of data.
@@ -151,30 +182,30 @@ enum Content {
 }
 
 impl Content {
-    fn read(file: &File, data_start: u64, info: &TensorInfo) -> Result<Self, FileError> {
+    /// A tensor's values and the sums of its chunks.
+    fn read(
+        file: &File,
+        data_start: usize,
+        info: &TensorInfo,
+    ) -> Result<(Self, Vec<u128>), FileError> {
         let n_bytes = info.data_offsets.1 - info.data_offsets.0;
         let mut content = match info.dtype {
             Dtype::F32 => Self::F32(unset(n_bytes / 4)),
             Dtype::BF16 => Self::Bf16(unset(n_bytes / 2)),
             _ => Self::Other(vec![0; n_bytes]),
         };
-        let at = data_start + info.data_offsets.0 as u64;
+        let start = data_start + info.data_offsets.0;
         let to: &mut [u8] = match &mut content {
             Self::F32(values) => bytemuck::cast_slice_mut(values),
             Self::Bf16(values) => bytemuck::cast_slice_mut(values),
             Self::Other(values) => values,
         };
-        let chunks = to.par_chunks_mut(CHUNK).enumerate();
-        chunks.try_for_each(|(i, chunk)| file.read_exact_at(chunk, at + (i * CHUNK) as u64))?;
-        Ok(content)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::F32(values) => bytemuck::cast_slice(values),
-            Self::Bf16(values) => bytemuck::cast_slice(values),
-            Self::Other(values) => values,
-        }
+        let sums = to.par_chunks_mut(CHUNK).enumerate().map(|(i, chunk)| {
+            file.read_exact_at(chunk, (start + i * CHUNK) as u64)?;
+            Ok(checksum::of_chunk(chunk))
+        });
+        let sums = sums.collect::<io::Result<Vec<u128>>>()?;
+        Ok((content, sums))
     }
 
     fn into_tensor(self, info: &TensorInfo) -> Result<Tensor, FileError> {
@@ -237,6 +268,7 @@ mod tests {
         let theirs = candle_core::safetensors::load(file.path(), &Device::Cpu).unwrap();
         let (ours, found) = read(file.as_file(), bytes).unwrap();
         assert_eq!(checksum, found);
+        assert_eq!(checksum, super::checksum(file.as_file(), bytes).unwrap());
         for read in [ours, theirs] {
             assert_eq!(read.len(), tensors.len());
             for (name, tensor) in &tensors {
