@@ -70,8 +70,8 @@ pub struct LearnerConfig {
     pub refills: usize,
     /// Tokens whose activations may be alive at once; larger steps are split and accumulated.
     pub max_tokens_per_micro_batch: usize,
-    /// Memory for the activations of the language model's layers, in MiB; layers beyond it are computed a second
-    /// time on the way back. 0 for no limit.
+    /// Memory for the activations of the vision tower's blocks and the language model's layers, in MiB; those beyond
+    /// it are computed a second time on the way back. 0 for no limit.
     pub activation_mib: usize,
     /// Steps between checkpoints; 0 for the last step only.
     pub checkpoint_every: u64,

@@ -43,7 +43,7 @@ impl Tape {
     }
 
     /// As [`Tape::record`], with gradients for these inputs too.
-    fn record_from<R>(inputs: &[&Tensor], forward: impl FnOnce() -> R) -> (R, Tape) {
+    pub fn record_from<R>(inputs: &[&Tensor], forward: impl FnOnce() -> R) -> (R, Tape) {
         let tracked = inputs.iter().map(|input| input.id()).collect();
         let outer = TAPE.replace(Some(Tape { steps: Vec::new(), tracked }));
         let result = forward();
@@ -61,18 +61,21 @@ impl Tape {
         gradient: &Tensor,
         gradients: &mut Gradients,
     ) -> Result<()> {
-        self.run(result, gradient.clone(), gradients, &[]).map(drop)
+        self.backward_to(&[], result, gradient, gradients).map(drop)
     }
 
-    /// The same; returns the gradients of these inputs.
-    fn run(
+    /// As [`Tape::backward`]; returns the gradients of these inputs of [`Tape::record_from`], as far as they have one.
+    ///
+    /// # Errors
+    /// What an operation says.
+    pub fn backward_to(
         self,
-        result: &Tensor,
-        gradient: Tensor,
-        gradients: &mut Gradients,
         inputs: &[&Tensor],
+        result: &Tensor,
+        gradient: &Tensor,
+        gradients: &mut Gradients,
     ) -> Result<Vec<Option<Tensor>>> {
-        let first = (result.id(), Adjoint { sum: gradient, shared: true });
+        let first = (result.id(), Adjoint { sum: gradient.clone(), shared: true });
         let sums = HashMap::from([first]);
         let mut adjoints = Adjoints { sums, gradients, tracked: self.tracked };
         for (output, backward) in self.steps.into_iter().rev() {
@@ -285,7 +288,7 @@ pub fn checkpoint<E: From<candle_core::Error> + std::fmt::Display>(
         let backward = move |grad: &Tensor, adjoints: &mut Adjoints| {
             let (y, tape) = Tape::record_from(&[&x], || f(&x));
             let y = y.map_err(|error| candle_core::Error::Msg(error.to_string()))?;
-            let mut grads = tape.run(&y, grad.clone(), adjoints.gradients, &[&x])?;
+            let mut grads = tape.backward_to(&[&x], &y, grad, adjoints.gradients)?;
             let grad = grads.pop().flatten();
             match grad {
                 // It may be the very gradient of the result.

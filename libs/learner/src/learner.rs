@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use config::{LearnerConfig, LossConfig, OptimizerConfig};
 use grpo::{Entropy, LossInputs};
 use kernels::Gradients;
-use policy::{PackedGroup, Policy, PolicyError, TokenLogprobs};
+use policy::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};
@@ -16,12 +16,22 @@ use crate::micro_batch::{MicroBatch, Unit, micro_batches, units_of_demonstration
 use crate::pass::Pass;
 use crate::plan::Plan;
 use crate::schedule::learning_rate;
+use crate::shared_images::SharedImages;
 use crate::{Demonstration, LearnerError, StepStats, TrainGroup};
 
 const REFERENCE_SECS: &str = "time/learner/reference_secs";
 const PREPARE_SECS: &str = "time/learner/prepare_secs";
 const FORWARD_BACKWARD_SECS: &str = "time/learner/forward_backward_secs";
 const OPTIMIZER_SECS: &str = "time/learner/optimizer_secs";
+
+/// A micro-batch on its way through the policy.
+struct Turn<'a> {
+    batch: &'a MicroBatch<'a>,
+    /// Images of it that other micro-batches look at too.
+    seen: &'a [&'a SeenImages<'a>],
+    /// Of the adapters' dropout.
+    seed: u64,
+}
 
 /// What the KL term holds the policy near.
 #[derive(Debug)]
@@ -119,15 +129,14 @@ impl Learner {
         let mut plan = Plan::new(groups, self.controllers.apply(&self.loss_config));
         let mut updates = Vec::with_capacity(self.config.iterations);
         for update_idx in 0..self.config.iterations as u64 {
-            plan.update_idx = update_idx;
             let mut stats = stats_of(&lengths);
             stats.set("groups/zero_advantage", silent as f64);
             stats.set("completions/zero_advantage", mute as f64);
             self.prepare(&mut plan, &mut stats)?;
-            let loss_of = |learner: &Self, batch: &MicroBatch<'_>, stats: &mut StepStats| {
-                learner.grpo_loss(batch, &plan, stats)
+            let loss_of = |learner: &Self, turn: &Turn<'_>, stats: &mut StepStats| {
+                learner.grpo_loss(turn, &plan, stats)
             };
-            stats = self.update_from(plan.units_with_gradient(), stats, loss_of)?;
+            stats = self.update_from(plan.units_with_gradient(), update_idx, stats, loss_of)?;
             scale_to_means(&mut stats, plan.total_weight());
             updates.push(stats);
         }
@@ -185,7 +194,7 @@ impl Learner {
         let lengths: Vec<usize> = demos.iter().map(|demo| demo.token_ids.len()).collect();
         let weights = grpo::token_weights(&lengths);
         let units = units_of_demonstrations(demos, &weights);
-        let stats = self.update_from(units, stats_of(&lengths), Self::sft_loss)?;
+        let stats = self.update_from(units, 0, stats_of(&lengths), Self::sft_loss)?;
         self.step += 1;
         Ok(stats)
     }
@@ -204,20 +213,34 @@ impl Learner {
     fn update_from(
         &mut self,
         units: Vec<Unit<'_>>,
+        update_idx: u64,
         mut stats: StepStats,
-        loss_of: impl Fn(&Self, &MicroBatch<'_>, &mut StepStats) -> Result<Tensor, LearnerError>,
+        loss_of: impl Fn(&Self, &Turn<'_>, &mut StepStats) -> Result<Tensor, LearnerError>,
     ) -> Result<StepStats, LearnerError> {
         let mut gradients = std::mem::take(&mut self.gradients);
         gradients.clear();
         let mut n_trained = 0;
-        for batch in micro_batches(units, self.config.max_tokens_per_micro_batch) {
-            let loss = loss_of(self, &batch, &mut stats)?; // ()
+        let batches = micro_batches(units, self.config.max_tokens_per_micro_batch);
+        let mut images = SharedImages::new(&batches);
+        for batch in &batches {
+            let seed = self.dropout_seed(&stats, update_idx);
+            let see = |prompt| self.policy.see(prompt, seed, self.activation_budget());
+            let seen = stats.timed(FORWARD_BACKWARD_SECS, || images.of(batch, see))?;
+            let loss = loss_of(self, &Turn { batch, seen: &seen, seed }, &mut stats)?; // ()
             let value = number(&loss)?;
             self.check_finite("loss", value)?;
             stats.add("policy/loss", value);
             stats.add("tokens", batch.n_tokens() as f64);
             n_trained += batch.n_completion_tokens();
-            stats.timed(FORWARD_BACKWARD_SECS, || self.backward(&loss, &mut gradients))?;
+            stats.timed(FORWARD_BACKWARD_SECS, || {
+                let of_images = self.backward(&loss, &mut gradients)?;
+                Ok::<_, LearnerError>(images.learn(
+                    batch,
+                    of_images,
+                    &self.policy,
+                    &mut gradients,
+                )?)
+            })?;
         }
         stats.divide("policy/entropy", n_trained);
         stats.divide("policy/ratio", n_trained);
@@ -227,8 +250,12 @@ impl Learner {
         Ok(stats)
     }
 
-    /// Adds the gradient of a loss that was made of the last forward.
-    fn backward(&self, loss: &Tensor, gradients: &mut Gradients) -> Result<(), LearnerError> {
+    /// Adds the gradient of a loss that was made of the last forward; returns that of the images seen before it.
+    fn backward(
+        &self,
+        loss: &Tensor,
+        gradients: &mut Gradients,
+    ) -> Result<Vec<Option<Tensor>>, LearnerError> {
         match self.pass.take() {
             Some(pass) => Ok(pass.backward(loss, gradients)?),
             None => Err(LearnerError::input("loss", "made of a recorded forward", "none")),
@@ -251,12 +278,12 @@ impl Learner {
 
     fn grpo_loss(
         &self,
-        batch: &MicroBatch<'_>,
+        turn: &Turn<'_>,
         plan: &Plan<'_>,
         stats: &mut StepStats,
     ) -> Result<Tensor, LearnerError> {
-        let seed = self.dropout_seed(stats, plan.update_idx);
-        let tokens = self.forward(batch, self.temperature, seed, stats)?;
+        let batch = turn.batch;
+        let tokens = self.forward(turn, self.temperature, stats)?;
         let logprobs = tokens.logprobs; // (N,)
         let device = logprobs.device();
         let ref_logprobs = match batch.ref_logprobs(device)? {
@@ -297,26 +324,21 @@ impl Learner {
         Ok(loss.loss)
     }
 
-    fn sft_loss(
-        &self,
-        batch: &MicroBatch<'_>,
-        stats: &mut StepStats,
-    ) -> Result<Tensor, LearnerError> {
-        let tokens = self.forward(batch, 1.0, self.dropout_seed(stats, 0), stats)?;
+    fn sft_loss(&self, turn: &Turn<'_>, stats: &mut StepStats) -> Result<Tensor, LearnerError> {
+        let tokens = self.forward(turn, 1.0, stats)?;
         let logprobs = tokens.logprobs; // (N,)
-        Ok(grpo::sft_loss(&logprobs, &batch.token_weights(logprobs.device())?)?)
+        Ok(grpo::sft_loss(&logprobs, &turn.batch.token_weights(logprobs.device())?)?)
     }
 
     /// Logprobs and entropies under the policy, differentiable.
     fn forward(
         &self,
-        batch: &MicroBatch<'_>,
+        turn: &Turn<'_>,
         temperature: f64,
-        seed: u64,
         stats: &mut StepStats,
     ) -> Result<TokenLogprobs, PolicyError> {
-        let forward = |groups: &[PackedGroup<'_>]| self.pass(groups, temperature, seed);
-        let tokens = stats.timed(FORWARD_BACKWARD_SECS, || batch.with_packed(forward))?;
+        let forward = |groups: &[PackedGroup<'_>]| self.pass(groups, temperature, turn);
+        let tokens = stats.timed(FORWARD_BACKWARD_SECS, || turn.batch.with_packed(forward))?;
         stats.add("policy/entropy", number(&tokens.entropy.sum_all()?)?);
         Ok(tokens)
     }
@@ -326,16 +348,21 @@ impl Learner {
         &self,
         groups: &[PackedGroup<'_>],
         temperature: f64,
-        seed: u64,
+        turn: &Turn<'_>,
     ) -> Result<TokenLogprobs, PolicyError> {
-        let budget = match self.config.activation_mib {
-            0 => usize::MAX,
-            mib => mib << 20,
-        };
-        let recorded = self.policy.training_pass(groups, temperature, seed, budget)?;
+        let (seed, budget) = (turn.seed, self.activation_budget());
+        let recorded = self.policy.training_pass(groups, temperature, seed, budget, turn.seen)?;
         let (pass, tokens) = Pass::new(recorded)?;
         self.pass.replace(Some(pass));
         Ok(tokens)
+    }
+
+    /// Bytes of activations that may be kept.
+    fn activation_budget(&self) -> usize {
+        match self.config.activation_mib {
+            0 => usize::MAX,
+            mib => mib << 20,
+        }
     }
 
     /// (N,): logprobs under the reference policy, without gradient.

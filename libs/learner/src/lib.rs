@@ -23,6 +23,7 @@ mod pass;
 mod plan;
 mod saved;
 mod schedule;
+mod shared_images;
 mod stats;
 
 pub use batch::{Demonstration, TrainCompletion, TrainGroup};

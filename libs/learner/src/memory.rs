@@ -121,18 +121,21 @@ fn activations(config: &Config, model: &ModelConfig, prompt: PromptSize, dtype: 
     // A group that is too large alone is split, each part with the prompt again.
     let n_units = (learner.max_tokens_per_micro_batch / unit).clamp(1, learner.prompts_per_step);
     let n_tokens = (n_units * unit).min(learner.max_tokens_per_micro_batch.max(prompt.n_tokens));
-    let of_layer = model.text.activation_bytes(n_tokens, dtype);
-    let all_layers = model.text.n_layers * of_layer;
-    let text = match learner.activation_mib {
-        0 => all_layers,
-        // One layer is computed again at a time, from the inputs of all.
+    let (text, tower) = (&model.text, &model.vision);
+    let n_patches = n_units * prompt.n_patches;
+    let all = model.activation_bytes(n_tokens, n_patches, dtype);
+    match learner.activation_mib {
+        0 => all,
+        // One layer or block is computed again at a time, from the inputs of all.
         mib => {
-            let inputs =
-                model.text.n_layers * n_tokens * model.text.hidden_size * dtype.size_in_bytes();
-            all_layers.min((mib << 20) + of_layer + inputs)
+            let of_text = text.n_layers * n_tokens * text.hidden_size;
+            let of_tower = tower.depth * n_patches * tower.embed_dim;
+            let inputs = (of_text + of_tower) * dtype.size_in_bytes();
+            let of_layer = text.activation_bytes(n_tokens, dtype);
+            let of_block = tower.block_activation_bytes(n_patches, dtype);
+            all.min((mib << 20) + of_layer.max(of_block) + inputs)
         }
-    };
-    text + model.vision.activation_bytes(n_units * prompt.n_patches, dtype)
+    }
 }
 
 #[cfg(test)]

@@ -111,7 +111,17 @@ fn split(mut unit: Unit<'_>, max_tokens: usize) -> Vec<Unit<'_>> {
     parts
 }
 
-impl MicroBatch<'_> {
+impl<'a> MicroBatch<'a> {
+    /// The questions, each once.
+    pub(crate) fn prompts(&self) -> impl Iterator<Item = &'a EncodedPrompt> {
+        self.units.iter().map(|unit| unit.prompt)
+    }
+
+    /// Whether this very prompt is one of them.
+    pub(crate) fn asks(&self, prompt: &EncodedPrompt) -> bool {
+        self.prompts().any(|own| std::ptr::eq(own, prompt))
+    }
+
     /// Calls `forward` with the groups as the policy takes them.
     pub(crate) fn with_packed<T>(&self, forward: impl FnOnce(&[PackedGroup<'_>]) -> T) -> T {
         let tokens: Vec<_> = self.units.iter().map(Unit::completions).collect();

@@ -24,12 +24,12 @@ impl Pass {
         Ok((Self { recorded, logprobs, entropy }, tokens))
     }
 
-    /// Takes the loss's gradient back to the variables.
+    /// Takes the loss's gradient back to the variables; returns that of the images which were seen before.
     pub(crate) fn backward(
         self,
         loss: &Tensor,
         gradients: &mut Gradients,
-    ) -> std::result::Result<(), PolicyError> {
+    ) -> std::result::Result<Vec<Option<Tensor>>, PolicyError> {
         let store = loss.backward()?;
         let of = |leaf: &Var| match store.get(leaf) {
             Some(gradient) => Ok(gradient.clone()),

@@ -11,8 +11,6 @@ use crate::micro_batch::{Sequence, Unit};
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     groups: &'a [TrainGroup],
-    /// Which update of the step it is, from 0.
-    pub(crate) update_idx: u64,
     /// The configured loss, with the coefficients of this step.
     pub(crate) loss: LossConfig,
     /// By completion.
@@ -38,7 +36,6 @@ impl<'a> Plan<'a> {
         let weights = grpo::loss_weights(&loss, &lengths, &truncated);
         Self {
             groups,
-            update_idx: 0,
             advantages: completions().map(|c| c.advantage).collect(),
             n_entropy_tokens: weights.iter().filter(|weight| **weight > 0.0).count(),
             weights,

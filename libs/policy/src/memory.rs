@@ -47,8 +47,13 @@ impl TextConfig {
 impl VisionConfig {
     /// Bytes that the tower keeps for its way back, pixels included.
     pub fn activation_bytes(&self, n_patches: usize, dtype: DType) -> usize {
-        let of_block = 11 * self.embed_dim + 2 * self.mlp_dim;
-        let values = self.depth * of_block + self.patch_dim() + 6 * self.embed_dim;
-        n_patches * values * dtype.size_in_bytes()
+        let values = self.patch_dim() + 6 * self.embed_dim;
+        let of_ends = n_patches * values * dtype.size_in_bytes();
+        self.depth * self.block_activation_bytes(n_patches, dtype) + of_ends
+    }
+
+    /// Bytes that one block of the tower keeps for its way back.
+    pub fn block_activation_bytes(&self, n_patches: usize, dtype: DType) -> usize {
+        n_patches * (11 * self.embed_dim + 2 * self.mlp_dim) * dtype.size_in_bytes()
     }
 }

@@ -13,6 +13,7 @@ use crate::packing::Packed;
 use crate::prefixes::{PrefixCache, Watch};
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
+use crate::seen::{self, SeenImages};
 use crate::tower::VisionTower;
 use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, TokenLogprobs, Trace};
 
@@ -100,13 +101,16 @@ impl Model {
         groups: &[PackedGroup],
         temperature: f64,
         budget_bytes: usize,
+        seen: &[&SeenImages],
     ) -> Result<TokenLogprobs, PolicyError> {
+        let kept_before: usize = seen.iter().map(|seen| seen.kept_bytes).sum();
+        let budget_bytes = budget_bytes.saturating_sub(kept_before);
         self.logprobs_of(groups, temperature, |packed| {
+            let (x, kept_of_tower) = self.embed_training(packed, budget_bytes, seen)?; // (T, hidden_size)
             let n_tokens = packed.token_ids.len();
             let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
-            let n_kept = budget_bytes / of_layer.max(1);
+            let n_kept = (budget_bytes - kept_of_tower) / of_layer.max(1);
             let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
-            let x = self.embed(packed)?; // (T, hidden_size)
             self.decoder.forward_training(x, &rotary, &tail, attend, n_kept)
         })
     }
@@ -138,8 +142,7 @@ impl Model {
         let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[] }])?;
         let mut trace = Trace::default();
         let x = self.place(&packed, &mut |images| {
-            self.tower
-                .forward(images, self.dtype, &self.device, &mut |x| trace.vision.push(x.clone()))
+            self.look(images, usize::MAX, &mut |x| trace.vision.push(x.clone()))
         })?;
         let (head_dim, rotary) = (self.config.text.head_dim(), self.rotary(&packed.positions)?);
         let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
@@ -170,13 +173,74 @@ impl Model {
 
     /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower.
     pub(crate) fn embed(&self, packed: &Packed) -> Result<Tensor, PolicyError> {
-        let see =
-            |images: &[&Patches]| self.tower.forward(images, self.dtype, &self.device, &mut |_| ());
-        let merge_size = self.config.vision.merge_size;
-        self.place(packed, &mut |images| match &self.features {
-            Some(known) => known.features(images, &|i| i.grid.n_tokens(merge_size), &see),
-            None => see(images),
-        })
+        self.place(packed, &mut |images| self.features(images, usize::MAX))
+    }
+
+    /// As [`Model::embed`], with what was seen before, and of the tower's blocks the last so many keeping what they
+    /// need on the way back as fit into the budget; returns the bytes of these too.
+    fn embed_training(
+        &self,
+        packed: &Packed,
+        budget_bytes: usize,
+        seen: &[&SeenImages],
+    ) -> Result<(Tensor, usize), PolicyError> {
+        let x = self.embed_tokens(&packed.token_ids)?;
+        let n_tokens = |image: &Patches| self.n_tokens(image);
+        let (images, places) = (&packed.images[..], &packed.placeholders[..]);
+        let (x, images, places) = seen::put_seen(x, images, places, seen, &n_tokens)?;
+        if images.is_empty() {
+            return Ok((x, 0));
+        }
+        let (n_kept, bytes) = self.kept_blocks(&images, budget_bytes);
+        Ok((kernels::replace_rows(&x, &self.features(&images, n_kept)?, &places)?, bytes))
+    }
+
+    /// What the tower makes of a prompt's images, recorded; nothing where there are none.
+    pub(crate) fn see<'a>(
+        &self,
+        prompt: &'a EncodedPrompt,
+        seed: u64,
+        budget_bytes: usize,
+    ) -> Result<Option<SeenImages<'a>>, PolicyError> {
+        let images: Vec<&Patches> = prompt.images.iter().collect();
+        if images.is_empty() {
+            return Ok(None);
+        }
+        let (n_kept, kept_bytes) = self.kept_blocks(&images, budget_bytes);
+        let (features, tape) = kernels::Tape::record(|| self.look(&images, n_kept, &mut |_| ()));
+        let features = features?;
+        Ok(Some(SeenImages { prompt, features, tape, seed, kept_bytes, gradient: None }))
+    }
+
+    /// How many of the tower's blocks may keep what they need on the way back, and its bytes.
+    fn kept_blocks(&self, images: &[&Patches], budget_bytes: usize) -> (usize, usize) {
+        let n_patches = images.iter().map(|image| image.grid.n_patches()).sum();
+        let of_block = self.config.vision.block_activation_bytes(n_patches, self.dtype).max(1);
+        let n_kept = (budget_bytes / of_block).min(self.config.vision.depth);
+        (n_kept, n_kept * of_block)
+    }
+
+    /// (tokens of all images, hidden_size), from memory where the tower is not trained.
+    fn features(&self, images: &[&Patches], n_kept: usize) -> Result<Tensor, PolicyError> {
+        let look = |images: &[&Patches]| self.look(images, n_kept, &mut |_| ());
+        match &self.features {
+            Some(known) => known.features(images, &|image| self.n_tokens(image), &look),
+            None => look(images),
+        }
+    }
+
+    fn look(
+        &self,
+        images: &[&Patches],
+        n_kept: usize,
+        watch: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor, PolicyError> {
+        self.tower.forward(images, n_kept, self.dtype, &self.device, watch)
+    }
+
+    /// Rows of the language model that an image fills.
+    fn n_tokens(&self, image: &Patches) -> usize {
+        image.grid.n_tokens(self.config.vision.merge_size)
     }
 
     /// As [`Model::embed`], with what `see` makes of the images.
@@ -233,8 +297,7 @@ impl Model {
         }
         let placeholders = prompt.token_ids.iter().filter(|id| self.is_placeholder(**id));
         let n_placeholders = placeholders.count();
-        let merge_size = self.config.vision.merge_size;
-        let n_seen: usize = prompt.images.iter().map(|i| i.grid.n_tokens(merge_size)).sum();
+        let n_seen: usize = prompt.images.iter().map(|image| self.n_tokens(image)).sum();
         if n_placeholders != n_seen {
             let expected = format!("{n_seen}, as its {} images give", prompt.images.len());
             return input("image tokens", expected, n_placeholders);

@@ -12,7 +12,9 @@ use crate::model::Model;
 use crate::peft::PeftConfig;
 use crate::scope::Names;
 use crate::weights::{Caches, Weights, check_names, is_adapter};
-use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Session, checkpoint};
+use crate::{
+    EncodedPrompt, ModelConfig, PackedGroup, PolicyError, SeenImages, Session, checkpoint,
+};
 
 /// How to load a checkpoint.
 #[derive(Debug, Clone)]
@@ -80,10 +82,13 @@ pub struct TrainingPass {
     /// Of the completion tokens; without a graph.
     pub tokens: TokenLogprobs,
     tape: kernels::Tape,
+    /// Of the images that were seen before it.
+    features: Vec<Tensor>,
 }
 
 impl TrainingPass {
-    /// Takes the gradient of the logprobs, (N,), back to the variables and adds theirs to `gradients`.
+    /// Takes the gradient of the logprobs, (N,), back to the variables and adds theirs to `gradients`; returns that
+    /// of the features of each of the [`SeenImages`] that the pass was given.
     ///
     /// # Errors
     /// A gradient of another length.
@@ -91,8 +96,9 @@ impl TrainingPass {
         self,
         gradient: &Tensor,
         gradients: &mut kernels::Gradients,
-    ) -> Result<(), PolicyError> {
-        Ok(self.tape.backward(&self.tokens.logprobs, gradient, gradients)?)
+    ) -> Result<Vec<Option<Tensor>>, PolicyError> {
+        let features: Vec<&Tensor> = self.features.iter().collect();
+        Ok(self.tape.backward_to(&features, &self.tokens.logprobs, gradient, gradients)?)
     }
 }
 
@@ -335,8 +341,8 @@ impl Policy {
     /// As [`Policy::logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place and free
     /// the activations on its way; with the adapters' dropout, of which the same seed drops the same values.
     ///
-    /// Of the language model's layers, the last so many keep their activations as fit into `budget_bytes`; the
-    /// others are computed again on the way back.
+    /// Of the tower's blocks and then of the language model's layers, the last so many keep their activations as fit
+    /// into `budget_bytes`; the others are computed again on the way back. Images in `seen` are not encoded again.
     ///
     /// # Errors
     /// As [`Policy::logprobs`].
@@ -346,13 +352,36 @@ impl Policy {
         temperature: f64,
         seed: u64,
         budget_bytes: usize,
+        seen: &[&SeenImages],
     ) -> Result<TrainingPass, PolicyError> {
         self.drop_by(Some(seed));
         let weights = self.weights();
-        let (tokens, tape) = kernels::Tape::record(|| {
-            weights.tracked.training_logprobs(groups, temperature, budget_bytes)
+        let features: Vec<Tensor> = seen.iter().map(|seen| seen.features.clone()).collect();
+        let inputs: Vec<&Tensor> = features.iter().collect();
+        let (tokens, tape) = kernels::Tape::record_from(&inputs, || {
+            weights.tracked.training_logprobs(groups, temperature, budget_bytes, seen)
         });
-        Ok(TrainingPass { tokens: tokens?, tape })
+        Ok(TrainingPass { tokens: tokens?, tape, features })
+    }
+
+    /// Encodes a prompt's images for several passes of one update, where the tower is trained; nothing where it is
+    /// not, or where there are none. Dropout and budget as in [`Policy::training_pass`].
+    ///
+    /// # Errors
+    /// An image that the model cannot read.
+    pub fn see<'a>(
+        &self,
+        prompt: &'a EncodedPrompt,
+        seed: u64,
+        budget_bytes: usize,
+    ) -> Result<Option<SeenImages<'a>>, PolicyError> {
+        let weights = self.weights();
+        let names = Names::of(&weights.tensors);
+        if !self.variables.keys().any(|name| names.is_visual(name)) {
+            return Ok(None);
+        }
+        self.drop_by(Some(seed));
+        weights.tracked.see(prompt, seed, budget_bytes)
     }
 
     /// As [`Policy::logprobs`], with the adapters off: what the policy started from, without gradient.
@@ -404,7 +433,7 @@ impl Policy {
         self.weights.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn drop_by(&self, seed: Option<u64>) {
+    pub(crate) fn drop_by(&self, seed: Option<u64>) {
         if let Some((lora, _)) = &self.lora {
             lora.dropout.seed(seed);
         }

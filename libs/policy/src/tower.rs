@@ -21,7 +21,7 @@ use windows::Windows;
 pub(crate) struct VisionTower {
     config: VisionConfig,
     patch_weight: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<Arc<Block>>,
     merger_norm: TowerNorm,
     merger_in: Linear,
     merger_out: Linear,
@@ -32,12 +32,13 @@ impl VisionTower {
         let (embed_dim, side) = (config.embed_dim, config.patch_size);
         let merged = embed_dim * config.patches_per_token();
         let patch_shape = [embed_dim, config.in_channels, config.temporal_patch_size, side, side];
-        let blocks = (0..config.depth).map(|i| Block::load(&scope.at("blocks").at(i), config));
+        let blocks = (0..config.depth)
+            .map(|i| Ok(Arc::new(Block::load(&scope.at("blocks").at(i), config)?)));
         let merger = scope.at("merger");
         Ok(Self {
             config: config.clone(),
             patch_weight: scope.at("patch_embed.proj").tensor("weight", &patch_shape)?,
-            blocks: blocks.collect::<Result<_, _>>()?,
+            blocks: blocks.collect::<Result<_, PolicyError>>()?,
             merger_norm: TowerNorm::load(&merger.at("ln_q"), embed_dim, &config.kind)?,
             merger_in: Linear::load(&merger.at("mlp.0"), merged, merged, true)?,
             merger_out: Linear::load(&merger.at("mlp.2"), merged, config.out_dim, true)?,
@@ -45,10 +46,12 @@ impl VisionTower {
     }
 
     /// (tokens of all images, hidden_size) in the images' order; `watch` sees the output of each block, its rows
-    /// in the order in which that tower computes.
+    /// in the order in which that tower computes. In training only the last `n_kept` blocks keep what they need on the
+    /// way back.
     pub(crate) fn forward(
         &self,
         images: &[&Patches],
+        n_kept: usize,
         dtype: DType,
         device: &Device,
         watch: &mut dyn FnMut(&Tensor),
@@ -60,7 +63,7 @@ impl VisionTower {
         let rotary = Rotary::patches(&self.config, &grids, device)?;
         let whole = Arc::new(frames(&grids));
         let x = match &self.config.kind {
-            TowerKind::Plain => self.run(x, &rotary, &|_| &whole, watch)?,
+            TowerKind::Plain => self.run(x, &rotary, &|_| &whole, n_kept, watch)?,
             TowerKind::Windowed { window, full_attention } => {
                 let windows = Windows::new(&grids, *window, self.config.merge_size);
                 let order = windows.patch_order();
@@ -71,7 +74,7 @@ impl VisionTower {
                     true => &whole,
                     false => &in_windows,
                 };
-                let x = self.run(x, &rotary, &layout, watch)?;
+                let x = self.run(x, &rotary, &layout, n_kept, watch)?;
                 return Ok(kernels::select_rows(&self.merge(&x)?, &windows.way_back(), dtype)?);
             }
         };
@@ -84,10 +87,16 @@ impl VisionTower {
         mut x: Tensor,
         rotary: &Rotary,
         layout: &dyn Fn(usize) -> &'a Arc<AttentionLayout>,
+        n_kept: usize,
         watch: &mut dyn FnMut(&Tensor),
     ) -> Result<Tensor, PolicyError> {
         for (idx, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x, rotary, layout(idx))?;
+            let (block, rotary, layout) = (block.clone(), rotary.clone(), layout(idx).clone());
+            let run = move |x: &Tensor| block.forward(x, &rotary, &layout);
+            x = match idx.saturating_add(n_kept) >= self.blocks.len() {
+                true => run(&x)?,
+                false => kernels::checkpoint(&x, run)?,
+            };
             watch(&x);
         }
         Ok(x)

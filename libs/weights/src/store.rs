@@ -159,8 +159,7 @@ mod tests {
         store.remove_below(2).unwrap();
         let published = store.publish(2, &weights()).unwrap();
         assert!(!dir.path().join(SPARE).exists());
-        let bytes = fs::read(&published.location).unwrap();
-        assert_eq!(published.checksum, checksum_of(&published));
+        assert_eq!(published.bytes, fs::metadata(&published.location).unwrap().len());
         assert_eq!(crate::fetch(&published).unwrap()["w"].dims(), [2, 3]);
     }
 

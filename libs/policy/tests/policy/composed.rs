@@ -29,7 +29,7 @@ fn outcome(case: &Case, policy: &Policy, budget: usize) -> Outcome {
         PackedGroup { prompt: &prompt, completions: &completions },
         PackedGroup { prompt: &prompt, completions: &short },
     ];
-    let pass = policy.training_pass(&groups, 0.8, 1, budget).unwrap();
+    let pass = policy.training_pass(&groups, 0.8, 1, budget, &[]).unwrap();
     let (logprobs, entropy) = (pass.tokens.logprobs.clone(), pass.tokens.entropy.clone());
     let n = logprobs.elem_count();
     let slopes: Vec<f32> = (0..2 * n).map(|i| (i * 7 % 13) as f32 / 6.0 - 1.0).collect();

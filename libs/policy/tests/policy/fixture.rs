@@ -117,7 +117,7 @@ fn check_recorded(
     budget: usize,
     expected: &BTreeMap<String, Tensor>,
 ) {
-    let pass = policy.training_pass(groups, 1.0, 1, budget).expect("a forward");
+    let pass = policy.training_pass(groups, 1.0, 1, budget, &[]).expect("a forward");
     let n = pass.tokens.logprobs.elem_count();
     let gradient = Tensor::full(-1.0 / n as f32, n, &Device::Cpu).expect("a gradient");
     let mut gradients = kernels::Gradients::default();

@@ -23,7 +23,7 @@ fn with_adapters(lora: LoraConfig) -> Policy {
 }
 
 /// Adapters that do something: neither factor is zero.
-fn trained(lora: LoraConfig) -> Policy {
+pub(crate) fn trained(lora: LoraConfig) -> Policy {
     let policy = with_adapters(lora);
     for (name, variable) in policy.variables() {
         let n = variable.elem_count();
@@ -114,7 +114,7 @@ fn dropout_follows_its_seed_and_only_training_drops() {
     let policy = trained(LoraConfig { dropout: 0.3, ..config(names(&["q_proj", "up_proj"])) });
     let training = |seed| {
         logprobs_of(|groups| {
-            policy.training_pass(groups, 1.0, seed, usize::MAX).expect("a forward").tokens
+            policy.training_pass(groups, 1.0, seed, usize::MAX, &[]).expect("a forward").tokens
         })
     };
     assert_eq!(training(1), training(1));

@@ -8,6 +8,7 @@ mod features;
 mod fixture;
 mod lora;
 mod models;
+mod seen;
 mod session;
 mod sharing;
 mod transformers;
