@@ -21,7 +21,7 @@ use crate::element::Element;
 const PARALLEL_FROM: usize = 1 << 20;
 
 /// Rows of a left operand that are few: a thread has more to read than to compute.
-pub(crate) const FEW_ROWS: usize = 32;
+pub(crate) const FEW_ROWS: usize = 64;
 
 /// A matrix in a slice; either stride may be the unit one, so a transpose is free.
 #[derive(Debug, Clone, Copy)]

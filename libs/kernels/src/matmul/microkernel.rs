@@ -139,6 +139,8 @@ pub(crate) unsafe fn pack_rows(
                 // An address past the end may not even be computed, though nothing is read there.
                 let row = from.wrapping_add(p * row_stride + LANES * v);
                 let lanes = _mm512_maskz_loadu_ps(*mask, row);
+                // The next panel's, since a row is left before the processor guesses how far it goes.
+                _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(TILE_COLS).cast());
                 _mm512_storeu_ps(panel.add(p * TILE_COLS + LANES * v), lanes);
             }
         }
@@ -156,25 +158,59 @@ pub(crate) unsafe fn pack_cols(
 ) {
     // SAFETY: the caller vouches for `cols` columns of `k` lanes and a panel of `k` · 48.
     unsafe {
-        let mut square = [_mm512_setzero_ps(); LANES];
         for v in 0..TILE_COLS / LANES {
             let n = cols.saturating_sub(LANES * v).min(LANES);
+            let (from, panel) = (from.wrapping_add(LANES * v * col_stride), panel.add(LANES * v));
             for p in (0..k).step_by(LANES) {
+                let (from, panel) = (from.wrapping_add(p), panel.add(p * TILE_COLS));
                 let depth = LANES.min(k - p);
-                for (i, row) in square.iter_mut().enumerate() {
-                    *row = match i < n {
-                        true => {
-                            let at = from.add((LANES * v + i) * col_stride + p);
-                            _mm512_maskz_loadu_ps(mask(depth), at)
-                        }
-                        false => _mm512_setzero_ps(),
-                    };
-                }
-                transpose(&mut square);
-                for (q, row) in square.iter().enumerate().take(depth) {
-                    _mm512_storeu_ps(panel.add((p + q) * TILE_COLS + LANES * v), *row);
+                match n.min(depth) {
+                    LANES => pack_square(from, col_stride, panel),
+                    _ => pack_part_of_square(n, depth, from, col_stride, panel),
                 }
             }
+        }
+    }
+}
+
+/// 16 columns of 16 lanes: known in number, they stay in registers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn pack_square(from: *const f32, col_stride: usize, panel: *mut f32) {
+    // SAFETY: see `pack_cols`.
+    unsafe {
+        let mut square = [_mm512_setzero_ps(); LANES];
+        for (i, row) in square.iter_mut().enumerate() {
+            let column = from.add(i * col_stride);
+            *row = _mm512_loadu_ps(column);
+            // The next 16 columns, of which the processor does not guess that they come.
+            let ahead = column.wrapping_add(LANES * col_stride);
+            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+        }
+        for (q, row) in transpose(square).into_iter().enumerate() {
+            _mm512_storeu_ps(panel.add(q * TILE_COLS), row);
+        }
+    }
+}
+
+/// `n` columns of `depth` lanes; the panel's other columns become zeros.
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+unsafe fn pack_part_of_square(
+    n: usize,
+    depth: usize,
+    from: *const f32,
+    col_stride: usize,
+    panel: *mut f32,
+) {
+    // SAFETY: see `pack_cols`.
+    unsafe {
+        let mut square = [_mm512_setzero_ps(); LANES];
+        for (i, row) in square.iter_mut().enumerate().take(n) {
+            *row = _mm512_maskz_loadu_ps(mask(depth), from.add(i * col_stride));
+        }
+        for (q, row) in transpose(square).into_iter().enumerate().take(depth) {
+            _mm512_storeu_ps(panel.add(q * TILE_COLS), row);
         }
     }
 }
@@ -182,7 +218,7 @@ pub(crate) unsafe fn pack_cols(
 /// Transposes 16 × 16 lanes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transpose(rows: &mut [__m512; LANES]) {
+fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
     let mut pairs = [_mm512_setzero_ps(); LANES];
     for i in 0..LANES / 2 {
         pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
@@ -197,16 +233,18 @@ fn transpose(rows: &mut [__m512; LANES]) {
         fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
         fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
     }
+    let mut columns = pairs;
     for c in 0..LANES / 4 {
         let even_top = _mm512_shuffle_f32x4::<0x88>(fours[c], fours[4 + c]);
         let odd_top = _mm512_shuffle_f32x4::<0xdd>(fours[c], fours[4 + c]);
         let even_bottom = _mm512_shuffle_f32x4::<0x88>(fours[8 + c], fours[12 + c]);
         let odd_bottom = _mm512_shuffle_f32x4::<0xdd>(fours[8 + c], fours[12 + c]);
-        rows[c] = _mm512_shuffle_f32x4::<0x88>(even_top, even_bottom);
-        rows[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd_top, odd_bottom);
-        rows[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even_top, even_bottom);
-        rows[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd_top, odd_bottom);
+        columns[c] = _mm512_shuffle_f32x4::<0x88>(even_top, even_bottom);
+        columns[4 + c] = _mm512_shuffle_f32x4::<0x88>(odd_top, odd_bottom);
+        columns[8 + c] = _mm512_shuffle_f32x4::<0xdd>(even_top, even_bottom);
+        columns[12 + c] = _mm512_shuffle_f32x4::<0xdd>(odd_top, odd_bottom);
     }
+    columns
 }
 
 /// As [`pack_rows`], of 16-bit values: two rows become the two halves of each lane. `k` counts rows.
