@@ -84,24 +84,55 @@ impl Product {
     /// Operands and output must lie as their strides say, the output apart from the operands; the processor
     /// must be supported. In bfloat16 a right operand with `inner` contiguous needs an even `inner` and stride.
     pub(super) unsafe fn run(&self, parallel: bool) {
+        match self.share_of_columns().filter(|_| parallel) {
+            Some(share) => {
+                let tasks = (0..self.cols.div_ceil(share)).into_par_iter();
+                tasks.for_each(|i| self.columns(i * share, share, false));
+            }
+            None => (0..self.cols)
+                .step_by(COL_BLOCK)
+                .for_each(|first| self.columns(first, COL_BLOCK, parallel)),
+        }
+    }
+
+    /// How many columns each task gets if threads share the columns: then every thread packs its own panels, none
+    /// waits for another before it multiplies, and none reads what another wrote. Nothing where the left operand has
+    /// to be packed too, or where threads are so many that the rows are easier to share.
+    fn share_of_columns(&self) -> Option<usize> {
+        /// Narrower tasks have more tiles that are not full.
+        const FEWEST: usize = 64;
+        /// A task's panels stay in the second cache beside a block of rows.
+        const PANELS: usize = 4;
+        let share = |n_tasks: usize| self.cols.div_ceil(n_tasks).next_multiple_of(16);
+        let n_threads = rayon::current_num_threads();
+        let n_tasks = share(n_threads).div_ceil(PANELS * TILE_COLS) * n_threads;
+        (self.left_fills_lanes() && share(n_tasks) >= FEWEST).then(|| share(n_tasks))
+    }
+
+    /// Packs and multiplies `cols` columns, or those that are left.
+    fn columns(&self, first_col: usize, cols: usize, parallel: bool) {
         // Taken out, since a thread that waits for its tasks may run another product meanwhile.
         let mut panels = RIGHT.with(RefCell::take);
-        for first_col in (0..self.cols).step_by(COL_BLOCK) {
-            let cols = COL_BLOCK.min(self.cols - first_col);
-            let step = INNER_BLOCK * self.values_per_lane();
-            for first_inner in (0..self.inner).step_by(step) {
-                let inner = step.min(self.inner - first_inner);
-                let depth = inner.div_ceil(self.values_per_lane());
-                let part = Part { first_col, cols, first_inner, inner, depth };
-                let len = cols.div_ceil(TILE_COLS) * TILE_COLS * depth;
-                if panels.len() < len {
-                    panels.resize(len, 0.0);
-                }
-                self.pack(&part, Shared(panels.as_mut_ptr()), parallel);
-                self.multiply(&part, &panels[..len], parallel);
+        let cols = cols.min(self.cols - first_col);
+        let step = INNER_BLOCK * self.values_per_lane();
+        for first_inner in (0..self.inner).step_by(step) {
+            let inner = step.min(self.inner - first_inner);
+            let depth = inner.div_ceil(self.values_per_lane());
+            let part = Part { first_col, cols, first_inner, inner, depth };
+            let len = cols.div_ceil(TILE_COLS) * TILE_COLS * depth;
+            if panels.len() < len {
+                panels.resize(len, 0.0);
             }
+            self.pack(&part, Shared(panels.as_mut_ptr()), parallel);
+            self.multiply(&part, &panels[..len], parallel);
         }
         RIGHT.with(|cell| cell.replace(panels));
+    }
+
+    /// Whether the left operand can be read where it lies, lane by lane.
+    fn left_fills_lanes(&self) -> bool {
+        let fills = |n: usize| n.is_multiple_of(self.values_per_lane());
+        self.left.col_stride == 1 && fills(self.inner) && fills(self.left.row_stride)
     }
 
     fn values_per_lane(&self) -> usize {
@@ -201,9 +232,8 @@ impl Product {
     /// The left operand of a block: where it is if its inner dimension is contiguous, else packed.
     fn left_of(&self, part: &Part, first_row: usize, rows: usize, packed: &mut Vec<f32>) -> Left {
         let from = self.at(&self.left, first_row, part.first_inner);
-        let fills_lanes = |n: usize| n.is_multiple_of(self.values_per_lane());
         if self.left.col_stride == 1 {
-            if !fills_lanes(part.inner) || !fills_lanes(self.left.row_stride) {
+            if !self.left_fills_lanes() {
                 return self.padded(part, first_row, rows, packed);
             }
             let row_stride = self.left.row_stride / self.values_per_lane();

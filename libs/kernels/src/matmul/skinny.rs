@@ -22,7 +22,9 @@ const LANES: usize = 16;
 pub(super) fn fits(product: &Product) -> bool {
     let lies_in_lanes = !product.bf16 || product.left.row_stride.is_multiple_of(2);
     let contiguous = product.left.col_stride == 1 && product.right.row_stride == 1;
-    product.rows <= FEW_ROWS && contiguous && lies_in_lanes
+    // Each result ends in a sum over lanes, which has to be worth it.
+    let is_long = product.inner >= 4 * product.rows || product.rows <= FEW_ROWS / 2;
+    product.rows <= FEW_ROWS && is_long && contiguous && lies_in_lanes
 }
 
 /// As [`Product::run`] of each of these products, all of which [`fits`].
