@@ -11,6 +11,7 @@ use crate::buffer::{self, add_scaled, dot, with_elements};
 use crate::element::Element;
 use crate::exp::softmax_row;
 use crate::matmul::{Mat, MatMut, Write, multiplies_bf16};
+use crate::path::decoding;
 use crate::simd::vectorized;
 
 /// Rows of the batch that continue the same prefix.
@@ -104,7 +105,7 @@ impl Decode {
         let keys = Mat::strided(&prefix_k[prefix_at..], n_prefix, head_dim, kv_width).t();
         let scale = 1.0 / (head_dim as f32).sqrt();
         let out = MatMut::strided(&mut scores, n_queries, n_prefix, n_keys);
-        T::matmul(out, Write::Overwrite, scale, queries, keys, false);
+        decoding(|| T::matmul(out, Write::Overwrite, scale, queries, keys, false));
         vectorized(
             #[inline(always)]
             || {

@@ -45,7 +45,7 @@ pub use heap::{give_back_freed_memory, keep_freed_memory, share_one_heap};
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_part, linears};
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
-pub use path::{composed, is_fused};
+pub use path::{composed, decoding, is_fused};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use rows::{cast, put_rows, replace_rows, reshape, select_rows};

@@ -11,7 +11,8 @@ use crate::buffer::{
     self, dims2, for_rows, output, sum_rows, unset, values, with_elements, with_values,
 };
 use crate::element::Element;
-use crate::matmul::{FEW_ROWS, Mat, MatMut, Write, matmul_each};
+use crate::matmul::{Mat, MatMut, Write, matmul_each};
+use crate::path::is_decoding;
 use crate::tape;
 
 /// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out) in the type of x.
@@ -76,7 +77,7 @@ pub fn linears<const N: usize>(
     let is_plain = !tape::is_recording() && !tracked(x) && !weights.into_iter().any(tracked);
     let same_type = weights.iter().all(|w| w.dtype() == x.dtype() && w.is_contiguous());
     let fits = weights.iter().all(|w| w.rank() == 2) && same_type && buffer::fused(&[x]);
-    if is_plain && fits && x.dim(0)? <= FEW_ROWS {
+    if is_plain && fits && is_decoding() {
         let values = match x.dtype() {
             DType::BF16 => products::<bf16, N>(&x.contiguous()?, weights)?,
             _ => products::<f32, N>(&x.contiguous()?, weights)?,
@@ -360,6 +361,7 @@ impl CustomOp3 for Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::decoding;
     use crate::testing::{check, random};
 
     fn composed(t: &[Tensor]) -> Result<Tensor> {
@@ -380,7 +382,7 @@ mod tests {
 
     #[test]
     fn layers_of_one_input_are_each_a_layer() {
-        for (rows, dtype) in [(3, DType::F32), (3, DType::BF16), (40, DType::F32)] {
+        let check = |rows, dtype| {
             let of = |t: Tensor| t.to_dtype(dtype).unwrap();
             let (x, v, w) =
                 (of(random((rows, 16), 0)), of(random((9, 16), 1)), of(random((70, 16), 2)));
@@ -389,6 +391,10 @@ mod tests {
             let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
             assert_eq!(wide(&first), wide(&linear(&x, &v, Some(&bias)).unwrap()));
             assert_eq!(wide(&second), wide(&linear(&x, &w, None).unwrap()));
+        };
+        for (rows, dtype) in [(3, DType::F32), (3, DType::BF16), (70, DType::F32)] {
+            check(rows, dtype);
+            decoding(|| check(rows, dtype));
         }
         assert!(linears(&random((2, 3), 0), [(&random((4, 5), 1), None)]).is_err());
     }

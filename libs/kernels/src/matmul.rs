@@ -16,12 +16,13 @@ use std::time::Instant;
 use half::bf16;
 
 use crate::element::Element;
+use crate::path::is_decoding;
 
 /// Multiplications from which a second thread is worth waking.
 const PARALLEL_FROM: usize = 1 << 20;
 
 /// Rows of a left operand that are few: a thread has more to read than to compute.
-pub(crate) const FEW_ROWS: usize = 64;
+const FEW_ROWS: usize = 64;
 
 /// A matrix in a slice; either stride may be the unit one, so a transpose is free.
 #[derive(Debug, Clone, Copy)]
@@ -182,7 +183,7 @@ pub(crate) fn matmul_bf16(
     portable::run(out, write, scale, with_data(lhs, &left), with_data(rhs, &right), parallel);
 }
 
-/// `out = lhs · rhs` for each pair. Where `lhs` has few rows, all threads share all of the work at once instead of
+/// `out = lhs · rhs` for each pair. While decoding, where `lhs` has few rows, all threads share all of the work at once instead of
 /// waiting for one another after every product.
 pub(crate) fn matmul_each<T: Element, const N: usize>(
     mut outs: [MatMut; N],
@@ -202,7 +203,8 @@ pub(crate) fn matmul_each<T: Element, const N: usize>(
             .zip(rhs)
             .map(|(out, rhs)| product(out, Write::Overwrite, 1.0, lhs, rhs, bf16))
             .collect();
-        if work > 0 && blocked::is_supported(bf16) && products.iter().all(skinny::fits) {
+        let are_skinny = is_decoding() && products.iter().all(skinny::fits);
+        if work > 0 && blocked::is_supported(bf16) && are_skinny {
             FLOPS.fetch_add(2 * work as u64, Ordering::Relaxed);
             let parallel = is_worth_all_threads(work);
             // SAFETY: as in `run`.
@@ -288,12 +290,13 @@ fn product<T>(
 
 #[cfg(target_arch = "x86_64")]
 fn run(product: &blocked::Product, parallel: bool) {
+    let is_skinny = is_decoding() && skinny::fits(product) && blocked::is_supported(product.bf16);
     // SAFETY: the constructors check that every view lies inside its slice and that the rows of the output
     // do not overlap; the output is borrowed exclusively, so it aliases neither operand; shapes were compared
     // and the processor asked.
     #[expect(unsafe_code, reason = "raw pointers and vector instructions")]
     unsafe {
-        match skinny::fits(product) && blocked::is_supported(product.bf16) {
+        match is_skinny {
             true => skinny::run(std::slice::from_ref(product), parallel),
             #[cfg(feature = "mkl")]
             false if mkl::is_there() => mkl::run(product, parallel),
@@ -309,10 +312,16 @@ fn fits(len: usize, rows: usize, cols: usize, row_stride: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::decoding;
 
     /// Numbers of few bits, so that every sum is exact in both types.
     fn numbers(n: usize, modulus: usize) -> Vec<f32> {
         (0..n).map(|i| (i * 7 % modulus) as f32 - (modulus / 2) as f32).collect()
+    }
+
+    /// Numbers whose sums depend on their order.
+    fn values(n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.7).sin()).collect()
     }
 
     /// All four layouts of a product in both types, serial and parallel, against three loops.
@@ -368,9 +377,26 @@ mod tests {
     }
 
     #[test]
-    fn few_rows_take_the_other_path() {
-        check(1, 130, 40);
-        check(19, 65, 514);
+    fn few_rows_may_take_the_other_path() {
+        for (m, n, k) in [(1, 130, 40), (19, 65, 514), (61, 70, 300), (61, 70, 100), (65, 7, 600)] {
+            check(m, n, k);
+            decoding(|| check(m, n, k));
+        }
+    }
+
+    #[test]
+    fn a_row_comes_out_the_same_beside_many_and_alone() {
+        let (a, b) = (values(300 * 520), values(200 * 520));
+        let rows = |n: usize| {
+            let mut out = vec![0.0; n * 200];
+            let (lhs, rhs) = (Mat::new(&a[..n * 520], n, 520), Mat::new(&b, 200, 520).t());
+            matmul(MatMut::new(&mut out, n, 200), Write::Overwrite, 1.0, lhs, rhs, true);
+            out
+        };
+        let all = rows(300);
+        for n in [1, 8, 31, 64, 130] {
+            assert!(rows(n)[..] == all[..n * 200], "{n} rows");
+        }
     }
 
     #[test]
@@ -383,7 +409,7 @@ mod tests {
                 let (mut first, mut second) = (vec![1.0; rows * 50], vec![1.0; rows * 200]);
                 let outs = [MatMut::new(&mut first, rows, 50), MatMut::new(&mut second, rows, 200)];
                 match each {
-                    true => matmul_each(outs, lhs, rhs),
+                    true => decoding(|| matmul_each(outs, lhs, rhs)),
                     false => outs
                         .into_iter()
                         .zip(rhs)

@@ -34,7 +34,10 @@ impl AttentionGroup {
     /// The group's queries in blocks; row numbers count from the group's first token.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
-        for rows in chunks(self.first_query..self.prefix) {
+        // The prompt's last token stands alone, as it does where the rest is known: its sums have the same order then.
+        let alone = if self.causal { self.prefix.saturating_sub(1) } else { self.prefix };
+        let alone = alone.max(self.first_query);
+        for rows in chunks(self.first_query..alone).chain(chunks(alone..self.prefix)) {
             let own = Own { rows: rows.clone(), first_key: rows.start };
             blocks.push(match self.causal {
                 true => Block { n_shared: rows.start, own: vec![own], rows },

@@ -105,11 +105,14 @@ impl Session {
         let longest = self.groups.iter().map(|group| group.n_suffix).max();
         self.cache.reserve(longest.unwrap_or(0))?;
         let (cache, groups) = (&self.cache, &self.groups);
-        let x = self.model.decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
-            cache.append(layer, [k, v], groups)?;
-            cache.attend(layer, q, head_dim, groups)
+        let decoder = &self.model.decoder;
+        self.logits = kernels::decoding(|| {
+            let x = decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
+                cache.append(layer, [k, v], groups)?;
+                cache.attend(layer, q, head_dim, groups)
+            })?;
+            decoder.logits(&x)
         })?;
-        self.logits = self.model.decoder.logits(&x)?;
         self.positions.iter_mut().for_each(|position| *position += 1);
         Ok(())
     }
@@ -163,5 +166,5 @@ fn prefill(
         prefix.push([k.clone(), v.clone()]);
         attend(idx, q, k, v)
     })?; // (prompts, hidden_size)
-    Ok((prefix, model.decoder.logits(&x)?))
+    Ok((prefix, kernels::decoding(|| model.decoder.logits(&x))?))
 }
