@@ -45,6 +45,11 @@ impl Known {
         self.with(|state| state.insert(key, tensors, self.max_bytes));
     }
 
+    /// Whether tensors of so many bytes would be kept.
+    pub(crate) fn takes(&self, n_bytes: usize) -> bool {
+        n_bytes <= self.max_bytes && self.is_on()
+    }
+
     /// Whether anything is kept.
     pub(crate) fn is_on(&self) -> bool {
         self.with(|state| !state.is_off)
@@ -122,7 +127,7 @@ mod tests {
     fn what_does_not_fit_is_not_kept() {
         let known = Known::new(7);
         known.insert([0; 32], tensors());
-        assert!(known.get(&[0; 32]).is_none());
+        assert!(known.get(&[0; 32]).is_none() && !known.takes(8) && known.takes(7));
     }
 
     #[test]

@@ -41,14 +41,17 @@ impl PrefixCache {
         let mut seen = Vec::new();
         let x = see_all(&mut |k, v| seen.extend([k.clone(), v.clone()]))?;
         let mut start = 0;
-        for ((group, layout), key) in groups.iter().zip(&packed.layout.groups).zip(keys) {
-            // Copies, or they would keep those of all rows alive.
-            let part = |of_all: &Tensor| of_all.narrow(0, start, layout.prefix - 1)?.copy();
-            let prefix = match group.prompt.token_ids.len() {
-                1 => Vec::new(),
-                _ => seen.iter().map(part).collect::<Result<_, _>>()?,
-            };
-            self.0.insert(key, prefix);
+        for (layout, key) in packed.layout.groups.iter().zip(keys) {
+            let n = layout.prefix - 1;
+            if self.0.takes(model.config.text.cache_bytes(n, x.dtype())) {
+                // Copies, or they would keep those of all rows alive.
+                let part = |of_all: &Tensor| of_all.narrow(0, start, n)?.copy();
+                let prefix = match n {
+                    0 => Vec::new(),
+                    _ => seen.iter().map(part).collect::<Result<_, _>>()?,
+                };
+                self.0.insert(key, prefix);
+            }
             start += layout.n_tokens();
         }
         Ok(x)
