@@ -13,7 +13,7 @@ pub struct PolicyVersion {
     pub location: String,
     /// Size of the file.
     pub bytes: u64,
-    /// BLAKE3 of the file, 64 hexadecimal digits.
+    /// XXH3 of the file, 32 hexadecimal digits.
     pub checksum: String,
 }
 
