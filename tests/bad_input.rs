@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
-use tests::{Run, root};
+use vrft_tests::{Run, root};
 
 const PROBLEM: &str = "Detect all objects.";
 const SOLUTION: &str = "<answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
@@ -132,7 +132,7 @@ fn a_model_of_the_hub_that_is_not_on_this_machine() {
 /// A copy of the starter checkpoint with one file changed.
 fn checkpoint(run: &Run, file: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
     let starter =
-        config::Config::load(&root().join("configs/default.toml"), &[]).unwrap().policy.path;
+        vrft_config::Config::load(&root().join("configs/default.toml"), &[]).unwrap().policy.path;
     let copy = run.folder().join("checkpoint");
     std::fs::create_dir_all(&copy).unwrap();
     for entry in std::fs::read_dir(root().join(starter)).unwrap() {

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use dataset::Dataset;
-use tests::{Run, root, signal};
+use vrft_dataset::Dataset;
+use vrft_tests::{Run, root, signal};
 
 /// Pictures of the repository's own data, as a camera's frames.
 fn footage(folder: &Path) {

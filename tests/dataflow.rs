@@ -1,6 +1,6 @@
 //! Whole runs of the default graph: every stage a process, every message over dora.
 
-use tests::Run;
+use vrft_tests::Run;
 
 #[test]
 fn a_run_learns_evaluates_and_reports() {

@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use tests::{Run, root, signal};
+use vrft_tests::{Run, root, signal};
 
 /// Longest time that a broken run may take to end.
 const SOON: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tests::{Run, root, signal, vrft};
+use vrft_tests::{Run, root, signal, vrft};
 
 fn example(name: &str) -> Run {
     Run::of(&root().join(format!("configs/{name}.yml")))

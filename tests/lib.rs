@@ -113,7 +113,7 @@ impl Run {
     #[must_use]
     pub fn with_graph(mut self, graph: &Path) -> Run {
         self.graph = graph.to_owned();
-        let config = config::Config::load(&root().join("configs/default.toml"), &[]);
+        let config = vrft_config::Config::load(&root().join("configs/default.toml"), &[]);
         let config = config.expect("the default configuration loads");
         for (key, path) in [
             ("policy.path", config.policy.path),

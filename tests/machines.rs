@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tests::cluster::{Cluster, MACHINES, dora, say, wait};
-use tests::wire::{Weather, Wire};
-use tests::{Run, root};
+use vrft_tests::cluster::{Cluster, MACHINES, dora, say, wait};
+use vrft_tests::wire::{Weather, Wire};
+use vrft_tests::{Run, root};
 
 /// Longest time that a run may take.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -32,7 +32,8 @@ fn graph(run: &Run, endpoint: &str, places: &[(&str, &str)]) -> PathBuf {
     overrides.push(format!("evaluation.test={}", data("data/digits/test.parquet")));
     overrides.push(format!("weights.endpoint={endpoint:?}"));
     overrides.push("weights.always_pull=true".to_owned());
-    let config = config::Config::load(&root().join("configs/cluster.toml"), &overrides).unwrap();
+    let config =
+        vrft_config::Config::load(&root().join("configs/cluster.toml"), &overrides).unwrap();
     std::fs::write(run.folder().join("cluster.toml"), config.to_toml()).unwrap();
     let text = std::fs::read_to_string(root().join("configs/dataflow.cluster.yml")).unwrap();
     let text = text.replace("../target", &absolute(root().join("target")));

@@ -1,6 +1,6 @@
 //! Whole runs under other objectives than the default, and over several tasks.
 
-use tests::{Run, signal};
+use vrft_tests::{Run, signal};
 
 #[test]
 fn an_objective_is_a_matter_of_configuration() {

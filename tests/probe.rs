@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
-use tests::{Run, root, vrft};
+use vrft_tests::{Run, root, vrft};
 
 fn golden() -> PathBuf {
     root().join("libs/policy/tests/golden")

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::cluster::{dora, say, wait};
-use tests::{alone, root, vrft};
+use vrft_tests::cluster::{dora, say, wait};
+use vrft_tests::{alone, root, vrft};
 
 /// Environment variable with a Python that has dora-rs 1.1.0 and pyarrow, if the one on the path has not.
 const PYTHON_VARIABLE: &str = "VRFT_PYTHON";

@@ -4,7 +4,7 @@
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use tests::{root, vrft};
+use vrft_tests::{root, vrft};
 
 const PRESET: &str = "configs/rewards/visual-rft/detection.toml";
 
@@ -93,7 +93,7 @@ fn what_is_proposed_from_data_can_be_used() {
     let output = reward(&["infer", "data/digits/shots.parquet"]);
     let text = stdout(&output);
     assert!(output.status.success(), "{text}{}", stderr(&output));
-    let config = config::Config::parse(&text, "proposed").unwrap().reward;
-    assert_eq!(config.answer.kind, config::AnswerType::Boxes);
+    let config = vrft_config::Config::parse(&text, "proposed").unwrap().reward;
+    assert_eq!(config.answer.kind, vrft_config::AnswerType::Boxes);
     assert_eq!(config.answer.keys.place, "Position");
 }

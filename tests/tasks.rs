@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::{Run, root};
+use vrft_tests::{Run, root};
 
 /// Files of rows for all three tasks, made of the photos of the default run.
 fn write_data(folder: &Path) {
-    let digits = dataset::Dataset::open(&root().join("data/digits/shots.parquet")).unwrap();
+    let digits = vrft_dataset::Dataset::open(&root().join("data/digits/shots.parquet")).unwrap();
     let mut rows: [Vec<Value>; 3] = Default::default();
     for (idx, sample) in digits.iter().take(8).enumerate() {
         let image = format!("{idx}.png");

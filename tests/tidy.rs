@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tests::root;
+use vrft_tests::root;
 
 /// Longest file that a reader is asked to hold in mind.
 const MAX_LINES: usize = 500;
@@ -24,7 +24,7 @@ fn every_configuration_that_is_shipped_is_valid() {
         files.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
     assert!(configs.iter().any(|path| path.ends_with("visual-rft-paper.toml")));
     for path in configs {
-        config::Config::load(&path, &[]).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        vrft_config::Config::load(&path, &[]).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     }
 }
 
@@ -74,8 +74,9 @@ fn what_is_to_be_vectorized_is_always_inlined() {
 
 #[test]
 fn the_mathematics_does_no_input_or_output() {
-    for name in ["reward", "grpo", "vision"] {
-        for forbidden in ["arrow", "dora-node-api", "tokio", "zenoh", "node", "messages"] {
+    for name in ["reward", "objective", "vision"] {
+        for forbidden in ["arrow", "dora-node-api", "tokio", "zenoh", "vrft-node", "vrft-messages"]
+        {
             assert!(!dependencies("libs", name).contains(forbidden), "{name} -> {forbidden}");
         }
     }
@@ -84,10 +85,12 @@ fn the_mathematics_does_no_input_or_output() {
 
 #[test]
 fn the_learner_knows_nothing_of_rewards_and_the_reward_nothing_of_models() {
-    assert!(!dependencies("libs", "learner").contains("reward"));
-    assert!(!dependencies("nodes", "learner").contains("reward"));
+    assert!(!dependencies("libs", "learner").contains("vrft-reward"));
+    assert!(!dependencies("nodes", "learner").contains("vrft-reward"));
     for name in ["camera", "loader", "reward", "advantage", "monitor"] {
-        for forbidden in ["policy", "rollout", "embedding", "candle-nn", "kernels"] {
+        for forbidden in
+            ["vrft-policy", "vrft-rollout", "vrft-embedding", "candle-nn", "vrft-kernels"]
+        {
             let found = dependencies("nodes", name).contains(forbidden);
             assert!(!found, "the {name} node must run on anything, so it must not use {forbidden}");
         }
@@ -119,7 +122,7 @@ fn every_graph_names_a_configuration_that_loads() {
         let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
         let named = yaml["env"]["VRFT_CONFIG"].as_str().unwrap_or_else(|| panic!("{graph:?}"));
         let folder = graph.parent().unwrap();
-        config::Config::load(&folder.join(named), &[]).unwrap();
+        vrft_config::Config::load(&folder.join(named), &[]).unwrap();
     }
 }
 
@@ -127,7 +130,7 @@ fn every_graph_names_a_configuration_that_loads() {
 fn every_configuration_loads() {
     for entry in files_under(&root().join("configs")) {
         if entry.extension().is_some_and(|extension| extension == "toml") {
-            config::Config::load(&entry, &[]).unwrap();
+            vrft_config::Config::load(&entry, &[]).unwrap();
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The typed configuration of a run: one TOML file, one struct per section, unknown keys refused.
 //!
 //! ```
-//! let config = config::Config::parse("[rollout]\ngroup_size = 4", "example")?;
+//! let config = vrft_config::Config::parse("[rollout]\ngroup_size = 4", "example")?;
 //! assert_eq!(config.rollout.group_size, 4);
-//! assert!(config::Config::parse("[rollout]\ngroupsize = 4", "example").is_err());
-//! # Ok::<(), config::ConfigError>(())
+//! assert!(vrft_config::Config::parse("[rollout]\ngroupsize = 4", "example").is_err());
+//! # Ok::<(), vrft_config::ConfigError>(())
 //! ```
 //! A section that is left out takes its defaults; [`Config::to_toml`] prints all of them resolved.
 

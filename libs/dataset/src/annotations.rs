@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use vision::{Original, Rect, Sides, Thousandths};
+use vrft_vision::{Original, Rect, Sides, Thousandths};
 
 use crate::Sample;
 use crate::dataset::FoundRows;

@@ -128,7 +128,7 @@ impl Dataset {
 /// Decodes to the last pixel, as the policy will: a file that was cut has a fine header.
 fn decodable(sample: &Sample) -> Result<(), String> {
     for (idx, bytes) in sample.images.iter().enumerate() {
-        vision::decode(bytes).map_err(|error| format!("image {idx}: {error}"))?;
+        vrft_vision::decode(bytes).map_err(|error| format!("image {idx}: {error}"))?;
     }
     Ok(())
 }

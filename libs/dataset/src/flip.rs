@@ -2,10 +2,10 @@
 
 use std::io::Cursor;
 
-use config::Flip;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use vrft_config::Flip;
 
 use crate::{DatasetError, Sample};
 
@@ -54,7 +54,7 @@ pub fn flip(sample: &Sample, horizontal: bool, vertical: bool) -> Result<Sample,
 
 /// As the policy would see it, upright and without transparency, then mirrored.
 fn flip_image(bytes: &[u8], horizontal: bool, vertical: bool) -> Result<Vec<u8>, String> {
-    let pixels = vision::decode(bytes).map_err(|error| error.to_string())?;
+    let pixels = vrft_vision::decode(bytes).map_err(|error| error.to_string())?;
     let (width, height) = (pixels.width as u32, pixels.height as u32);
     let image = RgbImage::from_raw(width, height, pixels.rgb);
     let mut image = DynamicImage::from(image.ok_or("it has another size than it says")?);

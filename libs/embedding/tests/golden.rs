@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use embedding::Encoder;
 use serde::Deserialize;
+use vrft_embedding::Encoder;
 
 /// Both sides compute in f32.
 const TOLERANCE: f32 = 1e-5;

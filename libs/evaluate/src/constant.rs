@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use config::{AnswerType, RewardConfig, Space};
-use reward::{Answer, BBox, Reward, SPACE, Truth};
+use vrft_config::{AnswerType, RewardConfig, Space};
+use vrft_reward::{Answer, BBox, Reward, SPACE, Truth};
 
 use crate::Evaluator;
 
@@ -30,7 +30,7 @@ pub fn best_constant(config: &RewardConfig, truths: &[Truth]) -> Option<String> 
         }
         evaluator.leading_measure()
     };
-    let answers = truths.iter().filter_map(|truth| reward::answer_text(&truth.solution));
+    let answers = truths.iter().filter_map(|truth| vrft_reward::answer_text(&truth.solution));
     let answers: BTreeSet<&str> = answers.collect();
     let stride = answers.len().div_ceil(MAX_CANDIDATES).max(1);
     let candidates = answers.into_iter().step_by(stride).map(|answer| {
@@ -83,7 +83,7 @@ fn neighbor(bbox: &BBox, n: usize, step: f64) -> Option<BBox> {
 
 #[cfg(test)]
 mod tests {
-    use config::AnswerConfig;
+    use vrft_config::AnswerConfig;
 
     use super::*;
 
@@ -106,7 +106,7 @@ mod tests {
     fn of_four_answers_each_as_often_right_any_scores_a_quarter() {
         let toml = "[reward.answer]\ntype = \"label\"\nlabels = [\"0\", \"90\", \"180\", \"270\"]\n\
                     [reward.terms.accuracy]\nmetric = \"accuracy\"\n[reward.terms.format]\nmetric = \"format\"";
-        let config = config::Config::parse(toml, "test").unwrap().reward;
+        let config = vrft_config::Config::parse(toml, "test").unwrap().reward;
         let balanced = truths(&config, &["0", "<answer>90</answer>", "180", "270"]);
         assert_eq!(score(&config, &balanced), 0.25);
         assert_eq!(score(&config, &truths(&config, &["90", "180", "90", "90"])), 0.75);

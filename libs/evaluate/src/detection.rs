@@ -1,6 +1,6 @@
 //! Detection measured over many images.
 
-use reward::{BBox, Detection, RankedImage, at_threshold, match_greedily, over_thresholds};
+use vrft_reward::{BBox, Detection, RankedImage, at_threshold, match_greedily, over_thresholds};
 
 use crate::ratio_interval;
 

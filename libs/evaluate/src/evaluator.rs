@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
-use reward::{Answer, Detection, Reward, Truth};
+use vrft_config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
+use vrft_reward::{Answer, Detection, Reward, Truth};
 
 use crate::{DetectionEvaluator, ratio_interval};
 
@@ -178,7 +178,7 @@ fn share(right: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use config::{AnswerConfig, MatchBy};
+    use vrft_config::{AnswerConfig, MatchBy};
 
     use super::*;
 

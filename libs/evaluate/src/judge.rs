@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use config::Config;
-use dataset::{Dataset, DatasetError, Sample};
-use policy::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
-use reward::{Reward, Truth};
-use rollout::{RolloutError, Sampling};
 use serde::Serialize;
+use vrft_config::Config;
+use vrft_dataset::{Dataset, DatasetError, Sample};
+use vrft_policy::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
+use vrft_reward::{Reward, Truth};
+use vrft_rollout::{RolloutError, Sampling};
 
 use crate::{Evaluation, Evaluator, best_constant};
 
@@ -97,7 +97,7 @@ impl Judge {
         let mut answers = Vec::with_capacity(n);
         for sample in (0..n).map(|idx| test.get(idx)) {
             let images: Vec<&[u8]> = sample.images.iter().map(Vec::as_slice).collect();
-            let question = reward::prompt(&sample.problem, &config.reward);
+            let question = vrft_reward::prompt(&sample.problem, &config.reward);
             let prompt = processor.encode(system, &question, &images);
             prompts.push(prompt.map_err(|source| JudgeError::Prompt {
                 sample_id: sample.sample_id.clone(),
@@ -119,7 +119,7 @@ impl Judge {
     /// A checkpoint that cannot be loaded or run.
     pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgement, JudgeError> {
         let start = Instant::now();
-        let device = policy::open_device("evaluation.device", self.config.evaluation.device)?;
+        let device = vrft_policy::open_device("evaluation.device", self.config.evaluation.device)?;
         let options = LoadOptions::new(&self.config.policy, device, false);
         let policy = Policy::load(checkpoint, &options)?;
         let completions = self.complete(&policy)?;
@@ -154,7 +154,8 @@ impl Judge {
             let batch: Vec<&EncodedPrompt> = batch.iter().collect();
             // Greedy decoding draws nothing.
             let seed = |_, _| 0;
-            let groups = rollout::generate(policy, &self.processor, &batch, 1, &sampling, &seed)?;
+            let groups =
+                vrft_rollout::generate(policy, &self.processor, &batch, 1, &sampling, &seed)?;
             texts.extend(groups.into_iter().flatten().map(|completion| completion.text));
         }
         Ok(texts)

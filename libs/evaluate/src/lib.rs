@@ -1,13 +1,13 @@
 //! How good answers are on held-out images: average precision, mean IoU, accuracy, each with what it counts.
 //!
 //! ```
-//! let config = config::RewardConfig::default();
-//! let truth = reward::Reward::new(&config).parse_answer("[{'Position': [0, 0, 100, 100]}]")?;
-//! let mut evaluator = evaluate::Evaluator::new(&config);
+//! let config = vrft_config::RewardConfig::default();
+//! let truth = vrft_reward::Reward::new(&config).parse_answer("[{'Position': [0, 0, 100, 100]}]")?;
+//! let mut evaluator = vrft_evaluate::Evaluator::new(&config);
 //! evaluator.add("<answer>[{'Position': [0, 0, 100, 80], 'Confidence': 0.9}]</answer>", &truth);
 //! let evaluation = evaluator.finish();
 //! assert!((evaluation.metrics["miou"] - 0.8).abs() < 1e-12);
-//! # Ok::<(), reward::RewardError>(())
+//! # Ok::<(), vrft_reward::RewardError>(())
 //! ```
 
 mod bootstrap;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Device, Result, Tensor, Var};
 use criterion::{Criterion, criterion_group, criterion_main};
-use kernels::{AttentionGroup, AttentionLayout};
+use vrft_kernels::{AttentionGroup, AttentionLayout};
 
 fn random(shape: &[usize]) -> Tensor {
     Tensor::randn(0f32, 1f32, shape, &Device::Cpu).expect("random values")
@@ -29,14 +29,14 @@ fn linear(c: &mut Criterion) {
     for (n, d_in, d_out) in [(2400, 192, 512), (1024, 896, 4864)] {
         let shapes: [&[usize]; 2] = [&[n, d_in], &[d_out, d_in]];
         let name = format!("linear {n}x{d_in}x{d_out}");
-        time(c, &name, &shapes, |t| kernels::linear(&t[0], &t[1], None));
+        time(c, &name, &shapes, |t| vrft_kernels::linear(&t[0], &t[1], None));
         time(c, &format!("{name}, candle"), &shapes, |t| t[0].matmul(&t[1].t()?));
     }
 }
 
 fn rms_norm(c: &mut Criterion) {
     let shapes: [&[usize]; 2] = [&[2400, 192], &[192]];
-    time(c, "rms_norm 2400x192", &shapes, |t| kernels::rms_norm(&t[0], &t[1], 1e-6));
+    time(c, "rms_norm 2400x192", &shapes, |t| vrft_kernels::rms_norm(&t[0], &t[1], 1e-6));
     time(c, "rms_norm 2400x192, candle", &shapes, |t| {
         let rms = (t[0].sqr()?.mean_keepdim(D::Minus1)? + 1e-6)?.sqrt()?;
         t[0].broadcast_div(&rms)?.broadcast_mul(&t[1])
@@ -45,7 +45,7 @@ fn rms_norm(c: &mut Criterion) {
 
 fn swiglu(c: &mut Criterion) {
     let shapes: [&[usize]; 2] = [&[2400, 512], &[2400, 512]];
-    time(c, "swiglu 2400x512", &shapes, |t| kernels::swiglu(&t[0], &t[1]));
+    time(c, "swiglu 2400x512", &shapes, |t| vrft_kernels::swiglu(&t[0], &t[1]));
     time(c, "swiglu 2400x512, candle", &shapes, |t| t[0].silu()? * &t[1]);
 }
 
@@ -57,7 +57,7 @@ fn attention(c: &mut Criterion) {
     let width = n_heads * head_dim;
     let rows = [layout.n_tokens(), width];
     time(c, "attention of a group", &[&rows, &rows, &rows], |t| {
-        kernels::attention(&t[0], &t[1], &t[2], head_dim, &layout)
+        vrft_kernels::attention(&t[0], &t[1], &t[2], head_dim, &layout)
     });
     let rows = [8, prefix + len, width];
     let mask = (0..prefix + len)
@@ -78,11 +78,13 @@ fn attention(c: &mut Criterion) {
 
 fn layer_norm(c: &mut Criterion) {
     let shapes: [&[usize]; 3] = [&[2400, 192], &[192], &[192]];
-    time(c, "layer_norm 2400x192", &shapes, |t| kernels::layer_norm(&t[0], &t[1], &t[2], 1e-6));
+    time(c, "layer_norm 2400x192", &shapes, |t| {
+        vrft_kernels::layer_norm(&t[0], &t[1], &t[2], 1e-6)
+    });
 }
 
 fn quick_gelu(c: &mut Criterion) {
-    time(c, "quick_gelu 2400x512", &[&[2400, 512]], |t| kernels::quick_gelu(&t[0]));
+    time(c, "quick_gelu 2400x512", &[&[2400, 512]], |t| vrft_kernels::quick_gelu(&t[0]));
     time(c, "quick_gelu 2400x512, candle", &[&[2400, 512]], |t| {
         &t[0] * (((&t[0] * -1.702)?.exp()? + 1.0)?).recip()?
     });
@@ -90,7 +92,7 @@ fn quick_gelu(c: &mut Criterion) {
 
 fn rotary(c: &mut Criterion) {
     let (cos, sin) = (random(&[2400, 16]), random(&[2400, 16]));
-    time(c, "rotary 2400x192", &[&[2400, 192]], |t| kernels::rotary(&t[0], &cos, &sin));
+    time(c, "rotary 2400x192", &[&[2400, 192]], |t| vrft_kernels::rotary(&t[0], &cos, &sin));
 }
 
 /// A completion token's logprob in a vocabulary of 8192, of 512 tokens.
@@ -98,7 +100,7 @@ fn token_logprobs(c: &mut Criterion) {
     let targets: Vec<u32> = (0..512).collect();
     let shapes: [&[usize]; 2] = [&[512, 512], &[8192, 512]];
     time(c, "token_logprobs 512 of 8192", &shapes, |t| {
-        Ok(kernels::token_logprobs(&t[0], &t[1], &targets, 1.0)?.0)
+        Ok(vrft_kernels::token_logprobs(&t[0], &t[1], &targets, 1.0)?.0)
     });
     time(c, "token_logprobs 512 of 8192, candle", &shapes, |t| {
         let logits = t[0].matmul(&t[1].t()?)?;
@@ -113,7 +115,7 @@ fn token_logprobs(c: &mut Criterion) {
 fn decode(c: &mut Criterion) {
     let (x, weight) = (random(&[8, 896]), random(&[4864, 896]));
     c.bench_function("linear 8x896x4864, forward", |b| {
-        b.iter(|| black_box(kernels::linear(&x, &weight, None).expect("a product")))
+        b.iter(|| black_box(vrft_kernels::linear(&x, &weight, None).expect("a product")))
     });
 }
 

@@ -20,7 +20,7 @@ use crate::cli::BenchOptions;
 
 /// Runs the case, prints its phases, and writes them as JSON if asked to.
 pub(crate) fn bench(options: &BenchOptions) -> eyre::Result<()> {
-    kernels::keep_freed_memory();
+    vrft_kernels::keep_freed_memory();
     let mut case = Case::load(options)?;
     let mut steps = Vec::new();
     for step_idx in 0..options.steps {
@@ -32,7 +32,7 @@ pub(crate) fn bench(options: &BenchOptions) -> eyre::Result<()> {
     }
     // Before the machine's rate is measured, which needs memory of its own.
     let peak = memory::peak_bytes()?;
-    let summary = Summary::new(options, &case, &steps, peak, kernels::measure_gflops());
+    let summary = Summary::new(options, &case, &steps, peak, vrft_kernels::measure_gflops());
     print!("{summary}");
     match &options.json {
         Some(path) => std::fs::write(path, serde_json::to_vec_pretty(&summary.to_json())?)

@@ -1,9 +1,9 @@
 //! `vrft check`: everything that can be known to be wrong before a run.
 
-use dataset::Dataset;
 use eyre::WrapErr;
-use learner::{MemoryEstimate, PromptSize};
-use policy::{ModelConfig, Processor};
+use vrft_dataset::Dataset;
+use vrft_learner::{MemoryEstimate, PromptSize};
+use vrft_policy::{ModelConfig, Processor};
 
 use crate::cli::GraphOptions;
 use crate::graph::Graph;
@@ -21,7 +21,7 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
             node.inputs.iter().map(|(id, input)| format!("{id} <- {}", input.mapping)).collect();
         println!("#   {:<12} {}", node.id.to_string(), inputs.join(", "));
     }
-    if let Some(settings) = policy::GenerationSettings::load(&graph.checkpoint()?)? {
+    if let Some(settings) = vrft_policy::GenerationSettings::load(&graph.checkpoint()?)? {
         println!("# {settings}");
     }
     // What a camera will show is not known yet, nor how long its questions are.
@@ -66,7 +66,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let on_gpu: Vec<&str> = graph
         .devices()
         .into_iter()
-        .filter(|(_, device)| *device != config::Device::Cpu)
+        .filter(|(_, device)| *device != vrft_config::Device::Cpu)
         .map(|(key, _)| key)
         .collect();
     if !on_gpu.is_empty() {

@@ -7,14 +7,14 @@ use crate::graph::Graph;
 pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     let graph = Graph::load(&options.graph)?;
     let checkpoint = match &options.checkpoint {
-        Some(path) => policy::checkpoint_dir(path)?,
+        Some(path) => vrft_policy::checkpoint_dir(path)?,
         None => graph.checkpoint()?,
     };
     let mut config = graph.config;
     config.policy.path = checkpoint;
     let test = graph.folder.join(&config.evaluation.test);
     config.evaluation.test = options.data.clone().unwrap_or(test);
-    let judge = evaluate::Judge::load(&config)?;
+    let judge = vrft_evaluate::Judge::load(&config)?;
     let judgement = judge.evaluate(&config.policy.path)?;
     println!("{}", serde_json::to_string_pretty(&judgement.summary())?);
     Ok(())

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use eyre::{WrapErr, ensure};
-use report::{FewShotRun, FewShotTable};
+use vrft_report::{FewShotRun, FewShotTable};
 
 use crate::cli::FewShotOptions;
 

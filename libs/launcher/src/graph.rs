@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use config::{Config, OnLoss};
 use dora_message::descriptor::{Descriptor, EnvValue};
 use eyre::{WrapErr, ensure, eyre};
+use vrft_config::{Config, OnLoss};
 
 use crate::cli::GraphOptions;
 
@@ -37,7 +37,7 @@ impl Graph {
             .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
         let descriptor: Descriptor =
             serde_yaml::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
-        node::wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
+        vrft_node::wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
@@ -65,7 +65,7 @@ impl Graph {
         if anchored.exists() {
             return Ok(anchored);
         }
-        let found = policy::checkpoint_dir(path).wrap_err("policy.path")?;
+        let found = vrft_policy::checkpoint_dir(path).wrap_err("policy.path")?;
         Ok(if found == *path { anchored } else { found })
     }
 
@@ -73,7 +73,7 @@ impl Graph {
     pub(crate) fn expendable(&self) -> BTreeSet<String> {
         match self.config.pool.on_loss {
             OnLoss::End => BTreeSet::new(),
-            OnLoss::Survive => node::wiring::replicas(&self.descriptor),
+            OnLoss::Survive => vrft_node::wiring::replicas(&self.descriptor),
         }
     }
 
@@ -87,13 +87,13 @@ impl Graph {
             return Ok(());
         }
         for (key, device) in self.devices() {
-            policy::check_device(key, device)?;
+            vrft_policy::check_device(key, device)?;
         }
         Ok(())
     }
 
     /// Where the nodes with a model compute, by the key that says so.
-    pub(crate) fn devices(&self) -> [(&'static str, config::Device); 3] {
+    pub(crate) fn devices(&self) -> [(&'static str, vrft_config::Device); 3] {
         let Config { rollout, learner, evaluation, .. } = &self.config;
         [
             ("rollout.device", rollout.device),
@@ -119,7 +119,7 @@ impl Graph {
 }
 
 fn named_config(descriptor: &Descriptor) -> eyre::Result<String> {
-    let variable = node::CONFIG_VARIABLE;
+    let variable = vrft_node::CONFIG_VARIABLE;
     let env = descriptor.env.as_ref().and_then(|env| env.get(variable));
     let named = env.map(ToString::to_string).ok_or_else(|| {
         eyre!("the graph names no configuration: set {variable} in its `env`, or give --config")

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use clap::{CommandFactory, Parser};
-use policy::{LoadOptions, Policy};
+use vrft_policy::{LoadOptions, Policy};
 
 use crate::cli::{Cli, Command};
 
@@ -40,12 +40,12 @@ fn start() -> eyre::Result<()> {
     match cli.command.unwrap_or_default() {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::check(&options),
-        Command::Eval(options) => evaluate::evaluate(&options),
+        Command::Eval(options) => vrft_evaluate::evaluate(&options),
         Command::FewShot(options) => few_shot::few_shot(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Reward(command) => rewards::reward(&command),
         Command::Report { run } => {
-            println!("{}", report::write_report(&run)?.display());
+            println!("{}", vrft_report::write_report(&run)?.display());
             Ok(())
         }
         Command::Promote { run, label, served } => {

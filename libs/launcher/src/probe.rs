@@ -5,9 +5,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use eyre::{WrapErr, ensure};
-use policy::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
 use serde::Deserialize;
 use serde_json::Value;
+use vrft_policy::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
 
 use crate::cli::ProbeOptions;
 
@@ -39,7 +39,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
         &options.checkpoint,
         &LoadOptions {
             dtype: options.dtype.into(),
-            device: policy::open_device("--device", options.device)?,
+            device: vrft_policy::open_device("--device", options.device)?,
             trainable: options.gradients,
             freeze_vision: false,
             lora: None,

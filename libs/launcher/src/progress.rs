@@ -5,9 +5,9 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use config::Config;
 use dora_message::common::{LogLevelOrStdout, LogMessage};
 use indicatif::{ProgressBar, ProgressStyle};
+use vrft_config::Config;
 
 /// Log lines kept for the explanation of a failure.
 const KEPT_LINES: usize = 200;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use config::{Config, RewardConfig};
 use eyre::{WrapErr, bail, ensure, eyre};
-use reward::{Attempt, Reward, Score};
 use serde_json::{Value, json};
+use vrft_config::{Config, RewardConfig};
+use vrft_reward::{Attempt, Reward, Score};
 
 use crate::cli::RewardCommand;
 
@@ -30,7 +30,7 @@ fn test(config: &Config, data: Option<&Path>, as_json: bool) -> eyre::Result<()>
     };
     let mut failed = Vec::new();
     for reward in rewards {
-        let report = reward::self_test(reward, &solutions)?;
+        let report = vrft_reward::self_test(reward, &solutions)?;
         match as_json {
             true => println!("{}", serde_json::to_string_pretty(&report)?),
             false => println!("{report}"),
@@ -141,7 +141,7 @@ impl Tally {
 fn infer(data: &Path) -> eyre::Result<()> {
     let rows = rows(data)?;
     let rows: Vec<(&str, &str)> = rows.iter().map(|row| (row.0.as_str(), row.1.as_str())).collect();
-    let proposal = reward::infer(&rows).wrap_err_with(|| format!("{data:?}"))?;
+    let proposal = vrft_reward::infer(&rows).wrap_err_with(|| format!("{data:?}"))?;
     let whole = Config { reward: proposal.config, ..Config::default() };
     let table: toml::Table = toml::from_str(&whole.to_toml())?;
     println!("# {}", proposal.reason);
@@ -170,7 +170,7 @@ fn rows(data: &Path) -> eyre::Result<Vec<(String, String)>> {
             })
             .collect();
     }
-    let dataset = dataset::Dataset::open(data)?;
+    let dataset = vrft_dataset::Dataset::open(data)?;
     let samples = (0..dataset.len()).map(|idx| dataset.get(idx));
     Ok(samples.map(|sample| (sample.problem.clone(), sample.solution.clone())).collect())
 }

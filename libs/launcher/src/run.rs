@@ -27,8 +27,8 @@ pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
     let config_file = run_dir.join("config.toml");
     std::fs::write(&config_file, graph.config.to_toml())
         .wrap_err_with(|| format!("{config_file:?}"))?;
-    graph.set_env(node::CONFIG_VARIABLE, &config_file.display().to_string());
-    graph.set_env(node::RUN_DIR_VARIABLE, &run_dir.display().to_string());
+    graph.set_env(vrft_node::CONFIG_VARIABLE, &config_file.display().to_string());
+    graph.set_env(vrft_node::RUN_DIR_VARIABLE, &run_dir.display().to_string());
     graph.set_env(COMMAND_VARIABLE, &std::env::args().collect::<Vec<_>>().join(" "));
     println!("Run folder: {}", run_dir.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

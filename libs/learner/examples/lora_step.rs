@@ -8,10 +8,10 @@
 use std::time::Instant;
 
 use candle_core::Device;
-use config::{Config, Dtype};
-use learner::{Learner, TrainCompletion, TrainGroup};
-use policy::{LoadOptions, Policy, Processor};
-use rollout::Sampling;
+use vrft_config::{Config, Dtype};
+use vrft_learner::{Learner, TrainCompletion, TrainGroup};
+use vrft_policy::{LoadOptions, Policy, Processor};
+use vrft_rollout::Sampling;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     stage(&format!("encode {} tokens", prompt.token_ids.len()));
     let sampling = Sampling { max_tokens: n_tokens, ..Sampling::from(&config.rollout) };
     let seed = |_, idx| idx as u64;
-    let groups = rollout::generate(&policy, &processor, &[&prompt], group_size, &sampling, &seed)?;
+    let groups =
+        vrft_rollout::generate(&policy, &processor, &[&prompt], group_size, &sampling, &seed)?;
     let completions = groups.into_iter().flatten();
     let completions: Vec<TrainCompletion> = completions
         .enumerate()

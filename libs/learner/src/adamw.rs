@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Result, Tensor, Var, bail};
-use config::{OptimizerConfig, OptimizerState};
-use kernels::Gradients;
+use vrft_config::{OptimizerConfig, OptimizerState};
+use vrft_kernels::Gradients;
 
 use crate::moments::{Gradient, Moments, Update};
 use crate::noise;
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn composed_operations_give_the_same() {
-        kernels::composed(check_against_torch);
+        vrft_kernels::composed(check_against_torch);
     }
 
     /// What a file of the state would give back.

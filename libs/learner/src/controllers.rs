@@ -1,8 +1,8 @@
 //! Coefficients of the loss that change from step to step, saved with the policy.
 
-use config::LossConfig;
-use grpo::{EntropyController, KlController};
 use serde::{Deserialize, Serialize};
+use vrft_config::LossConfig;
+use vrft_objective::{EntropyController, KlController};
 
 use crate::StepStats;
 
@@ -60,7 +60,7 @@ impl Controllers {
 
 #[cfg(test)]
 mod tests {
-    use config::{AdaptiveEntropyConfig, AdaptiveKlConfig};
+    use vrft_config::{AdaptiveEntropyConfig, AdaptiveKlConfig};
 
     use super::*;
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
-use kernels::vectorized;
 use rayon::prelude::*;
+use vrft_kernels::vectorized;
 
 /// Elements that one core takes at a time: small enough to stay in its cache, large enough to be worth a task.
 pub(crate) const CHUNK: usize = 1 << 14;

@@ -1,7 +1,7 @@
 //! Length of a gradient, and how much of it is let through.
 
 use candle_core::{Result, Tensor};
-use kernels::Gradients;
+use vrft_kernels::Gradients;
 
 use crate::elementwise::squares_of;
 
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn the_norm_is_that_of_all_sums() {
         check_norm();
-        kernels::composed(check_norm);
+        vrft_kernels::composed(check_norm);
     }
 
     #[test]

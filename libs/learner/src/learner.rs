@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 
 use candle_core::{Device, Tensor};
-use config::{LearnerConfig, LossConfig, OptimizerConfig};
-use grpo::{Entropy, LossInputs};
-use kernels::Gradients;
-use policy::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
+use vrft_config::{LearnerConfig, LossConfig, OptimizerConfig};
+use vrft_kernels::Gradients;
+use vrft_objective::{Entropy, LossInputs};
+use vrft_policy::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};
@@ -117,7 +117,7 @@ impl Learner {
     /// those of the update before.
     pub fn grpo_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         check_groups(groups)?;
-        kernels::on_worker(|| self.grpo_step_here(groups))
+        vrft_kernels::on_worker(|| self.grpo_step_here(groups))
     }
 
     fn grpo_step_here(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
@@ -187,12 +187,12 @@ impl Learner {
     /// As [`Learner::grpo_step`].
     pub fn sft_step(&mut self, demos: &[Demonstration]) -> Result<StepStats, LearnerError> {
         check_demonstrations(demos)?;
-        kernels::on_worker(|| self.sft_step_here(demos))
+        vrft_kernels::on_worker(|| self.sft_step_here(demos))
     }
 
     fn sft_step_here(&mut self, demos: &[Demonstration]) -> Result<StepStats, LearnerError> {
         let lengths: Vec<usize> = demos.iter().map(|demo| demo.token_ids.len()).collect();
-        let weights = grpo::token_weights(&lengths);
+        let weights = vrft_objective::token_weights(&lengths);
         let units = units_of_demonstrations(demos, &weights);
         let stats = self.update_from(units, 0, stats_of(&lengths), Self::sft_loss)?;
         self.step += 1;
@@ -306,7 +306,7 @@ impl Learner {
                 n_tokens: plan.n_entropy_tokens,
             }),
         };
-        let loss = grpo::policy_loss(&inputs, &plan.loss)?;
+        let loss = vrft_objective::policy_loss(&inputs, &plan.loss)?;
         if self.has_reference() {
             stats.add("policy/kl", number(&loss.kl)?);
         }
@@ -327,7 +327,7 @@ impl Learner {
     fn sft_loss(&self, turn: &Turn<'_>, stats: &mut StepStats) -> Result<Tensor, LearnerError> {
         let tokens = self.forward(turn, 1.0, stats)?;
         let logprobs = tokens.logprobs; // (N,)
-        Ok(grpo::sft_loss(&logprobs, &turn.batch.token_weights(logprobs.device())?)?)
+        Ok(vrft_objective::sft_loss(&logprobs, &turn.batch.token_weights(logprobs.device())?)?)
     }
 
     /// Logprobs and entropies under the policy, differentiable.

@@ -1,8 +1,8 @@
 //! How much memory a run takes, before it runs.
 
 use candle_core::DType;
-use config::{Config, Dtype, OptimizerState};
-use policy::{ModelConfig, PolicyError};
+use vrft_config::{Config, Dtype, OptimizerState};
+use vrft_policy::{ModelConfig, PolicyError};
 
 use crate::moment::BLOCK;
 

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use candle_core::{Device, Result, Tensor};
-use policy::{EncodedPrompt, PackedGroup};
+use vrft_policy::{EncodedPrompt, PackedGroup};
 
 use crate::Demonstration;
 
@@ -23,7 +23,7 @@ pub(crate) struct Sequence<'a> {
     /// Empty where they are not known beforehand.
     pub(crate) ref_logprobs: &'a [f32],
     pub(crate) advantage: f32,
-    /// See [`grpo::loss_weights`]; over the whole step, so that the losses of micro-batches add up.
+    /// See [`vrft_objective::loss_weights`]; over the whole step, so that the losses of micro-batches add up.
     pub(crate) weights: &'a [f32],
 }
 
@@ -197,7 +197,7 @@ impl<'a> MicroBatch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use config::LossConfig;
+    use vrft_config::LossConfig;
 
     use crate::plan::Plan;
     use crate::{TrainCompletion, TrainGroup};
@@ -228,7 +228,7 @@ mod tests {
     fn check(lengths: &[&[usize]], max_tokens: usize, expect: &[&[&[usize]]]) {
         let groups = groups(lengths);
         let lengths: Vec<usize> = lengths.iter().copied().flatten().copied().collect();
-        let weights = grpo::token_weights(&lengths);
+        let weights = vrft_objective::token_weights(&lengths);
         let plan = Plan::new(&groups, LossConfig::default());
         let batches = micro_batches(plan.units(), max_tokens);
         let got: Vec<Vec<Vec<usize>>> = batches

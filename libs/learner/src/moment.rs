@@ -1,9 +1,9 @@
 //! A moment as it is kept between steps: in f32, in bfloat16, or in 8 bits a value.
 
 use candle_core::{DType, Result, Tensor, bail};
-use config::OptimizerState;
 use half::bf16;
-use kernels::vectorized;
+use vrft_config::OptimizerState;
+use vrft_kernels::vectorized;
 
 use crate::dynamic_map::{DynamicMap, SIGNED, UNSIGNED};
 use crate::noise::Noise;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use candle_core::{Result, Tensor, Var, bail};
-use config::OptimizerState;
-use kernels::vectorized;
 use rayon::prelude::*;
+use vrft_config::OptimizerState;
+use vrft_kernels::vectorized;
 
 use crate::elementwise::{CHUNK, with_values_mut};
 use crate::moment::{Moment, Order, state_of};
@@ -69,7 +69,7 @@ impl Moments {
     fn of(variable: &Var, first: Moment, second: Moment, n_updates: u64) -> Result<Self> {
         let device = variable.device();
         let values = match (first, second) {
-            (Moment::F32(first), Moment::F32(second)) if !kernels::is_fused(device) => {
+            (Moment::F32(first), Moment::F32(second)) if !vrft_kernels::is_fused(device) => {
                 let tensor = |values: Vec<f32>| Tensor::from_vec(values, variable.shape(), device);
                 Values::Device { first: tensor(first)?, second: tensor(second)? }
             }
@@ -155,7 +155,7 @@ impl Moments {
             (None, Gradient::Values(values)) => values,
             (None, Gradient::Tensor(_)) => return Ok(()),
         };
-        if kernels::is_fused(variable.device()) {
+        if vrft_kernels::is_fused(variable.device()) {
             return with_values_mut(variable, |weight| {
                 in_main_memory(weight, first, second, gradient, update);
             });
@@ -245,8 +245,8 @@ mod tests {
         check_bytes(n, OptimizerState::F32, 8 * n);
         check_bytes(n, OptimizerState::Bf16, 4 * n);
         check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100);
-        kernels::composed(|| check_bytes(n, OptimizerState::F32, 8 * n));
-        kernels::composed(|| check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100));
+        vrft_kernels::composed(|| check_bytes(n, OptimizerState::F32, 8 * n));
+        vrft_kernels::composed(|| check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100));
     }
 
     #[test]

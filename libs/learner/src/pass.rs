@@ -1,8 +1,8 @@
 //! A forward in training and its way back, by way of the loss that was made of it.
 
 use candle_core::{Result, Tensor, Var};
-use kernels::Gradients;
-use policy::{PolicyError, TokenLogprobs, TrainingPass};
+use vrft_kernels::Gradients;
+use vrft_policy::{PolicyError, TokenLogprobs, TrainingPass};
 
 /// A recorded forward, and the leaves of the loss's own small graph.
 #[derive(Debug)]

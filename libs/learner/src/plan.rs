@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use config::{KlPlace, LossConfig};
+use vrft_config::{KlPlace, LossConfig};
 
 use crate::TrainGroup;
 use crate::micro_batch::{Sequence, Unit};
@@ -15,7 +15,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) loss: LossConfig,
     /// By completion.
     advantages: Vec<f32>,
-    /// By token, see [`grpo::loss_weights`].
+    /// By token, see [`vrft_objective::loss_weights`].
     weights: Vec<f32>,
     /// By token: of the policy before its first update from these completions. The sampler's unless they were
     /// computed again.
@@ -33,7 +33,7 @@ impl<'a> Plan<'a> {
         let completions = || groups.iter().flat_map(|group| &group.completions);
         let lengths: Vec<usize> = completions().map(|c| c.token_ids.len()).collect();
         let truncated: Vec<bool> = completions().map(|c| c.truncated).collect();
-        let weights = grpo::loss_weights(&loss, &lengths, &truncated);
+        let weights = vrft_objective::loss_weights(&loss, &lengths, &truncated);
         Self {
             groups,
             advantages: completions().map(|c| c.advantage).collect(),
@@ -75,7 +75,8 @@ impl<'a> Plan<'a> {
     pub(crate) fn set_entropies(&mut self, entropies: &[f32]) {
         let weighed = entropies.iter().zip(&self.weights).filter(|(_, weight)| **weight > 0.0);
         let entropies: Vec<f32> = weighed.map(|(entropy, _)| *entropy).collect();
-        let (threshold, n_tokens) = grpo::entropy_threshold(&entropies, self.loss.top_entropy);
+        let (threshold, n_tokens) =
+            vrft_objective::entropy_threshold(&entropies, self.loss.top_entropy);
         (self.entropy_threshold, self.n_entropy_tokens) = (Some(threshold), n_tokens);
     }
 
@@ -94,7 +95,8 @@ impl<'a> Plan<'a> {
                         completion.is_scored.then_some((old, reference))
                     })
                     .collect();
-                let shifts = grpo::kl_in_reward(&completions, self.loss.kl, self.loss.kl_coef);
+                let shifts =
+                    vrft_objective::kl_in_reward(&completions, self.loss.kl, self.loss.kl_coef);
                 for shift in shifts {
                     self.advantages[idx] += shift;
                     idx += 1;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use config::{OptimizerConfig, Schedule};
+use vrft_config::{OptimizerConfig, Schedule};
 
 /// Learning rate of a step, from 0, of a run of `n_steps`.
 ///

@@ -2,8 +2,8 @@
 //! the last from what all of them said.
 
 use candle_core::Tensor;
-use kernels::Gradients;
-use policy::{EncodedPrompt, Policy, PolicyError, SeenImages};
+use vrft_kernels::Gradients;
+use vrft_policy::{EncodedPrompt, Policy, PolicyError, SeenImages};
 
 use crate::micro_batch::MicroBatch;
 

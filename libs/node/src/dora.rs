@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, AsArray, StructArray};
 use dora_message::id::DataId;
 use dora_node_api::{DoraArray, DoraNode, Event, EventStream, StopCause};
 use eyre::{WrapErr, ensure, eyre};
-use messages::hub::Tags;
+use vrft_messages::hub::Tags;
 
 use crate::edge::Header;
 use crate::link::{Link, LinkEvent};

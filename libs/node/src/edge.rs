@@ -2,7 +2,7 @@
 
 use dora_node_api::{MetadataParameters, Parameter, get_integer_param, get_string_param};
 use eyre::{bail, ensure, eyre};
-use messages::SCHEMA_VERSION;
+use vrft_messages::SCHEMA_VERSION;
 
 const SCHEMA: &str = "vrft_schema";
 const SCHEMA_VERSION_KEY: &str = "vrft_schema_version";

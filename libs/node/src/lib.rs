@@ -9,10 +9,10 @@
 //!
 //! ```no_run
 //! # fn main() -> eyre::Result<()> {
-//! let config = node::load_config()?;
-//! let mut node = node::Node::join(&config)?;
-//! while let Some(credit) = node.recv::<messages::Credit>("credit")? {
-//!     node.send("prompts", &messages::PromptBatch::default())?;
+//! let config = vrft_node::load_config()?;
+//! let mut node = vrft_node::Node::join(&config)?;
+//! while let Some(credit) = node.recv::<vrft_messages::Credit>("credit")? {
+//!     node.send("prompts", &vrft_messages::PromptBatch::default())?;
 //! }
 //! node.finish()
 //! # }

@@ -1,7 +1,7 @@
 //! What a node needs from whatever carries its messages: dora, or a test.
 
 use arrow::array::{ArrayRef, StructArray};
-use messages::hub::Tags;
+use vrft_messages::hub::Tags;
 
 use crate::edge::Header;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
 use dora_node_api::{MetadataParameters, Parameter};
-use messages::Message;
-use messages::hub::{Tag, Tags};
+use vrft_messages::Message;
+use vrft_messages::hub::{Tag, Tags};
 
 use crate::Node;
 use crate::node::{Pumped, Waited};

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use messages::{Metric, MetricBatch};
+use vrft_messages::{Metric, MetricBatch};
 
 use crate::Node;
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use arrow::array::StructArray;
-use config::OnLoss;
 use eyre::{WrapErr, bail, ensure, eyre};
-use messages::Message;
 use tracing::{info, warn};
+use vrft_config::OnLoss;
+use vrft_messages::Message;
 
 use crate::dora::DoraLink;
 use crate::edge::{Header, Inbox, Kind};
@@ -52,7 +52,7 @@ impl Node {
     ///
     /// # Errors
     /// Not started by dora, or an edge of the graph that could lose messages.
-    pub fn join(config: &config::Config) -> eyre::Result<Node> {
+    pub fn join(config: &vrft_config::Config) -> eyre::Result<Node> {
         Self::join_live(config, &[])
     }
 
@@ -60,7 +60,10 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::join`].
-    pub fn join_live(config: &config::Config, live: &'static [&'static str]) -> eyre::Result<Node> {
+    pub fn join_live(
+        config: &vrft_config::Config,
+        live: &'static [&'static str],
+    ) -> eyre::Result<Node> {
         Self::joined(DoraLink::join(live)?, config)
     }
 
@@ -68,11 +71,11 @@ impl Node {
     ///
     /// # Errors
     /// No such node in the graph of a running dataflow.
-    pub fn join_late(config: &config::Config, id: &str) -> eyre::Result<Node> {
+    pub fn join_late(config: &vrft_config::Config, id: &str) -> eyre::Result<Node> {
         Self::joined(DoraLink::join_late(id)?, config)
     }
 
-    fn joined(link: DoraLink, config: &config::Config) -> eyre::Result<Node> {
+    fn joined(link: DoraLink, config: &vrft_config::Config) -> eyre::Result<Node> {
         let run_dir = crate::start::run_dir(config, &link.dataflow_id());
         std::fs::create_dir_all(&run_dir)
             .wrap_err_with(|| format!("cannot make the run folder {run_dir:?}"))?;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use config::Config;
 use eyre::{WrapErr, eyre};
 use tracing_subscriber::EnvFilter;
+use vrft_config::Config;
 
 /// Environment variable with the path of the configuration; set in the graph or by the launcher.
 pub const CONFIG_VARIABLE: &str = "VRFT_CONFIG";

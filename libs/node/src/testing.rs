@@ -1,10 +1,10 @@
 //! A node without dora: messages in memory, for tests of `run` functions.
 //!
 //! ```
-//! use messages::Credit;
+//! use vrft_messages::Credit;
 //! # fn main() -> eyre::Result<()> {
 //! let credit = Credit { prompts: 2, policy_version: 0, first_prompt_id: 0 };
-//! let (mut node, sent) = node::testing::Script::new().message("credit", &credit).end("credit").node();
+//! let (mut node, sent) = vrft_node::testing::Script::new().message("credit", &credit).end("credit").node();
 //! assert_eq!(node.recv::<Credit>("credit")?, Some(credit));
 //! node.send("echo", &credit)?;
 //! assert_eq!(node.recv::<Credit>("credit")?, None);
@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use arrow::array::{ArrayRef, StructArray};
-use messages::Message;
-use messages::hub::Tags;
+use vrft_messages::Message;
+use vrft_messages::hub::Tags;
 
 use crate::edge::{Header, Kind};
 use crate::link::{Link, LinkEvent};
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
     use crate::Arrival;
     use crate::Waited;
-    use messages::Credit;
+    use vrft_messages::Credit;
 
     const CREDIT: Credit = Credit { prompts: 1, policy_version: 0, first_prompt_id: 0 };
 
@@ -331,7 +331,8 @@ mod tests {
 
     #[test]
     fn another_message_type_is_refused() {
-        let version = messages::Checkpoint { version: 0, location: String::new(), last: false };
+        let version =
+            vrft_messages::Checkpoint { version: 0, location: String::new(), last: false };
         fails(Script::new().message("credit", &version), "expected \"credit\" messages");
     }
 
@@ -354,17 +355,17 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_needs_no_header_and_its_source_may_go() {
-        let script = Script::new().foreign("image", messages::hub::tick(3)).gone("image");
+        let script = Script::new().foreign("image", vrft_messages::hub::tick(3)).gone("image");
         let (mut node, sent) = script.message("credit", &CREDIT).end("credit").node();
         let patience = std::time::Duration::from_secs(5);
         let mut next = || node.recv_live::<Credit>(Some("credit"), patience).unwrap();
         assert!(
-            matches!(next(), Arrival::Live(live) if messages::hub::frame_id(&live.tags) == Some("3"))
+            matches!(next(), Arrival::Live(live) if vrft_messages::hub::frame_id(&live.tags) == Some("3"))
         );
         assert!(matches!(next(), Arrival::Gone(input) if input == "image"));
         assert!(matches!(next(), Arrival::Message(CREDIT)));
         assert!(matches!(next(), Arrival::End));
-        node.send_live("tick", messages::hub::tick(1)).unwrap();
+        node.send_live("tick", vrft_messages::hub::tick(1)).unwrap();
         node.finish().unwrap();
         assert_eq!(sent.foreign().len(), 1);
         assert!(!sent.ended("tick"));

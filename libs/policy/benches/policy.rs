@@ -5,8 +5,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use criterion::{Criterion, criterion_group, criterion_main};
-use policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
-use vision::{Grid, Patches};
+use vrft_policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
+use vrft_vision::{Grid, Patches};
 
 const N_GROUPS: usize = 8;
 const GROUP_SIZE: usize = 8;

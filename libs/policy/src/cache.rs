@@ -1,7 +1,7 @@
 //! Keys and values of a session: each prefix once per group, each suffix in a slot of its own.
 
 use candle_core::Tensor;
-use kernels::DecodeGroup;
+use vrft_kernels::DecodeGroup;
 
 use crate::PolicyError;
 
@@ -99,7 +99,7 @@ impl Cache {
         let places: Vec<usize> =
             groups.iter().flat_map(|g| g.slots.iter().map(move |slot| place(g, slot))).collect();
         for (tensor, new) in self.suffix[layer].iter().zip([k, v]) {
-            kernels::put_rows(tensor, new, &places)?;
+            vrft_kernels::put_rows(tensor, new, &places)?;
         }
         Ok(())
     }
@@ -113,6 +113,6 @@ impl Cache {
         groups: &[DecodeGroup],
     ) -> Result<Tensor, PolicyError> {
         let (prefix, suffix) = (self.prefix[layer].each_ref(), self.suffix[layer].each_ref());
-        Ok(kernels::decode_attention(q, prefix, suffix, head_dim, groups)?)
+        Ok(vrft_kernels::decode_attention(q, prefix, suffix, head_dim, groups)?)
     }
 }

@@ -34,7 +34,7 @@ impl Tail {
     }
 
     fn select(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::select_rows(x, &self.rows, x.dtype())?)
+        Ok(vrft_kernels::select_rows(x, &self.rows, x.dtype())?)
     }
 }
 
@@ -135,7 +135,7 @@ impl Decoder {
             };
             x = match idx + n_kept >= self.layers.len() {
                 true => run(&x)?,
-                false => kernels::checkpoint(&x, run)?,
+                false => vrft_kernels::checkpoint(&x, run)?,
             };
         }
         Ok(x)
@@ -157,7 +157,7 @@ impl Decoder {
 
     /// (N, V) in f32 from the rows of [`Decoder::forward`].
     pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        let logits = kernels::linear(&self.normalize(x)?, &self.head, None)?;
+        let logits = vrft_kernels::linear(&self.normalize(x)?, &self.head, None)?;
         Ok(logits.to_dtype(DType::F32)?)
     }
 }
@@ -194,10 +194,10 @@ impl Layer {
             }
         };
         let (q, k) = (of_queries.apply(&q)?, rotary.apply(&k)?);
-        let x = kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
+        let x = vrft_kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
         let normed = self.mlp_norm.forward(&x)?;
         let [gate, up] = Linear::forward_each([&self.gate, &self.up], &normed)?;
-        let inner = kernels::swiglu(&gate, &up)?;
-        Ok(kernels::add(&x, &self.down.forward(&inner)?)?)
+        let inner = vrft_kernels::swiglu(&gate, &up)?;
+        Ok(vrft_kernels::add(&x, &self.down.forward(&inner)?)?)
     }
 }

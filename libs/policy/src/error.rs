@@ -59,7 +59,7 @@ pub enum PolicyError {
         /// The key of the configuration that names it.
         key: &'static str,
         /// Its name.
-        device: config::Device,
+        device: vrft_config::Device,
         /// Why it cannot be used.
         reason: String,
     },
@@ -101,7 +101,7 @@ pub enum PolicyError {
         /// Which image, from 0.
         image_idx: usize,
         /// What is wrong with it.
-        source: vision::VisionError,
+        source: vrft_vision::VisionError,
     },
     /// A video of a prompt that cannot be used.
     #[error("video {video_idx} of the prompt: {source}")]
@@ -109,7 +109,7 @@ pub enum PolicyError {
         /// Which video, from 0.
         video_idx: usize,
         /// What is wrong with it.
-        source: vision::VisionError,
+        source: vrft_vision::VisionError,
     },
     /// A model of the Hugging Face hub that is neither on this machine nor to be had.
     #[error(
@@ -128,7 +128,7 @@ pub enum PolicyError {
     },
     /// The image settings of the checkpoint cannot be used.
     #[error(transparent)]
-    Preprocessor(#[from] vision::VisionError),
+    Preprocessor(#[from] vrft_vision::VisionError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

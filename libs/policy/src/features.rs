@@ -4,7 +4,7 @@
 //! frozen tower, adapters on the language model alone) it says the same of them each time.
 
 use candle_core::Tensor;
-use vision::Patches;
+use vrft_vision::Patches;
 
 use crate::PolicyError;
 use crate::known::{Key, Known};
@@ -80,7 +80,7 @@ mod tests {
     use std::cell::RefCell;
 
     use candle_core::Device;
-    use vision::Grid;
+    use vrft_vision::Grid;
 
     use super::*;
 

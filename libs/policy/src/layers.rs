@@ -38,10 +38,11 @@ impl Linear {
         layers: [&Linear; N],
         x: &Tensor,
     ) -> Result<[Tensor; N], PolicyError> {
-        let mut ys = kernels::linears(x, layers.map(|layer| (&layer.weight, layer.bias.as_ref())))?;
+        let mut ys =
+            vrft_kernels::linears(x, layers.map(|layer| (&layer.weight, layer.bias.as_ref())))?;
         for (y, layer) in ys.iter_mut().zip(layers) {
             if let Some(adapter) = &layer.adapter {
-                *y = kernels::add(y, &adapter.forward_part(x, 0, layer.weight.dim(0)?)?)?;
+                *y = vrft_kernels::add(y, &adapter.forward_part(x, 0, layer.weight.dim(0)?)?)?;
             }
         }
         Ok(ys)
@@ -56,9 +57,9 @@ impl Linear {
     ) -> Result<Tensor, PolicyError> {
         let len = self.weight.dim(0)? / n;
         let outputs = idx * len..(idx + 1) * len;
-        let y = kernels::linear_part(x, &self.weight, self.bias.as_ref(), outputs)?;
+        let y = vrft_kernels::linear_part(x, &self.weight, self.bias.as_ref(), outputs)?;
         match &self.adapter {
-            Some(adapter) => Ok(kernels::add(&y, &adapter.forward_part(x, idx * len, len)?)?),
+            Some(adapter) => Ok(vrft_kernels::add(&y, &adapter.forward_part(x, idx * len, len)?)?),
             None => Ok(y),
         }
     }
@@ -83,7 +84,7 @@ impl LayerNorm {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::layer_norm(x, &self.weight, &self.bias, TOWER_EPS)?)
+        Ok(vrft_kernels::layer_norm(x, &self.weight, &self.bias, TOWER_EPS)?)
     }
 }
 
@@ -100,7 +101,7 @@ impl RmsNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::rms_norm(x, &self.weight, self.eps)?)
+        Ok(vrft_kernels::rms_norm(x, &self.weight, self.eps)?)
     }
 }
 
@@ -139,5 +140,5 @@ pub(crate) fn embed(
     token_ids: &[u32],
     dtype: DType,
 ) -> Result<Tensor, PolicyError> {
-    Ok(kernels::select_rows(embedding, token_ids, dtype)?)
+    Ok(vrft_kernels::select_rows(embedding, token_ids, dtype)?)
 }

@@ -27,7 +27,7 @@ pub(crate) struct Lora {
 }
 
 impl Lora {
-    pub(crate) fn new(config: &config::LoraConfig) -> Self {
+    pub(crate) fn new(config: &vrft_config::LoraConfig) -> Self {
         let dropout = Dropout { probability: config.dropout, seed: Arc::default() };
         Self { rank: config.rank, alpha: config.alpha, dropout }
     }
@@ -91,7 +91,7 @@ impl Dropout {
         let value = |_| if rng.random::<u32>() < limit { 0.0 } else { kept };
         let mask: Vec<f32> = (0..x.elem_count()).map(value).collect();
         let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?;
-        Ok(kernels::mask(x, &mask.to_dtype(x.dtype())?.to_device(x.device())?)?)
+        Ok(vrft_kernels::mask(x, &mask.to_dtype(x.dtype())?.to_device(x.device())?)?)
     }
 }
 
@@ -134,9 +134,9 @@ impl Adapter {
         len: usize,
     ) -> Result<Tensor, PolicyError> {
         let dropped = self.lora.dropout.apply(x, self.module)?;
-        let inner = kernels::linear(&dropped, &self.a, None)?; // (N, rank)
-        let added = kernels::linear_part(&inner, &self.b, None, start..start + len)?;
-        Ok(kernels::scale(&added, self.lora.scale())?)
+        let inner = vrft_kernels::linear(&dropped, &self.a, None)?; // (N, rank)
+        let added = vrft_kernels::linear_part(&inner, &self.b, None, start..start + len)?;
+        Ok(vrft_kernels::scale(&added, self.lora.scale())?)
     }
 }
 
@@ -146,7 +146,7 @@ impl Adapter {
 /// # Errors
 /// A pattern that matches no layer, or that is no pattern.
 pub(crate) fn initialize(
-    config: &config::LoraConfig,
+    config: &vrft_config::LoraConfig,
     base: &BTreeMap<String, Tensor>,
 ) -> Result<BTreeMap<String, Tensor>, PolicyError> {
     let names = Names::of(base);
@@ -187,14 +187,14 @@ pub(crate) fn linear_layers(
 
 /// Which layers get an adapter, as `peft` reads `target_modules`.
 struct Targets<'a> {
-    config: &'a config::LoraConfig,
+    config: &'a vrft_config::LoraConfig,
     pattern: Option<Regex>,
 }
 
 impl<'a> Targets<'a> {
-    fn new(config: &'a config::LoraConfig) -> Result<Self, PolicyError> {
+    fn new(config: &'a vrft_config::LoraConfig) -> Result<Self, PolicyError> {
         let pattern = match &config.target_modules {
-            config::TargetModules::Pattern(text) if text != config::ALL_LINEAR => {
+            vrft_config::TargetModules::Pattern(text) if text != vrft_config::ALL_LINEAR => {
                 let pattern = Regex::new(&format!("^(?:{text})$"));
                 Some(pattern.map_err(|error| {
                     let expected = "a list of names, \"all-linear\" or a regular expression";
@@ -211,7 +211,7 @@ impl<'a> Targets<'a> {
             return false;
         }
         match (&self.config.target_modules, &self.pattern) {
-            (config::TargetModules::Names(names), _) => {
+            (vrft_config::TargetModules::Names(names), _) => {
                 names.iter().any(|name| ends_with(module, name))
             }
             (_, Some(pattern)) => pattern.is_match(module),

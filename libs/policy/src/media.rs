@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use vision::{Clip, Grid, Patches};
+use vrft_vision::{Clip, Grid, Patches};
 
 use crate::PolicyError;
 use crate::files::read_json;

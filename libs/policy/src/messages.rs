@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use vision::Video;
+use vrft_vision::Video;
 
 use crate::PolicyError;
 

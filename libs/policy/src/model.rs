@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use vision::Patches;
+use vrft_vision::Patches;
 
 use crate::decoder::{Decoder, SharedAttend, Tail};
 use crate::features::FeatureCache;
@@ -129,11 +129,11 @@ impl Model {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
         let x = run(&packed)?; // (tail, hidden_size)
-        let predicting = kernels::select_rows(&x, &packed.predicting, x.dtype())?;
+        let predicting = vrft_kernels::select_rows(&x, &packed.predicting, x.dtype())?;
         let hidden = self.decoder.normalize(&predicting)?; // (N, hidden_size)
         let head = self.decoder.head();
         let (logprobs, entropy) =
-            kernels::token_logprobs(&hidden, head, &packed.targets, temperature)?;
+            vrft_kernels::token_logprobs(&hidden, head, &packed.targets, temperature)?;
         Ok(TokenLogprobs { logprobs, entropy })
     }
 
@@ -146,7 +146,7 @@ impl Model {
         })?;
         let (head_dim, rotary) = (self.config.text.head_dim(), self.rotary(&packed.positions)?);
         let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
-            Ok(kernels::attention(q, k, v, head_dim, &packed.layout)?)
+            Ok(vrft_kernels::attention(q, k, v, head_dim, &packed.layout)?)
         };
         let mut watch = |x: &Tensor| trace.text.push(x.clone());
         let x = self.decoder.forward_watched(x, &rotary, &mut attend, &mut watch)?; // (T, hidden_size)
@@ -160,7 +160,7 @@ impl Model {
         let (all, tail) = (packed.layout.clone(), packed.tail_layout.clone());
         Arc::new(move |idx, q, k, v| {
             let layout = if idx + 1 == n_layers { &tail } else { &all };
-            Ok(kernels::attention(q, k, v, head_dim, layout)?)
+            Ok(vrft_kernels::attention(q, k, v, head_dim, layout)?)
         })
     }
 
@@ -192,7 +192,7 @@ impl Model {
             return Ok((x, 0));
         }
         let (n_kept, bytes) = self.kept_blocks(&images, budget_bytes);
-        Ok((kernels::replace_rows(&x, &self.features(&images, n_kept)?, &places)?, bytes))
+        Ok((vrft_kernels::replace_rows(&x, &self.features(&images, n_kept)?, &places)?, bytes))
     }
 
     /// What the tower makes of a prompt's images, recorded; nothing where there are none.
@@ -207,7 +207,8 @@ impl Model {
             return Ok(None);
         }
         let (n_kept, kept_bytes) = self.kept_blocks(&images, budget_bytes);
-        let (features, tape) = kernels::Tape::record(|| self.look(&images, n_kept, &mut |_| ()));
+        let (features, tape) =
+            vrft_kernels::Tape::record(|| self.look(&images, n_kept, &mut |_| ()));
         let features = features?;
         Ok(Some(SeenImages { prompt, features, tape, seed, kept_bytes, gradient: None }))
     }
@@ -253,7 +254,7 @@ impl Model {
         if packed.images.is_empty() {
             return Ok(embeddings);
         }
-        Ok(kernels::replace_rows(&embeddings, &see(&packed.images)?, &packed.placeholders)?)
+        Ok(vrft_kernels::replace_rows(&embeddings, &see(&packed.images)?, &packed.placeholders)?)
     }
 
     /// Where the weights are.

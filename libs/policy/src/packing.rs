@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kernels::{AttentionGroup, AttentionLayout};
-use vision::Patches;
+use vrft_kernels::{AttentionGroup, AttentionLayout};
+use vrft_vision::Patches;
 
 use crate::model::Model;
 use crate::{EncodedPrompt, PolicyError};

@@ -29,7 +29,7 @@ pub struct LoadOptions {
     /// Leave the vision tower untrained.
     pub freeze_vision: bool,
     /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
-    pub lora: Option<config::LoraConfig>,
+    pub lora: Option<vrft_config::LoraConfig>,
     /// Memory for what a vision tower that is not trained made of images, in MiB.
     pub feature_cache_mib: usize,
     /// Memory for keys and values of prompts that a policy which is not trained has read, in MiB.
@@ -38,10 +38,10 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     /// As the configuration says; only a trainable policy can have a frozen part.
-    pub fn new(config: &config::PolicyConfig, device: Device, trainable: bool) -> LoadOptions {
+    pub fn new(config: &vrft_config::PolicyConfig, device: Device, trainable: bool) -> LoadOptions {
         let dtype = match config.dtype {
-            config::Dtype::F32 => DType::F32,
-            config::Dtype::Bf16 => DType::BF16,
+            vrft_config::Dtype::F32 => DType::F32,
+            vrft_config::Dtype::Bf16 => DType::BF16,
         };
         let lora = Some(config.lora.clone()).filter(|lora| lora.rank > 0);
         LoadOptions {
@@ -81,7 +81,7 @@ pub struct TokenLogprobs {
 pub struct TrainingPass {
     /// Of the completion tokens; without a graph.
     pub tokens: TokenLogprobs,
-    tape: kernels::Tape,
+    tape: vrft_kernels::Tape,
     /// Of the images that were seen before it.
     features: Vec<Tensor>,
 }
@@ -95,7 +95,7 @@ impl TrainingPass {
     pub fn backward(
         self,
         gradient: &Tensor,
-        gradients: &mut kernels::Gradients,
+        gradients: &mut vrft_kernels::Gradients,
     ) -> Result<Vec<Option<Tensor>>, PolicyError> {
         let features: Vec<&Tensor> = self.features.iter().collect();
         Ok(self.tape.backward_to(&features, &self.tokens.logprobs, gradient, gradients)?)
@@ -106,9 +106,9 @@ impl TrainingPass {
 ///
 /// ```no_run
 /// # use candle_core::{DType, Device};
-/// # fn main() -> Result<(), policy::PolicyError> {
+/// # fn main() -> Result<(), vrft_policy::PolicyError> {
 /// # let image: &[u8] = &[];
-/// let options = policy::LoadOptions {
+/// let options = vrft_policy::LoadOptions {
 ///     dtype: DType::F32,
 ///     device: Device::Cpu,
 ///     trainable: true,
@@ -117,11 +117,11 @@ impl TrainingPass {
 ///     feature_cache_mib: 0,
 ///     prefix_cache_mib: 0,
 /// };
-/// let policy = policy::Policy::load("data/starter".as_ref(), &options)?;
-/// let processor = policy::Processor::load("data/starter".as_ref())?;
+/// let policy = vrft_policy::Policy::load("data/starter".as_ref(), &options)?;
+/// let processor = vrft_policy::Processor::load("data/starter".as_ref())?;
 /// let prompt = processor.encode(None, "Where is the digit?", &[image])?;
 /// let completion = processor.encode_completion("<answer>No Objects</answer>")?;
-/// let group = policy::PackedGroup { prompt: &prompt, completions: &[&completion] };
+/// let group = vrft_policy::PackedGroup { prompt: &prompt, completions: &[&completion] };
 /// let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
 /// let grads = loss.backward()?;
 /// # Ok(()) }
@@ -131,7 +131,7 @@ pub struct Policy {
     config: ModelConfig,
     source: PathBuf,
     dtype: DType,
-    lora: Option<(Lora, config::LoraConfig)>,
+    lora: Option<(Lora, vrft_config::LoraConfig)>,
     variables: BTreeMap<String, Var>,
     caches: Caches,
     weights: RwLock<Arc<Weights>>,
@@ -169,7 +169,7 @@ impl Policy {
         config: ModelConfig,
         source: PathBuf,
         mut tensors: BTreeMap<String, Tensor>,
-        lora: Option<config::LoraConfig>,
+        lora: Option<vrft_config::LoraConfig>,
         options: &LoadOptions,
     ) -> Result<Policy, PolicyError> {
         let names = Names::of(&tensors);
@@ -231,7 +231,7 @@ impl Policy {
     /// # Errors
     /// What candle says.
     pub fn version(&self) -> Result<BTreeMap<String, Tensor>, PolicyError> {
-        let cast = |(name, tensor)| Ok((name, kernels::cast(&tensor, self.dtype)?));
+        let cast = |(name, tensor)| Ok((name, vrft_kernels::cast(&tensor, self.dtype)?));
         self.tensors().into_iter().map(cast).collect()
     }
 
@@ -257,7 +257,7 @@ impl Policy {
         for (name, old) in &old.tensors {
             let tensor = match tensors.remove(name) {
                 Some(tensor) => {
-                    let tensor = kernels::cast(&tensor.to_device(old.device())?, old.dtype())?;
+                    let tensor = vrft_kernels::cast(&tensor.to_device(old.device())?, old.dtype())?;
                     let features = &self.caches.features;
                     if names.is_visual(name) && features.is_on() && differ(&tensor, old)? {
                         features.turn_off();
@@ -358,7 +358,7 @@ impl Policy {
         let weights = self.weights();
         let features: Vec<Tensor> = seen.iter().map(|seen| seen.features.clone()).collect();
         let inputs: Vec<&Tensor> = features.iter().collect();
-        let (tokens, tape) = kernels::Tape::record_from(&inputs, || {
+        let (tokens, tape) = vrft_kernels::Tape::record_from(&inputs, || {
             weights.tracked.training_logprobs(groups, temperature, budget_bytes, seen)
         });
         Ok(TrainingPass { tokens: tokens?, tape, features })

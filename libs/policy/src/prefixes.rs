@@ -81,7 +81,7 @@ fn continued(
     };
     model.decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
         let (k, v) = (joined(2 * layer, k)?, joined(2 * layer + 1, v)?);
-        Ok(kernels::attention(q, &k, &v, head_dim, layout)?)
+        Ok(vrft_kernels::attention(q, &k, &v, head_dim, layout)?)
     })
 }
 

@@ -1,6 +1,6 @@
 //! One question as the model reads it: token ids, positions and pixel patches.
 
-use vision::Grid;
+use vrft_vision::Grid;
 
 use crate::PolicyError;
 
@@ -13,7 +13,7 @@ pub struct EncodedPrompt {
     pub positions: Vec<[u32; 3]>,
     /// The images and videos, mixed as their placeholders are in the prompt: the first belongs to the first run
     /// of tokens that are `image_token_id` or `video_token_id`, and so on.
-    pub images: Vec<vision::Patches>,
+    pub images: Vec<vrft_vision::Patches>,
 }
 
 impl EncodedPrompt {

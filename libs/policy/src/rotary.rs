@@ -31,7 +31,7 @@ impl Rotary {
     /// The first half of a head's frequencies follows the patch's row, the second its column.
     pub(crate) fn patches(
         config: &VisionConfig,
-        grids: &[vision::Grid],
+        grids: &[vrft_vision::Grid],
         device: &Device,
     ) -> Result<Self, PolicyError> {
         let frequencies = frequencies(config.rope_theta, config.head_dim() / 2);
@@ -62,7 +62,7 @@ impl Rotary {
 
     /// Turns the heads of x (N, heads · head_dim).
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(kernels::rotary(x, &self.cos, &self.sin)?)
+        Ok(vrft_kernels::rotary(x, &self.cos, &self.sin)?)
     }
 }
 
@@ -73,7 +73,7 @@ fn frequencies(theta: f64, dim: usize) -> Vec<f32> {
 }
 
 /// Row and column of each patch, in the order in which patches come: merge block after merge block.
-fn patch_positions(grid: &vision::Grid, merge_size: usize) -> Vec<[usize; 2]> {
+fn patch_positions(grid: &vrft_vision::Grid, merge_size: usize) -> Vec<[usize; 2]> {
     let mut positions = Vec::with_capacity(grid.n_patches());
     for _ in 0..grid.t {
         for block_row in 0..grid.h / merge_size {
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn patches_come_in_merge_blocks() {
-        let grid = vision::Grid { t: 1, h: 2, w: 4 };
+        let grid = vrft_vision::Grid { t: 1, h: 2, w: 4 };
         let expected = [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]];
         assert_eq!(patch_positions(&grid, 2), expected);
     }

@@ -1,8 +1,8 @@
 //! Images that several passes of an update look at: the tower encodes them once, and learns once from all passes.
 
 use candle_core::Tensor;
-use kernels::{Gradients, Tape};
-use vision::Patches;
+use vrft_kernels::{Gradients, Tape};
+use vrft_vision::Patches;
 
 use crate::{EncodedPrompt, Policy, PolicyError};
 
@@ -76,8 +76,9 @@ pub(crate) fn put_seen<'a>(
         match found {
             Some((seen, rows)) => {
                 let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-                let features = kernels::select_rows(&seen.features, &rows, seen.features.dtype())?;
-                x = kernels::replace_rows(&x, &features, own)?;
+                let features =
+                    vrft_kernels::select_rows(&seen.features, &rows, seen.features.dtype())?;
+                x = vrft_kernels::replace_rows(&x, &features, own)?;
             }
             None => {
                 others.push(*image);

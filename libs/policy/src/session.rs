@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use kernels::DecodeGroup;
+use vrft_kernels::DecodeGroup;
 
 use crate::cache::Cache;
 use crate::model::Model;
@@ -106,7 +106,7 @@ impl Session {
         self.cache.reserve(longest.unwrap_or(0))?;
         let (cache, groups) = (&self.cache, &self.groups);
         let decoder = &self.model.decoder;
-        self.logits = kernels::decoding(|| {
+        self.logits = vrft_kernels::decoding(|| {
             let x = decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
                 cache.append(layer, [k, v], groups)?;
                 cache.attend(layer, q, head_dim, groups)
@@ -166,5 +166,5 @@ fn prefill(
         prefix.push([k.clone(), v.clone()]);
         attend(idx, q, k, v)
     })?; // (prompts, hidden_size)
-    Ok((prefix, kernels::decoding(|| model.decoder.logits(&x))?))
+    Ok((prefix, vrft_kernels::decoding(|| model.decoder.logits(&x))?))
 }

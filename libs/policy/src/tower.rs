@@ -6,8 +6,8 @@ mod windows;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use kernels::{AttentionGroup, AttentionLayout};
-use vision::{Grid, Patches};
+use vrft_kernels::{AttentionGroup, AttentionLayout};
+use vrft_vision::{Grid, Patches};
 
 use crate::layers::{Linear, TowerNorm};
 use crate::rotary::Rotary;
@@ -59,7 +59,7 @@ impl VisionTower {
         let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
         let x = self.pixels(images)?.to_dtype(dtype)?.to_device(device)?; // (N, patch_dim)
         // The convolution's kernel is as large as its stride: it is a linear layer.
-        let x = kernels::linear(&x, &self.patch_weight, None)?; // (N, embed_dim)
+        let x = vrft_kernels::linear(&x, &self.patch_weight, None)?; // (N, embed_dim)
         let rotary = Rotary::patches(&self.config, &grids, device)?;
         let whole = Arc::new(frames(&grids));
         let x = match &self.config.kind {
@@ -67,7 +67,7 @@ impl VisionTower {
             TowerKind::Windowed { window, full_attention } => {
                 let windows = Windows::new(&grids, *window, self.config.merge_size);
                 let order = windows.patch_order();
-                let x = kernels::select_rows(&x, &order, dtype)?;
+                let x = vrft_kernels::select_rows(&x, &order, dtype)?;
                 let rotary = rotary.select(&Tensor::new(order, device)?)?;
                 let in_windows = Arc::new(windows.layout());
                 let layout = |block: usize| match full_attention.contains(&block) {
@@ -75,7 +75,11 @@ impl VisionTower {
                     false => &in_windows,
                 };
                 let x = self.run(x, &rotary, &layout, n_kept, watch)?;
-                return Ok(kernels::select_rows(&self.merge(&x)?, &windows.way_back(), dtype)?);
+                return Ok(vrft_kernels::select_rows(
+                    &self.merge(&x)?,
+                    &windows.way_back(),
+                    dtype,
+                )?);
             }
         };
         self.merge(&x)
@@ -95,7 +99,7 @@ impl VisionTower {
             let run = move |x: &Tensor| block.forward(x, &rotary, &layout);
             x = match idx.saturating_add(n_kept) >= self.blocks.len() {
                 true => run(&x)?,
-                false => kernels::checkpoint(&x, run)?,
+                false => vrft_kernels::checkpoint(&x, run)?,
             };
             watch(&x);
         }
@@ -105,8 +109,8 @@ impl VisionTower {
     /// (N, embed_dim) to (tokens, hidden_size).
     fn merge(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         let merged = self.config.embed_dim * self.config.patches_per_token();
-        let x = kernels::reshape(&self.merger_norm.forward(x)?, ((), merged))?; // (tokens, 4 · embed_dim)
-        self.merger_out.forward(&kernels::gelu(&self.merger_in.forward(&x)?)?)
+        let x = vrft_kernels::reshape(&self.merger_norm.forward(x)?, ((), merged))?; // (tokens, 4 · embed_dim)
+        self.merger_out.forward(&vrft_kernels::gelu(&self.merger_in.forward(&x)?)?)
     }
 
     fn pixels(&self, images: &[&Patches]) -> Result<Tensor, PolicyError> {

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use policy::{Conversation, EncodedPrompt, PolicyError, Processor};
 use serde_json::{Value, json};
-use vision::{Pixels, Video};
+use vrft_policy::{Conversation, EncodedPrompt, PolicyError, Processor};
+use vrft_vision::{Pixels, Video};
 
 const FAMILIES: [&str; 2] = ["qwen2_vl", "qwen2_5_vl"];
 

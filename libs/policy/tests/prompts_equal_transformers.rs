@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use policy::{PolicyError, Processor};
 use serde_json::Value;
+use vrft_policy::{PolicyError, Processor};
 
 const END_OF_TURN: u32 = 2;
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use report::ReportError;
+use vrft_report::ReportError;
 
 fn main() -> Result<(), ReportError> {
     let run_dir = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
-    report::write_report(Path::new(&run_dir))?;
+    vrft_report::write_report(Path::new(&run_dir))?;
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use config::Config;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use vrft_config::Config;
 
 use crate::ReportError;
 use crate::evaluation::Evaluation;

@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use report::{ReportError, write_report};
 use tempfile::TempDir;
+use vrft_report::{ReportError, write_report};
 
 /// A PNG of one pixel.
 const PIXEL: &[u8] = &[

@@ -1,7 +1,7 @@
 //! Scoring answers: 10,000 detection answers of five boxes each should take well under a second on one core.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use reward::Reward;
+use vrft_reward::Reward;
 
 const N: u32 = 10_000;
 
@@ -24,7 +24,7 @@ fn answers() -> Vec<String> {
 
 fn score(criterion: &mut Criterion) {
     let answers = answers();
-    let reward = Reward::new(&config::RewardConfig::default());
+    let reward = Reward::new(&vrft_reward::config::RewardConfig::default());
     let truth = reward.parse_answer(&answers[17]).expect("the truth is one of the answers");
     let mut group = criterion.benchmark_group("score");
     group.throughput(Throughput::Elements(u64::from(N))).sample_size(10);

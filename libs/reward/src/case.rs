@@ -1,6 +1,6 @@
 //! One completion held against one truth: everything the terms look at, computed once.
 
-use config::{From, Reader, RewardConfig};
+use crate::config::{From, Reader, RewardConfig};
 
 use crate::extract::{answer_text, extract_anywhere};
 use crate::item::unit;

@@ -4,7 +4,7 @@
 //! answer first, to mend it then, should not pay: the turns have rewards of their own for that, to be compared with
 //! the same turn of other completions.
 
-use config::CorrectionConfig;
+use crate::config::CorrectionConfig;
 
 use crate::{Attempt, Reward, Score, Truth};
 
@@ -25,13 +25,13 @@ impl Reward {
     ///   the most that one answer can earn.
     ///
     /// ```
-    /// # let reward = reward::Reward::new(&config::RewardConfig::default());
+    /// # let reward = vrft_reward::Reward::new(&crate::config::RewardConfig::default());
     /// let truth = reward.parse_answer("[{'Position': [100, 100, 300, 300]}]")?;
     /// let right = "<think></think><answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
     /// let wrong = "<think></think><answer>No Objects</answer>";
-    /// let turns = reward.score_turns([wrong, right].map(reward::Attempt::new), &truth);
+    /// let turns = reward.score_turns([wrong, right].map(vrft_reward::Attempt::new), &truth);
     /// assert_eq!(turns.rewards, Some([1.0 + 0.5 * 3.0, 3.0 + (3.0 - 1.0)]));
-    /// # Ok::<(), reward::RewardError>(())
+    /// # Ok::<(), vrft_reward::RewardError>(())
     /// ```
     pub fn score_turns(&self, turns: [Attempt; 2], truth: &Truth) -> Turns {
         let scores = turns.map(|attempt| self.score_attempt(&attempt, truth));

@@ -3,7 +3,7 @@
 //! True boxes are A = [0, 0, 100, 100] and B = [500, 500, 700, 600]. The IoU of [0, 0, 100, 80] with A is 0.8, of
 //! [0, 0, 100, 60] 0.6, of [0, 0, 100, 50] 0.5, of [0, 0, 100, 20] 0.2.
 
-use config::RewardConfig;
+use crate::config::RewardConfig;
 
 use super::{detection, score};
 

@@ -1,6 +1,6 @@
 //! The format term: thinking, then one answer, and nothing else.
 
-use config::{Content, RewardConfig};
+use crate::config::{Content, RewardConfig};
 
 use crate::strict::read_strictly;
 
@@ -52,7 +52,7 @@ pub(crate) fn think_format(completion: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use config::{AnswerConfig, AnswerType};
+    use crate::config::{AnswerConfig, AnswerType};
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use config::{
+use crate::config::{
     AnswerConfig, AnswerType, Keys, MatchBy, MatchConfig, Metric, RewardConfig, Space, TermConfig,
 };
 
@@ -241,8 +241,8 @@ fn declare(answer: AnswerConfig) -> RewardConfig {
         terms.push(("confidence", TermConfig::new(Metric::Confidence)));
     }
     let measure = match answer.kind {
-        AnswerType::Points => config::Measure::L1,
-        _ => config::Measure::Iou,
+        AnswerType::Points => crate::config::Measure::L1,
+        _ => crate::config::Measure::Iou,
     };
     let scale = if answer.kind == AnswerType::Points { 0.05 } else { 1.0 };
     let matching = MatchConfig {

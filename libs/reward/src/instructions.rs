@@ -1,11 +1,11 @@
 //! What a policy is told about the form of its answer, made from the declared task.
 
-use config::{AnswerConfig, AnswerType, FormatConfig, RewardConfig, Space};
+use crate::config::{AnswerConfig, AnswerType, FormatConfig, RewardConfig, Space};
 
 /// The format instructions of a task, to stand at the end of a question.
 ///
 /// ```
-/// let text = reward::instructions(&config::RewardConfig::default());
+/// let text = vrft_reward::instructions(&vrft_reward::config::RewardConfig::default());
 /// assert!(text.contains("<answer>[{'Position': [x1, y1, x2, y2], 'Confidence': number}, ...]</answer>"));
 /// ```
 pub fn instructions(config: &RewardConfig) -> String {
@@ -135,7 +135,7 @@ pub(crate) fn example(answer: &AnswerConfig) -> String {
 
 #[cfg(test)]
 mod tests {
-    use config::Keys;
+    use crate::config::Keys;
 
     use super::*;
 

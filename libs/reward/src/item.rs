@@ -1,6 +1,6 @@
 //! One item out of one value, as the answer declares it.
 
-use config::{AnswerConfig, AnswerType, Space};
+use crate::config::{AnswerConfig, AnswerType, Space};
 
 use crate::runs::{MAX_RUN, decompress};
 use crate::value::Value;

@@ -1,6 +1,6 @@
 //! Names: when two are the same, and which one was chosen.
 
-use config::Same;
+use crate::config::Same;
 
 /// Whether two names are equal but for case, white space, `_`, and quotes or full stops around them.
 pub fn same_label(a: &str, b: &str) -> bool {

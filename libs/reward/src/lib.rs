@@ -1,16 +1,16 @@
 //! Verifiable rewards: the text of an answer in, a number and the terms it is made of out.
 //!
 //! ```
-//! let reward = reward::Reward::new(&config::RewardConfig::default());
+//! let reward = vrft_reward::Reward::new(&vrft_reward::config::RewardConfig::default());
 //! let truth = reward.parse_answer("<answer>[{'Position': [100, 100, 300, 300]}]</answer>")?;
 //! let score = reward.score(
 //!     "<think>one cat</think><answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>",
 //!     &truth,
 //! );
 //! assert_eq!(score.total, Some(3.0)); // IoU 1, confidence 1, format 1
-//! # Ok::<(), reward::RewardError>(())
+//! # Ok::<(), vrft_reward::RewardError>(())
 //! ```
-//! A task is declared once, in [`config::RewardConfig`]; from it come the [`instructions`] at the end of a question,
+//! A task is declared once, in [`crate::config::RewardConfig`]; from it come the [`instructions`] at the end of a question,
 //! the strict and the tolerant reader of answers, the reward with its named terms, and what is measured on held-out
 //! data. Everything here is pure: no I/O, no clock, no randomness, and no input makes it panic. Text that cannot be
 //! read is a score; ground truth that cannot be read is an error.
@@ -19,6 +19,7 @@ mod answer;
 mod average_precision;
 mod bbox;
 mod case;
+pub mod config;
 mod correction;
 mod detection;
 mod edit;

@@ -1,6 +1,6 @@
 //! Which true item each prediction is compared with.
 
-use config::{MatchBy, MatchConfig, Repeats};
+use crate::config::{MatchBy, MatchConfig, Repeats};
 
 use crate::hungarian::best_pairing;
 use crate::{BBox, Detection, Item, same_label};

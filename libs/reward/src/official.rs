@@ -2,7 +2,7 @@
 //!
 //! Kept apart and used only where a task asks for `reader = "official"`, so that published numbers can be compared.
 
-use config::{AnswerConfig, AnswerType};
+use crate::config::{AnswerConfig, AnswerType};
 
 use crate::value::Value;
 use crate::{Answer, BBox, Flaw, Item, Items, Place, SPACE, json};

@@ -7,7 +7,7 @@ const CAT: &str = "{'Position': [1, 2, 3, 4], 'Confidence': 1}";
 #[track_caller]
 fn check(answer: &str, n_boxes: Option<usize>) {
     let completion = format!("<think>hm</think><answer>{answer}</answer>");
-    let config = config::AnswerConfig::visual_rft();
+    let config = crate::config::AnswerConfig::visual_rft();
     assert_eq!(read(&completion, &config).map(|answer| answer.n_items()), n_boxes, "{answer}");
 }
 

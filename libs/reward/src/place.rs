@@ -1,6 +1,6 @@
 //! Where something is: the geometry of one predicted or true item.
 
-use config::{MatchConfig, Measure};
+use crate::config::{MatchConfig, Measure};
 
 use crate::{BBox, Mask, Solid, Span};
 

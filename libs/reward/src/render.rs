@@ -1,6 +1,6 @@
 //! An answer as the text that a perfect policy would write, in the declared form.
 
-use config::{AnswerConfig, AnswerType, FormatConfig};
+use crate::config::{AnswerConfig, AnswerType, FormatConfig};
 
 /// An item before it is text: its numbers and the other parts that its task may have.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +94,7 @@ fn place(numbers: &[f64], answer: &AnswerConfig) -> String {
             let points: Vec<String> = numbers.chunks(2).map(list).collect();
             format!("[{}]", points.join(", "))
         }
-        AnswerType::Box if answer.reader == config::Reader::Official => {
+        AnswerType::Box if answer.reader == crate::config::Reader::Official => {
             let [x1, y1, x2, y2] = numbers else { return list(numbers) };
             format!("({x1},{y1}),({x2},{y2})")
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use config::Config;
+use crate::config::Config;
 
 use crate::Reward;
 
@@ -16,7 +16,7 @@ pub struct Rewards {
 impl Rewards {
     /// The rewards as the configuration of a run declares them.
     pub fn new(config: &Config) -> Self {
-        let of_source = |source: &config::SourceConfig| {
+        let of_source = |source: &crate::config::SourceConfig| {
             let reward = Reward::new(source.reward.as_ref()?);
             Some((source.task.clone(), reward))
         };

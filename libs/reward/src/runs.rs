@@ -37,9 +37,9 @@ pub fn decompress(text: &str) -> Option<Vec<usize>> {
 /// Writes run lengths.
 ///
 /// ```
-/// let text = reward::compress(&[6, 1, 40, 4, 5, 4, 5, 4, 21]);
+/// let text = vrft_reward::compress(&[6, 1, 40, 4, 5, 4, 5, 4, 21]);
 /// assert_eq!(text, "61X13mN000`0");
-/// assert_eq!(reward::decompress(&text), Some(vec![6, 1, 40, 4, 5, 4, 5, 4, 21]));
+/// assert_eq!(vrft_reward::decompress(&text), Some(vec![6, 1, 40, 4, 5, 4, 5, 4, 21]));
 /// ```
 pub fn compress(runs: &[usize]) -> String {
     let mut text = String::new();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use config::RewardConfig;
+use crate::config::RewardConfig;
 
 use crate::case::Case;
 use crate::render::{Draft, Sketch};

@@ -1,6 +1,6 @@
 //! Totals, weights, and what tricks earn.
 
-use config::{AnswerConfig, AnswerType, Metric, Miss, Norm, TermConfig};
+use crate::config::{AnswerConfig, AnswerType, Metric, Miss, Norm, TermConfig};
 
 use super::*;
 
@@ -49,7 +49,7 @@ pub(super) fn detection(paper: bool, smooth: bool) -> RewardConfig {
         config.matching.threshold = 0.0;
     }
     if paper {
-        config.answer.from = config::From::Anywhere;
+        config.answer.from = crate::config::From::Anywhere;
         config.answer.nothing_pays = false;
         config.format.once = false;
         for name in ["iou", "confidence"] {

@@ -1,6 +1,6 @@
 //! Reads an answer to the letter: what the format instructions ask for, and nothing around it.
 
-use config::{AnswerConfig, AnswerType};
+use crate::config::{AnswerConfig, AnswerType};
 
 use crate::label::same_label;
 use crate::plain::plain;
@@ -77,7 +77,7 @@ fn exact_keys(text: &str, answer: &AnswerConfig) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use config::{Keys, RewardConfig};
+    use crate::config::{Keys, RewardConfig};
 
     use super::*;
 

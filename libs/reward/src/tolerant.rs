@@ -4,7 +4,7 @@
 //! brackets, prose and code fences around a list, digits of other scripts; an object that the text ends in the
 //! middle of is left out. Nothing is guessed: two numbers are no number, two names are no name.
 
-use config::{AnswerConfig, AnswerType};
+use crate::config::{AnswerConfig, AnswerType};
 
 use crate::item::{arity, is_item, item, place};
 use crate::label::{chosen, letters};

@@ -1,6 +1,6 @@
 //! What is read from well-formed, sloppy, cut and hostile answers.
 
-use config::{Keys, RewardConfig};
+use crate::config::{Keys, RewardConfig};
 
 use super::*;
 use crate::{BBox, Place};
@@ -125,7 +125,7 @@ fn intervals() {
     let span = Some(Some(Place::Span(crate::Span { start: 1.5, end: 3.0 })));
     let keys = Keys { start: "start_time".into(), end: "end_time".into(), ..Keys::default() };
     let keyed =
-        AnswerConfig { keys, space: config::Space::Pixels, ..of_kind(AnswerType::Interval) };
+        AnswerConfig { keys, space: crate::config::Space::Pixels, ..of_kind(AnswerType::Interval) };
     assert_eq!(read("{\"start_time\": \"1.5\", \"end_time\": \"3.0\"}", &keyed), span);
     assert_eq!(read("{'start_time': 1.5, 'end_time': 3}", &keyed), span);
     assert_eq!(read("[1.5, 3]", &of_kind(AnswerType::Interval)), span);

@@ -1,6 +1,6 @@
 //! The ground truth of a sample, read once when the data is loaded.
 
-use config::{AnswerConfig, AnswerType};
+use crate::config::{AnswerConfig, AnswerType};
 
 use crate::extract::extract_anywhere;
 use crate::instructions::example;
@@ -81,7 +81,7 @@ fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use config::{AnswerConfig, RewardConfig};
+    use crate::config::{AnswerConfig, RewardConfig};
 
     use super::*;
     use crate::Flaw;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use config::{AnswerConfig, AnswerType, Reader, RewardConfig};
-use reward::Reward;
+use vrft_reward::Reward;
+use vrft_reward::config::{AnswerConfig, AnswerType, Reader, RewardConfig};
 
 const TIME: Duration = Duration::from_secs(3);
 const PIECES: [&str; 40] = [
@@ -112,11 +112,15 @@ fn what_is_read_strictly_is_read_tolerantly() {
         let text = texts.text();
         for kind in kinds {
             let answer = AnswerConfig { kind, ..AnswerConfig::default() };
-            if let Some(strict) = reward::read_strictly(&text, &answer) {
-                assert_eq!(reward::read_answer(text.trim(), &answer), Some(strict), "{text:?}");
+            if let Some(strict) = vrft_reward::read_strictly(&text, &answer) {
+                assert_eq!(
+                    vrft_reward::read_answer(text.trim(), &answer),
+                    Some(strict),
+                    "{text:?}"
+                );
                 n_strict += 1;
             }
-            drop(reward::read_truth(&text, &answer));
+            drop(vrft_reward::read_truth(&text, &answer));
         }
     }
     assert!(n_strict > 100, "{n_strict}");

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::Config;
-use reward::{Attempt, Reward};
 use serde_json::Value;
+use vrft_reward::config::Config;
+use vrft_reward::{Attempt, Reward};
 
 /// Values are sums and quotients of a few numbers in f64 on both sides.
 const TOLERANCE: f64 = 1e-9;

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use config::Config;
-use reward::{Report, self_test};
+use vrft_reward::config::Config;
+use vrft_reward::{Report, self_test};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/rewards")

@@ -1,8 +1,8 @@
 //! The sampling loop.
 
 use candle_core::{Device, Tensor};
-use policy::{EncodedPrompt, Policy, Processor};
 use rayon::prelude::*;
+use vrft_policy::{EncodedPrompt, Policy, Processor};
 
 use crate::row::Row;
 use crate::stop::StopRule;
@@ -31,7 +31,7 @@ pub fn generate(
     }
     let places = (0..prompts.len()).flat_map(|prompt| (0..group_size).map(move |i| (prompt, i)));
     let rows = places.map(|(prompt, i)| Row::new(prompt, i, seeds(prompt, i))).collect();
-    kernels::on_worker(|| sample(policy, processor, prompts, group_size, sampling, rows))
+    vrft_kernels::on_worker(|| sample(policy, processor, prompts, group_size, sampling, rows))
 }
 
 /// All completions, each from a row that has no token yet.

@@ -1,11 +1,11 @@
 //! Group sampling: several completions per prompt from one prefill, each with its own random stream.
 //!
 //! ```no_run
-//! # fn sample(policy: &policy::Policy, processor: &policy::Processor) -> Result<(), Box<dyn std::error::Error>> {
+//! # fn sample(policy: &vrft_policy::Policy, processor: &vrft_policy::Processor) -> Result<(), Box<dyn std::error::Error>> {
 //! let prompt = processor.encode(None, "What is in the image?", &[&std::fs::read("cat.png")?])?;
-//! let sampling = rollout::Sampling::from(&config::RolloutConfig::default());
-//! let seed = |_prompt, completion| rollout::completion_seed(0, 0, 0, completion as u16);
-//! let groups = rollout::generate(policy, processor, &[&prompt], 8, &sampling, &seed)?;
+//! let sampling = vrft_rollout::Sampling::from(&vrft_config::RolloutConfig::default());
+//! let seed = |_prompt, completion| vrft_rollout::completion_seed(0, 0, 0, completion as u16);
+//! let groups = vrft_rollout::generate(policy, processor, &[&prompt], 8, &sampling, &seed)?;
 //! assert_eq!(groups[0].len(), 8);
 //! # Ok(()) }
 //! ```

@@ -41,7 +41,7 @@ impl Sampler {
         let temperature = sampling.logprob_temperature() as f32;
         self.powers.clear();
         self.powers.extend_from_slice(logits);
-        let (largest, sum) = kernels::exp_in_place(&mut self.powers, temperature);
+        let (largest, sum) = vrft_kernels::exp_in_place(&mut self.powers, temperature);
         if !(largest.is_finite() && sum.is_finite()) {
             return None;
         }

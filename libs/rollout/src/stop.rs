@@ -1,6 +1,6 @@
 //! When a completion is over.
 
-use policy::Processor;
+use vrft_policy::Processor;
 
 use crate::{FinishReason, RolloutError, Sampling};
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device};
-use policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
-use rollout::{Completion, FinishReason, RolloutError, Sampling, generate};
 use serde_json::Value;
+use vrft_policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_rollout::{Completion, FinishReason, RolloutError, Sampling, generate};
 
 /// In the greedy completion of the first case, over the border of two tokens.
 const STOP: &str = "selT";

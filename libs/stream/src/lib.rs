@@ -1,10 +1,10 @@
 //! From a camera's frames to questions: which frames are kept, and what can be asked without a label.
 //!
 //! ```
-//! use stream::{Curator, RawFrame, Verdict};
-//! let mut curator = Curator::new(&config::StreamConfig::default(), 0);
+//! use vrft_stream::{Curator, RawFrame, Verdict};
+//! let mut curator = Curator::new(&vrft_config::StreamConfig::default(), 0);
 //! let black = RawFrame { bytes: &[0; 300 * 200 * 3], encoding: "bgr8", width: 300, height: 200 };
-//! assert_eq!(curator.offer("frame-0", &black, 0.0), Verdict::Dropped(stream::Reason::Exposure));
+//! assert_eq!(curator.offer("frame-0", &black, 0.0), Verdict::Dropped(vrft_stream::Reason::Exposure));
 //! ```
 //! Memory is bounded by the configuration, whatever the stream does: stop, restart, change its resolution or
 //! send garbage. No clock and no file is read here, except in [`Journal`], which only appends.

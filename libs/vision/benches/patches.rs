@@ -1,7 +1,7 @@
 //! From decoded pixels to patches, at the settings of the published Qwen2-VL.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use vision::{Pixels, Preprocessor};
+use vrft_vision::{Pixels, Preprocessor};
 
 fn patches(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("temporary folder");

@@ -2,8 +2,8 @@
 //!
 //! ```
 //! // The sides that the model sees: multiples of 28, and about as many pixels as before.
-//! assert_eq!(vision::smart_resize(480, 640, 28, 3136, 1_003_520)?, (476, 644));
-//! # Ok::<(), vision::VisionError>(())
+//! assert_eq!(vrft_vision::smart_resize(480, 640, 28, 3136, 1_003_520)?, (476, 644));
+//! # Ok::<(), vrft_vision::VisionError>(())
 //! ```
 
 mod decode;

@@ -4,7 +4,7 @@
 //! annotations are in pixels of the image as it lies on disk.
 //!
 //! ```
-//! use vision::{Original, Rect, Sides, Thousandths};
+//! use vrft_vision::{Original, Rect, Sides, Thousandths};
 //! let sides = Sides::new((640.0, 480.0), (644.0, 476.0));
 //! let annotated = Rect::<Original>::new([64.0, 48.0, 640.0, 480.0]);
 //! assert_eq!(annotated.to::<Thousandths>(&sides).corners(), [100.0, 100.0, 1000.0, 1000.0]);

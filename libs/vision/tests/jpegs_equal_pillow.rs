@@ -14,7 +14,7 @@ fn check(name: &str) {
     let bytes = golden("patches.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
     let expected = tensors.tensor(&format!("jpeg.{name}")).expect("pixels");
-    let pixels = vision::decode(&golden(&format!("jpeg/{name}.jpg"))).expect("decodes");
+    let pixels = vrft_vision::decode(&golden(&format!("jpeg/{name}.jpg"))).expect("decodes");
     assert_eq!(expected.shape(), [pixels.height, pixels.width, 3]);
     assert_eq!(expected.data(), pixels.rgb);
 }
@@ -44,7 +44,7 @@ fn damage_is_an_error_or_a_picture_and_never_a_panic() {
     for place in 2..whole.len() {
         let mut damaged = whole.clone();
         damaged[place] ^= 0xff;
-        if let Err(error) = vision::decode(&damaged) {
+        if let Err(error) = vrft_vision::decode(&damaged) {
             assert!(error.to_string().contains("jpeg"), "{error}");
         }
     }
@@ -55,6 +55,6 @@ fn a_header_that_asks_for_too_much_memory_is_refused() {
     let mut bytes = golden("jpeg/444.jpg");
     let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame header");
     bytes[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
-    let message = vision::decode(&bytes).expect_err("60,000 × 60,000 pixels").to_string();
+    let message = vrft_vision::decode(&bytes).expect_err("60,000 × 60,000 pixels").to_string();
     assert!(message.contains("as a jpeg: ") && message.contains("3600000000"), "{message}");
 }

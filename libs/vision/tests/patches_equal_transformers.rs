@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;
-use vision::{Grid, Preprocessor};
+use vrft_vision::{Grid, Preprocessor};
 
 fn golden(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/golden").join(path)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use vision::{Clip, Grid, Pixels, Preprocessor, Video};
+use vrft_vision::{Clip, Grid, Pixels, Preprocessor, Video};
 
 struct Golden {
     case: Value,

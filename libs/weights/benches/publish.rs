@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use weights::Store;
+use vrft_weights::Store;
 
 fn publish(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -18,7 +18,7 @@ fn publish(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("3 M weights, f32");
     group.bench_function("publish", |bench| bench.iter(|| store.publish(1, &tensors)));
     let version = store.publish(1, &tensors).expect("published weights");
-    group.bench_function("fetch", |bench| bench.iter(|| weights::fetch(&version)));
+    group.bench_function("fetch", |bench| bench.iter(|| vrft_weights::fetch(&version)));
     group.finish();
 }
 

@@ -6,10 +6,10 @@ mod scored;
 #[cfg(test)]
 mod tests;
 
-use config::Config;
 use eyre::ensure;
-use messages::{Advantage, AdvantageBatch, CompletionBatch, RewardBatch, RewardRow};
-use node::Node;
+use vrft_config::Config;
+use vrft_messages::{Advantage, AdvantageBatch, CompletionBatch, RewardBatch, RewardRow};
+use vrft_node::Node;
 
 use crate::scored::{Details, scored_groups};
 
@@ -17,11 +17,11 @@ use crate::scored::{Details, scored_groups};
 const EDGE: &str = "groups: {source: rollout/groups, queue_size: 16, queue_policy: backpressure}";
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     run(Node::join(&config)?, &config)
 }
 
@@ -53,7 +53,7 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
 fn advantages_of(batch: &RewardBatch, details: &Details, config: &Config) -> Vec<Advantage> {
     let groups = scored_groups(batch, details, &config.data);
     let max_tokens = config.rollout.max_completion_tokens;
-    let advantages = grpo::advantages(&groups, &config.advantage, max_tokens);
+    let advantages = vrft_objective::advantages(&groups, &config.advantage, max_tokens);
     let rows = batch.rewards.iter().zip(advantages.into_iter().flatten());
     rows.map(|(row, advantage)| Advantage {
         prompt_id: row.prompt_id,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use messages::RewardRow;
+use vrft_messages::RewardRow;
 
 /// Name of the whole reward beside those of its terms.
 const TOTAL: &str = "total";
@@ -23,7 +23,7 @@ pub(crate) fn means<'a>(rows: impl Iterator<Item = &'a RewardRow>) -> BTreeMap<S
 
 #[cfg(test)]
 mod tests {
-    use messages::Term;
+    use vrft_messages::Term;
 
     use super::*;
 

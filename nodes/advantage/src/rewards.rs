@@ -1,8 +1,8 @@
 //! Rewards from one node or several: each may judge in its own way, and their terms add up.
 
 use eyre::WrapErr;
-use messages::RewardBatch;
-use node::Node;
+use vrft_messages::RewardBatch;
+use vrft_node::Node;
 
 /// Inputs that carry rewards: all but the completions they are about.
 fn inputs(node: &Node) -> Vec<String> {

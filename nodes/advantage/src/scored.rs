@@ -1,9 +1,9 @@
 //! Puts together what advantages depend on: rewards, and of the completions their length, answer and task.
 
-use config::DataConfig;
 use eyre::ensure;
-use grpo::{Scored, ScoredGroup};
-use messages::{CompletionBatch, RewardBatch, RewardRow};
+use vrft_config::DataConfig;
+use vrft_messages::{CompletionBatch, RewardBatch, RewardRow};
+use vrft_objective::{Scored, ScoredGroup};
 
 /// What the rewards do not say; empty where the completions are not there.
 #[derive(Default)]

@@ -1,10 +1,10 @@
 //! The advantage node, driven without dora.
 
-use config::{Config, SourceConfig};
-use messages::{
+use vrft_config::{Config, SourceConfig};
+use vrft_messages::{
     AdvantageBatch, Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch, RewardRow,
 };
-use node::testing::Script;
+use vrft_node::testing::Script;
 
 fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
     let mut idx = 0;
@@ -19,7 +19,7 @@ fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
 
 fn advantages(rewards: &[(u64, Option<f32>)]) -> (Vec<f32>, f64) {
     let (node, sent) = Script::new().message("rewards", &batch(rewards)).end("rewards").node();
-    super::run(node, &config::Config::default()).unwrap();
+    super::run(node, &vrft_config::Config::default()).unwrap();
     let batches = sent.all::<AdvantageBatch>("advantages");
     let values = batches[0].advantages.iter().map(|a| a.advantage);
     let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
@@ -42,7 +42,7 @@ fn rewards_of_several_nodes_add_up() {
     let format = batch(&[(0, Some(0.0)), (0, Some(3.0))]);
     let script = Script::new().message("iou", &iou).message("format", &format);
     let (node, sent) = script.end("iou").end("format").node();
-    super::run(node, &config::Config::default()).unwrap();
+    super::run(node, &vrft_config::Config::default()).unwrap();
     let [advantages] = &sent.all::<AdvantageBatch>("advantages")[..] else { panic!("one batch") };
     let rewards: Vec<_> = advantages.advantages.iter().map(|row| row.reward).collect();
     assert_eq!(rewards, [Some(1.0), Some(3.0)]);

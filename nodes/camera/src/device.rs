@@ -7,7 +7,7 @@ use crate::source::Source;
 /// Opens a device, if this build can.
 #[cfg(not(feature = "v4l"))]
 pub(crate) fn open(path: &Path) -> eyre::Result<Box<dyn Source>> {
-    eyre::bail!("camera source {path:?} is a device: build with `--features vrft-camera/v4l`")
+    eyre::bail!("camera source {path:?} is a device: build with `--features vrft-camera-node/v4l`")
 }
 
 #[cfg(feature = "v4l")]

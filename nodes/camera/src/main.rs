@@ -11,10 +11,10 @@ mod video;
 use std::time::Duration;
 
 use clap::Parser;
-use messages::Credit;
-use messages::hub::{RawImage, frame_id};
-use node::{Arrival, Node};
 use tracing::{info, warn};
+use vrft_messages::Credit;
+use vrft_messages::hub::{RawImage, frame_id};
+use vrft_node::{Arrival, Node};
 
 use crate::source::Source;
 
@@ -41,12 +41,12 @@ pub(crate) struct Arguments {
 }
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     let source = source::open(&arguments)?;
     run(Node::join_live(&config, LIVE)?, source)
 }
@@ -87,8 +87,8 @@ fn run(mut node: Node, mut source: Box<dyn Source>) -> eyre::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use messages::hub::tick;
-    use node::testing::Script;
+    use vrft_messages::hub::tick;
+    use vrft_node::testing::Script;
 
     fn arguments(path: &std::path::Path, encoding: &str, once: bool) -> Arguments {
         Arguments { path: path.to_owned(), encoding: encoding.to_owned(), once }

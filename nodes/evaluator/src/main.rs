@@ -3,13 +3,13 @@
 mod forgetting;
 mod records;
 
-use config::Config;
-use dataset::{Dataset, Sample};
-use evaluate::Judge;
 use eyre::WrapErr;
-use messages::{Checkpoint, Prompt, PromptBatch};
-use node::Node;
 use tracing::info;
+use vrft_config::Config;
+use vrft_dataset::{Dataset, Sample};
+use vrft_evaluate::Judge;
+use vrft_messages::{Checkpoint, Prompt, PromptBatch};
+use vrft_node::Node;
 
 use crate::records::Records;
 
@@ -23,12 +23,12 @@ const CONSTANT: &str = "constant";
 const HELD_OUT: &str = "held_out";
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    kernels::share_one_heap();
-    let config = node::load_config()?;
+    vrft_kernels::share_one_heap();
+    let config = vrft_node::load_config()?;
     if config.data.stream.is_some() {
         let mut node = Node::join(&config)?;
         return match held_out(&mut node, &config)? {
@@ -131,7 +131,7 @@ fn evaluate_on_all(
         }
         let base = task.as_ref().map(|_| named(BASE));
         evaluate(node, records, judge, &label, base.as_deref(), checkpoint)?;
-        kernels::give_back_freed_memory();
+        vrft_kernels::give_back_freed_memory();
     }
     records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())
 }

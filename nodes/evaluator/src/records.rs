@@ -8,11 +8,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use dataset::Dataset;
-use evaluate::{Judgement, Prediction};
 use eyre::WrapErr;
-use reward::Answer;
 use serde_json::{Value, json};
+use vrft_dataset::Dataset;
+use vrft_evaluate::{Judgement, Prediction};
+use vrft_reward::Answer;
 
 use crate::forgetting::Forgetting;
 
@@ -100,13 +100,13 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
             "sample_id": sample_id, "completion": completion, "score": score,
-            "truth": reward::answer_text(&answer.solution),
-            "predicted": reward::answer_text(completion),
+            "truth": vrft_reward::answer_text(&answer.solution),
+            "predicted": vrft_reward::answer_text(completion),
         });
     }
     let predicted = predicted.map_or_else(Vec::new, Answer::detections);
-    let bbox = |b: &reward::BBox| json!([b.x1, b.y1, b.x2, b.y2]);
-    let best = |truth: &reward::Detection| {
+    let bbox = |b: &vrft_reward::BBox| json!([b.x1, b.y1, b.x2, b.y2]);
+    let best = |truth: &vrft_reward::Detection| {
         predicted.iter().map(|p| p.bbox.iou(&truth.bbox)).fold(0.0, f64::max)
     };
     let iou = truth.iter().map(best).sum::<f64>() / truth.len().max(1) as f64;

@@ -10,11 +10,11 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::Parser;
-use config::Config;
 use eyre::{WrapErr, eyre};
-use messages::{CompletionBatch, PromptBatch};
-use node::Node;
 use tracing::info;
+use vrft_config::Config;
+use vrft_messages::{CompletionBatch, PromptBatch};
+use vrft_node::Node;
 
 use crate::records::{Logged, Records};
 
@@ -30,12 +30,12 @@ struct Arguments {
 const REPLAY_VARIABLE: &str = "VRFT_REPLAY";
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     match arguments.replay {
         None => write(Node::join(&config)?, &config),
         Some(run) => {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, ensure};
-use messages::{Completion, CompletionBatch, file};
+use vrft_messages::{Completion, CompletionBatch, file};
 
 /// Folder within a run folder.
 const FOLDER: &str = "groups";

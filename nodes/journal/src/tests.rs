@@ -1,8 +1,8 @@
 //! The journal, driven without dora.
 
-use config::Config;
-use messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
-use node::testing::Script;
+use vrft_config::Config;
+use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_node::testing::Script;
 
 use crate::records::Logged;
 

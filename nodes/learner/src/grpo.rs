@@ -1,10 +1,10 @@
 //! The reinforcement loop: credit out, three streams in, a step, a new version.
 
-use config::Config;
-use learner::Learner;
-use messages::{AdvantageBatch, CompletionBatch, Credit, PromptBatch};
-use node::Node;
-use policy::Processor;
+use vrft_config::Config;
+use vrft_learner::Learner;
+use vrft_messages::{AdvantageBatch, CompletionBatch, Credit, PromptBatch};
+use vrft_node::Node;
+use vrft_policy::Processor;
 
 use crate::join::train_groups;
 use crate::refill::refill;

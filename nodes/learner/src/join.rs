@@ -1,9 +1,11 @@
 //! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`.
 
 use eyre::ensure;
-use learner::{TrainCompletion, TrainGroup};
-use messages::{Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch};
-use policy::Processor;
+use vrft_learner::{TrainCompletion, TrainGroup};
+use vrft_messages::{
+    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch,
+};
+use vrft_policy::Processor;
 
 /// What a step trains on.
 pub(crate) struct TrainBatch {
@@ -40,7 +42,7 @@ pub(crate) fn train_groups(
             .collect();
         groups.push(TrainGroup {
             prompt_id: asked,
-            prompt: rollout::encode(processor, prompt)?,
+            prompt: vrft_rollout::encode(processor, prompt)?,
             completions,
         });
     }

@@ -11,11 +11,11 @@ mod tests;
 use std::path::Path;
 
 use clap::{Parser, ValueEnum};
-use config::{Config, LossConfig, LossKind};
 use eyre::WrapErr;
-use learner::Learner;
-use node::Node;
-use policy::{LoadOptions, Policy, Processor};
+use vrft_config::{Config, LossConfig, LossKind};
+use vrft_learner::Learner;
+use vrft_node::Node;
+use vrft_policy::{LoadOptions, Policy, Processor};
 
 /// Learns from what the graph sends it.
 #[derive(Parser)]
@@ -34,14 +34,15 @@ enum Objective {
 }
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    kernels::keep_freed_memory();
+    vrft_kernels::keep_freed_memory();
     let arguments = Arguments::parse();
-    let mut config = node::load_config()?;
-    config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
+    let mut config = vrft_node::load_config()?;
+    config.policy.path =
+        vrft_policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
     let processor = Processor::of(&config.policy)?;
     let node = Node::join(&config)?;
@@ -71,7 +72,7 @@ fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
 
 fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {
     let path: &Path = &config.policy.path;
-    let device = policy::open_device("learner.device", config.learner.device)?;
+    let device = vrft_policy::open_device("learner.device", config.learner.device)?;
     let options = LoadOptions::new(&config.policy, device, trainable);
     Policy::load(path, &options).wrap_err("policy.path")
 }

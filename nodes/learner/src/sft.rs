@@ -1,10 +1,10 @@
 //! The supervised loop: the same prompts, but the answers are shown instead of rewarded.
 
-use config::Config;
-use learner::{Demonstration, Learner};
-use messages::{Credit, PromptBatch};
-use node::Node;
-use policy::Processor;
+use vrft_config::Config;
+use vrft_learner::{Demonstration, Learner};
+use vrft_messages::{Credit, PromptBatch};
+use vrft_node::Node;
+use vrft_policy::Processor;
 
 use crate::store::Store;
 
@@ -49,10 +49,10 @@ fn demonstrations(
     batch: &PromptBatch,
 ) -> eyre::Result<Vec<Demonstration>> {
     let demonstration = |prompt| {
-        let prompt: &messages::Prompt = prompt;
+        let prompt: &vrft_messages::Prompt = prompt;
         let text = format!("{}{}", config.sft.answer_prefix, prompt.answer);
         let token_ids = processor.encode_completion(&text)?;
-        Ok(Demonstration { prompt: rollout::encode(processor, prompt)?, token_ids })
+        Ok(Demonstration { prompt: vrft_rollout::encode(processor, prompt)?, token_ids })
     };
     batch.prompts.iter().map(demonstration).collect()
 }

@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use config::Config;
 use eyre::WrapErr;
-use learner::{Checkpoints, Cursor, Learner};
-use messages::{Checkpoint, PolicyKind, PolicyVersion};
-use node::Node;
 use tracing::info;
+use vrft_config::Config;
+use vrft_learner::{Checkpoints, Cursor, Learner};
+use vrft_messages::{Checkpoint, PolicyKind, PolicyVersion};
+use vrft_node::Node;
 
 /// Folders of one learner within the run folder.
 pub(crate) struct Store {
-    versions: weights::Store,
+    versions: vrft_weights::Store,
     /// Serves the versions to other machines for as long as it lives.
-    _server: Option<weights::Server>,
+    _server: Option<vrft_weights::Server>,
     checkpoints: Checkpoints,
     candidates: PathBuf,
     last_saved: Option<(u64, PathBuf)>,
@@ -22,13 +22,14 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn open(node: &Node, config: &Config) -> eyre::Result<Self> {
         let folder = |kind: &str| node.run_dir().join(kind).join(node.id());
-        let versions = weights::Store::new(&folder("versions"))?;
+        let versions = vrft_weights::Store::new(&folder("versions"))?;
         // The baseline has no rollout to serve.
         let serves = |text: &&str| !text.is_empty() && node.has_output("policy");
         let endpoint = Some(config.weights.endpoint.as_str()).filter(serves);
         let settings = &config.weights.zenoh;
-        let start =
-            |endpoint| weights::Server::start_with(&versions, &node.run_name(), endpoint, settings);
+        let start = |endpoint| {
+            vrft_weights::Server::start_with(&versions, &node.run_name(), endpoint, settings)
+        };
         let server = endpoint.map(start).transpose().wrap_err("weights.endpoint")?;
         Ok(Self {
             versions,

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use config::{Config, OptimizerConfig};
-use messages::{
+use vrft_config::{Config, OptimizerConfig};
+use vrft_messages::{
     Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
     MetricBatch, PolicyVersion, Prompt, PromptBatch,
 };
-use node::testing::{Script, Sent};
-use policy::Processor;
+use vrft_node::testing::{Script, Sent};
+use vrft_policy::Processor;
 
 use crate::Objective;
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use config::{Config, StreamConfig};
 use eyre::{WrapErr, eyre};
-use messages::{PromptBatch, file};
-use stream::Fingerprint;
+use vrft_config::{Config, StreamConfig};
+use vrft_messages::{PromptBatch, file};
+use vrft_stream::Fingerprint;
 
 /// The questions.
 const QUESTIONS: &str = "held-out.arrow";

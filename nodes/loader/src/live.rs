@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use config::{Config, StreamConfig};
-use messages::hub::{Boxes2d, RawImage, texts, tick};
-use messages::{Credit, PromptBatch};
-use node::{Arrival, Live, Node};
 use tracing::{info, warn};
+use vrft_config::{Config, StreamConfig};
+use vrft_messages::hub::{Boxes2d, RawImage, texts, tick};
+use vrft_messages::{Credit, PromptBatch};
+use vrft_node::{Arrival, Live, Node};
 
 use crate::session::Session;
 

@@ -1,9 +1,9 @@
 //! The loader on a stream, driven without dora; frames are made by formula.
 
-use config::{PuzzleKind, Truth};
-use messages::hub::{RawImage, Tags, tick};
-use messages::{Credit, MetricBatch, PromptBatch};
-use node::testing::{Script, Sent};
+use vrft_config::{PuzzleKind, Truth};
+use vrft_messages::hub::{RawImage, Tags, tick};
+use vrft_messages::{Credit, MetricBatch, PromptBatch};
+use vrft_node::testing::{Script, Sent};
 
 use super::*;
 
@@ -176,15 +176,15 @@ fn the_clock_is_passed_on_to_the_camera() {
     let script = (0..3).fold(Script::new(), |script, n| script.foreign(CLOCK, tick(n)));
     let ticks = sent(&config(&[PuzzleKind::Spot]), script).foreign();
     let names: Vec<Option<&str>> =
-        ticks.iter().map(|(_, tags, _)| messages::hub::frame_id(tags)).collect();
+        ticks.iter().map(|(_, tags, _)| vrft_messages::hub::frame_id(tags)).collect();
     assert_eq!(names, [Some("0"), Some("1"), Some("2")]);
 }
 
 /// Boxes, as a detector that passes the frame's name on would send them.
 fn boxes(script: Script, frame_id: u64) -> Script {
     let (mut tags, _) = tick(frame_id);
-    tags.insert("format".into(), messages::hub::Tag::Text("xyxy".into()));
-    script.foreign("boxes2d", messages::hub::coordinates(tags, &[6.0, 12.0, 30.0, 24.0]))
+    tags.insert("format".into(), vrft_messages::hub::Tag::Text("xyxy".into()));
+    script.foreign("boxes2d", vrft_messages::hub::coordinates(tags, &[6.0, 12.0, 30.0, 24.0]))
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
     let script = (0..12).fold(script, boxes);
     let said = "{\"frame_id\": \"5\", \"remark\": \"accept\", \"user\": \"ada\"}";
     let script = script
-        .foreign("feedback", messages::hub::message_of_texts(&[said, "what?"]))
+        .foreign("feedback", vrft_messages::hub::message_of_texts(&[said, "what?"]))
         .message("credit", &credit(0));
     let sent = sent_in(folder.path(), &config, script);
     let [batch] = &sent.all::<PromptBatch>("prompts")[..] else { panic!("one batch") };

@@ -1,8 +1,8 @@
 //! The loader: questions about images, sent only against credit.
 
-use config::Config;
-use messages::{Credit, PromptBatch};
-use node::Node;
+use vrft_config::Config;
+use vrft_messages::{Credit, PromptBatch};
+use vrft_node::Node;
 
 use crate::sources::Sources;
 
@@ -16,11 +16,11 @@ mod sources;
 mod tests;
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     if let Some(settings) = &config.data.stream {
         return live::run(Node::join_live(&config, live::LIVE)?, &config, settings);
     }

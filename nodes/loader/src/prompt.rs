@@ -2,12 +2,12 @@
 
 use std::io::Cursor;
 
-use config::Config;
-use dataset::Sample;
 use eyre::{WrapErr, eyre};
 use image::{ImageFormat, ImageReader};
-use messages::{EncodedImage, Prompt};
-use reward::Reward;
+use vrft_config::Config;
+use vrft_dataset::Sample;
+use vrft_messages::{EncodedImage, Prompt};
+use vrft_reward::Reward;
 
 /// What makes a row unusable besides an image that cannot be decoded, which the data set checks itself.
 pub(crate) fn check(sample: &Sample, reward: &Reward) -> Result<(), String> {
@@ -23,12 +23,13 @@ pub(crate) fn make(
     prompt_id: u64,
     min_policy_version: u64,
 ) -> eyre::Result<Prompt> {
-    let (horizontal, vertical) = dataset::flip_for(config.data.flip, config.run.seed, prompt_id);
+    let (horizontal, vertical) =
+        vrft_dataset::flip_for(config.data.flip, config.run.seed, prompt_id);
     let flipped;
     let sample = match horizontal || vertical {
         false => sample,
         true => {
-            flipped = dataset::flip(sample, horizontal, vertical)?;
+            flipped = vrft_dataset::flip(sample, horizontal, vertical)?;
             &flipped
         }
     };
@@ -39,7 +40,7 @@ pub(crate) fn make(
         sample_id: sample.sample_id.clone(),
         task: task.unwrap_or(&reward.task).to_owned(),
         system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
-        text: reward::prompt(&sample.problem, reward),
+        text: vrft_reward::prompt(&sample.problem, reward),
         images: images.wrap_err_with(|| format!("sample {:?}", sample.sample_id))?,
         answer: sample.solution.clone(),
         min_policy_version,

@@ -2,13 +2,13 @@
 
 use std::io::Cursor;
 
-use config::{Config, PuzzleKind, StreamConfig, Truth};
-use dataset::Order;
 use image::{ImageFormat, RgbImage};
-use messages::{EncodedImage, Prompt};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use stream::{Frame, Labels};
+use vrft_config::{Config, PuzzleKind, StreamConfig, Truth};
+use vrft_dataset::Order;
+use vrft_messages::{EncodedImage, Prompt};
+use vrft_stream::{Frame, Labels};
 
 /// Keeps the questions that the policy is judged on apart from those it learns from.
 const HELD_OUT_SEED: u64 = 0x6865_6c64;
@@ -36,7 +36,7 @@ impl Questions {
             puzzles: stream.puzzles.clone(),
             category: stream.category.clone(),
             kinds: Order::new(stream.puzzles.len(), config.run.seed),
-            choices: Order::new(stream::N_CHOICES, config.run.seed),
+            choices: Order::new(vrft_stream::N_CHOICES, config.run.seed),
         }
     }
 
@@ -77,7 +77,7 @@ impl Questions {
                 let kind = self.puzzles[self.kinds.index(prompt_id)];
                 let (frame, other) = (frame.decode()?, other.decode()?);
                 let choice = self.choices.index(prompt_id / self.puzzles.len() as u64);
-                let Some(puzzle) = stream::make(kind, &frame, &other, choice, &mut rng) else {
+                let Some(puzzle) = vrft_stream::make(kind, &frame, &other, choice, &mut rng) else {
                     return Ok(None);
                 };
                 let images = puzzle.images.iter().map(png).collect::<eyre::Result<Vec<_>>>()?;

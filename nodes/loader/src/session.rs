@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
-use config::{Config, StreamConfig, Truth};
 use eyre::ensure;
-use messages::hub::{Boxes2d, RawImage};
-use messages::{Credit, Prompt, PromptBatch};
-use node::Node;
-use stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Verdict};
 use tracing::warn;
+use vrft_config::{Config, StreamConfig, Truth};
+use vrft_messages::hub::{Boxes2d, RawImage};
+use vrft_messages::{Credit, Prompt, PromptBatch};
+use vrft_node::Node;
+use vrft_stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Verdict};
 
 use crate::held_out::HeldOut;
 use crate::question::Questions;
@@ -116,7 +116,10 @@ impl Session {
         let is_sure =
             |n: usize| boxes.confidences.get(n).is_none_or(|c| *c >= self.stream.min_confidence);
         let is_meant = |n: usize| {
-            boxes.labels.get(n).is_none_or(|name| reward::same_label(name, &self.stream.category))
+            boxes
+                .labels
+                .get(n)
+                .is_none_or(|name| vrft_reward::same_label(name, &self.stream.category))
         };
         let wanted = |(n, b): (usize, &[f64; 4])| (is_sure(n) && is_meant(n)).then_some(*b);
         let wanted: Vec<[f64; 4]> = boxes.boxes.iter().enumerate().filter_map(wanted).collect();

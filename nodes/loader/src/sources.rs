@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use config::Config;
-use dataset::{Dataset, Mixture, Order, Sample};
 use eyre::WrapErr;
 use tracing::info;
+use vrft_config::Config;
+use vrft_dataset::{Dataset, Mixture, Order, Sample};
 
 use crate::prompt;
 
@@ -60,7 +60,7 @@ impl Source {
     /// The rows to learn from: usable ones, and as many as there should be shots.
     fn open(config: &Config, task: Option<&str>, train: &Path, shots: usize) -> eyre::Result<Self> {
         let reward = task.map_or(&config.reward, |task| config.reward_of(task));
-        let reward = reward::Reward::new(reward);
+        let reward = vrft_reward::Reward::new(reward);
         let valid = Dataset::open(train)?
             .retain_valid(|sample| prompt::check(sample, &reward), config.data.max_bad_fraction)?;
         let skipped = valid.skipped().len();

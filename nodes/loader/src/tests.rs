@@ -1,8 +1,8 @@
 //! The loader, driven without dora.
 
-use config::{Config, Flip, SourceConfig};
-use messages::{Credit, PromptBatch};
-use node::testing::Script;
+use vrft_config::{Config, Flip, SourceConfig};
+use vrft_messages::{Credit, PromptBatch};
+use vrft_node::testing::Script;
 
 use crate::sources::Sources;
 

@@ -23,12 +23,12 @@ impl Environment {
         if let Ok(command) = std::env::var("VRFT_COMMAND") {
             note("command", json!(command));
         }
-        note("started", json!(node::unix_secs()));
+        note("started", json!(vrft_node::unix_secs()));
         Self(facts)
     }
 
     pub(crate) fn end(&mut self) {
-        self.0.insert("ended".to_owned(), json!(node::unix_secs()));
+        self.0.insert("ended".to_owned(), json!(vrft_node::unix_secs()));
     }
 
     pub(crate) fn write(&self, run_dir: &Path) -> eyre::Result<()> {

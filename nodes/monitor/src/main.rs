@@ -12,10 +12,10 @@ mod records;
 mod tensorboard;
 
 use clap::Parser;
-use config::Config;
 use eyre::{WrapErr, bail};
-use messages::MetricBatch;
-use node::{Node, Waited};
+use vrft_config::Config;
+use vrft_messages::MetricBatch;
+use vrft_node::{Node, Waited};
 
 use crate::progress::Progress;
 use crate::recording::Recording;
@@ -28,7 +28,7 @@ const GROUPS: &str = "groups";
 const REWARDS: &str = "rewards";
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 /// Writes down what the nodes say of themselves.
@@ -41,7 +41,7 @@ struct Arguments {
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     let node = match &arguments.join {
         None => Node::join(&config)?,
         Some(id) => Node::join_late(&config, id)?,
@@ -62,8 +62,8 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     let collected = collect(&mut node, &mut records, &mut board, &mut progress, recording);
     environment.end();
     environment.write(&run_dir)?;
-    let report = report::write_report(&run_dir)?;
-    if let Ok(comparison) = report::comparison(&run_dir) {
+    let report = vrft_report::write_report(&run_dir)?;
+    if let Ok(comparison) = vrft_report::comparison(&run_dir) {
         println!("{}", comparison.to_text());
     }
     println!("Report: {}", report.display());

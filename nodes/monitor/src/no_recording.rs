@@ -1,8 +1,8 @@
 //! A monitor that was built without recordings says so.
 
-use config::Config;
-use messages::MetricBatch;
-use node::Node;
+use vrft_config::Config;
+use vrft_messages::MetricBatch;
+use vrft_node::Node;
 
 /// None.
 pub(crate) enum Recording {}
@@ -10,7 +10,7 @@ pub(crate) enum Recording {}
 impl Recording {
     pub(crate) fn open(node: &Node, _: &Config) -> eyre::Result<Self> {
         eyre::bail!(
-            "node {:?}: its inputs {}, {} and {} are for a recording: build with `--features vrft-monitor/rerun`",
+            "node {:?}: its inputs {}, {} and {} are for a recording: build with `--features vrft-monitor-node/rerun`",
             node.id(),
             super::PROMPTS,
             super::GROUPS,

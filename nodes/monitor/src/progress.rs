@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use config::Config;
-use messages::MetricBatch;
+use vrft_config::Config;
+use vrft_messages::MetricBatch;
 
 /// The node whose steps are told.
 const LEARNER: &str = "learner";
@@ -82,7 +82,7 @@ fn reward(values: &BTreeMap<String, f64>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use messages::Metric;
+    use vrft_messages::Metric;
 
     fn batch(step: u64, values: &[(&str, f64)]) -> MetricBatch {
         let metric = |(name, value): &(&str, f64)| Metric {

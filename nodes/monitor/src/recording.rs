@@ -5,16 +5,16 @@
 
 use std::path::{Path, PathBuf};
 
-use config::{Config, LearnerConfig};
 use eyre::WrapErr;
-use messages::{
-    CompletionBatch, EncodedImage, MetricBatch, Prompt, PromptBatch, RewardBatch, RewardRow,
-};
-use node::Node;
 use re_sdk::{RecordingStream, RecordingStreamBuilder};
 use re_sdk_types::archetypes::{Boxes2D, EncodedImage as Picture, Scalars, TextDocument};
 use re_sdk_types::components::{Color, MediaType};
-use reward::{Detection, Reward};
+use vrft_config::{Config, LearnerConfig};
+use vrft_messages::{
+    CompletionBatch, EncodedImage, MetricBatch, Prompt, PromptBatch, RewardBatch, RewardRow,
+};
+use vrft_node::Node;
+use vrft_reward::{Detection, Reward};
 
 /// Prompts of a step that are recorded: enough to see what goes on, in a file that stays small.
 const MAX_SHOWN: usize = 4;

@@ -1,7 +1,7 @@
 //! A recording is written while the run goes on, and says what was asked and answered.
 
-use messages::{Completion, FinishReason, Metric, Term};
-use node::testing::Script;
+use vrft_messages::{Completion, FinishReason, Metric, Term};
+use vrft_node::testing::Script;
 
 use super::*;
 

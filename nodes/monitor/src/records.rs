@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use eyre::WrapErr;
-use messages::MetricBatch;
 use serde_json::json;
+use vrft_messages::MetricBatch;
 
 /// The monitor's files.
 pub(crate) struct Records {
@@ -29,7 +29,7 @@ impl Records {
         Ok(Self {
             metrics: append("metrics.jsonl")?,
             spans: append("spans.jsonl")?,
-            start: node::unix_secs(),
+            start: vrft_node::unix_secs(),
         })
     }
 

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use eyre::WrapErr;
-use messages::{Metric, MetricBatch};
+use vrft_messages::{Metric, MetricBatch};
 
 /// Event files of a run.
 pub(crate) struct TensorBoard {
@@ -37,7 +37,7 @@ impl TensorBoard {
         if !self.files.contains_key(node) {
             let folder = self.folder.join(node);
             fs::create_dir_all(&folder)?;
-            let now = node::unix_secs();
+            let now = vrft_node::unix_secs();
             // A resumed run adds a file; TensorBoard reads all of a folder in the order of their names.
             let path = folder.join(format!("events.out.tfevents.{:010}.vrft", now as u64));
             let mut file = File::create(path)?;

@@ -10,11 +10,11 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use config::{Config, OnLoss};
 use eyre::ensure;
-use messages::{CompletionBatch, PromptBatch};
-use node::{Node, Waited};
 use tracing::warn;
+use vrft_config::{Config, OnLoss};
+use vrft_messages::{CompletionBatch, PromptBatch};
+use vrft_node::{Node, Waited};
 
 use crate::pool::{Pool, Share};
 
@@ -22,11 +22,11 @@ use crate::pool::{Pool, Share};
 const PROMPTS: &str = "prompts";
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     run(Node::join(&config)?, &config)
 }
 

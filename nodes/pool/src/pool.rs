@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use eyre::{ensure, eyre};
-use messages::{Completion, CompletionBatch, Prompt, PromptBatch};
 use tracing::{debug, warn};
+use vrft_messages::{Completion, CompletionBatch, Prompt, PromptBatch};
 
 /// Prompts on their way and the rollouts that answer them.
 pub(crate) struct Pool {

@@ -1,8 +1,8 @@
 //! The pool, driven without dora.
 
-use config::{Config, OnLoss};
-use messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
-use node::testing::{Script, Sent};
+use vrft_config::{Config, OnLoss};
+use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_node::testing::{Script, Sent};
 
 fn prompts(ids: std::ops::Range<u64>) -> PromptBatch {
     let prompt = |prompt_id| Prompt {
@@ -37,7 +37,7 @@ fn groups(ids: &[u64], sampler: &str) -> CompletionBatch {
 
 fn config(on_loss: OnLoss, patience_secs: f64) -> Config {
     let mut config = Config::default();
-    config.pool = config::PoolConfig { on_loss, patience_secs };
+    config.pool = vrft_config::PoolConfig { on_loss, patience_secs };
     config
 }
 

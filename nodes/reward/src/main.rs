@@ -1,11 +1,11 @@
 //! The reward: checks each completion against the ground truth that travels with it.
 
 use clap::Parser;
-use config::Config;
 use eyre::{WrapErr, ensure};
-use messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
-use node::Node;
-use reward::{Attempt, Rewards};
+use vrft_config::Config;
+use vrft_messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
+use vrft_node::Node;
+use vrft_reward::{Attempt, Rewards};
 
 use crate::terms::Terms;
 
@@ -14,7 +14,7 @@ mod terms;
 mod tests;
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 /// Scores completions.
@@ -27,7 +27,7 @@ struct Arguments {
 
 fn start() -> eyre::Result<()> {
     let terms = Terms::parse(&Arguments::parse().terms);
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     run(Node::join(&config)?, &config, &terms)
 }
 
@@ -68,8 +68,8 @@ fn score(rewards: &Rewards, batch: &CompletionBatch, progress: f64) -> eyre::Res
     Ok(RewardBatch { rewards: rows })
 }
 
-fn reward_row(completion: &Completion, score: reward::Score) -> RewardRow {
-    let term = |term: reward::Term| Term {
+fn reward_row(completion: &Completion, score: vrft_reward::Score) -> RewardRow {
+    let term = |term: vrft_reward::Term| Term {
         name: term.name,
         value: term.value as f32,
         weight: term.weight as f32,

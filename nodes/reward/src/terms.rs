@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use eyre::ensure;
-use messages::{RewardBatch, RewardRow};
-use reward::Rewards;
+use vrft_messages::{RewardBatch, RewardRow};
+use vrft_reward::Rewards;
 
 /// Which terms this node is asked for.
 pub(crate) struct Terms(Vec<String>);
@@ -55,7 +55,7 @@ impl Terms {
 
 #[cfg(test)]
 mod tests {
-    use messages::Term;
+    use vrft_messages::Term;
 
     use super::*;
 
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_term_that_is_not_there_is_named() {
-        let rewards = Rewards::new(&config::Config::default());
+        let rewards = Rewards::new(&vrft_config::Config::default());
         Terms::parse("iou").check(&rewards).unwrap();
         let error = Terms::parse("iuo").check(&rewards).unwrap_err().to_string();
         assert!(error.contains("no term \"iuo\"; there are {\"confidence\""), "{error}");

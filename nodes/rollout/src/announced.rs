@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use eyre::bail;
-use messages::PolicyVersion;
-use node::Node;
+use vrft_messages::PolicyVersion;
+use vrft_node::Node;
 
 /// More than the largest window: prompts of another rollout that died may ask for a version gone by.
 const KEPT: usize = 16;
@@ -41,8 +41,8 @@ impl Announced {
 
 #[cfg(test)]
 mod tests {
-    use messages::PolicyKind;
-    use node::testing::Script;
+    use vrft_messages::PolicyKind;
+    use vrft_node::testing::Script;
 
     use super::*;
 

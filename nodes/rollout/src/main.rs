@@ -3,26 +3,27 @@
 mod announced;
 mod versions;
 
-use config::Config;
 use eyre::WrapErr;
-use messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
-use node::Node;
-use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
-use rollout::Sampling;
 use tracing::debug;
+use vrft_config::Config;
+use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_node::Node;
+use vrft_policy::{EncodedPrompt, LoadOptions, Policy, Processor};
+use vrft_rollout::Sampling;
 
 use crate::announced::Announced;
 use crate::versions::Versions;
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    kernels::keep_freed_memory();
-    let mut config = node::load_config()?;
-    config.policy.path = policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
-    let device = policy::open_device("rollout.device", config.rollout.device)?;
+    vrft_kernels::keep_freed_memory();
+    let mut config = vrft_node::load_config()?;
+    config.policy.path =
+        vrft_policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
+    let device = vrft_policy::open_device("rollout.device", config.rollout.device)?;
     let options = LoadOptions::new(&config.policy, device, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;
@@ -69,13 +70,18 @@ fn sample(
     prompts: &[Prompt],
     policy_version: u64,
 ) -> eyre::Result<CompletionBatch> {
-    let encoded = prompts.iter().map(|prompt| rollout::encode(processor, prompt));
+    let encoded = prompts.iter().map(|prompt| vrft_rollout::encode(processor, prompt));
     let encoded = encoded.collect::<Result<Vec<EncodedPrompt>, _>>()?;
     let seed = |prompt_idx: usize, completion_idx: usize| {
         let prompt_id = prompts[prompt_idx].prompt_id;
-        rollout::completion_seed(config.run.seed, policy_version, prompt_id, completion_idx as u16)
+        vrft_rollout::completion_seed(
+            config.run.seed,
+            policy_version,
+            prompt_id,
+            completion_idx as u16,
+        )
     };
-    let groups = rollout::generate(
+    let groups = vrft_rollout::generate(
         policy,
         processor,
         &encoded.iter().collect::<Vec<_>>(),
@@ -95,7 +101,7 @@ fn message(
     prompt: &Prompt,
     policy_version: u64,
     completion_idx: u16,
-    completion: rollout::Completion,
+    completion: vrft_rollout::Completion,
 ) -> Completion {
     Completion {
         prompt_id: prompt.prompt_id,
@@ -105,9 +111,9 @@ fn message(
         logprobs: completion.logprobs,
         text: completion.text,
         finish_reason: match completion.finish_reason {
-            rollout::FinishReason::Stop => FinishReason::Stop,
-            rollout::FinishReason::EndOfTurn => FinishReason::EndOfTurn,
-            rollout::FinishReason::Length => FinishReason::Length,
+            vrft_rollout::FinishReason::Stop => FinishReason::Stop,
+            vrft_rollout::FinishReason::EndOfTurn => FinishReason::EndOfTurn,
+            vrft_rollout::FinishReason::Length => FinishReason::Length,
         },
         seed: completion.seed,
         task: prompt.task.clone(),

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::Tensor;
-use config::WeightsConfig;
 use eyre::{WrapErr, ensure};
-use messages::PolicyVersion;
-use node::Node;
-use weights::Client;
+use vrft_config::WeightsConfig;
+use vrft_messages::PolicyVersion;
+use vrft_node::Node;
+use vrft_weights::Client;
 
 /// Source of weights.
 pub(crate) struct Versions {
@@ -26,7 +26,7 @@ impl Versions {
 
     /// The tensors of a version, checked against its checksum.
     pub(crate) fn fetch(&mut self, found: &PolicyVersion) -> eyre::Result<HashMap<String, Tensor>> {
-        let mut version = weights::PolicyVersion {
+        let mut version = vrft_weights::PolicyVersion {
             version: found.version,
             location: found.location.clone(),
             bytes: found.bytes,
@@ -36,10 +36,13 @@ impl Versions {
         if self.config.always_pull || !version.is_local() {
             version = self.pull(&version).wrap_err_with(context)?;
         }
-        weights::fetch(&version).wrap_err_with(context)
+        vrft_weights::fetch(&version).wrap_err_with(context)
     }
 
-    fn pull(&mut self, version: &weights::PolicyVersion) -> eyre::Result<weights::PolicyVersion> {
+    fn pull(
+        &mut self,
+        version: &vrft_weights::PolicyVersion,
+    ) -> eyre::Result<vrft_weights::PolicyVersion> {
         ensure!(
             !self.config.endpoint.is_empty(),
             "{:?} is not on this machine: set weights.endpoint to an address of the learner's machine",
@@ -57,7 +60,7 @@ impl Versions {
     }
 
     /// Only the newest version is kept.
-    fn remove_others(&self, newest: &weights::PolicyVersion) -> eyre::Result<()> {
+    fn remove_others(&self, newest: &vrft_weights::PolicyVersion) -> eyre::Result<()> {
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.as_os_str() != newest.location.as_str() {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use config::{Config, SemanticConfig};
-use embedding::{Embedding, Encoder};
 use eyre::WrapErr;
-use messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
-use reward::{Answer, Rewards};
+use vrft_config::{Config, SemanticConfig};
+use vrft_embedding::{Embedding, Encoder};
+use vrft_messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
+use vrft_reward::{Answer, Rewards};
 
 use crate::TERM;
 
@@ -56,7 +56,7 @@ impl Likeness {
         Ok(RewardBatch { rewards: rows.map(|(row, case)| self.row(row, value(case))).collect() })
     }
 
-    fn case(&self, completion: &Completion) -> Result<Case, reward::RewardError> {
+    fn case(&self, completion: &Completion) -> Result<Case, vrft_reward::RewardError> {
         let reward = self.rewards.of(&completion.task);
         if !reward.config().answer.has_words() {
             return Ok(Case::Wordless);

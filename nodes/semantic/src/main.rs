@@ -3,12 +3,12 @@
 //! One term by itself, beside the rules of the reward node; the advantage adds them up. It has a process of its own
 //! since it runs a sentence model, and the rules should run on anything.
 
-use config::{Config, SemanticConfig};
-use embedding::Encoder;
 use eyre::{WrapErr, eyre};
-use messages::CompletionBatch;
-use node::Node;
 use tracing::info;
+use vrft_config::{Config, SemanticConfig};
+use vrft_embedding::Encoder;
+use vrft_messages::CompletionBatch;
+use vrft_node::Node;
 
 use crate::likeness::Likeness;
 
@@ -20,11 +20,11 @@ mod tests;
 const TERM: &str = "semantic";
 
 fn main() -> std::process::ExitCode {
-    node::exit(start())
+    vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
-    let config = node::load_config()?;
+    let config = vrft_node::load_config()?;
     let likeness = load(&config)?;
     run(Node::join(&config)?, &config, &likeness)
 }

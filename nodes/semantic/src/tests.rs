@@ -1,8 +1,8 @@
 //! The semantic node, driven without dora, with the tiny sentence model of `libs/embedding`.
 
-use config::Config;
-use messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
-use node::testing::Script;
+use vrft_config::Config;
+use vrft_messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
+use vrft_node::testing::Script;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../libs/embedding/tests/golden/bert");
 /// When a man opens the door, and that he does.

@@ -1,10 +1,10 @@
 //! The case: what the nodes of a graph would hold, and one step through all of them.
 
-use config::{Config, Dtype, PolicyConfig};
 use eyre::WrapErr;
-use learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
-use policy::{EncodedPrompt, LoadOptions, Policy, Processor};
-use rollout::{Completion, Sampling};
+use vrft_config::{Config, Dtype, PolicyConfig};
+use vrft_learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
+use vrft_policy::{EncodedPrompt, LoadOptions, Policy, Processor};
+use vrft_rollout::{Completion, Sampling};
 
 use crate::bench::image::noise;
 use crate::bench::phases::StepTimes;
@@ -20,7 +20,7 @@ pub(crate) struct Case {
     processor: Processor,
     rollout_policy: Policy,
     learner: Learner,
-    store: weights::Store,
+    store: vrft_weights::Store,
     images: Vec<Vec<u8>>,
     /// Tokens of one prompt.
     pub(crate) n_prompt_tokens: usize,
@@ -35,7 +35,7 @@ impl Case {
         let config = config_of(options);
         let folder = tempfile::tempdir().wrap_err("cannot make a folder for the weights")?;
         let load = |trainable| {
-            let device = policy::open_device("--device", options.device)?;
+            let device = vrft_policy::open_device("--device", options.device)?;
             let options = LoadOptions::new(&config.policy, device, trainable);
             Policy::load(&config.policy.path, &options).wrap_err("--checkpoint")
         };
@@ -56,7 +56,7 @@ impl Case {
             rollout_policy: load(false)?,
             learner,
             processor,
-            store: weights::Store::new(folder.path())?,
+            store: vrft_weights::Store::new(folder.path())?,
             images,
             n_prompt_tokens,
             estimated_bytes: estimate.of_one_process(),
@@ -69,24 +69,24 @@ impl Case {
     pub(crate) fn step(&mut self, step_idx: usize) -> eyre::Result<StepTimes> {
         let mut times = StepTimes::default();
         let prompts = times.timed("prepare", || self.prompts(step_idx))?;
-        let before = kernels::gemm_flops();
+        let before = vrft_kernels::gemm_flops();
         let groups = times.timed("rollout", || self.sample(&prompts, step_idx))?;
-        times.rollout_flops = kernels::gemm_flops() - before;
+        times.rollout_flops = vrft_kernels::gemm_flops() - before;
         let advantages = times.timed("reward_and_advantage", || self.judge(&groups));
         // The learner node is sent images and encodes them itself.
         let prompts = times.timed("prepare", || self.prompts(step_idx))?;
         let groups = train_groups(prompts, groups, advantages);
-        let (before, start) = (kernels::gemm_flops(), std::time::Instant::now());
+        let (before, start) = (vrft_kernels::gemm_flops(), std::time::Instant::now());
         let stats = self.learner.grpo_step(&groups)?;
         times.learner_secs = start.elapsed().as_secs_f64();
-        times.learner_flops = kernels::gemm_flops() - before;
+        times.learner_flops = vrft_kernels::gemm_flops() - before;
         note_learner(&mut times, &stats);
         let version = times.timed("publish_weights", || {
             let tensors = self.learner.policy().version()?;
             Ok::<_, eyre::Report>(self.store.publish(self.learner.step(), &tensors)?)
         })?;
         times.timed("load_weights", || -> eyre::Result<()> {
-            self.rollout_policy.take_weights(weights::fetch(&version)?)?;
+            self.rollout_policy.take_weights(vrft_weights::fetch(&version)?)?;
             Ok(self.store.remove_below(version.version)?)
         })?;
         Ok(times)
@@ -111,11 +111,11 @@ impl Case {
         let sampling =
             Sampling { min_tokens: rollout.max_completion_tokens, ..Sampling::from(rollout) };
         let seed = |prompt, completion| {
-            rollout::completion_seed(0, step_idx as u64, prompt as u64, completion as u16)
+            vrft_rollout::completion_seed(0, step_idx as u64, prompt as u64, completion as u16)
         };
         let prompts: Vec<_> = prompts.iter().collect();
         let size = rollout.group_size;
-        Ok(rollout::generate(
+        Ok(vrft_rollout::generate(
             &self.rollout_policy,
             &self.processor,
             &prompts,
@@ -134,7 +134,9 @@ impl Case {
             Some((hash >> 40) as f32 / (1u64 << 24) as f32)
         };
         let rewards = groups.iter().map(|group| group.iter().map(reward).collect::<Vec<_>>());
-        rewards.map(|rewards| grpo::group_advantages(&rewards, &self.config.advantage)).collect()
+        rewards
+            .map(|rewards| vrft_objective::group_advantages(&rewards, &self.config.advantage))
+            .collect()
     }
 }
 

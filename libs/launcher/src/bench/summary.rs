@@ -46,7 +46,7 @@ impl Summary {
                 "checkpoint": options.checkpoint, "pixels": options.pixels, "tokens": options.tokens,
                 "group": options.group, "beta": options.beta, "prompts": options.prompts,
                 "dtype": options.dtype.name(), "device": options.device, "prompt_tokens": case.n_prompt_tokens,
-                "gemm": kernels::gemm_backend(),
+                "gemm": vrft_kernels::gemm_backend(),
             }),
             seconds_per_step: steps.iter().map(|step| step.secs).collect(),
             median_secs: of(&|step| step.secs),
@@ -101,7 +101,7 @@ impl fmt::Display for Summary {
         )?;
         let (peak, estimated) = (self.peak_memory_bytes as f64, self.estimated_memory_bytes as f64);
         writeln!(f, "peak memory {:.0} MiB, estimated {:.0}", peak / MIB, estimated / MIB)?;
-        match kernels::gemm_backend_error() {
+        match vrft_kernels::gemm_backend_error() {
             Some(error) => writeln!(f, "{error}"),
             None => Ok(()),
         }

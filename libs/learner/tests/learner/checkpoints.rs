@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::DType;
-use learner::{Checkpoints, Cursor};
 use tempfile::tempdir;
+use vrft_learner::{Checkpoints, Cursor};
 
 use crate::fixture::{Setup, checkpoint_dir, groups, load_from};
 

@@ -1,10 +1,10 @@
 //! Where nothing is fused, as on a GPU: the same step, the same samples, the same way back from a checkpoint.
 
 use candle_core::DType;
-use config::{LoraConfig, OptimizerState};
-use learner::{Learner, TrainGroup};
-use policy::{Policy, Processor};
-use rollout::{Completion, Sampling};
+use vrft_config::{LoraConfig, OptimizerState};
+use vrft_learner::{Learner, TrainGroup};
+use vrft_policy::{Policy, Processor};
+use vrft_rollout::{Completion, Sampling};
 
 use crate::fixture::{
     Setup, batch, checkpoint_dir, distance, load, load_with_adapters, prompts, weights,
@@ -31,7 +31,7 @@ fn check(setup: &Setup, load: &dyn Fn() -> Policy, tolerance: f32) {
     let (before, batch) = (weights(&load()), batch());
     let (expected, expected_reports) = run(setup, load, &batch);
     let moved = distance(&before, &weights(expected.policy()));
-    let (got, reports) = kernels::composed(|| run(setup, load, &batch));
+    let (got, reports) = vrft_kernels::composed(|| run(setup, load, &batch));
     for (a, b) in reports.iter().zip(&expected_reports) {
         let near = (a - b).abs() <= f64::from(tolerance) * b.abs().max(0.1);
         assert!(near, "{reports:?}, not {expected_reports:?}");
@@ -67,7 +67,7 @@ fn narrow_moments_stay_in_main_memory_and_change_nothing_else() {
 
 #[test]
 fn an_interrupted_run_goes_on_bit_by_bit() {
-    kernels::composed(|| resume::check_setup(DType::F32, &Setup::default()));
+    vrft_kernels::composed(|| resume::check_setup(DType::F32, &Setup::default()));
 }
 
 fn sampled() -> Vec<Vec<Completion>> {
@@ -77,12 +77,12 @@ fn sampled() -> Vec<Vec<Completion>> {
     let (policy, prompts) = (load(false), prompts());
     let prompts: Vec<_> = prompts.iter().collect();
     let seed = |prompt: usize, completion: usize| (100 * prompt + completion) as u64;
-    rollout::generate(&policy, &processor, &prompts, 3, &sampling, &seed).unwrap()
+    vrft_rollout::generate(&policy, &processor, &prompts, 3, &sampling, &seed).unwrap()
 }
 
 #[test]
 fn samples_are_the_same_token_by_token() {
-    let (expected, got) = (sampled(), kernels::composed(sampled));
+    let (expected, got) = (sampled(), vrft_kernels::composed(sampled));
     for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
         assert_eq!(got.token_ids, expected.token_ids);
         let logprobs = got.logprobs.iter().zip(&expected.logprobs);

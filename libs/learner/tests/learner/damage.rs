@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use learner::{Checkpoints, Cursor, LearnerError};
 use tempfile::tempdir;
+use vrft_learner::{Checkpoints, Cursor, LearnerError};
 
 use crate::fixture::{Setup, groups};
 

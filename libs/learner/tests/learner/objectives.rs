@@ -1,10 +1,10 @@
 //! What the settings of the loss do to a step.
 
-use config::{
+use vrft_config::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
     LossKind, SamplerCorrectionConfig, Schedule,
 };
-use learner::{StepStats, TrainGroup};
+use vrft_learner::{StepStats, TrainGroup};
 
 use crate::fixture::{Setup, batch, distance, groups, weights};
 

@@ -1,9 +1,9 @@
 //! Moments in fewer bits: they learn as those in f32 do, and a run goes on from them bit by bit.
 
 use candle_core::DType;
-use config::{OptimizerState, Schedule};
-use learner::{Checkpoints, Cursor, Demonstration, Learner};
 use tempfile::tempdir;
+use vrft_config::{OptimizerState, Schedule};
+use vrft_learner::{Checkpoints, Cursor, Demonstration, Learner};
 
 use crate::fixture::{Setup, load, prompts};
 use crate::resume;

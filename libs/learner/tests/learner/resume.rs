@@ -1,8 +1,8 @@
 //! A run that was interrupted goes on as if nothing had happened, bit by bit.
 
 use candle_core::DType;
-use learner::{Checkpoints, Cursor, Learner, TrainGroup};
 use tempfile::tempdir;
+use vrft_learner::{Checkpoints, Cursor, Learner, TrainGroup};
 
 use crate::fixture::{Setup, batch, checkpoint_dir, load_from, weights};
 use crate::objectives::adaptive;
@@ -72,5 +72,5 @@ fn a_checkpoint_is_a_hugging_face_directory() {
     let path = checkpoints.save(&learner, &Cursor::default()).unwrap();
     assert_eq!(path, dir.path().join("step-000001"));
     assert_eq!(weights(&load_from(&path, DType::F32, false)), weights(learner.policy()));
-    policy::Processor::load(&path).unwrap();
+    vrft_policy::Processor::load(&path).unwrap();
 }

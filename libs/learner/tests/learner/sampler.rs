@@ -1,8 +1,8 @@
 //! Sampler and learner agree on the probability of every token that was sampled.
 
-use learner::{TrainCompletion, TrainGroup};
-use policy::Processor;
-use rollout::Sampling;
+use vrft_learner::{TrainCompletion, TrainGroup};
+use vrft_policy::Processor;
+use vrft_rollout::Sampling;
 
 use crate::fixture::{Setup, checkpoint_dir, load, prompts};
 
@@ -22,8 +22,9 @@ fn the_ratio_of_fresh_completions_is_one() {
     // With these seeds some completions name the image token, which must not be taken for an image.
     let seed = |prompt: usize, completion: usize| (100 * prompt + completion) as u64;
     let refs: Vec<_> = prompts.iter().collect();
-    let sampled = rollout::generate(&load(false), &processor, &refs, 4, &sampling, &seed).unwrap();
-    let train = |completion: rollout::Completion, advantage| TrainCompletion {
+    let sampled =
+        vrft_rollout::generate(&load(false), &processor, &refs, 4, &sampling, &seed).unwrap();
+    let train = |completion: vrft_rollout::Completion, advantage| TrainCompletion {
         token_ids: completion.token_ids,
         old_logprobs: completion.logprobs,
         advantage,

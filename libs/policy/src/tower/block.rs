@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use kernels::AttentionLayout;
+use vrft_kernels::AttentionLayout;
 
 use crate::layers::{Linear, TowerNorm};
 use crate::rotary::Rotary;
@@ -45,9 +45,9 @@ impl Block {
         let q = rotary.apply(&self.qkv.forward_part(&normed, 0, 3)?)?;
         let k = rotary.apply(&self.qkv.forward_part(&normed, 1, 3)?)?;
         let v = self.qkv.forward_part(&normed, 2, 3)?;
-        let seen = kernels::attention(&q, &k, &v, self.head_dim, layout)?;
-        let x = kernels::add(x, &self.proj.forward(&seen)?)?;
-        Ok(kernels::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+        let seen = vrft_kernels::attention(&q, &k, &v, self.head_dim, layout)?;
+        let x = vrft_kernels::add(x, &self.proj.forward(&seen)?)?;
+        Ok(vrft_kernels::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
 }
 
@@ -76,9 +76,9 @@ impl Mlp {
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         match self {
-            Self::Plain { fc1, fc2 } => fc2.forward(&kernels::quick_gelu(&fc1.forward(x)?)?),
+            Self::Plain { fc1, fc2 } => fc2.forward(&vrft_kernels::quick_gelu(&fc1.forward(x)?)?),
             Self::Gated { gate, up, down } => {
-                down.forward(&kernels::swiglu(&gate.forward(x)?, &up.forward(x)?)?)
+                down.forward(&vrft_kernels::swiglu(&gate.forward(x)?, &up.forward(x)?)?)
             }
         }
     }

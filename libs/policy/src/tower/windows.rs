@@ -1,8 +1,8 @@
 //! Windows of Qwen2.5-VL's tower ([paper](https://arxiv.org/abs/2502.13923), section 2.1.1): squares of merged
 //! patches, smaller at the right and lower edge, within each of which attention is full.
 
-use kernels::AttentionLayout;
-use vision::Grid;
+use vrft_kernels::AttentionLayout;
+use vrft_vision::Grid;
 
 /// The merged patches of some images, window after window.
 #[derive(Debug)]

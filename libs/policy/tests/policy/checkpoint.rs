@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::Tensor;
-use policy::{PackedGroup, Policy};
 use tempfile::TempDir;
+use vrft_policy::{PackedGroup, Policy};
 
 use crate::fixture::{Golden, difference, flat, golden_dir, load, options};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use policy::{LoadOptions, PackedGroup, Policy};
+use vrft_policy::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{difference, flat, golden_dir, options, relative_difference};
 use crate::models::Case;
@@ -34,10 +34,10 @@ fn outcome(case: &Case, policy: &Policy, budget: usize) -> Outcome {
     let n = logprobs.elem_count();
     let slopes: Vec<f32> = (0..2 * n).map(|i| (i * 7 % 13) as f32 / 6.0 - 1.0).collect();
     let slopes = Tensor::from_vec(slopes, (n, 2), &Device::Cpu).unwrap();
-    let mut gradients = kernels::Gradients::default();
+    let mut gradients = vrft_kernels::Gradients::default();
     pass.backward(&slopes, &mut gradients).unwrap();
     let gradient = |(name, variable): (&String, &candle_core::Var)| {
-        let fused = kernels::is_fused(variable.device());
+        let fused = vrft_kernels::is_fused(variable.device());
         let gradient = match gradients.tensor(variable) {
             Some(tensor) => tensor.clone(),
             None => {
@@ -70,7 +70,7 @@ fn check(name: &'static str) {
     let expected = outcome(&case, &policy, usize::MAX);
     // All activations kept, and all layers computed again on the way back.
     for budget in [usize::MAX, 0] {
-        let got = kernels::composed(|| outcome(&case, &policy, budget));
+        let got = vrft_kernels::composed(|| outcome(&case, &policy, budget));
         for (what, got, expected) in [
             ("logits", &got.logits, &expected.logits),
             ("logprobs", &got.logprobs, &expected.logprobs),
@@ -114,7 +114,7 @@ fn bfloat16() {
     let options = LoadOptions { dtype: DType::BF16, ..options(true) };
     let policy = Policy::load(&golden_dir().join("qwen2_5_vl"), &options).unwrap();
     let expected = outcome(&case, &policy, usize::MAX);
-    let got = kernels::composed(|| outcome(&case, &policy, 0));
+    let got = vrft_kernels::composed(|| outcome(&case, &policy, 0));
     let off = difference(&got.logprobs, &expected.logprobs);
     assert!(off < 0.1, "logprobs off by {off}");
     for (parameter, gradient) in &got.gradients {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use policy::{LoadOptions, PackedGroup, Policy};
+use vrft_policy::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{Golden, flat, golden_dir, options};
 

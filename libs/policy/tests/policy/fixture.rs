@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
 use serde::Deserialize;
-use vision::{Grid, Patches};
+use vrft_policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
+use vrft_vision::{Grid, Patches};
 
 /// One case of `prompts.json`.
 #[derive(Debug, Deserialize)]
@@ -120,7 +120,7 @@ fn check_recorded(
     let pass = policy.training_pass(groups, 1.0, 1, budget, &[]).expect("a forward");
     let n = pass.tokens.logprobs.elem_count();
     let gradient = Tensor::full(-1.0 / n as f32, n, &Device::Cpu).expect("a gradient");
-    let mut gradients = kernels::Gradients::default();
+    let mut gradients = vrft_kernels::Gradients::default();
     pass.backward(&gradient, &mut gradients).expect("a backward");
     let tolerance = if policy.dtype() == DType::F32 { 1e-4 } else { 0.1 };
     for (name, variable) in policy.variables() {

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use policy::{EncodedPrompt, PackedGroup, Policy};
 use tempfile::TempDir;
-use vision::{Grid, Patches};
+use vrft_policy::{EncodedPrompt, PackedGroup, Policy};
+use vrft_vision::{Grid, Patches};
 
 use crate::fixture::{difference, flat, golden_dir, loss_and_grads, options, relative_difference};
 

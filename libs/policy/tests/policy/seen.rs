@@ -1,9 +1,9 @@
 //! Images of a group that is cut apart are encoded once, and the tower learns what it would have learned.
 
 use candle_core::{Device, Tensor, Var};
-use config::{ALL_LINEAR, LoraConfig, TargetModules};
-use kernels::Gradients;
-use policy::{EncodedPrompt, PackedGroup, Policy, SeenImages};
+use vrft_config::{ALL_LINEAR, LoraConfig, TargetModules};
+use vrft_kernels::Gradients;
+use vrft_policy::{EncodedPrompt, PackedGroup, Policy, SeenImages};
 
 use crate::fixture::{Golden, flat, load};
 use crate::lora::trained;
@@ -97,7 +97,7 @@ fn the_tower_learns_the_same_from_one_look() {
 
 #[test]
 fn the_same_where_nothing_is_fused() {
-    kernels::composed(|| {
+    vrft_kernels::composed(|| {
         let lesson = Lesson::new(load(true), "two_images");
         lesson.check(&lesson.together(usize::MAX), &lesson.apart());
     });

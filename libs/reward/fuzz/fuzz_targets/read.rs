@@ -1,7 +1,7 @@
 //! No text of any declared kind makes a reader panic, and what the strict one reads, the tolerant one reads too.
 #![no_main]
 
-use config::{AnswerConfig, AnswerType, Keys};
+use vrft_config::{AnswerConfig, AnswerType, Keys};
 
 libfuzzer_sys::fuzz_target!(|input: (u8, &str)| {
     use AnswerType::*;
@@ -12,10 +12,10 @@ libfuzzer_sys::fuzz_target!(|input: (u8, &str)| {
         _ => keys(kind),
     };
     let answer = AnswerConfig { kind, keys, nothing: "None".into(), ..AnswerConfig::default() };
-    if let Some(strict) = reward::read_strictly(input.1, &answer) {
-        assert_eq!(reward::read_answer(input.1.trim(), &answer), Some(strict));
+    if let Some(strict) = vrft_reward::read_strictly(input.1, &answer) {
+        assert_eq!(vrft_reward::read_answer(input.1.trim(), &answer), Some(strict));
     }
-    drop(reward::read_truth(input.1, &answer));
+    drop(vrft_reward::read_truth(input.1, &answer));
 });
 
 /// All the keys that answers of a kind may have.

@@ -1,6 +1,6 @@
 //! Answers that are wrong by a chosen amount.
 
-use config::{AnswerConfig, AnswerType};
+use crate::config::{AnswerConfig, AnswerType};
 
 use super::draft::{NAMES, shuffled, span, tidy};
 use crate::render::{Draft, Sketch};

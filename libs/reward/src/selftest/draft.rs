@@ -1,6 +1,6 @@
 //! True answers to test a reward with: drawn by chance, or taken from data.
 
-use config::{AnswerConfig, AnswerType, Space};
+use crate::config::{AnswerConfig, AnswerType, Space};
 
 use crate::render::{Draft, Sketch};
 use crate::rng::Rng;

@@ -1,6 +1,6 @@
 //! Ways to be paid without doing the work, tried before a policy tries them.
 
-use config::{AnswerConfig, AnswerType, RewardConfig};
+use crate::config::{AnswerConfig, AnswerType, RewardConfig};
 
 use super::corrupt::{corrupt, other_label};
 use super::draft::{NAMES, is_single, sketch, span, tidy};

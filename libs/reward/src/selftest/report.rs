@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use config::RewardMode;
+use crate::config::RewardMode;
 use serde::Serialize;
 
 /// The outcome of a self-test.

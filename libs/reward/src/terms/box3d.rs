@@ -1,6 +1,6 @@
 //! The turn of boxes in space.
 
-use config::TermConfig;
+use crate::config::TermConfig;
 
 use super::overlap::over_pairs;
 use crate::Place;

@@ -12,7 +12,7 @@
 //! confidence is still high where a hit is likely and 0 where it is not. It stops at 0: an attempt is never worse
 //! than text that cannot be read.
 
-use config::{Miss, TermConfig};
+use crate::config::{Miss, TermConfig};
 
 use super::overlap::norm;
 use crate::case::Case;

@@ -1,6 +1,6 @@
 //! Terms of the length of a completion, in tokens, as in TRL's reward library.
 
-use config::TermConfig;
+use crate::config::TermConfig;
 
 /// TRL's defaults: a right answer earns 0.5 when longest and 1 when shortest, a wrong one -1 when shortest and -0.5
 /// when longest.
@@ -35,7 +35,7 @@ fn limit(term: &TermConfig) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use config::Metric;
+    use crate::config::Metric;
 
     use super::*;
 

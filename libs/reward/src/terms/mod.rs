@@ -11,7 +11,7 @@ mod shape;
 mod track;
 mod value;
 
-use config::{Metric, RewardConfig, TermConfig};
+use crate::config::{Metric, RewardConfig, TermConfig};
 
 use crate::case::Case;
 use crate::{format, official};
@@ -63,7 +63,7 @@ pub(crate) fn range(term: &TermConfig) -> (f64, f64) {
         Metric::Overlong => (-1.0, 0.0),
         Metric::Repetition => (term.penalty.unwrap_or(repetition::PENALTY), 0.0),
         Metric::Overlap => match term.shape {
-            config::Shape::Shift(by) => (0.0, 1.0 + by),
+            crate::config::Shape::Shift(by) => (0.0, 1.0 + by),
             _ => (0.0, 1.0),
         },
         _ => (0.0, 1.0),

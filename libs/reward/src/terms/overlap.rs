@@ -4,7 +4,7 @@
 //! is in no pair. Dividing by max(n, m) makes each missed item cost as much as each invented one; by n alone, one
 //! safe box out of ten earns everything.
 
-use config::{Norm, TermConfig};
+use crate::config::{Norm, TermConfig};
 
 use super::shape::reward;
 use crate::average_precision::{RankedImage, at_threshold, over_thresholds};

@@ -1,6 +1,6 @@
 //! The edges of regions.
 
-use config::TermConfig;
+use crate::config::TermConfig;
 
 use super::overlap::over_pairs;
 use super::shape::reward;

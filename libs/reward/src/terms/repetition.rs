@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use config::TermConfig;
+use crate::config::TermConfig;
 
 use crate::Attempt;
 
@@ -40,7 +40,7 @@ fn repeated<T: Eq + Hash>(tokens: &[T], n: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use config::Metric;
+    use crate::config::Metric;
 
     use super::*;
 

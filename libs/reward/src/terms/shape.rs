@@ -1,6 +1,6 @@
 //! How likeness becomes reward.
 
-use config::{Shape, Snra};
+use crate::config::{Shape, Snra};
 
 /// The reward of a likeness from 0 to 1.
 pub(super) fn reward(shape: &Shape, likeness: f64, progress: f64) -> f64 {

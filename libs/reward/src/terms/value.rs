@@ -1,6 +1,6 @@
 //! Answers that are one value: a name, a number, a permutation, a text.
 
-use config::{Same, TermConfig};
+use crate::config::{Same, TermConfig};
 
 use super::shape::{reward, reward_of_error};
 use crate::case::Case;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use candle_core::{Device, Tensor};
 use tempfile::{TempDir, tempdir};
-use weights::{PolicyVersion, Store};
+use vrft_weights::{PolicyVersion, Store};
 
 pub(crate) const RUN: &str = "toy";
 

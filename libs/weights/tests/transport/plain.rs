@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::tempdir;
-use weights::{Client, PolicyVersion, Server, Store, WeightsError};
+use vrft_weights::{Client, PolicyVersion, Server, Store, WeightsError};
 
 use crate::fixture::{RUN, endpoint, published};
 
@@ -28,7 +28,7 @@ fn a_version_crosses_and_is_fetched() {
     let (remote, here) = (elsewhere(&version), tempdir().unwrap());
     assert!(!remote.is_local());
     let pulled = client.pull(&remote, here.path()).unwrap();
-    assert_eq!(weights::fetch(&pulled).unwrap()["w"].dims(), [100_000]);
+    assert_eq!(vrft_weights::fetch(&pulled).unwrap()["w"].dims(), [100_000]);
     assert_eq!(server.bytes_served(), version.bytes);
     assert_eq!(files(here.path()), ["v3.safetensors"]);
 }
@@ -71,7 +71,7 @@ fn a_learner_that_restarts_during_a_transfer_is_waited_for() {
         }
         drop(server);
         let server = Server::start(&store, RUN, &endpoint).unwrap();
-        weights::fetch(&pull.join().unwrap().unwrap()).unwrap();
+        vrft_weights::fetch(&pull.join().unwrap().unwrap()).unwrap();
         assert!(server.bytes_served() < version.bytes);
     });
 }
@@ -88,7 +88,7 @@ fn several_rollouts_are_served_at_once() {
                     let client = Client::connect(RUN, &endpoint).unwrap().with_chunk_bytes(10_000);
                     let here = tempdir().unwrap();
                     let pulled = client.pull(&elsewhere(&version), here.path()).unwrap();
-                    weights::fetch(&pulled).unwrap();
+                    vrft_weights::fetch(&pulled).unwrap();
                 })
             })
             .collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::{TempDir, tempdir};
-use weights::{Client, PolicyVersion, Server, WeightsError};
+use vrft_weights::{Client, PolicyVersion, Server, WeightsError};
 
 use crate::fixture::{RUN, endpoint, free_port, published};
 

@@ -1,7 +1,7 @@
 //! The clipped surrogate of PPO, with all its bounds.
 
+use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
-use config::LossConfig;
 
 use super::indicator;
 use super::policy::Surrogate;

@@ -1,7 +1,7 @@
 //! VESPO: a smooth weight of whole completions.
 
+use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
-use config::LossConfig;
 
 use super::indicator;
 use super::sequences::Sequences;

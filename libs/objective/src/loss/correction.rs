@@ -1,7 +1,7 @@
 //! The correction for a sampler that is not quite the policy that learns.
 
+use crate::config::{CorrectionMode, LossConfig, SamplerCorrectionConfig};
 use candle_core::{Result, Tensor};
-use config::{CorrectionMode, LossConfig, SamplerCorrectionConfig};
 
 use super::sequences::Sequences;
 use super::{LossInputs, MAX_LOG_RATIO, indicator};

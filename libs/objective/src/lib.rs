@@ -6,15 +6,16 @@
 //! are then the same as one sum over the batch.
 //!
 //! ```
-//! let advantages = grpo::group_advantages(
+//! let advantages = vrft_objective::group_advantages(
 //!     &[Some(3.0), Some(1.0), None, Some(2.0)],
-//!     &config::AdvantageConfig::default(),
+//!     &vrft_objective::config::AdvantageConfig::default(),
 //! );
 //! assert_eq!(advantages[2], 0.0); // not scored: neither better nor worse
 //! assert!(advantages[0] > 0.0 && advantages[1] < 0.0);
 //! ```
 
 mod advantage;
+pub mod config;
 mod controller;
 #[cfg(feature = "loss")]
 mod loss;

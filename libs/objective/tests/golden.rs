@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
-use config::{AdvantageConfig, LossConfig};
-use grpo::{LossInputs, group_advantages, policy_loss, sft_loss, token_weights};
 use serde::Deserialize;
+use vrft_objective::config::{AdvantageConfig, LossConfig};
+use vrft_objective::{LossInputs, group_advantages, policy_loss, sft_loss, token_weights};
 
 /// A batch of completions, tokens packed one completion after the other.
 #[derive(Debug, Clone, Deserialize)]
@@ -61,7 +61,8 @@ impl Case {
             lengths: &self.lengths,
             entropy: None,
         };
-        let grpo::Loss { loss, kl, clip_fraction, .. } = policy_loss(&inputs, &config).unwrap();
+        let vrft_objective::Loss { loss, kl, clip_fraction, .. } =
+            policy_loss(&inputs, &config).unwrap();
         let gradients = loss.backward().unwrap();
         Computed {
             loss: scalar(&loss),

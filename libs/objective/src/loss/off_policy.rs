@@ -1,7 +1,7 @@
 //! The mask of completions that the policy has moved away from.
 
+use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
-use config::LossConfig;
 
 use super::sequences::Sequences;
 use super::{LossInputs, indicator};

@@ -1,7 +1,7 @@
 //! The KL to the reference policy, from the tokens that were sampled.
 
+use crate::config::{KlEstimator, LossConfig};
 use candle_core::{Result, Tensor};
-use config::{KlEstimator, LossConfig};
 
 use super::log_ratio;
 

@@ -1,7 +1,7 @@
 //! SAPO: a gate that closes smoothly as the ratio leaves 1.
 
+use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
-use config::LossConfig;
 
 use super::indicator;
 use super::policy::Surrogate;

@@ -1,6 +1,6 @@
 //! DAPO's soft punishment of completions that come near the longest length allowed.
 
-use config::OverlongConfig;
+use crate::config::OverlongConfig;
 
 /// 0 up to `max_tokens - cushion`, from there linearly down to `-penalty` at `max_tokens`.
 ///

@@ -1,7 +1,7 @@
 //! What a loss is computed from.
 
+use crate::config::{KlPlace, LossConfig};
 use candle_core::{Result, Tensor, bail};
-use config::{KlPlace, LossConfig};
 
 use super::Entropy;
 

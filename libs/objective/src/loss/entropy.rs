@@ -1,7 +1,7 @@
 //! What the entropy of the policy does to the loss: a bonus, and a choice of tokens.
 
+use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
-use config::LossConfig;
 
 use super::{LossInputs, indicator};
 

@@ -10,7 +10,7 @@ mod overlong;
 mod runner_up;
 mod statistics;
 
-use config::{AdvantageConfig, AdvantageScale, Aggregate, Baseline};
+use crate::config::{AdvantageConfig, AdvantageScale, Aggregate, Baseline};
 
 use self::statistics::{reciprocal, scored, std, whitened};
 
@@ -31,9 +31,9 @@ pub struct Scored<'a> {
     pub reward: Option<f32>,
     /// What the reward is made of: name, value and weight.
     pub terms: Vec<(&'a str, f32, f32)>,
-    /// Its length; only for [`config::OverlongConfig`].
+    /// Its length; only for [`crate::config::OverlongConfig`].
     pub n_tokens: usize,
-    /// Its answer; only for [`config::CurriculumConfig`].
+    /// Its answer; only for [`crate::config::CurriculumConfig`].
     pub answer: &'a str,
 }
 

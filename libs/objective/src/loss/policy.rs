@@ -1,7 +1,7 @@
 //! The part of a loss that the advantage acts on, by type.
 
+use crate::config::{LossConfig, LossKind};
 use candle_core::{Result, Tensor};
-use config::{LossConfig, LossKind};
 
 use super::sequences::Sequences;
 use super::{LossInputs, cispo, clip, gspo, gspo_token, log_ratio, sapo, vespo};

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
-use config::{AdvantageConfig, LossConfig, LossKind};
-use grpo::{
+use serde::Deserialize;
+use vrft_objective::config::{AdvantageConfig, LossConfig, LossKind};
+use vrft_objective::{
     Entropy, LossInputs, Scored, ScoredGroup, advantages, entropy_threshold, loss_weights,
     policy_loss,
 };
-use serde::Deserialize;
 
 /// Relative to the largest number of its kind in a case.
 const TOLERANCE: f32 = 1e-5;
@@ -262,13 +262,16 @@ fn a_kl_in_the_reward_is_one_taken_from_the_reward() {
     let completions =
         [Some((&old[..2], &reference[..2])), Some((&old[2..], &reference[2..])), None];
     let k1: f32 = 0.5 - 1.0;
-    let got = grpo::kl_in_reward(&completions, config::KlEstimator::K1, 0.1);
+    let got =
+        vrft_objective::kl_in_reward(&completions, vrft_objective::config::KlEstimator::K1, 0.1);
     assert_near("shift", &got, &[-0.1 * (k1 - k1 / 2.0), -0.1 * (0.0 - k1 / 2.0), 0.0]);
     // The same as advantages of rewards with the penalty in them.
-    let config =
-        AdvantageConfig { scale: config::AdvantageScale::None, ..AdvantageConfig::default() };
-    let with = grpo::group_advantages(&[Some(1.0 - 0.1 * k1), Some(0.2), None], &config);
-    let without = grpo::group_advantages(&[Some(1.0), Some(0.2), None], &config);
+    let config = AdvantageConfig {
+        scale: vrft_objective::config::AdvantageScale::None,
+        ..AdvantageConfig::default()
+    };
+    let with = vrft_objective::group_advantages(&[Some(1.0 - 0.1 * k1), Some(0.2), None], &config);
+    let without = vrft_objective::group_advantages(&[Some(1.0), Some(0.2), None], &config);
     let sums: Vec<f32> = without.iter().zip(&got).map(|(a, b)| a + b).collect();
     assert_near("advantages", &sums, &with);
 }

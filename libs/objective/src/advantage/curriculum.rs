@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use config::{CurriculumConfig, Diversity};
+use crate::config::{CurriculumConfig, Diversity};
 
 use super::statistics::mean;
 

@@ -1,6 +1,6 @@
 //! The baseline of REINFORCE++: the mean of the whole batch.
 
-use config::AdvantageScale;
+use crate::config::AdvantageScale;
 
 use super::Values;
 use super::statistics::{all_equal, mean, reciprocal, scored, std};

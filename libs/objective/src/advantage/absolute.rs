@@ -1,6 +1,6 @@
 //! Advantages that keep the size of the reward: an approximation of AP-GRPO.
 
-use config::{AbsoluteConfig, AbsoluteMode};
+use crate::config::{AbsoluteConfig, AbsoluteMode};
 
 use super::Values;
 use super::statistics::{mean, scored};

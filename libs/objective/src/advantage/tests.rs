@@ -1,6 +1,6 @@
 //! Advantages against hand-computed ones; those that TRL has are in tests/from_trl.rs.
 
-use config::{AbsoluteConfig, AbsoluteMode, CurriculumConfig, Diversity, OverlongConfig};
+use crate::config::{AbsoluteConfig, AbsoluteMode, CurriculumConfig, Diversity, OverlongConfig};
 
 use super::*;
 

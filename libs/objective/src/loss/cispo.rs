@@ -1,7 +1,7 @@
 //! CISPO: clipped importance weights on the logprobs themselves.
 
+use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
-use config::LossConfig;
 
 use super::indicator;
 use super::policy::Surrogate;

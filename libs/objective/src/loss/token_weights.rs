@@ -1,6 +1,6 @@
 //! How much each token counts in the loss of a batch.
 
-use config::{LossConfig, LossKind};
+use crate::config::{LossConfig, LossKind};
 
 use super::{bnpo, dapo, dr_grpo, luspo};
 

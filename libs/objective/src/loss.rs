@@ -20,8 +20,8 @@ mod sft;
 mod token_weights;
 mod vespo;
 
+use crate::config::{KlPlace, LossConfig};
 use candle_core::{Result, Tensor};
-use config::{KlPlace, LossConfig};
 
 pub use self::entropy::{Entropy, entropy_threshold};
 pub use self::inputs::LossInputs;

@@ -1,6 +1,6 @@
 //! Coefficients that follow what they are to bring about.
 
-use config::{AdaptiveEntropyConfig, AdaptiveKlConfig};
+use crate::config::{AdaptiveEntropyConfig, AdaptiveKlConfig};
 
 /// Largest relative error of the KL that a step answers to.
 const MAX_KL_ERROR: f64 = 0.2;
