@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use vrft_tests::{Run, root, vrft};
 
 fn golden() -> PathBuf {
-    root().join("libs/policy/tests/golden")
+    root().join("libs/model/tests/golden")
 }
 
 fn run(arguments: &[&str]) -> Output {

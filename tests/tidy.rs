@@ -89,7 +89,7 @@ fn the_learner_knows_nothing_of_rewards_and_the_reward_nothing_of_models() {
     assert!(!dependencies("nodes", "learner").contains("vrft-reward"));
     for name in ["camera", "loader", "reward", "advantage", "monitor"] {
         for forbidden in
-            ["vrft-policy", "vrft-rollout", "vrft-embedding", "candle-nn", "vrft-kernels"]
+            ["vrft-model", "vrft-rollout", "vrft-embedding", "candle-nn", "vrft-kernels"]
         {
             let found = dependencies("nodes", name).contains(forbidden);
             assert!(!found, "the {name} node must run on anything, so it must not use {forbidden}");
@@ -104,7 +104,7 @@ fn each_outside_system_is_known_to_one_crate() {
         ("dora-node-api", vec!["libs/node", "tests"]),
         ("dora-daemon", vec!["libs/launcher"]),
         ("parquet", vec!["libs/dataset"]),
-        ("tokenizers", vec!["libs/policy", "libs/embedding"]),
+        ("tokenizers", vec!["libs/model", "libs/embedding"]),
         ("candle-transformers", vec!["libs/embedding"]),
     ];
     for (dependency, allowed) in allowed {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use vrft_config::Config;
 use vrft_dataset::{Dataset, DatasetError, Sample};
-use vrft_policy::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
+use vrft_model::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
 use vrft_reward::{Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
 
@@ -119,7 +119,7 @@ impl Judge {
     /// A checkpoint that cannot be loaded or run.
     pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgement, JudgeError> {
         let start = Instant::now();
-        let device = vrft_policy::open_device("evaluation.device", self.config.evaluation.device)?;
+        let device = vrft_model::open_device("evaluation.device", self.config.evaluation.device)?;
         let options = LoadOptions::new(&self.config.policy, device, false);
         let policy = Policy::load(checkpoint, &options)?;
         let completions = self.complete(&policy)?;

@@ -3,7 +3,7 @@
 use eyre::WrapErr;
 use vrft_dataset::Dataset;
 use vrft_learner::{MemoryEstimate, PromptSize};
-use vrft_policy::{ModelConfig, Processor};
+use vrft_model::{ModelConfig, Processor};
 
 use crate::cli::GraphOptions;
 use crate::graph::Graph;
@@ -21,7 +21,7 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
             node.inputs.iter().map(|(id, input)| format!("{id} <- {}", input.mapping)).collect();
         println!("#   {:<12} {}", node.id.to_string(), inputs.join(", "));
     }
-    if let Some(settings) = vrft_policy::GenerationSettings::load(&graph.checkpoint()?)? {
+    if let Some(settings) = vrft_model::GenerationSettings::load(&graph.checkpoint()?)? {
         println!("# {settings}");
     }
     // What a camera will show is not known yet, nor how long its questions are.

@@ -65,7 +65,7 @@ impl Graph {
         if anchored.exists() {
             return Ok(anchored);
         }
-        let found = vrft_policy::checkpoint_dir(path).wrap_err("policy.path")?;
+        let found = vrft_model::checkpoint_dir(path).wrap_err("policy.path")?;
         Ok(if found == *path { anchored } else { found })
     }
 
@@ -87,7 +87,7 @@ impl Graph {
             return Ok(());
         }
         for (key, device) in self.devices() {
-            vrft_policy::check_device(key, device)?;
+            vrft_model::check_device(key, device)?;
         }
         Ok(())
     }

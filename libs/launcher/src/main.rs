@@ -20,7 +20,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use clap::{CommandFactory, Parser};
-use vrft_policy::{LoadOptions, Policy};
+use vrft_model::{LoadOptions, Policy};
 
 use crate::cli::{Cli, Command};
 

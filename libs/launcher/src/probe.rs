@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use eyre::{WrapErr, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use vrft_policy::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_model::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
 
 use crate::cli::ProbeOptions;
 
@@ -39,7 +39,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
         &options.checkpoint,
         &LoadOptions {
             dtype: options.dtype.into(),
-            device: vrft_policy::open_device("--device", options.device)?,
+            device: vrft_model::open_device("--device", options.device)?,
             trainable: options.gradients,
             freeze_vision: false,
             lora: None,

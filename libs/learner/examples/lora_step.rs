@@ -10,7 +10,7 @@ use std::time::Instant;
 use candle_core::Device;
 use vrft_config::{Config, Dtype};
 use vrft_learner::{Learner, TrainCompletion, TrainGroup};
-use vrft_policy::{LoadOptions, Policy, Processor};
+use vrft_model::{LoadOptions, Policy, Processor};
 use vrft_rollout::Sampling;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! What a step trains on: completions with their advantages, or demonstrations.
 
-use vrft_policy::EncodedPrompt;
+use vrft_model::EncodedPrompt;
 
 use crate::LearnerError;
 

@@ -10,7 +10,7 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
-use vrft_policy::PolicyError;
+use vrft_model::PolicyError;
 
 use crate::controllers::Controllers;
 use crate::durable::{remove, replace_folder, sync_entries, sync_folder};

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vrft_policy::PolicyError;
+use vrft_model::PolicyError;
 
 /// A step that was not made, or a checkpoint that could not be written or read.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use candle_core::{Device, Tensor};
 use vrft_config::{LearnerConfig, LossConfig, OptimizerConfig};
 use vrft_kernels::Gradients;
+use vrft_model::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
 use vrft_objective::{Entropy, LossInputs};
-use vrft_policy::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};

@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 use vrft_config::{Config, Dtype, OptimizerState};
-use vrft_policy::{ModelConfig, PolicyError};
+use vrft_model::{ModelConfig, PolicyError};
 
 use crate::moment::BLOCK;
 

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 
 use candle_core::{Device, Result, Tensor};
-use vrft_policy::{EncodedPrompt, PackedGroup};
+use vrft_model::{EncodedPrompt, PackedGroup};
 
 use crate::Demonstration;
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 use vrft_kernels::Gradients;
-use vrft_policy::{PolicyError, TokenLogprobs, TrainingPass};
+use vrft_model::{PolicyError, TokenLogprobs, TrainingPass};
 
 /// A recorded forward, and the leaves of the loss's own small graph.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 use vrft_kernels::Gradients;
-use vrft_policy::{EncodedPrompt, Policy, PolicyError, SeenImages};
+use vrft_model::{EncodedPrompt, Policy, PolicyError, SeenImages};
 
 use crate::micro_batch::MicroBatch;
 

@@ -34,11 +34,11 @@ pub enum RolloutError {
         /// Position in the run.
         prompt_id: u64,
         /// What is wrong with it.
-        source: Box<vrft_policy::PolicyError>,
+        source: Box<vrft_model::PolicyError>,
     },
     /// The policy or its tokenizer failed.
     #[error(transparent)]
-    Policy(#[from] vrft_policy::PolicyError),
+    Policy(#[from] vrft_model::PolicyError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use vrft_policy::{EncodedPrompt, Policy, Processor};
+use vrft_model::{EncodedPrompt, Policy, Processor};
 
 use crate::row::Row;
 use crate::stop::StopRule;

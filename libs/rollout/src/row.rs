@@ -1,6 +1,6 @@
 //! One completion while it grows.
 
-use vrft_policy::Processor;
+use vrft_model::Processor;
 
 use crate::sampler::Sampler;
 use crate::{Completion, FinishReason, RolloutError, Sampling};

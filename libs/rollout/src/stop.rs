@@ -1,6 +1,6 @@
 //! When a completion is over.
 
-use vrft_policy::Processor;
+use vrft_model::Processor;
 
 use crate::{FinishReason, RolloutError, Sampling};
 

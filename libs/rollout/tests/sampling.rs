@@ -1,11 +1,11 @@
-//! Sampling from the tiny Qwen2-VL of `libs/policy/tests/golden`: what is drawn, and when it ends.
+//! Sampling from the tiny Qwen2-VL of `libs/model/tests/golden`: what is drawn, and when it ends.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device};
 use serde_json::Value;
-use vrft_policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
 use vrft_rollout::{Completion, FinishReason, RolloutError, Sampling, generate};
 
 /// In the greedy completion of the first case, over the border of two tokens.

@@ -1,5 +1,5 @@
 //! Patches against the pixel values of Hugging Face's `Qwen2VLImageProcessor`
-//! (`libs/policy/tests/golden/make_golden.py`). Equal to the last bit: no tolerance.
+//! (`libs/model/tests/golden/make_golden.py`). Equal to the last bit: no tolerance.
 
 use std::path::PathBuf;
 

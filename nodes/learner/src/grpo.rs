@@ -3,8 +3,8 @@
 use vrft_config::Config;
 use vrft_learner::Learner;
 use vrft_messages::{AdvantageBatch, CompletionBatch, Credit, PromptBatch};
+use vrft_model::Processor;
 use vrft_node::Node;
-use vrft_policy::Processor;
 
 use crate::join::train_groups;
 use crate::refill::refill;

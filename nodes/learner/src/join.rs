@@ -5,7 +5,7 @@ use vrft_learner::{TrainCompletion, TrainGroup};
 use vrft_messages::{
     Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch,
 };
-use vrft_policy::Processor;
+use vrft_model::Processor;
 
 /// What a step trains on.
 pub(crate) struct TrainBatch {

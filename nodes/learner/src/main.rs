@@ -14,8 +14,8 @@ use clap::{Parser, ValueEnum};
 use eyre::WrapErr;
 use vrft_config::{Config, LossConfig, LossKind};
 use vrft_learner::Learner;
+use vrft_model::{LoadOptions, Policy, Processor};
 use vrft_node::Node;
-use vrft_policy::{LoadOptions, Policy, Processor};
 
 /// Learns from what the graph sends it.
 #[derive(Parser)]
@@ -41,8 +41,7 @@ fn start() -> eyre::Result<()> {
     vrft_kernels::keep_freed_memory();
     let arguments = Arguments::parse();
     let mut config = vrft_node::load_config()?;
-    config.policy.path =
-        vrft_policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
+    config.policy.path = vrft_model::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
     let processor = Processor::of(&config.policy)?;
     let node = Node::join(&config)?;
@@ -72,7 +71,7 @@ fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
 
 fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {
     let path: &Path = &config.policy.path;
-    let device = vrft_policy::open_device("learner.device", config.learner.device)?;
+    let device = vrft_model::open_device("learner.device", config.learner.device)?;
     let options = LoadOptions::new(&config.policy, device, trainable);
     Policy::load(path, &options).wrap_err("policy.path")
 }

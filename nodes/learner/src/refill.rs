@@ -6,8 +6,8 @@
 
 use vrft_config::Config;
 use vrft_messages::Credit;
+use vrft_model::Processor;
 use vrft_node::Node;
-use vrft_policy::Processor;
 
 use crate::grpo::receive;
 use crate::join::{TrainBatch, train_groups};

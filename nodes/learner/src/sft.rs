@@ -3,8 +3,8 @@
 use vrft_config::Config;
 use vrft_learner::{Demonstration, Learner};
 use vrft_messages::{Credit, PromptBatch};
+use vrft_model::Processor;
 use vrft_node::Node;
-use vrft_policy::Processor;
 
 use crate::store::Store;
 

@@ -7,14 +7,14 @@ use vrft_messages::{
     Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
     MetricBatch, PolicyVersion, Prompt, PromptBatch,
 };
+use vrft_model::Processor;
 use vrft_node::testing::{Script, Sent};
-use vrft_policy::Processor;
 
 use crate::Objective;
 
 fn config() -> Config {
     let mut config = Config::default();
-    let golden = "/../../libs/policy/tests/golden/qwen2_vl";
+    let golden = "/../../libs/model/tests/golden/qwen2_vl";
     config.policy.path = PathBuf::from(env!("CARGO_MANIFEST_DIR").to_owned() + golden);
     config.learner.steps = 2;
     config.learner.prompts_per_step = 2;

@@ -7,8 +7,8 @@ use eyre::WrapErr;
 use tracing::debug;
 use vrft_config::Config;
 use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_model::{EncodedPrompt, LoadOptions, Policy, Processor};
 use vrft_node::Node;
-use vrft_policy::{EncodedPrompt, LoadOptions, Policy, Processor};
 use vrft_rollout::Sampling;
 
 use crate::announced::Announced;
@@ -21,9 +21,8 @@ fn main() -> std::process::ExitCode {
 fn start() -> eyre::Result<()> {
     vrft_kernels::keep_freed_memory();
     let mut config = vrft_node::load_config()?;
-    config.policy.path =
-        vrft_policy::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
-    let device = vrft_policy::open_device("rollout.device", config.rollout.device)?;
+    config.policy.path = vrft_model::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
+    let device = vrft_model::open_device("rollout.device", config.rollout.device)?;
     let options = LoadOptions::new(&config.policy, device, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;

@@ -3,7 +3,7 @@
 use eyre::WrapErr;
 use vrft_config::{Config, Dtype, PolicyConfig};
 use vrft_learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
-use vrft_policy::{EncodedPrompt, LoadOptions, Policy, Processor};
+use vrft_model::{EncodedPrompt, LoadOptions, Policy, Processor};
 use vrft_rollout::{Completion, Sampling};
 
 use crate::bench::image::noise;
@@ -35,7 +35,7 @@ impl Case {
         let config = config_of(options);
         let folder = tempfile::tempdir().wrap_err("cannot make a folder for the weights")?;
         let load = |trainable| {
-            let device = vrft_policy::open_device("--device", options.device)?;
+            let device = vrft_model::open_device("--device", options.device)?;
             let options = LoadOptions::new(&config.policy, device, trainable);
             Policy::load(&config.policy.path, &options).wrap_err("--checkpoint")
         };

@@ -3,7 +3,7 @@
 use candle_core::DType;
 use vrft_config::{LoraConfig, OptimizerState};
 use vrft_learner::{Learner, TrainGroup};
-use vrft_policy::{Policy, Processor};
+use vrft_model::{Policy, Processor};
 use vrft_rollout::{Completion, Sampling};
 
 use crate::fixture::{

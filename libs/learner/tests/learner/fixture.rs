@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use vrft_config::{LearnerConfig, LoraConfig, LossConfig, OptimizerConfig, Schedule};
 use vrft_learner::{Learner, TrainCompletion, TrainGroup};
-use vrft_policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
 
 /// The checkpoint directory: two layers of width 64, a vision tower of two blocks.
 pub(crate) fn checkpoint_dir() -> PathBuf {

@@ -106,9 +106,9 @@ impl TrainingPass {
 ///
 /// ```no_run
 /// # use candle_core::{DType, Device};
-/// # fn main() -> Result<(), vrft_policy::PolicyError> {
+/// # fn main() -> Result<(), vrft_model::PolicyError> {
 /// # let image: &[u8] = &[];
-/// let options = vrft_policy::LoadOptions {
+/// let options = vrft_model::LoadOptions {
 ///     dtype: DType::F32,
 ///     device: Device::Cpu,
 ///     trainable: true,
@@ -117,11 +117,11 @@ impl TrainingPass {
 ///     feature_cache_mib: 0,
 ///     prefix_cache_mib: 0,
 /// };
-/// let policy = vrft_policy::Policy::load("data/starter".as_ref(), &options)?;
-/// let processor = vrft_policy::Processor::load("data/starter".as_ref())?;
+/// let policy = vrft_model::Policy::load("data/starter".as_ref(), &options)?;
+/// let processor = vrft_model::Processor::load("data/starter".as_ref())?;
 /// let prompt = processor.encode(None, "Where is the digit?", &[image])?;
 /// let completion = processor.encode_completion("<answer>No Objects</answer>")?;
-/// let group = vrft_policy::PackedGroup { prompt: &prompt, completions: &[&completion] };
+/// let group = vrft_model::PackedGroup { prompt: &prompt, completions: &[&completion] };
 /// let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
 /// let grads = loss.backward()?;
 /// # Ok(()) }

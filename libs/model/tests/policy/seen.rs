@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor, Var};
 use vrft_config::{ALL_LINEAR, LoraConfig, TargetModules};
 use vrft_kernels::Gradients;
-use vrft_policy::{EncodedPrompt, PackedGroup, Policy, SeenImages};
+use vrft_model::{EncodedPrompt, PackedGroup, Policy, SeenImages};
 
 use crate::fixture::{Golden, flat, load};
 use crate::lora::trained;

@@ -5,7 +5,7 @@ use std::path::Path;
 use candle_core::{DType, Tensor};
 use tempfile::TempDir;
 use vrft_config::{LoraConfig, TargetModules};
-use vrft_policy::{LoadOptions, PackedGroup, Policy};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{Golden, flat, golden_dir, load, loss_and_grads, options};
 
@@ -34,7 +34,7 @@ pub(crate) fn trained(lora: LoraConfig) -> Policy {
     policy
 }
 
-fn logprobs_of(run: impl Fn(&[PackedGroup]) -> vrft_policy::TokenLogprobs) -> Vec<f32> {
+fn logprobs_of(run: impl Fn(&[PackedGroup]) -> vrft_model::TokenLogprobs) -> Vec<f32> {
     let golden = Golden::load();
     let (prompt, completions) =
         (golden.prompt("one_image"), golden.cases["one_image"].completions());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::Tensor;
 use tempfile::TempDir;
-use vrft_policy::{PackedGroup, Policy};
+use vrft_model::{PackedGroup, Policy};
 
 use crate::fixture::{Golden, difference, flat, golden_dir, load, options};
 

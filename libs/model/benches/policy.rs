@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use criterion::{Criterion, criterion_group, criterion_main};
-use vrft_policy::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
+use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
 use vrft_vision::{Grid, Patches};
 
 const N_GROUPS: usize = 8;

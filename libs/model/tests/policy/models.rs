@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use tempfile::TempDir;
-use vrft_policy::{EncodedPrompt, PackedGroup, Policy};
+use vrft_model::{EncodedPrompt, PackedGroup, Policy};
 use vrft_vision::{Grid, Patches};
 
 use crate::fixture::{difference, flat, golden_dir, loss_and_grads, options, relative_difference};

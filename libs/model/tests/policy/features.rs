@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use candle_core::Tensor;
-use vrft_policy::{LoadOptions, PackedGroup, Policy};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{Golden, flat, golden_dir, options};
 

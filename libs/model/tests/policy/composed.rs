@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use vrft_policy::{LoadOptions, PackedGroup, Policy};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{difference, flat, golden_dir, options, relative_difference};
 use crate::models::Case;

@@ -1,7 +1,7 @@
 //! The same numbers as Hugging Face transformers, from the same files.
 
 use candle_core::Tensor;
-use vrft_policy::{PackedGroup, Session};
+use vrft_model::{PackedGroup, Session};
 
 use crate::fixture::{Golden, difference, flat, load, loss_and_grads, relative_difference};
 

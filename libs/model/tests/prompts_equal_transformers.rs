@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use vrft_policy::{PolicyError, Processor};
+use vrft_model::{PolicyError, Processor};
 
 const END_OF_TURN: u32 = 2;
 

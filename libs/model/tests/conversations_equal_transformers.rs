@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vrft_policy::{Conversation, EncodedPrompt, PolicyError, Processor};
+use vrft_model::{Conversation, EncodedPrompt, PolicyError, Processor};
 use vrft_vision::{Pixels, Video};
 
 const FAMILIES: [&str; 2] = ["qwen2_vl", "qwen2_5_vl"];

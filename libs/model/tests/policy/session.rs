@@ -1,7 +1,7 @@
 //! The cached forward agrees with the packed one, whatever rows it carries.
 
 use candle_core::Tensor;
-use vrft_policy::{EncodedPrompt, PackedGroup, Session};
+use vrft_model::{EncodedPrompt, PackedGroup, Session};
 
 use crate::fixture::{Golden, difference, flat, load};
 
