@@ -40,7 +40,7 @@ fn start() -> eyre::Result<()> {
     match cli.command.unwrap_or_default() {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::check(&options),
-        Command::Eval(options) => vrft_evaluate::evaluate(&options),
+        Command::Eval(options) => evaluate::evaluate(&options),
         Command::FewShot(options) => few_shot::few_shot(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Reward(command) => rewards::reward(&command),

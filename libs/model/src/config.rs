@@ -13,7 +13,7 @@ mod vision;
 
 use section::{Section, config_error};
 pub use text::TextConfig;
-pub use vrft_vision::{TowerKind, VisionConfig};
+pub use vision::{TowerKind, VisionConfig};
 
 /// The families whose checkpoints load, by their `model_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -73,7 +73,7 @@ impl PeftConfig {
             rank: rank.ok_or_else(|| wrong("r", "a positive integer"))? as usize,
             alpha: json["lora_alpha"].as_f64().ok_or_else(|| wrong("lora_alpha", "a number"))?,
             dropout: json["lora_dropout"].as_f64().unwrap_or(0.0),
-            ..config::LoraConfig::default()
+            ..vrft_config::LoraConfig::default()
         };
         let base = json["base_model_name_or_path"].as_str().map(PathBuf::from);
         let base = base.ok_or_else(|| wrong("base_model_name_or_path", "a path"))?;
