@@ -2,7 +2,7 @@
 
 use vrft_reward::{BBox, Detection, RankedImage, at_threshold, match_greedily, over_thresholds};
 
-use crate::ratio_interval;
+use vrft_score::ratio_interval;
 
 /// Gathers what was predicted and what is true, image by image, for one question each.
 #[derive(Debug, Clone, Default)]

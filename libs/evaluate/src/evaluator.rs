@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use vrft_config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
 use vrft_reward::{Answer, Detection, Reward, Truth};
 
-use crate::{DetectionEvaluator, ratio_interval};
+use vrft_score::ratio_interval;
+
+use crate::DetectionEvaluator;
 
 /// Takes answers one by one and measures them together.
 ///

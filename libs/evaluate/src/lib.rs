@@ -10,13 +10,11 @@
 //! # Ok::<(), vrft_reward::RewardError>(())
 //! ```
 
-mod bootstrap;
 mod constant;
 mod detection;
 mod evaluator;
 mod judge;
 
-pub use bootstrap::ratio_interval;
 pub use constant::best_constant;
 pub use detection::{DetectionEvaluator, DetectionReport};
 pub use evaluator::{Evaluation, Evaluator};

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     FewShot(FewShotOptions),
     /// Time GRPO steps on a made-up case, phase by phase.
     Bench(BenchOptions),
+    /// Score predictions against the truth as COCO or LVIS do; no model is needed.
+    Score(crate::score::ScoreOptions),
     /// Test a declared reward, score completions again, or propose a reward from data.
     #[command(subcommand)]
     Reward(RewardCommand),

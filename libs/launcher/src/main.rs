@@ -14,6 +14,7 @@ mod progress;
 mod rewards;
 mod run;
 mod run_dir;
+mod score;
 mod serve;
 
 use std::path::Path;
@@ -43,6 +44,10 @@ fn start() -> eyre::Result<()> {
         Command::Eval(options) => evaluate::evaluate(&options),
         Command::FewShot(options) => few_shot::few_shot(&options),
         Command::Bench(options) => bench::bench(&options),
+        Command::Score(options) => {
+            println!("{}", score::score(&options)?);
+            Ok(())
+        }
         Command::Reward(command) => rewards::reward(&command),
         Command::Report { run } => {
             println!("{}", vrft_report::write_report(&run)?.display());

@@ -1,11 +1,11 @@
-//! How far a measured mean may be from the true one, by resampling what was measured.
+//! How far a measured number may be from the true one, by resampling what was measured.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Resamples; the ends of the interval are then good to about a twentieth of its width.
+/// Resamples of [`ratio_interval`]; the ends of the interval are then good to about a twentieth of its width.
 const N_RESAMPLES: usize = 1000;
-/// Fixed: the same answers give the same interval.
+/// Fixed, so that the same answers give the same interval.
 const SEED: u64 = 0;
 /// Probability outside the interval, half of it on either side.
 const ALPHA: f64 = 0.05;
@@ -16,24 +16,39 @@ const ALPHA: f64 = 0.05;
 /// `None` if nothing was counted.
 pub fn ratio_interval(samples: &[(f64, f64)]) -> Option<(f64, f64)> {
     let samples: Vec<_> = samples.iter().copied().filter(|sample| sample.1 > 0.0).collect();
-    if samples.is_empty() {
+    percentile_interval(samples.len(), N_RESAMPLES, |drawn| {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for &idx in drawn {
+            sum += samples[idx].0;
+            count += samples[idx].1;
+        }
+        Some(sum / count)
+    })
+}
+
+/// A 95% interval of `statistic` over `n` samples drawn with repetition, `n_resamples` times. `statistic` is given the
+/// indices that were drawn; resamples for which it is undefined (`None`) are left out. `None` without samples.
+pub fn percentile_interval(
+    n: usize,
+    n_resamples: usize,
+    mut statistic: impl FnMut(&[usize]) -> Option<f64>,
+) -> Option<(f64, f64)> {
+    if n == 0 {
         return None;
     }
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut means: Vec<f64> = (0..N_RESAMPLES).map(|_| resampled(&samples, &mut rng)).collect();
-    means.sort_by(f64::total_cmp);
-    let at = |share: f64| means[(share * (N_RESAMPLES - 1) as f64).round() as usize];
-    Some((at(ALPHA / 2.0), at(1.0 - ALPHA / 2.0)))
-}
-
-fn resampled(samples: &[(f64, f64)], rng: &mut ChaCha8Rng) -> f64 {
-    let (mut sum, mut count) = (0.0, 0.0);
-    for _ in samples {
-        let sample = samples[rng.random_range(0..samples.len())];
-        sum += sample.0;
-        count += sample.1;
+    let mut drawn = vec![0; n];
+    let mut values = Vec::with_capacity(n_resamples);
+    for _ in 0..n_resamples {
+        drawn.iter_mut().for_each(|idx| *idx = rng.random_range(0..n));
+        values.extend(statistic(&drawn));
     }
-    sum / count
+    if values.is_empty() {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
+    Some((at(ALPHA / 2.0), at(1.0 - ALPHA / 2.0)))
 }
 
 #[cfg(test)]
@@ -53,8 +68,9 @@ mod tests {
         assert_eq!(ratio_interval(&[(1.5, 2.0); 9]), Some((0.75, 0.75)));
     }
     #[test]
-    fn nothing_counted() {
+    fn nothing_counted_has_no_interval() {
         assert_eq!(ratio_interval(&[]), None);
         assert_eq!(ratio_interval(&[(0.0, 0.0)]), None);
+        assert_eq!(percentile_interval(3, 10, |_| None), None);
     }
 }

@@ -1,0 +1,243 @@
+//! Average precision and recall of detections, as COCO and LVIS define them.
+//!
+//! Detections of one category in one image are matched with its true boxes at ten overlaps (`matching`), then ranked
+//! over all images into precision-recall curves (`curve`), whose means are the reported numbers (`summary`).
+
+mod curve;
+mod json;
+mod matching;
+mod summary;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use crate::ScoreError;
+use matching::{ImageMatches, Located};
+
+pub use json::Id;
+pub use summary::Summary;
+
+/// IoU thresholds: 0.5, 0.55 … 0.95.
+pub(crate) const N_THRESHOLDS: usize = 10;
+
+/// Whose rules apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Every category is annotated in every image; at most 100 detections of a category in an image
+    /// (`pycocotools.cocoeval`, iouType `bbox`).
+    Coco,
+    /// Federated annotation ([LVIS](https://arxiv.org/abs/1908.03195), section 3): an image is judged only for the
+    /// categories that are known to be in it or not in it; at most 300 detections in an image (`lvis.eval`).
+    Lvis,
+}
+
+/// What is truly there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Truth {
+    /// All images, also those without annotations.
+    pub images: Vec<Image>,
+    /// All categories.
+    pub categories: Vec<Category>,
+    /// The true boxes.
+    pub annotations: Vec<Annotation>,
+}
+
+/// One image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Its id.
+    pub id: Id,
+    /// LVIS: categories that are known to be absent.
+    pub negative: Vec<Id>,
+    /// LVIS: categories of which there may be more than is annotated.
+    pub not_exhaustive: Vec<Id>,
+}
+
+/// One category.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Category {
+    /// Its id.
+    pub id: Id,
+    /// What it is called.
+    pub name: String,
+    /// LVIS: in how many training images it is.
+    pub frequency: Option<Frequency>,
+}
+
+/// LVIS's groups of categories by the number of training images that they are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Frequency {
+    /// Fewer than 10 images.
+    Rare,
+    /// 10 to 99 images.
+    Common,
+    /// 100 images or more.
+    Frequent,
+}
+
+/// One true box.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Annotation {
+    /// Its id.
+    pub id: Id,
+    /// The image that it is in.
+    pub image: Id,
+    /// What is in it.
+    pub category: Id,
+    /// x, y, width, height in pixels.
+    pub bbox: [f64; 4],
+    /// Area of the object in pixels, by which it is small, medium or large: that of its outline where it has one.
+    pub area: f64,
+    /// COCO: it stands for a crowd, which may be detected often and need not be.
+    pub crowd: bool,
+    /// LVIS: neither a hit nor a miss.
+    pub ignore: bool,
+}
+
+/// One predicted box.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// The image that it is in.
+    pub image: Id,
+    /// What is in it.
+    pub category: Id,
+    /// x, y, width, height in pixels.
+    pub bbox: [f64; 4],
+    /// How sure the detector is; only the order counts.
+    pub score: f64,
+}
+
+/// Ranges of area: all, small, medium, large.
+pub(crate) const AREAS: [(&str, f64, f64); 4] = [
+    ("", 0.0, 1e10),
+    ("s", 0.0, 32.0 * 32.0),
+    ("m", 32.0 * 32.0, 96.0 * 96.0),
+    ("l", 96.0 * 96.0, 1e10),
+];
+
+impl Protocol {
+    /// Numbers of detections of a category in an image that count, ascending.
+    pub(crate) fn max_detections(self) -> &'static [usize] {
+        match self {
+            Self::Coco => &[1, 10, 100],
+            Self::Lvis => &[300],
+        }
+    }
+}
+
+/// Detections matched with the truth; what is reported follows from it.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    protocol: Protocol,
+    categories: Vec<Category>,
+    n_images: usize,
+    /// By category, then by range of area: the images where the category was annotated or predicted, in order.
+    matches: Vec<[Vec<ImageMatches>; AREAS.len()]>,
+}
+
+impl Evaluation {
+    /// Matches predictions with the truth. Predictions of categories that the truth does not have are left out, as both
+    /// programs do.
+    ///
+    /// # Errors
+    /// An annotation or a prediction of an image that the truth does not have, an id that occurs twice.
+    pub fn new(
+        truth: &Truth,
+        predictions: &[Prediction],
+        protocol: Protocol,
+    ) -> Result<Self, ScoreError> {
+        check_unique("images", truth.images.iter().map(|image| &image.id))?;
+        check_unique("categories", truth.categories.iter().map(|category| &category.id))?;
+        check_unique("annotations", truth.annotations.iter().map(|annotation| &annotation.id))?;
+        let mut images: Vec<&Image> = truth.images.iter().collect();
+        images.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut categories: Vec<&Category> = truth.categories.iter().collect();
+        categories.sort_by(|a, b| a.id.cmp(&b.id));
+        let located = locate(&images, truth, predictions, protocol)?;
+        let none = BTreeMap::new();
+        let matches = categories.par_iter().map(|category| {
+            let of_category = located.get(&category.id).unwrap_or(&none);
+            AREAS.map(|(_, low, high)| {
+                let of_image = |(idx, located): (&usize, &Located)| {
+                    let partial = images[*idx].not_exhaustive.contains(&category.id);
+                    located.matches(*idx, (low, high), protocol, partial)
+                };
+                of_category.iter().map(of_image).collect()
+            })
+        });
+        let matches = matches.collect();
+        let categories = categories.into_iter().cloned().collect();
+        Ok(Self { protocol, categories, n_images: images.len(), matches })
+    }
+}
+
+/// Truth and predictions by category, then by the image's place in the order of ids.
+fn locate<'a>(
+    images: &[&Image],
+    truth: &'a Truth,
+    predictions: &'a [Prediction],
+    protocol: Protocol,
+) -> Result<BTreeMap<&'a Id, BTreeMap<usize, Located<'a>>>, ScoreError> {
+    let places: BTreeMap<&Id, usize> =
+        (0..).zip(images).map(|(idx, image)| (&image.id, idx)).collect();
+    let mut located: BTreeMap<&Id, BTreeMap<usize, Located>> =
+        truth.categories.iter().map(|category| (&category.id, BTreeMap::new())).collect();
+    for annotation in &truth.annotations {
+        let wrong =
+            |message: String| ScoreError::Annotation { id: annotation.id.to_string(), message };
+        let place = places.get(&annotation.image).ok_or_else(|| {
+            wrong(format!("its image {} is not among the images of the file", annotation.image))
+        })?;
+        // pycocotools evaluates only the categories that the file lists.
+        if let Some(of_category) = located.get_mut(&annotation.category) {
+            of_category.entry(*place).or_default().truth.push(annotation);
+        }
+    }
+    for prediction in most_likely(predictions, protocol) {
+        let (index, prediction) = prediction;
+        let place = places.get(&prediction.image).ok_or_else(|| ScoreError::Prediction {
+            index,
+            message: format!("its image {} is not among the images of the truth", prediction.image),
+        })?;
+        let Some(of_category) = located.get_mut(&prediction.category) else { continue };
+        let known = protocol == Protocol::Coco
+            || of_category.get(place).is_some_and(|located| !located.truth.is_empty())
+            || images[*place].negative.contains(&prediction.category);
+        if known {
+            of_category.entry(*place).or_default().predictions.push(prediction);
+        }
+    }
+    Ok(located)
+}
+
+/// LVIS keeps the most likely detections of each image, whatever their category; COCO limits each category later.
+fn most_likely(predictions: &[Prediction], protocol: Protocol) -> Vec<(usize, &Prediction)> {
+    let all: Vec<(usize, &Prediction)> = predictions.iter().enumerate().collect();
+    if protocol == Protocol::Coco {
+        return all;
+    }
+    let max = protocol.max_detections()[0];
+    let mut of_images: BTreeMap<&Id, Vec<(usize, &Prediction)>> = BTreeMap::new();
+    for (index, prediction) in all {
+        of_images.entry(&prediction.image).or_default().push((index, prediction));
+    }
+    for of_image in of_images.values_mut().filter(|of_image| of_image.len() > max) {
+        of_image.sort_by(|a, b| b.1.score.total_cmp(&a.1.score));
+        of_image.truncate(max);
+    }
+    of_images.into_values().flatten().collect()
+}
+
+fn check_unique<'a>(
+    what: &'static str,
+    ids: impl Iterator<Item = &'a Id>,
+) -> Result<(), ScoreError> {
+    let mut seen = BTreeSet::new();
+    for id in ids {
+        if !seen.insert(id) {
+            return Err(ScoreError::Duplicate { what, id: id.to_string() });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The numbers that are reported: means over categories and overlaps.
+
+use super::curve::Ranking;
+use super::matching::ImageMatches;
+use super::{AREAS, Category, Evaluation, Frequency, N_THRESHOLDS, Protocol};
+use crate::percentile_interval;
+
+/// Number of the overlap 0.5.
+const AT_50: usize = 0;
+/// Number of the overlap 0.75.
+const AT_75: usize = 5;
+
+/// Numbers by their usual names, in the usual order: `AP`, `AP50`, … `ARl` (COCO), `AP` … `APf`, `AR@300` … (LVIS).
+///
+/// `None` is what the programs print as -1: no category has anything to be found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary(pub Vec<(String, Option<f64>)>);
+
+impl Summary {
+    /// A number by its name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(own, _)| own == name).and_then(|(_, value)| *value)
+    }
+}
+
+/// One category, range of area and limit of detections: average precision and recall at each overlap.
+#[derive(Clone, Copy)]
+struct Cell {
+    precision: [f64; N_THRESHOLDS],
+    recall: [f64; N_THRESHOLDS],
+}
+
+impl Evaluation {
+    /// The reported numbers.
+    pub fn summary(&self) -> Summary {
+        let numbers = match self.protocol {
+            Protocol::Coco => self.coco(),
+            Protocol::Lvis => self.lvis(),
+        };
+        Summary(numbers)
+    }
+
+    /// Average precision of each category over all overlaps and at 0.5; `None` where nothing is to be found.
+    pub fn per_category(&self) -> Vec<(&Category, Option<(f64, f64)>)> {
+        let cells = self.cells(0, self.limit());
+        let of = |cell: Option<Cell>| cell.map(|c| (mean(c.precision), c.precision[AT_50]));
+        self.categories.iter().zip(cells.into_iter().map(of)).collect()
+    }
+
+    /// 95% intervals of AP and AP50 over the choice of images (percentile bootstrap of `n_resamples`).
+    pub fn intervals(&self, n_resamples: usize) -> [Option<(f64, f64)>; 2] {
+        let of_image = self.matches.iter().map(|areas| {
+            let mut of_image: Vec<Option<&ImageMatches>> = vec![None; self.n_images];
+            areas[0].iter().for_each(|matches| of_image[matches.image] = Some(matches));
+            of_image
+        });
+        let of_image: Vec<Vec<Option<&ImageMatches>>> = of_image.collect();
+        let resampled = |drawn: &[usize]| {
+            let cells = of_image
+                .iter()
+                .map(|of_image| cell(drawn.iter().filter_map(|idx| of_image[*idx]), self.limit()));
+            cells.collect::<Vec<_>>()
+        };
+        // Drawn twice from the same seed, so that both see the same resamples.
+        [
+            percentile_interval(self.n_images, n_resamples, |drawn| {
+                precision(&resampled(drawn), None)
+            }),
+            percentile_interval(self.n_images, n_resamples, |drawn| {
+                precision(&resampled(drawn), Some(AT_50))
+            }),
+        ]
+    }
+
+    fn coco(&self) -> Vec<(String, Option<f64>)> {
+        let limits = self.protocol.max_detections();
+        let by_area: Vec<_> = (0..AREAS.len()).map(|area| self.cells(area, self.limit())).collect();
+        let mut numbers = vec![
+            ("AP".to_owned(), precision(&by_area[0], None)),
+            ("AP50".to_owned(), precision(&by_area[0], Some(AT_50))),
+            ("AP75".to_owned(), precision(&by_area[0], Some(AT_75))),
+        ];
+        let sizes = || AREAS.iter().zip(&by_area).skip(1);
+        numbers.extend(
+            sizes().map(|((size, ..), cells)| (format!("AP{size}"), precision(cells, None))),
+        );
+        for &limit in limits {
+            numbers.push((format!("AR{limit}"), recall(&self.cells(0, limit))));
+        }
+        numbers.extend(sizes().map(|((size, ..), cells)| (format!("AR{size}"), recall(cells))));
+        numbers
+    }
+
+    fn lvis(&self) -> Vec<(String, Option<f64>)> {
+        let limit = self.limit();
+        let by_area: Vec<_> = (0..AREAS.len()).map(|area| self.cells(area, limit)).collect();
+        let mut numbers = vec![
+            ("AP".to_owned(), precision(&by_area[0], None)),
+            ("AP50".to_owned(), precision(&by_area[0], Some(AT_50))),
+            ("AP75".to_owned(), precision(&by_area[0], Some(AT_75))),
+        ];
+        let sizes = || AREAS.iter().zip(&by_area).skip(1);
+        numbers.extend(
+            sizes().map(|((size, ..), cells)| (format!("AP{size}"), precision(cells, None))),
+        );
+        let groups =
+            [("APr", Frequency::Rare), ("APc", Frequency::Common), ("APf", Frequency::Frequent)];
+        for (name, group) in groups {
+            let of_group = self.categories.iter().zip(&by_area[0]);
+            let of_group = of_group.filter(|(category, _)| category.frequency == Some(group));
+            let cells: Vec<_> = of_group.map(|(_, cell)| *cell).collect();
+            numbers.push((name.to_owned(), precision(&cells, None)));
+        }
+        numbers.push((format!("AR@{limit}"), recall(&by_area[0])));
+        numbers.extend(
+            sizes().map(|((size, ..), cells)| (format!("AR{size}@{limit}"), recall(cells))),
+        );
+        numbers
+    }
+
+    /// The highest number of detections that count.
+    fn limit(&self) -> usize {
+        *self.protocol.max_detections().last().expect("a protocol has limits")
+    }
+
+    /// One cell a category, `None` where nothing is to be found.
+    fn cells(&self, area: usize, limit: usize) -> Vec<Option<Cell>> {
+        self.matches.iter().map(|areas| cell(&areas[area], limit)).collect()
+    }
+}
+
+fn cell<'a>(images: impl IntoIterator<Item = &'a ImageMatches>, limit: usize) -> Option<Cell> {
+    let ranking = Ranking::new(images, limit)?;
+    let curves: [_; N_THRESHOLDS] = std::array::from_fn(|threshold| ranking.curve(threshold));
+    Some(Cell {
+        precision: curves.map(|curve| curve.average_precision),
+        recall: curves.map(|curve| curve.recall),
+    })
+}
+
+/// Mean average precision over categories, and over overlaps or at one.
+fn precision(cells: &[Option<Cell>], threshold: Option<usize>) -> Option<f64> {
+    let of = |cell: &Cell| match threshold {
+        Some(threshold) => cell.precision[threshold],
+        None => mean(cell.precision),
+    };
+    mean_of(cells.iter().flatten().map(of))
+}
+
+fn recall(cells: &[Option<Cell>]) -> Option<f64> {
+    mean_of(cells.iter().flatten().map(|cell| mean(cell.recall)))
+}
+
+fn mean(values: [f64; N_THRESHOLDS]) -> f64 {
+    values.iter().sum::<f64>() / N_THRESHOLDS as f64
+}
+
+fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0);
+    for value in values {
+        sum += value;
+        count += 1;
+    }
+    (count > 0).then(|| sum / f64::from(count))
+}

@@ -1,0 +1,105 @@
+//! The reported numbers equal those of pycocotools and lvis-api on random hard cases (`make_detection.py`).
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use vrft_score::detection::{Evaluation, Prediction, Protocol, Truth};
+
+#[derive(Deserialize)]
+struct Case {
+    protocol: String,
+    truth: serde_json::Value,
+    predictions: serde_json::Value,
+    expected: BTreeMap<String, f64>,
+}
+
+fn evaluate(case: &Case) -> Evaluation {
+    let truth = Truth::from_json(&case.truth.to_string()).unwrap();
+    let predictions = Prediction::list_from_json(&case.predictions.to_string()).unwrap();
+    let protocol = if case.protocol == "lvis" { Protocol::Lvis } else { Protocol::Coco };
+    Evaluation::new(&truth, &predictions, protocol).unwrap()
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("detection.json")).unwrap()
+}
+
+#[test]
+fn every_number_equals_the_published_programs() {
+    let cases = cases();
+    assert_eq!(cases.len(), 100);
+    for (idx, case) in cases.iter().enumerate() {
+        let summary = evaluate(case).summary();
+        assert_eq!(summary.0.len(), case.expected.len());
+        for (name, value) in &summary.0 {
+            // The programs print -1 where there is nothing to be found.
+            let (value, expected) = (value.unwrap_or(-1.0), case.expected[name]);
+            assert!((value - expected).abs() < 1e-9, "case {idx}, {name}: {value}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn no_predictions_find_nothing() {
+    let mut case = cases().swap_remove(0);
+    case.predictions = serde_json::json!([]);
+    assert_eq!(evaluate(&case).summary().get("AP"), Some(0.0));
+}
+
+#[test]
+fn the_mean_over_categories_is_the_whole() {
+    for case in cases() {
+        let evaluation = evaluate(&case);
+        let of_categories = evaluation.per_category().into_iter().filter_map(|(_, ap)| ap);
+        let of_categories: Vec<f64> = of_categories.map(|(ap, _)| ap).collect();
+        let mean = of_categories.iter().sum::<f64>() / of_categories.len() as f64;
+        let whole = evaluation.summary().get("AP");
+        assert!(whole.map_or(of_categories.is_empty(), |whole| (whole - mean).abs() < 1e-12));
+    }
+}
+
+#[test]
+fn an_interval_holds_the_number_that_it_is_of() {
+    for case in cases().iter().take(10) {
+        let evaluation = evaluate(case);
+        let [ap, _] = evaluation.intervals(100);
+        let value = evaluation.summary().get("AP");
+        if let (Some((low, high)), Some(value)) = (ap, value) {
+            assert!(low <= high && (0.0..=1.0).contains(&low) && high <= 1.0);
+            assert!(case.truth["images"].as_array().unwrap().len() < 4 || low <= value + 0.5);
+        }
+    }
+}
+
+#[track_caller]
+fn refused(truth: &str, predictions: &str, words: &str) {
+    let error = Truth::from_json(truth)
+        .and_then(|truth| {
+            let predictions = Prediction::list_from_json(predictions)?;
+            Evaluation::new(&truth, &predictions, Protocol::Coco)
+        })
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn files_that_make_no_sense_are_refused_by_name() {
+    let truth = |annotation: &str| {
+        format!(
+            r#"{{"images": [{{"id": 1}}], "categories": [{{"id": 1, "name": "a"}}], "annotations": [{annotation}]}}"#
+        )
+    };
+    refused("[]", "[]", "COCO or LVIS annotations");
+    refused(r#"{"images": [], "categories": []}"#, "[]", "annotations");
+    let elsewhere = r#"{"id": 5, "image_id": 2, "category_id": 1, "bbox": [0, 0, 1, 1]}"#;
+    refused(&truth(elsewhere), "[]", "annotation 5: its image 2 is not among");
+    let boxless = r#"{"id": 5, "image_id": 1, "category_id": 1, "bbox": null}"#;
+    refused(&truth(boxless), "[]", "annotation 5: its bbox should be [x, y, width, height]");
+    let twice = r#"{"id": 5, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}"#;
+    refused(&truth(&format!("{twice}, {twice}")), "[]", "two annotations have the id 5");
+    refused(&truth(""), "{}", "COCO results, a list");
+    let stray = r#"[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]"#;
+    refused(&truth(""), stray, "prediction 0: its image 9 is not among");
+}
