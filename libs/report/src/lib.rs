@@ -8,6 +8,7 @@ mod axis;
 mod chart;
 mod comparison;
 mod curves;
+mod diagnosis;
 mod difference;
 mod error;
 mod evaluation;
@@ -32,6 +33,7 @@ mod student;
 mod timeline;
 
 pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};
+pub use diagnosis::{History, Problem, RunFacts, TermFacts, TermRole, Verdict, Watch, diagnose};
 pub use difference::Difference;
 pub use error::ReportError;
 pub use few_shot::{FewShotCell, FewShotRow, FewShotRun, FewShotTable};
