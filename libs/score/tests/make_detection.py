@@ -34,7 +34,7 @@ def box(rng):
 def near(rng, bbox):
     x, y, w, h = bbox
     if rng.random() < 0.3:  # an overlap of a round number
-        return [x, y, w, h * rng.choice([0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0])]
+        return [x, y, w, round(h * rng.choice([0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0]), 4)]
     jitter = rng.choice([0, 1, 2, 5, 9])
     return [x + rng.randint(-jitter, jitter), y + rng.randint(-jitter, jitter), max(1, w + rng.randint(-jitter, jitter)), h]
 
