@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
+use vrft_config::Document;
 use vrft_tests::{Run, root};
 
 const PROBLEM: &str = "Detect all objects.";
@@ -131,8 +132,8 @@ fn a_model_of_the_hub_that_is_not_on_this_machine() {
 
 /// A copy of the starter checkpoint with one file changed.
 fn checkpoint(run: &Run, file: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
-    let starter =
-        vrft_config::Config::load(&root().join("configs/default.toml"), &[]).unwrap().policy.path;
+    let config = Document::load(&root().join("configs/default.toml"), &[]).unwrap();
+    let starter = config.get("policy.path").and_then(|path| path.as_str()).unwrap();
     let copy = run.folder().join("checkpoint");
     std::fs::create_dir_all(&copy).unwrap();
     for entry in std::fs::read_dir(root().join(starter)).unwrap() {

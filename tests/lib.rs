@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use vrft_config::Document;
+
 /// The repository.
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -113,13 +115,10 @@ impl Run {
     #[must_use]
     pub fn with_graph(mut self, graph: &Path) -> Run {
         self.graph = graph.to_owned();
-        let config = vrft_config::Config::load(&root().join("configs/default.toml"), &[]);
+        let config = Document::load(&root().join("configs/default.toml"), &[]);
         let config = config.expect("the default configuration loads");
-        for (key, path) in [
-            ("policy.path", config.policy.path),
-            ("data.train", config.data.train),
-            ("evaluation.test", config.evaluation.test),
-        ] {
+        for key in ["policy.path", "data.train", "evaluation.test"] {
+            let path = config.get(key).and_then(|path| path.as_str()).expect("a path");
             self.overrides.push(format!("{key}={:?}", root().join(path)));
         }
         self

@@ -33,7 +33,7 @@ fn graph(run: &Run, endpoint: &str, places: &[(&str, &str)]) -> PathBuf {
     overrides.push(format!("weights.endpoint={endpoint:?}"));
     overrides.push("weights.always_pull=true".to_owned());
     let config =
-        vrft_config::Config::load(&root().join("configs/cluster.toml"), &overrides).unwrap();
+        vrft_config::Document::load(&root().join("configs/cluster.toml"), &overrides).unwrap();
     std::fs::write(run.folder().join("cluster.toml"), config.to_toml()).unwrap();
     let text = std::fs::read_to_string(root().join("configs/dataflow.cluster.yml")).unwrap();
     let text = text.replace("../target", &absolute(root().join("target")));

@@ -93,7 +93,8 @@ fn what_is_proposed_from_data_can_be_used() {
     let output = reward(&["infer", "data/digits/shots.parquet"]);
     let text = stdout(&output);
     assert!(output.status.success(), "{text}{}", stderr(&output));
-    let config = vrft_config::Config::parse(&text, "proposed").unwrap().reward;
-    assert_eq!(config.answer.kind, vrft_config::AnswerType::Boxes);
+    let config: vrft_reward::config::RewardConfig =
+        vrft_config::Document::parse(&text, "proposed").unwrap().section().unwrap();
+    assert_eq!(config.answer.kind, vrft_reward::config::AnswerType::Boxes);
     assert_eq!(config.answer.keys.place, "Position");
 }

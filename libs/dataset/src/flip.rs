@@ -2,10 +2,10 @@
 
 use std::io::Cursor;
 
+use crate::Flip;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vrft_config::Flip;
 
 use crate::{DatasetError, Sample};
 

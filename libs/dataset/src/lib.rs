@@ -14,6 +14,7 @@
 mod annotations;
 mod coco;
 mod columns;
+mod config;
 mod dataset;
 mod error;
 mod flip;
@@ -29,6 +30,7 @@ mod table;
 mod testing;
 mod voc;
 
+pub use config::{DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use dataset::Dataset;
 pub use error::DatasetError;
 pub use flip::{flip, flip_for};

@@ -10,9 +10,16 @@
 //! ```
 //! Inference only, on CPU, in f32. Vectors equal those of transformers, see `tests/golden.rs`.
 
+mod config;
+#[cfg(feature = "encoder")]
 mod encoder;
+#[cfg(feature = "encoder")]
 mod error;
+#[cfg(feature = "encoder")]
 mod layout;
 
+pub use config::SemanticConfig;
+#[cfg(feature = "encoder")]
 pub use encoder::{Embedding, Encoder};
+#[cfg(feature = "encoder")]
 pub use error::EmbeddingError;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vrft_config::{AnswerType, RewardConfig, Space};
+use vrft_reward::config::{AnswerType, RewardConfig, Space};
 use vrft_reward::{Answer, BBox, Reward, SPACE, Truth};
 
 use crate::Evaluator;
@@ -83,7 +83,7 @@ fn neighbor(bbox: &BBox, n: usize, step: f64) -> Option<BBox> {
 
 #[cfg(test)]
 mod tests {
-    use vrft_config::AnswerConfig;
+    use vrft_reward::config::AnswerConfig;
 
     use super::*;
 
@@ -106,7 +106,7 @@ mod tests {
     fn of_four_answers_each_as_often_right_any_scores_a_quarter() {
         let toml = "[reward.answer]\ntype = \"label\"\nlabels = [\"0\", \"90\", \"180\", \"270\"]\n\
                     [reward.terms.accuracy]\nmetric = \"accuracy\"\n[reward.terms.format]\nmetric = \"format\"";
-        let config = vrft_config::Config::parse(toml, "test").unwrap().reward;
+        let config = vrft_config::Document::parse(toml, "test").unwrap().section().unwrap();
         let balanced = truths(&config, &["0", "<answer>90</answer>", "180", "270"]);
         assert_eq!(score(&config, &balanced), 0.25);
         assert_eq!(score(&config, &truths(&config, &["90", "180", "90", "90"])), 0.75);

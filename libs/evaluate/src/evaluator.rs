@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vrft_config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
+use vrft_reward::config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
 use vrft_reward::{Answer, Detection, Reward, Truth};
 
 use vrft_score::ratio_interval;
@@ -180,7 +180,7 @@ fn share(right: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use vrft_config::{AnswerConfig, MatchBy};
+    use vrft_reward::config::{AnswerConfig, MatchBy};
 
     use super::*;
 

@@ -4,17 +4,51 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
-use vrft_config::Config;
-use vrft_dataset::{Dataset, DatasetError, Sample};
+use vrft_checkpoint::PolicyConfig;
+use vrft_config::{ConfigError, Document};
+use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Sample};
 use vrft_model::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
+use vrft_plan::RolloutConfig;
+use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
 
 use crate::{Evaluation, Evaluator, best_constant};
 
+/// The sections that say how a policy is judged.
+#[derive(Debug, Clone, Default)]
+pub struct JudgeConfig {
+    /// How the policy is loaded and prompted.
+    pub policy: PolicyConfig,
+    /// The held-out data, and how it is decoded.
+    pub evaluation: EvaluationConfig,
+    /// Of the data, the share of rows that may be unusable.
+    pub data: DataConfig,
+    /// How long an answer may be.
+    pub rollout: RolloutConfig,
+    /// How answers are read and scored.
+    pub reward: RewardConfig,
+}
+
+impl JudgeConfig {
+    /// Reads the sections; the reward is that of the run.
+    ///
+    /// # Errors
+    /// A section that cannot be used.
+    pub fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            policy: document.section()?,
+            evaluation: document.section()?,
+            data: document.section()?,
+            rollout: document.section()?,
+            reward: document.section()?,
+        })
+    }
+}
+
 /// Held-out questions and how to judge answers to them.
 pub struct Judge {
-    config: Config,
+    config: JudgeConfig,
     test: Dataset,
     prompts: Vec<EncodedPrompt>,
     answers: Vec<Truth>,
@@ -72,7 +106,7 @@ impl Judge {
     ///
     /// # Errors
     /// Data or tokenizer that cannot be used.
-    pub fn load(config: &Config) -> Result<Self, JudgeError> {
+    pub fn load(config: &JudgeConfig) -> Result<Self, JudgeError> {
         Self::of(config, Dataset::open(&config.evaluation.test)?)
     }
 
@@ -80,7 +114,7 @@ impl Judge {
     ///
     /// # Errors
     /// As [`Judge::load`].
-    pub fn of(config: &Config, test: Dataset) -> Result<Self, JudgeError> {
+    pub fn of(config: &JudgeConfig, test: Dataset) -> Result<Self, JudgeError> {
         let reward = Reward::new(&config.reward);
         let check = |sample: &Sample| {
             reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())

@@ -1,7 +1,7 @@
 //! How good answers are on held-out images: average precision, mean IoU, accuracy, each with what it counts.
 //!
 //! ```
-//! let config = vrft_config::RewardConfig::default();
+//! let config = vrft_reward::config::RewardConfig::default();
 //! let truth = vrft_reward::Reward::new(&config).parse_answer("[{'Position': [0, 0, 100, 100]}]")?;
 //! let mut evaluator = vrft_evaluate::Evaluator::new(&config);
 //! evaluator.add("<answer>[{'Position': [0, 0, 100, 80], 'Confidence': 0.9}]</answer>", &truth);
@@ -18,4 +18,4 @@ mod judge;
 pub use constant::best_constant;
 pub use detection::{DetectionEvaluator, DetectionReport};
 pub use evaluator::{Evaluation, Evaluator};
-pub use judge::{Judge, JudgeError, Judgement, Prediction, Summary};
+pub use judge::{Judge, JudgeConfig, JudgeError, Judgement, Prediction, Summary};

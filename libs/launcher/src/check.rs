@@ -25,7 +25,7 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
         println!("# {settings}");
     }
     // What a camera will show is not known yet, nor how long its questions are.
-    if graph.config.data.stream.is_none() {
+    if graph.config.stream.is_none() {
         print_memory(&graph)?;
     }
     println!("\n{}", graph.config.to_toml());
@@ -50,7 +50,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let prompt = Processor::load(&checkpoint)?.encode(system, &sample.problem, &images)?;
     let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
     let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
-    let estimate = MemoryEstimate::new(&graph.config, &model, size)?;
+    let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;
     println!("# memory, estimated: {} MiB", estimate.of_graph() / MIB);
     for (what, bytes) in [
         ("weights of the learner", estimate.learner_weights),
@@ -66,7 +66,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let on_gpu: Vec<&str> = graph
         .devices()
         .into_iter()
-        .filter(|(_, device)| *device != vrft_config::Device::Cpu)
+        .filter(|(_, device)| *device != vrft_plan::Device::Cpu)
         .map(|(key, _)| key)
         .collect();
     if !on_gpu.is_empty() {

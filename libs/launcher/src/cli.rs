@@ -223,7 +223,7 @@ pub(crate) struct ProbeOptions {
     pub(crate) dtype: StorageType,
     /// Where to compute: `cpu`, `cuda`, `cuda:1`.
     #[arg(long, default_value_t)]
-    pub(crate) device: vrft_config::Device,
+    pub(crate) device: vrft_plan::Device,
 }
 
 #[derive(Args)]
@@ -270,7 +270,7 @@ pub(crate) struct BenchOptions {
     pub(crate) dtype: BenchDtype,
     /// Where to compute: `cpu`, `cuda`, `cuda:1`.
     #[arg(long, default_value_t)]
-    pub(crate) device: vrft_config::Device,
+    pub(crate) device: vrft_plan::Device,
     /// Write the figures to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

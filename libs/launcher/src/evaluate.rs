@@ -14,7 +14,7 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     config.policy.path = checkpoint;
     let test = graph.folder.join(&config.evaluation.test);
     config.evaluation.test = options.data.clone().unwrap_or(test);
-    let judge = vrft_evaluate::Judge::load(&config)?;
+    let judge = vrft_evaluate::Judge::load(&config.judge())?;
     let judgement = judge.evaluate(&config.policy.path)?;
     println!("{}", serde_json::to_string_pretty(&judgement.summary())?);
     Ok(())

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use dora_message::descriptor::{Descriptor, EnvValue};
 use eyre::{WrapErr, ensure, eyre};
-use vrft_config::{Config, OnLoss};
+use vrft_plan::OnLoss;
 
 use crate::cli::GraphOptions;
+use crate::config::Config;
 
 /// A graph that may be run: its wiring and its configuration were checked.
 pub(crate) struct Graph {
@@ -93,7 +94,7 @@ impl Graph {
     }
 
     /// Where the nodes with a model compute, by the key that says so.
-    pub(crate) fn devices(&self) -> [(&'static str, vrft_config::Device); 3] {
+    pub(crate) fn devices(&self) -> [(&'static str, vrft_plan::Device); 3] {
         let Config { rollout, learner, evaluation, .. } = &self.config;
         [
             ("rollout.device", rollout.device),

@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod cli;
 mod compile;
+mod config;
 mod evaluate;
 mod few_shot;
 mod graph;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use dora_message::common::{LogLevelOrStdout, LogMessage};
 use indicatif::{ProgressBar, ProgressStyle};
-use vrft_config::Config;
 
 /// Log lines kept for the explanation of a failure.
 const KEPT_LINES: usize = 200;
@@ -30,9 +29,9 @@ pub(crate) struct LogLine {
 
 impl Progress {
     /// Starts to show progress; nodes log to [`Progress::log_sender`].
-    pub(crate) fn start(config: &Config, run_dir: &Path, verbose: bool) -> Self {
+    pub(crate) fn start(n_steps: u64, run_dir: &Path, verbose: bool) -> Self {
         let (sender, receiver) = flume::unbounded::<LogMessage>();
-        let bar = ProgressBar::new(config.learner.steps);
+        let bar = ProgressBar::new(n_steps);
         let style = ProgressStyle::with_template(
             "{elapsed_precise} {bar:40} step {pos}/{len}, {eta} left  {msg}",
         );

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::{Value, json};
-use vrft_config::{Config, RewardConfig};
+use vrft_config::{Document, Printed};
+use vrft_reward::config::{RewardConfig, RewardsConfig};
 use vrft_reward::{Attempt, Reward, Score};
 
 use crate::cli::RewardCommand;
@@ -13,20 +14,21 @@ use crate::cli::RewardCommand;
 pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
     match command {
         RewardCommand::Test { spec, data, json, overrides } => {
-            test(&Config::load(spec, overrides)?, data.as_deref(), *json)
+            let rewards = RewardsConfig::read(&Document::load(spec, overrides)?)?;
+            test(&rewards, data.as_deref(), *json)
         }
         RewardCommand::Score { spec, file, overrides } => {
-            score(&Config::load(spec, overrides)?.reward, file)
+            score(&Document::load(spec, overrides)?.section()?, file)
         }
         RewardCommand::Infer { data } => infer(data),
     }
 }
 
 /// Tests the run's reward on data, or all rewards of the configuration on drawn answers.
-fn test(config: &Config, data: Option<&Path>, as_json: bool) -> eyre::Result<()> {
+fn test(config: &RewardsConfig, data: Option<&Path>, as_json: bool) -> eyre::Result<()> {
     let (rewards, solutions): (Vec<&RewardConfig>, Vec<String>) = match data {
-        Some(data) => (vec![&config.reward], rows(data)?.into_iter().map(|row| row.1).collect()),
-        None => (config.rewards().collect(), Vec::new()),
+        Some(data) => (vec![&config.shared], rows(data)?.into_iter().map(|row| row.1).collect()),
+        None => (config.iter().collect(), Vec::new()),
     };
     let mut failed = Vec::new();
     for reward in rewards {
@@ -142,16 +144,14 @@ fn infer(data: &Path) -> eyre::Result<()> {
     let rows = rows(data)?;
     let rows: Vec<(&str, &str)> = rows.iter().map(|row| (row.0.as_str(), row.1.as_str())).collect();
     let proposal = vrft_reward::infer(&rows).wrap_err_with(|| format!("{data:?}"))?;
-    let whole = Config { reward: proposal.config, ..Config::default() };
-    let table: toml::Table = toml::from_str(&whole.to_toml())?;
     println!("# {}", proposal.reason);
     println!("# The self-test on {} of the rows:", proposal.report.n);
     for line in proposal.report.to_string().lines() {
         println!("# {line}");
     }
-    let section: toml::Table =
-        [("reward".to_owned(), table["reward"].clone())].into_iter().collect();
-    println!("\n{}", toml::to_string_pretty(&section)?);
+    let mut section = Printed::default();
+    section.add(&proposal.config);
+    println!("\n{}", section.finish());
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
     graph.set_env(COMMAND_VARIABLE, &std::env::args().collect::<Vec<_>>().join(" "));
     println!("Run folder: {}", run_dir.display());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let progress = Progress::start(&graph.config, &run_dir, options.verbose);
+    let progress = Progress::start(graph.config.learner.steps, &run_dir, options.verbose);
     let result = runtime.block_on(dataflow(&graph, progress.log_sender()));
     let log = progress.finish();
     outcome::report(result, &log, &run_dir, &graph.expendable())

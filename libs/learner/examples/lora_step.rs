@@ -8,9 +8,11 @@
 use std::time::Instant;
 
 use candle_core::Device;
-use vrft_config::{Config, Dtype};
-use vrft_learner::{Learner, TrainCompletion, TrainGroup};
+use vrft_checkpoint::{Dtype, LoraConfig, PolicyConfig};
+use vrft_learner::{Learner, OptimizerConfig, TrainCompletion, TrainGroup};
 use vrft_model::{LoadOptions, Policy, Processor};
+use vrft_objective::config::LossConfig;
+use vrft_plan::{LearnerConfig, RolloutConfig};
 use vrft_rollout::Sampling;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,23 +22,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let number = |idx: usize, default| numbers.get(idx).map_or(Ok(default), |text| text.parse());
     let (group_size, n_tokens) = (number(0, 4)?, number(1, 32)?);
-    let mut config = Config::default();
-    config.policy.dtype = Dtype::Bf16;
-    config.policy.lora.rank = 16;
+    let lora = LoraConfig { rank: 16, ..LoraConfig::default() };
+    let config = PolicyConfig { dtype: Dtype::Bf16, lora, ..PolicyConfig::default() };
     let mut clock = Instant::now();
     let mut stage = |name: &str| {
         println!("{name:<28}{:8.1} s  {}", clock.elapsed().as_secs_f64(), memory());
         clock = Instant::now();
     };
 
-    let options = LoadOptions::new(&config.policy, Device::Cpu, true);
+    let options = LoadOptions::new(&config, Device::Cpu, true);
     let policy = Policy::load(checkpoint.as_ref(), &options)?;
     stage("load");
     let processor = Processor::load(checkpoint.as_ref())?;
     let image = std::fs::read(image)?;
     let prompt = processor.encode(None, "What is in this picture?", &[&image])?;
     stage(&format!("encode {} tokens", prompt.token_ids.len()));
-    let sampling = Sampling { max_tokens: n_tokens, ..Sampling::from(&config.rollout) };
+    let sampling = Sampling { max_tokens: n_tokens, ..Sampling::from(&RolloutConfig::default()) };
     let seed = |_, idx| idx as u64;
     let groups =
         vrft_rollout::generate(&policy, &processor, &[&prompt], group_size, &sampling, &seed)?;
@@ -52,8 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     stage(&format!("answer {group_size} times {n_tokens} tokens"));
+    let (optimizer, loss) = (OptimizerConfig::default(), LossConfig::default());
     let mut learner =
-        Learner::new(policy, None, &config.optimizer, &config.loss, &config.learner, 1.0)?;
+        Learner::new(policy, None, &optimizer, &loss, &LearnerConfig::default(), 1.0)?;
     let stats = learner.grpo_step(&[TrainGroup { prompt_id: 0, prompt, completions }])?;
     stage("one step");
     for (name, value) in stats.metrics {

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::{OptimizerConfig, OptimizerState};
 use candle_core::{Result, Tensor, Var, bail};
-use vrft_config::{OptimizerConfig, OptimizerState};
 use vrft_kernels::Gradients;
 
 use crate::moments::{Gradient, Moments, Update};

@@ -1,7 +1,7 @@
 //! Coefficients of the loss that change from step to step, saved with the policy.
 
 use serde::{Deserialize, Serialize};
-use vrft_config::LossConfig;
+use vrft_objective::config::LossConfig;
 use vrft_objective::{EntropyController, KlController};
 
 use crate::StepStats;
@@ -60,7 +60,7 @@ impl Controllers {
 
 #[cfg(test)]
 mod tests {
-    use vrft_config::{AdaptiveEntropyConfig, AdaptiveKlConfig};
+    use vrft_objective::config::{AdaptiveEntropyConfig, AdaptiveKlConfig};
 
     use super::*;
 

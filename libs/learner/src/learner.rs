@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 
+use crate::OptimizerConfig;
 use candle_core::{Device, Tensor};
-use vrft_config::{LearnerConfig, LossConfig, OptimizerConfig};
 use vrft_kernels::Gradients;
 use vrft_model::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
+use vrft_objective::config::LossConfig;
 use vrft_objective::{Entropy, LossInputs};
+use vrft_plan::LearnerConfig;
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};

@@ -6,6 +6,7 @@
 mod adamw;
 mod batch;
 mod checkpoint;
+mod config;
 mod controllers;
 mod durable;
 mod dynamic_map;
@@ -28,7 +29,8 @@ mod stats;
 
 pub use batch::{Demonstration, TrainCompletion, TrainGroup};
 pub use checkpoint::{Checkpoint, Checkpoints, Cursor};
+pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig};
 pub use error::LearnerError;
 pub use learner::Learner;
-pub use memory::{MemoryEstimate, PromptSize};
+pub use memory::{MemoryEstimate, MemorySettings, PromptSize};
 pub use stats::StepStats;

@@ -1,10 +1,13 @@
 //! How much memory a run takes, before it runs.
 
 use candle_core::DType;
-use vrft_config::{Config, Dtype, OptimizerState};
+use vrft_checkpoint::{Dtype, PolicyConfig};
 use vrft_model::{ModelConfig, PolicyError};
+use vrft_objective::config::LossConfig;
+use vrft_plan::{LearnerConfig, RolloutConfig};
 
 use crate::moment::BLOCK;
+use crate::{OptimizerConfig, OptimizerState};
 
 const F32: usize = 4;
 /// Program, tokenizer, buffers of products and messages: what a process with a policy has besides tensors.
@@ -17,6 +20,21 @@ pub struct PromptSize {
     pub n_tokens: usize,
     /// Patches of its images.
     pub n_patches: usize,
+}
+
+/// The settings that decide how much memory a run takes.
+#[derive(Debug, Clone, Copy)]
+pub struct MemorySettings<'a> {
+    /// Types, adapters, frozen parts.
+    pub policy: &'a PolicyConfig,
+    /// Number and length of the completions.
+    pub rollout: &'a RolloutConfig,
+    /// Size of a step and of its micro-batches.
+    pub learner: &'a LearnerConfig,
+    /// Type of the moments.
+    pub optimizer: &'a OptimizerConfig,
+    /// Whether there is a reference policy.
+    pub loss: &'a LossConfig,
 }
 
 /// Bytes by what they are for.
@@ -44,7 +62,7 @@ impl MemoryEstimate {
     /// # Errors
     /// A model that cannot be.
     pub fn new(
-        config: &Config,
+        config: &MemorySettings<'_>,
         model: &ModelConfig,
         prompt: PromptSize,
     ) -> Result<Self, PolicyError> {
@@ -106,7 +124,7 @@ fn optimizer(state: OptimizerState, n_trained: usize) -> usize {
 }
 
 /// The adapters' values, if they sit beside every linear layer of the language model.
-fn adapter_values(config: &Config, model: &ModelConfig) -> usize {
+fn adapter_values(config: &MemorySettings<'_>, model: &ModelConfig) -> usize {
     let text = &model.text;
     let (width, inner) = (text.hidden_size, text.intermediate_size);
     let kv_width = text.n_kv_heads * text.head_dim();
@@ -114,7 +132,12 @@ fn adapter_values(config: &Config, model: &ModelConfig) -> usize {
     config.policy.lora.rank * sides * text.n_layers
 }
 
-fn activations(config: &Config, model: &ModelConfig, prompt: PromptSize, dtype: DType) -> usize {
+fn activations(
+    config: &MemorySettings<'_>,
+    model: &ModelConfig,
+    prompt: PromptSize,
+    dtype: DType,
+) -> usize {
     let (learner, rollout) = (&config.learner, &config.rollout);
     let completions = rollout.group_size * rollout.max_completion_tokens;
     let unit = prompt.n_tokens + completions;
@@ -142,6 +165,15 @@ fn activations(config: &Config, model: &ModelConfig, prompt: PromptSize, dtype: 
 mod tests {
     use super::*;
 
+    #[derive(Default)]
+    struct Settings {
+        policy: PolicyConfig,
+        rollout: RolloutConfig,
+        learner: LearnerConfig,
+        optimizer: OptimizerConfig,
+        loss: LossConfig,
+    }
+
     /// The `base` checkpoint of the speed comparison.
     fn model() -> ModelConfig {
         ModelConfig::from_json(
@@ -155,13 +187,15 @@ mod tests {
         .unwrap()
     }
 
-    fn estimate(change: impl Fn(&mut Config)) -> MemoryEstimate {
-        let mut config = Config::default();
+    fn estimate(change: impl Fn(&mut Settings)) -> MemoryEstimate {
+        let mut config = Settings::default();
         config.learner.prompts_per_step = 1;
         config.rollout.max_completion_tokens = 64;
         change(&mut config);
         let prompt = PromptSize { n_tokens: 422, n_patches: 1024 };
-        MemoryEstimate::new(&config, &model(), prompt).unwrap()
+        let Settings { policy, rollout, learner, optimizer, loss } = &config;
+        let settings = MemorySettings { policy, rollout, learner, optimizer, loss };
+        MemoryEstimate::new(&settings, &model(), prompt).unwrap()
     }
 
     /// Measured with `vrft bench`: 1300 MiB.

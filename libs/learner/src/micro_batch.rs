@@ -197,7 +197,7 @@ impl<'a> MicroBatch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vrft_config::LossConfig;
+    use vrft_objective::config::LossConfig;
 
     use crate::plan::Plan;
     use crate::{TrainCompletion, TrainGroup};

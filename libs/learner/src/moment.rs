@@ -1,8 +1,8 @@
 //! A moment as it is kept between steps: in f32, in bfloat16, or in 8 bits a value.
 
+use crate::OptimizerState;
 use candle_core::{DType, Result, Tensor, bail};
 use half::bf16;
-use vrft_config::OptimizerState;
 use vrft_kernels::vectorized;
 
 use crate::dynamic_map::{DynamicMap, SIGNED, UNSIGNED};

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::OptimizerState;
 use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
-use vrft_config::OptimizerState;
 use vrft_kernels::vectorized;
 
 use crate::elementwise::{CHUNK, with_values_mut};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use vrft_config::{KlPlace, LossConfig};
+use vrft_objective::config::{KlPlace, LossConfig};
 
 use crate::TrainGroup;
 use crate::micro_batch::{Sequence, Unit};

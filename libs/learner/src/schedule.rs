@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use vrft_config::{OptimizerConfig, Schedule};
+use crate::{OptimizerConfig, Schedule};
 
 /// Learning rate of a step, from 0, of a run of `n_steps`.
 ///

@@ -12,11 +12,11 @@ const REMEDY: &str = "this program was built without CUDA; build all of them wit
 ///
 /// # Errors
 /// A device that this program was not built for, or that this machine does not have.
-pub fn open_device(key: &'static str, device: vrft_config::Device) -> Result<Device, PolicyError> {
+pub fn open_device(key: &'static str, device: vrft_plan::Device) -> Result<Device, PolicyError> {
     check_device(key, device)?;
     match device {
-        vrft_config::Device::Cpu => Ok(Device::Cpu),
-        vrft_config::Device::Cuda(number) => Device::new_cuda(number).map_err(|error| {
+        vrft_plan::Device::Cpu => Ok(Device::Cpu),
+        vrft_plan::Device::Cuda(number) => Device::new_cuda(number).map_err(|error| {
             PolicyError::Device { key, device, reason: format!("it cannot be opened: {error}") }
         }),
     }
@@ -26,9 +26,9 @@ pub fn open_device(key: &'static str, device: vrft_config::Device) -> Result<Dev
 ///
 /// # Errors
 /// If it was not.
-pub fn check_device(key: &'static str, device: vrft_config::Device) -> Result<(), PolicyError> {
+pub fn check_device(key: &'static str, device: vrft_plan::Device) -> Result<(), PolicyError> {
     match device {
-        vrft_config::Device::Cuda(_) if !candle_core::utils::cuda_is_available() => {
+        vrft_plan::Device::Cuda(_) if !candle_core::utils::cuda_is_available() => {
             Err(PolicyError::Device { key, device, reason: REMEDY.to_owned() })
         }
         _ => Ok(()),
@@ -41,14 +41,14 @@ mod tests {
 
     #[test]
     fn the_processor_is_always_there() {
-        assert!(open_device("rollout.device", vrft_config::Device::Cpu).unwrap().is_cpu());
+        assert!(open_device("rollout.device", vrft_plan::Device::Cpu).unwrap().is_cpu());
     }
 
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_gpu_without_the_feature_is_refused_with_the_remedy() {
         let error =
-            open_device("learner.device", vrft_config::Device::Cuda(1)).unwrap_err().to_string();
+            open_device("learner.device", vrft_plan::Device::Cuda(1)).unwrap_err().to_string();
         assert!(error.starts_with("learner.device = \"cuda:1\": "), "{error}");
         assert!(error.contains("--features cuda"), "{error}");
     }

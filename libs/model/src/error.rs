@@ -59,7 +59,7 @@ pub enum PolicyError {
         /// The key of the configuration that names it.
         key: &'static str,
         /// Its name.
-        device: vrft_config::Device,
+        device: vrft_plan::Device,
         /// Why it cannot be used.
         reason: String,
     },

@@ -27,7 +27,7 @@ pub(crate) struct Lora {
 }
 
 impl Lora {
-    pub(crate) fn new(config: &vrft_config::LoraConfig) -> Self {
+    pub(crate) fn new(config: &vrft_checkpoint::LoraConfig) -> Self {
         let dropout = Dropout { probability: config.dropout, seed: Arc::default() };
         Self { rank: config.rank, alpha: config.alpha, dropout }
     }
@@ -146,7 +146,7 @@ impl Adapter {
 /// # Errors
 /// A pattern that matches no layer, or that is no pattern.
 pub(crate) fn initialize(
-    config: &vrft_config::LoraConfig,
+    config: &vrft_checkpoint::LoraConfig,
     base: &BTreeMap<String, Tensor>,
 ) -> Result<BTreeMap<String, Tensor>, PolicyError> {
     let names = Names::of(base);
@@ -187,14 +187,16 @@ pub(crate) fn linear_layers(
 
 /// Which layers get an adapter, as `peft` reads `target_modules`.
 struct Targets<'a> {
-    config: &'a vrft_config::LoraConfig,
+    config: &'a vrft_checkpoint::LoraConfig,
     pattern: Option<Regex>,
 }
 
 impl<'a> Targets<'a> {
-    fn new(config: &'a vrft_config::LoraConfig) -> Result<Self, PolicyError> {
+    fn new(config: &'a vrft_checkpoint::LoraConfig) -> Result<Self, PolicyError> {
         let pattern = match &config.target_modules {
-            vrft_config::TargetModules::Pattern(text) if text != vrft_config::ALL_LINEAR => {
+            vrft_checkpoint::TargetModules::Pattern(text)
+                if text != vrft_checkpoint::ALL_LINEAR =>
+            {
                 let pattern = Regex::new(&format!("^(?:{text})$"));
                 Some(pattern.map_err(|error| {
                     let expected = "a list of names, \"all-linear\" or a regular expression";
@@ -211,7 +213,7 @@ impl<'a> Targets<'a> {
             return false;
         }
         match (&self.config.target_modules, &self.pattern) {
-            (vrft_config::TargetModules::Names(names), _) => {
+            (vrft_checkpoint::TargetModules::Names(names), _) => {
                 names.iter().any(|name| ends_with(module, name))
             }
             (_, Some(pattern)) => pattern.is_match(module),

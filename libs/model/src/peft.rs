@@ -37,12 +37,12 @@ pub(crate) struct PeftConfig {
     /// Directory of the checkpoint that the adapter is for.
     pub(crate) base: PathBuf,
     path: PathBuf,
-    lora: vrft_config::LoraConfig,
+    lora: vrft_checkpoint::LoraConfig,
 }
 
 impl PeftConfig {
     /// The configuration of an adapter that this base has.
-    pub(crate) fn new(lora: &vrft_config::LoraConfig, base: &Path) -> Self {
+    pub(crate) fn new(lora: &vrft_checkpoint::LoraConfig, base: &Path) -> Self {
         Self { base: base.to_owned(), path: PathBuf::from(CONFIG), lora: lora.clone() }
     }
 
@@ -69,11 +69,11 @@ impl PeftConfig {
             }
         }
         let rank = json["r"].as_u64().filter(|rank| *rank > 0);
-        let lora = vrft_config::LoraConfig {
+        let lora = vrft_checkpoint::LoraConfig {
             rank: rank.ok_or_else(|| wrong("r", "a positive integer"))? as usize,
             alpha: json["lora_alpha"].as_f64().ok_or_else(|| wrong("lora_alpha", "a number"))?,
             dropout: json["lora_dropout"].as_f64().unwrap_or(0.0),
-            ..vrft_config::LoraConfig::default()
+            ..vrft_checkpoint::LoraConfig::default()
         };
         let base = json["base_model_name_or_path"].as_str().map(PathBuf::from);
         let base = base.ok_or_else(|| wrong("base_model_name_or_path", "a path"))?;
@@ -87,8 +87,8 @@ impl PeftConfig {
     /// The adapter's own settings; those that are asked for may only differ in what is about training.
     pub(crate) fn lora(
         &self,
-        asked: Option<&vrft_config::LoraConfig>,
-    ) -> Result<vrft_config::LoraConfig, PolicyError> {
+        asked: Option<&vrft_checkpoint::LoraConfig>,
+    ) -> Result<vrft_checkpoint::LoraConfig, PolicyError> {
         let Some(asked) = asked else { return Ok(self.lora.clone()) };
         if (asked.rank, asked.alpha) != (self.lora.rank, self.lora.alpha) {
             let expected = format!(
@@ -98,7 +98,7 @@ impl PeftConfig {
             let got = format!("{} and {}", asked.rank, asked.alpha);
             return Err(PolicyError::input("policy.lora", expected, got));
         }
-        Ok(vrft_config::LoraConfig { dropout: asked.dropout, ..self.lora.clone() })
+        Ok(vrft_checkpoint::LoraConfig { dropout: asked.dropout, ..self.lora.clone() })
     }
 
     /// The adapter's tensors under this policy's names, in f32.

@@ -29,7 +29,7 @@ pub struct LoadOptions {
     /// Leave the vision tower untrained.
     pub freeze_vision: bool,
     /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
-    pub lora: Option<vrft_config::LoraConfig>,
+    pub lora: Option<vrft_checkpoint::LoraConfig>,
     /// Memory for what a vision tower that is not trained made of images, in MiB.
     pub feature_cache_mib: usize,
     /// Memory for keys and values of prompts that a policy which is not trained has read, in MiB.
@@ -38,10 +38,14 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     /// As the configuration says; only a trainable policy can have a frozen part.
-    pub fn new(config: &vrft_config::PolicyConfig, device: Device, trainable: bool) -> LoadOptions {
+    pub fn new(
+        config: &vrft_checkpoint::PolicyConfig,
+        device: Device,
+        trainable: bool,
+    ) -> LoadOptions {
         let dtype = match config.dtype {
-            vrft_config::Dtype::F32 => DType::F32,
-            vrft_config::Dtype::Bf16 => DType::BF16,
+            vrft_checkpoint::Dtype::F32 => DType::F32,
+            vrft_checkpoint::Dtype::Bf16 => DType::BF16,
         };
         let lora = Some(config.lora.clone()).filter(|lora| lora.rank > 0);
         LoadOptions {
@@ -131,7 +135,7 @@ pub struct Policy {
     config: ModelConfig,
     source: PathBuf,
     dtype: DType,
-    lora: Option<(Lora, vrft_config::LoraConfig)>,
+    lora: Option<(Lora, vrft_checkpoint::LoraConfig)>,
     variables: BTreeMap<String, Var>,
     caches: Caches,
     weights: RwLock<Arc<Weights>>,
@@ -169,7 +173,7 @@ impl Policy {
         config: ModelConfig,
         source: PathBuf,
         mut tensors: BTreeMap<String, Tensor>,
-        lora: Option<vrft_config::LoraConfig>,
+        lora: Option<vrft_checkpoint::LoraConfig>,
         options: &LoadOptions,
     ) -> Result<Policy, PolicyError> {
         let names = Names::of(&tensors);

@@ -48,7 +48,7 @@ impl Processor {
     ///
     /// # Errors
     /// As [`Processor::load`]; a model that is not on this machine.
-    pub fn of(config: &vrft_config::PolicyConfig) -> Result<Self, PolicyError> {
+    pub fn of(config: &vrft_checkpoint::PolicyConfig) -> Result<Self, PolicyError> {
         let mut processor = Self::load(&checkpoint_dir(&config.path)?)?;
         processor.preprocessor.limit_images(config.min_pixels, config.max_pixels)?;
         Ok(processor)

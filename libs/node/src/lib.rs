@@ -9,8 +9,8 @@
 //!
 //! ```no_run
 //! # fn main() -> eyre::Result<()> {
-//! let config = vrft_node::load_config()?;
-//! let mut node = vrft_node::Node::join(&config)?;
+//! let document = vrft_node::load_document()?;
+//! let mut node = vrft_node::Node::join(&document)?;
 //! while let Some(credit) = node.recv::<vrft_messages::Credit>("credit")? {
 //!     node.send("prompts", &vrft_messages::PromptBatch::default())?;
 //! }
@@ -32,4 +32,4 @@ pub mod wiring;
 pub use live::{Arrival, Live};
 pub use metrics::unix_secs;
 pub use node::{Node, Waited};
-pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, load_config};
+pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, load_document};

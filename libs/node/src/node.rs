@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use arrow::array::StructArray;
 use eyre::{WrapErr, bail, ensure, eyre};
 use tracing::{info, warn};
-use vrft_config::OnLoss;
+use vrft_config::Document;
 use vrft_messages::Message;
+use vrft_plan::{OnLoss, PoolConfig, RunConfig};
 
 use crate::dora::DoraLink;
 use crate::edge::{Header, Inbox, Kind};
@@ -52,36 +53,33 @@ impl Node {
     ///
     /// # Errors
     /// Not started by dora, or an edge of the graph that could lose messages.
-    pub fn join(config: &vrft_config::Config) -> eyre::Result<Node> {
-        Self::join_live(config, &[])
+    pub fn join(document: &Document) -> eyre::Result<Node> {
+        Self::join_live(document, &[])
     }
 
     /// Joins with inputs from nodes that are not ours, by name; see [`Node::recv_live`].
     ///
     /// # Errors
     /// As [`Node::join`].
-    pub fn join_live(
-        config: &vrft_config::Config,
-        live: &'static [&'static str],
-    ) -> eyre::Result<Node> {
-        Self::joined(DoraLink::join(live)?, config)
+    pub fn join_live(document: &Document, live: &'static [&'static str]) -> eyre::Result<Node> {
+        Self::joined(DoraLink::join(live)?, document)
     }
 
     /// Joins a dataflow that is running already, as the node of this name whose path is `dynamic`.
     ///
     /// # Errors
     /// No such node in the graph of a running dataflow.
-    pub fn join_late(config: &vrft_config::Config, id: &str) -> eyre::Result<Node> {
-        Self::joined(DoraLink::join_late(id)?, config)
+    pub fn join_late(document: &Document, id: &str) -> eyre::Result<Node> {
+        Self::joined(DoraLink::join_late(id)?, document)
     }
 
-    fn joined(link: DoraLink, config: &vrft_config::Config) -> eyre::Result<Node> {
-        let run_dir = crate::start::run_dir(config, &link.dataflow_id());
+    fn joined(link: DoraLink, document: &Document) -> eyre::Result<Node> {
+        let run_dir = crate::start::run_dir(&document.section::<RunConfig>()?, &link.dataflow_id());
         std::fs::create_dir_all(&run_dir)
             .wrap_err_with(|| format!("cannot make the run folder {run_dir:?}"))?;
         let id = link.node_id();
         info!(run_dir = %run_dir.display(), "Joined.");
-        let expendable = match config.pool.on_loss {
+        let expendable = match document.section::<PoolConfig>()?.on_loss {
             OnLoss::End => BTreeSet::new(),
             OnLoss::Survive => link.replicas()?,
         };

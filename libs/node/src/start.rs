@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use eyre::{WrapErr, eyre};
 use tracing_subscriber::EnvFilter;
-use vrft_config::Config;
+use vrft_config::Document;
+use vrft_plan::RunConfig;
 
 /// Environment variable with the path of the configuration; set in the graph or by the launcher.
 pub const CONFIG_VARIABLE: &str = "VRFT_CONFIG";
@@ -31,8 +32,8 @@ pub fn exit(result: eyre::Result<()>) -> ExitCode {
 /// Starts logging and reads the configuration that the graph names.
 ///
 /// # Errors
-/// No configuration named, or one that cannot be used.
-pub fn load_config() -> eyre::Result<Config> {
+/// No configuration named, or one that cannot be read.
+pub fn load_document() -> eyre::Result<Document> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     // dora puts time and node before each line.
     let started = tracing_subscriber::fmt()
@@ -45,13 +46,13 @@ pub fn load_config() -> eyre::Result<Config> {
     let path = std::env::var(CONFIG_VARIABLE).wrap_err_with(|| {
         format!("{CONFIG_VARIABLE} is not set: the graph should name a configuration in its `env`")
     })?;
-    Ok(Config::load(path.as_ref(), &[])?)
+    Ok(Document::load(path.as_ref(), &[])?)
 }
 
 /// Where this run writes.
-pub(crate) fn run_dir(config: &Config, dataflow_id: &str) -> PathBuf {
+pub(crate) fn run_dir(run: &RunConfig, dataflow_id: &str) -> PathBuf {
     match std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
         Some(dir) => dir.into(),
-        None => config.run.out.join(dataflow_id),
+        None => run.out.join(dataflow_id),
     }
 }

@@ -1,8 +1,15 @@
 //! The sections `[advantage]` and `[loss]`.
 
-pub use vrft_config::{
-    AbsoluteConfig, AbsoluteMode, AdaptiveEntropyConfig, AdaptiveKlConfig, AdvantageConfig,
-    AdvantageScale, Aggregate, Baseline, CispoConfig, CorrectionMode, CurriculumConfig, Diversity,
-    KlEstimator, KlPlace, LossConfig, LossKind, OverlongConfig, SamplerCorrectionConfig,
-    SapoConfig, VespoConfig,
+mod advantage;
+mod check;
+mod loss;
+
+pub use advantage::{
+    AbsoluteConfig, AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline,
+    CurriculumConfig, Diversity, OverlongConfig,
+};
+pub use check::check_together;
+pub use loss::{
+    AdaptiveEntropyConfig, AdaptiveKlConfig, CispoConfig, CorrectionMode, KlEstimator, KlPlace,
+    LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,
 };

@@ -1,5 +1,7 @@
 //! What is needed to run it again: configuration, graph, environment.
 
+use toml::Value;
+
 use crate::html::{escape, folded};
 use crate::load::Run;
 use crate::number::count;
@@ -9,17 +11,21 @@ pub(crate) fn recipe(run: &Run) -> String {
     let mut facts: Vec<(String, String)> = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     if let Some(config) = &run.config {
-        let shots = match config.data.shots {
-            0 => "all".to_owned(),
-            shots => shots.to_string(),
-        };
-        fact("training samples", shots);
+        match config.document.get("data.shots").and_then(Value::as_integer) {
+            None | Some(0) => fact("training samples", "all".to_owned()),
+            Some(shots) => fact("training samples", shots.to_string()),
+        }
         fact("learner steps", config.learner.steps.to_string());
         fact("prompts per step", config.learner.prompts_per_step.to_string());
         fact("group size", config.rollout.group_size.to_string());
         fact("window", config.learner.window.to_string());
-        fact("learning rate", format!("{:e}", config.optimizer.learning_rate));
-        fact("KL coefficient", config.loss.kl_coef.to_string());
+        if let Some(rate) = config.document.get("optimizer.learning_rate").and_then(Value::as_float)
+        {
+            fact("learning rate", format!("{rate:e}"));
+        }
+        if let Some(coefficient) = config.document.get("loss.kl_coef") {
+            fact("KL coefficient", coefficient.to_string());
+        }
         fact("seed", config.run.seed.to_string());
     } else if let Some(step) = run.metrics.last_step() {
         fact("learner steps", step.to_string());

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use vrft_config::Config;
+use vrft_config::{ConfigError, Document};
+use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 
 use crate::ReportError;
 use crate::evaluation::Evaluation;
@@ -25,11 +26,33 @@ pub(crate) struct Run {
     pub(crate) predictions: BTreeMap<String, Vec<Prediction>>,
     pub(crate) spans: Vec<Span>,
     pub(crate) config_text: Option<String>,
-    pub(crate) config: Option<Config>,
+    pub(crate) config: Option<Settings>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) graph: Option<String>,
     /// Files with lines that could not be read, and how many.
     pub(crate) unreadable: Vec<(String, usize)>,
+}
+
+/// The settings that are told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) run: RunConfig,
+    pub(crate) learner: LearnerConfig,
+    pub(crate) rollout: RolloutConfig,
+    /// Of the sections of other crates, single values.
+    pub(crate) document: Document,
+}
+
+impl Settings {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse(text, "config.toml")?;
+        Ok(Self {
+            run: document.section()?,
+            learner: document.section()?,
+            rollout: document.section()?,
+            document,
+        })
+    }
 }
 
 impl Run {
@@ -41,7 +64,7 @@ impl Run {
         run.spans = run.lines("spans.jsonl")?;
         run.spans.retain(|span| span.start.is_finite() && span.end > span.start);
         run.config_text = text(&dir.join("config.toml"))?;
-        run.config = run.config_text.as_ref().and_then(|t| Config::parse(t, "config.toml").ok());
+        run.config = run.config_text.as_ref().and_then(|t| Settings::parse(t).ok());
         run.environment = environment(text(&dir.join("environment.json"))?);
         run.graph = text(&dir.join("graph.mmd"))?;
         Ok(run)

@@ -1,7 +1,17 @@
-//! The section `[reward]`.
+//! The section `[reward]`, and the rewards of the sources of the data.
 
-pub use vrft_config::{
-    AnswerConfig, AnswerType, Config, Content, CorrectionConfig, FormatConfig, From, Keys, MatchBy,
-    MatchConfig, Measure, Metric, Miss, Norm, Reader, Refined, Repeats, RewardConfig, RewardMode,
-    Same, Shape, Snra, SourceConfig, Space, TermConfig,
+mod answer;
+mod check;
+mod declare;
+mod metric;
+mod sources;
+mod task;
+mod term;
+
+pub use answer::{AnswerConfig, AnswerType, Content, FormatConfig, From, Keys, Reader, Space};
+pub use sources::RewardsConfig;
+pub use task::{CorrectionConfig, RewardConfig, RewardMode};
+pub use term::{
+    MatchBy, MatchConfig, Measure, Metric, Miss, Norm, Refined, Repeats, Same, Shape, Snra,
+    TermConfig,
 };

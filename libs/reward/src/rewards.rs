@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::Config;
+use crate::config::RewardsConfig;
 
 use crate::Reward;
 
@@ -15,13 +15,9 @@ pub struct Rewards {
 
 impl Rewards {
     /// The rewards as the configuration of a run declares them.
-    pub fn new(config: &Config) -> Self {
-        let of_source = |source: &crate::config::SourceConfig| {
-            let reward = Reward::new(source.reward.as_ref()?);
-            Some((source.task.clone(), reward))
-        };
-        let own = config.data.sources.iter().filter_map(of_source).collect();
-        Self { shared: Reward::new(&config.reward), own }
+    pub fn new(config: &RewardsConfig) -> Self {
+        let own = config.own.iter().map(|(task, reward)| (task.clone(), Reward::new(reward)));
+        Self { shared: Reward::new(&config.shared), own: own.collect() }
     }
 
     /// How completions of a task are scored.
@@ -45,7 +41,8 @@ mod tests {
                     [[data.sources]]\ntask = \"names\"\ntrain = \"b.jsonl\"\n\
                     [data.sources.reward.answer]\ntype = \"label\"\n\
                     [data.sources.reward.terms.right]\nmetric = \"accuracy\"";
-        let rewards = Rewards::new(&Config::parse(text, "test").unwrap());
+        let document = vrft_config::Document::parse(text, "test").unwrap();
+        let rewards = Rewards::new(&RewardsConfig::read(&document).unwrap());
         let total = |task: &str, completion: &str, solution: &str| {
             let reward = rewards.of(task);
             reward.score(completion, &reward.parse_answer(solution).unwrap()).total

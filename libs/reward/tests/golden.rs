@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
-use vrft_reward::config::Config;
+use vrft_config::Document;
 use vrft_reward::{Attempt, Reward};
 
 /// Values are sums and quotients of a few numbers in f64 on both sides.
@@ -13,7 +13,8 @@ const TOLERANCE: f64 = 1e-9;
 
 fn rewards_for(preset: &str, overrides: &[String]) -> Reward {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/rewards");
-    Reward::new(&Config::load(&folder.join(preset), overrides).unwrap().reward)
+    let document = Document::load(&folder.join(preset), overrides).unwrap();
+    Reward::new(&document.section().unwrap())
 }
 
 /// A list of tokens, or how many there are.

@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use vrft_reward::config::Config;
+use vrft_config::Document;
+use vrft_reward::config::RewardConfig;
 use vrft_reward::{Report, self_test};
 
 fn folder() -> PathBuf {
@@ -22,8 +23,9 @@ fn presets(folder: &Path) -> Vec<PathBuf> {
     found
 }
 fn report(path: &Path, mode: &str) -> Report {
-    let config = Config::load(path, &[format!("reward.mode={mode}")]).unwrap();
-    self_test(&config.reward, &[]).unwrap()
+    let document = Document::load(path, &[format!("reward.mode={mode}")]).unwrap();
+    let config: RewardConfig = document.section().unwrap();
+    self_test(&config, &[]).unwrap()
 }
 /// The checks that do not hold, without "trick: ".
 fn failures(preset: &str, mode: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 //! ```no_run
 //! # fn sample(policy: &vrft_model::Policy, processor: &vrft_model::Processor) -> Result<(), Box<dyn std::error::Error>> {
 //! let prompt = processor.encode(None, "What is in the image?", &[&std::fs::read("cat.png")?])?;
-//! let sampling = vrft_rollout::Sampling::from(&vrft_config::RolloutConfig::default());
+//! let sampling = vrft_rollout::Sampling::from(&vrft_plan::RolloutConfig::default());
 //! let seed = |_prompt, completion| vrft_rollout::completion_seed(0, 0, 0, completion as u16);
 //! let groups = vrft_rollout::generate(policy, processor, &[&prompt], 8, &sampling, &seed)?;
 //! assert_eq!(groups[0].len(), 8);

@@ -22,8 +22,8 @@ pub struct Sampling {
     pub max_rows: usize,
 }
 
-impl From<&vrft_config::RolloutConfig> for Sampling {
-    fn from(config: &vrft_config::RolloutConfig) -> Self {
+impl From<&vrft_plan::RolloutConfig> for Sampling {
+    fn from(config: &vrft_plan::RolloutConfig) -> Self {
         Self {
             temperature: config.temperature,
             top_p: config.top_p,
@@ -39,7 +39,7 @@ impl From<&vrft_config::RolloutConfig> for Sampling {
 impl Sampling {
     /// The most probable token at every step.
     pub fn greedy(max_tokens: usize, stop: Vec<String>) -> Self {
-        let rows = vrft_config::RolloutConfig::default().max_rows;
+        let rows = vrft_plan::RolloutConfig::default().max_rows;
         Self {
             temperature: 0.0,
             top_p: 1.0,
@@ -82,7 +82,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(change: impl Fn(&mut Sampling), expected: &str) {
-        let mut sampling = Sampling::from(&vrft_config::RolloutConfig::default());
+        let mut sampling = Sampling::from(&vrft_plan::RolloutConfig::default());
         sampling.check().expect("the defaults are valid");
         change(&mut sampling);
         assert_eq!(sampling.check().expect_err("refused").to_string(), expected);

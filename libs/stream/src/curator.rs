@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::StreamConfig;
 use image::RgbImage;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vrft_config::StreamConfig;
 
 use crate::frame::{jpeg, shrink};
 use crate::{

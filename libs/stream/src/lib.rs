@@ -2,13 +2,14 @@
 //!
 //! ```
 //! use vrft_stream::{Curator, RawFrame, Verdict};
-//! let mut curator = Curator::new(&vrft_config::StreamConfig::default(), 0);
+//! let mut curator = Curator::new(&vrft_stream::StreamConfig::default(), 0);
 //! let black = RawFrame { bytes: &[0; 300 * 200 * 3], encoding: "bgr8", width: 300, height: 200 };
 //! assert_eq!(curator.offer("frame-0", &black, 0.0), Verdict::Dropped(vrft_stream::Reason::Exposure));
 //! ```
 //! Memory is bounded by the configuration, whatever the stream does: stop, restart, change its resolution or
 //! send garbage. No clock and no file is read here, except in [`Journal`], which only appends.
 
+mod config;
 mod counters;
 mod curator;
 mod error;
@@ -24,6 +25,7 @@ mod reservoir;
 #[cfg(test)]
 mod testing;
 
+pub use config::{PuzzleKind, StreamConfig, Truth};
 pub use counters::{Counters, Reason};
 pub use curator::{Curator, Verdict};
 pub use error::StreamError;

@@ -9,9 +9,9 @@ mod picture;
 mod rotation;
 mod spot;
 
+use crate::PuzzleKind;
 use image::RgbImage;
 use rand::Rng;
-use vrft_config::PuzzleKind;
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@
 
 mod checksum;
 mod client;
+mod config;
 mod error;
 mod fetch;
 mod file;
@@ -15,6 +16,7 @@ mod store;
 mod version;
 
 pub use client::Client;
+pub use config::WeightsConfig;
 pub use error::WeightsError;
 pub use fetch::fetch;
 pub use link::DEFAULT_ENDPOINT;

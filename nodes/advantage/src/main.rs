@@ -7,9 +7,12 @@ mod scored;
 mod tests;
 
 use eyre::ensure;
-use vrft_config::Config;
+use vrft_config::{ConfigError, Document};
+use vrft_dataset::DataConfig;
 use vrft_messages::{Advantage, AdvantageBatch, CompletionBatch, RewardBatch, RewardRow};
 use vrft_node::Node;
+use vrft_objective::config::AdvantageConfig;
+use vrft_plan::{LearnerConfig, RolloutConfig};
 
 use crate::scored::{Details, scored_groups};
 
@@ -21,8 +24,29 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
-    let config = vrft_node::load_config()?;
-    run(Node::join(&config)?, &config)
+    let document = vrft_node::load_document()?;
+    let config = Config::read(&document)?;
+    run(Node::join(&document)?, &config)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) advantage: AdvantageConfig,
+    pub(crate) data: DataConfig,
+    pub(crate) rollout: RolloutConfig,
+    pub(crate) learner: LearnerConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            advantage: document.section()?,
+            data: document.section()?,
+            rollout: document.section()?,
+            learner: document.section()?,
+        })
+    }
 }
 
 /// Turns each group's rewards into advantages.

@@ -1,7 +1,7 @@
 //! Puts together what advantages depend on: rewards, and of the completions their length, answer and task.
 
 use eyre::ensure;
-use vrft_config::DataConfig;
+use vrft_dataset::DataConfig;
 use vrft_messages::{CompletionBatch, RewardBatch, RewardRow};
 use vrft_objective::{Scored, ScoredGroup};
 

@@ -1,10 +1,12 @@
 //! The advantage node, driven without dora.
 
-use vrft_config::{Config, SourceConfig};
+use vrft_dataset::SourceConfig;
 use vrft_messages::{
     AdvantageBatch, Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch, RewardRow,
 };
 use vrft_node::testing::Script;
+
+use crate::Config;
 
 fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
     let mut idx = 0;
@@ -19,7 +21,7 @@ fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
 
 fn advantages(rewards: &[(u64, Option<f32>)]) -> (Vec<f32>, f64) {
     let (node, sent) = Script::new().message("rewards", &batch(rewards)).end("rewards").node();
-    super::run(node, &vrft_config::Config::default()).unwrap();
+    super::run(node, &Config::default()).unwrap();
     let batches = sent.all::<AdvantageBatch>("advantages");
     let values = batches[0].advantages.iter().map(|a| a.advantage);
     let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
@@ -42,7 +44,7 @@ fn rewards_of_several_nodes_add_up() {
     let format = batch(&[(0, Some(0.0)), (0, Some(3.0))]);
     let script = Script::new().message("iou", &iou).message("format", &format);
     let (node, sent) = script.end("iou").end("format").node();
-    super::run(node, &vrft_config::Config::default()).unwrap();
+    super::run(node, &Config::default()).unwrap();
     let [advantages] = &sent.all::<AdvantageBatch>("advantages")[..] else { panic!("one batch") };
     let rewards: Vec<_> = advantages.advantages.iter().map(|row| row.reward).collect();
     assert_eq!(rewards, [Some(1.0), Some(3.0)]);
@@ -112,7 +114,7 @@ fn the_weight_of_a_task_acts_on_its_advantages() {
 fn lengths_and_answers_act_if_so_configured() {
     let text = "[advantage]\nscale = \"none\"\n[advantage.overlong]\ncushion = 4\n\
                 [rollout]\nmax_completion_tokens = 10";
-    let config = Config::parse(text, "test").unwrap();
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
     let rewards = batch(&[(0, Some(1.0)), (0, Some(1.0))]);
     let groups = completions(&rewards, &["any"], &[2, 10]);
     let script = Script::new().message("rewards", &rewards).message("groups", &groups);

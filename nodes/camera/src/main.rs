@@ -46,9 +46,9 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = vrft_node::load_config()?;
+    let document = vrft_node::load_document()?;
     let source = source::open(&arguments)?;
-    run(Node::join_live(&config, LIVE)?, source)
+    run(Node::join_live(&document, LIVE)?, source)
 }
 
 /// Ends when the ticks do, or after the last frame of a source that has one.

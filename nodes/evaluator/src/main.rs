@@ -5,11 +5,13 @@ mod records;
 
 use eyre::WrapErr;
 use tracing::info;
-use vrft_config::Config;
+use vrft_config::{ConfigError, Document};
 use vrft_dataset::{Dataset, Sample};
-use vrft_evaluate::Judge;
+use vrft_evaluate::{Judge, JudgeConfig};
 use vrft_messages::{Checkpoint, Prompt, PromptBatch};
 use vrft_node::Node;
+use vrft_reward::config::RewardsConfig;
+use vrft_stream::StreamConfig;
 
 use crate::records::Records;
 
@@ -28,27 +30,47 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     vrft_kernels::share_one_heap();
-    let config = vrft_node::load_config()?;
-    if config.data.stream.is_some() {
-        let mut node = Node::join(&config)?;
+    let document = vrft_node::load_document()?;
+    let config = Config::read(&document)?;
+    if config.is_live {
+        let mut node = Node::join(&document)?;
         return match held_out(&mut node, &config)? {
             Some(judge) => run(node, &config, &[(None, judge)]),
             None => node.finish(),
         };
     }
     let judges = judges(&config)?;
-    run(Node::join(&config)?, &config, &judges)
+    run(Node::join(&document)?, &config, &judges)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) judge: JudgeConfig,
+    pub(crate) rewards: RewardsConfig,
+    /// Whether questions come from a stream, so that those to be judged on arrive as a message.
+    pub(crate) is_live: bool,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            judge: JudgeConfig::read(document)?,
+            rewards: RewardsConfig::read(document)?,
+            is_live: document.optional::<StreamConfig>()?.is_some(),
+        })
+    }
 }
 
 /// Judges by task: of `evaluation.test` without a name, and of each source with held-out data of its own.
 fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
-    let mut judges = vec![(None, Judge::load(config)?)];
-    for source in &config.data.sources {
+    let mut judges = vec![(None, Judge::load(&config.judge)?)];
+    for source in &config.judge.data.sources {
         let Some(test) = &source.test else { continue };
-        let mut config = config.clone();
-        config.reward = config.reward_of(&source.task).clone();
-        config.evaluation.test = test.clone();
-        let judge = Judge::load(&config)
+        let mut of_task =
+            JudgeConfig { reward: config.rewards.of(&source.task).clone(), ..config.judge.clone() };
+        of_task.evaluation.test.clone_from(test);
+        let judge = Judge::load(&of_task)
             .wrap_err_with(|| format!("data.sources.test of task {:?}", source.task))?;
         judges.push((Some(source.task.clone()), judge));
     }
@@ -65,7 +87,7 @@ fn held_out(node: &mut Node, config: &Config) -> eyre::Result<Option<Judge>> {
         solution: prompt.answer,
     };
     let samples = Dataset::of(batch.prompts.into_iter().map(sample).collect())?;
-    Ok(Some(Judge::of(config, samples)?))
+    Ok(Some(Judge::of(&config.judge, samples)?))
 }
 
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
@@ -80,7 +102,7 @@ fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> e
         note_constant(&mut node, &mut records, task.as_deref(), judge)?;
     }
     if inputs.is_empty() {
-        let location = config.policy.path.display().to_string();
+        let location = config.judge.policy.path.display().to_string();
         let start = Checkpoint { version: 0, location, last: true };
         evaluate_on_all(&mut node, &mut records, judges, BASE, &start)?;
     }

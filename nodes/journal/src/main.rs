@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use clap::Parser;
 use eyre::{WrapErr, eyre};
 use tracing::info;
-use vrft_config::Config;
 use vrft_messages::{CompletionBatch, PromptBatch};
 use vrft_node::Node;
+use vrft_plan::LearnerConfig;
 
 use crate::records::{Logged, Records};
 
@@ -35,26 +35,27 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = vrft_node::load_config()?;
+    let document = vrft_node::load_document()?;
+    let learner: LearnerConfig = document.section()?;
     match arguments.replay {
-        None => write(Node::join(&config)?, &config),
+        None => write(Node::join(&document)?, &learner),
         Some(run) => {
             let run = std::env::var_os(REPLAY_VARIABLE).map_or(run, PathBuf::from);
             let logged = Logged::read(&run).wrap_err_with(|| {
                 format!("no groups to replay; {REPLAY_VARIABLE} names the run")
             })?;
             info!(prompts = logged.n_prompts(), run = %run.display(), "Read the groups of a run.");
-            replay(Node::join(&config)?, &config, &logged)
+            replay(Node::join(&document)?, &learner, &logged)
         }
     }
 }
 
 /// Writes one file per learner step.
-fn write(mut node: Node, config: &Config) -> eyre::Result<()> {
+fn write(mut node: Node, learner: &LearnerConfig) -> eyre::Result<()> {
     let records = Records::open(node.run_dir())?;
     while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
         let Some(first) = batch.completions.first() else { continue };
-        let step = config.learner.step_of(first.prompt_id);
+        let step = learner.step_of(first.prompt_id);
         node.timed(step, "journal", |_| records.write(step, &batch))?;
         node.send_metrics()?;
     }
@@ -62,10 +63,10 @@ fn write(mut node: Node, config: &Config) -> eyre::Result<()> {
 }
 
 /// Answers prompts with what was logged for them.
-fn replay(mut node: Node, config: &Config, logged: &Logged) -> eyre::Result<()> {
+fn replay(mut node: Node, learner: &LearnerConfig, logged: &Logged) -> eyre::Result<()> {
     while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
         let Some(first) = batch.prompts.first() else { continue };
-        let step = config.learner.step_of(first.prompt_id);
+        let step = learner.step_of(first.prompt_id);
         let groups = batch.prompts.iter().map(|prompt| {
             let id = prompt.prompt_id;
             logged.group(id).ok_or_else(|| {

@@ -1,15 +1,13 @@
 //! The journal, driven without dora.
 
-use vrft_config::Config;
 use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
 use vrft_node::testing::Script;
+use vrft_plan::LearnerConfig;
 
 use crate::records::Logged;
 
-fn config() -> Config {
-    let mut config = Config::default();
-    config.learner.prompts_per_step = 2;
-    config
+fn learner() -> LearnerConfig {
+    LearnerConfig { prompts_per_step: 2, ..LearnerConfig::default() }
 }
 
 fn groups(step: u64) -> CompletionBatch {
@@ -48,7 +46,7 @@ fn journal() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let script = Script::new().message("groups", &groups(0)).message("groups", &groups(1));
     let (node, _sent) = script.end("groups").run_dir(folder.path()).node();
-    super::write(node, &config()).unwrap();
+    super::write(node, &learner()).unwrap();
     folder
 }
 
@@ -58,7 +56,7 @@ fn what_was_written_down_is_played_back() {
     let logged = Logged::read(folder.path()).unwrap();
     let script = Script::new().message("prompts", &prompts(0)).message("prompts", &prompts(1));
     let (node, sent) = script.end("prompts").node();
-    super::replay(node, &config(), &logged).unwrap();
+    super::replay(node, &learner(), &logged).unwrap();
     assert_eq!(sent.all::<CompletionBatch>("groups"), [groups(0), groups(1)]);
     assert!(sent.ended("groups"));
 }
@@ -68,7 +66,7 @@ fn a_prompt_that_was_not_logged_is_named() {
     let folder = journal();
     let logged = Logged::read(folder.path()).unwrap();
     let (node, _sent) = Script::new().message("prompts", &prompts(2)).node();
-    let error = super::replay(node, &config(), &logged).unwrap_err().to_string();
+    let error = super::replay(node, &learner(), &logged).unwrap_err().to_string();
     assert!(error.starts_with("prompt 4 was not logged, only 4 prompts from 0 on"), "{error}");
 }
 

@@ -1,11 +1,11 @@
 //! The reinforcement loop: credit out, three streams in, a step, a new version.
 
-use vrft_config::Config;
 use vrft_learner::Learner;
 use vrft_messages::{AdvantageBatch, CompletionBatch, Credit, PromptBatch};
 use vrft_model::Processor;
 use vrft_node::Node;
 
+use crate::config::Config;
 use crate::join::train_groups;
 use crate::refill::refill;
 use crate::store::Store;

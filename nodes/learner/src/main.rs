@@ -1,5 +1,6 @@
 //! The learner: owns the optimizer, hands out credit, publishes each policy version.
 
+mod config;
 mod grpo;
 mod join;
 mod refill;
@@ -12,10 +13,12 @@ use std::path::Path;
 
 use clap::{Parser, ValueEnum};
 use eyre::WrapErr;
-use vrft_config::{Config, LossConfig, LossKind};
 use vrft_learner::Learner;
 use vrft_model::{LoadOptions, Policy, Processor};
 use vrft_node::Node;
+use vrft_objective::config::{LossConfig, LossKind};
+
+use crate::config::Config;
 
 /// Learns from what the graph sends it.
 #[derive(Parser)]
@@ -40,11 +43,12 @@ fn main() -> std::process::ExitCode {
 fn start() -> eyre::Result<()> {
     vrft_kernels::keep_freed_memory();
     let arguments = Arguments::parse();
-    let mut config = vrft_node::load_config()?;
+    let document = vrft_node::load_document()?;
+    let mut config = Config::read(&document)?;
     config.policy.path = vrft_model::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
     let processor = Processor::of(&config.policy)?;
-    let node = Node::join(&config)?;
+    let node = Node::join(&document)?;
     match arguments.objective {
         Objective::Grpo => grpo::run(node, &config, learner, &processor),
         Objective::Sft => sft::run(node, &config, learner, &processor),

@@ -1,14 +1,14 @@
 //! Dynamic sampling: further prompts in place of those that teach nothing.
 //!
 //! A group whose completions all did equally well has no gradient but that of the KL. Each step owns more prompt
-//! numbers than it starts with ([`vrft_config::LearnerConfig::first_prompt_of`]), so a step that asks for more shifts no
+//! numbers than it starts with ([`vrft_plan::LearnerConfig::first_prompt_of`]), so a step that asks for more shifts no
 //! other step's prompts, and a resumed run asks for the same. Only with a window of 1 is nothing else under way.
 
-use vrft_config::Config;
 use vrft_messages::Credit;
 use vrft_model::Processor;
 use vrft_node::Node;
 
+use crate::config::Config;
 use crate::grpo::receive;
 use crate::join::{TrainBatch, train_groups};
 

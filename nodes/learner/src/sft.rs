@@ -1,11 +1,11 @@
 //! The supervised loop: the same prompts, but the answers are shown instead of rewarded.
 
-use vrft_config::Config;
 use vrft_learner::{Demonstration, Learner};
 use vrft_messages::{Credit, PromptBatch};
 use vrft_model::Processor;
 use vrft_node::Node;
 
+use crate::config::Config;
 use crate::store::Store;
 
 /// Trains until the configured number of steps, or until the run is asked to stop.

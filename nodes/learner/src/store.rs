@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use eyre::WrapErr;
 use tracing::info;
-use vrft_config::Config;
 use vrft_learner::{Checkpoints, Cursor, Learner};
 use vrft_messages::{Checkpoint, PolicyKind, PolicyVersion};
 use vrft_node::Node;
+
+use crate::config::Config;
 
 /// Folders of one learner within the run folder.
 pub(crate) struct Store {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use vrft_config::{Config, OptimizerConfig};
+use vrft_config::Document;
+use vrft_learner::OptimizerConfig;
 use vrft_messages::{
     Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
     MetricBatch, PolicyVersion, Prompt, PromptBatch,
@@ -11,6 +12,7 @@ use vrft_model::Processor;
 use vrft_node::testing::{Script, Sent};
 
 use crate::Objective;
+use crate::config::Config;
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -166,7 +168,7 @@ fn every_objective_can_be_configured() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config();
         let text = format!("[loss]\ntype = {kind:?}\ntop_entropy = 0.5\nentropy_coef = 0.01");
-        config.loss = Config::parse(&text, "test").unwrap().loss;
+        config.loss = Document::parse(&text, "test").unwrap().section().unwrap();
         config.learner.iterations = 2;
         let sent = train(Objective::Grpo, &config, two_steps(), folder.path()).unwrap();
         assert_eq!(sent.all::<PolicyVersion>("policy").len(), 3, "{kind}");

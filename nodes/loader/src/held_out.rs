@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, eyre};
-use vrft_config::{Config, StreamConfig};
 use vrft_messages::{PromptBatch, file};
-use vrft_stream::Fingerprint;
+use vrft_stream::{Fingerprint, StreamConfig};
+
+use crate::Config;
 
 /// The questions.
 const QUESTIONS: &str = "held-out.arrow";

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
-use vrft_config::{Config, StreamConfig};
 use vrft_messages::hub::{Boxes2d, RawImage, texts, tick};
 use vrft_messages::{Credit, PromptBatch};
 use vrft_node::{Arrival, Live, Node};
+use vrft_stream::StreamConfig;
 
+use crate::Config;
 use crate::session::Session;
 
 /// Ticks come in here, from dora's timer; each is passed on to the camera, so that a camera ends with the run.

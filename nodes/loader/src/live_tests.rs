@@ -1,16 +1,16 @@
 //! The loader on a stream, driven without dora; frames are made by formula.
 
-use vrft_config::{PuzzleKind, Truth};
 use vrft_messages::hub::{RawImage, Tags, tick};
 use vrft_messages::{Credit, MetricBatch, PromptBatch};
 use vrft_node::testing::{Script, Sent};
+use vrft_stream::{PuzzleKind, Truth};
 
 use super::*;
 
 fn config(puzzles: &[PuzzleKind]) -> Config {
     let mut config = Config::default();
     config.learner.prompts_per_step = 3;
-    config.data.stream = Some(StreamConfig {
+    config.stream = Some(StreamConfig {
         puzzles: puzzles.to_vec(),
         max_fps: 0.0,
         max_side: 64,
@@ -50,7 +50,7 @@ fn sent(config: &Config, script: Script) -> Sent {
 
 fn sent_in(run_dir: &std::path::Path, config: &Config, script: Script) -> Sent {
     let (node, sent) = script.run_dir(run_dir).end("credit").node();
-    run(node, config, config.data.stream.as_ref().unwrap()).unwrap();
+    run(node, config, config.stream.as_ref().unwrap()).unwrap();
     sent
 }
 
@@ -128,13 +128,13 @@ fn what_a_cold_start_set_aside_stays_set_aside() {
     let script = || (0..12).fold(Script::new().message("credit", &credit(0)), frame);
     let before = sent_in(start.path(), &config, script()).all::<PromptBatch>("held_out");
     config.run.seed = 1;
-    config.data.stream.as_mut().unwrap().held_out_from = start.path().to_owned();
+    config.stream.as_mut().unwrap().held_out_from = start.path().to_owned();
     let sent = sent_in(folder.path(), &config, script());
     assert_eq!(sent.all::<PromptBatch>("held_out"), before);
     assert!(folder.path().join("held-out.arrow").exists());
-    config.data.stream.as_mut().unwrap().held_out_from = "nowhere".into();
+    config.stream.as_mut().unwrap().held_out_from = "nowhere".into();
     let (node, _sent) = script().run_dir(folder.path()).end("credit").node();
-    let error = run(node, &config, config.data.stream.as_ref().unwrap()).unwrap_err().to_string();
+    let error = run(node, &config, config.stream.as_ref().unwrap()).unwrap_err().to_string();
     assert!(error.contains("held_out_from") && error.contains("nowhere"), "{error}");
 }
 
@@ -191,7 +191,7 @@ fn boxes(script: Script, frame_id: u64) -> Script {
 fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&[PuzzleKind::Spot]);
-    let stream = config.data.stream.as_mut().unwrap();
+    let stream = config.stream.as_mut().unwrap();
     (stream.truth, stream.category) = (Truth::Teacher, "mug".into());
     let script = (0..12).fold(Script::new(), frame);
     let script = (0..12).fold(script, boxes);
@@ -218,9 +218,9 @@ fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
 #[test]
 fn a_camera_without_anything_new_ends_the_run_with_its_counts() {
     let mut config = config(&[PuzzleKind::Spot]);
-    config.data.stream.as_mut().unwrap().patience_secs = 1e-9;
+    config.stream.as_mut().unwrap().patience_secs = 1e-9;
     let script = frame(Script::new().message("credit", &credit(0)), 1);
     let (node, _sent) = script.end("credit").node();
-    let error = run(node, &config, config.data.stream.as_ref().unwrap()).unwrap_err().to_string();
+    let error = run(node, &config, config.stream.as_ref().unwrap()).unwrap_err().to_string();
     assert!(error.contains("too little to begin with") && error.contains("offered"), "{error}");
 }

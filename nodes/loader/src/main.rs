@@ -1,8 +1,13 @@
 //! The loader: questions about images, sent only against credit.
 
-use vrft_config::Config;
+use vrft_checkpoint::PolicyConfig;
+use vrft_config::{ConfigError, Document};
+use vrft_dataset::DataConfig;
 use vrft_messages::{Credit, PromptBatch};
 use vrft_node::Node;
+use vrft_plan::{LearnerConfig, RunConfig};
+use vrft_reward::config::RewardsConfig;
+use vrft_stream::StreamConfig;
 
 use crate::sources::Sources;
 
@@ -20,12 +25,37 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
-    let config = vrft_node::load_config()?;
-    if let Some(settings) = &config.data.stream {
-        return live::run(Node::join_live(&config, live::LIVE)?, &config, settings);
+    let document = vrft_node::load_document()?;
+    let config = Config::read(&document)?;
+    if let Some(settings) = &config.stream {
+        return live::run(Node::join_live(&document, live::LIVE)?, &config, settings);
     }
     let sources = Sources::open(&config)?;
-    run(Node::join(&config)?, &config, &sources)
+    run(Node::join(&document)?, &config, &sources)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) run: RunConfig,
+    pub(crate) policy: PolicyConfig,
+    pub(crate) data: DataConfig,
+    pub(crate) stream: Option<StreamConfig>,
+    pub(crate) rewards: RewardsConfig,
+    pub(crate) learner: LearnerConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            run: document.section()?,
+            policy: document.section()?,
+            data: document.section()?,
+            stream: document.optional()?,
+            rewards: RewardsConfig::read(document)?,
+            learner: document.section()?,
+        })
+    }
 }
 
 /// Answers each credit with the batch of prompts it names.

@@ -4,10 +4,11 @@ use std::io::Cursor;
 
 use eyre::{WrapErr, eyre};
 use image::{ImageFormat, ImageReader};
-use vrft_config::Config;
 use vrft_dataset::Sample;
 use vrft_messages::{EncodedImage, Prompt};
 use vrft_reward::Reward;
+
+use crate::Config;
 
 /// What makes a row unusable besides an image that cannot be decoded, which the data set checks itself.
 pub(crate) fn check(sample: &Sample, reward: &Reward) -> Result<(), String> {
@@ -33,7 +34,7 @@ pub(crate) fn make(
             &flipped
         }
     };
-    let reward = task.map_or(&config.reward, |task| config.reward_of(task));
+    let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let images = sample.images.iter().map(|bytes| encoded(bytes)).collect::<eyre::Result<_>>();
     Ok(Prompt {
         prompt_id,

@@ -5,10 +5,11 @@ use std::io::Cursor;
 use image::{ImageFormat, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vrft_config::{Config, PuzzleKind, StreamConfig, Truth};
 use vrft_dataset::Order;
 use vrft_messages::{EncodedImage, Prompt};
-use vrft_stream::{Frame, Labels};
+use vrft_stream::{Frame, Labels, PuzzleKind, StreamConfig, Truth};
+
+use crate::Config;
 
 /// Keeps the questions that the policy is judged on apart from those it learns from.
 const HELD_OUT_SEED: u64 = 0x6865_6c64;

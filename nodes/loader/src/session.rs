@@ -7,12 +7,15 @@ use std::time::Instant;
 
 use eyre::ensure;
 use tracing::warn;
-use vrft_config::{Config, StreamConfig, Truth};
 use vrft_messages::hub::{Boxes2d, RawImage};
 use vrft_messages::{Credit, Prompt, PromptBatch};
 use vrft_node::Node;
-use vrft_stream::{Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Verdict};
+use vrft_stream::{
+    Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, StreamConfig, Truth,
+    Verdict,
+};
 
+use crate::Config;
 use crate::held_out::HeldOut;
 use crate::question::Questions;
 

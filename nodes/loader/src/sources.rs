@@ -4,10 +4,9 @@ use std::path::Path;
 
 use eyre::WrapErr;
 use tracing::info;
-use vrft_config::Config;
 use vrft_dataset::{Dataset, Mixture, Order, Sample};
 
-use crate::prompt;
+use crate::{Config, prompt};
 
 /// How the size of a source counts where the configuration does not say.
 const SAMPLING_EXPONENT: f64 = 0.5;
@@ -59,7 +58,7 @@ impl Sources {
 impl Source {
     /// The rows to learn from: usable ones, and as many as there should be shots.
     fn open(config: &Config, task: Option<&str>, train: &Path, shots: usize) -> eyre::Result<Self> {
-        let reward = task.map_or(&config.reward, |task| config.reward_of(task));
+        let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
         let reward = vrft_reward::Reward::new(reward);
         let valid = Dataset::open(train)?
             .retain_valid(|sample| prompt::check(sample, &reward), config.data.max_bad_fraction)?;

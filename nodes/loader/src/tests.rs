@@ -1,9 +1,10 @@
 //! The loader, driven without dora.
 
-use vrft_config::{Config, Flip, SourceConfig};
+use vrft_dataset::{Flip, SourceConfig};
 use vrft_messages::{Credit, PromptBatch};
 use vrft_node::testing::Script;
 
+use crate::Config;
 use crate::sources::Sources;
 
 fn config() -> Config {
@@ -93,17 +94,18 @@ fn several_tasks_share_the_prompts() {
 fn each_task_asks_in_its_own_words() {
     let text = "[reward.format]\ninstruct = true\n[reward.answer]\ntype = \"label\"\n\
                 [reward.terms.right]\nmetric = \"accuracy\"";
-    let names = Config::parse(text, "names").unwrap().reward;
+    let names = vrft_config::Document::parse(text, "names").unwrap().section().unwrap();
     let mut config = config();
-    let source = |task: &str, reward| SourceConfig {
+    let source = |task: &str| SourceConfig {
         task: task.to_owned(),
         train: config.data.train.clone(),
         shots: 4,
         weight: 1.0,
         test: None,
-        reward,
+        reward: None,
     };
-    config.data.sources = vec![source("boxes", None), source("names", Some(names))];
+    config.data.sources = vec![source("boxes"), source("names")];
+    config.rewards.own.insert("names".to_owned(), names);
     let batches = prompts(&config, &(0..8).map(credit).collect::<Vec<_>>());
     for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
         let instructed = prompt.text.contains("Give one name.");

@@ -11,11 +11,14 @@ mod recording;
 mod records;
 mod tensorboard;
 
+use std::path::Path;
+
 use clap::Parser;
 use eyre::{WrapErr, bail};
-use vrft_config::Config;
+use vrft_config::Document;
 use vrft_messages::MetricBatch;
 use vrft_node::{Node, Waited};
+use vrft_plan::LearnerConfig;
 
 use crate::progress::Progress;
 use crate::recording::Recording;
@@ -41,24 +44,25 @@ struct Arguments {
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let config = vrft_node::load_config()?;
+    let document = vrft_node::load_document()?;
     let node = match &arguments.join {
-        None => Node::join(&config)?,
-        Some(id) => Node::join_late(&config, id)?,
+        None => Node::join(&document)?,
+        Some(id) => Node::join_late(&document, id)?,
     };
-    run(node, &config)
+    run(node, &document)
 }
 
 /// An input's name is the name of the node whose metrics it carries.
-fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
-    let recording = recording(&node, config)?;
+fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
+    let learner: LearnerConfig = document.section()?;
+    let recording = recording(&node, document)?;
     let run_dir = node.run_dir().to_owned();
-    std::fs::write(run_dir.join("config.toml"), config.to_toml()).wrap_err("config.toml")?;
+    write_config(&run_dir, document)?;
     let mut environment = environment::Environment::gather();
     environment.write(&run_dir)?;
     let mut records = Records::open(&run_dir)?;
     let mut board = TensorBoard::new(&run_dir);
-    let mut progress = Progress::new(config);
+    let mut progress = Progress::new(&learner);
     let collected = collect(&mut node, &mut records, &mut board, &mut progress, recording);
     environment.end();
     environment.write(&run_dir)?;
@@ -72,13 +76,22 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     node.finish()
 }
 
+/// Keeps the configuration in the run folder, unless the launcher has put it there with all defaults written out.
+fn write_config(run_dir: &Path, document: &Document) -> eyre::Result<()> {
+    let path = run_dir.join("config.toml");
+    if document.is_from(&path) {
+        return Ok(());
+    }
+    std::fs::write(&path, document.to_toml()).wrap_err_with(|| format!("{path:?}"))
+}
+
 /// The recording, where the graph sends what it is made of.
-fn recording(node: &Node, config: &Config) -> eyre::Result<Option<Recording>> {
+fn recording(node: &Node, document: &Document) -> eyre::Result<Option<Recording>> {
     let inputs = node.inputs();
     let has = |name: &&&str| inputs.iter().any(|input| input == **name);
     match [PROMPTS, GROUPS, REWARDS].iter().filter(has).count() {
         0 => Ok(None),
-        3 => Recording::open(node, config).map(Some),
+        3 => Recording::open(node, document).map(Some),
         _ => bail!("a recording needs all of the inputs {PROMPTS}, {GROUPS} and {REWARDS}"),
     }
 }

@@ -1,6 +1,6 @@
 //! A monitor that was built without recordings says so.
 
-use vrft_config::Config;
+use vrft_config::Document;
 use vrft_messages::MetricBatch;
 use vrft_node::Node;
 
@@ -8,7 +8,7 @@ use vrft_node::Node;
 pub(crate) enum Recording {}
 
 impl Recording {
-    pub(crate) fn open(node: &Node, _: &Config) -> eyre::Result<Self> {
+    pub(crate) fn open(node: &Node, _: &Document) -> eyre::Result<Self> {
         eyre::bail!(
             "node {:?}: its inputs {}, {} and {} are for a recording: build with `--features vrft-monitor-node/rerun`",
             node.id(),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use vrft_config::Config;
 use vrft_messages::MetricBatch;
+use vrft_plan::LearnerConfig;
 
 /// The node whose steps are told.
 const LEARNER: &str = "learner";
@@ -15,8 +15,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self { n_steps: config.learner.steps, steps: BTreeMap::new() }
+    pub(crate) fn new(learner: &LearnerConfig) -> Self {
+        Self { n_steps: learner.steps, steps: BTreeMap::new() }
     }
 
     /// Takes in metrics; gives the line of a step once the learner has reported it.
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_step_is_told_when_the_learner_reports_it() {
-        let mut progress = Progress::new(&Config::default());
+        let mut progress = Progress::new(&LearnerConfig::default());
         let reward = batch(3, &[("reward/total/mean", 1.5), ("reward/iou/mean", 0.5)]);
         assert_eq!(progress.take("reward", &reward), None);
         let learner = batch(3, &[("policy/loss", 0.1), ("policy/kl", 0.02)]);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_baseline_does_not_mix_in() {
-        let mut progress = Progress::new(&Config::default());
+        let mut progress = Progress::new(&LearnerConfig::default());
         progress.take("sft", &batch(1, &[("policy/kl", 9.0)]));
         let line = progress.take("learner", &batch(1, &[("policy/loss", 0.1)])).unwrap();
         assert!(!line.contains("kl"), "{line}");

@@ -9,11 +9,13 @@ use eyre::WrapErr;
 use re_sdk::{RecordingStream, RecordingStreamBuilder};
 use re_sdk_types::archetypes::{Boxes2D, EncodedImage as Picture, Scalars, TextDocument};
 use re_sdk_types::components::{Color, MediaType};
-use vrft_config::{Config, LearnerConfig};
+use vrft_config::Document;
 use vrft_messages::{
     CompletionBatch, EncodedImage, MetricBatch, Prompt, PromptBatch, RewardBatch, RewardRow,
 };
 use vrft_node::Node;
+use vrft_plan::LearnerConfig;
+use vrft_reward::config::RewardConfig;
 use vrft_reward::{Detection, Reward};
 
 /// Prompts of a step that are recorded: enough to see what goes on, in a file that stays small.
@@ -34,12 +36,13 @@ impl Recording {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub(crate) fn open(node: &Node, config: &Config) -> eyre::Result<Self> {
+    pub(crate) fn open(node: &Node, document: &Document) -> eyre::Result<Self> {
         let path = free_path(node.run_dir());
         let builder = RecordingStreamBuilder::new("vrft").recording_name(node.run_name());
         let stream = builder.save(&path).wrap_err_with(|| format!("cannot write {path:?}"))?;
         tracing::info!(path = %path.display(), "Recording.");
-        Ok(Self { stream, reward: Reward::new(&config.reward), learner: config.learner.clone() })
+        let reward = Reward::new(&document.section::<RewardConfig>()?);
+        Ok(Self { stream, reward, learner: document.section()? })
     }
 
     /// Every number of a node, at its step.

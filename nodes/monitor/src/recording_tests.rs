@@ -59,7 +59,7 @@ fn pictures_boxes_answers_and_curves_are_in_the_file() {
         .end("rewards")
         .end("reward")
         .node();
-    crate::run(node, &Config::default()).unwrap();
+    crate::run(node, &Document::empty()).unwrap();
     let bytes = std::fs::read(folder.path().join("run.rrd")).unwrap();
     assert!(bytes.starts_with(b"RRF"), "{:?}", &bytes[..4]);
     for path in ["prompts/0/image_0/truth", "prompts/0/answers", "curves/reward/reward/total/mean"]

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use eyre::ensure;
 use tracing::warn;
-use vrft_config::{Config, OnLoss};
+use vrft_config::{ConfigError, Document};
 use vrft_messages::{CompletionBatch, PromptBatch};
 use vrft_node::{Node, Waited};
+use vrft_plan::{LearnerConfig, OnLoss, PoolConfig};
 
 use crate::pool::{Pool, Share};
 
@@ -26,8 +27,22 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
-    let config = vrft_node::load_config()?;
-    run(Node::join(&config)?, &config)
+    let document = vrft_node::load_document()?;
+    let config = Config::read(&document)?;
+    run(Node::join(&document)?, &config)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) pool: PoolConfig,
+    pub(crate) learner: LearnerConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self { pool: document.section()?, learner: document.section()? })
+    }
 }
 
 /// Passes prompts on and groups back until the prompts end.

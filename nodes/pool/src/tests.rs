@@ -1,8 +1,10 @@
 //! The pool, driven without dora.
 
-use vrft_config::{Config, OnLoss};
 use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
 use vrft_node::testing::{Script, Sent};
+use vrft_plan::{OnLoss, PoolConfig};
+
+use crate::Config;
 
 fn prompts(ids: std::ops::Range<u64>) -> PromptBatch {
     let prompt = |prompt_id| Prompt {
@@ -36,9 +38,7 @@ fn groups(ids: &[u64], sampler: &str) -> CompletionBatch {
 }
 
 fn config(on_loss: OnLoss, patience_secs: f64) -> Config {
-    let mut config = Config::default();
-    config.pool = vrft_config::PoolConfig { on_loss, patience_secs };
-    config
+    Config { pool: PoolConfig { on_loss, patience_secs }, ..Config::default() }
 }
 
 fn ended(script: Script) -> Script {

@@ -2,9 +2,11 @@
 
 use clap::Parser;
 use eyre::{WrapErr, ensure};
-use vrft_config::Config;
+use vrft_config::{ConfigError, Document};
 use vrft_messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
 use vrft_node::Node;
+use vrft_plan::LearnerConfig;
+use vrft_reward::config::RewardsConfig;
 use vrft_reward::{Attempt, Rewards};
 
 use crate::terms::Terms;
@@ -27,16 +29,30 @@ struct Arguments {
 
 fn start() -> eyre::Result<()> {
     let terms = Terms::parse(&Arguments::parse().terms);
-    let config = vrft_node::load_config()?;
-    run(Node::join(&config)?, &config, &terms)
+    let document = vrft_node::load_document()?;
+    let config = Config::read(&document)?;
+    run(Node::join(&document)?, &config, &terms)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) rewards: RewardsConfig,
+    pub(crate) learner: LearnerConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self { rewards: RewardsConfig::read(document)?, learner: document.section()? })
+    }
 }
 
 /// Scores each group as it arrives.
 fn run(mut node: Node, config: &Config, terms: &Terms) -> eyre::Result<()> {
-    let rewards = Rewards::new(config);
+    let rewards = Rewards::new(&config.rewards);
     terms.check(&rewards)?;
     ensure!(
-        config.rewards().all(|reward| reward.correction.is_none()),
+        config.rewards.iter().all(|reward| reward.correction.is_none()),
         "reward.correction: the rollout asks once, so there is no second answer to score; leave the section out, or \
          score pairs of answers with `vrft reward score`"
     );

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_term_that_is_not_there_is_named() {
-        let rewards = Rewards::new(&vrft_config::Config::default());
+        let rewards = Rewards::new(&vrft_reward::config::RewardsConfig::default());
         Terms::parse("iou").check(&rewards).unwrap();
         let error = Terms::parse("iuo").check(&rewards).unwrap_err().to_string();
         assert!(error.contains("no term \"iuo\"; there are {\"confidence\""), "{error}");

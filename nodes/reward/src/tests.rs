@@ -3,6 +3,7 @@
 use vrft_messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
 use vrft_node::testing::Script;
 
+use crate::Config;
 use crate::terms::Terms;
 
 const TRUTH: &str = "<answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
@@ -29,7 +30,7 @@ fn a_right_answer_earns_more_than_a_wrong_one() {
         completions: vec![completion(0, &right), completion(1, "I do not know")],
     };
     let (node, sent) = Script::new().message("groups", &batch).end("groups").node();
-    super::run(node, &vrft_config::Config::default(), &Terms::parse("")).unwrap();
+    super::run(node, &Config::default(), &Terms::parse("")).unwrap();
     let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
     let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
     assert!(totals[0] > 2.9 && totals[1] == 0.0, "{totals:?}");
@@ -44,7 +45,7 @@ fn each_task_is_scored_by_its_own_reward() {
                 [[data.sources]]\ntask = \"names\"\ntrain = \"b.jsonl\"\n\
                 [data.sources.reward.answer]\ntype = \"label\"\n\
                 [data.sources.reward.terms.right]\nmetric = \"accuracy\"\nweight = 2.0";
-    let config = vrft_config::Config::parse(text, "test").unwrap();
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
     let named = |idx, text| Completion {
         prompt_id: 1,
         task: "names".into(),
@@ -70,14 +71,14 @@ fn ground_truth_that_cannot_be_read_stops_the_run() {
         completions: vec![Completion { answer: "no boxes here".into(), ..completion(0, "") }],
     };
     let (node, _sent) = Script::new().message("groups", &batch).end("groups").node();
-    let error = super::run(node, &vrft_config::Config::default(), &Terms::parse("")).unwrap_err();
+    let error = super::run(node, &Config::default(), &Terms::parse("")).unwrap_err();
     assert!(format!("{error:#}").contains("ground truth of prompt 0"), "{error:#}");
 }
 
 #[test]
 fn a_second_try_that_nobody_asks_for_is_refused() {
-    let mut config = vrft_config::Config::default();
-    config.reward.correction = Some(vrft_config::CorrectionConfig::default());
+    let mut config = Config::default();
+    config.rewards.shared.correction = Some(vrft_reward::config::CorrectionConfig::default());
     let (node, _sent) = Script::new().node();
     let error = super::run(node, &config, &Terms::parse("")).unwrap_err().to_string();
     assert!(error.starts_with("reward.correction"), "{error}");

@@ -5,11 +5,14 @@ mod versions;
 
 use eyre::WrapErr;
 use tracing::debug;
-use vrft_config::Config;
+use vrft_checkpoint::PolicyConfig;
+use vrft_config::{ConfigError, Document};
 use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
 use vrft_model::{EncodedPrompt, LoadOptions, Policy, Processor};
 use vrft_node::Node;
+use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_rollout::Sampling;
+use vrft_weights::WeightsConfig;
 
 use crate::announced::Announced;
 use crate::versions::Versions;
@@ -20,13 +23,36 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     vrft_kernels::keep_freed_memory();
-    let mut config = vrft_node::load_config()?;
+    let document = vrft_node::load_document()?;
+    let mut config = Config::read(&document)?;
     config.policy.path = vrft_model::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let device = vrft_model::open_device("rollout.device", config.rollout.device)?;
     let options = LoadOptions::new(&config.policy, device, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;
-    run(Node::join(&config)?, &config, &policy, &processor)
+    run(Node::join(&document)?, &config, &policy, &processor)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) run: RunConfig,
+    pub(crate) policy: PolicyConfig,
+    pub(crate) rollout: RolloutConfig,
+    pub(crate) learner: LearnerConfig,
+    pub(crate) weights: WeightsConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            run: document.section()?,
+            policy: document.section()?,
+            rollout: document.section()?,
+            learner: document.section()?,
+            weights: document.section()?,
+        })
+    }
 }
 
 /// Samples a group for every prompt, with exactly the policy version that the prompt asks for.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 use eyre::{WrapErr, ensure};
-use vrft_config::WeightsConfig;
 use vrft_messages::PolicyVersion;
 use vrft_node::Node;
-use vrft_weights::Client;
+use vrft_weights::{Client, WeightsConfig};
 
 /// Source of weights.
 pub(crate) struct Versions {

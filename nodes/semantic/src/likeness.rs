@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use eyre::WrapErr;
-use vrft_config::{Config, SemanticConfig};
-use vrft_embedding::{Embedding, Encoder};
+use vrft_embedding::{Embedding, Encoder, SemanticConfig};
 use vrft_messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
+use vrft_reward::config::RewardsConfig;
 use vrft_reward::{Answer, Rewards};
 
 use crate::TERM;
@@ -28,8 +28,8 @@ enum Case {
 }
 
 impl Likeness {
-    pub(crate) fn new(encoder: Encoder, semantic: SemanticConfig, config: &Config) -> Self {
-        Self { encoder, config: semantic, rewards: Rewards::new(config) }
+    pub(crate) fn new(encoder: Encoder, semantic: SemanticConfig, rewards: &RewardsConfig) -> Self {
+        Self { encoder, config: semantic, rewards: Rewards::new(rewards) }
     }
 
     /// One term for each completion; none where its task has no words.

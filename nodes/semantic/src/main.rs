@@ -5,10 +5,12 @@
 
 use eyre::{WrapErr, eyre};
 use tracing::info;
-use vrft_config::{Config, SemanticConfig};
-use vrft_embedding::Encoder;
+use vrft_config::{ConfigError, Document};
+use vrft_embedding::{Encoder, SemanticConfig};
 use vrft_messages::CompletionBatch;
 use vrft_node::Node;
+use vrft_plan::LearnerConfig;
+use vrft_reward::config::RewardsConfig;
 
 use crate::likeness::Likeness;
 
@@ -24,9 +26,28 @@ fn main() -> std::process::ExitCode {
 }
 
 fn start() -> eyre::Result<()> {
-    let config = vrft_node::load_config()?;
+    let document = vrft_node::load_document()?;
+    let config = Config::read(&document)?;
     let likeness = load(&config)?;
-    run(Node::join(&config)?, &config, &likeness)
+    run(Node::join(&document)?, &config, &likeness)
+}
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) semantic: Option<SemanticConfig>,
+    pub(crate) rewards: RewardsConfig,
+    pub(crate) learner: LearnerConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            semantic: document.optional()?,
+            rewards: RewardsConfig::read(document)?,
+            learner: document.section()?,
+        })
+    }
 }
 
 /// Loads the sentence model that the configuration names.
@@ -36,7 +57,7 @@ fn load(config: &Config) -> eyre::Result<Likeness> {
     })?;
     let encoder = Encoder::load(&semantic.model).wrap_err("semantic.model")?;
     info!(model = %semantic.model.display(), "Loaded the sentence model.");
-    Ok(Likeness::new(encoder, semantic.clone(), config))
+    Ok(Likeness::new(encoder, semantic.clone(), &config.rewards))
 }
 
 /// Scores each group as it arrives.

@@ -1,8 +1,10 @@
 //! The semantic node, driven without dora, with the tiny sentence model of `libs/embedding`.
 
-use vrft_config::Config;
+use vrft_config::Document;
 use vrft_messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
 use vrft_node::testing::Script;
+
+use crate::Config;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../libs/embedding/tests/golden/bert");
 /// When a man opens the door, and that he does.
@@ -11,7 +13,8 @@ const EVENT: &str = "[reward.answer]\ntype = \"interval\"\nspace = \"pixels\"\nn
                      [reward.terms.tiou]\nmetric = \"overlap\"\n";
 
 fn config(text: &str) -> Config {
-    Config::parse(&format!("{text}[semantic]\nmodel = {MODEL:?}\nweight = 0.5"), "test").unwrap()
+    let text = format!("{text}[semantic]\nmodel = {MODEL:?}\nweight = 0.5");
+    Config::read(&Document::parse(&text, "test").unwrap()).unwrap()
 }
 
 fn completion(prompt_id: u64, idx: u16, text: &str, answer: &str) -> Completion {

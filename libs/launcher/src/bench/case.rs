@@ -1,7 +1,7 @@
 //! The case: what the nodes of a graph would hold, and one step through all of them.
 
 use eyre::WrapErr;
-use vrft_config::{Config, Dtype, PolicyConfig};
+use vrft_checkpoint::{Dtype, PolicyConfig};
 use vrft_learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
 use vrft_model::{EncodedPrompt, LoadOptions, Policy, Processor};
 use vrft_rollout::{Completion, Sampling};
@@ -9,6 +9,7 @@ use vrft_rollout::{Completion, Sampling};
 use crate::bench::image::noise;
 use crate::bench::phases::StepTimes;
 use crate::cli::{BenchDtype, BenchOptions};
+use crate::config::Config;
 
 const SENTENCE: &str = "Detect all objects in this image and return boxes with confidence. ";
 /// The question of `trl_grpo_step.py`: the sentence three times.
@@ -51,7 +52,7 @@ impl Case {
         let n_prompt_tokens = prompt.token_ids.len();
         let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
         let size = PromptSize { n_tokens: n_prompt_tokens, n_patches };
-        let estimate = MemoryEstimate::new(&config, learner.policy().config(), size)?;
+        let estimate = MemoryEstimate::new(&config.memory(), learner.policy().config(), size)?;
         Ok(Self {
             rollout_policy: load(false)?,
             learner,

@@ -1,8 +1,8 @@
 //! Where nothing is fused, as on a GPU: the same step, the same samples, the same way back from a checkpoint.
 
 use candle_core::DType;
-use vrft_config::{LoraConfig, OptimizerState};
-use vrft_learner::{Learner, TrainGroup};
+use vrft_checkpoint::LoraConfig;
+use vrft_learner::{Learner, OptimizerState, TrainGroup};
 use vrft_model::{Policy, Processor};
 use vrft_rollout::{Completion, Sampling};
 

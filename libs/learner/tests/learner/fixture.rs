@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use vrft_config::{LearnerConfig, LoraConfig, LossConfig, OptimizerConfig, Schedule};
-use vrft_learner::{Learner, TrainCompletion, TrainGroup};
+use vrft_checkpoint::LoraConfig;
+use vrft_learner::{Learner, OptimizerConfig, Schedule, TrainCompletion, TrainGroup};
 use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_objective::config::LossConfig;
+use vrft_plan::LearnerConfig;
 
 /// The checkpoint directory: two layers of width 64, a vision tower of two blocks.
 pub(crate) fn checkpoint_dir() -> PathBuf {

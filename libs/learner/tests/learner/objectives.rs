@@ -1,10 +1,10 @@
 //! What the settings of the loss do to a step.
 
-use vrft_config::{
+use vrft_learner::{Schedule, StepStats, TrainGroup};
+use vrft_objective::config::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
-    LossKind, SamplerCorrectionConfig, Schedule,
+    LossKind, SamplerCorrectionConfig,
 };
-use vrft_learner::{StepStats, TrainGroup};
 
 use crate::fixture::{Setup, batch, distance, groups, weights};
 

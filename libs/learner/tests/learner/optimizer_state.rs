@@ -2,8 +2,7 @@
 
 use candle_core::DType;
 use tempfile::tempdir;
-use vrft_config::{OptimizerState, Schedule};
-use vrft_learner::{Checkpoints, Cursor, Demonstration, Learner};
+use vrft_learner::{Checkpoints, Cursor, Demonstration, Learner, OptimizerState, Schedule};
 
 use crate::fixture::{Setup, load, prompts};
 use crate::resume;

@@ -1,7 +1,7 @@
 //! One step: what it does to the weights, what it reports, what it refuses.
 
-use vrft_config::{LearnerConfig, OptimizerConfig};
-use vrft_learner::{Demonstration, Learner, LearnerError};
+use vrft_learner::{Demonstration, Learner, LearnerError, OptimizerConfig};
+use vrft_plan::LearnerConfig;
 
 use crate::fixture::{Setup, batch, distance, groups, load, prompts, weights};
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use tempfile::TempDir;
-use vrft_config::{LoraConfig, TargetModules};
+use vrft_checkpoint::{LoraConfig, TargetModules};
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{Golden, flat, golden_dir, load, loss_and_grads, options};
@@ -81,8 +81,8 @@ fn targets_are_ends_of_names_or_a_pattern_or_everything() {
     check_targets(names(&["self_attn.q_proj", "v_proj"]), false, 4);
     check_targets(names(&["q_proj", "attn.qkv"]), false, 2);
     check_targets(names(&["q_proj", "attn.qkv"]), true, 4);
-    check_targets(TargetModules::Pattern(vrft_config::ALL_LINEAR.into()), false, 14);
-    check_targets(TargetModules::Pattern(vrft_config::ALL_LINEAR.into()), true, 24);
+    check_targets(TargetModules::Pattern(vrft_checkpoint::ALL_LINEAR.into()), false, 14);
+    check_targets(TargetModules::Pattern(vrft_checkpoint::ALL_LINEAR.into()), true, 24);
     let first = r"model\.language_model\.layers\.0\..*_proj";
     check_targets(TargetModules::Pattern(first.into()), false, 7);
 }
@@ -97,7 +97,7 @@ fn a_target_that_is_no_layer_is_named() {
 
 #[test]
 fn every_factor_gets_a_gradient() {
-    let all = TargetModules::Pattern(vrft_config::ALL_LINEAR.into());
+    let all = TargetModules::Pattern(vrft_checkpoint::ALL_LINEAR.into());
     let policy = trained(LoraConfig { vision: true, ..config(all) });
     let golden = Golden::load();
     let (prompt, completions) =
@@ -140,7 +140,7 @@ fn a_saved_adapter_loads_and_restores_as_it_was() {
 
 #[test]
 fn merged_weights_give_the_same_without_the_adapter() {
-    let all = TargetModules::Pattern(vrft_config::ALL_LINEAR.into());
+    let all = TargetModules::Pattern(vrft_checkpoint::ALL_LINEAR.into());
     let policy = trained(LoraConfig { vision: true, ..config(all) });
     let dir = TempDir::new().unwrap();
     policy.save_merged(dir.path(), DType::F32).unwrap();

@@ -1,7 +1,7 @@
 //! Images of a group that is cut apart are encoded once, and the tower learns what it would have learned.
 
 use candle_core::{Device, Tensor, Var};
-use vrft_config::{ALL_LINEAR, LoraConfig, TargetModules};
+use vrft_checkpoint::{ALL_LINEAR, LoraConfig, TargetModules};
 use vrft_kernels::Gradients;
 use vrft_model::{EncodedPrompt, PackedGroup, Policy, SeenImages};
 

@@ -1,7 +1,7 @@
 //! No text of any declared kind makes a reader panic, and what the strict one reads, the tolerant one reads too.
 #![no_main]
 
-use vrft_config::{AnswerConfig, AnswerType, Keys};
+use vrft_reward::config::{AnswerConfig, AnswerType, Keys};
 
 libfuzzer_sys::fuzz_target!(|input: (u8, &str)| {
     use AnswerType::*;

@@ -1,7 +1,7 @@
 //! Any text gets a finite score within the range, or none, whoever's rules apply.
 #![no_main]
 
-use vrft_config::{Reader, RewardConfig};
+use vrft_reward::config::{Reader, RewardConfig};
 use vrft_reward::Reward;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {

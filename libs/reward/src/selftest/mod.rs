@@ -277,7 +277,7 @@ mod tests {
     fn regions_are_read_from_data_and_varied_by_chance() {
         let text = "[reward.answer]\ntype = \"mask\"\n[reward.match]\nby = \"none\"\nthreshold = 0.0\n\
                     [reward.terms.iou]\nmetric = \"overlap\"\n[reward.terms.format]\nmetric = \"format\"";
-        let config = crate::config::Config::parse(text, "test").unwrap().reward;
+        let config = vrft_config::Document::parse(text, "test").unwrap().section().unwrap();
         let runs = "{\"size\": [2, 2], \"counts\": \"022\"}".to_owned();
         let report = self_test(&config, &[runs]).unwrap();
         assert!(report.drawn && report.n == N_DRAWN && report.passed(), "{report}");

@@ -1,8 +1,9 @@
 //! Modes, presets, and messages that say what to write.
 
-use std::path::Path;
+use vrft_config::Printed;
 
-use crate::{Config, ConfigError, Metric, Norm};
+use super::*;
+use crate::config::Norm;
 
 const TASK: &str = "
 [reward.answer]
@@ -14,16 +15,19 @@ norm = \"max\"
 norm = \"predicted\"
 ";
 
-fn with(overrides: &[&str]) -> Result<Config, ConfigError> {
+fn read(text: &str) -> Result<RewardConfig, ConfigError> {
+    Document::parse(text, "test")?.section()
+}
+fn with(overrides: &[&str]) -> Result<RewardConfig, ConfigError> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    Config::resolved(TASK, "test", Path::new(""), &overrides)
+    Document::parse_with(TASK, "test", &overrides)?.section()
 }
 fn norm(overrides: &[&str]) -> Option<Norm> {
-    with(overrides).unwrap().reward.terms["iou"].norm
+    with(overrides).unwrap().terms["iou"].norm
 }
 #[track_caller]
 fn refused(text: &str, message: &str) {
-    let error = Config::parse(text, "test").unwrap_err().to_string();
+    let error = read(text).unwrap_err().to_string();
     assert!(error.contains(message), "{error}");
 }
 
@@ -44,23 +48,39 @@ fn a_mode_must_be_declared() {
 #[test]
 fn what_is_resolved_reads_back_the_same() {
     let config = with(&["reward.mode=paper"]).unwrap();
-    assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap(), config);
+    let mut printed = Printed::default();
+    printed.add(&config);
+    assert_eq!(read(&printed.finish()).unwrap(), config);
 }
 #[test]
 fn a_preset_is_laid_under() {
-    let folder = std::env::temp_dir().join(format!("vrft-preset-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("base.toml"), TASK).unwrap();
-    let text =
-        "[reward]\npreset = \"base.toml\"\n[reward.terms.iou]\nmetric = \"recall\"\nnorm = \"max\"";
-    let error = Config::resolved(text, "test", &folder, &[]).unwrap_err().to_string();
-    assert!(error.contains("recall knows only"), "{error}");
-    let text = "[reward]\npreset = \"base.toml\"\n[reward.terms.iou]\nweight = 2.0\n[reward.terms.n]\nmetric = \"count\"";
-    let config = Config::resolved(text, "test", &folder, &[]).unwrap();
-    std::fs::remove_dir_all(&folder).unwrap();
-    let metrics: Vec<Metric> = config.reward.terms.values().map(|term| term.metric).collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("base.toml"), TASK).unwrap();
+    let file = folder.path().join("own.toml");
+    let read = |text: &str| {
+        std::fs::write(&file, format!("[reward]\npreset = \"base.toml\"\n{text}")).unwrap();
+        Document::load(&file, &[])?.section::<RewardConfig>()
+    };
+    let error = read("[reward.terms.iou]\nmetric = \"recall\"\nnorm = \"max\"").unwrap_err();
+    assert!(error.to_string().contains("recall knows only"), "{error}");
+    let more = "[reward.terms.iou]\nweight = 2.0\n[reward.terms.n]\nmetric = \"count\"";
+    let config = read(more).unwrap();
+    let metrics: Vec<Metric> = config.terms.values().map(|term| term.metric).collect();
     assert_eq!(metrics, [Metric::Overlap, Metric::Count]);
-    assert_eq!(config.reward.terms["iou"].weight, 2.0);
+    assert_eq!(config.terms["iou"].weight, 2.0);
+    refused("[reward]\npreset = \"base\"", "a file that ends in .toml");
+}
+
+#[test]
+fn an_empty_gate_takes_one_away() {
+    let gated = format!("{TASK}gate = \"\"\n[reward.terms.n]\nmetric = \"count\"\ngate = \"iou\"");
+    let gate = |mode: &str| {
+        let text = format!("{gated}\n[reward.modes.compat.terms.n]\ngate = \"\"");
+        let document =
+            Document::parse_with(&text, "test", &[format!("reward.mode={mode}")]).unwrap();
+        document.section::<RewardConfig>().unwrap().terms["n"].gate.clone()
+    };
+    assert_eq!((gate("fixed"), gate("compat")), (Some("iou".to_owned()), None));
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! Learning from a camera: which of its frames are kept, and what is asked about them.
+//! The section `[data.stream]`, learning from a camera: which of its frames are kept, and what is asked about them.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use vrft_config::{ConfigError, Section, require};
 
 /// A live stream of frames in place of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,5 +110,121 @@ impl Default for StreamConfig {
             category: "object".into(),
             min_confidence: 0.5,
         }
+    }
+}
+
+impl Section for StreamConfig {
+    const NAME: &'static str = "data.stream";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        frames(self)?;
+        questions(self)
+    }
+}
+
+fn frames(stream: &StreamConfig) -> Result<(), ConfigError> {
+    for (key, value) in [
+        ("data.stream.max_fps", stream.max_fps),
+        ("data.stream.min_sharpness", stream.min_sharpness),
+        ("data.stream.patience_secs", stream.patience_secs),
+    ] {
+        require(value >= 0.0 && value.is_finite(), key, value, "0 (off) or above")?;
+    }
+    let (dark, bright) = (stream.min_brightness, stream.max_brightness);
+    require(
+        (0.0..1.0).contains(&dark) && dark < bright && bright <= 1.0,
+        "data.stream.min_brightness",
+        dark,
+        "a share of white below data.stream.max_brightness, which is 1 at most",
+    )?;
+    require(
+        (16..=4096).contains(&stream.max_side),
+        "data.stream.max_side",
+        stream.max_side,
+        "16 to 4096 pixels",
+    )?;
+    require(
+        stream.novelty_bits < 64,
+        "data.stream.novelty_bits",
+        stream.novelty_bits,
+        "below 64, the length of a hash",
+    )?;
+    require(
+        (1..=100_000).contains(&stream.reservoir),
+        "data.stream.reservoir",
+        stream.reservoir,
+        "1 to 100000 frames, all of which are held in memory",
+    )?;
+    require(
+        (2..=stream.reservoir.max(2)).contains(&stream.min_frames),
+        "data.stream.min_frames",
+        stream.min_frames,
+        "2 frames, since a puzzle may need another one, up to data.stream.reservoir",
+    )
+}
+
+fn questions(stream: &StreamConfig) -> Result<(), ConfigError> {
+    require(
+        !stream.puzzles.is_empty(),
+        "data.stream.puzzles",
+        "[]",
+        "one or more of rotation, patchfit, jigsaw, spot",
+    )?;
+    for (key, share) in
+        [("data.stream.fresh", stream.fresh), ("data.stream.min_confidence", stream.min_confidence)]
+    {
+        require((0.0..=1.0).contains(&share), key, share, "a share in [0, 1]")?;
+    }
+    require(
+        stream.held_out_every >= 2,
+        "data.stream.held_out_every",
+        stream.held_out_every,
+        "2 or more: what is left is learned from",
+    )?;
+    require(
+        stream.held_out_questions > 0,
+        "data.stream.held_out_questions",
+        0,
+        "at least 1; data.stream.held_out = 0 turns evaluation off",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_config::{Document, Printed};
+
+    use super::*;
+
+    #[track_caller]
+    fn refused(line: &str, key: &str) {
+        let document = Document::parse(&format!("[data.stream]\n{line}"), "test").unwrap();
+        let error = document.optional::<StreamConfig>().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("data.stream.{key}")), "{error}");
+    }
+
+    #[test]
+    fn a_stream_is_off_until_its_section_is_there() {
+        let read = |text: &str| Document::parse(text, "test").unwrap().optional().unwrap();
+        assert_eq!(read("[data]"), None::<StreamConfig>);
+        let on: StreamConfig = read("[data.stream]").unwrap();
+        assert_eq!(on, StreamConfig::default());
+        let mut printed = Printed::default();
+        printed.add(&on);
+        assert_eq!(read(&printed.finish()), Some(on));
+    }
+
+    #[test]
+    fn impossible_values_are_refused_by_key() {
+        refused("max_fps = -1.0", "max_fps");
+        refused("min_brightness = 0.9\nmax_brightness = 0.1", "min_brightness");
+        refused("max_side = 1", "max_side");
+        refused("novelty_bits = 64", "novelty_bits");
+        refused("reservoir = 0", "reservoir");
+        refused("min_frames = 1", "min_frames");
+        refused("min_frames = 100\nreservoir = 50", "min_frames");
+        refused("puzzles = []", "puzzles");
+        refused("fresh = 1.5", "fresh");
+        refused("held_out_every = 1", "held_out_every");
+        refused("held_out_questions = 0", "held_out_questions");
     }
 }

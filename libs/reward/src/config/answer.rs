@@ -155,6 +155,19 @@ impl AnswerType {
 }
 
 impl AnswerConfig {
+    /// Whether an answer says something in words that mean something.
+    pub fn has_words(&self) -> bool {
+        matches!(self.kind, AnswerType::Label | AnswerType::Text) || !self.keys.label.is_empty()
+    }
+
+    /// Whether an answer stays true when its image is mirrored, since it is mirrored too or names no place.
+    pub fn may_be_mirrored(&self) -> bool {
+        let boxes = self.keys.place.eq_ignore_ascii_case("position")
+            && self.space == Space::Thousandths
+            && matches!(self.kind, AnswerType::Boxes | AnswerType::Box);
+        boxes || !self.kind.has_items()
+    }
+
     /// Boxes as the data sets of Visual-RFT have them.
     pub fn visual_rft() -> Self {
         let keys =

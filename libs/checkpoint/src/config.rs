@@ -1,8 +1,9 @@
-//! The checkpoint that a run starts from.
+//! The section `[policy]`: the checkpoint that a run starts from.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use vrft_config::{ConfigError, Section, require};
 
 /// Which policy to load and which of its parts to train.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +73,22 @@ pub enum Dtype {
     Bf16,
 }
 
+impl Section for PolicyConfig {
+    const NAME: &'static str = "policy";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            self.max_pixels == 0 || self.min_pixels <= self.max_pixels,
+            "policy.min_pixels",
+            self.min_pixels,
+            "at most policy.max_pixels",
+        )?;
+        let LoraConfig { alpha, dropout, .. } = self.lora;
+        require(alpha > 0.0 && alpha.is_finite(), "policy.lora.alpha", alpha, "above 0")?;
+        require((0.0..1.0).contains(&dropout), "policy.lora.dropout", dropout, "in [0, 1)")
+    }
+}
+
 impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
@@ -98,6 +115,27 @@ impl Default for LoraConfig {
             target_modules: TargetModules::Names(names.map(str::to_owned).into()),
             vision: false,
             seed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_config::Document;
+
+    use super::*;
+
+    #[test]
+    fn impossible_values_are_refused_by_key() {
+        PolicyConfig::default().check().unwrap();
+        for (text, key) in [
+            ("[policy]\nmin_pixels = 9\nmax_pixels = 4", "policy.min_pixels"),
+            ("[policy.lora]\nalpha = 0.0", "policy.lora.alpha"),
+            ("[policy.lora]\ndropout = 1.0", "policy.lora.dropout"),
+        ] {
+            let document = Document::parse(text, "test").unwrap();
+            let error = document.section::<PolicyConfig>().unwrap_err().to_string();
+            assert!(error.starts_with(key), "{error}");
         }
     }
 }

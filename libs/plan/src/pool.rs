@@ -1,6 +1,7 @@
-//! Several rollouts in one run.
+//! The section `[pool]`: several rollouts in one run.
 
 use serde::{Deserialize, Serialize};
+use vrft_config::{ConfigError, Section, require};
 
 /// How a pool of rollouts deals with one that dies or lags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +23,36 @@ pub enum OnLoss {
     Survive,
 }
 
+impl Section for PoolConfig {
+    const NAME: &'static str = "pool";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let patience = self.patience_secs;
+        require(
+            patience >= 0.0 && patience.is_finite(),
+            "pool.patience_secs",
+            patience,
+            "0 (wait forever) or above",
+        )
+    }
+}
+
 impl Default for PoolConfig {
     fn default() -> Self {
         Self { on_loss: OnLoss::End, patience_secs: 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_config::Document;
+
+    use super::*;
+
+    #[test]
+    fn patience_is_not_negative() {
+        let document = Document::parse("[pool]\npatience_secs = -1.0", "test").unwrap();
+        let error = document.section::<PoolConfig>().unwrap_err().to_string();
+        assert!(error.starts_with("pool.patience_secs"), "{error}");
     }
 }

@@ -58,8 +58,10 @@ impl From<Device> for String {
 
 #[cfg(test)]
 mod tests {
+    use vrft_config::Document;
+
     use super::*;
-    use crate::Config;
+    use crate::{LearnerConfig, RolloutConfig};
 
     #[track_caller]
     fn check(name: &str, device: Device) {
@@ -78,18 +80,17 @@ mod tests {
     #[test]
     fn every_node_has_its_own() {
         let text = "[rollout]\ndevice = \"cuda\"\n[learner]\ndevice = \"cuda:1\"";
-        let config = Config::parse(text, "test").unwrap();
-        let Config { rollout, learner, evaluation, .. } = &config;
-        let devices = [rollout.device, learner.device, evaluation.device];
-        assert_eq!(devices, [Device::Cuda(0), Device::Cuda(1), Device::Cpu]);
-        assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap(), config);
+        let document = Document::parse(text, "test").unwrap();
+        assert_eq!(document.section::<RolloutConfig>().unwrap().device, Device::Cuda(0));
+        assert_eq!(document.section::<LearnerConfig>().unwrap().device, Device::Cuda(1));
     }
 
     #[test]
     fn another_name_is_refused_with_its_line() {
         for name in ["gpu", "cuda:", "cuda:one", "cuda:+1", "cuda:-1", "CPU"] {
             let text = format!("[rollout]\ndevice = {name:?}");
-            let error = Config::parse(&text, "a.toml").unwrap_err().to_string();
+            let document = Document::parse(&text, "a.toml").unwrap();
+            let error = document.section::<RolloutConfig>().unwrap_err().to_string();
             assert!(error.contains("line 2") && error.contains("\"cuda:1\", got"), "{error}");
         }
     }

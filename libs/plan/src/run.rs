@@ -1,8 +1,9 @@
-//! Name, seed and folder of a run.
+//! The section `[run]`: name, seed and folder.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use vrft_config::Section;
 
 /// What identifies a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,10 @@ pub struct RunConfig {
     pub out: PathBuf,
     /// Continue from the newest intact checkpoint of the run folder.
     pub resume: bool,
+}
+
+impl Section for RunConfig {
+    const NAME: &'static str = "run";
 }
 
 impl Default for RunConfig {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use crate::{AnswerConfig, Config, FormatConfig, MatchConfig, Metric, Miss, TermConfig};
+use super::{AnswerConfig, FormatConfig, MatchConfig, Metric, Miss, TermConfig};
 
 /// A task: what an answer looks like, how it is compared with the truth, and what that is worth.
 ///
@@ -13,9 +13,6 @@ use crate::{AnswerConfig, Config, FormatConfig, MatchConfig, Metric, Miss, TermC
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardConfig {
-    /// Another file whose `[reward]` this one starts from; relative to this file. What stands here wins.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preset: Option<String>,
     /// Name of the task; it travels with every prompt.
     pub task: String,
     /// Whose rules; each but `fixed` is a table of differences under `modes`.
@@ -87,20 +84,6 @@ pub struct CorrectionConfig {
     pub gamma: f64,
 }
 
-impl Config {
-    /// How completions of a task are scored: as its source says, else as the run does.
-    pub fn reward_of(&self, task: &str) -> &RewardConfig {
-        let source = self.data.sources.iter().find(|source| source.task == task);
-        source.and_then(|source| source.reward.as_ref()).unwrap_or(&self.reward)
-    }
-
-    /// The run's reward and those of its sources.
-    pub fn rewards(&self) -> impl Iterator<Item = &RewardConfig> {
-        let of_sources = self.data.sources.iter().filter_map(|source| source.reward.as_ref());
-        std::iter::once(&self.reward).chain(of_sources)
-    }
-}
-
 impl Default for CorrectionConfig {
     fn default() -> Self {
         let question = "Check your answer and correct it if needed.".to_owned();
@@ -122,7 +105,6 @@ impl Default for RewardConfig {
             ("format", TermConfig::new(Metric::Format)),
         ];
         Self {
-            preset: None,
             task: "detection".into(),
             mode: RewardMode::Fixed,
             refine_after: 1.0,

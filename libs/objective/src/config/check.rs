@@ -1,39 +1,20 @@
 //! Contradictions among the settings of advantages and loss, each with what to write instead.
 
-use crate::check::require;
-use crate::{
-    AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline, Config, ConfigError,
-    CorrectionMode, Diversity, KlEstimator, KlPlace, LossConfig, LossKind,
+use vrft_config::{ConfigError, Section, require};
+
+use super::{
+    AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline, CorrectionMode, Diversity,
+    KlEstimator, KlPlace, LossConfig, LossKind,
 };
 
-impl Config {
-    /// Checks `[advantage]`, `[loss]` and what they ask of each other and of the rest.
-    pub(crate) fn validate_objective(&self) -> Result<(), ConfigError> {
-        let learner = &self.learner;
-        require(learner.iterations > 0, "learner.iterations", 0, "at least 1")?;
-        require(
-            learner.refills == 0 || learner.window == 1,
-            "learner.refills",
-            learner.refills,
-            "0 with a window of 2 or more, since the next prompts are then under way; write learner.window = 1",
-        )?;
-        check_advantage(&self.advantage)?;
-        self.check_overlong()?;
-        check_clip(&self.loss)?;
-        check_kl(&self.loss)?;
-        self.check_kl_in_reward()?;
-        check_entropy(&self.loss)?;
-        check_correction(&self.loss)
-    }
+impl Section for AdvantageConfig {
+    const NAME: &'static str = "advantage";
 
-    fn check_overlong(&self) -> Result<(), ConfigError> {
-        let Some(overlong) = &self.advantage.overlong else { return Ok(()) };
-        require(
-            (1..=self.rollout.max_completion_tokens).contains(&overlong.cushion),
-            "advantage.overlong.cushion",
-            overlong.cushion,
-            "1 to rollout.max_completion_tokens",
-        )?;
+    fn check(&self) -> Result<(), ConfigError> {
+        check_advantage(self)?;
+        let Some(overlong) = &self.overlong else { return Ok(()) };
+        let cushion = overlong.cushion;
+        require(cushion > 0, "advantage.overlong.cushion", cushion, "at least 1")?;
         let penalty = overlong.penalty;
         require(
             penalty > 0.0 && penalty.is_finite(),
@@ -42,36 +23,50 @@ impl Config {
             "above 0; leave [advantage.overlong] out for none",
         )
     }
+}
 
-    /// A KL in the reward reaches the learner after the advantages, which is the same only while those are linear.
-    fn check_kl_in_reward(&self) -> Result<(), ConfigError> {
-        if self.loss.kl_in == KlPlace::Loss {
-            return Ok(());
-        }
-        let advantage = &self.advantage;
+impl Section for LossConfig {
+    const NAME: &'static str = "loss";
+
+    fn check(&self) -> Result<(), ConfigError> {
         require(
-            advantage.baseline == Baseline::Group
-                && advantage.scale == AdvantageScale::None
-                && advantage.absolute.is_none()
-                && advantage.curriculum.is_none(),
-            "loss.kl_in",
-            "reward",
-            "\"loss\", or write advantage.baseline = \"group\" and advantage.scale = \"none\", and leave \
-             [advantage.absolute] and [advantage.curriculum] out: the advantage must be linear in the reward",
+            self.kl_coef >= 0.0 && self.kl_coef.is_finite(),
+            "loss.kl_coef",
+            self.kl_coef,
+            "0 or above",
         )?;
         require(
-            self.loss.kl_coef > 0.0,
-            "loss.kl_in",
-            "reward",
-            "\"loss\" where loss.kl_coef is 0, since there is no KL to take from the reward",
+            self.clip_epsilon > 0.0 && self.clip_epsilon < 1.0,
+            "loss.clip_epsilon",
+            self.clip_epsilon,
+            "in (0, 1)",
         )?;
-        require(
-            !self.loss.kl_bias_correction,
-            "loss.kl_bias_correction",
-            true,
-            "false with loss.kl_in = \"reward\", where the KL has no gradient to correct",
-        )
+        check_clip(self)?;
+        check_kl(self)?;
+        check_entropy(self)?;
+        check_correction(self)
     }
+}
+
+/// Checks what the two sections ask of each other: a KL in the reward reaches the learner after the advantages, which is
+/// the same only while those are linear in the reward.
+///
+/// # Errors
+/// A setting of one that does not go with the other.
+pub fn check_together(advantage: &AdvantageConfig, loss: &LossConfig) -> Result<(), ConfigError> {
+    if loss.kl_in == KlPlace::Loss {
+        return Ok(());
+    }
+    require(
+        advantage.baseline == Baseline::Group
+            && advantage.scale == AdvantageScale::None
+            && advantage.absolute.is_none()
+            && advantage.curriculum.is_none(),
+        "loss.kl_in",
+        "reward",
+        "\"loss\", or write advantage.baseline = \"group\" and advantage.scale = \"none\", and leave \
+         [advantage.absolute] and [advantage.curriculum] out: the advantage must be linear in the reward",
+    )
 }
 
 fn check_advantage(advantage: &AdvantageConfig) -> Result<(), ConfigError> {
@@ -186,6 +181,19 @@ fn check_kl(loss: &LossConfig) -> Result<(), ConfigError> {
         "\"k2\" or \"k3\", or write loss.kl_bias_correction = true or loss.kl_in = \"reward\": the gradient of k1 \
          alone is 0 on average",
     )?;
+    let in_reward = loss.kl_in == KlPlace::Reward;
+    require(
+        !in_reward || loss.kl_coef > 0.0,
+        "loss.kl_in",
+        "reward",
+        "\"loss\" where loss.kl_coef is 0, since there is no KL to take from the reward",
+    )?;
+    require(
+        !loss.kl_bias_correction || !in_reward,
+        "loss.kl_bias_correction",
+        true,
+        "false with loss.kl_in = \"reward\", where the KL has no gradient to correct",
+    )?;
     require(
         !loss.kl_bias_correction || loss.kl_coef > 0.0,
         "loss.kl_bias_correction",
@@ -273,18 +281,30 @@ fn shown(value: Option<f64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use vrft_config::{Document, Printed};
+
     use super::*;
+
+    fn read(text: &str) -> Result<(AdvantageConfig, LossConfig), ConfigError> {
+        let document = Document::parse(text, "test")?;
+        let (advantage, loss) = (document.section()?, document.section()?);
+        check_together(&advantage, &loss)?;
+        Ok((advantage, loss))
+    }
 
     /// Key of the error of these settings, and words that must be in it.
     #[track_caller]
     fn refused(text: &str, key: &str, words: &str) {
-        let error = Config::parse(text, "test").unwrap_err().to_string();
+        let error = read(text).unwrap_err().to_string();
         assert!(error.starts_with(key) && error.contains(words), "{error}");
     }
     #[track_caller]
     fn accepted(text: &str) {
-        let config = Config::parse(text, "test").unwrap();
-        assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap(), config);
+        let (advantage, loss) = read(text).unwrap();
+        let mut printed = Printed::default();
+        printed.add(&advantage);
+        printed.add(&loss);
+        assert_eq!(read(&printed.finish()).unwrap(), (advantage, loss));
     }
 
     #[test]
@@ -301,7 +321,6 @@ mod tests {
         accepted("[loss.sampler_correction]\nmode = \"sequence_mask\"\nmax = 3.0");
         accepted("[loss]\nentropy_coef = 0.01\n[loss.entropy_adaptive]\ntarget = 0.5");
         accepted("[loss.kl_adaptive]\ntarget = 0.1");
-        accepted("[learner]\nrefills = 2\niterations = 2");
     }
 
     #[test]
@@ -315,7 +334,7 @@ mod tests {
             "advantage.curriculum.choices",
             "left out",
         );
-        refused("[advantage.overlong]\ncushion = 9999", "advantage.overlong.cushion", "rollout");
+        refused("[advantage.overlong]\ncushion = 0", "advantage.overlong.cushion", "at least 1");
     }
 
     #[test]
@@ -323,6 +342,7 @@ mod tests {
         refused("[loss.sapo]\ntemperature_pos = 2.0", "loss.sapo", "loss.type");
         refused("[loss]\ntype = \"cispo\"\nclip_delta = 4.0", "loss.clip_delta", "left out");
         refused("[loss]\nclip_delta = 1.1", "loss.clip_delta", "above 1 +");
+        refused("[loss]\nkl_coef = -0.1", "loss.kl_coef", "0 or above");
         refused("[loss]\nkl = \"k1\"", "loss.kl", "kl_bias_correction = true");
         refused("[loss]\nkl_in = \"reward\"", "loss.kl_in", "advantage.scale = \"none\"");
         refused(
@@ -341,12 +361,11 @@ mod tests {
             "loss.sampler_correction.mode",
             "token_truncate",
         );
-        refused("[learner]\nrefills = 1\nwindow = 2", "learner.refills", "learner.window = 1");
     }
 
     #[test]
     fn an_unknown_key_of_a_part_is_named() {
-        let error = Config::parse("[loss.sapo]\ntemprature = 1.0", "test").unwrap_err().to_string();
+        let error = read("[loss.sapo]\ntemprature = 1.0").unwrap_err().to_string();
         assert!(error.contains("temprature") && error.contains("temperature_pos"), "{error}");
     }
 }

@@ -1,57 +1,10 @@
-//! Optimizer and the learner's loop.
+//! The section `[learner]`: steps, prompts per step, window, checkpoints.
 
 use serde::{Deserialize, Serialize};
 
+use vrft_config::{ConfigError, Section, require};
+
 use crate::Device;
-
-/// AdamW and its schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OptimizerConfig {
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Shape after the warm-up.
-    pub schedule: Schedule,
-    /// Steps of linear rise from 0.
-    pub warmup_steps: u64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the root of the second moment.
-    pub eps: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Gradients are scaled down to this global norm; 0 for no clipping.
-    pub max_grad_norm: f64,
-    /// Type in which both moments are kept between steps.
-    pub state: OptimizerState,
-}
-
-/// Type of the optimizer's moments.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerState {
-    /// 8 bytes for each trained value.
-    #[default]
-    F32,
-    /// 4 bytes, rounded by chance, so that small changes are not lost on average.
-    Bf16,
-    /// 2 bytes: 8 bits each with a scale for every 256 ([arXiv 2110.02861](https://arxiv.org/abs/2110.02861)).
-    Int8,
-}
-
-/// Shape of the learning rate over the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    /// Stays at the peak.
-    Constant,
-    /// Straight line to 0, as in the official runs of Visual-RFT.
-    Linear,
-    /// Half a cosine to 0.
-    Cosine,
-}
 
 /// The learner's loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,16 +34,6 @@ pub struct LearnerConfig {
     pub device: Device,
 }
 
-/// The supervised baseline.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SftConfig {
-    /// Text put before the answer of a sample, so that demonstrations have the format that is asked for.
-    pub answer_prefix: String,
-    /// Its optimizer, tuned on its own.
-    pub optimizer: OptimizerConfig,
-}
-
 impl LearnerConfig {
     /// The step, counted from 1, that a prompt of the run belongs to.
     pub fn step_of(&self, prompt_id: u64) -> u64 {
@@ -108,19 +51,26 @@ impl LearnerConfig {
     }
 }
 
-impl Default for OptimizerConfig {
-    fn default() -> Self {
-        Self {
-            learning_rate: 1e-6,
-            schedule: Schedule::Linear,
-            warmup_steps: 0,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-8,
-            weight_decay: 0.0,
-            max_grad_norm: 1.0,
-            state: OptimizerState::F32,
-        }
+impl Section for LearnerConfig {
+    const NAME: &'static str = "learner";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(self.steps > 0, "learner.steps", 0, "at least 1")?;
+        require(self.prompts_per_step > 0, "learner.prompts_per_step", 0, "at least 1")?;
+        require(
+            (1..=8).contains(&self.window),
+            "learner.window",
+            self.window,
+            "1 (on-policy) to 8 batches in flight",
+        )?;
+        require(self.keep_checkpoints > 0, "learner.keep_checkpoints", 0, "at least 1")?;
+        require(self.iterations > 0, "learner.iterations", 0, "at least 1")?;
+        require(
+            self.refills == 0 || self.window == 1,
+            "learner.refills",
+            self.refills,
+            "0 with a window of 2 or more, since the next prompts are then under way; write learner.window = 1",
+        )
     }
 }
 
@@ -138,5 +88,28 @@ impl Default for LearnerConfig {
             keep_checkpoints: 2,
             device: Device::Cpu,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_config::Document;
+
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, key: &str, words: &str) {
+        let document = Document::parse(&format!("[learner]\n{text}"), "test").unwrap();
+        let error = document.section::<LearnerConfig>().unwrap_err().to_string();
+        assert!(error.starts_with(key) && error.contains(words), "{error}");
+    }
+
+    #[test]
+    fn impossible_values_are_refused_by_key() {
+        LearnerConfig::default().check().unwrap();
+        refused("steps = 0", "learner.steps", "at least 1");
+        refused("window = 0", "learner.window", "1 (on-policy) to 8");
+        refused("iterations = 0", "learner.iterations", "at least 1");
+        refused("refills = 1\nwindow = 2", "learner.refills", "learner.window = 1");
     }
 }

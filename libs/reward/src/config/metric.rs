@@ -2,7 +2,7 @@
 
 use AnswerType::*;
 
-use crate::{AnswerType, Metric, TermConfig};
+use super::{AnswerType, Metric, Shape, TermConfig};
 
 impl Metric {
     /// All metrics with the kinds of answer they apply to and the keys they know besides `metric`, `weight`,
@@ -53,7 +53,7 @@ impl Metric {
     }
 
     /// The keys it knows.
-    pub(crate) fn keys(self) -> &'static [&'static str] {
+    pub(super) fn keys(self) -> &'static [&'static str] {
         self.row().3
     }
 
@@ -68,7 +68,7 @@ const ITEMS: &[AnswerType] = &[Boxes, Box, Points, Polygon, Mask, Interval, Trac
 
 impl TermConfig {
     /// The keys that are set and that only some metrics know.
-    pub(crate) fn set_keys(&self) -> Vec<&'static str> {
+    pub(super) fn set_keys(&self) -> Vec<&'static str> {
         let set = [
             ("norm", self.norm.is_some()),
             ("label", self.label.is_some()),
@@ -84,7 +84,7 @@ impl TermConfig {
             ("penalty", self.penalty.is_some()),
             ("right", self.right.is_some()),
             ("wrong", self.wrong.is_some()),
-            ("shape", self.shape != crate::Shape::Linear),
+            ("shape", self.shape != Shape::Linear),
         ];
         set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
     }

@@ -1,8 +1,8 @@
 //! What contradicts itself in a declared task.
 
-use crate::{
-    AnswerType, ConfigError, Keys, MatchBy, Measure, Metric, RewardConfig, Shape, Space, TermConfig,
-};
+use vrft_config::{ConfigError, missing, require};
+
+use super::{AnswerType, Keys, MatchBy, Measure, Metric, RewardConfig, Shape, Space, TermConfig};
 
 /// The most that statements in the thinking may weigh: they are cheap to make.
 const MAX_CLAIMS_WEIGHT: f64 = 0.2;
@@ -209,9 +209,7 @@ fn check_numbers(term: &TermConfig, key: &dyn Fn(&str) -> String) -> Result<(), 
 }
 
 fn check_required(term: &TermConfig, key: &dyn Fn(&str) -> String) -> Result<(), ConfigError> {
-    let missing = |name: &str, remedy: &str| {
-        Err(ConfigError::Absent { key: key(name), remedy: remedy.to_owned() })
-    };
+    let missing = |name: &str, remedy: &str| Err(missing(key(name), remedy));
     match term.metric {
         Metric::Cosine | Metric::Overlong if term.tokens.is_none() => {
             missing("tokens", "write the length, in tokens, at which a completion is at its limit")
@@ -270,12 +268,5 @@ fn ensure(
     got: impl ToString,
     expected: impl FnOnce() -> String,
 ) -> Result<(), ConfigError> {
-    match holds {
-        true => Ok(()),
-        false => Err(ConfigError::Task {
-            key: key.to_owned(),
-            got: got.to_string(),
-            expected: expected(),
-        }),
-    }
+    if holds { Ok(()) } else { require(false, key, got, expected()) }
 }

@@ -1,0 +1,233 @@
+//! The sections `[data]` and `[evaluation]`: what is learned from and what is judged on.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use toml::Table;
+use vrft_config::{ConfigError, Section, require};
+use vrft_plan::Device;
+
+/// Prompts are dealt out by the hundred, and every source has one of them.
+const MAX_SOURCES: usize = 100;
+
+/// The training split. Where there is a section `[data.stream]`, a live stream of frames is learned from instead, and
+/// `train`, `shots`, `flip` and `evaluation.test` have no part in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// Parquet, Arrow or JSONL file with the columns `image`, `problem`, `solution`.
+    pub train: PathBuf,
+    /// Rows to keep, drawn with the run's seed; 0 keeps all.
+    pub shots: usize,
+    /// Mirror images (and the boxes of their answers) at random.
+    pub flip: Flip,
+    /// Share of rows that may be unusable before the run refuses to start. They are skipped and counted.
+    pub max_bad_fraction: f64,
+    /// How the size n of a source counts: a source of weight λ gives a share of the prompts in proportion to
+    /// `λ · n^sampling_exponent`; 0.5 if left out. Only for several sources.
+    pub sampling_exponent: Option<f64>,
+    /// Several tasks that are learned together, instead of `train` and `shots`.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// One of several tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// Its name: of its metrics, and in every message about its prompts.
+    pub task: String,
+    /// As `data.train`.
+    pub train: PathBuf,
+    /// As `data.shots`.
+    #[serde(default)]
+    pub shots: usize,
+    /// Weight λ: on its share of the prompts, and on the advantages of its completions.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Held-out data of this task, evaluated besides `evaluation.test`: what is learned of one task at the cost of
+    /// another shows there.
+    pub test: Option<PathBuf>,
+    /// How its completions are scored, if not by the run's `[reward]`. With a `preset` or a type of answer this is a
+    /// task of its own; without, it says what is different from the run's. What it means is up to the reward's crate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<Table>,
+}
+
+/// Which mirror images count as further views of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flip {
+    /// Images stay as they are.
+    None,
+    /// Left and right may swap.
+    Horizontal,
+    /// Left and right, top and bottom may swap: aerial views have no up.
+    Both,
+}
+
+/// The held-out split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluationConfig {
+    /// File with the same columns as the training data.
+    pub test: PathBuf,
+    /// Rows to use, from the start; 0 uses all.
+    pub limit: usize,
+    /// Evaluate every so many learner steps besides first and last; 0 for first and last only.
+    pub every: u64,
+    /// Prompts decoded together.
+    pub batch_size: usize,
+    /// Where the evaluator computes.
+    pub device: Device,
+}
+
+impl DataConfig {
+    /// Weight λ of a task; 1 where only one is learned.
+    pub fn weight_of(&self, task: &str) -> f64 {
+        self.sources.iter().find(|source| source.task == task).map_or(1.0, |source| source.weight)
+    }
+}
+
+impl Section for DataConfig {
+    const NAME: &'static str = "data";
+    const OF_OTHERS: &'static [&'static str] = &["stream"];
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(
+            (0.0..=1.0).contains(&self.max_bad_fraction),
+            "data.max_bad_fraction",
+            self.max_bad_fraction,
+            "a share in [0, 1]",
+        )?;
+        self.check_sources()
+    }
+}
+
+impl Section for EvaluationConfig {
+    const NAME: &'static str = "evaluation";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        require(self.batch_size > 0, "evaluation.batch_size", 0, "at least 1")
+    }
+}
+
+impl DataConfig {
+    /// Checks `[[data.sources]]` and what stands beside it.
+    fn check_sources(&self) -> Result<(), ConfigError> {
+        let (n, default) = (self.sources.len(), DataConfig::default());
+        require(n <= MAX_SOURCES, "data.sources", n, "at most 100 sources")?;
+        require(
+            n == 0 || (self.train == default.train && self.shots == default.shots),
+            "data.train",
+            self.train.display(),
+            "left out, and data.shots as well: each of [[data.sources]] has its own",
+        )?;
+        let exponent = self.sampling_exponent;
+        require(
+            exponent.is_none_or(|exponent| n > 0 && (0.0..=1.0).contains(&exponent)),
+            "data.sampling_exponent",
+            exponent.unwrap_or(0.0),
+            "in [0, 1], and left out without [[data.sources]]",
+        )?;
+        let mut names = BTreeSet::new();
+        for source in &self.sources {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            require(
+                !source.task.is_empty() && source.task.chars().all(is_plain),
+                "data.sources.task",
+                format!("{:?}", source.task),
+                "a name of letters, digits, - and _, since metrics and files bear it",
+            )?;
+            require(
+                names.insert(&source.task),
+                "data.sources.task",
+                format!("{:?}", source.task),
+                "another name, since an earlier source has this one",
+            )?;
+            let weight = source.weight;
+            require(
+                weight > 0.0 && weight.is_finite(),
+                "data.sources.weight",
+                weight,
+                "above 0; leave a source out to learn nothing from it",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            train: "data/train.parquet".into(),
+            shots: 0,
+            flip: Flip::None,
+            max_bad_fraction: 0.05,
+            sampling_exponent: None,
+            sources: vec![],
+        }
+    }
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self {
+            test: "data/test.parquet".into(),
+            limit: 0,
+            every: 0,
+            batch_size: 16,
+            device: Device::Cpu,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_config::{Document, Printed};
+
+    use super::*;
+
+    const TWO: &str = "[[data.sources]]\ntask = \"a\"\ntrain = \"a.jsonl\"\n\
+                       [[data.sources]]\ntask = \"b\"\ntrain = \"b.jsonl\"\nweight = 2.0\ntest = \"t.jsonl\"";
+
+    fn read(text: &str) -> Result<DataConfig, ConfigError> {
+        Document::parse(text, "test")?.section()
+    }
+
+    #[track_caller]
+    fn refused(text: &str, key: &str, words: &str) {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.starts_with(key) && error.contains(words), "{error}");
+    }
+
+    #[test]
+    fn several_sources_are_read_and_printed() {
+        let own = "[data.sources.reward.answer]\ntype = \"label\"";
+        let data = read(&format!("[data]\nsampling_exponent = 1.0\n{TWO}\n{own}")).unwrap();
+        assert_eq!((data.weight_of("a"), data.weight_of("b")), (1.0, 2.0));
+        let mut printed = Printed::default();
+        printed.add(&data);
+        assert_eq!(read(&printed.finish()).unwrap(), data);
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        refused(&format!("[data]\ntrain = \"x.jsonl\"\n{TWO}"), "data.train", "left out");
+        refused("[data]\nsampling_exponent = 0.5", "data.sampling_exponent", "[[data.sources]]");
+        refused("[data]\nmax_bad_fraction = 1.5", "data.max_bad_fraction", "a share");
+        refused(&TWO.replace("\"b\"", "\"a\""), "data.sources.task", "another name");
+        refused(&TWO.replace("\"b\"", "\"b/c\""), "data.sources.task", "letters");
+        refused(&TWO.replace("2.0", "0.0"), "data.sources.weight", "above 0");
+    }
+
+    #[test]
+    fn a_stream_is_the_section_of_another_crate() {
+        read("[data.stream]\nanything = 1").unwrap();
+        refused("[data]\nstraem = 1", "in test", "straem");
+    }
+}

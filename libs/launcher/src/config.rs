@@ -1,0 +1,141 @@
+//! The whole configuration: every section, each owned by a crate, and what they ask of each other.
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use toml::Table;
+use vrft_checkpoint::PolicyConfig;
+use vrft_config::{ConfigError, Document, Printed, Section};
+use vrft_dataset::{DataConfig, EvaluationConfig};
+use vrft_embedding::SemanticConfig;
+use vrft_evaluate::JudgeConfig;
+use vrft_learner::{MemorySettings, OptimizerConfig, SftConfig};
+use vrft_objective::config::{AdvantageConfig, LossConfig};
+use vrft_plan::{LearnerConfig, PoolConfig, RolloutConfig, RunConfig};
+use vrft_reward::config::{RewardConfig, RewardsConfig};
+use vrft_stream::StreamConfig;
+use vrft_weights::WeightsConfig;
+
+/// Everything that a run depends on, apart from the graph itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) run: RunConfig,
+    pub(crate) policy: PolicyConfig,
+    pub(crate) data: DataConfig,
+    pub(crate) stream: Option<StreamConfig>,
+    pub(crate) rollout: RolloutConfig,
+    pub(crate) pool: PoolConfig,
+    pub(crate) rewards: RewardsConfig,
+    pub(crate) semantic: Option<SemanticConfig>,
+    pub(crate) advantage: AdvantageConfig,
+    pub(crate) loss: LossConfig,
+    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) learner: LearnerConfig,
+    pub(crate) weights: WeightsConfig,
+    pub(crate) sft: SftConfig,
+    pub(crate) evaluation: EvaluationConfig,
+}
+
+/// All sections there are.
+const SECTIONS: [&str; 15] = [
+    RunConfig::NAME,
+    PolicyConfig::NAME,
+    DataConfig::NAME,
+    StreamConfig::NAME,
+    RolloutConfig::NAME,
+    PoolConfig::NAME,
+    RewardConfig::NAME,
+    SemanticConfig::NAME,
+    AdvantageConfig::NAME,
+    LossConfig::NAME,
+    OptimizerConfig::NAME,
+    LearnerConfig::NAME,
+    WeightsConfig::NAME,
+    SftConfig::NAME,
+    EvaluationConfig::NAME,
+];
+
+impl Config {
+    /// Reads a file, applies `section.key=value` overrides, checks every section and what they ask of each other.
+    ///
+    /// # Errors
+    /// What the first wrong section says, or a section that nobody owns.
+    pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::read(&Document::load(path, overrides)?)
+    }
+
+    /// The same from a document.
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        document.refuse_unknown(&SECTIONS)?;
+        let config = Self {
+            run: document.section()?,
+            policy: document.section()?,
+            data: document.section()?,
+            stream: document.optional()?,
+            rollout: document.section()?,
+            pool: document.section()?,
+            rewards: RewardsConfig::read(document)?,
+            semantic: document.optional()?,
+            advantage: document.section()?,
+            loss: document.section()?,
+            optimizer: document.section()?,
+            learner: document.section()?,
+            weights: document.section()?,
+            sft: document.section()?,
+            evaluation: document.section()?,
+        };
+        config.check_across().map_err(|error| document.locate(error))?;
+        Ok(config)
+    }
+
+    /// The whole configuration with every default written out; it reads back the same.
+    pub(crate) fn to_toml(&self) -> String {
+        let mut data = self.data.clone();
+        for source in &mut data.sources {
+            let own = self.rewards.own.get(&source.task);
+            source.reward = own.map(|reward| Table::try_from(reward).expect("a reward is a table"));
+        }
+        let mut printed = Printed::default();
+        printed.add(&self.run);
+        printed.add(&self.policy);
+        printed.add(&data);
+        self.stream.iter().for_each(|stream| printed.add(stream));
+        printed.add(&self.rollout);
+        printed.add(&self.pool);
+        printed.add(&self.rewards.shared);
+        self.semantic.iter().for_each(|semantic| printed.add(semantic));
+        printed.add(&self.advantage);
+        printed.add(&self.loss);
+        printed.add(&self.optimizer);
+        printed.add(&self.learner);
+        printed.add(&self.weights);
+        printed.add(&self.sft);
+        printed.add(&self.evaluation);
+        printed.finish()
+    }
+
+    /// What a judge of policies works by.
+    pub(crate) fn judge(&self) -> JudgeConfig {
+        JudgeConfig {
+            policy: self.policy.clone(),
+            evaluation: self.evaluation.clone(),
+            data: self.data.clone(),
+            rollout: self.rollout.clone(),
+            reward: self.rewards.shared.clone(),
+        }
+    }
+
+    /// What an estimate of memory works by.
+    pub(crate) fn memory(&self) -> MemorySettings<'_> {
+        MemorySettings {
+            policy: &self.policy,
+            rollout: &self.rollout,
+            learner: &self.learner,
+            optimizer: &self.optimizer,
+            loss: &self.loss,
+        }
+    }
+}

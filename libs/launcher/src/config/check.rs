@@ -1,0 +1,105 @@
+//! What the sections ask of each other, and whether the files that they name are there.
+
+use std::path::Path;
+
+use vrft_config::{ConfigError, require};
+use vrft_dataset::Flip;
+use vrft_objective::config::check_together;
+use vrft_reward::config::AnswerType;
+use vrft_stream::{PuzzleKind, StreamConfig, Truth};
+
+use super::Config;
+
+impl Config {
+    /// Checks each section against the others.
+    ///
+    /// # Errors
+    /// The first value that does not go with one of another section.
+    pub(crate) fn check_across(&self) -> Result<(), ConfigError> {
+        check_together(&self.advantage, &self.loss)?;
+        self.check_overlong()?;
+        self.check_flip()?;
+        if let Some(stream) = &self.stream {
+            check_puzzles(stream, self.rewards.shared.answer.kind)?;
+        }
+        self.check_semantic()
+    }
+
+    /// Checks that the files which the configuration names exist.
+    ///
+    /// # Errors
+    /// The first file that does not, with its key.
+    pub(crate) fn check_files(&self) -> Result<(), ConfigError> {
+        let mut files = vec![("policy.path", &self.policy.path)];
+        if self.stream.is_none() {
+            files.push(("evaluation.test", &self.evaluation.test));
+            if self.data.sources.is_empty() {
+                files.push(("data.train", &self.data.train));
+            }
+        }
+        for source in &self.data.sources {
+            files.push(("data.sources.train", &source.train));
+            files.extend(source.test.iter().map(|path| ("data.sources.test", path)));
+        }
+        files.extend(self.semantic.iter().map(|semantic| ("semantic.model", &semantic.model)));
+        files.into_iter().try_for_each(|(key, path)| exists(key, path))
+    }
+
+    fn check_overlong(&self) -> Result<(), ConfigError> {
+        let Some(overlong) = &self.advantage.overlong else { return Ok(()) };
+        require(
+            overlong.cushion <= self.rollout.max_completion_tokens,
+            "advantage.overlong.cushion",
+            overlong.cushion,
+            "1 to rollout.max_completion_tokens",
+        )
+    }
+
+    fn check_flip(&self) -> Result<(), ConfigError> {
+        let mirrored = self.rewards.iter().all(|reward| reward.answer.may_be_mirrored());
+        require(
+            self.data.flip == Flip::None || mirrored,
+            "data.flip",
+            format!("{:?}", self.data.flip).to_lowercase(),
+            "none: only boxes in thousandths under the key 'Position' are mirrored with their image",
+        )
+    }
+
+    fn check_semantic(&self) -> Result<(), ConfigError> {
+        let Some(semantic) = &self.semantic else { return Ok(()) };
+        require(
+            self.rewards.iter().any(|reward| reward.answer.has_words()),
+            "semantic.model",
+            semantic.model.display(),
+            "left out, or a task whose answers have words: of type label or text, or with a name for \
+             reward.answer.keys.label",
+        )
+    }
+}
+
+/// The reward must be able to read what the puzzles ask for.
+fn check_puzzles(stream: &StreamConfig, kind: AnswerType) -> Result<(), ConfigError> {
+    use AnswerType::{Box, Boxes, Label, Number, Permutation, Text};
+    let fits = |puzzle: &PuzzleKind| match puzzle {
+        PuzzleKind::Rotation => matches!(kind, Label | Number | Text),
+        PuzzleKind::PatchFit => matches!(kind, Label | Text),
+        PuzzleKind::Jigsaw => matches!(kind, Permutation | Text),
+        PuzzleKind::Spot => matches!(kind, Boxes | Box),
+    };
+    let misfit = stream.puzzles.iter().find(|puzzle| !fits(puzzle));
+    let misfit = misfit.filter(|_| stream.truth == Truth::Puzzles);
+    require(
+        misfit.is_none(),
+        "data.stream.puzzles",
+        misfit.map_or("", |puzzle| puzzle.name()),
+        "puzzles whose answers the declared reward reads: rewards/puzzles/ has a preset for each of rotation, patchfit \
+         and jigsaw, and mixed.toml for them together; spot has boxes",
+    )
+}
+
+fn exists(key: &str, path: &Path) -> Result<(), ConfigError> {
+    if path.exists() {
+        return Ok(());
+    }
+    Err(ConfigError::NoFile { key: key.to_owned(), path: path.to_owned() })
+}

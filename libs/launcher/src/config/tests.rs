@@ -1,0 +1,113 @@
+//! Sections that do not go together, files that are not there, and the configurations that are shipped.
+
+use std::path::PathBuf;
+
+use super::*;
+
+/// A reward that reads the answers to all puzzles but spot.
+const MIXED: &str = "[reward.answer]\ntype = \"text\"\n[reward.terms.tiles]\nmetric = \"tiles\"";
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    Config::read(&Document::parse(text, "test")?)
+}
+
+#[track_caller]
+fn refused(text: &str, key: &str, words: &str) {
+    let error = read(text).unwrap_err().to_string();
+    assert!(error.starts_with(key) && error.contains(words), "{error}");
+}
+
+#[test]
+fn the_defaults_go_together() {
+    assert_eq!(read("").unwrap(), Config::default());
+}
+
+#[test]
+fn an_unknown_section_is_named_with_its_line() {
+    let error = read("\n[leaner]\nsteps = 1").unwrap_err().to_string();
+    for word in ["in test", "line 2", "`leaner`", "learner"] {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn what_is_printed_reads_back_the_same() {
+    let own = "[[data.sources]]\ntask = \"names\"\ntrain = \"b.jsonl\"\n[data.sources.reward.answer]\n\
+               type = \"label\"\n[data.sources.reward.terms.right]\nmetric = \"accuracy\"";
+    for text in [
+        "",
+        "[run]\nname = \"x\"\n[optimizer]\nschedule = \"cosine\"",
+        &format!(
+            "[reward]\nmode = \"paper\"\n{MIXED}\n[reward.modes.paper.terms.tiles]\nweight = 2.0"
+        ),
+        &format!("[data.stream]\npuzzles = [\"jigsaw\"]\n{MIXED}"),
+        &format!("[semantic]\nmodel = \"m\"\n{MIXED}"),
+        own,
+    ] {
+        let config = read(text).unwrap();
+        assert_eq!(read(&config.to_toml()).unwrap(), config);
+    }
+}
+
+#[test]
+fn sections_that_contradict_each_other_are_refused() {
+    refused(
+        "[advantage.overlong]\ncushion = 9999",
+        "advantage.overlong.cushion",
+        "rollout.max_completion_tokens (test, line 2)",
+    );
+    refused("[loss]\nkl_in = \"reward\"", "loss.kl_in", "advantage.scale = \"none\"");
+    let points = "type = \"points\"\n[reward.match]\nmeasure = \"l1\"\n[reward.terms.a]\nmetric = \"overlap\"";
+    refused(&format!("[data]\nflip = \"both\"\n[reward.answer]\n{points}"), "data.flip", "none");
+    refused("[semantic]\nmodel = \"m\"", "semantic.model", "answers have words");
+}
+
+#[test]
+fn puzzles_that_the_reward_cannot_read_are_refused() {
+    let both = format!("[data.stream]\npuzzles = [\"rotation\", \"spot\"]\n{MIXED}");
+    refused(&both, "data.stream.puzzles = spot", "puzzles whose answers");
+    read("[data.stream]\npuzzles = [\"spot\"]").unwrap();
+    read("[data.stream]\ntruth = \"teacher\"").unwrap();
+}
+
+#[test]
+fn a_missing_file_is_named_with_its_key() {
+    #[track_caller]
+    fn missing(config: &Config, key: &str, file: &str) {
+        let error = config.check_files().unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains(file), "{error}");
+    }
+    let mut config = Config::default();
+    config.policy.path = "nowhere/at/all".into();
+    missing(&config, "policy.path", "nowhere/at/all");
+    config.policy.path = ".".into();
+    config.evaluation.test = ".".into();
+    config.data.train = ".".into();
+    config.semantic = read(&format!("[semantic]\nmodel = \"no/model\"\n{MIXED}")).unwrap().semantic;
+    missing(&config, "semantic.model", "no/model");
+    config.data = read("[[data.sources]]\ntask = \"a\"\ntrain = \"a.jsonl\"").unwrap().data;
+    missing(&config, "data.sources.train", "a.jsonl");
+}
+
+#[test]
+fn every_configuration_that_is_shipped_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let files = files_under(&folder);
+    assert!(files.len() > 40, "{files:?}");
+    for file in files {
+        Config::load(&file, &[]).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+    }
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_under(&path));
+        } else if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files
+}

@@ -1,0 +1,129 @@
+//! The sections `[optimizer]` and `[sft]`.
+
+use serde::{Deserialize, Serialize};
+use vrft_config::{ConfigError, Section, require};
+
+/// AdamW and its schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Shape after the warm-up.
+    pub schedule: Schedule,
+    /// Steps of linear rise from 0.
+    pub warmup_steps: u64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global norm; 0 for no clipping.
+    pub max_grad_norm: f64,
+    /// Type in which both moments are kept between steps.
+    pub state: OptimizerState,
+}
+
+/// Type of the optimizer's moments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerState {
+    /// 8 bytes for each trained value.
+    #[default]
+    F32,
+    /// 4 bytes, rounded by chance, so that small changes are not lost on average.
+    Bf16,
+    /// 2 bytes: 8 bits each with a scale for every 256 ([arXiv 2110.02861](https://arxiv.org/abs/2110.02861)).
+    Int8,
+}
+
+/// Shape of the learning rate over the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// Stays at the peak.
+    Constant,
+    /// Straight line to 0, as in the official runs of Visual-RFT.
+    Linear,
+    /// Half a cosine to 0.
+    Cosine,
+}
+
+/// The supervised baseline.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SftConfig {
+    /// Text put before the answer of a sample, so that demonstrations have the format that is asked for.
+    pub answer_prefix: String,
+    /// Its optimizer, tuned on its own.
+    pub optimizer: OptimizerConfig,
+}
+
+impl Section for OptimizerConfig {
+    const NAME: &'static str = "optimizer";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_as(Self::NAME)
+    }
+}
+
+impl Section for SftConfig {
+    const NAME: &'static str = "sft";
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.optimizer.check_as("sft.optimizer")
+    }
+}
+
+impl OptimizerConfig {
+    /// Checks the settings as those of this table.
+    fn check_as(&self, table: &str) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("{table}.{name}");
+        let rate = self.learning_rate;
+        require(rate > 0.0 && rate < 1.0, key("learning_rate"), rate, "in (0, 1)")?;
+        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            require((0.0..1.0).contains(&beta), key(name), beta, "in [0, 1)")?;
+        }
+        let norm = self.max_grad_norm;
+        require(norm >= 0.0, key("max_grad_norm"), norm, "0 (off) or above")
+    }
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-6,
+            schedule: Schedule::Linear,
+            warmup_steps: 0,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            state: OptimizerState::F32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_config::Document;
+
+    use super::*;
+
+    #[test]
+    fn impossible_values_are_refused_by_the_key_of_their_table() {
+        let document = Document::parse(
+            "[optimizer]\nbeta1 = 1.0\n[sft.optimizer]\nlearning_rate = 0.0",
+            "test",
+        );
+        let document = document.unwrap();
+        let error = document.section::<OptimizerConfig>().unwrap_err().to_string();
+        assert!(error.starts_with("optimizer.beta1 = 1"), "{error}");
+        let error = document.section::<SftConfig>().unwrap_err().to_string();
+        assert!(error.starts_with("sft.optimizer.learning_rate = 0"), "{error}");
+    }
+}

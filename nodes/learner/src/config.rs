@@ -1,0 +1,39 @@
+//! The sections that the learner works by.
+
+use vrft_checkpoint::PolicyConfig;
+use vrft_config::{ConfigError, Document};
+use vrft_dataset::EvaluationConfig;
+use vrft_learner::{OptimizerConfig, SftConfig};
+use vrft_objective::config::LossConfig;
+use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
+use vrft_weights::WeightsConfig;
+
+/// What the node reads of the configuration.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Config {
+    pub(crate) run: RunConfig,
+    pub(crate) policy: PolicyConfig,
+    pub(crate) rollout: RolloutConfig,
+    pub(crate) learner: LearnerConfig,
+    pub(crate) loss: LossConfig,
+    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) sft: SftConfig,
+    pub(crate) weights: WeightsConfig,
+    pub(crate) evaluation: EvaluationConfig,
+}
+
+impl Config {
+    pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            run: document.section()?,
+            policy: document.section()?,
+            rollout: document.section()?,
+            learner: document.section()?,
+            loss: document.section()?,
+            optimizer: document.section()?,
+            sft: document.section()?,
+            weights: document.section()?,
+            evaluation: document.section()?,
+        })
+    }
+}
