@@ -39,7 +39,16 @@ fn nothing_unfinished_is_left_behind() {
 /// Vector instructions reach as far as inlining: a closure that the compiler leaves out of line runs on the oldest.
 #[test]
 fn what_is_to_be_vectorized_is_always_inlined() {
-    let callers = ["vectorized(", "for_rows(", "for_rows_summing(", "for_row_pairs("];
+    let callers = [
+        "vectorized(",
+        "for_rows(",
+        "for_rows_summing(",
+        "for_row_pairs(",
+        "make_rows(",
+        "make_rows_summing(",
+        "make_row_pairs(",
+        "make_chunks(",
+    ];
     let mut n_calls = 0;
     for (path, text) in sources() {
         let lines: Vec<&str> = text.lines().collect();

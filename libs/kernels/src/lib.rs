@@ -1,58 +1,41 @@
 //! Differentiable tensor operations: the forward and the backward of what a transformer trains through.
 //!
-//! candle's own fused operations are made for inference and cut the gradient; its matrix product transposes
-//! by copying on the way back. The operations here carry their backward and are fused on the CPU in f32 and
-//! bfloat16; elsewhere, or in another type, they are composed of candle's own with the same result. A [`Tape`]
-//! records both alike.
+//! candle's own fused operations are made for inference and cut the gradient, and its matrix product transposes by
+//! copying in the backward pass. The operations here carry their backward. Who comes from PyTorch needs five words:
 //!
-//! Axes: `N` rows (tokens), `D` width, `V` vocabulary. All results are deterministic: sums over rows are
-//! taken in blocks of fixed size, whatever the number of threads.
+//! - **[`Context`]** is what a computation is given besides its operands: the device, the [`Backend`] and the mode,
+//!   which is inference, decoding or training. It is the first argument of every operation, as if `torch.no_grad()`
+//!   and `torch.device` were a value; nothing is found in a thread or in a global.
+//! - **[`Tape`]** is the autograd graph of one forward pass. A context made by [`Context::training`] records on it,
+//!   and [`Tape::backward`] goes through it once, freeing activations on its way.
+//! - **[`Activation`]** is a value between operations. It is no candle tensor, so that an operation of candle, which
+//!   would cut the gradient, does not compile; [`Activation::detach`] is the way to its values.
+//! - **[`Weight`]** is a parameter, trainable or frozen. The gradients of trainable ones are summed in [`Gradients`].
+//! - **Operation** is a function such as [`rms_norm`] and a folder under `ops/`: `mod.rs` defines it, and beside it
+//!   stand `cpu.rs`, fused for main memory, `composed.rs`, the reference of candle's operations, and where there is
+//!   one `cuda.rs`. A test holds the implementations to each other and to finite differences.
+//!
+//! Axes: `N` rows (tokens), `D` width, `V` vocabulary. All results are deterministic: sums over rows are taken in
+//! blocks of fixed size, whatever the number of threads.
 
-mod activation;
-mod add;
-mod attention;
-mod buffer;
-mod decode;
-mod element;
-mod exp;
-mod gradients;
-mod head;
-mod heap;
-mod layer_norm;
-mod linear;
+mod autograd;
+mod context;
+mod cpu;
 mod matmul;
-mod path;
-mod rms_norm;
-mod rotary;
-mod rows;
-mod scale;
-mod simd;
-mod span;
-mod swiglu;
-mod tape;
+mod ops;
+mod process;
 #[cfg(test)]
 mod testing;
-mod token_logprobs;
-mod worker;
 
-pub use activation::{gelu, quick_gelu};
-pub use add::add;
-pub use attention::attention;
-pub use decode::{DecodeGroup, decode_attention};
-pub use exp::exp_in_place;
-pub use gradients::Gradients;
-pub use heap::{give_back_freed_memory, keep_freed_memory, share_one_heap};
-pub use layer_norm::layer_norm;
-pub use linear::{linear, linear_part, linears};
+pub use autograd::{Activation, Gradients, Tape, Weight, checkpoint};
+pub use context::{Backend, Context};
+pub use cpu::exp::exp_in_place;
+pub use cpu::vectorized;
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
-pub use path::{composed, decoding, is_fused};
-pub use rms_norm::rms_norm;
-pub use rotary::rotary;
-pub use rows::{cast, put_rows, replace_rows, reshape, select_rows};
-pub use scale::{mask, scale};
-pub use simd::vectorized;
-pub use span::{AttentionGroup, AttentionLayout};
-pub use swiglu::swiglu;
-pub use tape::{Tape, checkpoint};
-pub use token_logprobs::token_logprobs;
-pub use worker::on_worker;
+pub use ops::{
+    AttentionGroup, AttentionLayout, DecodeGroup, TokenLogprobs, add, attention, cast,
+    decode_attention, dropout, embedding, gelu, layer_norm, linear, linear_part, linears, put_rows,
+    quick_gelu, replace_rows, reshape, rms_norm, rotary, scale, select_rows, swiglu,
+    token_logprobs,
+};
+pub use process::{give_back_freed_memory, keep_freed_memory, on_worker, share_one_heap};

@@ -1,9 +1,25 @@
-//! What every kernel's test needs: fixed random tensors, and the comparison of an operation with candle's own
-//! and with finite differences.
+//! What every operation's test needs: fixed random tensors, and the comparison of an operation, by each backend that
+//! runs on the CPU, with candle's own gradients and with finite differences.
 
 use candle_core::{Device, Result, Shape, Tensor, Var};
 
-use crate::{Gradients, Tape};
+use crate::{Activation, Backend, Context, Gradients, Tape, Weight};
+
+/// Dropout seed of the tapes here.
+pub(crate) const TAPE_SEED: u64 = 7;
+
+/// An operation on activations and weights.
+pub(crate) trait Operation:
+    Fn(&Context, &[Activation], &[Weight]) -> Result<Activation>
+{
+}
+impl<F: Fn(&Context, &[Activation], &[Weight]) -> Result<Activation>> Operation for F {}
+
+/// Inference by the fused implementation and by the composed one.
+pub(crate) fn contexts() -> [Context<'static>; 2] {
+    let of = |backend| Context::new(&Device::Cpu).with_backend(backend);
+    [Backend::Cpu, Backend::Composed].map(of)
+}
 
 /// Values in [-1, 1] from a fixed sequence.
 pub(crate) fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
@@ -20,44 +36,51 @@ pub(crate) fn random(shape: impl Into<Shape>, seed: u64) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
-/// Fused and composed must agree in value (1e-5) and gradients (1e-4 of the largest), and the fused gradient
-/// with central differences (2 % of the largest: f32 loses the rest).
+/// Each backend must agree with `reference`, differentiated by candle, in value (1e-5) and gradients (1e-4 of the
+/// largest), and the reference's gradients with central differences (2 % of the largest: f32 loses the rest).
+/// `reference` is given the activations, then the weights.
 #[track_caller]
 pub(crate) fn check(
-    inputs: &[Tensor],
-    fused: impl Fn(&[Tensor]) -> Result<Tensor>,
-    composed: impl Fn(&[Tensor]) -> Result<Tensor>,
+    activations: &[Tensor],
+    weights: &[Tensor],
+    operation: impl Operation,
+    reference: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
-    check_graph(inputs, &fused, &composed);
-    let (expected, expected_grads) = value_and_grads(inputs, &composed);
-    let taped = [
-        ("taped", taped_value_and_grads(inputs, &fused)),
-        ("taped, composed", crate::composed(|| taped_value_and_grads(inputs, &fused))),
-    ];
-    for (way, (value, grads)) in taped {
-        let off = difference(&value, &expected);
-        assert!(off < 1e-5, "{way}: off by {off}");
-        for (i, (grad, expected)) in grads.iter().zip(&expected_grads).enumerate() {
-            let off = difference(grad, expected);
-            assert!(off < 1e-4, "{way}: gradient of input {i} off by {off}");
-        }
+    check_training(activations, weights, &operation, &reference);
+    let inputs = [activations, weights].concat();
+    let expected = reference(&inputs).unwrap();
+    for context in contexts() {
+        let activations: Vec<_> = activations.iter().cloned().map(Activation::untracked).collect();
+        let weights: Vec<_> = weights.iter().map(Weight::frozen).collect();
+        let y = operation(&context, &activations, &weights).unwrap();
+        let off = difference(&y.detach(), &expected);
+        assert!(off < 1e-5 && !y.has_gradient(), "{:?}: off by {off}", context.backend());
     }
 }
 
-/// As [`check`], in candle's graph alone.
+/// As [`check`], in training alone.
 #[track_caller]
-pub(crate) fn check_graph(
-    inputs: &[Tensor],
-    fused: impl Fn(&[Tensor]) -> Result<Tensor>,
-    composed: impl Fn(&[Tensor]) -> Result<Tensor>,
+pub(crate) fn check_training(
+    activations: &[Tensor],
+    weights: &[Tensor],
+    operation: impl Operation,
+    reference: impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
-    let (value, grads) = value_and_grads(inputs, &fused);
-    let (expected, expected_grads) = value_and_grads(inputs, &composed);
-    assert!(difference(&value, &expected) < 1e-5, "value off by {}", difference(&value, &expected));
-    for (i, (grad, expected)) in grads.iter().zip(&expected_grads).enumerate() {
-        let off = difference(grad, expected);
-        assert!(off < 1e-4, "gradient of input {i} off by {off}");
-        check_differences(inputs, i, grad, &fused);
+    let inputs = [activations, weights].concat();
+    let (expected, expected_gradients) = reference_gradients(&inputs, &reference);
+    for (i, gradient) in expected_gradients.iter().enumerate() {
+        check_differences(&inputs, i, gradient, &reference);
+    }
+    for context in contexts() {
+        let backend = context.backend();
+        let (value, gradients) = taped_gradients(&context, activations, weights, &operation);
+        let off = difference(&value, &expected);
+        assert!(off < 1e-5, "{backend:?}: off by {off}");
+        assert_eq!(gradients.len(), expected_gradients.len());
+        for (i, (gradient, expected)) in gradients.iter().zip(&expected_gradients).enumerate() {
+            let off = difference(gradient, expected);
+            assert!(off < 1e-4, "{backend:?}: gradient of input {i} off by {off}");
+        }
     }
 }
 
@@ -66,13 +89,13 @@ pub(crate) fn check_graph(
 fn check_differences(
     inputs: &[Tensor],
     idx: usize,
-    grad: &Tensor,
+    gradient: &Tensor,
     f: &impl Fn(&[Tensor]) -> Result<Tensor>,
 ) {
     const STEP: f32 = 1e-2;
     let values = flat(&inputs[idx]);
-    let grad = flat(grad);
-    let largest = grad.iter().fold(1e-3f32, |a, b| a.max(b.abs()));
+    let gradient = flat(gradient);
+    let largest = gradient.iter().fold(1e-3f32, |a, b| a.max(b.abs()));
     for entry in (0..values.len()).step_by(values.len().div_ceil(7)) {
         let moved = |by: f32| {
             let mut values = values.clone();
@@ -83,48 +106,62 @@ fn check_differences(
             f64::from(sum.to_scalar::<f32>().unwrap())
         };
         let slope = ((moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP)) as f32;
-        let off = (slope - grad[entry]).abs() / largest;
-        assert!(off < 0.02, "input {idx} entry {entry}: {} but slope {slope}", grad[entry]);
+        let off = (slope - gradient[entry]).abs() / largest;
+        assert!(off < 0.02, "input {idx} entry {entry}: {} but slope {slope}", gradient[entry]);
     }
 }
 
-fn value_and_grads(
+/// Value and gradients by candle's own graph.
+fn reference_gradients(
     inputs: &[Tensor],
     f: &impl Fn(&[Tensor]) -> Result<Tensor>,
 ) -> (Tensor, Vec<Tensor>) {
-    let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
-    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let variables: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+    let tensors: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
     let value = f(&tensors).unwrap();
-    let grads = weighted_sum(&value).unwrap().backward().unwrap();
-    let grads = tensors.iter().map(|t| grads.get(t).expect("every input has a gradient").clone());
-    (value.clone(), grads.collect())
+    let gradients = weighted_sum(&value).unwrap().backward().unwrap();
+    let of = |t: &Tensor| gradients.get(t).expect("every input has a gradient").clone();
+    (value.clone(), tensors.iter().map(of).collect())
 }
 
-/// The same on a tape: once with the weights' gradients fresh, once added to, which must double them.
-fn taped_value_and_grads(
-    inputs: &[Tensor],
-    f: &impl Fn(&[Tensor]) -> Result<Tensor>,
+/// Value and gradients by a tape: once with the weights' gradients fresh, once added to, which must double them.
+#[track_caller]
+fn taped_gradients(
+    context: &Context,
+    activations: &[Tensor],
+    weights: &[Tensor],
+    operation: &impl Operation,
 ) -> (Tensor, Vec<Tensor>) {
-    let vars: Vec<Var> = inputs.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
-    let tensors: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
-    let mut gradients = Gradients::default();
+    let variables: Vec<Var> = weights.iter().map(|t| Var::from_tensor(t).unwrap()).collect();
+    let weights: Vec<Weight> = variables.iter().map(Weight::trainable).collect();
+    let mut gradients = Gradients::new(context.backend());
     let mut pass = || {
-        let (value, tape) = Tape::record(|| f(&tensors).unwrap());
-        tape.backward(&value, &random(value.shape(), 99), &mut gradients).unwrap();
-        let grads = vars.iter().map(|var| match gradients.tensor(var) {
-            Some(tensor) => flat(tensor),
-            None => gradients.get(var).expect("a gradient").to_vec(),
-        });
-        (value, grads.collect::<Vec<_>>())
+        let tape = Tape::new().with_dropout(Some(TAPE_SEED));
+        let inputs: Vec<_> = activations.iter().map(|t| tape.input(t).unwrap()).collect();
+        let y = operation(&context.training(&tape), &inputs, &weights).unwrap();
+        let inputs: Vec<&Activation> = inputs.iter().collect();
+        let slopes = random(y.dims(), 99);
+        let of_inputs = tape.backward(&[(&y, slopes)], &inputs, &mut gradients).unwrap();
+        let of_weights = variables.iter().map(|variable| gradient_of(&gradients, variable));
+        let of_inputs = of_inputs.into_iter().map(|gradient| gradient.expect("a gradient"));
+        (y.detach(), of_inputs.collect::<Vec<_>>(), of_weights.collect::<Vec<_>>())
     };
-    let (value, once) = pass();
-    let (_, twice) = pass();
-    for (once, twice) in once.iter().flatten().zip(twice.iter().flatten()) {
-        assert!((2.0 * once - twice).abs() <= 1e-5 * twice.abs().max(1e-3), "{once}, then {twice}");
+    let (value, of_inputs, once) = pass();
+    let (_, _, twice) = pass();
+    for (once, twice) in once.iter().zip(&twice) {
+        assert!(difference(&(once * 2.0).unwrap(), twice) < 1e-5, "a sum that is not twice one");
     }
-    let grads = once.into_iter().zip(inputs);
-    let grads = grads.map(|(g, t)| Tensor::from_vec(g, t.shape(), &Device::Cpu).unwrap());
-    (value, grads.collect())
+    (value, [of_inputs, once].concat())
+}
+
+fn gradient_of(gradients: &Gradients, variable: &Var) -> Tensor {
+    match gradients.tensor(variable) {
+        Some(tensor) => tensor.copy().unwrap(),
+        None => {
+            let values = gradients.get(variable).expect("a gradient");
+            Tensor::from_slice(values, variable.shape(), &Device::Cpu).unwrap()
+        }
+    }
 }
 
 /// A scalar in which every value counts differently.
@@ -133,6 +170,7 @@ fn weighted_sum(t: &Tensor) -> Result<Tensor> {
 }
 
 /// Largest difference as a share of the largest value.
+#[track_caller]
 pub(crate) fn difference(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.dims(), b.dims());
     let largest = flat(b).iter().fold(1e-6f32, |a, b| a.max(b.abs()));

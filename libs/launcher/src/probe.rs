@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use eyre::{WrapErr, ensure};
 use serde::Deserialize;
 use serde_json::Value;
+use vrft_kernels::Gradients;
 use vrft_model::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
 
 use crate::cli::ProbeOptions;
@@ -77,17 +78,26 @@ fn loss(
     completion: &[u32],
 ) -> eyre::Result<BTreeMap<String, Tensor>> {
     let group = PackedGroup { prompt, completions: &[completion] };
-    let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
-    let mut tensors = BTreeMap::from([("loss".to_owned(), loss.detach())]);
     if policy.variables().is_empty() {
-        return Ok(tensors);
+        let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
+        return Ok(BTreeMap::from([("loss".to_owned(), loss)]));
     }
-    let grads = loss.backward()?;
+    let pass = policy.training_pass(&[group], 1.0, None, usize::MAX, &[])?;
+    let logprobs = pass.tokens.logprobs.clone(); // (N,)
+    let loss = logprobs.mean_all()?.neg()?;
+    let slope = -1.0 / logprobs.elem_count() as f32;
+    let mut gradients = Gradients::new(policy.backend());
+    let slopes = Tensor::full(slope, logprobs.shape(), logprobs.device())?;
+    pass.backward(&slopes, None, &mut gradients)?;
+    let mut tensors = BTreeMap::from([("loss".to_owned(), loss)]);
     for (name, variable) in policy.variables() {
-        // A tower that saw no image has no part in the loss.
-        let grad = grads.get(variable.as_tensor()).cloned();
-        let grad = grad.map_or_else(|| variable.zeros_like(), Ok)?;
-        tensors.insert(format!("grad.{name}"), grad.to_dtype(DType::F32)?);
+        let gradient = match (gradients.tensor(variable), gradients.get(variable)) {
+            (Some(tensor), _) => tensor.clone(),
+            (None, Some(values)) => Tensor::from_slice(values, variable.shape(), &Device::Cpu)?,
+            // A tower that saw no image has no part in the loss.
+            (None, None) => variable.zeros_like()?,
+        };
+        tensors.insert(format!("grad.{name}"), gradient);
     }
     Ok(tensors)
 }

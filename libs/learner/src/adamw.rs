@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{OptimizerConfig, OptimizerState};
 use candle_core::{Result, Tensor, Var, bail};
-use vrft_kernels::Gradients;
+use vrft_kernels::{Backend, Gradients};
 
 use crate::moments::{Gradient, Moments, Update};
 use crate::noise;
@@ -23,17 +23,20 @@ pub(crate) struct AdamW {
     eps: f64,
     weight_decay: f64,
     kept_in: OptimizerState,
+    backend: Backend,
     state: BTreeMap<String, Moments>,
 }
 
 impl AdamW {
-    pub(crate) fn new(config: &OptimizerConfig) -> Self {
+    /// `backend` is the one that computes the gradients.
+    pub(crate) fn new(config: &OptimizerConfig, backend: Backend) -> Self {
         Self {
             beta1: config.beta1,
             beta2: config.beta2,
             eps: config.eps,
             weight_decay: config.weight_decay,
             kept_in: config.state,
+            backend,
             state: BTreeMap::new(),
         }
     }
@@ -54,7 +57,8 @@ impl AdamW {
                 (None, None) => continue,
             };
             if !self.state.contains_key(name) {
-                self.state.insert(name.clone(), Moments::new(variable, self.kept_in)?);
+                let moments = Moments::new(variable, self.backend, self.kept_in)?;
+                self.state.insert(name.clone(), moments);
             }
             let update = self.update(name, variable, learning_rate, grad_scale);
             if let Some(moments) = self.state.get_mut(name) {
@@ -99,7 +103,8 @@ impl AdamW {
     ) -> Result<()> {
         let mut state = BTreeMap::new();
         for (name, variable) in variables {
-            let moments = Moments::restore(name, variable, self.kept_in, &mut tensors)?;
+            let moments =
+                Moments::restore(name, variable, self.backend, self.kept_in, &mut tensors)?;
             state.extend(moments.map(|moments| (name.clone(), moments)));
         }
         match tensors.keys().min() {
@@ -159,8 +164,8 @@ mod tests {
         ])
     }
 
-    fn gradients(variables: &BTreeMap<String, Var>, step: &Step) -> Gradients {
-        let mut gradients = Gradients::default();
+    fn gradients(backend: Backend, variables: &BTreeMap<String, Var>, step: &Step) -> Gradients {
+        let mut gradients = Gradients::new(backend);
         gradients.add(&variables["matrix"], &matrix(&step.matrix_grad)).unwrap();
         gradients.add(&variables["vector"], &vector(&step.vector_grad)).unwrap();
         gradients
@@ -172,7 +177,7 @@ mod tests {
         adamw: &mut AdamW,
         variables: &BTreeMap<String, Var>,
     ) -> (f64, f64) {
-        let gradients = gradients(variables, &case.steps[idx]);
+        let gradients = gradients(adamw.backend, variables, &case.steps[idx]);
         let rate = learning_rate(&case.optimizer, idx as u64, case.n_steps);
         let norm = norm(&gradients).unwrap();
         let scale = clip_factor(norm, case.optimizer.max_grad_norm);
@@ -188,9 +193,9 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_against_torch() {
+    fn check_against_torch(backend: Backend) {
         for (name, case) in cases() {
-            let (mut adamw, variables) = (AdamW::new(&case.optimizer), variables(&case));
+            let (mut adamw, variables) = (AdamW::new(&case.optimizer, backend), variables(&case));
             for (idx, step) in case.steps.iter().enumerate() {
                 let (rate, norm) = make_step(&case, idx, &mut adamw, &variables);
                 assert!((rate - step.learning_rate).abs() < 1e-12, "{name} step {idx}: {rate}");
@@ -203,12 +208,12 @@ mod tests {
 
     #[test]
     fn every_step_equals_torch_and_its_schedulers() {
-        check_against_torch();
+        check_against_torch(Backend::Cpu);
     }
 
     #[test]
     fn composed_operations_give_the_same() {
-        vrft_kernels::composed(check_against_torch);
+        check_against_torch(Backend::Composed);
     }
 
     /// What a file of the state would give back.
@@ -227,11 +232,11 @@ mod tests {
                     make_step(case, idx, adamw, variables);
                 }
             };
-        let (mut straight, all) = (AdamW::new(&case.optimizer), variables(case));
+        let (mut straight, all) = (AdamW::new(&case.optimizer, Backend::Cpu), variables(case));
         steps(0..6, &mut straight, &all);
-        let (mut before, some) = (AdamW::new(&case.optimizer), variables(case));
+        let (mut before, some) = (AdamW::new(&case.optimizer, Backend::Cpu), variables(case));
         steps(0..3, &mut before, &some);
-        let mut after = AdamW::new(&case.optimizer);
+        let mut after = AdamW::new(&case.optimizer, Backend::Cpu);
         after.restore(&some, reloaded(&before, &some)).unwrap();
         steps(3..6, &mut after, &some);
         for name in ["matrix", "vector"] {
@@ -243,7 +248,7 @@ mod tests {
     #[test]
     fn a_state_of_another_policy_is_refused() {
         let case = &cases()["linear"];
-        let (mut adamw, variables) = (AdamW::new(&case.optimizer), variables(case));
+        let (mut adamw, variables) = (AdamW::new(&case.optimizer, Backend::Cpu), variables(case));
         make_step(case, 0, &mut adamw, &variables);
         let mut other = reloaded(&adamw, &variables);
         other.insert("head.exp_avg".into(), vector(&[1.]));

@@ -32,13 +32,15 @@ pub(crate) fn clip_factor(norm: f64, max_norm: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use candle_core::{Device, Var};
+    use vrft_kernels::Backend;
 
     use super::*;
 
-    fn check_norm() {
+    #[track_caller]
+    fn check_norm(backend: Backend) {
         let var = |values: &[f32]| Var::new(values, &Device::Cpu).unwrap();
         let (a, b, unreached) = (var(&[1., 2.]), var(&[3.]), var(&[5.]));
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients::new(backend);
         for variable in [&a, &b, &a] {
             gradients.add(variable, &(variable.as_tensor() * 2.0).unwrap()).unwrap();
         }
@@ -48,8 +50,8 @@ mod tests {
 
     #[test]
     fn the_norm_is_that_of_all_sums() {
-        check_norm();
-        vrft_kernels::composed(check_norm);
+        check_norm(Backend::Cpu);
+        check_norm(Backend::Composed);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::OptimizerConfig;
 use candle_core::{Device, Tensor};
 use vrft_kernels::Gradients;
-use vrft_model::{PackedGroup, Policy, PolicyError, SeenImages, TokenLogprobs};
+use vrft_model::{EncodedImages, PackedGroup, Policy, PolicyError, TokenLogprobs};
 use vrft_objective::config::LossConfig;
 use vrft_objective::{Entropy, LossInputs};
 use vrft_plan::LearnerConfig;
@@ -29,10 +29,10 @@ const OPTIMIZER_SECS: &str = "time/learner/optimizer_secs";
 /// A micro-batch on its way through the policy.
 struct Turn<'a> {
     batch: &'a MicroBatch<'a>,
-    /// Images of it that other micro-batches look at too.
-    seen: &'a [&'a SeenImages<'a>],
-    /// Of the adapters' dropout.
-    seed: u64,
+    /// Images of it that other micro-batches use too.
+    encoded: &'a [&'a EncodedImages<'a>],
+    /// Seed of the adapters' dropout masks.
+    dropout_seed: u64,
 }
 
 /// What the KL term holds the policy near.
@@ -93,10 +93,11 @@ impl Learner {
                 return Err(LearnerError::input("reference policy", expected, "none"));
             }
         };
+        let gradients = Gradients::new(policy.backend());
         Ok(Self {
             policy,
             reference,
-            optimizer: AdamW::new(optimizer),
+            optimizer: AdamW::new(optimizer, gradients.backend()),
             optimizer_config: optimizer.clone(),
             loss_config: loss.clone(),
             controllers: Controllers::default(),
@@ -104,7 +105,7 @@ impl Learner {
             temperature,
             step: 0,
             pass: RefCell::default(),
-            gradients: Gradients::default(),
+            gradients,
         })
     }
 
@@ -119,7 +120,7 @@ impl Learner {
     /// those of the update before.
     pub fn grpo_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         check_groups(groups)?;
-        vrft_kernels::on_worker(|| self.grpo_step_here(groups))
+        vrft_kernels::on_worker(self.policy.backend(), || self.grpo_step_here(groups))
     }
 
     fn grpo_step_here(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
@@ -189,7 +190,7 @@ impl Learner {
     /// As [`Learner::grpo_step`].
     pub fn sft_step(&mut self, demos: &[Demonstration]) -> Result<StepStats, LearnerError> {
         check_demonstrations(demos)?;
-        vrft_kernels::on_worker(|| self.sft_step_here(demos))
+        vrft_kernels::on_worker(self.policy.backend(), || self.sft_step_here(demos))
     }
 
     fn sft_step_here(&mut self, demos: &[Demonstration]) -> Result<StepStats, LearnerError> {
@@ -219,16 +220,19 @@ impl Learner {
         mut stats: StepStats,
         loss_of: impl Fn(&Self, &Turn<'_>, &mut StepStats) -> Result<Tensor, LearnerError>,
     ) -> Result<StepStats, LearnerError> {
-        let mut gradients = std::mem::take(&mut self.gradients);
+        let empty = Gradients::new(self.policy.backend());
+        let mut gradients = std::mem::replace(&mut self.gradients, empty);
         gradients.clear();
         let mut n_trained = 0;
         let batches = micro_batches(units, self.config.max_tokens_per_micro_batch);
         let mut images = SharedImages::new(&batches);
         for batch in &batches {
-            let seed = self.dropout_seed(&stats, update_idx);
-            let see = |prompt| self.policy.see(prompt, seed, self.activation_budget());
-            let seen = stats.timed(FORWARD_BACKWARD_SECS, || images.of(batch, see))?;
-            let loss = loss_of(self, &Turn { batch, seen: &seen, seed }, &mut stats)?; // ()
+            let dropout_seed = self.dropout_seed(&stats, update_idx);
+            let budget = self.activation_budget();
+            let encode = |prompt| self.policy.encode_images(prompt, Some(dropout_seed), budget);
+            let encoded = stats.timed(FORWARD_BACKWARD_SECS, || images.of(batch, encode))?;
+            let turn = Turn { batch, encoded: &encoded, dropout_seed };
+            let loss = loss_of(self, &turn, &mut stats)?; // ()
             let value = number(&loss)?;
             self.check_finite("loss", value)?;
             stats.add("policy/loss", value);
@@ -236,12 +240,7 @@ impl Learner {
             n_trained += batch.n_completion_tokens();
             stats.timed(FORWARD_BACKWARD_SECS, || {
                 let of_images = self.backward(&loss, &mut gradients)?;
-                Ok::<_, LearnerError>(images.learn(
-                    batch,
-                    of_images,
-                    &self.policy,
-                    &mut gradients,
-                )?)
+                Ok::<_, LearnerError>(images.backward(batch, of_images, &mut gradients)?)
             })?;
         }
         stats.divide("policy/entropy", n_trained);
@@ -252,7 +251,7 @@ impl Learner {
         Ok(stats)
     }
 
-    /// Adds the gradient of a loss that was made of the last forward; returns that of the images seen before it.
+    /// The backward pass of a loss of the last forward pass; returns the gradients of the images encoded before it.
     fn backward(
         &self,
         loss: &Tensor,
@@ -345,15 +344,16 @@ impl Learner {
         Ok(tokens)
     }
 
-    /// A forward whose way back is recorded.
+    /// A forward pass that is recorded for its backward pass.
     fn pass(
         &self,
         groups: &[PackedGroup<'_>],
         temperature: f64,
         turn: &Turn<'_>,
     ) -> Result<TokenLogprobs, PolicyError> {
-        let (seed, budget) = (turn.seed, self.activation_budget());
-        let recorded = self.policy.training_pass(groups, temperature, seed, budget, turn.seen)?;
+        let (seed, budget) = (Some(turn.dropout_seed), self.activation_budget());
+        let recorded =
+            self.policy.training_pass(groups, temperature, seed, budget, turn.encoded)?;
         let (pass, tokens) = Pass::new(recorded)?;
         self.pass.replace(Some(pass));
         Ok(tokens)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::OptimizerState;
 use candle_core::{Result, Tensor, Var, bail};
 use rayon::prelude::*;
-use vrft_kernels::vectorized;
+use vrft_kernels::{Backend, vectorized};
 
 use crate::elementwise::{CHUNK, with_values_mut};
 use crate::moment::{Moment, Order, state_of};
@@ -22,6 +22,8 @@ const SCALES: &str = "absmax";
 pub(crate) struct Moments {
     /// Running means of the gradient and of its square.
     values: Values,
+    /// What updates them.
+    backend: Backend,
     /// Updates made.
     pub(crate) n_updates: u64,
 }
@@ -30,7 +32,7 @@ pub(crate) struct Moments {
 enum Values {
     /// In main memory, where the update is made too.
     Main { first: Moment, second: Moment },
-    /// In f32 with the variable, on a device where nothing is fused.
+    /// In f32 with the variable, for other backends than [`Backend::Cpu`].
     Device { first: Tensor, second: Tensor },
 }
 
@@ -60,22 +62,27 @@ pub(crate) struct Update {
 
 impl Moments {
     /// Zeros.
-    pub(crate) fn new(variable: &Var, asked: OptimizerState) -> Result<Self> {
+    pub(crate) fn new(variable: &Var, backend: Backend, asked: OptimizerState) -> Result<Self> {
         let n = variable.elem_count();
         let zeros = |order| Moment::zeros(n, order, state_of(n, asked));
-        Self::of(variable, zeros(Order::First), zeros(Order::Second), 0)
+        Self::of(variable, backend, [zeros(Order::First), zeros(Order::Second)], 0)
     }
 
-    fn of(variable: &Var, first: Moment, second: Moment, n_updates: u64) -> Result<Self> {
+    fn of(
+        variable: &Var,
+        backend: Backend,
+        [first, second]: [Moment; 2],
+        n_updates: u64,
+    ) -> Result<Self> {
         let device = variable.device();
         let values = match (first, second) {
-            (Moment::F32(first), Moment::F32(second)) if !vrft_kernels::is_fused(device) => {
+            (Moment::F32(first), Moment::F32(second)) if backend != Backend::Cpu => {
                 let tensor = |values: Vec<f32>| Tensor::from_vec(values, variable.shape(), device);
                 Values::Device { first: tensor(first)?, second: tensor(second)? }
             }
             (first, second) => Values::Main { first, second },
         };
-        Ok(Self { values, n_updates })
+        Ok(Self { values, backend, n_updates })
     }
 
     /// The parts to save, by their names.
@@ -101,6 +108,7 @@ impl Moments {
     pub(crate) fn restore(
         name: &str,
         variable: &Var,
+        backend: Backend,
         asked: OptimizerState,
         tensors: &mut HashMap<String, Tensor>,
     ) -> Result<Option<Self>> {
@@ -124,7 +132,7 @@ impl Moments {
         let first = moment(&first, &scales[0], Order::First)?;
         let second = moment(&second, &scales[1], Order::Second)?;
         let n_updates = step.to_vec1::<i64>()?.first().copied().unwrap_or_default() as u64;
-        Ok(Some(Self::of(variable, first, second, n_updates)?))
+        Ok(Some(Self::of(variable, backend, [first, second], n_updates)?))
     }
 
     /// Updates the moments and then the variable.
@@ -155,7 +163,7 @@ impl Moments {
             (None, Gradient::Values(values)) => values,
             (None, Gradient::Tensor(_)) => return Ok(()),
         };
-        if vrft_kernels::is_fused(variable.device()) {
+        if self.backend == Backend::Cpu {
             return with_values_mut(variable, |weight| {
                 in_main_memory(weight, first, second, gradient, update);
             });
@@ -234,24 +242,24 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_bytes(n: usize, asked: OptimizerState, expected: usize) {
+    fn check_bytes(n: usize, backend: Backend, asked: OptimizerState, expected: usize) {
         let variable = Var::zeros(n, DType::F32, &Device::Cpu).unwrap();
-        assert_eq!(Moments::new(&variable, asked).unwrap().n_bytes(), expected);
+        assert_eq!(Moments::new(&variable, backend, asked).unwrap().n_bytes(), expected);
     }
 
     #[test]
     fn fewer_bits_take_less_memory() {
         let n = 100 * 256;
-        check_bytes(n, OptimizerState::F32, 8 * n);
-        check_bytes(n, OptimizerState::Bf16, 4 * n);
-        check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100);
-        vrft_kernels::composed(|| check_bytes(n, OptimizerState::F32, 8 * n));
-        vrft_kernels::composed(|| check_bytes(n, OptimizerState::Int8, 2 * n + 2 * 4 * 100));
+        check_bytes(n, Backend::Cpu, OptimizerState::F32, 8 * n);
+        check_bytes(n, Backend::Cpu, OptimizerState::Bf16, 4 * n);
+        check_bytes(n, Backend::Cpu, OptimizerState::Int8, 2 * n + 2 * 4 * 100);
+        check_bytes(n, Backend::Composed, OptimizerState::F32, 8 * n);
+        check_bytes(n, Backend::Composed, OptimizerState::Int8, 2 * n + 2 * 4 * 100);
     }
 
     #[test]
     fn small_variables_stay_in_f32() {
-        check_bytes(4095, OptimizerState::Int8, 8 * 4095);
-        check_bytes(4096, OptimizerState::Int8, 2 * 4096 + 2 * 4 * 16);
+        check_bytes(4095, Backend::Cpu, OptimizerState::Int8, 8 * 4095);
+        check_bytes(4096, Backend::Cpu, OptimizerState::Int8, 2 * 4096 + 2 * 4 * 16);
     }
 }

@@ -1,10 +1,10 @@
-//! A forward in training and its way back, by way of the loss that was made of it.
+//! A forward pass in training and its backward pass, through the loss that was computed from it.
 
 use candle_core::{Result, Tensor, Var};
 use vrft_kernels::Gradients;
 use vrft_model::{PolicyError, TokenLogprobs, TrainingPass};
 
-/// A recorded forward, and the leaves of the loss's own small graph.
+/// A forward pass with its tape, and the leaves of the loss's own small graph.
 #[derive(Debug)]
 pub(crate) struct Pass {
     recorded: TrainingPass,
@@ -13,7 +13,7 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// The pass, and its results as what a loss is made of.
+    /// The pass, and its results as leaves that a loss is computed from.
     pub(crate) fn new(recorded: TrainingPass) -> Result<(Self, TokenLogprobs)> {
         let logprobs = Var::from_tensor(&recorded.tokens.logprobs)?;
         let entropy = Var::from_tensor(&recorded.tokens.entropy)?;
@@ -24,18 +24,17 @@ impl Pass {
         Ok((Self { recorded, logprobs, entropy }, tokens))
     }
 
-    /// Takes the loss's gradient back to the variables; returns that of the images which were seen before.
+    /// The backward pass from the loss to the variables; returns the gradients of the images that were encoded before.
     pub(crate) fn backward(
         self,
         loss: &Tensor,
         gradients: &mut Gradients,
     ) -> std::result::Result<Vec<Option<Tensor>>, PolicyError> {
         let store = loss.backward()?;
-        let of = |leaf: &Var| match store.get(leaf) {
-            Some(gradient) => Ok(gradient.clone()),
-            None => leaf.zeros_like(),
-        };
-        let gradient = Tensor::stack(&[of(&self.logprobs)?, of(&self.entropy)?], 1)?; // (N, 2)
-        self.recorded.backward(&gradient, gradients)
+        let of_logprobs = match store.get(&self.logprobs) {
+            Some(gradient) => gradient.clone(),
+            None => self.logprobs.zeros_like()?,
+        }; // (N,)
+        self.recorded.backward(&of_logprobs, store.get(&self.entropy), gradients)
     }
 }

@@ -1,7 +1,7 @@
 //! Keys and values of a session: each prefix once per group, each suffix in a slot of its own.
 
 use candle_core::Tensor;
-use vrft_kernels::DecodeGroup;
+use vrft_kernels::{Activation, Context, DecodeGroup};
 
 use crate::PolicyError;
 
@@ -91,15 +91,16 @@ impl Cache {
     /// Stores the new token's k and v (rows, kv_width) of a layer as the last of each row's suffix.
     pub(crate) fn append(
         &self,
+        context: &Context,
         layer: usize,
-        [k, v]: [&Tensor; 2],
+        [k, v]: [&Activation; 2],
         groups: &[DecodeGroup],
     ) -> Result<(), PolicyError> {
         let place = |group: &DecodeGroup, slot: &usize| slot * self.capacity + group.n_suffix - 1;
         let places: Vec<usize> =
             groups.iter().flat_map(|g| g.slots.iter().map(move |slot| place(g, slot))).collect();
         for (tensor, new) in self.suffix[layer].iter().zip([k, v]) {
-            vrft_kernels::put_rows(tensor, new, &places)?;
+            vrft_kernels::put_rows(context, tensor, &new.detach(), &places)?;
         }
         Ok(())
     }
@@ -107,12 +108,13 @@ impl Cache {
     /// Attention of q (rows, heads · head_dim) in a layer.
     pub(crate) fn attend(
         &self,
+        context: &Context,
         layer: usize,
-        q: &Tensor,
+        q: &Activation,
         head_dim: usize,
         groups: &[DecodeGroup],
-    ) -> Result<Tensor, PolicyError> {
+    ) -> Result<Activation, PolicyError> {
         let (prefix, suffix) = (self.prefix[layer].each_ref(), self.suffix[layer].each_ref());
-        Ok(vrft_kernels::decode_attention(q, prefix, suffix, head_dim, groups)?)
+        Ok(vrft_kernels::decode_attention(context, q, prefix, suffix, head_dim, groups)?)
     }
 }

@@ -4,47 +4,48 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use vrft_kernels::{Activation, Context, Weight};
 
-use crate::layers::{self, Linear, RmsNorm};
+use crate::layers::{Linear, RmsNorm};
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::{PolicyError, TextConfig};
 
-/// What a layer's queries see: called with the layer's index and its turned queries, keys and values,
+/// The attention of a layer: called with the layer's index and its rotated queries, keys and values,
 /// (N, heads · head_dim) and twice (N, kv_heads · head_dim).
 pub(crate) type Attend<'a> =
-    dyn FnMut(usize, &Tensor, &Tensor, &Tensor) -> Result<Tensor, PolicyError> + 'a;
+    dyn FnMut(&Context, usize, [&Activation; 3]) -> Result<Activation, PolicyError> + 'a;
 
-/// As [`Attend`], for layers that may run again on the way back.
+/// As [`Attend`], for layers that may run again in the backward pass.
 pub(crate) type SharedAttend =
-    dyn Fn(usize, &Tensor, &Tensor, &Tensor) -> Result<Tensor, PolicyError> + Send + Sync;
+    dyn Fn(&Context, usize, [&Activation; 3]) -> Result<Activation, PolicyError> + Send + Sync;
 
-/// The rows of which the last layer's output is wanted: of the others it computes keys and values alone.
+/// The rows that predict a token: of the others the last layer computes keys and values alone.
 #[derive(Debug, Clone)]
-pub(crate) struct Tail {
+pub(crate) struct PredictingRows {
     rows: Arc<[u32]>,
     rotary: Rotary,
 }
 
-impl Tail {
+impl PredictingRows {
     /// These rows of those that `rotary` is for.
     pub(crate) fn new(rows: &[u32], rotary: &Rotary, device: &Device) -> Result<Self, PolicyError> {
         let rotary = rotary.select(&Tensor::new(rows, device)?)?;
         Ok(Self { rows: rows.into(), rotary })
     }
 
-    fn select(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(vrft_kernels::select_rows(x, &self.rows, x.dtype())?)
+    fn select(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
+        Ok(vrft_kernels::select_rows(context, x, &self.rows)?)
     }
 }
 
 /// Embedding, decoder layers and output head.
 #[derive(Debug)]
 pub(crate) struct Decoder {
-    embedding: Tensor,
+    embedding: Weight,
     layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
-    head: Tensor,
+    head: Weight,
 }
 
 impl Decoder {
@@ -55,10 +56,11 @@ impl Decoder {
     ) -> Result<Self, PolicyError> {
         let scope = source.at(names.text);
         let (vocab_size, width) = (config.vocab_size, config.hidden_size);
-        let embedding = scope.at("embed_tokens").tensor("weight", &[vocab_size, width])?;
-        let head = match config.tie_word_embeddings {
-            true => embedding.clone(),
-            false => source.at(names.head).tensor("weight", &[vocab_size, width])?,
+        let embedding = scope.at("embed_tokens").weight("weight", &[vocab_size, width])?;
+        let head = if config.tie_word_embeddings {
+            embedding.clone()
+        } else {
+            source.at(names.head).weight("weight", &[vocab_size, width])?
         };
         let layers = (0..config.n_layers).map(|i| {
             let scope = scope.at("layers").at(i);
@@ -83,20 +85,33 @@ impl Decoder {
     }
 
     /// (N, hidden_size) of token ids, in the type to compute in.
-    pub(crate) fn embed(&self, token_ids: &[u32], dtype: DType) -> Result<Tensor, PolicyError> {
-        layers::embed(&self.embedding, token_ids, dtype)
+    pub(crate) fn embed(
+        &self,
+        context: &Context,
+        token_ids: &[u32],
+        dtype: DType,
+    ) -> Result<Activation, PolicyError> {
+        Ok(vrft_kernels::embedding(context, &self.embedding, token_ids, dtype)?)
     }
 
-    /// All layers; x (N, hidden_size), result as x or (tail, hidden_size), before the last normalization.
+    /// All layers; x (N, hidden_size), result as x or (predicting rows, hidden_size), before the last normalization.
     pub(crate) fn forward(
         &self,
-        mut x: Tensor,
+        context: &Context,
+        mut x: Activation,
         rotary: &Rotary,
-        tail: Option<&Tail>,
+        predicting: Option<&PredictingRows>,
         attend: &mut Attend,
-    ) -> Result<Tensor, PolicyError> {
+    ) -> Result<Activation, PolicyError> {
         for (idx, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(idx, &x, rotary, tail.filter(|_| self.is_last(idx)), attend)?;
+            x = layer.forward(
+                context,
+                idx,
+                &x,
+                rotary,
+                predicting.filter(|_| self.is_last(idx)),
+                attend,
+            )?;
         }
         Ok(x)
     }
@@ -104,38 +119,42 @@ impl Decoder {
     /// As [`Decoder::forward`] of all rows, showing the output of each layer.
     pub(crate) fn forward_watched(
         &self,
-        mut x: Tensor,
+        context: &Context,
+        mut x: Activation,
         rotary: &Rotary,
         attend: &mut Attend,
-        watch: &mut dyn FnMut(&Tensor),
-    ) -> Result<Tensor, PolicyError> {
+        watch: &mut dyn FnMut(&Activation),
+    ) -> Result<Activation, PolicyError> {
         for (idx, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(idx, &x, rotary, None, attend)?;
+            x = layer.forward(context, idx, &x, rotary, None, attend)?;
             watch(&x);
         }
         Ok(x)
     }
 
-    /// As [`Decoder::forward`] with `attend`; only the last `n_kept` layers keep what they need on the way back.
+    /// As [`Decoder::forward`] with `attend`; only the last `n_kept` layers keep what the backward pass needs, the
+    /// others are computed again.
     pub(crate) fn forward_training(
         &self,
-        mut x: Tensor,
+        context: &Context,
+        mut x: Activation,
         rotary: &Rotary,
-        tail: &Tail,
+        predicting: &PredictingRows,
         attend: Arc<SharedAttend>,
         n_kept: usize,
-    ) -> Result<Tensor, PolicyError> {
+    ) -> Result<Activation, PolicyError> {
         for (idx, layer) in self.layers.iter().enumerate() {
-            let tail = Some(tail.clone()).filter(|_| self.is_last(idx));
+            let predicting = Some(predicting.clone()).filter(|_| self.is_last(idx));
             let (layer, rotary, attend) = (layer.clone(), rotary.clone(), attend.clone());
-            let run = move |x: &Tensor| {
-                layer.forward(idx, x, &rotary, tail.as_ref(), &mut |idx, q, k, v| {
-                    attend(idx, q, k, v)
-                })
+            let run = move |context: &Context, x: &Activation| {
+                let attend =
+                    &mut |context: &Context, idx, qkv: [&Activation; 3]| attend(context, idx, qkv);
+                layer.forward(context, idx, x, &rotary, predicting.as_ref(), attend)
             };
-            x = match idx + n_kept >= self.layers.len() {
-                true => run(&x)?,
-                false => vrft_kernels::checkpoint(&x, run)?,
+            x = if idx + n_kept >= self.layers.len() {
+                run(context, &x)?
+            } else {
+                vrft_kernels::checkpoint(context, &x, run)?
             };
         }
         Ok(x)
@@ -146,19 +165,24 @@ impl Decoder {
     }
 
     /// The last normalization.
-    pub(crate) fn normalize(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        self.norm.forward(x)
+    pub(crate) fn normalize(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, PolicyError> {
+        self.norm.forward(context, x)
     }
 
     /// (V, hidden_size): logits are products with its rows.
-    pub(crate) fn head(&self) -> &Tensor {
+    pub(crate) fn head(&self) -> &Weight {
         &self.head
     }
 
-    /// (N, V) in f32 from the rows of [`Decoder::forward`].
-    pub(crate) fn logits(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        let logits = vrft_kernels::linear(&self.normalize(x)?, &self.head, None)?;
-        Ok(logits.to_dtype(DType::F32)?)
+    /// (N, V) in f32 from the rows of [`Decoder::forward`], without gradient.
+    pub(crate) fn logits(&self, context: &Context, x: &Activation) -> Result<Tensor, PolicyError> {
+        let x = self.normalize(context, x)?;
+        let logits = vrft_kernels::linear(context, &x, &self.head, None)?;
+        Ok(logits.detach().to_dtype(DType::F32)?)
     }
 }
 
@@ -178,26 +202,30 @@ struct Layer {
 impl Layer {
     fn forward(
         &self,
+        context: &Context,
         idx: usize,
-        x: &Tensor,
+        x: &Activation,
         rotary: &Rotary,
-        tail: Option<&Tail>,
+        predicting: Option<&PredictingRows>,
         attend: &mut Attend,
-    ) -> Result<Tensor, PolicyError> {
-        let normed = self.input_norm.forward(x)?;
-        let ([q, k, v], x, of_queries) = match tail {
-            None => (Linear::forward_each([&self.q, &self.k, &self.v], &normed)?, x, rotary),
-            Some(tail) => {
-                let [k, v] = Linear::forward_each([&self.k, &self.v], &normed)?;
-                let q = self.q.forward(&tail.select(&normed)?)?;
-                ([q, k, v], &tail.select(x)?, &tail.rotary)
+    ) -> Result<Activation, PolicyError> {
+        let normed = self.input_norm.forward(context, x)?;
+        let qkv = [&self.q, &self.k, &self.v];
+        let ([q, k, v], x, rotary_of_queries) = match predicting {
+            None => (Linear::forward_each(qkv, context, &normed)?, x, rotary),
+            Some(predicting) => {
+                let [k, v] = Linear::forward_each([&self.k, &self.v], context, &normed)?;
+                let q = self.q.forward(context, &predicting.select(context, &normed)?)?;
+                ([q, k, v], &predicting.select(context, x)?, &predicting.rotary)
             }
         };
-        let (q, k) = (of_queries.apply(&q)?, rotary.apply(&k)?);
-        let x = vrft_kernels::add(x, &self.o.forward(&attend(idx, &q, &k, &v)?)?)?;
-        let normed = self.mlp_norm.forward(&x)?;
-        let [gate, up] = Linear::forward_each([&self.gate, &self.up], &normed)?;
-        let inner = vrft_kernels::swiglu(&gate, &up)?;
-        Ok(vrft_kernels::add(&x, &self.down.forward(&inner)?)?)
+        let q = rotary_of_queries.apply(context, &q)?;
+        let k = rotary.apply(context, &k)?;
+        let attended = attend(context, idx, [&q, &k, &v])?;
+        let x = vrft_kernels::add(context, x, &self.o.forward(context, &attended)?)?;
+        let normed = self.mlp_norm.forward(context, &x)?;
+        let [gate, up] = Linear::forward_each([&self.gate, &self.up], context, &normed)?;
+        let inner = vrft_kernels::swiglu(context, &gate, &up)?;
+        Ok(vrft_kernels::add(context, &x, &self.down.forward(context, &inner)?)?)
     }
 }

@@ -1,47 +1,47 @@
-//! What a frozen vision tower made of an image, kept for the next time that the image comes.
+//! A cache of image features.
 //!
-//! A few dozen images are asked about again and again, and where the tower is not trained (a reference policy, a
-//! frozen tower, adapters on the language model alone) it says the same of them each time.
+//! A few dozen images come in one prompt after the other, and a vision tower that is not trained (that of a reference
+//! policy, a frozen one, one beside adapters of the language model alone) computes the same features each time.
 
 use candle_core::Tensor;
 use vrft_vision::Patches;
 
 use crate::PolicyError;
-use crate::known::{Key, Known};
+use crate::tensor_cache::{Key, TensorCache};
 
-/// The features of the images seen last, as many as fit.
+/// The features of the most recently used images, within a budget of bytes.
 #[derive(Debug)]
-pub(crate) struct FeatureCache(Known);
+pub(crate) struct FeatureCache(TensorCache);
 
 impl FeatureCache {
-    /// Room for so many bytes of features; 0 keeps nothing.
+    /// Creates a cache that holds at most `max_bytes` of features; 0 disables it.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self(Known::new(max_bytes))
+        Self(TensorCache::new(max_bytes))
     }
 
-    /// (tokens of all images, hidden_size) in the images' order. `see` is asked for those that are not known, all
-    /// at once; `n_tokens` says how many rows an image has.
+    /// (tokens of all images, hidden_size) in the images' order. `encode` computes the features of those that are not
+    /// in the cache, all at once; `n_tokens` says how many rows an image has.
     pub(crate) fn features(
         &self,
         images: &[&Patches],
         n_tokens: &dyn Fn(&Patches) -> usize,
-        see: &dyn Fn(&[&Patches]) -> Result<Tensor, PolicyError>,
+        encode: &dyn Fn(&[&Patches]) -> Result<Tensor, PolicyError>,
     ) -> Result<Tensor, PolicyError> {
         if !self.is_on() {
-            return see(images);
+            return encode(images);
         }
         let keys: Vec<Key> = images.iter().map(|image| key(image)).collect();
         let get = |key| self.0.get(key).and_then(|features| features.into_iter().next());
         let mut found: Vec<Option<Tensor>> = keys.iter().map(get).collect();
         let missing: Vec<usize> = (0..images.len()).filter(|i| found[*i].is_none()).collect();
         if !missing.is_empty() {
-            let unseen: Vec<&Patches> = missing.iter().map(|i| images[*i]).collect();
-            let seen = see(&unseen)?;
+            let new: Vec<&Patches> = missing.iter().map(|i| images[*i]).collect();
+            let encoded = encode(&new)?;
             let mut start = 0;
             for i in missing {
                 let n = n_tokens(images[i]);
                 // A copy, or it would keep those of the other images alive.
-                let features = seen.narrow(0, start, n)?.copy()?;
+                let features = encoded.narrow(0, start, n)?.copy()?;
                 self.0.insert(keys[i], vec![features.clone()]);
                 found[i] = Some(features);
                 start += n;
@@ -59,13 +59,13 @@ impl FeatureCache {
         self.0.is_on()
     }
 
-    /// Forgets everything for good: the tower has changed, and will again.
+    /// Forgets everything and stays off: the tower has changed, and will again.
     pub(crate) fn turn_off(&self) {
         self.0.turn_off();
     }
 }
 
-/// Of an image's patches and their grid.
+/// The cache key of an image: its patches and their grid.
 pub(crate) fn key(image: &Patches) -> Key {
     let mut hasher = blake3::Hasher::new();
     for side in [image.grid.t, image.grid.h, image.grid.w] {
@@ -89,35 +89,35 @@ mod tests {
     }
 
     /// One row of two values per image: 8 bytes.
-    fn ask(cache: &FeatureCache, values: &[f32], seen: &RefCell<Vec<f32>>) -> Vec<f32> {
+    fn ask(cache: &FeatureCache, values: &[f32], encoded: &RefCell<Vec<f32>>) -> Vec<f32> {
         let images: Vec<Patches> = values.iter().map(|value| image(*value)).collect();
-        let see = |images: &[&Patches]| {
+        let encode = |images: &[&Patches]| {
             let values: Vec<f32> = images.iter().map(|image| image.pixels[0]).collect();
-            seen.borrow_mut().extend(&values);
+            encoded.borrow_mut().extend(&values);
             let rows: Vec<f32> = values.iter().flat_map(|value| [*value; 2]).collect();
             Ok(Tensor::from_vec(rows, (values.len(), 2), &Device::Cpu)?)
         };
         let images: Vec<&Patches> = images.iter().collect();
-        let features = cache.features(&images, &|_| 1, &see).unwrap();
+        let features = cache.features(&images, &|_| 1, &encode).unwrap();
         features.narrow(1, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
-    fn an_image_is_seen_once_and_the_order_is_kept() {
-        let (cache, seen) = (FeatureCache::new(100), RefCell::default());
-        assert_eq!(ask(&cache, &[1., 2.], &seen), [1., 2.]);
-        assert_eq!(ask(&cache, &[3., 2., 1.], &seen), [3., 2., 1.]);
-        assert_eq!(*seen.borrow(), [1., 2., 3.]);
+    fn an_image_is_encoded_once_and_the_order_is_kept() {
+        let (cache, encoded) = (FeatureCache::new(100), RefCell::default());
+        assert_eq!(ask(&cache, &[1., 2.], &encoded), [1., 2.]);
+        assert_eq!(ask(&cache, &[3., 2., 1.], &encoded), [3., 2., 1.]);
+        assert_eq!(*encoded.borrow(), [1., 2., 3.]);
     }
 
     #[test]
-    fn a_tower_that_changed_is_asked_every_time() {
-        let (cache, seen) = (FeatureCache::new(100), RefCell::default());
-        ask(&cache, &[1.], &seen);
+    fn a_cache_that_is_off_encodes_every_time() {
+        let (cache, encoded) = (FeatureCache::new(100), RefCell::default());
+        ask(&cache, &[1.], &encoded);
         cache.turn_off();
-        ask(&cache, &[1.], &seen);
-        ask(&cache, &[1.], &seen);
-        assert_eq!(*seen.borrow(), [1., 1., 1.]);
+        ask(&cache, &[1.], &encoded);
+        ask(&cache, &[1.], &encoded);
+        assert_eq!(*encoded.borrow(), [1., 1., 1.]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Weights that are trained are kept in f32; each layer computes in the type of its input.
 
-use candle_core::{DType, Tensor};
+use vrft_kernels::{Activation, Context, Weight};
 
 use crate::PolicyError;
 use crate::lora::Adapter;
@@ -11,8 +11,8 @@ use crate::scope::Scope;
 /// `x · Wᵀ + b`, with a low-rank adapter beside it where there is one.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weight: Tensor,
-    bias: Option<Tensor>,
+    weight: Weight,
+    bias: Option<Weight>,
     adapter: Option<Adapter>,
 }
 
@@ -23,26 +23,32 @@ impl Linear {
         d_out: usize,
         bias: bool,
     ) -> Result<Self, PolicyError> {
-        let weight = scope.tensor("weight", &[d_out, d_in])?;
-        let bias = if bias { Some(scope.tensor("bias", &[d_out])?) } else { None };
+        let weight = scope.weight("weight", &[d_out, d_in])?;
+        let bias = if bias { Some(scope.weight("bias", &[d_out])?) } else { None };
         Ok(Self { weight, bias, adapter: Adapter::load(scope, d_in, d_out)? })
     }
 
     /// x (N, in) to (N, out).
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        self.forward_part(x, 0, 1)
+    pub(crate) fn forward(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, PolicyError> {
+        self.forward_part(context, x, 0, 1)
     }
 
     /// [`Linear::forward`] of several layers on the same input.
     pub(crate) fn forward_each<const N: usize>(
         layers: [&Linear; N],
-        x: &Tensor,
-    ) -> Result<[Tensor; N], PolicyError> {
-        let mut ys =
-            vrft_kernels::linears(x, layers.map(|layer| (&layer.weight, layer.bias.as_ref())))?;
+        context: &Context,
+        x: &Activation,
+    ) -> Result<[Activation; N], PolicyError> {
+        let weights = layers.map(|layer| (&layer.weight, layer.bias.as_ref()));
+        let mut ys = vrft_kernels::linears(context, x, weights)?;
         for (y, layer) in ys.iter_mut().zip(layers) {
             if let Some(adapter) = &layer.adapter {
-                *y = vrft_kernels::add(y, &adapter.forward_part(x, 0, layer.weight.dim(0)?)?)?;
+                let added = adapter.forward_part(context, x, 0, layer.weight.n_rows())?;
+                *y = vrft_kernels::add(context, y, &added)?;
             }
         }
         Ok(ys)
@@ -51,17 +57,18 @@ impl Linear {
     /// The `idx`-th of `n` equal parts of the output alone, (N, out / n).
     pub(crate) fn forward_part(
         &self,
-        x: &Tensor,
+        context: &Context,
+        x: &Activation,
         idx: usize,
         n: usize,
-    ) -> Result<Tensor, PolicyError> {
-        let len = self.weight.dim(0)? / n;
+    ) -> Result<Activation, PolicyError> {
+        let len = self.weight.n_rows() / n;
+        let (weight, bias) = (&self.weight, self.bias.as_ref());
         let outputs = idx * len..(idx + 1) * len;
-        let y = vrft_kernels::linear_part(x, &self.weight, self.bias.as_ref(), outputs)?;
-        match &self.adapter {
-            Some(adapter) => Ok(vrft_kernels::add(&y, &adapter.forward_part(x, idx * len, len)?)?),
-            None => Ok(y),
-        }
+        let y = vrft_kernels::linear_part(context, x, weight, bias, outputs)?;
+        let Some(adapter) = &self.adapter else { return Ok(y) };
+        let added = adapter.forward_part(context, x, idx * len, len)?;
+        Ok(vrft_kernels::add(context, &y, &added)?)
     }
 }
 
@@ -71,37 +78,41 @@ const TOWER_EPS: f64 = 1e-6;
 /// Layer normalization.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+    weight: Weight,
+    bias: Weight,
 }
 
 impl LayerNorm {
     fn load(scope: &Scope, width: usize) -> Result<Self, PolicyError> {
         Ok(Self {
-            weight: scope.tensor("weight", &[width])?,
-            bias: scope.tensor("bias", &[width])?,
+            weight: scope.weight("weight", &[width])?,
+            bias: scope.weight("bias", &[width])?,
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(vrft_kernels::layer_norm(x, &self.weight, &self.bias, TOWER_EPS)?)
+    fn forward(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
+        Ok(vrft_kernels::layer_norm(context, x, &self.weight, &self.bias, TOWER_EPS)?)
     }
 }
 
 /// Root mean square normalization.
 #[derive(Debug)]
 pub(crate) struct RmsNorm {
-    weight: Tensor,
+    weight: Weight,
     eps: f64,
 }
 
 impl RmsNorm {
     pub(crate) fn load(scope: &Scope, width: usize, eps: f64) -> Result<Self, PolicyError> {
-        Ok(Self { weight: scope.tensor("weight", &[width])?, eps })
+        Ok(Self { weight: scope.weight("weight", &[width])?, eps })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(vrft_kernels::rms_norm(x, &self.weight, self.eps)?)
+    pub(crate) fn forward(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, PolicyError> {
+        Ok(vrft_kernels::rms_norm(context, x, &self.weight, self.eps)?)
     }
 }
 
@@ -126,19 +137,14 @@ impl TowerNorm {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+    pub(crate) fn forward(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, PolicyError> {
         match self {
-            Self::Layer(norm) => norm.forward(x),
-            Self::Rms(norm) => norm.forward(x),
+            Self::Layer(norm) => norm.forward(context, x),
+            Self::Rms(norm) => norm.forward(context, x),
         }
     }
-}
-
-/// Rows of an embedding in the type that the model computes in.
-pub(crate) fn embed(
-    embedding: &Tensor,
-    token_ids: &[u32],
-    dtype: DType,
-) -> Result<Tensor, PolicyError> {
-    Ok(vrft_kernels::select_rows(embedding, token_ids, dtype)?)
 }

@@ -1,21 +1,22 @@
 //! The policy: a Qwen2-VL that is loaded, trained through, sampled from and saved.
 //!
-//! One model definition serves both forwards: the trainable one over packed groups
-//! ([`Policy::logprobs`]) and the cached one that decodes ([`Policy::start`]). Every tensor operation on
-//! the way comes from `kernels` or has a gradient in candle, so no gradient is cut.
+//! One model definition serves both forward passes: the one over packed groups, for training
+//! ([`Policy::training_pass`]) and without gradients ([`Policy::logprobs`]), and the cached one that decodes
+//! ([`Policy::start`]). What is computed between the layers are activations of `vrft-kernels`, on which only its
+//! differentiable operations are defined.
 
 mod cache;
 mod checkpoint;
 mod config;
 mod decoder;
 mod device;
+mod encoded_images;
 mod error;
 mod features;
 mod files;
 mod generation;
 mod hub;
 mod init;
-mod known;
 mod layers;
 mod lora;
 mod media;
@@ -31,15 +32,16 @@ mod prompt;
 mod python;
 mod rotary;
 mod scope;
-mod seen;
 mod session;
 mod template;
+mod tensor_cache;
 mod tokenizer;
 mod tower;
 mod weights;
 
 pub use config::{Architecture, ModelConfig, TextConfig, TowerKind, VisionConfig};
 pub use device::{check_device, open_device};
+pub use encoded_images::EncodedImages;
 pub use error::PolicyError;
 pub use generation::GenerationSettings;
 pub use hub::checkpoint_dir;
@@ -48,5 +50,4 @@ pub use packing::PackedGroup;
 pub use policy::{LoadOptions, Policy, TokenLogprobs, Trace, TrainingPass};
 pub use processor::Processor;
 pub use prompt::EncodedPrompt;
-pub use seen::SeenImages;
 pub use session::Session;

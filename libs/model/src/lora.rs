@@ -1,13 +1,12 @@
 //! Low-rank adapters ([LoRA](https://arxiv.org/abs/2106.09685)): `x · Wᵀ + α/r · dropout(x) · Aᵀ · Bᵀ` with W frozen.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regex::Regex;
+use vrft_kernels::{Activation, Context, Weight};
 
 use crate::PolicyError;
 use crate::scope::{Names, Scope};
@@ -23,18 +22,13 @@ pub(crate) struct Lora {
     pub(crate) rank: usize,
     /// α: the adapter's output is scaled by α / r.
     pub(crate) alpha: f64,
-    pub(crate) dropout: Dropout,
+    /// Probability that training drops a value of an adapter's input.
+    pub(crate) dropout: f64,
 }
 
 impl Lora {
     pub(crate) fn new(config: &vrft_checkpoint::LoraConfig) -> Self {
-        let dropout = Dropout { probability: config.dropout, seed: Arc::default() };
-        Self { rank: config.rank, alpha: config.alpha, dropout }
-    }
-
-    /// The same adapters, for passes that never drop anything.
-    pub(crate) fn without_dropout(&self) -> Self {
-        Self { dropout: Dropout { probability: 0.0, seed: Arc::default() }, ..self.clone() }
+        Self { rank: config.rank, alpha: config.alpha, dropout: config.dropout }
     }
 
     /// All weights without adapters: W + α/r · B · A where there was one, in f32, then in `dtype`.
@@ -66,44 +60,16 @@ impl Lora {
     }
 }
 
-/// Which inputs of the adapters are dropped: nothing, unless a training pass says otherwise.
-#[derive(Debug, Clone)]
-pub(crate) struct Dropout {
-    pub(crate) probability: f64,
-    /// Seed of the pass under way; 0 for none.
-    seed: Arc<AtomicU64>,
-}
-
-impl Dropout {
-    /// From now on drops by this seed, or not at all.
-    pub(crate) fn seed(&self, seed: Option<u64>) {
-        self.seed.store(seed.map_or(0, |seed| seed.max(1)), Ordering::Relaxed);
-    }
-
-    fn apply(&self, x: &Tensor, module: u64) -> Result<Tensor, PolicyError> {
-        let seed = self.seed.load(Ordering::Relaxed);
-        if seed == 0 || self.probability == 0.0 {
-            return Ok(x.clone());
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ module);
-        let kept = (1.0 / (1.0 - self.probability)) as f32;
-        let limit = (self.probability * f64::from(u32::MAX)) as u32;
-        let value = |_| if rng.random::<u32>() < limit { 0.0 } else { kept };
-        let mask: Vec<f32> = (0..x.elem_count()).map(value).collect();
-        let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?;
-        Ok(vrft_kernels::mask(x, &mask.to_dtype(x.dtype())?.to_device(x.device())?)?)
-    }
-}
-
 /// The adapter of one linear layer.
 #[derive(Debug)]
 pub(crate) struct Adapter {
     /// (rank, in)
-    a: Tensor,
+    a: Weight,
     /// (out, rank)
-    b: Tensor,
+    b: Weight,
     lora: Lora,
-    module: u64,
+    /// Tells this layer's dropout masks from those of others.
+    layer: u64,
 }
 
 impl Adapter {
@@ -119,24 +85,26 @@ impl Adapter {
         }
         let [a, b] = FACTORS;
         Ok(Some(Self {
-            a: scope.tensor(a, &[lora.rank, d_in])?,
-            b: scope.tensor(b, &[d_out, lora.rank])?,
+            a: scope.weight(a, &[lora.rank, d_in])?,
+            b: scope.weight(b, &[d_out, lora.rank])?,
             lora: lora.clone(),
-            module: hash(scope.name()),
+            layer: hash(scope.name()),
         }))
     }
 
     /// What the adapter adds to columns `start..start + len` of the layer's output.
     pub(crate) fn forward_part(
         &self,
-        x: &Tensor,
+        context: &Context,
+        x: &Activation,
         start: usize,
         len: usize,
-    ) -> Result<Tensor, PolicyError> {
-        let dropped = self.lora.dropout.apply(x, self.module)?;
-        let inner = vrft_kernels::linear(&dropped, &self.a, None)?; // (N, rank)
-        let added = vrft_kernels::linear_part(&inner, &self.b, None, start..start + len)?;
-        Ok(vrft_kernels::scale(&added, self.lora.scale())?)
+    ) -> Result<Activation, PolicyError> {
+        let dropped = vrft_kernels::dropout(context, x, self.lora.dropout, self.layer)?;
+        let inner = vrft_kernels::linear(context, &dropped, &self.a, None)?; // (N, rank)
+        let outputs = start..start + len;
+        let added = vrft_kernels::linear_part(context, &inner, &self.b, None, outputs)?;
+        Ok(vrft_kernels::scale(context, &added, self.lora.scale())?)
     }
 }
 

@@ -3,21 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
+use vrft_kernels::{Activation, Context, Tape};
 use vrft_vision::Patches;
 
-use crate::decoder::{Decoder, SharedAttend, Tail};
+use crate::decoder::{Decoder, PredictingRows, SharedAttend};
+use crate::encoded_images::{EncodedImages, Shared, put_features};
 use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::packing::Packed;
 use crate::prefixes::{PrefixCache, Watch};
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
-use crate::seen::{self, SeenImages};
 use crate::tower::VisionTower;
-use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, TokenLogprobs, Trace};
+use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Trace};
 
-/// The model over tensors that are either tracked (trainable forward) or detached (everything else).
+/// The model over one version of the weights. What a pass computes, with gradients or without, is said by its context.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) config: ModelConfig,
@@ -26,12 +27,11 @@ pub(crate) struct Model {
     features: Option<Arc<FeatureCache>>,
     prefixes: Option<PrefixCache>,
     dtype: DType,
-    device: Device,
 }
 
 impl Model {
-    /// Builds the model, with its adapters if there is a `lora`, and says which of the tensors it took. Where there
-    /// are `features`, the tower is not asked about an image that it has seen.
+    /// Builds the model, with its adapters if there is a `lora`, and says which of the tensors it took. The
+    /// tower does not encode images again that are in the cache `features`.
     pub(crate) fn new(
         config: &ModelConfig,
         tensors: &BTreeMap<String, Tensor>,
@@ -42,16 +42,15 @@ impl Model {
         let names = Names::of(tensors);
         let source = Source::new(tensors, lora);
         let (tower, decoder) = Self::parts(config, &source, names)?;
-        let device = tensors.values().next().map_or(Device::Cpu, |tensor| tensor.device().clone());
         // Some writers store a tied head a second time.
         let tied = if config.text.tie_word_embeddings { names.head_weight() } else { Vec::new() };
         let used = source.finish(&tied)?;
         let config = config.clone();
-        Ok((Self { config, decoder, tower, features, prefixes: None, dtype, device }, used))
+        Ok((Self { config, decoder, tower, features, prefixes: None, dtype }, used))
     }
 
-    /// Lets the model keep what it read of prompts: its weights never change, and it is asked for no gradient.
-    pub(crate) fn keeping_prefixes(self, prefixes: Option<PrefixCache>) -> Self {
+    /// The same with a cache of prompts' keys and values: its weights never change, and it computes no gradient.
+    pub(crate) fn with_prefix_cache(self, prefixes: Option<PrefixCache>) -> Self {
         Self { prefixes, ..self }
     }
 
@@ -76,21 +75,25 @@ impl Model {
     /// See [`Policy::logprobs`](crate::Policy::logprobs).
     pub(crate) fn logprobs(
         &self,
+        context: &Context,
         groups: &[PackedGroup],
         temperature: f64,
-    ) -> Result<TokenLogprobs, PolicyError> {
-        self.logprobs_of(groups, temperature, |packed| {
-            let see_all = |watch: &mut Watch| {
-                let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
-                let x = self.embed(packed)?; // (T, hidden_size)
-                self.decoder.forward(x, &rotary, Some(&tail), &mut |idx, q, k, v| {
+    ) -> Result<vrft_kernels::TokenLogprobs, PolicyError> {
+        self.logprobs_of(context, groups, temperature, |packed| {
+            let forward = |watch: &mut Watch| {
+                let attend = self.attend(packed);
+                let (rotary, predicting) = self.angles(context, packed)?;
+                let x = self.embed(context, packed)?; // (T, hidden_size)
+                let attend = &mut |context: &Context, idx, qkv: [&Activation; 3]| {
+                    let [_, k, v] = qkv;
                     watch(k, v);
-                    attend(idx, q, k, v)
-                })
+                    attend(context, idx, qkv)
+                };
+                self.decoder.forward(context, x, &rotary, Some(&predicting), attend)
             };
-            match self.prefixes.as_ref().filter(|_| !packed.tail_sees()) {
-                Some(prefixes) => prefixes.tail(self, groups, packed, &see_all),
-                None => see_all(&mut |_, _| ()),
+            match self.prefixes.as_ref().filter(|_| !packed.image_predicts()) {
+                Some(prefixes) => prefixes.predicting(context, self, groups, packed, &forward),
+                None => forward(&mut |_, _| ()),
             }
         })
     }
@@ -98,29 +101,32 @@ impl Model {
     /// See [`Policy::training_pass`](crate::Policy::training_pass).
     pub(crate) fn training_logprobs(
         &self,
+        context: &Context,
         groups: &[PackedGroup],
         temperature: f64,
         budget_bytes: usize,
-        seen: &[&SeenImages],
-    ) -> Result<TokenLogprobs, PolicyError> {
-        let kept_before: usize = seen.iter().map(|seen| seen.kept_bytes).sum();
+        encoded: &[Shared],
+    ) -> Result<vrft_kernels::TokenLogprobs, PolicyError> {
+        let kept_before: usize = encoded.iter().map(|(encoded, _)| encoded.kept_bytes).sum();
         let budget_bytes = budget_bytes.saturating_sub(kept_before);
-        self.logprobs_of(groups, temperature, |packed| {
-            let (x, kept_of_tower) = self.embed_training(packed, budget_bytes, seen)?; // (T, hidden_size)
+        self.logprobs_of(context, groups, temperature, |packed| {
+            let (x, kept_of_tower) = self.embed_training(context, packed, budget_bytes, encoded)?; // (T, hidden_size)
             let n_tokens = packed.token_ids.len();
             let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
             let n_kept = (budget_bytes - kept_of_tower) / of_layer.max(1);
-            let (attend, (rotary, tail)) = (self.attend(packed), self.angles(packed)?);
-            self.decoder.forward_training(x, &rotary, &tail, attend, n_kept)
+            let attend = self.attend(packed);
+            let (rotary, predicting) = self.angles(context, packed)?;
+            self.decoder.forward_training(context, x, &rotary, &predicting, attend, n_kept)
         })
     }
 
     fn logprobs_of(
         &self,
+        context: &Context,
         groups: &[PackedGroup],
         temperature: f64,
-        run: impl FnOnce(&Packed) -> Result<Tensor, PolicyError>,
-    ) -> Result<TokenLogprobs, PolicyError> {
+        run: impl FnOnce(&Packed) -> Result<Activation, PolicyError>,
+    ) -> Result<vrft_kernels::TokenLogprobs, PolicyError> {
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(PolicyError::input("temperature", "positive", temperature));
         }
@@ -128,92 +134,102 @@ impl Model {
         if packed.targets.is_empty() {
             return Err(PolicyError::input("completions", "at least 1", 0));
         }
-        let x = run(&packed)?; // (tail, hidden_size)
-        let predicting = vrft_kernels::select_rows(&x, &packed.predicting, x.dtype())?;
-        let hidden = self.decoder.normalize(&predicting)?; // (N, hidden_size)
-        let head = self.decoder.head();
-        let (logprobs, entropy) =
-            vrft_kernels::token_logprobs(&hidden, head, &packed.targets, temperature)?;
-        Ok(TokenLogprobs { logprobs, entropy })
+        let x = run(&packed)?; // (predicting rows, hidden_size)
+        let sources = vrft_kernels::select_rows(context, &x, &packed.sources)?;
+        let hidden = self.decoder.normalize(context, &sources)?; // (N, hidden_size)
+        let (head, targets) = (self.decoder.head(), &packed.targets);
+        Ok(vrft_kernels::token_logprobs(context, &hidden, head, targets, temperature)?)
     }
 
     /// See [`Policy::trace`](crate::Policy::trace).
-    pub(crate) fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, PolicyError> {
+    pub(crate) fn trace(
+        &self,
+        context: &Context,
+        prompt: &EncodedPrompt,
+    ) -> Result<Trace, PolicyError> {
         let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[] }])?;
         let mut trace = Trace::default();
-        let x = self.place(&packed, &mut |images| {
-            self.look(images, usize::MAX, &mut |x| trace.vision.push(x.clone()))
+        let x = self.place(context, &packed, &mut |images| {
+            let watch = &mut |x: &Activation| trace.vision.push(x.detach());
+            self.encode(context, images, usize::MAX, watch)
         })?;
-        let (head_dim, rotary) = (self.config.text.head_dim(), self.rotary(&packed.positions)?);
-        let mut attend = |_, q: &Tensor, k: &Tensor, v: &Tensor| {
-            Ok(vrft_kernels::attention(q, k, v, head_dim, &packed.layout)?)
+        let rotary = self.rotary(context, &packed.positions)?;
+        let head_dim = self.config.text.head_dim();
+        let attend = &mut |context: &Context, _, [q, k, v]: [&Activation; 3]| {
+            Ok(vrft_kernels::attention(context, q, k, v, head_dim, &packed.layout)?)
         };
-        let mut watch = |x: &Tensor| trace.text.push(x.clone());
-        let x = self.decoder.forward_watched(x, &rotary, &mut attend, &mut watch)?; // (T, hidden_size)
-        trace.logits = Some(self.decoder.logits(&x)?);
+        let watch = &mut |x: &Activation| trace.text.push(x.detach());
+        let x = self.decoder.forward_watched(context, x, &rotary, attend, watch)?; // (T, hidden_size)
+        trace.logits = Some(self.decoder.logits(context, &x)?);
         Ok(trace)
     }
 
-    /// Attention among the packed rows, in the last layer of the tail's.
+    /// Attention among the packed rows; in the last layer, the predicting rows alone have queries.
     pub(crate) fn attend(&self, packed: &Packed) -> Arc<SharedAttend> {
         let (head_dim, n_layers) = (self.config.text.head_dim(), self.config.text.n_layers);
-        let (all, tail) = (packed.layout.clone(), packed.tail_layout.clone());
-        Arc::new(move |idx, q, k, v| {
-            let layout = if idx + 1 == n_layers { &tail } else { &all };
-            Ok(vrft_kernels::attention(q, k, v, head_dim, layout)?)
+        let (all, predicting) = (packed.layout.clone(), packed.predicting_layout.clone());
+        Arc::new(move |context, idx, [q, k, v]| {
+            let layout = if idx + 1 == n_layers { &predicting } else { &all };
+            Ok(vrft_kernels::attention(context, q, k, v, head_dim, layout)?)
         })
     }
 
-    /// The angles of all packed rows, and the tail with its own.
-    pub(crate) fn angles(&self, packed: &Packed) -> Result<(Rotary, Tail), PolicyError> {
-        let rotary = self.rotary(&packed.positions)?;
-        let tail = Tail::new(&packed.tail, &rotary, &self.device)?;
-        Ok((rotary, tail))
+    /// The angles of all packed rows, and the predicting rows with theirs.
+    pub(crate) fn angles(
+        &self,
+        context: &Context,
+        packed: &Packed,
+    ) -> Result<(Rotary, PredictingRows), PolicyError> {
+        let rotary = self.rotary(context, &packed.positions)?;
+        let predicting = PredictingRows::new(&packed.predicting, &rotary, context.device())?;
+        Ok((rotary, predicting))
     }
 
     /// (N, hidden_size): embeddings of the tokens, those of the image placeholders from the tower.
-    pub(crate) fn embed(&self, packed: &Packed) -> Result<Tensor, PolicyError> {
-        self.place(packed, &mut |images| self.features(images, usize::MAX))
+    pub(crate) fn embed(
+        &self,
+        context: &Context,
+        packed: &Packed,
+    ) -> Result<Activation, PolicyError> {
+        self.place(context, packed, &mut |images| self.features(context, images, usize::MAX))
     }
 
-    /// As [`Model::embed`], with what was seen before, and of the tower's blocks the last so many keeping what they
-    /// need on the way back as fit into the budget; returns the bytes of these too.
+    /// As [`Model::embed`], with the features of images that are encoded already. Of the tower's blocks, the last so
+    /// many keep what the backward pass needs as fit into the budget; returns the bytes of these too.
     fn embed_training(
         &self,
+        context: &Context,
         packed: &Packed,
         budget_bytes: usize,
-        seen: &[&SeenImages],
-    ) -> Result<(Tensor, usize), PolicyError> {
-        let x = self.embed_tokens(&packed.token_ids)?;
+        encoded: &[Shared],
+    ) -> Result<(Activation, usize), PolicyError> {
+        let x = self.embed_tokens(context, &packed.token_ids)?;
         let n_tokens = |image: &Patches| self.n_tokens(image);
-        let (images, places) = (&packed.images[..], &packed.placeholders[..]);
-        let (x, images, places) = seen::put_seen(x, images, places, seen, &n_tokens)?;
-        if images.is_empty() {
+        let (images, places) = (&packed.images, &packed.placeholders);
+        let (x, others) = put_features(context, x, images, places, encoded, &n_tokens)?;
+        if others.images.is_empty() {
             return Ok((x, 0));
         }
-        let (n_kept, bytes) = self.kept_blocks(&images, budget_bytes);
-        Ok((vrft_kernels::replace_rows(&x, &self.features(&images, n_kept)?, &places)?, bytes))
+        let (n_kept, bytes) = self.kept_blocks(&others.images, budget_bytes);
+        let features = self.features(context, &others.images, n_kept)?;
+        Ok((vrft_kernels::replace_rows(context, &x, &features, &others.places)?, bytes))
     }
 
-    /// What the tower makes of a prompt's images, recorded; nothing where there are none.
-    pub(crate) fn see<'a>(
+    /// See [`Policy::encode_images`](crate::Policy::encode_images); the prompt has images.
+    pub(crate) fn encode_images<'a>(
         &self,
+        context: &Context,
+        tape: Tape,
         prompt: &'a EncodedPrompt,
-        seed: u64,
         budget_bytes: usize,
-    ) -> Result<Option<SeenImages<'a>>, PolicyError> {
+    ) -> Result<EncodedImages<'a>, PolicyError> {
         let images: Vec<&Patches> = prompt.images.iter().collect();
-        if images.is_empty() {
-            return Ok(None);
-        }
         let (n_kept, kept_bytes) = self.kept_blocks(&images, budget_bytes);
-        let (features, tape) =
-            vrft_kernels::Tape::record(|| self.look(&images, n_kept, &mut |_| ()));
-        let features = features?;
-        Ok(Some(SeenImages { prompt, features, tape, seed, kept_bytes, gradient: None }))
+        let features = self.encode(&context.training(&tape), &images, n_kept, &mut |_| ())?;
+        Ok(EncodedImages { prompt, features, tape, kept_bytes, gradient: None })
     }
 
-    /// How many of the tower's blocks may keep what they need on the way back, and its bytes.
+    /// How many of the tower's blocks may keep what the backward pass needs, and its bytes.
     fn kept_blocks(&self, images: &[&Patches], budget_bytes: usize) -> (usize, usize) {
         let n_patches = images.iter().map(|image| image.grid.n_patches()).sum();
         let of_block = self.config.vision.block_activation_bytes(n_patches, self.dtype).max(1);
@@ -221,22 +237,34 @@ impl Model {
         (n_kept, n_kept * of_block)
     }
 
-    /// (tokens of all images, hidden_size), from memory where the tower is not trained.
-    fn features(&self, images: &[&Patches], n_kept: usize) -> Result<Tensor, PolicyError> {
-        let look = |images: &[&Patches]| self.look(images, n_kept, &mut |_| ());
-        match &self.features {
-            Some(known) => known.features(images, &|image| self.n_tokens(image), &look),
-            None => look(images),
+    /// (tokens of all images, hidden_size), from the cache where the tower is not trained.
+    fn features(
+        &self,
+        context: &Context,
+        images: &[&Patches],
+        n_kept: usize,
+    ) -> Result<Activation, PolicyError> {
+        let encode = |images: &[&Patches]| self.encode(context, images, n_kept, &mut |_| ());
+        match self.features.as_ref().filter(|cache| cache.is_on()) {
+            // The tower is not trained, so no gradient is lost.
+            Some(cache) => {
+                let encode = |images: &[&Patches]| Ok(encode(images)?.detach());
+                let features = cache.features(images, &|image| self.n_tokens(image), &encode)?;
+                Ok(Activation::constant(&features)?)
+            }
+            None => encode(images),
         }
     }
 
-    fn look(
+    /// (tokens of all images, hidden_size), by the tower.
+    fn encode(
         &self,
+        context: &Context,
         images: &[&Patches],
         n_kept: usize,
-        watch: &mut dyn FnMut(&Tensor),
-    ) -> Result<Tensor, PolicyError> {
-        self.tower.forward(images, n_kept, self.dtype, &self.device, watch)
+        watch: &mut dyn FnMut(&Activation),
+    ) -> Result<Activation, PolicyError> {
+        self.tower.forward(context, images, n_kept, self.dtype, watch)
     }
 
     /// Rows of the language model that an image fills.
@@ -244,27 +272,28 @@ impl Model {
         image.grid.n_tokens(self.config.vision.merge_size)
     }
 
-    /// As [`Model::embed`], with what `see` makes of the images.
+    /// As [`Model::embed`], with the features that `encode` makes of the images.
     fn place(
         &self,
+        context: &Context,
         packed: &Packed,
-        see: &mut dyn FnMut(&[&Patches]) -> Result<Tensor, PolicyError>,
-    ) -> Result<Tensor, PolicyError> {
-        let embeddings = self.embed_tokens(&packed.token_ids)?;
+        encode: &mut dyn FnMut(&[&Patches]) -> Result<Activation, PolicyError>,
+    ) -> Result<Activation, PolicyError> {
+        let x = self.embed_tokens(context, &packed.token_ids)?;
         if packed.images.is_empty() {
-            return Ok(embeddings);
+            return Ok(x);
         }
-        Ok(vrft_kernels::replace_rows(&embeddings, &see(&packed.images)?, &packed.placeholders)?)
-    }
-
-    /// Where the weights are.
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
+        let features = encode(&packed.images)?;
+        Ok(vrft_kernels::replace_rows(context, &x, &features, &packed.placeholders)?)
     }
 
     /// (N, hidden_size) of tokens alone.
-    pub(crate) fn embed_tokens(&self, token_ids: &[u32]) -> Result<Tensor, PolicyError> {
-        self.decoder.embed(token_ids, self.dtype)
+    pub(crate) fn embed_tokens(
+        &self,
+        context: &Context,
+        token_ids: &[u32],
+    ) -> Result<Activation, PolicyError> {
+        self.decoder.embed(context, token_ids, self.dtype)
     }
 
     /// Whether a token stands for a merged patch of an image or of a video.
@@ -272,8 +301,12 @@ impl Model {
         token_id == self.config.image_token_id || token_id == self.config.video_token_id
     }
 
-    pub(crate) fn rotary(&self, positions: &[[u32; 3]]) -> Result<Rotary, PolicyError> {
-        Rotary::text(&self.config.text, positions, &self.device)
+    pub(crate) fn rotary(
+        &self,
+        context: &Context,
+        positions: &[[u32; 3]],
+    ) -> Result<Rotary, PolicyError> {
+        Rotary::text(&self.config.text, positions, context.device())
     }
 
     /// Whether the prompt is one that this model can read; `idx` for the message.

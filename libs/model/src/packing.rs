@@ -23,16 +23,17 @@ pub(crate) struct Packed<'a> {
     pub(crate) token_ids: Vec<u32>,
     pub(crate) positions: Vec<[u32; 3]>,
     pub(crate) layout: Arc<AttentionLayout>,
-    /// The rows of which the last layer's output is of use: per group from the prompt's last token on.
-    pub(crate) tail: Vec<u32>,
-    /// As `layout`, where the tail alone asks.
-    pub(crate) tail_layout: Arc<AttentionLayout>,
+    /// The rows that predict a token, per group from the prompt's last one on: the last layer is computed for them
+    /// alone.
+    pub(crate) predicting: Vec<u32>,
+    /// As `layout`, where the predicting rows alone have a query.
+    pub(crate) predicting_layout: Arc<AttentionLayout>,
     /// In the order in which their placeholders come.
     pub(crate) images: Vec<&'a Patches>,
-    /// Rows that an image or video fills. Only a prompt has some: a completion that names the token means the token.
+    /// Rows that an image or video fills. Only a prompt has some: in a completion the placeholder's token is a token.
     pub(crate) placeholders: Vec<usize>,
-    /// The row of the tail that predicts each completion token.
-    pub(crate) predicting: Vec<u32>,
+    /// For each completion token, which of the predicting rows predicts it.
+    pub(crate) sources: Vec<u32>,
     /// The completion tokens.
     pub(crate) targets: Vec<u32>,
 }
@@ -47,11 +48,11 @@ impl<'a> Packed<'a> {
             token_ids: Vec::new(),
             positions: Vec::new(),
             layout: Arc::new(AttentionLayout { groups: Vec::new() }),
-            tail: Vec::new(),
-            tail_layout: Arc::new(AttentionLayout { groups: Vec::new() }),
+            predicting: Vec::new(),
+            predicting_layout: Arc::new(AttentionLayout { groups: Vec::new() }),
             images: Vec::new(),
             placeholders: Vec::new(),
-            predicting: Vec::new(),
+            sources: Vec::new(),
             targets: Vec::new(),
         };
         let mut layout = Vec::new();
@@ -59,19 +60,19 @@ impl<'a> Packed<'a> {
             model.check_prompt(idx, group.prompt)?;
             layout.push(packed.push(model, idx, group)?);
         }
-        let of_tail = |group: &AttentionGroup| AttentionGroup {
+        let of_predicting = |group: &AttentionGroup| AttentionGroup {
             first_query: group.prefix - 1,
             ..group.clone()
         };
-        let tail_layout = layout.iter().map(of_tail).collect();
+        let predicting_layout = layout.iter().map(of_predicting).collect();
         packed.layout = Arc::new(AttentionLayout { groups: layout });
-        packed.tail_layout = Arc::new(AttentionLayout { groups: tail_layout });
+        packed.predicting_layout = Arc::new(AttentionLayout { groups: predicting_layout });
         Ok(packed)
     }
 
-    /// Whether an image fills a row of the tail: a prompt ends with one.
-    pub(crate) fn tail_sees(&self) -> bool {
-        self.placeholders.iter().any(|row| self.tail.binary_search(&(*row as u32)).is_ok())
+    /// Whether an image fills a predicting row, because a prompt ends with it.
+    pub(crate) fn image_predicts(&self) -> bool {
+        self.placeholders.iter().any(|row| self.predicting.binary_search(&(*row as u32)).is_ok())
     }
 
     fn push(
@@ -87,8 +88,8 @@ impl<'a> Packed<'a> {
         self.token_ids.extend(&prompt.token_ids);
         self.positions.extend(&prompt.positions);
         self.images.extend(&prompt.images);
-        let last_of_prompt = self.tail.len() as u32;
-        self.tail.push(self.token_ids.len() as u32 - 1);
+        let last_of_prompt = self.predicting.len() as u32;
+        self.predicting.push(self.token_ids.len() as u32 - 1);
         let first_position = prompt.next_position();
         let mut suffixes = Vec::new();
         for (completion_idx, completion) in group.completions.iter().enumerate() {
@@ -97,11 +98,12 @@ impl<'a> Packed<'a> {
                 return Err(PolicyError::input(name, "at least 1 token", 0));
             };
             model.check_tokens(&name, completion)?;
-            let (first_row, first_of_tail) = (self.token_ids.len() as u32, self.tail.len() as u32);
+            let first_row = self.token_ids.len() as u32;
+            let first_source = self.predicting.len() as u32;
             let n_inputs = inputs.len() as u32;
-            self.tail.extend(first_row..first_row + n_inputs);
-            self.predicting.push(last_of_prompt);
-            self.predicting.extend(first_of_tail..first_of_tail + n_inputs);
+            self.predicting.extend(first_row..first_row + n_inputs);
+            self.sources.push(last_of_prompt);
+            self.sources.extend(first_source..first_source + n_inputs);
             self.targets.extend(*completion);
             self.token_ids.extend(inputs);
             self.positions.extend((first_position..).map(|p| [p; 3]).take(inputs.len()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
+use vrft_kernels::{Activation, Backend, Context, Gradients, Tape};
 
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
@@ -13,7 +14,7 @@ use crate::peft::PeftConfig;
 use crate::scope::Names;
 use crate::weights::{Caches, Weights, check_names, is_adapter};
 use crate::{
-    EncodedPrompt, ModelConfig, PackedGroup, PolicyError, SeenImages, Session, checkpoint,
+    EncodedImages, EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Session, checkpoint,
 };
 
 /// How to load a checkpoint.
@@ -30,9 +31,9 @@ pub struct LoadOptions {
     pub freeze_vision: bool,
     /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
     pub lora: Option<vrft_checkpoint::LoraConfig>,
-    /// Memory for what a vision tower that is not trained made of images, in MiB.
+    /// Memory for a cache of image features from a vision tower that is not trained, in MiB.
     pub feature_cache_mib: usize,
-    /// Memory for keys and values of prompts that a policy which is not trained has read, in MiB.
+    /// Memory for a cache of prompts' keys and values in a policy that is not trained, in MiB.
     pub prefix_cache_mib: usize,
 }
 
@@ -71,38 +72,50 @@ pub struct Trace {
     pub logits: Option<Tensor>,
 }
 
-/// Logprobs of completion tokens, all completions of all groups one after the other.
+/// Logprobs of completion tokens, all completions of all groups one after the other. They have no gradient by
+/// themselves: [`TrainingPass::backward`] takes one.
 #[derive(Debug, Clone)]
 pub struct TokenLogprobs {
-    /// (N,) f32, differentiable.
+    /// (N,) f32.
     pub logprobs: Tensor,
-    /// (N,) f32, entropy of the distribution at each of these tokens, differentiable.
+    /// (N,) f32, entropy of the distribution at each of these tokens, in nats.
     pub entropy: Tensor,
 }
 
-/// A forward whose way back is recorded.
+impl TokenLogprobs {
+    fn detached(results: &vrft_kernels::TokenLogprobs) -> Self {
+        Self { logprobs: results.logprobs.detach(), entropy: results.entropy.detach() }
+    }
+}
+
+/// A forward pass with the tape for its backward pass.
 #[derive(Debug)]
 pub struct TrainingPass {
-    /// Of the completion tokens; without a graph.
+    /// Of the completion tokens.
     pub tokens: TokenLogprobs,
-    tape: vrft_kernels::Tape,
-    /// Of the images that were seen before it.
-    features: Vec<Tensor>,
+    results: vrft_kernels::TokenLogprobs,
+    tape: Tape,
+    /// The features of the [`EncodedImages`] that the pass was given.
+    features: Vec<Activation>,
 }
 
 impl TrainingPass {
-    /// Takes the gradient of the logprobs, (N,), back to the variables and adds theirs to `gradients`; returns that
-    /// of the features of each of the [`SeenImages`] that the pass was given.
+    /// The backward pass from the gradients of the logprobs and of the entropies, each (N,): adds the gradients of the
+    /// variables to `gradients`, and returns those of the features of each of the [`EncodedImages`] that the pass was
+    /// given.
     ///
     /// # Errors
     /// A gradient of another length.
     pub fn backward(
         self,
-        gradient: &Tensor,
-        gradients: &mut vrft_kernels::Gradients,
+        of_logprobs: &Tensor,
+        of_entropy: Option<&Tensor>,
+        gradients: &mut Gradients,
     ) -> Result<Vec<Option<Tensor>>, PolicyError> {
-        let features: Vec<&Tensor> = self.features.iter().collect();
-        Ok(self.tape.backward_to(&features, &self.tokens.logprobs, gradient, gradients)?)
+        let mut results = vec![(&self.results.logprobs, of_logprobs.clone())];
+        results.extend(of_entropy.map(|gradient| (&self.results.entropy, gradient.clone())));
+        let features: Vec<&Activation> = self.features.iter().collect();
+        Ok(self.tape.backward(&results, &features, gradients)?)
     }
 }
 
@@ -126,8 +139,10 @@ impl TrainingPass {
 /// let prompt = processor.encode(None, "Where is the digit?", &[image])?;
 /// let completion = processor.encode_completion("<answer>No Objects</answer>")?;
 /// let group = vrft_model::PackedGroup { prompt: &prompt, completions: &[&completion] };
-/// let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
-/// let grads = loss.backward()?;
+/// let pass = policy.training_pass(&[group], 1.0, None, usize::MAX, &[])?;
+/// let slope = (pass.tokens.logprobs.ones_like()? * -1.0)?; // of the loss -Σ logprob
+/// let mut gradients = vrft_kernels::Gradients::new(policy.backend());
+/// pass.backward(&slope, None, &mut gradients)?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
@@ -135,6 +150,8 @@ pub struct Policy {
     config: ModelConfig,
     source: PathBuf,
     dtype: DType,
+    device: Device,
+    backend: Backend,
     lora: Option<(Lora, vrft_checkpoint::LoraConfig)>,
     variables: BTreeMap<String, Var>,
     caches: Caches,
@@ -201,7 +218,19 @@ impl Policy {
         let dtype = options.dtype;
         let weights = Weights::new(&config, dtype, adapters, tensors, &variables, &caches)?;
         let weights = RwLock::new(Arc::new(weights));
-        Ok(Self { config, source, dtype, lora, variables, caches, weights })
+        let (device, backend) = (options.device.clone(), Backend::of(&options.device));
+        Ok(Self { config, source, dtype, device, backend, lora, variables, caches, weights })
+    }
+
+    /// The same policy computed by another backend: [`Backend::Composed`] is the reference for the fast ones.
+    #[must_use]
+    pub fn with_backend(self, backend: Backend) -> Self {
+        Self { backend, ..self }
+    }
+
+    /// What computes: the fastest backend for the policy's device, unless [`Policy::with_backend`] chose another.
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// Widths, depths and special tokens.
@@ -327,7 +356,7 @@ impl Policy {
         checkpoint::write(dir, &merged, &self.source)
     }
 
-    /// Logprob of each completion token under softmax(logits / temperature); differentiable.
+    /// Logprob of each completion token under softmax(logits / temperature), without gradient and without dropout.
     ///
     /// Each prompt is processed once; its completions follow as suffixes that see it and themselves.
     ///
@@ -338,15 +367,15 @@ impl Policy {
         groups: &[PackedGroup],
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
-        self.drop_by(None);
-        self.weights().tracked.logprobs(groups, temperature)
+        let results = self.weights().model.logprobs(&self.context(), groups, temperature)?;
+        Ok(TokenLogprobs::detached(&results))
     }
 
-    /// As [`Policy::logprobs`], recorded so that [`TrainingPass::backward`] can sum the gradients in place and free
-    /// the activations on its way; with the adapters' dropout, of which the same seed drops the same values.
+    /// As [`Policy::logprobs`], with a tape for the backward pass. With a `dropout_seed`, the adapters drop values as
+    /// they are configured to; the same seed drops the same ones.
     ///
     /// Of the tower's blocks and then of the language model's layers, the last so many keep their activations as fit
-    /// into `budget_bytes`; the others are computed again on the way back. Images in `seen` are not encoded again.
+    /// into `budget_bytes`; the backward pass computes the others again. Images in `encoded` are not encoded again.
     ///
     /// # Errors
     /// As [`Policy::logprobs`].
@@ -354,18 +383,22 @@ impl Policy {
         &self,
         groups: &[PackedGroup],
         temperature: f64,
-        seed: u64,
+        dropout_seed: Option<u64>,
         budget_bytes: usize,
-        seen: &[&SeenImages],
+        encoded: &[&EncodedImages],
     ) -> Result<TrainingPass, PolicyError> {
-        self.drop_by(Some(seed));
-        let weights = self.weights();
-        let features: Vec<Tensor> = seen.iter().map(|seen| seen.features.clone()).collect();
-        let inputs: Vec<&Tensor> = features.iter().collect();
-        let (tokens, tape) = vrft_kernels::Tape::record_from(&inputs, || {
-            weights.tracked.training_logprobs(groups, temperature, budget_bytes, seen)
-        });
-        Ok(TrainingPass { tokens: tokens?, tape, features })
+        let tape = Tape::new().with_dropout(dropout_seed);
+        let features = encoded.iter().map(|encoded| Ok(tape.input(&encoded.features.detach())?));
+        let features = features.collect::<Result<Vec<Activation>, PolicyError>>()?;
+        let shared: Vec<_> = encoded.iter().copied().zip(&features).collect();
+        let results = self.weights().model.training_logprobs(
+            &self.context().training(&tape),
+            groups,
+            temperature,
+            budget_bytes,
+            &shared,
+        )?;
+        Ok(TrainingPass { tokens: TokenLogprobs::detached(&results), results, tape, features })
     }
 
     /// Encodes a prompt's images for several passes of one update, where the tower is trained; nothing where it is
@@ -373,19 +406,19 @@ impl Policy {
     ///
     /// # Errors
     /// An image that the model cannot read.
-    pub fn see<'a>(
+    pub fn encode_images<'a>(
         &self,
         prompt: &'a EncodedPrompt,
-        seed: u64,
+        dropout_seed: Option<u64>,
         budget_bytes: usize,
-    ) -> Result<Option<SeenImages<'a>>, PolicyError> {
+    ) -> Result<Option<EncodedImages<'a>>, PolicyError> {
         let weights = self.weights();
         let names = Names::of(&weights.tensors);
-        if !self.variables.keys().any(|name| names.is_visual(name)) {
+        if prompt.images.is_empty() || !self.variables.keys().any(|name| names.is_visual(name)) {
             return Ok(None);
         }
-        self.drop_by(Some(seed));
-        weights.tracked.see(prompt, seed, budget_bytes)
+        let tape = Tape::new().with_dropout(dropout_seed);
+        weights.model.encode_images(&self.context(), tape, prompt, budget_bytes).map(Some)
     }
 
     /// As [`Policy::logprobs`], with the adapters off: what the policy started from, without gradient.
@@ -398,17 +431,20 @@ impl Policy {
         temperature: f64,
     ) -> Result<TokenLogprobs, PolicyError> {
         match &self.weights().base {
-            Some(base) => base.logprobs(groups, temperature),
+            Some(base) => {
+                let results = base.logprobs(&self.context(), groups, temperature)?;
+                Ok(TokenLogprobs::detached(&results))
+            }
             None => Err(PolicyError::input("policy", "one with adapters to switch off", "none")),
         }
     }
 
-    /// What every block of the policy makes of a prompt, to be compared with another implementation.
+    /// The output of every block for a prompt, to be compared with another implementation.
     ///
     /// # Errors
     /// A prompt that the model cannot read.
     pub fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, PolicyError> {
-        self.weights().detached.trace(prompt)
+        self.weights().model.trace(&self.context(), prompt)
     }
 
     /// Opens a decoding session with the weights as they are now, without a row.
@@ -416,7 +452,7 @@ impl Policy {
     /// # Errors
     /// What the device says.
     pub fn session(&self) -> Result<Session, PolicyError> {
-        Session::new(self.weights().detached.clone())
+        Session::new(self.weights().model.clone(), &self.context())
     }
 
     /// Opens a decoding session of `group_size` rows per prompt: the rows of prompt 0 first.
@@ -437,10 +473,9 @@ impl Policy {
         self.weights.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn drop_by(&self, seed: Option<u64>) {
-        if let Some((lora, _)) = &self.lora {
-            lora.dropout.seed(seed);
-        }
+    /// Inference where the policy's weights are, by its backend.
+    fn context(&self) -> Context<'static> {
+        Context::new(&self.device).with_backend(self.backend)
     }
 }
 

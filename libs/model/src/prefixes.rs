@@ -1,45 +1,47 @@
-//! Keys and values of prompts that a policy which never changes has read before.
+//! A cache of the keys and values of prompts, for a policy that never changes.
 //!
-//! A reference policy is asked about the same prompts in every epoch, and about the same prompt again where a
-//! group is cut into micro-batches. Only the completions are new: their rows are computed, the prompt's looked up.
+//! A reference policy reads the same prompts in every epoch, and the same prompt again where a group is cut into
+//! micro-batches. Only the completions are new: their rows are computed, the prompt's keys and values looked up.
 
 use candle_core::Tensor;
+use vrft_kernels::{Activation, Context};
 
 use crate::features;
-use crate::known::{Key, Known};
 use crate::model::Model;
 use crate::packing::Packed;
+use crate::tensor_cache::{Key, TensorCache};
 use crate::{EncodedPrompt, PackedGroup, PolicyError};
 
-/// Is shown keys and values of all packed rows, layer by layer.
-pub(crate) type Watch<'a> = dyn FnMut(&Tensor, &Tensor) + 'a;
+/// Called with the keys and values of all packed rows, layer by layer.
+pub(crate) type Watch<'a> = dyn FnMut(&Activation, &Activation) + 'a;
 
-/// The prompts read last, as many as fit. It belongs to one set of weights.
+/// Keys and values of the most recently used prompts, within a budget of bytes. It belongs to one set of weights.
 #[derive(Debug)]
-pub(crate) struct PrefixCache(Known);
+pub(crate) struct PrefixCache(TensorCache);
 
 impl PrefixCache {
-    /// Room for so many bytes of keys and values; nothing for 0.
+    /// Creates a cache that holds at most `max_bytes` of keys and values; none for 0.
     pub(crate) fn new(max_bytes: usize) -> Option<Self> {
-        (max_bytes > 0).then(|| Self(Known::new(max_bytes)))
+        (max_bytes > 0).then(|| Self(TensorCache::new(max_bytes)))
     }
 
-    /// (tail, hidden_size): the packed groups' tail, as the decoder computes it from all rows. `see_all` does that,
-    /// and is shown each layer's keys and values; it is asked where a prompt is not known.
-    pub(crate) fn tail(
+    /// (predicting rows, hidden_size) of the packed groups, as the decoder computes them from all rows. `forward` does
+    /// that and shows each layer's keys and values; it is called where a prompt is not in the cache.
+    pub(crate) fn predicting(
         &self,
+        context: &Context,
         model: &Model,
         groups: &[PackedGroup],
         packed: &Packed,
-        see_all: &dyn Fn(&mut Watch) -> Result<Tensor, PolicyError>,
-    ) -> Result<Tensor, PolicyError> {
+        forward: &dyn Fn(&mut Watch) -> Result<Activation, PolicyError>,
+    ) -> Result<Activation, PolicyError> {
         let keys: Vec<Key> = groups.iter().map(|group| key(group.prompt)).collect();
-        let known: Vec<_> = keys.iter().filter_map(|key| self.0.get(key)).collect();
-        if known.len() == groups.len() {
-            return continued(model, packed, &known);
+        let found: Vec<_> = keys.iter().filter_map(|key| self.0.get(key)).collect();
+        if found.len() == groups.len() {
+            return continued(context, model, packed, &found);
         }
-        let mut seen = Vec::new();
-        let x = see_all(&mut |k, v| seen.extend([k.clone(), v.clone()]))?;
+        let mut new = Vec::new();
+        let x = forward(&mut |k, v| new.extend([k.detach(), v.detach()]))?;
         let mut start = 0;
         for (layout, key) in packed.layout.groups.iter().zip(keys) {
             let n = layout.prefix - 1;
@@ -48,7 +50,7 @@ impl PrefixCache {
                 let part = |of_all: &Tensor| of_all.narrow(0, start, n)?.copy();
                 let prefix = match n {
                     0 => Vec::new(),
-                    _ => seen.iter().map(part).collect::<Result<_, _>>()?,
+                    _ => new.iter().map(part).collect::<Result<_, _>>()?,
                 };
                 self.0.insert(key, prefix);
             }
@@ -58,18 +60,22 @@ impl PrefixCache {
     }
 }
 
-/// The tail from its own rows and the prompts' keys and values, layer by layer; none where a prompt is one token.
+/// The predicting rows from themselves and the prompts' keys and values, which a prompt of one token has none of.
 fn continued(
+    context: &Context,
     model: &Model,
     packed: &Packed,
     prefixes: &[Vec<Tensor>],
-) -> Result<Tensor, PolicyError> {
+) -> Result<Activation, PolicyError> {
     let pick = |row: &u32| (packed.token_ids[*row as usize], packed.positions[*row as usize]);
-    let (token_ids, positions): (Vec<u32>, Vec<[u32; 3]>) = packed.tail.iter().map(pick).unzip();
-    let (x, rotary) = (model.embed_tokens(&token_ids)?, model.rotary(&positions)?);
-    let (head_dim, layout) = (model.config.text.head_dim(), &packed.tail_layout);
-    // The rows of each prefix, then those of its own tail.
-    let joined = |idx: usize, new: &Tensor| -> Result<Tensor, PolicyError> {
+    let (token_ids, positions): (Vec<u32>, Vec<[u32; 3]>) =
+        packed.predicting.iter().map(pick).unzip();
+    let x = model.embed_tokens(context, &token_ids)?;
+    let rotary = model.rotary(context, &positions)?;
+    let (head_dim, layout) = (model.config.text.head_dim(), &packed.predicting_layout);
+    // The rows of each prefix, then those that follow it.
+    let joined = |idx: usize, new: &Activation| -> Result<Activation, PolicyError> {
+        let new = new.detach();
         let mut start = 0;
         let mut parts = Vec::with_capacity(2 * prefixes.len());
         for (group, prefix) in layout.groups.iter().zip(prefixes) {
@@ -77,12 +83,13 @@ fn continued(
             parts.push(new.narrow(0, start, group.n_queries())?);
             start += group.n_queries();
         }
-        Ok(Tensor::cat(&parts, 0)?)
+        Ok(Activation::constant(&Tensor::cat(&parts, 0)?)?)
     };
-    model.decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
+    let attend = &mut |context: &Context, layer, [q, k, v]: [&Activation; 3]| {
         let (k, v) = (joined(2 * layer, k)?, joined(2 * layer + 1, v)?);
-        Ok(vrft_kernels::attention(q, &k, &v, head_dim, layout)?)
-    })
+        Ok(vrft_kernels::attention(context, q, &k, &v, head_dim, layout)?)
+    };
+    model.decoder.forward(context, x, &rotary, None, attend)
 }
 
 fn key(prompt: &EncodedPrompt) -> Key {

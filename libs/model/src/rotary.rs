@@ -1,6 +1,7 @@
 //! Angles of the rotary embeddings: by three axes for text (M-RoPE), by row and column for patches.
 
 use candle_core::{Device, Tensor};
+use vrft_kernels::{Activation, Context};
 
 use crate::{PolicyError, TextConfig, VisionConfig};
 
@@ -60,9 +61,13 @@ impl Rotary {
         Ok(Self { cos: self.cos.index_select(rows, 0)?, sin: self.sin.index_select(rows, 0)? })
     }
 
-    /// Turns the heads of x (N, heads · head_dim).
-    pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
-        Ok(vrft_kernels::rotary(x, &self.cos, &self.sin)?)
+    /// Rotates the heads of x (N, heads · head_dim).
+    pub(crate) fn apply(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, PolicyError> {
+        Ok(vrft_kernels::rotary(context, x, &self.cos, &self.sin)?)
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt::Display;
 
 use candle_core::{DType, Device, Tensor};
 
+use vrft_kernels::Weight;
+
 use crate::PolicyError;
 use crate::lora::{FACTORS, Lora, ends_with};
 
@@ -140,8 +142,13 @@ impl<'a> Scope<'a> {
         &self.prefix
     }
 
-    /// A tensor of this part; zeros if it is missing, which [`Source::finish`] reports.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, PolicyError> {
+    /// A weight of this part, trainable if its tensor is a variable's; zeros if it is missing, which
+    /// [`Source::finish`] reports.
+    pub(crate) fn weight(&self, name: &str, shape: &[usize]) -> Result<Weight, PolicyError> {
+        Ok(Weight::new(&self.tensor(name, shape)?))
+    }
+
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, PolicyError> {
         let name = format!("{}.{name}", self.prefix);
         let Some(tensor) = self.source.tensors.get(&name) else {
             self.source.missing.borrow_mut().push((name, shape.to_vec()));

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
-use vrft_kernels::DecodeGroup;
+use candle_core::{DType, Device, Tensor};
+use vrft_kernels::{Activation, Backend, Context, DecodeGroup};
 
 use crate::cache::Cache;
 use crate::model::Model;
@@ -17,6 +17,8 @@ use crate::{EncodedPrompt, PackedGroup, PolicyError};
 #[derive(Debug)]
 pub struct Session {
     model: Arc<Model>,
+    device: Device,
+    backend: Backend,
     cache: Cache,
     groups: Vec<DecodeGroup>,
     /// Position of each row's next token.
@@ -25,10 +27,15 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(model: Arc<Model>) -> Result<Self, PolicyError> {
-        let logits = Tensor::zeros((0, model.config.text.vocab_size), DType::F32, model.device())?;
+    pub(crate) fn new(model: Arc<Model>, context: &Context) -> Result<Self, PolicyError> {
+        let (device, backend) = (context.device().clone(), context.backend());
+        let logits = Tensor::zeros((0, model.config.text.vocab_size), DType::F32, &device)?;
         let (cache, groups, positions) = (Cache::default(), Vec::new(), Vec::new());
-        Ok(Self { model, cache, groups, positions, logits })
+        Ok(Self { model, device, backend, cache, groups, positions, logits })
+    }
+
+    fn context(&self) -> Context<'static> {
+        Context::new(&self.device).with_backend(self.backend)
     }
 
     /// Prefills each prompt once and adds `group_size` rows per prompt behind those that are there, the rows of
@@ -45,7 +52,7 @@ impl Session {
             let got = format!("{} and {group_size}", prompts.len());
             return Err(PolicyError::input("prompts and group size", "at least 1 each", got));
         }
-        let (prefix, logits) = prefill(&self.model, prompts)?;
+        let (prefix, logits) = prefill(&self.context(), &self.model, prompts)?;
         self.add_prefixes(prefix)?;
         let mut end = self.groups.last().map_or(0, |group| group.prefix.end);
         for prompt in prompts {
@@ -98,21 +105,21 @@ impl Session {
         }
         self.model.check_tokens("a step", tokens)?;
         let positions: Vec<[u32; 3]> = self.positions.iter().map(|p| [*p; 3]).collect();
-        let rotary = self.model.rotary(&positions)?;
-        let x = self.model.embed_tokens(tokens)?; // (rows, hidden_size)
+        let context = self.context().decoding();
+        let rotary = self.model.rotary(&context, &positions)?;
+        let x = self.model.embed_tokens(&context, tokens)?; // (rows, hidden_size)
         let head_dim = self.model.config.text.head_dim();
         self.groups.iter_mut().for_each(|group| group.n_suffix += 1);
         let longest = self.groups.iter().map(|group| group.n_suffix).max();
         self.cache.reserve(longest.unwrap_or(0))?;
         let (cache, groups) = (&self.cache, &self.groups);
         let decoder = &self.model.decoder;
-        self.logits = vrft_kernels::decoding(|| {
-            let x = decoder.forward(x, &rotary, None, &mut |layer, q, k, v| {
-                cache.append(layer, [k, v], groups)?;
-                cache.attend(layer, q, head_dim, groups)
-            })?;
-            decoder.logits(&x)
-        })?;
+        let attend = &mut |context: &Context, layer, [q, k, v]: [&Activation; 3]| {
+            cache.append(context, layer, [k, v], groups)?;
+            cache.attend(context, layer, q, head_dim, groups)
+        };
+        let x = decoder.forward(&context, x, &rotary, None, attend)?;
+        self.logits = decoder.logits(&context, &x)?;
         self.positions.iter_mut().for_each(|position| *position += 1);
         Ok(())
     }
@@ -141,10 +148,11 @@ impl Session {
             self.cache.free_slots(freed.into_iter().map(|(_, slot)| slot));
         }
         self.groups.retain(|group| !group.rows.is_empty());
-        self.logits = match kept.is_empty() {
-            // An empty selection is one that not every device makes.
-            true => self.logits.narrow(0, 0, 0)?,
-            false => self.logits.index_select(&Tensor::new(kept, self.logits.device())?, 0)?,
+        self.logits = if kept.is_empty() {
+            // Not every device can select nothing.
+            self.logits.narrow(0, 0, 0)?
+        } else {
+            self.logits.index_select(&Tensor::new(kept, self.logits.device())?, 0)?
         };
         Ok(())
     }
@@ -152,6 +160,7 @@ impl Session {
 
 /// Keys and values of the prompts, per layer in one piece, and the logits (prompts, V) that follow them.
 fn prefill(
+    context: &Context,
     model: &Model,
     prompts: &[&EncodedPrompt],
 ) -> Result<(Vec<[Tensor; 2]>, Tensor), PolicyError> {
@@ -160,11 +169,13 @@ fn prefill(
     let packed = Packed::new(model, &groups)?;
     let mut prefix = Vec::new();
     let attend = model.attend(&packed);
-    let x = model.embed(&packed)?; // (T, hidden_size)
-    let (rotary, tail) = model.angles(&packed)?;
-    let x = model.decoder.forward(x, &rotary, Some(&tail), &mut |idx, q, k, v| {
-        prefix.push([k.clone(), v.clone()]);
-        attend(idx, q, k, v)
-    })?; // (prompts, hidden_size)
-    Ok((prefix, vrft_kernels::decoding(|| model.decoder.logits(&x))?))
+    let x = model.embed(context, &packed)?; // (T, hidden_size)
+    let (rotary, predicting) = model.angles(context, &packed)?;
+    let attend = &mut |context: &Context, idx, qkv: [&Activation; 3]| {
+        let [_, k, v] = qkv;
+        prefix.push([k.detach(), v.detach()]);
+        attend(context, idx, qkv)
+    };
+    let x = model.decoder.forward(context, x, &rotary, Some(&predicting), attend)?; // (prompts, hidden_size)
+    Ok((prefix, model.decoder.logits(&context.decoding(), &x)?))
 }

@@ -6,7 +6,7 @@ mod windows;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use vrft_kernels::{AttentionGroup, AttentionLayout};
+use vrft_kernels::{Activation, AttentionGroup, AttentionLayout, Context, Weight};
 use vrft_vision::{Grid, Patches};
 
 use crate::layers::{Linear, TowerNorm};
@@ -20,7 +20,7 @@ use windows::Windows;
 #[derive(Debug)]
 pub(crate) struct VisionTower {
     config: VisionConfig,
-    patch_weight: Tensor,
+    patch_weight: Weight,
     blocks: Vec<Arc<Block>>,
     merger_norm: TowerNorm,
     merger_in: Linear,
@@ -37,7 +37,7 @@ impl VisionTower {
         let merger = scope.at("merger");
         Ok(Self {
             config: config.clone(),
-            patch_weight: scope.at("patch_embed.proj").tensor("weight", &patch_shape)?,
+            patch_weight: scope.at("patch_embed.proj").weight("weight", &patch_shape)?,
             blocks: blocks.collect::<Result<_, PolicyError>>()?,
             merger_norm: TowerNorm::load(&merger.at("ln_q"), embed_dim, &config.kind)?,
             merger_in: Linear::load(&merger.at("mlp.0"), merged, merged, true)?,
@@ -46,60 +46,62 @@ impl VisionTower {
     }
 
     /// (tokens of all images, hidden_size) in the images' order; `watch` sees the output of each block, its rows
-    /// in the order in which that tower computes. In training only the last `n_kept` blocks keep what they need on the
-    /// way back.
+    /// in the order in which that tower computes. In training only the last `n_kept` blocks keep what the backward
+    /// pass needs, the others are computed again.
     pub(crate) fn forward(
         &self,
+        context: &Context,
         images: &[&Patches],
         n_kept: usize,
         dtype: DType,
-        device: &Device,
-        watch: &mut dyn FnMut(&Tensor),
-    ) -> Result<Tensor, PolicyError> {
+        watch: &mut dyn FnMut(&Activation),
+    ) -> Result<Activation, PolicyError> {
         let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
-        let x = self.pixels(images)?.to_dtype(dtype)?.to_device(device)?; // (N, patch_dim)
+        let device = context.device();
+        let pixels = self.pixels(images)?.to_dtype(dtype)?.to_device(device)?; // (N, patch_dim)
+        let pixels = Activation::constant(&pixels)?;
         // The convolution's kernel is as large as its stride: it is a linear layer.
-        let x = vrft_kernels::linear(&x, &self.patch_weight, None)?; // (N, embed_dim)
+        let x = vrft_kernels::linear(context, &pixels, &self.patch_weight, None)?; // (N, embed_dim)
         let rotary = Rotary::patches(&self.config, &grids, device)?;
         let whole = Arc::new(frames(&grids));
         let x = match &self.config.kind {
-            TowerKind::Plain => self.run(x, &rotary, &|_| &whole, n_kept, watch)?,
+            TowerKind::Plain => self.run(context, x, &rotary, &|_| &whole, n_kept, watch)?,
             TowerKind::Windowed { window, full_attention } => {
                 let windows = Windows::new(&grids, *window, self.config.merge_size);
                 let order = windows.patch_order();
-                let x = vrft_kernels::select_rows(&x, &order, dtype)?;
+                let x = vrft_kernels::select_rows(context, &x, &order)?;
                 let rotary = rotary.select(&Tensor::new(order, device)?)?;
                 let in_windows = Arc::new(windows.layout());
-                let layout = |block: usize| match full_attention.contains(&block) {
-                    true => &whole,
-                    false => &in_windows,
+                let layout = |block: usize| {
+                    if full_attention.contains(&block) { &whole } else { &in_windows }
                 };
-                let x = self.run(x, &rotary, &layout, n_kept, watch)?;
-                return Ok(vrft_kernels::select_rows(
-                    &self.merge(&x)?,
-                    &windows.way_back(),
-                    dtype,
-                )?);
+                let x = self.run(context, x, &rotary, &layout, n_kept, watch)?;
+                let merged = self.merge(context, &x)?;
+                return Ok(vrft_kernels::select_rows(context, &merged, &windows.inverse_order())?);
             }
         };
-        self.merge(&x)
+        self.merge(context, &x)
     }
 
     /// All blocks; x and result (N, embed_dim).
     fn run<'a>(
         &self,
-        mut x: Tensor,
+        context: &Context,
+        mut x: Activation,
         rotary: &Rotary,
         layout: &dyn Fn(usize) -> &'a Arc<AttentionLayout>,
         n_kept: usize,
-        watch: &mut dyn FnMut(&Tensor),
-    ) -> Result<Tensor, PolicyError> {
+        watch: &mut dyn FnMut(&Activation),
+    ) -> Result<Activation, PolicyError> {
         for (idx, block) in self.blocks.iter().enumerate() {
             let (block, rotary, layout) = (block.clone(), rotary.clone(), layout(idx).clone());
-            let run = move |x: &Tensor| block.forward(x, &rotary, &layout);
-            x = match idx.saturating_add(n_kept) >= self.blocks.len() {
-                true => run(&x)?,
-                false => vrft_kernels::checkpoint(&x, run)?,
+            let run = move |context: &Context, x: &Activation| {
+                block.forward(context, x, &rotary, &layout)
+            };
+            x = if idx.saturating_add(n_kept) >= self.blocks.len() {
+                run(context, &x)?
+            } else {
+                vrft_kernels::checkpoint(context, &x, run)?
             };
             watch(&x);
         }
@@ -107,10 +109,12 @@ impl VisionTower {
     }
 
     /// (N, embed_dim) to (tokens, hidden_size).
-    fn merge(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+    fn merge(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
         let merged = self.config.embed_dim * self.config.patches_per_token();
-        let x = vrft_kernels::reshape(&self.merger_norm.forward(x)?, ((), merged))?; // (tokens, 4 · embed_dim)
-        self.merger_out.forward(&vrft_kernels::gelu(&self.merger_in.forward(&x)?)?)
+        let normed = self.merger_norm.forward(context, x)?;
+        let x = vrft_kernels::reshape(context, &normed, ((), merged))?; // (tokens, 4 · embed_dim)
+        let inner = vrft_kernels::gelu(context, &self.merger_in.forward(context, &x)?)?;
+        self.merger_out.forward(context, &inner)
     }
 
     fn pixels(&self, images: &[&Patches]) -> Result<Tensor, PolicyError> {

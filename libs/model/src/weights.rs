@@ -1,4 +1,4 @@
-//! One version of the weights, and the models over them.
+//! One version of the weights, and the models that compute with them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::prefixes::PrefixCache;
 use crate::scope::Names;
 use crate::{ModelConfig, PolicyError};
 
-/// What may be kept of what frozen weights computed.
+/// Caches of what weights that do not change compute.
 #[derive(Debug)]
 pub(crate) struct Caches {
     /// Outlives a version, since most leave the tower as it was.
@@ -26,11 +26,9 @@ pub(crate) struct Caches {
 pub(crate) struct Weights {
     /// All tensors, detached.
     pub(crate) tensors: BTreeMap<String, Tensor>,
-    /// Over the variables where there are any.
-    pub(crate) tracked: Model,
-    /// Over the same storage, without a graph.
-    pub(crate) detached: Arc<Model>,
-    /// As `detached`, with the adapters off; only if there are some.
+    /// Computes with the variables where there are any.
+    pub(crate) model: Arc<Model>,
+    /// The same with the adapters off; only if there are some.
     pub(crate) base: Option<Model>,
 }
 
@@ -49,17 +47,15 @@ impl Weights {
         let features = Some(caches.features.clone());
         let mut tracked = tensors.clone();
         tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
-        let (tracked, _) = Model::new(config, &tracked, lora, dtype, features.clone())?;
         let of_frozen = PrefixCache::new(caches.prefix_bytes).filter(|_| variables.is_empty());
-        let tracked = tracked.keeping_prefixes(of_frozen);
-        let steady = lora.map(Lora::without_dropout);
-        let (detached, used) = Model::new(config, &tensors, steady.as_ref(), dtype, features)?;
+        let (model, used) = Model::new(config, &tracked, lora, dtype, features)?;
+        let model = Arc::new(model.with_prefix_cache(of_frozen));
         let base = |_| Model::new(config, &tensors, None, dtype, of_base);
         let base = lora.map(base).transpose()?;
+        let base =
+            base.map(|(base, _)| base.with_prefix_cache(PrefixCache::new(caches.prefix_bytes)));
         let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        let keeping = |model: Model| model.keeping_prefixes(PrefixCache::new(caches.prefix_bytes));
-        let base = base.map(|(model, _)| keeping(model));
-        Ok(Self { tensors, tracked, detached: Arc::new(detached), base })
+        Ok(Self { tensors, model, base })
     }
 
     /// What differs from one version to the next: the adapters if there are some, else everything.

@@ -31,7 +31,9 @@ pub fn generate(
     }
     let places = (0..prompts.len()).flat_map(|prompt| (0..group_size).map(move |i| (prompt, i)));
     let rows = places.map(|(prompt, i)| Row::new(prompt, i, seeds(prompt, i))).collect();
-    vrft_kernels::on_worker(|| sample(policy, processor, prompts, group_size, sampling, rows))
+    vrft_kernels::on_worker(policy.backend(), || {
+        sample(policy, processor, prompts, group_size, sampling, rows)
+    })
 }
 
 /// All completions, each from a row that has no token yet.

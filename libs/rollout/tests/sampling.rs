@@ -13,7 +13,7 @@ const STOP: &str = "selT";
 const CASES: [&str; 3] = ["one_image", "two_images", "no_image"];
 
 fn golden(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/golden").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden").join(path)
 }
 
 /// The policy, its processor, and one prompt per case with what transformers makes of it.

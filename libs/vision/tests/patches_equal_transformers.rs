@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use vrft_vision::{Grid, Preprocessor};
 
 fn golden(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/golden").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden").join(path)
 }
 
 #[track_caller]

@@ -52,6 +52,8 @@ struct Shared(*mut f32);
 // SAFETY: as for `Product`.
 unsafe impl Sync for Shared {}
 
+// Scratch memory for packed operands, kept from one product to the next because a page that is touched for the first
+// time costs more than packing into it. No result depends on it: a product writes what it reads.
 thread_local! {
     static RIGHT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     static LEFT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };

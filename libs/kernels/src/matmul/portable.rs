@@ -21,12 +21,12 @@ pub(super) fn run(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, par
     let (cols, stride) = (out.cols, out.row_stride);
     out.data.par_chunks_mut(rows * stride).enumerate().for_each(|(i, part)| {
         let lhs = lhs.rows(i * rows, rows);
-        let part = MatMut::strided(part, lhs.rows, cols, stride);
+        let part = MatMut::of_places(part, lhs.rows, cols, stride);
         serial(part, write, scale, lhs, rhs, Parallelism::None);
     });
 }
 
-fn serial(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
+fn serial(mut out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
     // SAFETY: the constructors check that every view lies inside its slice and that the rows of the output
     // do not overlap; `out` is borrowed exclusively, so it aliases neither operand; the caller compared the
     // shapes.
@@ -36,7 +36,7 @@ fn serial(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism
             out.rows,
             out.cols,
             lhs.cols,
-            out.data.as_mut_ptr(),
+            out.start(),
             1,
             out.row_stride as isize,
             write == Write::Add,

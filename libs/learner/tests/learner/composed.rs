@@ -1,7 +1,9 @@
-//! Where nothing is fused, as on a GPU: the same step, the same samples, the same way back from a checkpoint.
+//! The reference backend, composed of candle's operations: the same step, the same samples, the same run after a
+//! resume.
 
 use candle_core::DType;
 use vrft_checkpoint::LoraConfig;
+use vrft_kernels::Backend;
 use vrft_learner::{Learner, OptimizerState, TrainGroup};
 use vrft_model::{Policy, Processor};
 use vrft_rollout::{Completion, Sampling};
@@ -31,7 +33,8 @@ fn check(setup: &Setup, load: &dyn Fn() -> Policy, tolerance: f32) {
     let (before, batch) = (weights(&load()), batch());
     let (expected, expected_reports) = run(setup, load, &batch);
     let moved = distance(&before, &weights(expected.policy()));
-    let (got, reports) = vrft_kernels::composed(|| run(setup, load, &batch));
+    let composed = || load().with_backend(Backend::Composed);
+    let (got, reports) = run(setup, &composed, &batch);
     for (a, b) in reports.iter().zip(&expected_reports) {
         let near = (a - b).abs() <= f64::from(tolerance) * b.abs().max(0.1);
         assert!(near, "{reports:?}, not {expected_reports:?}");
@@ -67,14 +70,14 @@ fn narrow_moments_stay_in_main_memory_and_change_nothing_else() {
 
 #[test]
 fn an_interrupted_run_goes_on_bit_by_bit() {
-    vrft_kernels::composed(|| resume::check_setup(DType::F32, &Setup::default()));
+    resume::check_setup(DType::F32, Backend::Composed, &Setup::default());
 }
 
-fn sampled() -> Vec<Vec<Completion>> {
+fn sampled(backend: Backend) -> Vec<Vec<Completion>> {
     let processor = Processor::load(&checkpoint_dir()).unwrap();
     let mut sampling = Sampling::greedy(24, Vec::new());
     sampling.temperature = 0.9;
-    let (policy, prompts) = (load(false), prompts());
+    let (policy, prompts) = (load(false).with_backend(backend), prompts());
     let prompts: Vec<_> = prompts.iter().collect();
     let seed = |prompt: usize, completion: usize| (100 * prompt + completion) as u64;
     vrft_rollout::generate(&policy, &processor, &prompts, 3, &sampling, &seed).unwrap()
@@ -82,7 +85,7 @@ fn sampled() -> Vec<Vec<Completion>> {
 
 #[test]
 fn samples_are_the_same_token_by_token() {
-    let (expected, got) = (sampled(), vrft_kernels::composed(sampled));
+    let [expected, got] = [Backend::Cpu, Backend::Composed].map(sampled);
     for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
         assert_eq!(got.token_ids, expected.token_ids);
         let logprobs = got.logprobs.iter().zip(&expected.logprobs);

@@ -12,7 +12,7 @@ use vrft_plan::LearnerConfig;
 
 /// The checkpoint directory: two layers of width 64, a vision tower of two blocks.
 pub(crate) fn checkpoint_dir() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policy/tests/golden/qwen2_vl")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden/qwen2_vl")
 }
 
 pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
@@ -88,7 +88,7 @@ impl Setup {
 
     pub(crate) fn learner_of(&self, policy: Policy) -> Learner {
         let needs_reference = self.loss.kl_coef != 0.0 && !policy.has_adapters();
-        let reference = needs_reference.then(|| load(false));
+        let reference = needs_reference.then(|| load(false).with_backend(policy.backend()));
         let Self { optimizer, loss, learner, temperature } = self;
         Learner::new(policy, reference, optimizer, loss, learner, *temperature).expect("a learner")
     }

@@ -2,6 +2,7 @@
 
 use candle_core::DType;
 use tempfile::tempdir;
+use vrft_kernels::Backend;
 use vrft_learner::{Checkpoints, Cursor, Demonstration, Learner, OptimizerState, Schedule};
 
 use crate::fixture::{Setup, load, prompts};
@@ -58,7 +59,7 @@ fn four_steps_are_two_and_two_in_fewer_bits() {
     for state in [OptimizerState::Bf16, OptimizerState::Int8] {
         let mut setup = Setup::default();
         setup.optimizer.state = state;
-        resume::check_setup(DType::F32, &setup);
+        resume::check_setup(DType::F32, Backend::Cpu, &setup);
     }
 }
 

@@ -2,13 +2,14 @@
 
 use candle_core::DType;
 use tempfile::tempdir;
+use vrft_kernels::Backend;
 use vrft_learner::{Checkpoints, Cursor, Learner, TrainGroup};
 
 use crate::fixture::{Setup, batch, checkpoint_dir, load_from, weights};
 use crate::objectives::adaptive;
 
-fn learner(setup: &Setup, dtype: DType) -> Learner {
-    setup.learner_of(load_from(&checkpoint_dir(), dtype, true))
+fn learner(setup: &Setup, dtype: DType, backend: Backend) -> Learner {
+    setup.learner_of(load_from(&checkpoint_dir(), dtype, true).with_backend(backend))
 }
 
 fn steps(learner: &mut Learner, batch: &[TrainGroup], n: usize) -> Vec<(f64, f64)> {
@@ -21,16 +22,16 @@ fn steps(learner: &mut Learner, batch: &[TrainGroup], n: usize) -> Vec<(f64, f64
 
 #[track_caller]
 fn check(dtype: DType) {
-    check_setup(dtype, &Setup::default());
+    check_setup(dtype, Backend::Cpu, &Setup::default());
 }
 
 #[track_caller]
-pub(crate) fn check_setup(dtype: DType, setup: &Setup) {
+pub(crate) fn check_setup(dtype: DType, backend: Backend, setup: &Setup) {
     let (batch, dir) = (batch(), tempdir().unwrap());
-    let mut straight = learner(setup, dtype);
+    let mut straight = learner(setup, dtype, backend);
     let expect = steps(&mut straight, &batch, 4);
 
-    let mut first = learner(setup, dtype);
+    let mut first = learner(setup, dtype, backend);
     let mut got = steps(&mut first, &batch, 2);
     let checkpoints = Checkpoints::new(dir.path(), 2).unwrap();
     let cursor = Cursor { next_prompt_id: 6 };
@@ -39,7 +40,7 @@ pub(crate) fn check_setup(dtype: DType, setup: &Setup) {
 
     let checkpoint = checkpoints.newest().unwrap().unwrap();
     assert_eq!((checkpoint.step, checkpoint.cursor), (2, cursor));
-    let mut second = learner(setup, dtype);
+    let mut second = learner(setup, dtype, backend);
     second.restore(&checkpoint).unwrap();
     assert_eq!(second.step(), 2);
     got.extend(steps(&mut second, &batch, 2));
@@ -60,7 +61,7 @@ fn four_steps_are_two_and_two_in_bf16() {
 
 #[test]
 fn coefficients_that_adapt_are_part_of_the_checkpoint() {
-    check_setup(DType::F32, &Setup { loss: adaptive(), ..Setup::default() });
+    check_setup(DType::F32, Backend::Cpu, &Setup { loss: adaptive(), ..Setup::default() });
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
-use vrft_kernels::AttentionLayout;
+use vrft_kernels::{Activation, AttentionLayout, Context};
 
 use crate::layers::{Linear, TowerNorm};
 use crate::rotary::Rotary;
@@ -36,18 +35,20 @@ impl Block {
     /// x and result (N, embed_dim).
     pub(super) fn forward(
         &self,
-        x: &Tensor,
+        context: &Context,
+        x: &Activation,
         rotary: &Rotary,
         layout: &Arc<AttentionLayout>,
-    ) -> Result<Tensor, PolicyError> {
-        let normed = self.norm1.forward(x)?;
-        // One product per part: cutting a fused result apart would cost three padded copies on the way back.
-        let q = rotary.apply(&self.qkv.forward_part(&normed, 0, 3)?)?;
-        let k = rotary.apply(&self.qkv.forward_part(&normed, 1, 3)?)?;
-        let v = self.qkv.forward_part(&normed, 2, 3)?;
-        let seen = vrft_kernels::attention(&q, &k, &v, self.head_dim, layout)?;
-        let x = vrft_kernels::add(x, &self.proj.forward(&seen)?)?;
-        Ok(vrft_kernels::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+    ) -> Result<Activation, PolicyError> {
+        let normed = self.norm1.forward(context, x)?;
+        // One product per part: cutting a fused result apart would cost three padded copies in the backward pass.
+        let q = rotary.apply(context, &self.qkv.forward_part(context, &normed, 0, 3)?)?;
+        let k = rotary.apply(context, &self.qkv.forward_part(context, &normed, 1, 3)?)?;
+        let v = self.qkv.forward_part(context, &normed, 2, 3)?;
+        let attended = vrft_kernels::attention(context, &q, &k, &v, self.head_dim, layout)?;
+        let x = vrft_kernels::add(context, x, &self.proj.forward(context, &attended)?)?;
+        let normed = self.norm2.forward(context, &x)?;
+        Ok(vrft_kernels::add(context, &x, &self.mlp.forward(context, &normed)?)?)
     }
 }
 
@@ -74,11 +75,15 @@ impl Mlp {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
+    fn forward(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
         match self {
-            Self::Plain { fc1, fc2 } => fc2.forward(&vrft_kernels::quick_gelu(&fc1.forward(x)?)?),
+            Self::Plain { fc1, fc2 } => {
+                let inner = vrft_kernels::quick_gelu(context, &fc1.forward(context, x)?)?;
+                fc2.forward(context, &inner)
+            }
             Self::Gated { gate, up, down } => {
-                down.forward(&vrft_kernels::swiglu(&gate.forward(x)?, &up.forward(x)?)?)
+                let (gate, up) = (gate.forward(context, x)?, up.forward(context, x)?);
+                down.forward(context, &vrft_kernels::swiglu(context, &gate, &up)?)
             }
         }
     }

@@ -54,7 +54,7 @@ impl Windows {
     }
 
     /// For each merged patch of the images, its place in the order of the windows.
-    pub(super) fn way_back(&self) -> Vec<u32> {
+    pub(super) fn inverse_order(&self) -> Vec<u32> {
         let mut back = vec![0; self.order.len()];
         for (idx, place) in self.order.iter().enumerate() {
             back[*place as usize] = idx as u32;
@@ -78,7 +78,7 @@ mod tests {
         let windows = Windows::new(&[Grid { t: 1, h: 4, w: 6 }], 2, 2);
         assert_eq!(windows.order, [0, 1, 3, 4, 2, 5]);
         assert_eq!(windows.sizes, [4, 2]);
-        assert_eq!(windows.way_back(), [0, 1, 4, 2, 3, 5]);
+        assert_eq!(windows.inverse_order(), [0, 1, 4, 2, 3, 5]);
         assert_eq!(windows.patch_order()[..9], [0, 1, 2, 3, 4, 5, 6, 7, 12]);
     }
 

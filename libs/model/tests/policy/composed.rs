@@ -1,9 +1,10 @@
-//! Where nothing is fused, as on a GPU, the policy is composed of candle's operations: the same to 1e-4 in logits,
-//! logprobs and the gradient of every parameter.
+//! The policy computed by the reference backend, which is composed of candle's operations, agrees with the fused one to
+//! 1e-4 in logits, logprobs and the gradient of every parameter.
 
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
+use vrft_kernels::{Backend, Gradients};
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{difference, flat, golden_dir, options, relative_difference};
@@ -29,15 +30,17 @@ fn outcome(case: &Case, policy: &Policy, budget: usize) -> Outcome {
         PackedGroup { prompt: &prompt, completions: &completions },
         PackedGroup { prompt: &prompt, completions: &short },
     ];
-    let pass = policy.training_pass(&groups, 0.8, 1, budget, &[]).unwrap();
+    let pass = policy.training_pass(&groups, 0.8, Some(1), budget, &[]).unwrap();
     let (logprobs, entropy) = (pass.tokens.logprobs.clone(), pass.tokens.entropy.clone());
     let n = logprobs.elem_count();
-    let slopes: Vec<f32> = (0..2 * n).map(|i| (i * 7 % 13) as f32 / 6.0 - 1.0).collect();
-    let slopes = Tensor::from_vec(slopes, (n, 2), &Device::Cpu).unwrap();
-    let mut gradients = vrft_kernels::Gradients::default();
-    pass.backward(&slopes, &mut gradients).unwrap();
+    let slopes = |step: usize| -> Tensor {
+        let slopes = (0..n).map(|i| (i * step % 13) as f32 / 6.0 - 1.0).collect();
+        Tensor::from_vec(slopes, n, &Device::Cpu).unwrap()
+    };
+    let mut gradients = Gradients::new(policy.backend());
+    pass.backward(&slopes(7), Some(&slopes(5)), &mut gradients).unwrap();
     let gradient = |(name, variable): (&String, &candle_core::Var)| {
-        let fused = vrft_kernels::is_fused(variable.device());
+        let fused = policy.backend() == Backend::Cpu;
         let gradient = match gradients.tensor(variable) {
             Some(tensor) => tensor.clone(),
             None => {
@@ -45,7 +48,11 @@ fn outcome(case: &Case, policy: &Policy, budget: usize) -> Outcome {
                 Tensor::from_slice(values, variable.shape(), &Device::Cpu).unwrap()
             }
         };
-        assert_eq!(gradients.get(variable).is_some(), fused, "{name} took the other way");
+        assert_eq!(
+            gradients.get(variable).is_some(),
+            fused,
+            "{name} has a gradient of the other backend"
+        );
         (name.clone(), gradient)
     };
     let gradients = policy.variables().iter().map(gradient).collect();
@@ -68,9 +75,10 @@ fn check(name: &'static str) {
     let case = Case::load(name);
     let policy = case.policy(true);
     let expected = outcome(&case, &policy, usize::MAX);
-    // All activations kept, and all layers computed again on the way back.
+    let policy = policy.with_backend(Backend::Composed);
+    // All activations kept, and all layers computed again in the backward pass.
     for budget in [usize::MAX, 0] {
-        let got = vrft_kernels::composed(|| outcome(&case, &policy, budget));
+        let got = outcome(&case, &policy, budget);
         for (what, got, expected) in [
             ("logits", &got.logits, &expected.logits),
             ("logprobs", &got.logprobs, &expected.logprobs),
@@ -114,7 +122,7 @@ fn bfloat16() {
     let options = LoadOptions { dtype: DType::BF16, ..options(true) };
     let policy = Policy::load(&golden_dir().join("qwen2_5_vl"), &options).unwrap();
     let expected = outcome(&case, &policy, usize::MAX);
-    let got = vrft_kernels::composed(|| outcome(&case, &policy, 0));
+    let got = outcome(&case, &policy.with_backend(Backend::Composed), 0);
     let off = difference(&got.logprobs, &expected.logprobs);
     assert!(off < 0.1, "logprobs off by {off}");
     for (parameter, gradient) in &got.gradients {

@@ -114,7 +114,10 @@ fn dropout_follows_its_seed_and_only_training_drops() {
     let policy = trained(LoraConfig { dropout: 0.3, ..config(names(&["q_proj", "up_proj"])) });
     let training = |seed| {
         logprobs_of(|groups| {
-            policy.training_pass(groups, 1.0, seed, usize::MAX, &[]).expect("a forward").tokens
+            policy
+                .training_pass(groups, 1.0, Some(seed), usize::MAX, &[])
+                .expect("a forward")
+                .tokens
         })
     };
     assert_eq!(training(1), training(1));

@@ -4,11 +4,11 @@
 
 mod checkpoint;
 mod composed;
+mod encoded_images;
 mod features;
 mod fixture;
 mod lora;
 mod models;
-mod seen;
 mod session;
 mod sharing;
 mod transformers;

@@ -128,11 +128,12 @@ fn bfloat16_gives_nearly_the_same_and_every_variable_a_gradient() {
 }
 
 #[test]
-fn an_untrainable_policy_builds_no_graph() {
+fn an_untrainable_policy_has_an_empty_tape() {
     let golden = Golden::load();
     let (prompt, policy) = (golden.prompt("no_image"), load(false));
     let group = PackedGroup { prompt: &prompt, completions: &[&[5, 6]] };
-    assert!(!policy.logprobs(&[group], 1.0).unwrap().logprobs.track_op());
+    let pass = policy.training_pass(&[group], 1.0, None, usize::MAX, &[]).unwrap();
+    assert!(format!("{pass:?}").contains("Tape of 0 steps"), "{pass:?}");
 }
 
 #[track_caller]

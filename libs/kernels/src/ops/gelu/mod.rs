@@ -1,0 +1,68 @@
+//! The activation functions of vision towers ([arXiv 1606.08415](https://arxiv.org/abs/1606.08415)).
+
+mod composed;
+mod cpu;
+
+use candle_core::Result;
+
+use crate::{Activation, Backend, Context};
+
+/// `x · Φ(x)` with the exact normal distribution, x (N, D).
+///
+/// # Errors
+/// Fails if x is no matrix.
+pub fn gelu(context: &Context, x: &Activation) -> Result<Activation> {
+    x.dims2()?;
+    // candle's own is fused, too.
+    let y = x.tensor().gelu_erf()?;
+    let (from, to, backend) = (x.detach(), x.node(), context.backend());
+    context.record_one(&[x], &[], y, move |gradient, pass| {
+        let gradient = match backend {
+            Backend::Cpu => cpu::gelu_backward(&from, &gradient)?,
+            Backend::Cuda | Backend::Composed => composed::gelu_backward(&from, &gradient)?,
+        };
+        pass.add(to, gradient)
+    })
+}
+
+/// `x · sigmoid(1.702 x)`, x (N, D).
+///
+/// # Errors
+/// Fails if x is no matrix.
+pub fn quick_gelu(context: &Context, x: &Activation) -> Result<Activation> {
+    x.dims2()?;
+    let backend = context.backend();
+    let y = match backend {
+        Backend::Cpu => cpu::quick_gelu(x.tensor())?,
+        Backend::Cuda | Backend::Composed => composed::quick_gelu(x.tensor())?,
+    };
+    let (from, to) = (x.detach(), x.node());
+    context.record_one(&[x], &[], y, move |gradient, pass| {
+        let gradient = match backend {
+            Backend::Cpu => cpu::quick_gelu_backward(&from, &gradient)?,
+            Backend::Cuda | Backend::Composed => composed::quick_gelu_backward(&from, &gradient)?,
+        };
+        pass.add(to, gradient)
+    })
+}
+
+/// 1.702, the slope with which a sigmoid resembles the normal distribution's.
+const SLOPE: f32 = 1.702;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[test]
+    fn quick_gelu_agrees_with_candle_and_with_differences() {
+        let x = [random((30, 21), 0)];
+        check(&x, &[], |context, x, _| quick_gelu(context, &x[0]), |t| composed::quick_gelu(&t[0]));
+    }
+
+    #[test]
+    fn gelu_agrees_with_candle_and_with_differences() {
+        let x = [random((30, 21), 0)];
+        check(&x, &[], |context, x, _| gelu(context, &x[0]), |t| t[0].gelu_erf());
+    }
+}

@@ -1,0 +1,72 @@
+//! Layer normalization ([arXiv 1607.06450](https://arxiv.org/abs/1607.06450)).
+
+mod composed;
+mod cpu;
+
+use candle_core::{Result, bail};
+
+use crate::{Activation, Backend, Context, Weight};
+
+/// `(x - mean) / sqrt(variance + eps) · weight + bias` over the last axis: x (N, D), weight and bias (D).
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn layer_norm(
+    context: &Context,
+    x: &Activation,
+    weight: &Weight,
+    bias: &Weight,
+    eps: f64,
+) -> Result<Activation> {
+    let (_, width) = x.dims2()?;
+    if (weight.dims(), bias.dims()) != (&[width], &[width]) {
+        let (weight, bias) = (weight.dims(), bias.dims());
+        bail!("layer_norm: weight and bias should have {width} values, got {weight:?} and {bias:?}")
+    }
+    let backend = context.backend();
+    let y = match backend {
+        Backend::Cpu => cpu::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
+        Backend::Cuda | Backend::Composed => {
+            composed::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?
+        }
+    };
+    let (from, to, weights) = (x.detach(), x.node(), [weight.clone(), bias.clone()]);
+    context.record_one(&[x], &[weight, bias], y, move |gradient, pass| {
+        let [weight, bias] = &weights;
+        let [of_x, of_weight, of_bias] = match backend {
+            Backend::Cpu => cpu::backward(&from, weight.tensor(), &gradient, eps)?,
+            Backend::Cuda | Backend::Composed => {
+                composed::backward(&from, weight.tensor(), &gradient, eps)?
+            }
+        };
+        pass.add(to, of_x)?;
+        pass.add_to_weight(weight, &of_weight)?;
+        pass.add_to_weight(bias, &of_bias)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[track_caller]
+    fn check_shape(n: usize, width: usize) {
+        check(
+            &[random((n, width), 0)],
+            &[random(width, 1), random(width, 2)],
+            |context, x, w| layer_norm(context, &x[0], &w[0], &w[1], 1e-5),
+            |t| composed::forward(&t[0], &t[1], &t[2], 1e-5),
+        );
+    }
+
+    #[test]
+    fn agrees_with_candle_and_with_differences() {
+        check_shape(70, 19)
+    }
+
+    #[test]
+    fn many_rows_take_the_parallel_path() {
+        check_shape(1100, 40)
+    }
+}

@@ -1,0 +1,33 @@
+//! The operations: one folder each, with its definition in `mod.rs` and its implementations beside it.
+//!
+//! `cpu.rs` is the fused one for main memory, `composed.rs` the reference of candle's operations, `cuda.rs` and
+//! `cuda.cu` one for NVIDIA GPUs. Each implementation has the same functions, `forward` and `backward` on tensors;
+//! `mod.rs` checks the shapes, chooses by [`Backend`](crate::Backend), and records the operation on the tape.
+
+mod add;
+mod attention;
+mod decode_attention;
+mod dropout;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod rms_norm;
+mod rotary;
+mod rows;
+mod scale;
+mod swiglu;
+mod token_logprobs;
+
+pub use add::add;
+pub use attention::{AttentionGroup, AttentionLayout, attention};
+pub use decode_attention::{DecodeGroup, decode_attention};
+pub use dropout::dropout;
+pub use gelu::{gelu, quick_gelu};
+pub use layer_norm::layer_norm;
+pub use linear::{linear, linear_part, linears};
+pub use rms_norm::rms_norm;
+pub use rotary::rotary;
+pub use rows::{cast, embedding, put_rows, replace_rows, reshape, select_rows};
+pub use scale::scale;
+pub use swiglu::swiglu;
+pub use token_logprobs::{TokenLogprobs, token_logprobs};

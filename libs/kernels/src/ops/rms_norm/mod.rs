@@ -1,0 +1,66 @@
+//! Root mean square normalization ([arXiv 1910.07467](https://arxiv.org/abs/1910.07467)).
+
+mod composed;
+mod cpu;
+
+use candle_core::{Result, bail};
+
+use crate::{Activation, Backend, Context, Weight};
+
+/// `x / sqrt(mean(x²) + eps) · weight` over the last axis: x (N, D), weight (D).
+///
+/// # Errors
+/// Shapes that do not fit.
+pub fn rms_norm(
+    context: &Context,
+    x: &Activation,
+    weight: &Weight,
+    eps: f64,
+) -> Result<Activation> {
+    let (_, width) = x.dims2()?;
+    if weight.dims() != [width] {
+        bail!("rms_norm: weight should have {width} values, got {:?}", weight.dims())
+    }
+    let backend = context.backend();
+    let y = match backend {
+        Backend::Cpu => cpu::forward(x.tensor(), weight.tensor(), eps)?,
+        Backend::Cuda | Backend::Composed => composed::forward(x.tensor(), weight.tensor(), eps)?,
+    };
+    let (from, to, of) = (x.detach(), x.node(), weight.clone());
+    context.record_one(&[x], &[weight], y, move |gradient, pass| {
+        let [of_x, of_weight] = match backend {
+            Backend::Cpu => cpu::backward(&from, of.tensor(), &gradient, eps)?,
+            Backend::Cuda | Backend::Composed => {
+                composed::backward(&from, of.tensor(), &gradient, eps)?
+            }
+        };
+        pass.add(to, of_x)?;
+        pass.add_to_weight(&of, &of_weight)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check, random};
+
+    #[track_caller]
+    fn check_shape(n: usize, width: usize) {
+        check(
+            &[random((n, width), 0)],
+            &[random(width, 1)],
+            |context, x, w| rms_norm(context, &x[0], &w[0], 1e-5),
+            |t| composed::forward(&t[0], &t[1], 1e-5),
+        );
+    }
+
+    #[test]
+    fn agrees_with_candle_and_with_differences() {
+        check_shape(70, 19)
+    }
+
+    #[test]
+    fn many_rows_take_the_parallel_path() {
+        check_shape(1100, 40)
+    }
+}
