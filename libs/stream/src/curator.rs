@@ -270,5 +270,4 @@ fn remove(marked: &[bool], retain: impl FnOnce(&mut dyn FnMut(&Rc<Frame>) -> boo
 }
 
 #[cfg(test)]
-#[path = "curator_tests.rs"]
 mod tests;

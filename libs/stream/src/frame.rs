@@ -161,5 +161,4 @@ pub(crate) fn jpeg(image: &RgbImage) -> Result<Vec<u8>, StreamError> {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

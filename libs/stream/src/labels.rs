@@ -129,5 +129,4 @@ impl Labels {
 }
 
 #[cfg(test)]
-#[path = "labels_tests.rs"]
 mod tests;

@@ -57,5 +57,4 @@ pub fn make(
 type Parts = (Vec<RgbImage>, String, String);
 
 #[cfg(test)]
-#[path = "puzzle_tests.rs"]
 mod tests;

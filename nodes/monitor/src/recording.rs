@@ -142,5 +142,4 @@ fn boxes(
 }
 
 #[cfg(test)]
-#[path = "recording_tests.rs"]
 mod tests;
