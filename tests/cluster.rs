@@ -1,10 +1,10 @@
 //! Several dora daemons through the stock CLI: on this machine, or each in a namespace of its own.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::harness::Absent;
 use crate::root;
 use crate::wire::Wire;
 
@@ -23,17 +23,21 @@ pub struct Cluster<'a> {
     children: Vec<Child>,
 }
 
-/// Says something that a test that passes says too.
-pub fn say(text: &str) {
-    // Written past the capture of the test harness; a test cannot do more than try.
-    drop(writeln!(std::io::stderr(), "\n!!! {text}\n"));
-}
-
-/// The stock CLI, if there is one.
-pub fn dora() -> Option<PathBuf> {
+/// The stock dora CLI.
+///
+/// # Errors
+/// It is neither on the path nor named by `VRFT_DORA`.
+pub fn dora() -> Result<PathBuf, Absent> {
     let dora = std::env::var_os(DORA_VARIABLE).map_or_else(|| "dora".into(), PathBuf::from);
     let works = Command::new(&dora).arg("--version").output().is_ok_and(|o| o.status.success());
-    works.then_some(dora)
+    if works {
+        Ok(dora)
+    } else {
+        let remedy = "pip install dora-rs-cli==1.1.0";
+        Err(Absent::new(format!(
+            "needs the stock dora CLI: {remedy}, or name it in {DORA_VARIABLE}"
+        )))
+    }
 }
 
 impl<'a> Cluster<'a> {

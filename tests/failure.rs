@@ -91,12 +91,12 @@ fn an_interrupted_run_saves_first_and_ends_without_an_error() {
 /// The default graph with a saboteur between rollout and reward.
 fn sabotaged(run: &Run, arguments: &str) -> std::path::PathBuf {
     let text = std::fs::read_to_string(root().join("dataflow.yml")).unwrap();
-    let mut graph: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    let mut graph: yaml_serde::Value = yaml_serde::from_str(&text).unwrap();
     let nodes = graph["nodes"].as_sequence_mut().unwrap();
     let reward = nodes.iter_mut().find(|node| node["id"] == "reward").unwrap();
     reward["inputs"]["groups"]["source"] = "saboteur/out".into();
     nodes.push(
-        serde_yaml::from_str(&format!(
+        yaml_serde::from_str(&format!(
             "{{id: saboteur, path: target/release/vrft-saboteur, args: {arguments}, outputs: [out], inputs: \
              {{in: {{source: rollout/groups, queue_size: 16, queue_policy: backpressure}}}}}}"
         ))
@@ -104,7 +104,7 @@ fn sabotaged(run: &Run, arguments: &str) -> std::path::PathBuf {
     );
     // Paths in a graph start at its folder.
     let file = root().join(format!("target/sabotaged-{}.yml", std::process::id()));
-    let text = serde_yaml::to_string(&graph).unwrap();
+    let text = yaml_serde::to_string(&graph).unwrap();
     let absolute = |path: &str| root().join(path).display().to_string();
     let text = text.replace("target/release", &absolute("target/release"));
     std::fs::write(&file, text.replace("configs/", &format!("{}/", absolute("configs")))).unwrap();

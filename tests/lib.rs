@@ -1,6 +1,7 @@
 //! What the tests of whole runs share: the built executables, a run and what it left behind.
 
 pub mod cluster;
+pub mod harness;
 pub mod wire;
 
 use std::path::{Path, PathBuf};

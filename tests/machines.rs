@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use vrft_tests::cluster::{Cluster, MACHINES, dora, say, wait};
+use vrft_tests::cluster::{Cluster, MACHINES, dora, wait};
+use vrft_tests::harness::Absent;
 use vrft_tests::wire::{Weather, Wire};
 use vrft_tests::{Run, root};
 
@@ -58,10 +59,8 @@ fn same_as_one_machine(run: &Run, logs: &str) {
     assert!(*one_machine() == run.final_weights("learner"), "other weights\n{logs}");
 }
 
-fn through_the_cli(machines: &[&str], places: &[(&str, &str)], port: u16) {
-    let Some(dora) = dora() else {
-        return say("no stock dora CLI: set VRFT_DORA; runs over several daemons were NOT tested");
-    };
+fn through_the_cli(machines: &[&str], places: &[(&str, &str)], port: u16) -> Result<(), Absent> {
+    let dora = dora()?;
     one_machine();
     let run = Run::of(&root().join("configs/two-rollouts.yml"));
     let graph = graph(&run, &format!("tcp/127.0.0.1:{}", port + 50), places);
@@ -69,32 +68,26 @@ fn through_the_cli(machines: &[&str], places: &[(&str, &str)], port: u16) {
     let mut child = cluster.run(&graph, run.out());
     assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", cluster.logs());
     same_as_one_machine(&run, &cluster.logs());
+    Ok(())
 }
 
-#[test]
-fn three_daemons_learn_what_one_machine_learns() {
-    through_the_cli(&MACHINES, &[], 17100);
+fn three_daemons_learn_what_one_machine_learns() -> Result<(), Absent> {
+    through_the_cli(&MACHINES, &[], 17100)
 }
 
-#[test]
-fn two_daemons_learn_what_one_machine_learns() {
-    through_the_cli(&MACHINES[..2], &[("loader", "rollout")], 17200);
+fn two_daemons_learn_what_one_machine_learns() -> Result<(), Absent> {
+    through_the_cli(&MACHINES[..2], &[("loader", "rollout")], 17200)
 }
 
-fn over_the_wire(weather: Weather, port: u16, disturb: impl FnOnce(&Wire, &Path)) {
-    let Some(dora) = dora() else {
-        return say("no stock dora CLI: set VRFT_DORA; runs over a bad network were NOT tested");
-    };
+fn over_the_wire(
+    weather: Weather,
+    port: u16,
+    disturb: impl FnOnce(&Wire, &Path),
+) -> Result<(), Absent> {
+    let dora = dora()?;
     one_machine();
     let run = Run::of(&root().join("configs/two-rollouts.yml"));
-    let wire = match Wire::between(MACHINES.len(), weather) {
-        Ok(wire) => wire,
-        Err(why) => {
-            return say(&format!(
-                "no network namespaces here ({why}): a bad network was NOT tested"
-            ));
-        }
-    };
+    let wire = Wire::between(MACHINES.len(), weather)?;
     let graph = graph(&run, &format!("tcp/{}:7547", Wire::address(0)), &[]);
     let cluster = Cluster::start(&dora, &MACHINES, port, Some(&wire), run.folder());
     let mut child = cluster.run(&graph, run.out());
@@ -103,6 +96,7 @@ fn over_the_wire(weather: Weather, port: u16, disturb: impl FnOnce(&Wire, &Path)
     let (passed, lost) = wire.counts();
     assert!(lost > 0 && passed > 1000, "{passed} packets passed, {lost} lost");
     same_as_one_machine(&run, &cluster.logs());
+    Ok(())
 }
 
 fn await_step(out: &Path, step: u64) {
@@ -116,14 +110,12 @@ fn await_step(out: &Path, step: u64) {
     }
 }
 
-#[test]
-fn latency_and_loss_change_nothing() {
+fn latency_and_loss_change_nothing() -> Result<(), Absent> {
     let weather = Weather { delay: Duration::from_millis(20), lost_per_mille: 10 };
-    over_the_wire(weather, 17300, |_, _| {});
+    over_the_wire(weather, 17300, |_, _| {})
 }
 
-#[test]
-fn a_cut_wire_is_waited_for() {
+fn a_cut_wire_is_waited_for() -> Result<(), Absent> {
     let weather = Weather { delay: Duration::from_millis(5), lost_per_mille: 1 };
     over_the_wire(weather, 17400, |wire, out| {
         await_step(out, 2);
@@ -131,5 +123,12 @@ fn a_cut_wire_is_waited_for() {
         // TCP asks again after 12.6 and then after 25.4 seconds; dora gives a silent daemon up after 30.
         std::thread::sleep(Duration::from_secs(10));
         wire.mend();
-    });
+    })
 }
+
+vrft_tests::tests_that_need_tools!(
+    three_daemons_learn_what_one_machine_learns,
+    two_daemons_learn_what_one_machine_learns,
+    latency_and_loss_change_nothing,
+    a_cut_wire_is_waited_for,
+);

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, say, wait};
+use vrft_tests::cluster::{dora, wait};
+use vrft_tests::harness::Absent;
 use vrft_tests::{alone, root, vrft};
 
 /// Environment variable with a Python that has dora-rs 1.1.0 and pyarrow, if the one on the path has not.
@@ -15,11 +16,17 @@ const PYTHON_VARIABLE: &str = "VRFT_PYTHON";
 /// Longer than three steps take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A Python that can be a node, if there is one.
-fn python() -> Option<PathBuf> {
+/// A Python that can run dora nodes.
+fn python() -> Result<PathBuf, Absent> {
     let python = std::env::var_os(PYTHON_VARIABLE).map_or_else(|| "python3".into(), PathBuf::from);
     let works = Command::new(&python).args(["-c", "import dora, pyarrow"]).output();
-    works.is_ok_and(|output| output.status.success()).then_some(python)
+    if works.is_ok_and(|output| output.status.success()) {
+        Ok(python)
+    } else {
+        let remedy = "pip install --no-deps dora-rs==1.1.0 pyarrow";
+        let variable = PYTHON_VARIABLE;
+        Err(Absent::new(format!("needs a Python with dora: {remedy}, or name it in {variable}")))
+    }
 }
 
 /// The example without its build line, and with paths that do not depend on where it is.
@@ -38,14 +45,9 @@ fn write_graph(folder: &Path) -> PathBuf {
     path
 }
 
-#[test]
-fn rewards_of_a_python_node_reach_the_learner() {
-    let Some((dora, python)) = dora().zip(python()) else {
-        return say(
-            "SKIPPED: the Python reward needs the stock dora CLI (VRFT_DORA) and a Python with dora-rs 1.1.0 \
-                    and pyarrow (VRFT_PYTHON)",
-        );
-    };
+fn rewards_of_a_python_node_reach_the_learner() -> Result<(), Absent> {
+    let dora = dora()?;
+    let python = python()?;
     vrft();
     let _guard = alone();
     let folder = tempfile::tempdir().unwrap();
@@ -91,4 +93,7 @@ fn rewards_of_a_python_node_reach_the_learner() {
     }
     // Three batches of rewards and the end marker, numbered without a gap, or the advantage would have stopped the run.
     assert!(log.contains("received={\"rewards\": 4}"), "{log}");
+    Ok(())
 }
+
+vrft_tests::tests_that_need_tools!(rewards_of_a_python_node_reach_the_learner);

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::harness::Absent;
+
 /// What a wire does to packets.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
@@ -56,7 +58,12 @@ impl Wire {
     ///
     /// # Errors
     /// A machine that does not allow it: no root, no `ip`, no TUN devices.
-    pub fn between(n: usize, weather: Weather) -> Result<Wire, String> {
+    pub fn between(n: usize, weather: Weather) -> Result<Wire, Absent> {
+        Self::try_between(n, weather)
+            .map_err(|why| Absent::new(format!("needs root, `ip` and TUN devices: {why}")))
+    }
+
+    fn try_between(n: usize, weather: Weather) -> Result<Wire, String> {
         let switch = Arc::new(Switch {
             weather,
             cut: AtomicBool::new(false),

@@ -37,7 +37,7 @@ impl Graph {
         let text = std::fs::read_to_string(&path)
             .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
         let descriptor: Descriptor =
-            serde_yaml::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
+            yaml_serde::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
         vrft_node::wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),

@@ -53,7 +53,7 @@ nodes:
 ";
 
 fn graph(text: &str) -> Descriptor {
-    serde_yaml::from_str(text).unwrap()
+    yaml_serde::from_str(text).unwrap()
 }
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! What is needed to run it again: configuration, graph, environment.
+//! What is needed to run it again: configuration, environment.
 
 use toml::Value;
 
@@ -39,15 +39,10 @@ pub(crate) fn recipe(run: &Run) -> String {
     }
 }
 
-/// Configuration and graph, folded.
+/// The configuration, folded.
 pub(crate) fn configuration(run: &Run) -> String {
-    let config =
-        run.config_text.as_deref().map(|t| folded("config.toml, every default written out", t));
-    let graph = run
-        .graph
-        .as_deref()
-        .map(|text| folded("graph.mmd, the dataflow as a Mermaid diagram", text));
-    config.unwrap_or_default() + &graph.unwrap_or_default()
+    let text = run.config_text.as_deref();
+    text.map(|text| folded("config.toml, every default written out", text)).unwrap_or_default()
 }
 
 /// The machine and the program, and what could not be read of the run.

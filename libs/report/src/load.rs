@@ -28,7 +28,6 @@ pub(crate) struct Run {
     pub(crate) config_text: Option<String>,
     pub(crate) config: Option<Settings>,
     pub(crate) environment: Vec<(String, String)>,
-    pub(crate) graph: Option<String>,
     /// Files with lines that could not be read, and how many.
     pub(crate) unreadable: Vec<(String, usize)>,
 }
@@ -66,7 +65,6 @@ impl Run {
         run.config_text = text(&dir.join("config.toml"))?;
         run.config = run.config_text.as_ref().and_then(|t| Settings::parse(t).ok());
         run.environment = environment(text(&dir.join("environment.json"))?);
-        run.graph = text(&dir.join("graph.mmd"))?;
         Ok(run)
     }
 

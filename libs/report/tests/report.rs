@@ -89,7 +89,6 @@ fn what_a_model_wrote_is_text() {
         ("predictions-rft.jsonl", prediction),
         ("config.toml", "# </pre><script>alert(2)</script>"),
         ("environment.json", r#"{"<img src=x>":"<svg onload=y>"}"#),
-        ("graph.mmd", "a[\"<script>\"] --> b"),
         (
             "spans.jsonl",
             r#"{"node":"<script>","name":"\"><script>","start":0.0,"end":1.0,"step":1}"#,
