@@ -27,7 +27,7 @@ fn the_default_run_and_its_data_pass() {
 
 #[test]
 fn the_declaration_of_the_guide_passes() {
-    let guide = std::fs::read_to_string(root().join("libs/reward/README.md")).unwrap();
+    let guide = std::fs::read_to_string(root().join("docs/src/rewards.md")).unwrap();
     let (_, rest) = guide.split_once("```toml\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("parking.toml");

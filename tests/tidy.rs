@@ -149,7 +149,7 @@ fn each_outside_system_is_known_to_one_crate() {
 fn every_graph_names_a_configuration_that_is_there() {
     for graph in graphs() {
         let text = fs::read_to_string(&graph).unwrap();
-        let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        let yaml: yaml_serde::Value = yaml_serde::from_str(&text).unwrap();
         let named = yaml["env"]["VRFT_CONFIG"].as_str().unwrap_or_else(|| panic!("{graph:?}"));
         let folder = graph.parent().unwrap();
         vrft_config::Document::load(&folder.join(named), &[]).unwrap();
@@ -163,8 +163,8 @@ fn every_node_of_a_graph_is_one_of_ours() {
         .map(|entry| format!("vrft-{}", entry.unwrap().file_name().display()))
         .collect();
     for graph in graphs() {
-        let yaml: serde_yaml::Value =
-            serde_yaml::from_str(&fs::read_to_string(&graph).unwrap()).unwrap();
+        let yaml: yaml_serde::Value =
+            yaml_serde::from_str(&fs::read_to_string(&graph).unwrap()).unwrap();
         for node in yaml["nodes"].as_sequence().unwrap() {
             let path = node["path"].as_str().unwrap();
             if path == "dynamic" {
@@ -182,17 +182,69 @@ fn every_node_of_a_graph_is_one_of_ours() {
 }
 
 #[test]
-fn the_readme_speaks_of_what_there_is() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    for word in readme.split(['`', '(', ')', ' ', '\n']) {
-        let looks_like_a_path = ["configs/", "data/", "nodes/", "libs/", "tests/"]
-            .iter()
-            .any(|prefix| word.starts_with(prefix));
-        if looks_like_a_path && !word.contains(['*', '<', 'N']) {
-            let path = word.trim_end_matches(['.', ',', ':', '/']);
-            assert!(root().join(path).exists(), "the README names {path}, which is not there");
+fn documents_name_files_that_exist() {
+    let folders = [".ci/", ".cargo/", "configs/", "data/", "docs/", "libs/", "nodes/", "tests/"];
+    for (document, text) in documents() {
+        for word in text.split(['`', '(', ')', ' ', '|', '\n']) {
+            let is_path = folders.iter().any(|folder| word.starts_with(folder));
+            if is_path && !word.contains(['*', '<', 'N']) {
+                let path = word.trim_end_matches(['.', ',', ':', ';', '/']);
+                assert!(
+                    root().join(path).exists(),
+                    "{document:?} names {path}, which is not there"
+                );
+            }
         }
     }
+}
+
+#[test]
+fn links_of_documents_lead_to_files_and_headings_that_exist() {
+    let headings = |text: &str| -> BTreeSet<String> {
+        let titles = text.lines().filter(|line| line.starts_with('#'));
+        titles.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+    };
+    let mut n_links = 0;
+    for (document, text) in documents() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            n_links += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = match file {
+                "" => document.clone(),
+                _ => document.parent().unwrap().join(file),
+            };
+            assert!(path.exists(), "{document:?} links to {target}, which is not there");
+            let known = heading.is_empty()
+                || headings(&fs::read_to_string(&path).unwrap()).contains(heading);
+            assert!(known, "{document:?} links to {target}, which is no heading of that file");
+        }
+    }
+    assert!(n_links > 20, "the links were not found");
+}
+
+#[test]
+fn the_book_lists_every_page() {
+    let pages = root().join("docs/src");
+    let summary = fs::read_to_string(pages.join("SUMMARY.md")).unwrap();
+    for page in files_under(&pages) {
+        let name = page.strip_prefix(&pages).unwrap().display().to_string();
+        let listed = name == "SUMMARY.md" || summary.contains(&format!("({name})"));
+        assert!(listed, "docs/src/SUMMARY.md does not list {name}");
+    }
+}
+
+/// The anchor that Markdown renderers give a heading.
+fn anchor(title: &str) -> String {
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// The documents for people: those at the top level and the pages of the book.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut files = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
+    files.extend(files_under(&root().join("docs/src")));
+    files.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
@@ -207,6 +259,7 @@ fn the_top_level_holds_what_it_should() {
         "configs",
         "data",
         "dataflow.yml",
+        "docs",
         "libs",
         "nodes",
         "out",

@@ -1,4 +1,4 @@
-//! The axis of a chart: its range, and ticks at numbers that people count in.
+//! The axis of a chart: its range, with ticks at round numbers.
 
 /// A range of values with its ticks.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ fn spread(low: f64, high: f64) -> (f64, f64) {
     (low - air, low + air)
 }
 
-/// 1, 2 or 5 times a power of ten, so that the span has about so many steps.
+/// The distance between ticks: 1, 2 or 5 times a power of ten, so that the span has `about` of them.
 fn nice_step(span: f64, about: usize) -> f64 {
     let raw = span / about.max(1) as f64;
     let power = 10f64.powf(raw.log10().floor());

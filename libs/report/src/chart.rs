@@ -92,9 +92,9 @@ impl Line {
 /// A chart of lines over a common axis.
 #[derive(Debug)]
 pub(crate) struct LineChart<'a> {
-    /// What is drawn. Ours: may hold markup.
+    /// Title of the figure. It is written in this crate, so it may hold markup.
     pub(crate) title: &'a str,
-    /// Unit and way of computing, in a few words. Ours as well.
+    /// Unit and way of computing, in a few words; may hold markup too.
     pub(crate) note: &'a str,
     pub(crate) x_title: &'a str,
     /// Names in place of numbers on the x axis.

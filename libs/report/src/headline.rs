@@ -1,4 +1,4 @@
-//! The result in one sentence, no better than it is.
+//! The result of a run in one sentence.
 
 use crate::comparison::Comparison;
 use crate::difference::Verdict;
@@ -31,13 +31,13 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
     format!("{change}{baseline}.{}", constant.unwrap_or_default())
 }
 
-/// What a policy would score that never looks, and a warning where this one does no better.
+/// The score of the best constant answer, and a warning where the tuned policy is not better than that.
 fn constant(comparison: &Comparison, value: f64) -> String {
     let value = fixed(value);
     match verdict(comparison, label::CONSTANT) {
-        Verdict::Better => format!(" The best answer that never looks scores {value}."),
+        Verdict::Better => format!(" The best constant answer scores {value}."),
         _ => format!(
-            " The best answer that never looks scores {value}, and the tuned policy is not measurably better than that."
+            " The best constant answer scores {value}, and the tuned policy is not measurably better than that."
         ),
     }
 }
@@ -60,7 +60,7 @@ fn change(comparison: &Comparison, metric: &str, base: f64, rft: f64) -> String 
     }
 }
 
-/// What the supervised baseline did with the same samples.
+/// The result of the supervised baseline on the same samples.
 fn baseline(comparison: &Comparison, sft: f64) -> String {
     let sft = fixed(sft);
     match verdict(comparison, "sft") {
@@ -125,11 +125,11 @@ mod tests {
     fn a_gain_that_needs_no_eyes_is_called_that() {
         check(
             &[("base", 0.1), ("rft", 0.217), ("constant", 0.217)],
-            "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.217. The best answer that never looks scores 0.217, and the tuned policy is not measurably better than that.",
+            "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.217. The best constant answer scores 0.217, and the tuned policy is not measurably better than that.",
         );
         check(
             &[("base", 0.1), ("rft", 0.6), ("constant", 0.217)],
-            "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.600. The best answer that never looks scores 0.217.",
+            "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.600. The best constant answer scores 0.217.",
         );
     }
 

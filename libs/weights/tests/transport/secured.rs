@@ -1,4 +1,4 @@
-//! With access control and TLS, as `configs/CLUSTER.md` says to set them up.
+//! With access control and TLS, as `docs/src/cluster.md` says to set them up.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::fixture::{RUN, endpoint, free_port, published};
 
 /// The examples of zenoh settings in the document, in order.
 fn documented() -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/CLUSTER.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/cluster.md");
     let text = fs::read_to_string(path).unwrap();
     let blocks = text.split("```json5\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
