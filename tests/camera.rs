@@ -11,7 +11,8 @@ fn footage(folder: &Path) {
     let photos = Dataset::open(&root().join("data/digits/test.parquet")).unwrap();
     std::fs::create_dir(folder).unwrap();
     for n in 0..24 {
-        std::fs::write(folder.join(format!("{n:02}.png")), &photos.get(n).images[0]).unwrap();
+        let picture = photos.get(n).pictures[0].bytes().unwrap();
+        std::fs::write(folder.join(format!("{n:02}.png")), picture).unwrap();
     }
 }
 

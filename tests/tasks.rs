@@ -5,21 +5,25 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use vrft_dataset::{Question, Truth};
 use vrft_tests::{Run, root};
 
 /// Files of rows for all three tasks, made of the photos of the default run.
 fn write_data(folder: &Path) {
     let digits = vrft_dataset::Dataset::open(&root().join("data/digits/shots.parquet")).unwrap();
     let mut rows: [Vec<Value>; 3] = Default::default();
-    for (idx, sample) in digits.iter().take(8).enumerate() {
+    for (idx, row) in digits.iter().take(8).enumerate() {
         let image = format!("{idx}.png");
-        std::fs::write(folder.join(&image), &sample.images[0]).unwrap();
-        let numbers = sample.solution.split(|c: char| !c.is_ascii_digit());
+        std::fs::write(folder.join(&image), row.pictures[0].bytes().unwrap()).unwrap();
+        let (Question::Turns(turns), Truth::Text(solution)) = (&row.question, &row.truth) else {
+            panic!("a question in words");
+        };
+        let numbers = solution.split(|c: char| !c.is_ascii_digit());
         let corners: Vec<u32> = numbers.filter_map(|n| n.parse().ok()).take(4).collect();
-        let [x1, y1, x2, y2] = corners[..] else { panic!("{}", sample.solution) };
+        let [x1, y1, x2, y2] = corners[..] else { panic!("{solution}") };
         let side = if x1 + x2 < 1000 { "left" } else { "right" };
         let row = |problem: &str, solution: String| json!({"image": image, "problem": problem, "solution": solution});
-        rows[0].push(row(&sample.problem, sample.solution.clone()));
+        rows[0].push(row(&turns[0].text(), solution.to_string()));
         rows[1].push(row("Where is the digit?", format!("({x1},{y1}),({x2},{y2})")));
         rows[2].push(row("In which half is the digit?", side.to_owned()));
     }

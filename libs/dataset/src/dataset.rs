@@ -1,98 +1,164 @@
-//! A data set in memory.
+//! A data set: its rows, opened and not decoded.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::{BadRow, DatasetError, Sample, open, shots};
+use crate::geometry::{self, Frame};
+use crate::readers::{self, Draft, DraftTruth, Found};
+use crate::row::Skipped;
+use crate::{BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, shots};
 
-/// Samples of one file or folder; at least one. Images stay encoded.
+/// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     path: PathBuf,
+    split: Option<String>,
     rows: Vec<Row>,
-    skipped: Vec<BadRow>,
+    skipped: Vec<Skipped>,
+    skipped_parts: Vec<Skipped>,
+    notes: Vec<String>,
 }
-
-/// A sample and where it was.
-#[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) row: usize,
-    pub(crate) sample: Sample,
-}
-
-/// Rows as a reader finds them.
-pub(crate) type FoundRows = Vec<Result<Sample, String>>;
 
 impl Dataset {
-    /// Reads all rows, and the image files that they name.
+    /// Reads all rows and the headers of their pictures; no pixel is decoded.
     ///
     /// # Errors
-    /// A file that is absent, of an unknown format or damaged; a column that is missing or of a wrong type; no
-    /// usable row at all.
+    /// A file that is absent, of an unknown format or damaged; a column that is missing or of a wrong type; several
+    /// splits and no choice; no usable row at all.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
-        Self::from_rows(path, open::read(path)?)
+        Self::open_with(path, &OpenOptions::default())
     }
 
-    /// Samples that did not come from a file.
+    /// [`Dataset::open`], told what the files do not say.
     ///
     /// # Errors
-    /// No samples.
-    pub fn of(samples: Vec<Sample>) -> Result<Self, DatasetError> {
-        Self::from_rows(Path::new("(in memory)"), samples.into_iter().map(Ok).collect())
+    /// As [`Dataset::open`].
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, DatasetError> {
+        let files = files::find(path, options.split.as_deref())?;
+        let found = readers::read(&files, options)?;
+        Self::finish(path, files.split, found, options)
     }
 
-    fn from_rows(path: &Path, found: FoundRows) -> Result<Self, DatasetError> {
-        let (mut rows, mut skipped) = (Vec::with_capacity(found.len()), Vec::new());
-        for (row, result) in found.into_iter().enumerate() {
-            match result {
-                Ok(sample) => rows.push(Row { row, sample }),
-                Err(why) => skipped.push(BadRow { row, why }),
+    /// Rows that did not come from a file.
+    ///
+    /// # Errors
+    /// No rows.
+    pub fn of(rows: Vec<Row>) -> Result<Self, DatasetError> {
+        let empty = Self {
+            path: "(in memory)".into(),
+            split: None,
+            rows: Vec::new(),
+            skipped: Vec::new(),
+            skipped_parts: Vec::new(),
+            notes: Vec::new(),
+        };
+        Self { rows, ..empty }.not_empty()
+    }
+
+    /// Looks at the pictures, and compares the rows with them.
+    fn finish(
+        path: &Path,
+        split: Option<String>,
+        found: Found,
+        options: &OpenOptions,
+    ) -> Result<Self, DatasetError> {
+        let mut notes = Vec::new();
+        let n_spilled = found.pictures.n_spilled();
+        if n_spilled > 0 {
+            notes.push(format!(
+                "{} MiB of pictures inside of the data are kept in a temporary file (TMPDIR says where)",
+                n_spilled >> 20
+            ));
+        }
+        let pictures = found.pictures.open();
+        let (mut ready, mut skipped) = (Vec::with_capacity(found.rows.len()), Vec::new());
+        for row in found.rows {
+            match row.and_then(|draft| Checked::new(draft, &pictures)) {
+                Ok(row) => ready.push(row),
+                Err(why) => skipped.push(why),
             }
         }
-        Self { path: path.to_owned(), rows, skipped }.not_empty()
+        let boxes_are = boxes_are(&ready, options, &mut notes);
+        let mut rows = Vec::with_capacity(ready.len());
+        for row in ready {
+            match row.finish(boxes_are) {
+                Ok(row) => rows.push(row),
+                Err(why) => skipped.push(why),
+            }
+        }
+        skipped.sort_by_key(|skipped| skipped.row);
+        let (path, skipped_parts) = (path.to_owned(), found.skipped_parts);
+        Self { path, split, rows, skipped, skipped_parts, notes }.not_empty()
     }
 
-    /// Number of samples; never 0.
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Name of the split, if the files have one.
+    pub fn split(&self) -> Option<&str> {
+        self.split.as_deref()
+    }
+
+    /// Number of rows; never 0.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// False: a data set without samples cannot be opened.
+    /// False: a data set without rows cannot be opened.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The sample at a place from 0 to [`Dataset::len`]; as with a slice, no other place may be asked for.
-    pub fn get(&self, idx: usize) -> &Sample {
-        &self.rows[idx].sample
+    /// The row at a place from 0 to [`Dataset::len`]; as with a slice, no other place may be asked for.
+    pub fn get(&self, idx: usize) -> &Row {
+        &self.rows[idx]
     }
 
-    /// All samples in their order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Sample> {
-        self.rows.iter().map(|row| &row.sample)
+    /// All rows in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Row> {
+        self.rows.iter()
     }
 
     /// Rows that were left out, in the order of the file.
-    pub fn skipped(&self) -> &[BadRow] {
+    pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
 
-    /// Leaves out samples with an image that cannot be decoded and those that `check` refuses, with its reason.
+    /// Annotations that were left out; they are parts of rows and do not count as bad rows.
+    pub fn skipped_parts(&self) -> &[Skipped] {
+        &self.skipped_parts
+    }
+
+    /// What was assumed about the data and should be known.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Rows of the files, whether usable or not.
+    pub fn n_total(&self) -> usize {
+        self.rows.len() + self.skipped.len()
+    }
+
+    /// Leaves out rows that `check` refuses, with its reason.
     ///
     /// # Errors
     /// More than `max_bad_fraction` of all rows left out (those that [`Dataset::open`] skipped count), or all.
     pub fn retain_valid(
         mut self,
-        check: impl Fn(&Sample) -> Result<(), String>,
+        mut check: impl FnMut(&Row) -> Result<(), String>,
         max_bad_fraction: f64,
     ) -> Result<Self, DatasetError> {
-        let total = self.rows.len() + self.skipped.len();
+        let total = self.n_total();
         for row in std::mem::take(&mut self.rows) {
-            match decodable(&row.sample).and_then(|()| check(&row.sample)) {
+            match check(&row) {
                 Ok(()) => self.rows.push(row),
-                Err(why) => self.skipped.push(BadRow { row: row.row, why }),
+                Err(why) => self.skipped.push(row.origin.skipped(why)),
             }
         }
-        self.skipped.sort_by_key(|bad| bad.row);
+        self.skipped.sort_by_key(|skipped| skipped.row);
         if self.skipped.len() as f64 > max_bad_fraction * total as f64 {
             let (path, bad) = (self.path, self.skipped);
             return Err(DatasetError::TooManyBad { path, bad, total, max_bad_fraction });
@@ -100,39 +166,161 @@ impl Dataset {
         self.not_empty()
     }
 
-    /// Keeps `n` samples drawn with the seed, in the order of the file; 0 keeps all.
+    /// Keeps the first `n` rows that `check` accepts, 0 all of them. Rows behind these are not checked.
     ///
     /// # Errors
-    /// Fewer samples than `n`.
-    pub fn shots(mut self, n: usize, seed: u64) -> Result<Self, DatasetError> {
-        let got = self.len();
-        if n > got {
-            return Err(DatasetError::TooFewRows { path: self.path, expected: n, got });
+    /// As [`Dataset::retain_valid`].
+    pub fn first_valid(
+        mut self,
+        n: usize,
+        check: impl FnMut(&Row) -> Result<(), String>,
+        max_bad_fraction: f64,
+    ) -> Result<Self, DatasetError> {
+        if n == 0 {
+            return self.retain_valid(check, max_bad_fraction);
         }
-        if n > 0 {
-            let kept = shots::draw(got, n, seed);
-            let mut idx = 0..got;
-            self.rows.retain(|_| idx.next().is_some_and(|idx| kept.contains(&idx)));
-        }
+        let mut check = check;
+        let mut n_valid = 0;
+        let checked = |row: &Row| {
+            if n_valid == n {
+                return Ok(());
+            }
+            let result = check(row);
+            n_valid += usize::from(result.is_ok());
+            result
+        };
+        self = self.retain_valid(checked, max_bad_fraction)?;
+        self.rows.truncate(n);
         Ok(self)
     }
 
-    fn not_empty(self) -> Result<Self, DatasetError> {
-        match self.rows.is_empty() {
-            true => Err(DatasetError::Empty { path: self.path, bad: self.skipped }),
-            false => Ok(self),
+    /// Keeps `n` rows drawn with the seed, in the order of the file; 0 keeps all. The pictures of the drawn rows are
+    /// decoded: a row with a damaged one is left out and the draw repeated.
+    ///
+    /// # Errors
+    /// Fewer rows than `n`; more than `max_bad_fraction` of all rows left out.
+    pub fn shots(
+        mut self,
+        n: usize,
+        seed: u64,
+        max_bad_fraction: f64,
+    ) -> Result<Self, DatasetError> {
+        if n == 0 {
+            return Ok(self);
         }
+        loop {
+            let got = self.len();
+            if n > got {
+                return Err(DatasetError::TooFewRows { path: self.path, expected: n, got });
+            }
+            let kept = shots::draw(got, n, seed);
+            let damaged: BTreeMap<usize, String> = kept
+                .iter()
+                .filter_map(|idx| Some((*idx, self.rows[*idx].decode().err()?)))
+                .collect();
+            let is_final = damaged.is_empty();
+            let mut idx = 0..got;
+            self = self.retain_valid(
+                |_| match idx.next().map(|idx| (damaged.get(&idx), idx)) {
+                    Some((Some(why), _)) => Err(why.clone()),
+                    _ => Ok(()),
+                },
+                max_bad_fraction,
+            )?;
+            if is_final {
+                let mut idx = 0..got;
+                self.rows.retain(|_| idx.next().is_some_and(|idx| kept.contains(&idx)));
+                return Ok(self);
+            }
+        }
+    }
+
+    fn not_empty(self) -> Result<Self, DatasetError> {
+        if self.rows.is_empty() {
+            let bad = [self.skipped, self.skipped_parts].concat();
+            return Err(DatasetError::Empty { path: self.path, bad });
+        }
+        Ok(self)
     }
 }
 
-/// Decodes to the last pixel, as the policy will: a file that was cut has a fine header.
-fn decodable(sample: &Sample) -> Result<(), String> {
-    for (idx, bytes) in sample.images.iter().enumerate() {
-        vrft_vision::decode(bytes).map_err(|error| format!("image {idx}: {error}"))?;
+/// A row whose pictures are there.
+struct Checked {
+    draft: Draft,
+    pictures: Vec<Arc<Picture>>,
+    /// What is known about the pixels of its boxes, if it has boxes.
+    frame: Frame,
+}
+
+impl Checked {
+    fn new(draft: Draft, pictures: &[Result<Arc<Picture>, String>]) -> Result<Self, Skipped> {
+        let bad = |why: String| draft.origin.skipped(why);
+        let found = draft.pictures.iter().map(|idx| pictures[*idx].clone());
+        let found: Vec<Arc<Picture>> = found.collect::<Result<_, _>>().map_err(bad)?;
+        let frame = match (&draft.truth, &found[..]) {
+            (DraftTruth::Boxes { size, .. }, [picture, ..]) => {
+                geometry::frame(picture.header(), *size).map_err(|why| bad(named(picture, &why)))?
+            }
+            _ => Frame::Upright,
+        };
+        Ok(Self { draft, pictures: found, frame })
     }
-    Ok(())
+
+    fn finish(self, default: BoxesAre) -> Result<Row, Skipped> {
+        let Self { draft, pictures, frame } = self;
+        let truth = match (draft.truth, &pictures[..]) {
+            (DraftTruth::Text(text), _) => Truth::Text(text),
+            (DraftTruth::Boxes { corners, .. }, [picture, ..]) => {
+                let boxes_are = match frame {
+                    Frame::Upright => BoxesAre::Displayed,
+                    Frame::Known(known) => known,
+                    Frame::Unknown => default,
+                };
+                let boxes = geometry::upright(&corners, picture.header(), boxes_are);
+                Truth::Boxes(boxes.map_err(|why| draft.origin.skipped(named(picture, &why)))?)
+            }
+            (DraftTruth::Boxes { .. }, []) => {
+                return Err(draft.origin.skipped("boxes without a picture".to_owned()));
+            }
+        };
+        Ok(Row { origin: draft.origin, question: draft.question, pictures, truth })
+    }
+}
+
+/// What is wrong, behind the name of the picture's file.
+fn named(picture: &Picture, why: &str) -> String {
+    picture.path().map_or_else(|| format!("image: {why}"), |path| format!("image {path:?}: {why}"))
+}
+
+/// In which pixels the boxes of turned pictures are where their own size does not tell: as configured, else as in the
+/// other pictures of the data, else as stored.
+fn boxes_are(rows: &[Checked], options: &OpenOptions, notes: &mut Vec<String>) -> BoxesAre {
+    let count = |frame: Frame| rows.iter().filter(|row| row.frame == frame).count();
+    let n_unknown = count(Frame::Unknown);
+    let n_stored = count(Frame::Known(BoxesAre::Stored));
+    let n_displayed = count(Frame::Known(BoxesAre::Displayed));
+    let (chosen, reason) = match (options.boxes_are, n_stored, n_displayed) {
+        (Some(chosen), ..) => (chosen, "as configured".to_owned()),
+        (None, 0, 1..) => {
+            (BoxesAre::Displayed, format!("as in {n_displayed} other rows, whose sizes tell"))
+        }
+        (None, 1.., 0) => {
+            (BoxesAre::Stored, format!("as in {n_stored} other rows, whose sizes tell"))
+        }
+        (None, ..) => (BoxesAre::Stored, "the default".to_owned()),
+    };
+    if n_unknown > 0 {
+        let name = match chosen {
+            BoxesAre::Stored => "stored",
+            BoxesAre::Displayed => "displayed",
+        };
+        notes.push(format!(
+            "EXIF turns the pictures of {n_unknown} rows and their sizes do not tell of which pixels their boxes are: \
+             data.boxes_are = {name:?}, {reason}"
+        ));
+    }
+    chosen
 }
 
 #[cfg(test)]
-#[path = "dataset_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::BadRow;
+use crate::Skipped;
 
 /// Data that cannot be learned from, with the file and the remedy in the message.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +15,37 @@ pub enum DatasetError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A pipe, a device or a folder where a file should be.
+    #[error("{path:?} is not a regular file")]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A folder with files of several splits, and none chosen.
+    #[error(
+        "{path:?} has several splits, set data.split (of test data evaluation.split) to one of: {}",
+        splits.join(", ")
+    )]
+    SeveralSplits {
+        /// The folder.
+        path: PathBuf,
+        /// The splits with their numbers of files.
+        splits: Vec<String>,
+    },
+    /// The split that was chosen is not there.
+    #[error("{path:?} has no split {split:?}, it has: {}", splits.join(", "))]
+    NoSplit {
+        /// The folder or file.
+        path: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// The splits with their numbers of files.
+        splits: Vec<String>,
+    },
     /// The name says nothing that is known.
     #[error(
-        "{path:?}: expected a file that ends in .parquet, .arrow, .jsonl or .json (COCO), or a folder of such or of .xml (VOC) files"
+        "{path:?}: expected a file that ends in .parquet, .arrow, .feather, .jsonl or .json (rows or COCO), a folder of \
+         .parquet, .arrow, .jsonl or .xml (VOC) files, or what save_to_disk of `datasets` wrote"
     )]
     Format {
         /// The file or folder.
@@ -63,7 +91,7 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
         /// The rows that were left out.
-        bad: Vec<BadRow>,
+        bad: Vec<Skipped>,
     },
     /// More rows had to be left out than is tolerated.
     #[error(
@@ -74,7 +102,7 @@ pub enum DatasetError {
         /// The file.
         path: PathBuf,
         /// The rows that were left out.
-        bad: Vec<BadRow>,
+        bad: Vec<Skipped>,
         /// Rows in the file.
         total: usize,
         /// The tolerated share.
@@ -90,25 +118,12 @@ pub enum DatasetError {
         /// Usable rows.
         got: usize,
     },
-    /// An image that cannot be mirrored.
-    #[error("cannot mirror image {image_idx} of sample {sample_id:?}: {message}")]
-    Flip {
-        /// The sample.
-        sample_id: String,
-        /// Which of its images.
-        image_idx: usize,
-        /// What the decoder or encoder said.
-        message: String,
-    },
 }
 
 /// How many bad rows a message names.
 const N_NAMED: usize = 5;
 
-fn first(bad: &[BadRow]) -> String {
-    let named: Vec<_> = bad.iter().take(N_NAMED).map(BadRow::to_string).collect();
-    match named.is_empty() {
-        true => String::new(),
-        false => format!("; first: {}", named.join("; ")),
-    }
+fn first(bad: &[Skipped]) -> String {
+    let named: Vec<_> = bad.iter().take(N_NAMED).map(Skipped::to_string).collect();
+    if named.is_empty() { String::new() } else { format!("; first: {}", named.join("; ")) }
 }

@@ -1,39 +1,48 @@
-//! Data sets of images, questions and verifiable answers: from a file to samples in a reproducible order.
+//! Data sets of pictures, questions and verifiable answers: from files to rows in a reproducible order.
 //!
-//! | what `open` is given | how a sample is found in it |
+//! | what [`Dataset::open`] is given | how a row is found in it |
 //! |---|---|
-//! | `.parquet`, `.arrow` | columns `image` (or `images`), `problem`, `solution`, and if there is one `sample_id` |
-//! | `.jsonl` | the same keys, or `image` and `conversations` of `human` and `gpt` |
-//! | `.json` | COCO annotations: one sample for each image and each of its categories |
-//! | a folder | its `.parquet`, `.arrow` or `.jsonl` files in the order of their names; else its Pascal VOC `.xml` files |
+//! | `.parquet`, `.arrow`, `.feather` | columns `image` (or `images`), `problem`, `solution`, and if there is one `sample_id` or `id` |
+//! | `.jsonl`, or a list in a `.json` | the same keys |
+//! | either of these | `conversations` or `messages` in place of `problem`, and of `solution` too |
+//! | another `.json` | COCO annotations (LVIS too): one row for each picture and each of its categories |
+//! | a folder | its `.parquet`, `.arrow` or `.jsonl` files of one split, by their names; else its Pascal VOC `.xml` files |
+//! | a folder of `save_to_disk` | the files that its `state.json` names |
 //!
-//! An image is its encoded bytes, a path relative to the file, Hugging Face's `struct<bytes, path>`, or a list of
-//! any of these. A row that cannot be used is left out and kept in mind ([`Dataset::skipped`]); a file without
-//! usable rows, or without a column, is an error that says what was expected and what is there.
+//! An image is its encoded bytes, a path relative to the file, a `file://` or `data:` address, Hugging Face's
+//! `struct<bytes, path>`, or a list of any of these. `<image>` in a text is the place of an image; without any, images
+//! come first.
+//!
+//! Opening reads rows and the headers of pictures; pixels are decoded when they are asked for ([`Row::decode`]). A row
+//! that cannot be used is left out and kept in mind ([`Dataset::skipped`]); a file without usable rows, or without a
+//! column, is an error that says what was expected and what is there.
 
-mod annotations;
-mod coco;
-mod columns;
 mod config;
 mod dataset;
 mod error;
-mod flip;
-mod images;
-mod json;
+mod files;
+mod geometry;
+mod mirror;
 mod mixture;
-mod open;
+mod options;
 mod order;
-mod sample;
+mod path;
+mod picture;
+mod pictures;
+mod readers;
+mod row;
 mod shots;
-mod table;
+mod store;
 #[cfg(test)]
 mod testing;
-mod voc;
 
 pub use config::{DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use dataset::Dataset;
 pub use error::DatasetError;
-pub use flip::{flip, flip_for};
+pub use geometry::BoxesAre;
+pub use mirror::Mirror;
 pub use mixture::Mixture;
+pub use options::OpenOptions;
 pub use order::Order;
-pub use sample::{BadRow, Sample};
+pub use picture::{Picture, PictureError};
+pub use row::{Origin, Question, Row, Skipped, Truth};

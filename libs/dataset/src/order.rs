@@ -1,8 +1,11 @@
 //! The order in which samples are asked about.
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+/// Keeps replacements apart from the numbers that order samples under the same seed.
+const REPLACEMENT_SEED: u64 = 0x7265_706c_0000_0000;
 
 /// Epoch after epoch of shuffled samples.
 ///
@@ -24,6 +27,17 @@ impl Order {
     pub fn index(&self, k: u64) -> usize {
         let len = self.len as u64;
         self.permutation(k / len)[(k % len) as usize]
+    }
+
+    /// Which sample a try at the k-th prompt is about: the first one is that of [`Order::index`], later ones are drawn by
+    /// k and the number of the try.
+    pub fn index_of_try(&self, k: u64, attempt: u64) -> usize {
+        if attempt == 0 {
+            return self.index(k);
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ REPLACEMENT_SEED ^ attempt);
+        rng.set_stream(k);
+        rng.random_range(0..self.len)
     }
 
     /// Shuffling anew for each k is microseconds; a step is seconds.
@@ -59,6 +73,16 @@ mod tests {
     #[test]
     fn the_same_k_is_the_same_sample() {
         assert_eq!(Order::new(10, 7).index(123), Order::new(10, 7).index(123));
+    }
+    #[test]
+    fn tries_differ_and_repeat() {
+        let order = Order::new(1000, 7);
+        assert_eq!(order.index_of_try(5, 0), order.index(5));
+        let tries: std::collections::BTreeSet<usize> =
+            (0..8).map(|attempt| order.index_of_try(5, attempt)).collect();
+        assert!(tries.len() > 6, "{tries:?}");
+        assert_eq!(order.index_of_try(5, 3), Order::new(1000, 7).index_of_try(5, 3));
+        assert_ne!(order.index_of_try(5, 3), order.index_of_try(6, 3));
     }
     #[test]
     fn one_sample_is_always_that() {

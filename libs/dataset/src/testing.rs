@@ -1,36 +1,74 @@
-//! Files and samples for tests.
+//! Files and pictures for tests.
 
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use image::{GrayImage, ImageFormat};
+use image::{DynamicImage, GrayImage, ImageFormat};
+use vrft_messages::Turn;
 
-use crate::Sample;
+use crate::{Origin, Picture, Question, Row, Truth};
 
 /// A folder that goes away with the test.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
+    /// With these files.
     pub(crate) fn new(files: &[(&str, &[u8])]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for (name, content) in files {
-            fs::write(folder.path(name), content).unwrap();
+            folder.write(name, content);
         }
         folder
+    }
+
+    /// With empty files of these names.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self::new(&names.iter().map(|name| (*name, [].as_slice())).collect::<Vec<_>>())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+
+    /// Writes a file, and the folders around it.
+    pub(crate) fn write(&self, name: &str, content: &[u8]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
 }
 
 /// A gray PNG with these pixels, row by row.
 pub(crate) fn png(width: u32, pixels: [u8; 4]) -> Vec<u8> {
-    let image = GrayImage::from_raw(width, 4 / width, pixels.to_vec()).unwrap();
+    encoded(GrayImage::from_raw(width, 4 / width, pixels.to_vec()).unwrap().into())
+}
+
+/// A black PNG of this size.
+pub(crate) fn black(width: u32, height: u32) -> Vec<u8> {
+    encoded(GrayImage::new(width, height).into())
+}
+
+fn encoded(image: DynamicImage) -> Vec<u8> {
     let mut png = Cursor::new(Vec::new());
     image.write_to(&mut png, ImageFormat::Png).unwrap();
     png.into_inner()
+}
+
+/// A black JPEG of this size that EXIF turns.
+pub(crate) fn turned_jpeg(width: u32, height: u32, exif: u8) -> Vec<u8> {
+    let mut jpeg = Cursor::new(Vec::new());
+    DynamicImage::from(GrayImage::new(width, height))
+        .write_to(&mut jpeg, ImageFormat::Jpeg)
+        .unwrap();
+    let jpeg = jpeg.into_inner();
+    // APP1 with one entry: orientation (0x0112), a short.
+    let entry = [1, 18, 0, 3, 0, 0, 0, 1, 0, exif, 0, 0];
+    let tiff = [b"MM\0*\0\0\0\x08\0\x01".as_slice(), &entry, &[0; 4]].concat();
+    let segment = [b"Exif\0\0".as_slice(), &tiff].concat();
+    let length = (segment.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, &segment, &jpeg[2..]].concat()
 }
 
 /// The pixels of a gray image, row by row.
@@ -38,12 +76,16 @@ pub(crate) fn pixels(bytes: &[u8]) -> [u8; 4] {
     image::load_from_memory(bytes).unwrap().to_luma8().into_raw().try_into().unwrap()
 }
 
-/// A sample with one small image.
-pub(crate) fn sample(sample_id: &str, solution: &str) -> Sample {
-    Sample {
-        sample_id: sample_id.to_owned(),
-        images: vec![png(2, [1, 2, 3, 4])],
-        problem: "where?".to_owned(),
-        solution: solution.to_owned(),
+/// A row with one small image.
+pub(crate) fn row(number: usize, sample_id: &str, solution: &str) -> Row {
+    Row {
+        origin: Origin {
+            file: PathBuf::from("some").into(),
+            row: number,
+            sample_id: sample_id.into(),
+        },
+        question: Question::Turns(Arc::from([Turn::question(1, "where?")])),
+        pictures: vec![Arc::new(Picture::of_bytes(png(2, [1, 2, 3, 4])).unwrap())],
+        truth: Truth::Text(solution.into()),
     }
 }

@@ -6,9 +6,10 @@ use std::time::Instant;
 use serde::Serialize;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
-use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Sample};
+use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
 use vrft_model::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
 use vrft_plan::RolloutConfig;
+use vrft_prompts::Prompter;
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
@@ -50,7 +51,7 @@ impl JudgeConfig {
 pub struct Judge {
     config: JudgeConfig,
     test: Dataset,
-    prompts: Vec<EncodedPrompt>,
+    prompter: Prompter,
     answers: Vec<Truth>,
     processor: Processor,
 }
@@ -88,13 +89,13 @@ pub enum JudgeError {
     /// The policy or its processor.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// A question that the policy cannot be asked.
-    #[error("held-out sample {sample_id:?}: {source}")]
+    /// A question that the policy could be asked when the data was opened, and cannot be asked any more.
+    #[error("held-out sample {sample_id:?}: {why}")]
     Prompt {
         /// The sample.
         sample_id: String,
         /// What is wrong with it.
-        source: PolicyError,
+        why: String,
     },
     /// The decoding.
     #[error(transparent)]
@@ -110,36 +111,26 @@ impl Judge {
         Self::of(config, Dataset::open(&config.evaluation.test)?)
     }
 
-    /// Judges on this data instead; bad rows are skipped within `data.max_bad_fraction`.
+    /// Judges on the first `evaluation.limit` rows of this data instead; rows that the policy cannot be asked about are
+    /// skipped within `data.max_bad_fraction`.
     ///
     /// # Errors
     /// As [`Judge::load`].
     pub fn of(config: &JudgeConfig, test: Dataset) -> Result<Self, JudgeError> {
+        let processor = Processor::of(&config.policy)?;
+        let prompter = Prompter::new(&config.reward, &config.policy.system);
         let reward = Reward::new(&config.reward);
-        let check = |sample: &Sample| {
-            reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())
+        let mut answers = Vec::new();
+        let check = |row: &Row| {
+            let truth = prompter.truth(row, &|size| resized(&processor, size))?;
+            let truth = reward.parse_answer(&truth).map_err(|error| error.to_string())?;
+            encode(&processor, &prompter, row)?;
+            answers.push(truth);
+            Ok(())
         };
         let limit = config.data.max_bad_fraction;
-        let test = test.retain_valid(check, limit)?;
-        let n = match config.evaluation.limit {
-            0 => test.len(),
-            limit => limit.min(test.len()),
-        };
-        let processor = Processor::of(&config.policy)?;
-        let system = Some(config.policy.system.as_str()).filter(|system| !system.is_empty());
-        let mut prompts = Vec::with_capacity(n);
-        let mut answers = Vec::with_capacity(n);
-        for sample in (0..n).map(|idx| test.get(idx)) {
-            let images: Vec<&[u8]> = sample.images.iter().map(Vec::as_slice).collect();
-            let question = vrft_reward::prompt(&sample.problem, &config.reward);
-            let prompt = processor.encode(system, &question, &images);
-            prompts.push(prompt.map_err(|source| JudgeError::Prompt {
-                sample_id: sample.sample_id.clone(),
-                source,
-            })?);
-            answers.extend(reward.parse_answer(&sample.solution));
-        }
-        Ok(Self { config: config.clone(), test, prompts, answers, processor })
+        let test = test.first_valid(config.evaluation.limit, check, limit)?;
+        Ok(Self { config: config.clone(), test, prompter, answers, processor })
     }
 
     /// The held-out data.
@@ -171,7 +162,8 @@ impl Judge {
         let mut evaluator = Evaluator::new(&self.config.reward);
         let mut predictions = Vec::with_capacity(completions.len());
         for (idx, completion) in completions.into_iter().enumerate() {
-            let (sample_id, answer) = (self.test.get(idx).sample_id.clone(), &self.answers[idx]);
+            let (sample_id, answer) =
+                (self.test.get(idx).sample_id().to_owned(), &self.answers[idx]);
             let score = evaluator.add(&completion, answer);
             predictions.push(Prediction { sample_id, completion, answer: answer.clone(), score });
         }
@@ -180,11 +172,20 @@ impl Judge {
         Judgement { evaluation: evaluator.finish(), predictions, reward, secs }
     }
 
+    fn encode(&self, row: &Row) -> Result<EncodedPrompt, JudgeError> {
+        encode(&self.processor, &self.prompter, row)
+            .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
+    }
+
     fn complete(&self, policy: &Policy) -> Result<Vec<String>, JudgeError> {
         let rollout = &self.config.rollout;
         let sampling = Sampling::greedy(rollout.max_completion_tokens, rollout.stop.clone());
-        let mut texts = Vec::with_capacity(self.prompts.len());
-        for batch in self.prompts.chunks(self.config.evaluation.batch_size) {
+        let mut texts = Vec::with_capacity(self.test.len());
+        let rows: Vec<&Row> = self.test.iter().collect();
+        for rows in rows.chunks(self.config.evaluation.batch_size) {
+            // Pixels of all rows together may be more than memory holds.
+            let batch = rows.iter().map(|row| self.encode(row));
+            let batch: Vec<EncodedPrompt> = batch.collect::<Result<_, _>>()?;
             let batch: Vec<&EncodedPrompt> = batch.iter().collect();
             // Greedy decoding draws nothing.
             let seed = |_, _| 0;
@@ -194,6 +195,22 @@ impl Judge {
         }
         Ok(texts)
     }
+}
+
+/// What the policy reads about a row.
+fn encode(processor: &Processor, prompter: &Prompter, row: &Row) -> Result<EncodedPrompt, String> {
+    let images = row.pictures.iter().map(|picture| picture.bytes());
+    let images: Vec<Vec<u8>> = images.collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+    let encoded = processor.encode_messages(&prompter.chat_messages(row), &images, &[], true);
+    encoded.map_err(|error| error.to_string())
+}
+
+/// The size at which the policy sees a picture.
+fn resized(processor: &Processor, (width, height): (u32, u32)) -> Result<(u32, u32), String> {
+    let size = processor.preprocessor().resized(height as usize, width as usize);
+    let (height, width) = size.map_err(|error| error.to_string())?;
+    Ok((width as u32, height as u32))
 }
 
 /// The measures of a judgement, without the answers.

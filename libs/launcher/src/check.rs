@@ -4,6 +4,7 @@ use eyre::WrapErr;
 use vrft_dataset::Dataset;
 use vrft_learner::{MemoryEstimate, PromptSize};
 use vrft_model::{ModelConfig, Processor};
+use vrft_prompts::Prompter;
 
 use crate::cli::GraphOptions;
 use crate::graph::Graph;
@@ -44,10 +45,13 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     if data.is_empty() {
         return Ok(());
     }
-    let sample = data.get(0);
-    let images: Vec<&[u8]> = sample.images.iter().map(Vec::as_slice).collect();
-    let system = Some(graph.config.policy.system.as_str());
-    let prompt = Processor::load(&checkpoint)?.encode(system, &sample.problem, &images)?;
+    let row = data.get(0);
+    let images: Vec<Vec<u8>> =
+        row.pictures.iter().map(|picture| picture.bytes()).collect::<Result<_, _>>()?;
+    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+    let prompter = Prompter::new(&graph.config.rewards.shared, &graph.config.policy.system);
+    let messages = prompter.chat_messages(row);
+    let prompt = Processor::load(&checkpoint)?.encode_messages(&messages, &images, &[], true)?;
     let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
     let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
     let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;

@@ -171,8 +171,15 @@ fn rows(data: &Path) -> eyre::Result<Vec<(String, String)>> {
             .collect();
     }
     let dataset = vrft_dataset::Dataset::open(data)?;
-    let samples = (0..dataset.len()).map(|idx| dataset.get(idx));
-    Ok(samples.map(|sample| (sample.problem.clone(), sample.solution.clone())).collect())
+    // Boxes of annotations are asked for and answered as Visual-RFT does, which is the default.
+    let prompter = vrft_prompts::Prompter::new(&RewardConfig::default(), "");
+    let row = |row: &vrft_dataset::Row| {
+        let turns = prompter.turns(row);
+        let question = turns.last().map(|turn| turn.text()).unwrap_or_default();
+        let truth = prompter.truth(row, &|size| Ok(size)).map_err(|why| eyre!(why))?;
+        Ok((question, truth))
+    };
+    dataset.iter().map(row).collect()
 }
 
 /// The first of these fields that is there; what is no text is taken as it is written.

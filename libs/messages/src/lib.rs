@@ -16,6 +16,7 @@ mod metric;
 mod policy_version;
 mod prompt;
 mod reward;
+mod turn;
 
 pub use advantage::{Advantage, AdvantageBatch};
 pub use checkpoint::Checkpoint;
@@ -26,6 +27,7 @@ pub use metric::{Metric, MetricBatch};
 pub use policy_version::{PolicyKind, PolicyVersion};
 pub use prompt::{EncodedImage, Prompt, PromptBatch};
 pub use reward::{RewardBatch, RewardRow, Term};
+pub use turn::{Part, Role, Turn, chat_messages};
 
 use arrow::array::StructArray;
 

@@ -1,11 +1,12 @@
 //! `loader/prompts`: questions about images, with their verifiable answers.
 
-use arrow::array::{Array, StructArray};
+use arrow::array::StructArray;
 use arrow::datatypes::{UInt32Type, UInt64Type};
 
 use crate::build::{binaries, nullable_strings, numbers, strings, struct_lists, table};
 use crate::columns::Columns;
-use crate::{Message, MessageError};
+use crate::turn::{n_parts, read_turns, turns_to_arrow};
+use crate::{Message, MessageError, Role, Turn};
 
 /// One question.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,11 +17,12 @@ pub struct Prompt {
     pub sample_id: String,
     /// Kind of task, as in `reward.task`.
     pub task: String,
-    /// System turn, if any.
-    pub system: Option<String>,
-    /// The user's turn.
-    pub text: String,
-    /// Images, shown before the text.
+    /// What the policy reads: a system turn if there is one, then the conversation up to the answer.
+    ///
+    /// On the wire the columns `system` and `text` repeat the system turn and the last question in words, for readers
+    /// that want no more.
+    pub turns: Vec<Turn>,
+    /// Images, in the order of their places in the turns.
     pub images: Vec<EncodedImage>,
     /// Ground truth, in the words of the data set's `solution` column.
     pub answer: String,
@@ -48,6 +50,19 @@ pub struct PromptBatch {
     pub prompts: Vec<Prompt>,
 }
 
+impl Prompt {
+    /// The system turn in words, if there is one.
+    pub fn system(&self) -> Option<String> {
+        self.turns.iter().find(|turn| turn.role == Role::System).map(Turn::text)
+    }
+
+    /// The last question in words, without its pictures.
+    pub fn text(&self) -> String {
+        let question = self.turns.iter().rfind(|turn| turn.role == Role::User);
+        question.map(Turn::text).unwrap_or_default()
+    }
+}
+
 impl Message for PromptBatch {
     const NAME: &'static str = "prompts";
 
@@ -60,12 +75,16 @@ impl Message for PromptBatch {
             ("width", numbers::<UInt32Type>(images.iter().map(|image| image.width))),
             ("height", numbers::<UInt32Type>(images.iter().map(|image| image.height))),
         ]);
+        let systems: Vec<Option<String>> = rows.iter().map(Prompt::system).collect();
+        let texts: Vec<String> = rows.iter().map(Prompt::text).collect();
+        let turns = turns_to_arrow(rows.iter().map(|row| row.turns.as_slice()));
         table(vec![
             ("prompt_id", numbers::<UInt64Type>(rows.iter().map(|row| row.prompt_id))),
             ("sample_id", strings(rows.iter().map(|row| row.sample_id.as_str()))),
             ("task", strings(rows.iter().map(|row| row.task.as_str()))),
-            ("system", nullable_strings(rows.iter().map(|row| row.system.as_deref()))),
-            ("text", strings(rows.iter().map(|row| row.text.as_str()))),
+            ("system", nullable_strings(systems.iter().map(Option::as_deref))),
+            ("text", strings(texts.iter().map(String::as_str))),
+            ("turns", struct_lists(rows.iter().map(|row| n_parts(&row.turns)), turns)),
             ("images", struct_lists(rows.iter().map(|row| row.images.len()), images)),
             ("answer", strings(rows.iter().map(|row| row.answer.as_str()))),
             (
@@ -80,13 +99,12 @@ impl Message for PromptBatch {
         let prompt_ids = columns.primitive::<UInt64Type>("prompt_id")?;
         let sample_ids = columns.strings("sample_id")?;
         let tasks = columns.strings("task")?;
-        let systems = columns.nullable_strings("system")?;
-        let texts = columns.strings("text")?;
+        let turns = columns.struct_lists("turns")?;
         let images = columns.struct_lists("images")?;
         let answers = columns.strings("answer")?;
         let versions = columns.primitive::<UInt64Type>("min_policy_version")?;
         let mut prompts: Vec<Prompt> = Vec::with_capacity(columns.n_rows());
-        for (row, images) in images.iter().enumerate() {
+        for (row, (images, turns)) in images.iter().zip(&turns).enumerate() {
             let prompt_id = prompt_ids.value(row);
             if prompts.last().is_some_and(|last| last.prompt_id >= prompt_id) {
                 return Err(columns.row_error(row, format!("prompt_id {prompt_id} is not rising")));
@@ -95,8 +113,7 @@ impl Message for PromptBatch {
                 prompt_id,
                 sample_id: sample_ids.value(row).to_owned(),
                 task: tasks.value(row).to_owned(),
-                system: systems.is_valid(row).then(|| systems.value(row).to_owned()),
-                text: texts.value(row).to_owned(),
+                turns: read_turns(turns)?,
                 images: read_images(images)?,
                 answer: answers.value(row).to_owned(),
                 min_policy_version: versions.value(row),
@@ -139,10 +156,17 @@ mod tests {
     prop_compose! {
         fn any_prompt()(
             sample_id in ".*", task in "[a-z]+", system in prop::option::of(".*"), text in ".*",
+            answered in prop::option::of(".*"),
             images in prop::collection::vec(any_image(), 0..3), answer in ".*",
             min_policy_version: u64,
         ) -> Prompt {
-            Prompt { prompt_id: 0, sample_id, task, system, text, images, answer, min_policy_version }
+            let mut turns: Vec<Turn> = system.iter().map(|text| Turn::system(text)).collect();
+            if let Some(words) = answered {
+                turns.push(Turn::question(0, "before"));
+                turns.push(Turn { role: Role::Assistant, parts: vec![crate::Part::Text(words)] });
+            }
+            turns.push(Turn::question(images.len(), &text));
+            Prompt { prompt_id: 0, sample_id, task, turns, images, answer, min_policy_version }
         }
     }
 
@@ -161,8 +185,7 @@ mod tests {
             prompt_id: 3,
             sample_id: String::new(),
             task: String::new(),
-            system: None,
-            text: String::new(),
+            turns: vec![],
             images: vec![],
             answer: String::new(),
             min_policy_version: 0,

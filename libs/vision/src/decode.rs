@@ -2,9 +2,10 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, RgbImage, Rgba};
+use image::{DynamicImage, RgbImage, Rgba};
 
-use crate::{VisionError, jpeg};
+use crate::header::decoder;
+use crate::{Header, VisionError, jpeg};
 
 /// An 8-bit RGB picture, rows from the top, three bytes a pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,30 +32,33 @@ impl Pixels {
     }
 }
 
-/// Decodes PNG, JPEG, WebP or BMP, turned upright where EXIF says so, transparency laid on white.
+/// Decodes PNG, JPEG, WebP or BMP: the first frame, turned upright where EXIF says so, transparency
+/// laid on white.
+///
+/// # Errors
+/// What [`Header::read`] refuses, before anything is allocated; pixels that are damaged or break off.
 pub fn decode(bytes: &[u8]) -> Result<Pixels, VisionError> {
-    let image = match jpeg::is_jpeg(bytes) {
-        true => jpeg::decode(bytes)?,
-        false => {
-            read(bytes).map_err(|source| VisionError::Decode { n_bytes: bytes.len(), source })?
-        }
+    let header = Header::of(bytes)?;
+    let image = if jpeg::is_jpeg(bytes) {
+        jpeg::decode(bytes, header.orientation)?
+    } else {
+        read(bytes, &header)
+            .map_err(|source| VisionError::Decode { n_bytes: bytes.len(), source })?
     };
-    let rgb = if image.color().has_alpha() { on_white(&image) } else { image.into_rgb8() };
+    let rgb = if image.color().has_alpha() { on_white(image) } else { image.into_rgb8() };
     Pixels::try_new(rgb.width() as usize, rgb.height() as usize, rgb.into_raw())
 }
 
-fn read(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let mut decoder = reader.into_decoder()?;
-    let orientation = decoder.orientation()?;
+fn read(bytes: &[u8], header: &Header) -> image::ImageResult<DynamicImage> {
+    let (decoder, _) = decoder(Cursor::new(bytes))?;
     let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
+    image.apply_orientation(header.orientation);
     Ok(image)
 }
 
 /// Pillow's `alpha_composite` over white, to the last bit.
-fn on_white(image: &DynamicImage) -> RgbImage {
-    let rgba = image.to_rgba8();
+fn on_white(image: DynamicImage) -> RgbImage {
+    let rgba = image.into_rgba8();
     RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| {
         let Rgba([red, green, blue, alpha]) = *rgba.get_pixel(x, y);
         image::Rgb([red, green, blue].map(|color| blend(color, alpha)))
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_image_are_named() {
         let message = decode(b"not an image").expect_err("no image").to_string();
-        assert!(message.starts_with("cannot decode 12 bytes as an image"), "{message}");
+        assert!(message.starts_with("cannot decode 12 bytes as an image (PNG,"), "{message}");
     }
 
     #[test]

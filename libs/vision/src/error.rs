@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::header::FORMATS;
+
 /// An image that cannot be turned into patches, or settings that do not describe how to.
 #[derive(Debug, thiserror::Error)]
 pub enum VisionError {
@@ -51,14 +53,41 @@ pub enum VisionError {
         got: Box<str>,
     },
     /// Bytes that are no image, or a broken one.
-    #[error(
-        "cannot decode {n_bytes} bytes as an image (png, jpeg, webp and bmp are known): {source}"
-    )]
+    #[error("cannot decode {n_bytes} bytes as an image ({FORMATS} are decoded): {source}")]
     Decode {
         /// How many bytes there were.
         n_bytes: usize,
         /// The decoder's own words.
         source: image::ImageError,
+    },
+    /// The bytes of an image cannot be read.
+    #[error("cannot read the image: {0}")]
+    Io(std::io::Error),
+    /// A file of a known format that is not decoded.
+    #[error("a {name} file is not decoded: convert it to one of {FORMATS}")]
+    Format {
+        /// Name of the format.
+        name: &'static str,
+    },
+    /// A header that asks for more pixels than are ever decoded.
+    #[error("{width} × {height} pixels are more than an image may have ({max}): scale it down")]
+    TooLarge {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Pixels that an image may have.
+        max: usize,
+    },
+    /// A header that asks for more pixels than the file can hold, however well it is compressed.
+    #[error("{width} × {height} pixels do not fit into a file of {n_bytes} bytes: it is damaged")]
+    Impossible {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Bytes of the file.
+        n_bytes: u64,
     },
     /// A JPEG whose end is missing.
     #[error("the jpeg breaks off after {n_bytes} bytes, before its end marker")]

@@ -2,27 +2,29 @@
 //!
 //! The decoder of `image` rounds otherwise and differs in every seventh value, by up to 4 of 255.
 
-use std::io::Cursor;
+use std::io::{BufRead, Read, Seek, SeekFrom};
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, ImageFormat, RgbImage};
 use libjpeg_turbo_rs::{Decoder, Image, JpegError, PixelFormat};
 
-use crate::VisionError;
+use crate::header::MAX_PIXELS;
+use crate::{Header, VisionError};
 
-/// Where Pillow too takes a header for an attack on memory.
-const MAX_PIXELS: usize = 178_956_970;
 const START_OF_IMAGE: [u8; 2] = [0xff, 0xd8];
 const END_OF_IMAGE: u8 = 0xd9;
 const START_OF_SCAN: u8 = 0xda;
+/// The segment that EXIF stands in, and how it begins.
+const APP1: u8 = 0xe1;
+const EXIF: &[u8] = b"Exif\0\0";
 
 /// Whether these bytes start as a JPEG does.
 pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
     bytes.starts_with(&START_OF_IMAGE)
 }
 
-/// The picture as RGB, turned upright where EXIF says so.
-pub(crate) fn decode(bytes: &[u8]) -> Result<DynamicImage, VisionError> {
+/// The picture as RGB, turned upright by this orientation.
+pub(crate) fn decode(bytes: &[u8], orientation: Orientation) -> Result<DynamicImage, VisionError> {
     let n_bytes = bytes.len();
     // Decoders fill what is missing with gray, and gray would be trained on.
     if breaks_off(bytes) {
@@ -34,7 +36,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<DynamicImage, VisionError> {
     let pixels = RgbImage::from_raw(width, height, pixels.data);
     let pixels = pixels.ok_or(VisionError::Empty { width: 0, height: 0 })?;
     let mut image = DynamicImage::from(pixels);
-    image.apply_orientation(orientation(bytes));
+    image.apply_orientation(orientation);
     Ok(image)
 }
 
@@ -45,11 +47,61 @@ fn rgb(bytes: &[u8]) -> Result<Image, JpegError> {
     decoder.decode_image()
 }
 
-/// As it is where there is no EXIF, or a damaged one.
-fn orientation(bytes: &[u8]) -> Orientation {
-    let reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg);
-    let found = reader.into_decoder().and_then(|mut decoder| decoder.orientation());
-    found.unwrap_or(Orientation::NoTransforms)
+/// Reads segments up to the frame header, which has the size; EXIF stands before it. A damaged EXIF turns nothing.
+pub(crate) fn read_header<R: BufRead + Seek>(reader: &mut R) -> Result<Header, VisionError> {
+    let n_bytes = reader.seek(SeekFrom::End(0)).map_err(VisionError::Io)? as usize;
+    reader.seek(SeekFrom::Start(START_OF_IMAGE.len() as u64)).map_err(VisionError::Io)?;
+    let damaged = |message: &str| VisionError::Jpeg { n_bytes, message: message.to_owned() };
+    let mut orientation = None;
+    loop {
+        let marker = next_segment(reader).map_err(|_eof| VisionError::BreaksOff { n_bytes })?;
+        if matches!(marker, START_OF_SCAN | END_OF_IMAGE) {
+            return Err(damaged("no frame header before the pixels"));
+        }
+        let segment = segment(reader).map_err(|_eof| VisionError::BreaksOff { n_bytes })?;
+        if marker == APP1 && orientation.is_none() {
+            let exif = segment.strip_prefix(EXIF);
+            orientation = exif.and_then(Orientation::from_exif_chunk);
+        }
+        if is_frame_header(marker) {
+            // Precision, height, width.
+            let [_, h1, h0, w1, w0] = *segment
+                .first_chunk::<5>()
+                .ok_or_else(|| damaged("a frame header without a size"))?;
+            let side = |bytes| u32::from(u16::from_be_bytes(bytes));
+            return Ok(Header {
+                format: ImageFormat::Jpeg,
+                stored: (side([w1, w0]), side([h1, h0])),
+                orientation: orientation.unwrap_or(Orientation::NoTransforms),
+            });
+        }
+    }
+}
+
+/// The marker of the next segment; bytes between segments are passed over.
+fn next_segment(reader: &mut impl Read) -> std::io::Result<u8> {
+    let mut byte = [0];
+    while byte != [0xff] {
+        reader.read_exact(&mut byte)?;
+    }
+    while byte == [0xff] {
+        reader.read_exact(&mut byte)?;
+    }
+    Ok(byte[0])
+}
+
+/// What a segment holds; its length counts itself.
+fn segment(reader: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut length = [0; 2];
+    reader.read_exact(&mut length)?;
+    let mut segment = vec![0; usize::from(u16::from_be_bytes(length)).saturating_sub(2)];
+    reader.read_exact(&mut segment)?;
+    Ok(segment)
+}
+
+/// Start of a frame of any process; 0xc4, 0xc8 and 0xcc are tables and extensions.
+fn is_frame_header(marker: u8) -> bool {
+    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
 }
 
 /// Whether these bytes start as a JPEG and stop before its end marker.

@@ -8,6 +8,7 @@
 
 mod decode;
 mod error;
+mod header;
 mod jpeg;
 mod keys;
 mod patches;
@@ -21,9 +22,11 @@ mod video;
 
 pub use decode::{Pixels, decode};
 pub use error::VisionError;
+pub use header::{Header, MAX_PIXELS};
+pub use image::metadata::Orientation;
 pub use patches::{Grid, Patches};
 pub use preprocessor::{Clip, Preprocessor};
 pub use resample::{Filter, resample};
 pub use size::smart_resize;
-pub use space::{Original, Rect, Resized, Sides, Space, Thousandths};
+pub use space::{Original, Rect, Resized, Sides, Space, Stored, Thousandths};
 pub use video::Video;

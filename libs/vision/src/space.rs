@@ -13,6 +13,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use image::metadata::Orientation;
+
+use crate::Header;
+
 /// Width and height of an image, as it is and as the model sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sides {
@@ -41,9 +45,13 @@ pub enum Thousandths {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resized {}
 
-/// Pixels of the image as it came.
+/// Pixels of the image as it is shown: upright, in its full size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Original {}
+
+/// Pixels of the image as they lie in the file, before EXIF turns it. Equal to [`Original`] where EXIF turns nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {}
 
 impl Space for Thousandths {
     fn extent(_sides: &Sides) -> (f64, f64) {
@@ -69,7 +77,25 @@ pub struct Rect<S> {
     space: PhantomData<S>,
 }
 
-impl<S: Space> Rect<S> {
+impl Rect<Stored> {
+    /// The same rectangle on the upright image: it is turned and mirrored together with the pixels.
+    pub fn upright(&self, header: &Header) -> Rect<Original> {
+        let (width, height) = (f64::from(header.stored.0), f64::from(header.stored.1));
+        let [x1, y1, x2, y2] = self.corners;
+        Rect::new(match header.orientation {
+            Orientation::NoTransforms => [x1, y1, x2, y2],
+            Orientation::FlipHorizontal => [width - x2, y1, width - x1, y2],
+            Orientation::Rotate180 => [width - x2, height - y2, width - x1, height - y1],
+            Orientation::FlipVertical => [x1, height - y2, x2, height - y1],
+            Orientation::Rotate90FlipH => [y1, x1, y2, x2],
+            Orientation::Rotate90 => [height - y2, x1, height - y1, x2],
+            Orientation::Rotate270FlipH => [height - y2, width - x2, height - y1, width - x1],
+            Orientation::Rotate270 => [y1, width - x2, y2, width - x1],
+        })
+    }
+}
+
+impl<S> Rect<S> {
     /// From its corners `[x1, y1, x2, y2]`.
     pub fn new(corners: [f64; 4]) -> Self {
         Self { corners, space: PhantomData }
@@ -79,7 +105,9 @@ impl<S: Space> Rect<S> {
     pub fn corners(&self) -> [f64; 4] {
         self.corners
     }
+}
 
+impl<S: Space> Rect<S> {
     /// The same rectangle in another space.
     pub fn to<T: Space>(&self, sides: &Sides) -> Rect<T> {
         let (from, to) = (S::extent(sides), T::extent(sides));
@@ -144,6 +172,26 @@ mod tests {
         check::<Original, Thousandths>();
         check::<Original, Resized>();
         check::<Resized, Thousandths>();
+    }
+
+    /// One bright pixel is a box of its own: where it is after turning says where the box must be.
+    #[test]
+    fn a_box_turns_with_the_pixels() {
+        for exif in 1..=8 {
+            let orientation = Orientation::from_exif(exif).unwrap();
+            let mut image = image::GrayImage::new(5, 3);
+            image.put_pixel(1, 2, image::Luma([255]));
+            let mut image = image::DynamicImage::from(image);
+            image.apply_orientation(orientation);
+            let image = image.into_luma8();
+            let (x, y, _) =
+                image.enumerate_pixels().find(|(_, _, pixel)| pixel.0[0] == 255).unwrap();
+            let header = Header { format: image::ImageFormat::Png, stored: (5, 3), orientation };
+            assert_eq!(header.displayed(), image.dimensions());
+            let turned = Rect::<Stored>::new([1.0, 2.0, 2.0, 3.0]).upright(&header).corners();
+            let (x, y) = (f64::from(x), f64::from(y));
+            assert_eq!(turned, [x, y, x + 1.0, y + 1.0], "orientation {exif}");
+        }
     }
 
     #[test]

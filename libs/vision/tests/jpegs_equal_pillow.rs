@@ -45,7 +45,8 @@ fn damage_is_an_error_or_a_picture_and_never_a_panic() {
         let mut damaged = whole.clone();
         damaged[place] ^= 0xff;
         if let Err(error) = vrft_vision::decode(&damaged) {
-            assert!(error.to_string().contains("jpeg"), "{error}");
+            let message = error.to_string();
+            assert!(message.contains("jpeg") || message.contains("pixel"), "{message}");
         }
     }
 }
@@ -56,5 +57,5 @@ fn a_header_that_asks_for_too_much_memory_is_refused() {
     let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).expect("a frame header");
     bytes[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
     let message = vrft_vision::decode(&bytes).expect_err("60,000 × 60,000 pixels").to_string();
-    assert!(message.contains("as a jpeg: ") && message.contains("3600000000"), "{message}");
+    assert!(message.starts_with("60000 × 60000 pixels are more than"), "{message}");
 }

@@ -3,10 +3,13 @@
 mod forgetting;
 mod records;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use eyre::WrapErr;
 use tracing::info;
 use vrft_config::{ConfigError, Document};
-use vrft_dataset::{Dataset, Sample};
+use vrft_dataset::{Dataset, Origin, Picture, Question, Row, Truth};
 use vrft_evaluate::{Judge, JudgeConfig};
 use vrft_messages::{Checkpoint, Prompt, PromptBatch};
 use vrft_node::Node;
@@ -80,14 +83,27 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
 /// Of a stream, what is judged on comes as a message, once there were frames to set aside.
 fn held_out(node: &mut Node, config: &Config) -> eyre::Result<Option<Judge>> {
     let Some(batch) = node.recv::<PromptBatch>(HELD_OUT)? else { return Ok(None) };
-    let sample = |prompt: Prompt| Sample {
-        sample_id: prompt.sample_id,
-        images: prompt.images.into_iter().map(|image| image.bytes).collect(),
-        problem: prompt.text,
-        solution: prompt.answer,
-    };
-    let samples = Dataset::of(batch.prompts.into_iter().map(sample).collect())?;
+    let rows = batch.prompts.into_iter().enumerate().map(|(row, prompt)| held_out_row(row, prompt));
+    let samples = Dataset::of(rows.collect::<eyre::Result<_>>()?)?;
     Ok(Some(Judge::of(&config.judge, samples)?))
+}
+
+/// A question as it was sent, as a row.
+fn held_out_row(row: usize, prompt: Prompt) -> eyre::Result<Row> {
+    let pictures = prompt.images.into_iter().map(|image| {
+        let picture = Picture::of_bytes(image.bytes);
+        picture.map(Arc::new).wrap_err_with(|| format!("held-out question {:?}", prompt.sample_id))
+    });
+    Ok(Row {
+        pictures: pictures.collect::<eyre::Result<_>>()?,
+        origin: Origin {
+            file: Path::new(HELD_OUT).into(),
+            row,
+            sample_id: prompt.sample_id.as_str().into(),
+        },
+        question: Question::Turns(prompt.turns.into()),
+        truth: Truth::Text(prompt.answer.into()),
+    })
 }
 
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.

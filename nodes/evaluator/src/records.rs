@@ -78,11 +78,11 @@ impl Records {
     fn copy_images(&self, test: &Dataset) -> eyre::Result<()> {
         let folder = self.run_dir.join("images");
         fs::create_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
-        for sample in (0..test.len().min(N_IMAGES)).map(|idx| test.get(idx)) {
-            let Some(bytes) = sample.images.first() else { continue };
-            let extension = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
-            let path = folder.join(format!("{}.{extension}", sample.sample_id));
-            fs::write(&path, bytes).wrap_err_with(|| format!("{path:?}"))?;
+        for row in test.iter().take(N_IMAGES) {
+            let Some(picture) = row.pictures.first() else { continue };
+            let extension = if picture.header().encoding() == "png" { "png" } else { "jpg" };
+            let path = folder.join(format!("{}.{extension}", row.sample_id()));
+            fs::write(&path, picture.bytes()?).wrap_err_with(|| format!("{path:?}"))?;
         }
         Ok(())
     }

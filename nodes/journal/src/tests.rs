@@ -1,6 +1,6 @@
 //! The journal, driven without dora.
 
-use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch, Turn};
 use vrft_node::testing::Script;
 use vrft_plan::LearnerConfig;
 
@@ -33,8 +33,7 @@ fn prompts(step: u64) -> PromptBatch {
         prompt_id,
         sample_id: String::new(),
         task: "detection".into(),
-        system: None,
-        text: "Where?".into(),
+        turns: vec![Turn::question(1, "Where?")],
         images: vec![],
         answer: String::new(),
         min_policy_version: step,

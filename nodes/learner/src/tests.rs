@@ -6,7 +6,7 @@ use vrft_config::Document;
 use vrft_learner::OptimizerConfig;
 use vrft_messages::{
     Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
-    MetricBatch, PolicyVersion, Prompt, PromptBatch,
+    MetricBatch, PolicyVersion, Prompt, PromptBatch, Turn,
 };
 use vrft_model::Processor;
 use vrft_node::testing::{Script, Sent};
@@ -30,8 +30,7 @@ fn prompts(step: u64) -> PromptBatch {
         prompt_id,
         sample_id: format!("sample {prompt_id}"),
         task: "detection".into(),
-        system: None,
-        text: "Where?".into(),
+        turns: vec![Turn::question(1, "Where?")],
         images: vec![],
         answer: "<answer>[]</answer>".into(),
         min_policy_version: step,

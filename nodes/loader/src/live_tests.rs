@@ -201,7 +201,7 @@ fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
         .message("credit", &credit(0));
     let sent = sent_in(folder.path(), &config, script);
     let [batch] = &sent.all::<PromptBatch>("prompts")[..] else { panic!("one batch") };
-    assert!(batch.prompts[0].text.contains("'mug'"));
+    assert!(batch.prompts[0].text().contains("'mug'"));
     assert_eq!(
         batch.prompts[0].answer,
         "<answer>[{'Position': [100, 250, 500, 500], 'Confidence': 1}]</answer>"

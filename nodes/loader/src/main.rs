@@ -30,8 +30,8 @@ fn start() -> eyre::Result<()> {
     if let Some(settings) = &config.stream {
         return live::run(Node::join_live(&document, live::LIVE)?, &config, settings);
     }
-    let sources = Sources::open(&config)?;
-    run(Node::join(&document)?, &config, &sources)
+    let mut sources = Sources::open(&config)?;
+    run(Node::join(&document)?, &config, &mut sources)
 }
 
 /// What the node reads of the configuration.
@@ -59,18 +59,23 @@ impl Config {
 }
 
 /// Answers each credit with the batch of prompts it names.
-fn run(mut node: Node, config: &Config, sources: &Sources) -> eyre::Result<()> {
+fn run(mut node: Node, config: &Config, sources: &mut Sources) -> eyre::Result<()> {
     while let Some(credit) = node.recv::<Credit>("credit")? {
         let step = config.learner.step_of(credit.first_prompt_id);
         let batch: eyre::Result<PromptBatch> = node.timed(step, "loader", |_| {
             let ids = (credit.first_prompt_id..).take(credit.prompts as usize);
-            let prompts = ids.map(|id| {
-                let (task, sample) = sources.sample(id);
-                prompt::make(config, sample, task, id, credit.policy_version)
-            });
+            let prompts = ids.map(|id| sources.prompt(config, id, credit.policy_version));
             Ok(PromptBatch { prompts: prompts.collect::<eyre::Result<_>>()? })
         });
         node.send("prompts", &batch?)?;
+        let counts = sources.counts();
+        for (name, n) in [
+            ("data/rows", counts.total),
+            ("data/skipped", counts.skipped),
+            ("data/used", counts.used),
+        ] {
+            node.metric(step, name, n as f64);
+        }
         node.send_metrics()?;
     }
     node.finish()

@@ -1,61 +1,71 @@
 //! From a row of the data set to a prompt.
 
-use std::io::Cursor;
-
-use eyre::{WrapErr, eyre};
-use image::{ImageFormat, ImageReader};
-use vrft_dataset::Sample;
+use vrft_dataset::{Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
-use vrft_reward::Reward;
+use vrft_prompts::Prompter;
 
 use crate::Config;
 
-/// What makes a row unusable besides an image that cannot be decoded, which the data set checks itself.
-pub(crate) fn check(sample: &Sample, reward: &Reward) -> Result<(), String> {
-    reward.parse_answer(&sample.solution).map(drop).map_err(|error| error.to_string())
+/// Makes the prompts of one task.
+pub(crate) struct Maker {
+    task: String,
+    prompter: Prompter,
 }
 
-/// The k-th prompt of the run: a function of the configuration, its sample and k alone. The task is that of the
-/// reward where none is named.
-pub(crate) fn make(
-    config: &Config,
-    sample: &Sample,
-    task: Option<&str>,
-    prompt_id: u64,
-    min_policy_version: u64,
-) -> eyre::Result<Prompt> {
-    let (horizontal, vertical) =
-        vrft_dataset::flip_for(config.data.flip, config.run.seed, prompt_id);
-    let flipped;
-    let sample = match horizontal || vertical {
-        false => sample,
-        true => {
-            flipped = vrft_dataset::flip(sample, horizontal, vertical)?;
-            &flipped
-        }
-    };
-    let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
-    let images = sample.images.iter().map(|bytes| encoded(bytes)).collect::<eyre::Result<_>>();
-    Ok(Prompt {
-        prompt_id,
-        sample_id: sample.sample_id.clone(),
-        task: task.unwrap_or(&reward.task).to_owned(),
-        system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
-        text: vrft_reward::prompt(&sample.problem, reward),
-        images: images.wrap_err_with(|| format!("sample {:?}", sample.sample_id))?,
-        answer: sample.solution.clone(),
-        min_policy_version,
-    })
+impl Maker {
+    /// For a task by its name; the task of the run's reward has none.
+    pub(crate) fn new(config: &Config, task: Option<&str>) -> Self {
+        let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
+        let task = task.unwrap_or(&reward.task).to_owned();
+        Self { task, prompter: Prompter::new(reward, &config.policy.system) }
+    }
+
+    /// What makes a row unusable before its pictures are decoded.
+    pub(crate) fn check(&self, row: &Row) -> Result<(), String> {
+        self.prompter.check_truth(&self.prompter.truth(row, &resize)?)
+    }
+
+    /// The prompt of this number: a function of the row, the number and the configuration alone.
+    ///
+    /// # Errors
+    /// A picture that cannot be read or decoded.
+    pub(crate) fn make(
+        &self,
+        config: &Config,
+        row: &Row,
+        prompt_id: u64,
+        min_policy_version: u64,
+    ) -> Result<Prompt, String> {
+        let mirror = Mirror::of_prompt(config.data.flip, config.run.seed, prompt_id);
+        let images = row.pictures.iter().enumerate().map(|(idx, picture)| {
+            encoded(picture, mirror).map_err(|error| format!("image {idx}: {error}"))
+        });
+        Ok(Prompt {
+            prompt_id,
+            sample_id: row.sample_id().to_owned(),
+            task: self.task.clone(),
+            turns: self.prompter.turns(row),
+            images: images.collect::<Result<_, _>>()?,
+            answer: mirror.positions(&self.prompter.truth(row, &resize)?),
+            min_policy_version,
+        })
+    }
 }
 
-/// Reads format and size from the header; the pixels stay encoded.
-fn encoded(bytes: &[u8]) -> eyre::Result<EncodedImage> {
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let format = reader.format().ok_or_else(|| eyre!("unknown image format"))?;
-    let encoding = match format {
-        ImageFormat::Jpeg => "jpeg",
-        other => other.extensions_str().first().copied().unwrap_or("image"),
+/// The size at which the model sees a picture.
+fn resize(size: (u32, u32)) -> Result<(u32, u32), String> {
+    Ok(size)
+}
+
+/// The picture in its file's encoding, or mirrored as PNG. It is decoded to its end in either case: what the policy
+/// could not decode must be noticed here.
+fn encoded(picture: &Picture, mirror: Mirror) -> Result<EncodedImage, String> {
+    let pixels = picture.decode().map_err(|error| error.to_string())?;
+    let (width, height) = picture.header().displayed();
+    let (bytes, encoding) = if mirror.is_none() {
+        (picture.bytes().map_err(|error| error.to_string())?, picture.header().encoding())
+    } else {
+        (mirror.png(pixels)?, "png")
     };
-    let (width, height) = reader.into_dimensions()?;
-    Ok(EncodedImage { bytes: bytes.to_vec(), encoding: encoding.to_owned(), width, height })
+    Ok(EncodedImage { bytes, encoding: encoding.to_owned(), width, height })
 }

@@ -6,7 +6,7 @@ use image::{ImageFormat, RgbImage};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vrft_dataset::Order;
-use vrft_messages::{EncodedImage, Prompt};
+use vrft_messages::{EncodedImage, Prompt, Turn};
 use vrft_stream::{Frame, Labels, PuzzleKind, StreamConfig, Truth};
 
 use crate::Config;
@@ -94,12 +94,13 @@ impl Questions {
                 ("detection", vec![jpeg(frame)], text, answer)
             }
         };
+        let mut turns: Vec<Turn> = self.system.iter().map(|text| Turn::system(text)).collect();
+        turns.push(Turn::question(images.len(), &text));
         Ok(Some(Prompt {
             prompt_id,
             sample_id: format!("{}-{task}-{prompt_id}", frame.id),
             task: task.to_owned(),
-            system: self.system.clone(),
-            text,
+            turns,
             images,
             answer,
             min_policy_version: 0,

@@ -1,27 +1,46 @@
 //! What is learned from: one data set, or one for each task.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use eyre::WrapErr;
-use tracing::info;
-use vrft_dataset::{Dataset, Mixture, Order, Sample};
+use eyre::{WrapErr, bail};
+use tracing::{info, warn};
+use vrft_dataset::{Dataset, Mixture, Order, Row};
+use vrft_messages::Prompt;
 
-use crate::{Config, prompt};
+use crate::Config;
+use crate::prompt::Maker;
 
 /// How the size of a source counts where the configuration does not say.
 const SAMPLING_EXPONENT: f64 = 0.5;
 
-/// The data of a run. There is no state: the k-th prompt is a function of the configuration and k.
+/// Rows that are tried in place of one that cannot be decoded. Few rows are bad, so that a few tries do.
+const MAX_TRIES: u64 = 64;
+
+/// Rows without use whose reasons are told one by one.
+const N_TOLD: usize = 5;
+
+/// The data of a run. There is no state: the k-th prompt is a function of the configuration, the files and k.
 pub(crate) struct Sources {
     sources: Vec<Source>,
     mixture: Mixture,
 }
 
 struct Source {
-    /// Name of the task; `None` where there is only one, which has the name of its reward.
-    task: Option<String>,
     dataset: Dataset,
     order: Order,
+    maker: Maker,
+    max_bad_fraction: f64,
+    /// Rows whose pictures turned out to be damaged, and why. They are only remembered, not decided by.
+    damaged: BTreeMap<usize, String>,
+}
+
+/// How many rows there are, and how many of them are of use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) total: usize,
+    pub(crate) skipped: usize,
+    pub(crate) used: usize,
 }
 
 impl Sources {
@@ -31,43 +50,112 @@ impl Sources {
     /// Data that cannot be used, by file and key.
     pub(crate) fn open(config: &Config) -> eyre::Result<Self> {
         let data = &config.data;
-        let sources = match data.sources.is_empty() {
-            true => vec![Source::open(config, None, &data.train, data.shots)?],
-            false => data
-                .sources
+        let sources = if data.sources.is_empty() {
+            vec![Source::open(config, None, &data.train, data.shots)?]
+        } else {
+            data.sources
                 .iter()
                 .map(|source| Source::open(config, Some(&source.task), &source.train, source.shots))
-                .collect::<eyre::Result<_>>()?,
+                .collect::<eyre::Result<Vec<_>>>()?
         };
-        let weight =
-            |source: &Source| source.task.as_ref().map_or(1.0, |task| data.weight_of(task));
+        let weights = data.sources.iter().map(|source| source.weight).chain([1.0]);
         let sizes: Vec<(f64, usize)> =
-            sources.iter().map(|source| (weight(source), source.dataset.len())).collect();
+            weights.zip(&sources).map(|(weight, source)| (weight, source.dataset.len())).collect();
         let exponent = data.sampling_exponent.unwrap_or(SAMPLING_EXPONENT);
         Ok(Self { mixture: Mixture::new(&sizes, exponent, config.run.seed), sources })
     }
 
-    /// What the k-th prompt is about, and its task if several are learned.
-    pub(crate) fn sample(&self, k: u64) -> (Option<&str>, &Sample) {
+    /// The k-th prompt of the run, to be answered by a policy version.
+    ///
+    /// # Errors
+    /// Too many rows whose pictures cannot be decoded.
+    pub(crate) fn prompt(&mut self, config: &Config, k: u64, version: u64) -> eyre::Result<Prompt> {
         let (source, number) = self.mixture.place(k);
-        let Source { task, dataset, order } = &self.sources[source];
-        (task.as_deref(), dataset.get(order.index(number)))
+        self.sources[source].prompt(config, k, number, version)
+    }
+
+    /// Rows of all sources together, as far as is known by now.
+    pub(crate) fn counts(&self) -> Counts {
+        self.sources.iter().fold(Counts::default(), |sum, source| Counts {
+            total: sum.total + source.dataset.n_total(),
+            skipped: sum.skipped + source.n_skipped(),
+            used: sum.used + source.dataset.len() - source.damaged.len(),
+        })
     }
 }
 
 impl Source {
     /// The rows to learn from: usable ones, and as many as there should be shots.
     fn open(config: &Config, task: Option<&str>, train: &Path, shots: usize) -> eyre::Result<Self> {
-        let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
-        let reward = vrft_reward::Reward::new(reward);
-        let valid = Dataset::open(train)?
-            .retain_valid(|sample| prompt::check(sample, &reward), config.data.max_bad_fraction)?;
-        let skipped = valid.skipped().len();
-        let dataset = valid
-            .shots(shots, config.run.seed)
+        let maker = Maker::new(config, task);
+        let max_bad_fraction = config.data.max_bad_fraction;
+        let dataset = Dataset::open(train)?
+            .retain_valid(|row| maker.check(row), max_bad_fraction)?
+            .shots(shots, config.run.seed, max_bad_fraction)
             .wrap_err_with(|| format!("data.shots with data.train = {train:?}"))?;
-        info!(samples = dataset.len(), skipped, task, "Opened the training data.");
+        info!(
+            samples = dataset.len(),
+            skipped = dataset.skipped().len(),
+            task,
+            "Opened the training data."
+        );
         let order = Order::new(dataset.len(), config.run.seed);
-        Ok(Self { task: task.map(str::to_owned), dataset, order })
+        Ok(Self { dataset, order, maker, max_bad_fraction, damaged: BTreeMap::new() })
+    }
+
+    fn n_skipped(&self) -> usize {
+        self.dataset.skipped().len() + self.damaged.len()
+    }
+
+    /// The prompt of this number among those of the source. A row whose pictures are damaged is replaced by others,
+    /// drawn by the number alone, so that a resumed run replaces it by the same.
+    fn prompt(
+        &mut self,
+        config: &Config,
+        k: u64,
+        number: u64,
+        version: u64,
+    ) -> eyre::Result<Prompt> {
+        for attempt in 0..MAX_TRIES {
+            let idx = self.order.index_of_try(number, attempt);
+            if self.damaged.contains_key(&idx) {
+                continue;
+            }
+            match self.maker.make(config, self.dataset.get(idx), k, version) {
+                Ok(prompt) => return Ok(prompt),
+                Err(why) => self.note_damaged(idx, why)?,
+            }
+        }
+        bail!("{}", self.refusal());
+    }
+
+    fn note_damaged(&mut self, idx: usize, why: String) -> eyre::Result<()> {
+        let row: &Row = self.dataset.get(idx);
+        if self.damaged.len() < N_TOLD {
+            let (file, row) = (row.origin.file.display(), row.origin.place());
+            warn!(%file, row, why, "A picture is damaged; other rows take the place of its row.");
+        }
+        self.damaged.insert(idx, why);
+        let limit = self.max_bad_fraction * self.dataset.n_total() as f64;
+        if self.n_skipped() as f64 > limit {
+            bail!("{}", self.refusal());
+        }
+        Ok(())
+    }
+
+    fn refusal(&self) -> String {
+        let named = self
+            .damaged
+            .iter()
+            .take(N_TOLD)
+            .map(|(idx, why)| format!("{}: {why}", self.dataset.get(*idx).origin.place()));
+        format!(
+            "{} of {} rows of {:?} cannot be used, which is more than data.max_bad_fraction = {}; found while decoding: {}",
+            self.n_skipped(),
+            self.dataset.n_total(),
+            self.dataset.path(),
+            self.max_bad_fraction,
+            named.collect::<Vec<_>>().join("; ")
+        )
     }
 }

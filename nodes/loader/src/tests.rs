@@ -18,11 +18,11 @@ fn config() -> Config {
 }
 
 fn prompts(config: &Config, credits: &[Credit]) -> Vec<PromptBatch> {
-    let sources = Sources::open(config).unwrap();
+    let mut sources = Sources::open(config).unwrap();
     let script =
         credits.iter().fold(Script::new(), |script, credit| script.message("credit", credit));
     let (node, sent) = script.end("credit").node();
-    super::run(node, config, &sources).unwrap();
+    super::run(node, config, &mut sources).unwrap();
     assert_eq!(sent.ended("prompts"), !credits.is_empty());
     sent.all("prompts")
 }
@@ -108,7 +108,7 @@ fn each_task_asks_in_its_own_words() {
     config.rewards.own.insert("names".to_owned(), names);
     let batches = prompts(&config, &(0..8).map(credit).collect::<Vec<_>>());
     for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
-        let instructed = prompt.text.contains("Give one name.");
-        assert_eq!(instructed, prompt.task == "names", "{}: {}", prompt.task, prompt.text);
+        let instructed = prompt.text().contains("Give one name.");
+        assert_eq!(instructed, prompt.task == "names", "{}: {}", prompt.task, prompt.text());
     }
 }

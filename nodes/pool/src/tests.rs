@@ -1,6 +1,6 @@
 //! The pool, driven without dora.
 
-use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch, Turn};
 use vrft_node::testing::{Script, Sent};
 use vrft_plan::{OnLoss, PoolConfig};
 
@@ -11,8 +11,7 @@ fn prompts(ids: std::ops::Range<u64>) -> PromptBatch {
         prompt_id,
         sample_id: String::new(),
         task: "detection".into(),
-        system: None,
-        text: "Where?".into(),
+        turns: vec![Turn::question(1, "Where?")],
         images: vec![],
         answer: String::new(),
         min_policy_version: 0,

@@ -1,6 +1,6 @@
 //! A recording is written while the run goes on, and says what was asked and answered.
 
-use vrft_messages::{Completion, FinishReason, Metric, Term};
+use vrft_messages::{Completion, FinishReason, Metric, Term, Turn};
 use vrft_node::testing::Script;
 
 use super::*;
@@ -16,8 +16,7 @@ fn prompt() -> Prompt {
         prompt_id: 0,
         sample_id: "frame-0".into(),
         task: "detection".into(),
-        system: None,
-        text: "Where?".into(),
+        turns: vec![Turn::question(1, "Where?")],
         images: vec![EncodedImage { bytes, encoding, width: 8, height: 8 }],
         answer: BOX.into(),
         min_policy_version: 0,

@@ -1,4 +1,4 @@
-//! All formats give the same samples; what is wrong is named.
+//! All formats give the same rows; what is wrong is named.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -14,7 +14,10 @@ use base64::Engine;
 use parquet::arrow::ArrowWriter;
 
 use super::*;
-use crate::testing::{Folder, png, sample};
+use vrft_messages::Turn;
+
+use crate::Question;
+use crate::testing::{Folder, png, row};
 
 fn image(k: u8) -> Vec<u8> {
     png(2, [k, 20, 30, 40])
@@ -46,15 +49,20 @@ fn write_parquet(folder: &Folder, name: &str, batch: &RecordBatch) -> PathBuf {
     path
 }
 
+fn images(row: &Row) -> Vec<Vec<u8>> {
+    row.pictures.iter().map(|picture| picture.bytes().unwrap()).collect()
+}
+
 /// Two rows with the images 0 and 1.
 #[track_caller]
 fn check(path: &Path) {
     let dataset = Dataset::open(path).unwrap();
     assert_eq!(dataset.len(), 2);
-    for (k, sample) in dataset.iter().enumerate() {
-        assert_eq!(sample.images, [image(k as u8)]);
-        let text = (sample.sample_id.as_str(), sample.problem.as_str(), sample.solution.as_str());
-        assert_eq!(text, (&*k.to_string(), &*format!("p {k}"), &*format!("s {k}")));
+    for (k, row) in dataset.iter().enumerate() {
+        assert_eq!(images(row), [image(k as u8)]);
+        assert_eq!(row.sample_id(), k.to_string());
+        assert_eq!(row.question, Question::Turns([Turn::question(1, &format!("p {k}"))].into()));
+        assert_eq!(row.truth, Truth::Text(format!("s {k}").into()));
     }
     assert_eq!(dataset.skipped(), []);
 }
@@ -89,8 +97,8 @@ fn parquet_with_lists() {
     let folder = folder();
     let path = write_parquet(&folder, "a.parquet", &batch(Arc::new(lists)));
     let dataset = Dataset::open(&path).unwrap();
-    assert_eq!(dataset.get(0).images, [image(0), image(1)]);
-    assert_eq!(dataset.get(1).images, [] as [Vec<u8>; 0]);
+    assert_eq!(images(dataset.get(0)), [image(0), image(1)]);
+    assert_eq!(images(dataset.get(1)), [] as [Vec<u8>; 0]);
 }
 #[test]
 fn arrow_file() {
@@ -149,7 +157,7 @@ fn sample_ids_may_be_given() {
     ];
     let folder = folder();
     let path = write_parquet(&folder, "a.parquet", &RecordBatch::try_from_iter(columns).unwrap());
-    assert_eq!(Dataset::open(&path).unwrap().get(1).sample_id, "80");
+    assert_eq!(Dataset::open(&path).unwrap().get(1).sample_id(), "80");
 }
 
 #[test]
@@ -196,14 +204,14 @@ fn a_file_that_was_cut() {
     check_error(&path, &["a.parquet\" cannot be read as Parquet"]);
 }
 
-fn some(samples: Vec<Sample>) -> Dataset {
-    Dataset::from_rows(Path::new("some"), samples.into_iter().map(Ok).collect()).unwrap()
+fn some(rows: Vec<Row>) -> Dataset {
+    Dataset { path: "some".into(), ..Dataset::of(rows).unwrap() }
 }
 fn hundred() -> Dataset {
-    some((0..100).map(|k| sample(&k.to_string(), "s")).collect())
+    some((0..100).map(|k| row(k, &k.to_string(), "s")).collect())
 }
 fn ids(dataset: &Dataset) -> Vec<usize> {
-    dataset.iter().map(|sample| sample.sample_id.parse().unwrap()).collect()
+    dataset.iter().map(|row| row.sample_id().parse().unwrap()).collect()
 }
 
 #[test]
@@ -213,16 +221,15 @@ fn a_row_without_its_image_is_skipped() {
         {\"image\": \"0.png\", \"problem\": \"p\"}\n";
     let folder = Folder::new(&[("0.png", &image(0)), ("a.jsonl", lines.as_bytes())]);
     let dataset = Dataset::open(&folder.path("a.jsonl")).unwrap();
-    assert_eq!((dataset.len(), dataset.get(0).sample_id.as_str()), (1, "1"));
+    assert_eq!((dataset.len(), dataset.get(0).sample_id()), (1, "1"));
     let skipped = dataset.skipped();
     assert!(skipped[0].row == 0 && skipped[0].why.contains("gone.png"), "{skipped:?}");
-    assert_eq!(skipped[1], BadRow { row: 2, why: "no \"solution\"".into() });
+    assert_eq!(skipped[1].to_string(), "row 2: no \"solution\"");
 }
 #[test]
-fn samples_that_fail_the_check_are_left_out() {
-    let odd = |s: &Sample| match s.sample_id.ends_with('7') {
-        true => Err("unlucky".to_owned()),
-        false => Ok(()),
+fn rows_that_fail_the_check_are_left_out() {
+    let odd = |row: &Row| {
+        if row.sample_id().ends_with('7') { Err("unlucky".to_owned()) } else { Ok(()) }
     };
     let dataset = hundred().retain_valid(odd, 0.1).unwrap();
     assert_eq!((dataset.len(), dataset.skipped().len()), (90, 10));
@@ -231,12 +238,24 @@ fn samples_that_fail_the_check_are_left_out() {
     assert!(error.contains("row 7: unlucky; row 17: unlucky"), "{error}");
 }
 #[test]
-fn images_that_were_cut_are_left_out() {
-    let mut cut = sample("cut", "s");
-    cut.images[0].truncate(50);
-    let dataset = some(vec![cut, sample("fine", "s")]).retain_valid(|_| Ok(()), 0.5).unwrap();
-    assert_eq!((dataset.len(), dataset.skipped()[0].row), (1, 0));
-    assert!(dataset.skipped()[0].why.starts_with("image 0: "));
+fn a_picture_that_breaks_off_is_found_when_it_is_decoded() {
+    let whole = png(2, [1, 2, 3, 4]);
+    let mut cut = row(0, "cut", "s");
+    cut.pictures = vec![Arc::new(Picture::of_bytes(whole[..50].to_vec()).unwrap())];
+    assert_eq!(row(0, "fine", "s").decode(), Ok(()));
+    let why = cut.decode().unwrap_err();
+    assert!(why.starts_with("image 0: "), "{why}");
+}
+#[test]
+fn equal_pictures_are_one() {
+    let folder = folder();
+    let line = "{\"image\": \"0.png\", \"problem\": \"p\", \"solution\": \"s\"}\n";
+    folder.write("a.jsonl", line.repeat(2).as_bytes());
+    let dataset = Dataset::open(&folder.path("a.jsonl")).unwrap();
+    let [a, b] = [0, 1].map(|idx| dataset.get(idx).clone());
+    assert!(Arc::ptr_eq(&a.pictures[0], &b.pictures[0]));
+    let (Question::Turns(a), Question::Turns(b)) = (a.question, b.question) else { panic!() };
+    assert!(Arc::ptr_eq(&a, &b));
 }
 #[test]
 fn nothing_left_is_an_error() {
@@ -246,19 +265,19 @@ fn nothing_left_is_an_error() {
 
 #[test]
 fn shots_are_drawn_with_the_seed() {
-    let four = ids(&hundred().shots(4, 1).unwrap());
+    let four = ids(&hundred().shots(4, 1, 0.5).unwrap());
     assert_eq!(four.len(), 4);
     assert!(four.is_sorted());
-    assert_eq!(four, ids(&hundred().shots(4, 1).unwrap()));
-    assert_ne!(four, ids(&hundred().shots(4, 2).unwrap()));
+    assert_eq!(four, ids(&hundred().shots(4, 1, 0.5).unwrap()));
+    assert_ne!(four, ids(&hundred().shots(4, 2, 0.5).unwrap()));
 }
 #[test]
 fn no_shots_are_all() {
-    assert_eq!(hundred().shots(0, 1).unwrap().len(), 100);
-    assert_eq!(hundred().shots(100, 1).unwrap().len(), 100);
+    assert_eq!(hundred().shots(0, 1, 0.5).unwrap().len(), 100);
+    assert_eq!(hundred().shots(100, 1, 0.5).unwrap().len(), 100);
 }
 #[test]
 fn more_shots_than_rows() {
-    let error = hundred().shots(101, 1).unwrap_err().to_string();
+    let error = hundred().shots(101, 1, 0.5).unwrap_err().to_string();
     assert_eq!(error, "\"some\" has 100 usable rows, 101 shots were asked for");
 }

@@ -1,0 +1,286 @@
+//! Which files a data set is made of, and which split of several.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::DatasetError;
+
+/// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
+const MAX_DEPTH: usize = 3;
+
+/// What names a split in the name of a file or a folder, as `datasets` has it.
+const SPLITS: [(&str, &[&str]); 3] = [
+    ("train", &["train", "training"]),
+    ("validation", &["validation", "valid", "dev", "val"]),
+    ("test", &["test", "testing", "eval", "evaluation"]),
+];
+
+/// The files of a data set, all of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Files {
+    pub(crate) kind: Kind,
+    pub(crate) paths: Vec<PathBuf>,
+    /// Name of the split that they are, if they say so.
+    pub(crate) split: Option<String>,
+}
+
+/// How the rows of a file are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Parquet,
+    Arrow,
+    /// One object a line.
+    Lines,
+    /// A list of rows, or COCO annotations.
+    Json,
+    Voc,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        match extension.to_ascii_lowercase().as_str() {
+            "parquet" => Some(Kind::Parquet),
+            "arrow" | "feather" => Some(Kind::Arrow),
+            "jsonl" | "ndjson" => Some(Kind::Lines),
+            "json" => Some(Kind::Json),
+            "xml" => Some(Kind::Voc),
+            _ => None,
+        }
+    }
+}
+
+/// The file itself, or the files of a folder that belong to the split.
+///
+/// # Errors
+/// What is not there or of no known kind; several splits without a choice; a split that is not there.
+pub(crate) fn find(path: &Path, split: Option<&str>) -> Result<Files, DatasetError> {
+    if path.is_dir() {
+        return in_folder(path, split);
+    }
+    if !path.exists() {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(DatasetError::Read { path: path.to_owned(), source });
+    }
+    let kind = Kind::of(path).filter(|kind| *kind != Kind::Voc);
+    let kind = kind.ok_or_else(|| DatasetError::Format { path: path.to_owned() })?;
+    let found = split_of(Path::new(path.file_name().unwrap_or_default()));
+    if let (Some(wanted), Some(found)) = (split, &found)
+        && canonical(wanted) != *found
+    {
+        let splits = vec![format!("{found} (1 file)")];
+        return Err(DatasetError::NoSplit { path: path.to_owned(), split: wanted.into(), splits });
+    }
+    Ok(Files { kind, paths: vec![path.to_owned()], split: found })
+}
+
+fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> {
+    if folder.join("dataset_dict.json").exists() {
+        return saved_splits(folder, split);
+    }
+    if folder.join("state.json").exists() {
+        return saved(folder, split);
+    }
+    for kinds in [[Kind::Parquet].as_slice(), &[Kind::Arrow], &[Kind::Lines]] {
+        let mut paths = Vec::new();
+        collect(folder, kinds, MAX_DEPTH, &mut paths)?;
+        if !paths.is_empty() {
+            return choose(folder, kinds[0], paths, split);
+        }
+    }
+    let mut paths = Vec::new();
+    collect(folder, &[Kind::Voc], 1, &mut paths)?;
+    if paths.is_empty() {
+        return Err(DatasetError::Format { path: folder.to_owned() });
+    }
+    Ok(Files { kind: Kind::Voc, paths, split: None })
+}
+
+/// Files of these kinds, sorted; folders below are searched where there is none.
+fn collect(
+    folder: &Path,
+    kinds: &[Kind],
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), DatasetError> {
+    let entries = list(folder)?;
+    let is_wanted = |path: &&PathBuf| {
+        Kind::of(path).is_some_and(|kind| kinds.contains(&kind))
+            && !is_hidden(path)
+            && path.is_file()
+    };
+    let before = found.len();
+    found.extend(entries.iter().filter(is_wanted).cloned());
+    if found.len() > before || depth <= 1 {
+        return Ok(());
+    }
+    let folders = entries.iter().filter(|path| !is_hidden(path) && path.is_dir());
+    folders.into_iter().try_for_each(|folder| collect(folder, kinds, depth - 1, found))
+}
+
+/// What `datasets` writes beside the data, as `cache-1234.arrow`, and what begins with a full stop.
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') || name.starts_with("cache-") && name.ends_with(".arrow")
+}
+
+/// The files of one split.
+fn choose(
+    folder: &Path,
+    kind: Kind,
+    paths: Vec<PathBuf>,
+    split: Option<&str>,
+) -> Result<Files, DatasetError> {
+    let mut by_split: BTreeMap<Option<String>, Vec<PathBuf>> = BTreeMap::new();
+    for path in paths {
+        let relative = path.strip_prefix(folder).unwrap_or(&path);
+        by_split.entry(split_of(relative)).or_default().push(path);
+    }
+    let names = || by_split.iter().map(|(name, files)| described(name.as_deref(), files.len()));
+    let chosen = match split {
+        Some(split) => {
+            let by_name = |name: &str| by_split.get_key_value(&Some(name.to_owned()));
+            by_name(split).or_else(|| by_name(&canonical(split))).ok_or_else(|| {
+                DatasetError::NoSplit {
+                    path: folder.to_owned(),
+                    split: split.to_owned(),
+                    splits: names().collect(),
+                }
+            })?
+        }
+        None => match by_split.iter().collect::<Vec<_>>()[..] {
+            [one] => one,
+            _ => {
+                let (path, splits) = (folder.to_owned(), names().collect());
+                return Err(DatasetError::SeveralSplits { path, splits });
+            }
+        },
+    };
+    Ok(Files { kind, paths: chosen.1.clone(), split: chosen.0.clone() })
+}
+
+fn described(split: Option<&str>, n_files: usize) -> String {
+    let s = if n_files == 1 { "" } else { "s" };
+    format!("{} ({n_files} file{s})", split.unwrap_or("without a name"))
+}
+
+/// The split that a file belongs to by its path within the folder: `train-00000-of-00002.parquet`, `val.jsonl`,
+/// `test/a.parquet`. Before the number of a shard any name is one of a split.
+fn split_of(path: &Path) -> Option<String> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(name) = before_shard(&stem) {
+        return Some(canonical(name));
+    }
+    let folders = path.parent().into_iter().flat_map(|parent| parent.components());
+    let folders = folders.map(|folder| folder.as_os_str().to_string_lossy().into_owned());
+    let mut names: Vec<String> = folders.collect();
+    names.push(stem);
+    names.iter().rev().find_map(|name| keyword(name))
+}
+
+/// What stands before `-00000-of-00001`.
+fn before_shard(stem: &str) -> Option<&str> {
+    let (before, total) = stem.rsplit_once("-of-")?;
+    let (name, number) = before.rsplit_once('-')?;
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number(total) && is_number(number) && !name.is_empty()).then_some(name)
+}
+
+/// A split's name standing alone in a name, between what is no letter.
+fn keyword(name: &str) -> Option<String> {
+    let words = name.split(|c: char| !c.is_alphabetic());
+    let known = |word: &str| {
+        let found = SPLITS.iter().find(|(_, words)| words.contains(&word));
+        found.map(|(split, _)| (*split).to_owned())
+    };
+    words.map(str::to_ascii_lowercase).find_map(|word| known(&word))
+}
+
+/// The usual name of a split.
+fn canonical(name: &str) -> String {
+    let found = SPLITS.iter().find(|(_, words)| words.contains(&name));
+    found.map_or_else(|| name.to_owned(), |(split, _)| (*split).to_owned())
+}
+
+/// A folder of `Dataset.save_to_disk`: its state says which files, in which order.
+fn saved(folder: &Path, wanted: Option<&str>) -> Result<Files, DatasetError> {
+    let path = folder.join("state.json");
+    let state = json(&path)?;
+    let wrong = |message: &str| DatasetError::Content {
+        path: path.clone(),
+        format: "the state of a saved data set",
+        message: message.to_owned(),
+    };
+    if state["_indices_files"].as_array().is_some_and(|files| !files.is_empty()) {
+        return Err(wrong("it selects rows by an index: save it again after flatten_indices()"));
+    }
+    let files = state["_data_files"].as_array().ok_or_else(|| wrong("no \"_data_files\""))?;
+    let name = |file: &Value| {
+        let name = file["filename"].as_str().ok_or_else(|| wrong("a file without \"filename\""))?;
+        if name.contains(['/', '\\']) {
+            return Err(wrong("a file of another folder"));
+        }
+        Ok(folder.join(name))
+    };
+    let paths: Vec<PathBuf> = files.iter().map(name).collect::<Result<_, _>>()?;
+    let split = state["_split"].as_str().map(ToOwned::to_owned);
+    match wanted {
+        Some(wanted) if split.as_deref().is_some_and(|split| split != wanted) => {
+            Err(DatasetError::NoSplit {
+                path: folder.to_owned(),
+                split: wanted.to_owned(),
+                splits: vec![described(split.as_deref(), paths.len())],
+            })
+        }
+        _ => Ok(Files { kind: Kind::Arrow, paths, split }),
+    }
+}
+
+/// A folder of `DatasetDict.save_to_disk`: a folder for each split.
+fn saved_splits(folder: &Path, wanted: Option<&str>) -> Result<Files, DatasetError> {
+    let path = folder.join("dataset_dict.json");
+    let splits = json(&path)?;
+    let splits = splits["splits"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let splits: Vec<String> = splits.map(ToOwned::to_owned).collect();
+    let chosen = match (wanted, &splits[..]) {
+        (Some(wanted), _) => {
+            splits.iter().find(|split| *split == wanted).ok_or_else(|| DatasetError::NoSplit {
+                path: folder.to_owned(),
+                split: wanted.to_owned(),
+                splits: splits.clone(),
+            })?
+        }
+        (None, [one]) => one,
+        (None, _) => {
+            return Err(DatasetError::SeveralSplits { path: folder.to_owned(), splits });
+        }
+    };
+    Ok(Files { split: Some(chosen.clone()), ..saved(&folder.join(chosen), None)? })
+}
+
+fn json(path: &Path) -> Result<Value, DatasetError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|error| DatasetError::Content {
+        path: path.to_owned(),
+        format: "JSON",
+        message: error.to_string(),
+    })
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let failed = |source| DatasetError::Read { path: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests;

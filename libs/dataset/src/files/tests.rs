@@ -1,0 +1,90 @@
+//! Splits by name, as `datasets` finds them.
+
+use super::*;
+use crate::testing::Folder;
+
+#[track_caller]
+fn check(files: &[&str], split: Option<&str>, expected: &[&str]) {
+    let folder = Folder::of(files);
+    let found = find(&folder.path(""), split).unwrap();
+    let expected: Vec<PathBuf> = expected.iter().map(|name| folder.path(name)).collect();
+    assert_eq!(found.paths, expected);
+}
+
+#[track_caller]
+fn check_error(files: &[&str], split: Option<&str>, words: &[&str]) {
+    let folder = Folder::of(files);
+    let error = find(&folder.path(""), split).unwrap_err().to_string();
+    for word in words {
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+const HUB: [&str; 3] =
+    ["test-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"];
+
+#[test]
+fn a_split_is_chosen_by_its_name() {
+    check(&HUB, Some("train"), &HUB[1..]);
+    check(&HUB, Some("test"), &HUB[..1]);
+}
+
+#[test]
+fn several_splits_and_no_choice_is_an_error_that_lists_them() {
+    check_error(&HUB, None, &["data.split", "test (1 file), train (2 files)"]);
+    check_error(&HUB, Some("validation"), &["validation", "test (1 file), train (2 files)"]);
+}
+
+#[test]
+fn one_split_needs_no_choice() {
+    check(&HUB[1..], None, &HUB[1..]);
+    check(&["a-0.parquet", "a-1.parquet"], None, &["a-0.parquet", "a-1.parquet"]);
+}
+
+#[test]
+fn words_of_a_name_are_splits_where_they_stand_alone() {
+    let split = |path: &str| split_of(Path::new(path));
+    assert_eq!(split("my_train.jsonl").as_deref(), Some("train"));
+    assert_eq!(split("val.jsonl").as_deref(), Some("validation"));
+    assert_eq!(split("eval-2024.parquet").as_deref(), Some("test"));
+    assert_eq!(split("train/part-7.parquet").as_deref(), Some("train"));
+    assert_eq!(split("data/dev/00.parquet").as_deref(), Some("validation"));
+    assert_eq!(split("testa-00000-of-00001.parquet").as_deref(), Some("testa"));
+    assert_eq!(split("constraints.jsonl"), None);
+    assert_eq!(split("shots.parquet"), None);
+}
+
+#[test]
+fn folders_below_are_searched() {
+    let files =
+        ["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"];
+    check(&files, Some("train"), &files[2..]);
+    check(&["train/a.jsonl", "test/a.jsonl"], Some("test"), &["test/a.jsonl"]);
+}
+
+#[test]
+fn a_saved_data_set_is_what_its_state_says() {
+    let folder = Folder::of(&["data-00000-of-00001.arrow", "cache-1.arrow", "old.arrow"]);
+    let state =
+        r#"{"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": "train"}"#;
+    std::fs::write(folder.path("state.json"), state).unwrap();
+    let found = find(&folder.path(""), None).unwrap();
+    assert_eq!(found.paths, [folder.path("data-00000-of-00001.arrow")]);
+    assert_eq!(found.split.as_deref(), Some("train"));
+    assert!(find(&folder.path(""), Some("test")).is_err());
+    let outside = state.replace("data-00000", "../data-00000");
+    std::fs::write(folder.path("state.json"), outside).unwrap();
+    assert!(find(&folder.path(""), None).unwrap_err().to_string().contains("another folder"));
+}
+
+#[test]
+fn saved_splits_have_a_folder_each() {
+    let folder = Folder::of(&["train/a.arrow", "test/b.arrow"]);
+    let write = |name: &str, text: &str| std::fs::write(folder.path(name), text).unwrap();
+    write("dataset_dict.json", r#"{"splits": ["train", "test"]}"#);
+    write("train/state.json", r#"{"_data_files": [{"filename": "a.arrow"}], "_split": "train"}"#);
+    write("test/state.json", r#"{"_data_files": [{"filename": "b.arrow"}], "_split": "test"}"#);
+    assert_eq!(find(&folder.path(""), Some("test")).unwrap().paths, [folder.path("test/b.arrow")]);
+    let error = find(&folder.path(""), None).unwrap_err().to_string();
+    assert!(error.contains("train, test"), "{error}");
+}

@@ -1,0 +1,167 @@
+//! From the name of a picture in a row to a path that may be read.
+//!
+//! Rows come from elsewhere: a row must not make the program read `/etc/shadow` or `../../private.png`. A path as it is
+//! written has to lie below the data set's root; symbolic links in it are followed, since that is how the hub's cache
+//! and many data sets are laid out.
+
+use std::path::{Component, Path, PathBuf};
+
+/// Folders that hold annotations only: their parent is the root of the data set.
+const ANNOTATION_FOLDER: &str = "annotations";
+
+/// Where the pictures of one file of rows may be.
+#[derive(Debug, Clone)]
+pub(crate) struct Locator {
+    /// Folders that relative names are tried in, one after the other.
+    bases: Vec<PathBuf>,
+    /// Paths must lie below one of these.
+    roots: Vec<PathBuf>,
+    allow_outside: bool,
+}
+
+impl Locator {
+    /// For the names in `file`, which start at its folder, or at `image_root` if there is one.
+    pub(crate) fn new(file: &Path, image_root: Option<&Path>, allow_outside: bool) -> Self {
+        let folder = absolute(file.parent().unwrap_or(Path::new("")));
+        let root = data_root(&folder);
+        let base = image_root.map_or(folder, absolute);
+        let mut roots = vec![base.clone(), root];
+        // The folder may have been named through a link, and a row through its target.
+        roots.extend(roots.clone().iter().filter_map(|root| root.canonicalize().ok()));
+        Self { bases: vec![base], roots, allow_outside }
+    }
+
+    /// Also tries these folders, seen from the data set's root.
+    pub(crate) fn also_in(mut self, folders: &[PathBuf]) -> Self {
+        let root = self.roots[1].clone();
+        self.bases.extend(folders.iter().map(|folder| normalized(&root.join(folder))));
+        self
+    }
+
+    /// The path that a name stands for. The first folder that has the file decides; without any, the first folder.
+    ///
+    /// # Errors
+    /// An address of the web; a path outside of the data set.
+    pub(crate) fn resolve(&self, name: &str) -> Result<PathBuf, String> {
+        let name = local(name)?;
+        let found = self.bases.iter().map(|base| existing(base, name)).find(|path| path.exists());
+        let path = found.unwrap_or_else(|| existing(&self.bases[0], name));
+        if self.allow_outside || self.roots.iter().any(|root| path.starts_with(root)) {
+            return Ok(path);
+        }
+        Err(format!(
+            "image {path:?} lies outside of the data set's folder {:?}: set data.image_root to the folder of the \
+             pictures, or data.allow_outside = true to read pictures from anywhere",
+            self.roots[1]
+        ))
+    }
+}
+
+/// The folder that a data set's pictures lie below: that of its file, or the parent of `annotations`.
+fn data_root(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    match folder.parent().filter(|_| name == ANNOTATION_FOLDER) {
+        Some(parent) => parent.to_owned(),
+        None => folder.to_owned(),
+    }
+}
+
+/// Without the scheme of a local file.
+fn local(name: &str) -> Result<&str, String> {
+    if let Some(path) = name.strip_prefix("file://") {
+        return Ok(path.strip_prefix("localhost").unwrap_or(path));
+    }
+    match name.split_once("://") {
+        Some((scheme, _)) if !scheme.contains('/') => Err(format!(
+            "image {name:?} is an address of the web: download the pictures and name the files, nothing is fetched \
+             during a run"
+        )),
+        _ => Ok(name),
+    }
+}
+
+/// A name in a folder; where there is no such file, backslashes count as Windows means them.
+fn existing(base: &Path, name: &str) -> PathBuf {
+    let path = normalized(&base.join(name));
+    if name.contains('\\') && !path.exists() {
+        return normalized(&base.join(name.replace('\\', "/")));
+    }
+    path
+}
+
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    normalized(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Without `.` and `..`, by the letters of the path alone.
+fn normalized(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    fn locator(folder: &Folder) -> Locator {
+        Locator::new(&folder.path("rows.jsonl"), None, false)
+    }
+
+    #[test]
+    fn names_start_at_the_folder_of_the_rows() {
+        let folder = Folder::new(&[]);
+        let locator = locator(&folder);
+        let check = |name: &str| assert_eq!(locator.resolve(name), Ok(folder.path("img/a.png")));
+        check("img/a.png");
+        check("./img/../img/a.png");
+        check(&folder.path("img/a.png").display().to_string());
+        check(&format!("file://{}", folder.path("img/a.png").display()));
+        check("img\\a.png");
+    }
+
+    #[test]
+    fn a_path_outside_is_refused_as_it_is_written() {
+        let folder = Folder::new(&[]);
+        for name in
+            ["../a.png", "/etc/passwd", "img/../../a.png", "..\\a.png", "file:///etc/passwd"]
+        {
+            let why = locator(&folder).resolve(name).unwrap_err();
+            assert!(why.contains("outside") && why.contains("data.allow_outside"), "{name}: {why}");
+        }
+        let anywhere = Locator::new(&folder.path("rows.jsonl"), None, true);
+        assert_eq!(anywhere.resolve("/etc/passwd"), Ok("/etc/passwd".into()));
+    }
+
+    #[test]
+    fn the_parent_of_annotations_is_the_root() {
+        let folder = Folder::new(&[]);
+        let locator = Locator::new(&folder.path("annotations/x.json"), None, false);
+        assert_eq!(locator.resolve("../train/a.png"), Ok(folder.path("train/a.png")));
+        assert!(locator.resolve("../../a.png").is_err());
+    }
+
+    #[test]
+    fn an_image_root_says_where_names_start() {
+        let (folder, elsewhere) = (Folder::new(&[]), Folder::new(&[]));
+        let file = folder.path("rows.jsonl");
+        let locator = Locator::new(&file, Some(&elsewhere.path("pictures")), false);
+        assert_eq!(locator.resolve("a.png"), Ok(elsewhere.path("pictures/a.png")));
+    }
+
+    #[test]
+    fn an_address_of_the_web_is_refused() {
+        let why = locator(&Folder::new(&[])).resolve("https://example.org/a.jpg").unwrap_err();
+        assert!(why.contains("address of the web: download"), "{why}");
+    }
+}

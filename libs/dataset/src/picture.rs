@@ -1,0 +1,133 @@
+//! A picture of a row: known by its header, read when it is needed.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use vrft_vision::{Header, Pixels, VisionError};
+
+use crate::store::Blob;
+
+/// An encoded picture, in a file of its own or inside the file of the rows.
+#[derive(Debug)]
+pub struct Picture {
+    source: Source,
+    header: Header,
+}
+
+/// Where the encoded bytes are.
+#[derive(Debug)]
+enum Source {
+    File(Box<Path>),
+    Blob(Blob),
+}
+
+/// Why a picture cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The file cannot be read.
+    #[error("cannot read {path:?}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A pipe, a device or a folder where a file should be.
+    #[error("{path:?} is not a regular file")]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Bytes that were taken out of the file of the rows cannot be read again.
+    #[error("cannot read a picture back from temporary storage: {0}")]
+    Store(std::io::Error),
+    /// The bytes are no picture that can be used.
+    #[error("{}{source}", path.as_ref().map_or(String::new(), |path| format!("{path:?}: ")))]
+    Vision {
+        /// The file, if it has one of its own.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        source: VisionError,
+    },
+}
+
+impl Picture {
+    /// A picture file. Only its header is read.
+    ///
+    /// # Errors
+    /// Something that is not a regular file, symbolic links followed; a header that makes no sense.
+    pub fn open(path: &Path) -> Result<Self, PictureError> {
+        let failed = |source| PictureError::Read { path: path.to_owned(), source };
+        // Opening a pipe would wait for somebody to write to it.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(PictureError::NotAFile { path: path.to_owned() });
+        }
+        let mut reader = BufReader::new(File::open(path).map_err(failed)?);
+        let header = Header::read(&mut reader)
+            .map_err(|source| PictureError::Vision { path: Some(path.to_owned()), source })?;
+        Ok(Self { source: Source::File(path.into()), header })
+    }
+
+    /// A picture in memory.
+    ///
+    /// # Errors
+    /// A header that makes no sense.
+    pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, PictureError> {
+        let header = header(&bytes)?;
+        Ok(Self { source: Source::Blob(Blob::Memory(bytes.into())), header })
+    }
+
+    pub(crate) fn stored(blob: Blob, bytes: &[u8]) -> Result<Self, PictureError> {
+        Ok(Self { source: Source::Blob(blob), header: header(bytes)? })
+    }
+
+    /// Format, size and orientation.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The encoded bytes.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more.
+    pub fn bytes(&self) -> Result<Vec<u8>, PictureError> {
+        match &self.source {
+            Source::File(path) => std::fs::read(path)
+                .map_err(|source| PictureError::Read { path: path.to_path_buf(), source }),
+            Source::Blob(blob) => blob.read().map_err(PictureError::Store),
+        }
+    }
+
+    /// The pixels, upright and without transparency.
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded to its end.
+    pub fn decode(&self) -> Result<Pixels, PictureError> {
+        let pixels = vrft_vision::decode(&self.bytes()?);
+        pixels.map_err(|source| PictureError::Vision { path: self.path().map(Into::into), source })
+    }
+
+    /// The file, if the picture has one of its own.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Blob(_) => None,
+        }
+    }
+}
+
+/// Pictures are equal if they are the same bytes in the same place.
+impl PartialEq for Picture {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.source, &other.source) {
+            (Source::File(a), Source::File(b)) => a == b,
+            (Source::Blob(a), Source::Blob(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+fn header(bytes: &[u8]) -> Result<Header, PictureError> {
+    Header::of(bytes).map_err(|source| PictureError::Vision { path: None, source })
+}

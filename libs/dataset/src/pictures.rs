@@ -1,0 +1,128 @@
+//! All pictures that the rows of a data set name, each once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rayon::prelude::*;
+
+use crate::Picture;
+use crate::path::Locator;
+use crate::store::Store;
+
+/// How base64 of the known formats begins, where a row has it without `data:` in front.
+const BARE_BASE64: [&str; 7] = ["/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0AK"];
+
+/// Shorter texts are names.
+const MIN_BARE_BASE64: usize = 100;
+
+/// A picture among those of the data set.
+pub(crate) type PictureIdx = usize;
+
+/// A picture as a row has it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    /// A path, a `file://` or `data:` address, or base64.
+    Name(String),
+    /// The encoded bytes.
+    Bytes(Vec<u8>),
+}
+
+/// Pictures while rows are read: names are collected, bytes are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Pictures {
+    locators: Vec<Locator>,
+    by_name: HashMap<(usize, Box<str>), PictureIdx>,
+    list: Vec<Named>,
+    store: Store,
+}
+
+#[derive(Debug)]
+enum Named {
+    File { name: Box<str>, locator: usize },
+    Inside(Arc<Picture>),
+}
+
+/// What became of the pictures: usable, or not and why.
+pub(crate) type Opened = Vec<Result<Arc<Picture>, String>>;
+
+impl Pictures {
+    /// Names that are added from now on are looked for there.
+    pub(crate) fn locate_with(&mut self, locator: Locator) {
+        self.locators.push(locator);
+    }
+
+    /// Takes in the picture of a row.
+    ///
+    /// # Errors
+    /// Bytes that are no picture; a full disk.
+    pub(crate) fn add(&mut self, cell: Cell) -> Result<PictureIdx, String> {
+        match cell {
+            Cell::Bytes(bytes) => self.add_bytes(&bytes),
+            Cell::Name(name) => match decoded(&name) {
+                Some(bytes) => self.add_bytes(&bytes?),
+                None => Ok(self.add_name(&name)),
+            },
+        }
+    }
+
+    /// Takes in the name of a file.
+    pub(crate) fn add_name(&mut self, name: &str) -> PictureIdx {
+        let locator = self.locators.len() - 1;
+        let list = &mut self.list;
+        *self.by_name.entry((locator, name.into())).or_insert_with(|| {
+            list.push(Named::File { name: name.into(), locator });
+            list.len() - 1
+        })
+    }
+
+    fn add_bytes(&mut self, bytes: &[u8]) -> Result<PictureIdx, String> {
+        let blob = self.store.keep(bytes).map_err(|error| {
+            format!("image: cannot keep {} bytes in a temporary file: {error}", bytes.len())
+        })?;
+        let picture = Picture::stored(blob, bytes).map_err(|error| format!("image: {error}"))?;
+        self.list.push(Named::Inside(Arc::new(picture)));
+        Ok(self.list.len() - 1)
+    }
+
+    /// Bytes in the temporary file.
+    pub(crate) fn n_spilled(&self) -> u64 {
+        self.store.n_spilled()
+    }
+
+    /// Finds all files and reads their headers, on all processors.
+    pub(crate) fn open(self) -> Opened {
+        let locators = &self.locators;
+        self.list
+            .into_par_iter()
+            .map(|named| match named {
+                Named::Inside(picture) => Ok(picture),
+                Named::File { name, locator } => {
+                    let path = locators[locator].resolve(&name)?;
+                    let picture =
+                        Picture::open(&path).map_err(|error| format!("image: {error}"))?;
+                    Ok(Arc::new(picture))
+                }
+            })
+            .collect()
+    }
+}
+
+/// The bytes of a text that is a picture and not the name of one.
+fn decoded(text: &str) -> Option<Result<Vec<u8>, String>> {
+    let base64 = if let Some(data) = text.strip_prefix("data:") {
+        match data.split_once("base64,") {
+            Some((_, base64)) => base64,
+            None => return Some(Err("image: data address without base64".to_owned())),
+        }
+    } else if text.len() >= MIN_BARE_BASE64 && BARE_BASE64.iter().any(|s| text.starts_with(s)) {
+        // A long path may begin alike, but has other characters, as a full stop.
+        let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=\r\n".contains(&b);
+        text.bytes().all(is_base64).then_some(text)?
+    } else {
+        return None;
+    };
+    let base64: String = base64.split_ascii_whitespace().collect();
+    Some(STANDARD.decode(base64).map_err(|error| format!("image: {error}")))
+}

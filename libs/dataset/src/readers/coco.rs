@@ -1,0 +1,246 @@
+//! Rows of COCO annotations: `images`, `annotations`, `categories` in one JSON file; LVIS as well.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::annotated::{Annotated, push_rows};
+use super::fields::Found;
+use super::json_text::{self, WithoutNan};
+use crate::DatasetError;
+use crate::path::Locator;
+use crate::row::Skipped;
+
+#[derive(Deserialize)]
+struct Coco {
+    images: Vec<Image>,
+    annotations: Vec<Annotation>,
+    #[serde(default)]
+    categories: Vec<Category>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: Id,
+    file_name: Option<Box<str>>,
+    /// LVIS has no name, but where COCO has the picture.
+    coco_url: Option<Box<str>>,
+    #[serde(default, deserialize_with = "side")]
+    width: Option<f64>,
+    #[serde(default, deserialize_with = "side")]
+    height: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    #[serde(default)]
+    id: Id,
+    #[serde(default)]
+    image_id: Id,
+    #[serde(default)]
+    category_id: Id,
+    #[serde(default)]
+    bbox: Bbox,
+    /// A box around many objects at once: no answer to a question for each of them.
+    #[serde(default, deserialize_with = "flag")]
+    iscrowd: bool,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: Id,
+    name: Box<str>,
+}
+
+/// A number, or a text as other tools write it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Id {
+    #[default]
+    None,
+    Number(i64),
+    Text(Box<str>),
+}
+
+/// x, y, width, height in pixels, or why it is not that.
+#[derive(Debug, Clone, PartialEq)]
+enum Bbox {
+    Corners([f64; 4]),
+    Bad(&'static str),
+}
+
+/// Reads annotations; the images they name are found as COCO lays them out, see [`locator`].
+pub(crate) fn read(
+    path: &Path,
+    image_root: Option<&Path>,
+    allow_outside: bool,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let reader = WithoutNan::new(json_text::open(path)?);
+    let coco: Coco = serde_json::from_reader(reader).map_err(|error| DatasetError::Content {
+        path: path.to_owned(),
+        format: "COCO annotations",
+        message: error.to_string(),
+    })?;
+    found.pictures.locate_with(locator(path, image_root, allow_outside));
+    collect(coco, &path.into(), found);
+    Ok(())
+}
+
+/// Images lie beside the file, or where COCO has them: `annotations/instances_train2017.json` is about the pictures in
+/// `../train2017` or `../images/train2017`.
+fn locator(path: &Path, image_root: Option<&Path>, allow_outside: bool) -> Locator {
+    let locator = Locator::new(path, image_root, allow_outside);
+    if image_root.is_some() {
+        return locator;
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut folders: Vec<PathBuf> = Vec::new();
+    // instances_train2017, lvis_v1_train: what stands behind an underscore may be the folder's name.
+    let starts = stem.match_indices('_').map(|(place, _)| &stem[place + 1..]);
+    for name in std::iter::once(stem.as_str()).chain(starts).filter(|name| !name.is_empty()) {
+        folders.extend([PathBuf::from(name), Path::new("images").join(name)]);
+    }
+    folders.extend(["images".into(), PathBuf::new()]);
+    locator.also_in(&folders)
+}
+
+fn collect(coco: Coco, file: &Arc<Path>, found: &mut Found) {
+    let names: HashMap<Id, Arc<str>> = coco
+        .categories
+        .iter()
+        .map(|category| (category.id.clone(), category.name.as_ref().into()))
+        .collect();
+    let known: HashMap<&Id, usize> =
+        coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
+    let mut boxes: Vec<BTreeMap<Arc<str>, Vec<[f64; 4]>>> =
+        vec![BTreeMap::new(); coco.images.len()];
+    for (number, annotation) in coco.annotations.iter().enumerate() {
+        if annotation.iscrowd {
+            continue;
+        }
+        match usable(annotation, &known, &names) {
+            Ok((image, name, corners)) => boxes[image].entry(name).or_default().push(corners),
+            Err(why) => {
+                let place = match &annotation.id {
+                    Id::None => format!("annotation number {number}"),
+                    id => format!("annotation {id}"),
+                };
+                found.skipped_parts.push(Skipped { place, row: number, why });
+            }
+        }
+    }
+    for (idx, (image, boxes)) in coco.images.iter().zip(boxes).enumerate() {
+        if known[&image.id] != idx {
+            let why = "another image has the same id".to_owned();
+            found.skipped_parts.push(Skipped {
+                place: format!("image {}", image.id),
+                row: idx,
+                why,
+            });
+            continue;
+        }
+        let (name, picture) = (image.id.to_string(), image.file_name());
+        let size = image.width.zip(image.height);
+        push_rows(&Annotated { name, picture, size, boxes }, file, found);
+    }
+}
+
+/// Number of the image, name of the category and corners.
+fn usable(
+    annotation: &Annotation,
+    images: &HashMap<&Id, usize>,
+    names: &HashMap<Id, Arc<str>>,
+) -> Result<(usize, Arc<str>, [f64; 4]), String> {
+    let [x, y, width, height] = match &annotation.bbox {
+        Bbox::Corners(corners) => *corners,
+        Bbox::Bad(why) => return Err((*why).to_owned()),
+    };
+    if !(width > 0.0 && height > 0.0) {
+        return Err(format!("its bbox has no area: [{x}, {y}, {width}, {height}]"));
+    }
+    let image = images.get(&annotation.image_id);
+    let image = image.ok_or_else(|| format!("there is no image {}", annotation.image_id))?;
+    let name = names.get(&annotation.category_id).ok_or_else(|| {
+        format!("categories has no name for its category {}", annotation.category_id)
+    })?;
+    Ok((*image, name.clone(), [x, y, x + width, y + height]))
+}
+
+impl Image {
+    /// The name of the file; of an address the folder and the name.
+    fn file_name(&self) -> Option<String> {
+        if let Some(name) = &self.file_name {
+            return Some(name.to_string());
+        }
+        let url = self.coco_url.as_deref()?;
+        let start = url.rmatch_indices('/').map(|(place, _)| place + 1).nth(1).unwrap_or(0);
+        Some(url[start..].to_owned())
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Id::None => f.write_str("(none)"),
+            Id::Number(number) => number.fmt(f),
+            Id::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Null => Id::None,
+            Value::String(text) => match text.parse() {
+                Ok(number) => Id::Number(number),
+                Err(_) => Id::Text(text.into()),
+            },
+            other => match other.as_i64().or_else(|| other.as_f64().map(|id| id as i64)) {
+                Some(number) => Id::Number(number),
+                None => Id::Text(other.to_string().into()),
+            },
+        })
+    }
+}
+
+impl Default for Bbox {
+    fn default() -> Self {
+        Bbox::Bad("it has no bbox")
+    }
+}
+
+impl<'de> Deserialize<'de> for Bbox {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let Some(list) = value.as_array() else {
+            let is_null = value.is_null();
+            return Ok(Bbox::Bad(if is_null { "its bbox is null" } else { "its bbox is no list" }));
+        };
+        if list.is_empty() {
+            return Ok(Bbox::Bad("its bbox is empty"));
+        }
+        let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+        let corners = numbers.and_then(|numbers| <[f64; 4]>::try_from(numbers).ok());
+        Ok(corners.map_or(Bbox::Bad("its bbox is not four numbers"), Bbox::Corners))
+    }
+}
+
+/// A side of an image; tools write -1 or 0 where they do not know it.
+fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+    Ok(number.filter(|side| *side > 0.0))
+}
+
+/// 0 or 1, or as JSON has it.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_bool().or_else(|| value.as_f64().map(|n| n != 0.0)).unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests;

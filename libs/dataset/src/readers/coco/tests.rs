@@ -1,0 +1,224 @@
+//! COCO as it is meant, and as other tools write it.
+
+use serde_json::{Value, json};
+use vrft_vision::Rect;
+
+use crate::testing::{Folder, black, turned_jpeg};
+use crate::{BoxesAre, Dataset, OpenOptions, Question, Truth};
+
+/// One picture of 64 × 64 pixels, `a.png`, with a square.
+fn one(annotation: Value) -> Value {
+    json!({
+        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}],
+        "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 30]}, annotation],
+        "categories": [{"id": 1, "name": "square"}]})
+}
+
+fn other() -> Value {
+    json!({"id": 6, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]})
+}
+
+fn folder(coco: &Value) -> Folder {
+    Folder::new(&[("a.png", &black(64, 64)), ("coco.json", coco.to_string().as_bytes())])
+}
+
+fn open(coco: &Value) -> Dataset {
+    Dataset::open(&folder(coco).path("coco.json")).unwrap()
+}
+
+fn boxes(dataset: &Dataset, idx: usize) -> Vec<[f64; 4]> {
+    match &dataset.get(idx).truth {
+        Truth::Boxes(boxes) => boxes.iter().map(Rect::corners).collect(),
+        Truth::Text(text) => panic!("{text}"),
+    }
+}
+
+#[track_caller]
+fn refused(coco: &Value, words: &[&str]) {
+    let error = Dataset::open(&folder(coco).path("coco.json")).unwrap_err().to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+/// The annotation is left out, the other one is not.
+#[track_caller]
+fn skipped(annotation: Value, why: &str) {
+    let dataset = open(&one(annotation));
+    assert_eq!(boxes(&dataset, 0), [[10.0, 10.0, 40.0, 40.0]]);
+    let parts: Vec<String> = dataset.skipped_parts().iter().map(ToString::to_string).collect();
+    assert_eq!((parts, dataset.skipped()), (vec![why.to_owned()], [].as_slice()));
+}
+
+#[test]
+fn a_row_for_each_category_on_a_picture() {
+    let coco = json!({
+        "images": [{"id": 7, "file_name": "a.png", "width": 200, "height": 100},
+                   {"id": 8, "file_name": "no.png", "width": 9, "height": 9}],
+        "annotations": [
+            {"image_id": 7, "category_id": 2, "bbox": [20, 10, 100, 50]},
+            {"image_id": 7, "category_id": 1, "bbox": [0, 0, 201, 100]},
+            {"image_id": 7, "category_id": 2, "bbox": [0, 0, 10, 10], "iscrowd": 0},
+            {"image_id": 7, "category_id": 2, "bbox": [0, 0, 99, 99], "iscrowd": 1},
+            {"image_id": 8, "category_id": 1, "bbox": [0, 0, 9, 9]}],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]});
+    let folder =
+        Folder::new(&[("a.png", &black(200, 100)), ("c.json", coco.to_string().as_bytes())]);
+    let dataset = Dataset::open(&folder.path("c.json")).unwrap();
+    let ids: Vec<_> = dataset.iter().map(|row| row.sample_id()).collect();
+    assert_eq!(ids, ["7-cat", "7-dog"]);
+    assert_eq!(boxes(&dataset, 0), [[20.0, 10.0, 120.0, 60.0], [0.0, 0.0, 10.0, 10.0]]);
+    assert_eq!(boxes(&dataset, 1), [[0.0, 0.0, 200.0, 100.0]]);
+    assert_eq!(dataset.get(0).question, Question::Category("cat".into()));
+    assert!(std::sync::Arc::ptr_eq(&dataset.get(0).pictures[0], &dataset.get(1).pictures[0]));
+    let why = dataset.skipped()[0].to_string();
+    assert!(why.starts_with("row 2 (8-dog): image") && why.contains("no.png"), "{why}");
+}
+
+#[test]
+fn a_bad_annotation_is_skipped_by_its_id() {
+    let bad = |bbox: Value| {
+        let mut annotation = other();
+        annotation["bbox"] = bbox;
+        annotation
+    };
+    skipped(bad(json!([])), "annotation 6: its bbox is empty");
+    skipped(bad(json!(null)), "annotation 6: its bbox is null");
+    skipped(bad(json!([1, 2, "x", 4])), "annotation 6: its bbox is not four numbers");
+    skipped(
+        bad(json!([12.5, 12.5, 4.0, 0.0])),
+        "annotation 6: its bbox has no area: [12.5, 12.5, 4, 0]",
+    );
+    skipped(json!({"id": 6, "image_id": 1, "category_id": 1}), "annotation 6: it has no bbox");
+    skipped(
+        json!({"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]}),
+        "annotation number 1: there is no image 2",
+    );
+    skipped(
+        json!({"id": 6, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]}),
+        "annotation 6: categories has no name for its category 9",
+    );
+}
+
+#[test]
+fn flags_may_be_words_and_ids_text() {
+    let mut coco = one(other());
+    coco["annotations"][0]["iscrowd"] = json!(false);
+    coco["annotations"][1]["iscrowd"] = json!(true);
+    assert_eq!(boxes(&open(&coco), 0).len(), 1);
+    let mut coco = one(other());
+    coco["images"][0]["id"] = json!("a/b");
+    coco["annotations"][0]["image_id"] = json!("a/b");
+    coco["annotations"][1]["image_id"] = json!("a/b");
+    assert_eq!(open(&coco).get(0).sample_id(), "a-b-square");
+    let mut coco = one(other());
+    coco["annotations"][0]["image_id"] = json!("1");
+    coco["annotations"][0]["area"] = json!(null);
+    assert_eq!(boxes(&open(&coco), 0).len(), 2);
+}
+
+#[test]
+fn a_size_that_is_not_known_is_the_picture_s() {
+    for side in [json!(-1), json!(0), json!(null)] {
+        let mut coco = one(other());
+        coco["images"][0]["width"] = side.clone();
+        coco["images"][0]["height"] = side;
+        assert_eq!(boxes(&open(&coco), 0).len(), 2);
+    }
+}
+
+#[test]
+fn the_size_of_another_picture_is_refused() {
+    let mut coco = one(other());
+    coco["images"][0]["width"] = json!(128);
+    refused(&coco, &["row 0 (1-square): image", "a.png", "annotated as 128 x 64", "64 x 64"]);
+}
+
+#[test]
+fn corners_in_place_of_sides_leave_the_picture() {
+    let mut coco = one(other());
+    coco["annotations"][1]["bbox"] = json!([30, 30, 60, 60]);
+    refused(&coco, &["row 0 (1-square)", "a.png", "(30, 30) to (90, 90) leaves", "by 26"]);
+}
+
+#[test]
+fn annotations_without_names_are_no_rows() {
+    let mut coco = one(other());
+    coco["categories"] = json!([]);
+    refused(&coco, &["no usable row", "annotation 5: categories has no name for its category 1"]);
+}
+
+#[test]
+fn other_json_is_an_error() {
+    let folder = Folder::new(&[("x.json", b"{\"images\": []}")]);
+    let error = Dataset::open(&folder.path("x.json")).unwrap_err().to_string();
+    assert!(error.contains("cannot be read as COCO annotations: missing field"), "{error}");
+}
+
+#[test]
+fn pictures_are_found_as_coco_lays_them_out() {
+    let text = one(other()).to_string();
+    for (file, picture) in [
+        ("annotations/instances_train2017.json", "train2017/a.png"),
+        ("annotations/instances_train2017.json", "images/train2017/a.png"),
+        ("annotations/lvis_v1_train.json", "images/train/a.png"),
+        ("annotations/train.json", "images/a.png"),
+        ("_annotations.coco.json", "a.png"),
+    ] {
+        let folder = Folder::new(&[(file, text.as_bytes()), (picture, &black(64, 64))]);
+        let dataset = Dataset::open(&folder.path(file)).unwrap();
+        assert_eq!(dataset.get(0).pictures[0].path(), Some(folder.path(picture).as_path()));
+    }
+}
+
+#[test]
+fn a_root_of_the_images_may_be_named() {
+    let (text, pictures) = (one(other()).to_string(), Folder::new(&[("a.png", &black(64, 64))]));
+    let folder = Folder::new(&[("coco.json", text.as_bytes())]);
+    let options = OpenOptions { image_root: Some(pictures.path("")), ..OpenOptions::default() };
+    assert!(Dataset::open(&folder.path("coco.json")).is_err());
+    assert_eq!(Dataset::open_with(&folder.path("coco.json"), &options).unwrap().len(), 1);
+}
+
+#[test]
+fn lvis_names_the_address_of_the_picture() {
+    let mut coco = one(other());
+    coco["images"][0] = json!({"id": 1, "coco_url": "http://images.cocodataset.org/train2017/a.png",
+                               "width": 64, "height": 64});
+    let text = coco.to_string();
+    let folder =
+        Folder::new(&[("train2017/a.png", &black(64, 64)), ("lvis.json", text.as_bytes())]);
+    assert_eq!(Dataset::open(&folder.path("lvis.json")).unwrap().len(), 1);
+}
+
+/// A picture of 40 × 30 pixels that EXIF turns, with a box.
+fn turned(exif: u8, size: (u32, u32), boxes_are: Option<BoxesAre>) -> Dataset {
+    let coco = json!({
+        "images": [{"id": 1, "file_name": "a.jpg", "width": size.0, "height": size.1}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 10, 20]}],
+        "categories": [{"id": 1, "name": "square"}]});
+    let folder = Folder::new(&[
+        ("a.jpg", &turned_jpeg(40, 30, exif)),
+        ("coco.json", coco.to_string().as_bytes()),
+    ]);
+    let options = OpenOptions { boxes_are, ..OpenOptions::default() };
+    Dataset::open_with(&folder.path("coco.json"), &options).unwrap()
+}
+
+#[test]
+fn boxes_turn_with_the_picture_where_they_are_of_the_file_s_pixels() {
+    assert_eq!(boxes(&turned(6, (40, 30), None), 0), [[8.0, 1.0, 28.0, 11.0]]);
+    assert_eq!(boxes(&turned(6, (30, 40), None), 0), [[1.0, 2.0, 11.0, 22.0]]);
+    assert_eq!(turned(6, (40, 30), None).notes(), [] as [String; 0]);
+}
+
+#[test]
+fn where_sizes_cannot_tell_the_configuration_does() {
+    let by_default = turned(3, (40, 30), None);
+    assert_eq!(boxes(&by_default, 0), [[29.0, 8.0, 39.0, 28.0]]);
+    let note = &by_default.notes()[0];
+    assert!(
+        note.contains("1 rows") && note.ends_with("data.boxes_are = \"stored\", the default"),
+        "{note}"
+    );
+    let displayed = turned(3, (40, 30), Some(BoxesAre::Displayed));
+    assert_eq!(boxes(&displayed, 0), [[1.0, 2.0, 11.0, 22.0]]);
+}

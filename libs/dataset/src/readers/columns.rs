@@ -1,0 +1,201 @@
+//! The columns of a table and how a row of them becomes the fields of a row.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema};
+
+use super::conversation::CONVERSATION_KEYS;
+use super::fields::{Fields, Found};
+use super::value::{list, value};
+use crate::DatasetError;
+use crate::pictures::Cell;
+
+/// Types that an image column may have.
+const IMAGE: &str = "encoded bytes, a path, a struct of bytes and path, or a list of these";
+/// Type of the other columns.
+const TEXT: &str = "text";
+
+/// Names and places of the columns of one file that rows are made of.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    path: PathBuf,
+    image: usize,
+    values: Vec<(String, usize)>,
+}
+
+impl Columns {
+    /// Looks the columns up and checks their types.
+    pub(crate) fn find(path: &Path, schema: &Schema) -> Result<Self, DatasetError> {
+        let image = match schema.index_of("images") {
+            Ok(images) if schema.index_of("image").is_err() => images,
+            _ => place(path, schema, "image", IMAGE)?,
+        };
+        expect(path, schema, image, IMAGE, is_image)?;
+        let is_turns =
+            |key: &&&str| schema.field_with_name(key).is_ok_and(|f| is_list(f.data_type()));
+        let mut names = Vec::new();
+        if let Some(turns) = CONVERSATION_KEYS.iter().find(is_turns) {
+            names.push(*turns);
+        } else {
+            let problem = place(path, schema, "problem", TEXT)?;
+            expect(path, schema, problem, TEXT, is_text)?;
+            place(path, schema, "solution", TEXT)?;
+            names.push("problem");
+        }
+        names.extend(["solution", "sample_id", "id", "system"]);
+        let found = |name: &str| schema.index_of(name).ok().map(|idx| (name.to_owned(), idx));
+        let values: Vec<(String, usize)> = names.into_iter().filter_map(found).collect();
+        for (name, idx) in
+            values.iter().filter(|(name, _)| matches!(name.as_str(), "sample_id" | "id"))
+        {
+            let is_name = |t: &DataType| is_text(t) || t.is_integer() || name == "id";
+            expect(path, schema, *idx, "text or integer", is_name)?;
+        }
+        Ok(Self { path: path.to_owned(), image, values })
+    }
+
+    /// The columns that are needed, by their place in the file; the others need not be read.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = self.values.iter().map(|(_, idx)| *idx).collect();
+        places.push(self.image);
+        places.sort_unstable();
+        places
+    }
+
+    /// Adds the rows of a batch of all columns, or of those needed, numbered from `first_row`.
+    pub(crate) fn push_rows(
+        &self,
+        batch: &RecordBatch,
+        file: &Arc<Path>,
+        first_row: usize,
+        found: &mut Found,
+    ) -> Result<(), DatasetError> {
+        let places = self.places();
+        let is_projected = batch.num_columns() == places.len();
+        let column = |place: usize| {
+            let idx = places.iter().position(|p| *p == place).filter(|_| is_projected);
+            self.plain(batch.column(idx.unwrap_or(place)))
+        };
+        let images = column(self.image)?;
+        let values: Vec<(&String, ArrayRef)> = self
+            .values
+            .iter()
+            .map(|(name, place)| Ok((name, column(*place)?)))
+            .collect::<Result<_, DatasetError>>()?;
+        for row in 0..batch.num_rows() {
+            found.push(file, first_row + row, fields(&images, &values, row));
+        }
+        Ok(())
+    }
+
+    /// Dictionaries unpacked, so that the row reader sees plain types only.
+    fn plain(&self, column: &ArrayRef) -> Result<ArrayRef, DatasetError> {
+        match column.data_type() {
+            DataType::Dictionary(_, value) => cast(column, value)
+                .map_err(|error| super::content(&self.path, "a table of rows", error)),
+            _ => Ok(column.clone()),
+        }
+    }
+}
+
+fn fields(images: &ArrayRef, values: &[(&String, ArrayRef)], row: usize) -> Result<Fields, String> {
+    let mut cells = Vec::new();
+    push_images(images, row, &mut cells)?;
+    let values = values.iter().map(|(name, column)| Ok(((*name).clone(), value(column, row)?)));
+    Ok(Fields { values: values.collect::<Result<_, String>>()?, images: Some(cells) })
+}
+
+fn place(
+    path: &Path,
+    schema: &Schema,
+    column: &'static str,
+    expected: &'static str,
+) -> Result<usize, DatasetError> {
+    let found = || schema.fields().iter().map(|field| field.name().clone()).collect();
+    schema.index_of(column).ok().ok_or_else(|| DatasetError::MissingColumn {
+        path: path.to_owned(),
+        column,
+        expected,
+        found: found(),
+    })
+}
+
+fn expect(
+    path: &Path,
+    schema: &Schema,
+    place: usize,
+    expected: &'static str,
+    fits: impl Fn(&DataType) -> bool,
+) -> Result<(), DatasetError> {
+    let field = schema.field(place);
+    if fits(field.data_type()) {
+        return Ok(());
+    }
+    Err(DatasetError::ColumnType {
+        path: path.to_owned(),
+        column: field.name().clone(),
+        expected,
+        got: field.data_type().to_string(),
+    })
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, value) => is_text(value),
+        _ => false,
+    }
+}
+
+fn is_list(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
+}
+
+fn is_image(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary, LargeList, List, Struct};
+    match data_type {
+        Binary | LargeBinary | BinaryView => true,
+        List(item) | LargeList(item) => is_image(item.data_type()),
+        Struct(fields) => fields
+            .iter()
+            .any(|f| matches!(f.name().as_str(), "bytes" | "path") && is_image(f.data_type())),
+        other => is_text(other),
+    }
+}
+
+fn push_images(column: &dyn Array, row: usize, cells: &mut Vec<Cell>) -> Result<(), String> {
+    if column.is_null(row) {
+        return Err("image is null".to_owned());
+    }
+    if let Some(items) = list(column, row) {
+        return (0..items.len()).try_for_each(|item| push_images(&items, item, cells));
+    }
+    cells.push(one_image(column, row)?);
+    Ok(())
+}
+
+fn one_image(column: &dyn Array, row: usize) -> Result<Cell, String> {
+    let name = |name: &str| Ok(Cell::Name(name.to_owned()));
+    match column.data_type() {
+        DataType::Binary => Ok(Cell::Bytes(column.as_binary::<i32>().value(row).to_vec())),
+        DataType::LargeBinary => Ok(Cell::Bytes(column.as_binary::<i64>().value(row).to_vec())),
+        DataType::BinaryView => Ok(Cell::Bytes(column.as_binary_view().value(row).to_vec())),
+        DataType::Utf8 => name(column.as_string::<i32>().value(row)),
+        DataType::LargeUtf8 => name(column.as_string::<i64>().value(row)),
+        DataType::Utf8View => name(column.as_string_view().value(row)),
+        DataType::Struct(_) => {
+            let parts = column.as_struct();
+            let part = ["bytes", "path"]
+                .into_iter()
+                .filter_map(|name| parts.column_by_name(name))
+                .find(|part| !part.is_null(row));
+            part.map_or(Err("image has neither bytes nor a path".to_owned()), |part| {
+                one_image(part, row)
+            })
+        }
+        other => Err(format!("image is {other}, expected {IMAGE}")),
+    }
+}

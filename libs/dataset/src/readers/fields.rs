@@ -1,0 +1,177 @@
+//! From the fields of a row, whatever file they stood in, to the row.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use vrft_messages::{Part, Role, Turn};
+
+use super::conversation::{self, CONVERSATION_KEYS, Conversation};
+use crate::pictures::{Cell, PictureIdx, Pictures};
+use crate::row::Skipped;
+use crate::{Origin, Question};
+
+/// What a reader found in a file.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) pictures: Pictures,
+    pub(crate) rows: Vec<Result<Draft, Skipped>>,
+    /// Annotations without use. They do not count as rows.
+    pub(crate) skipped_parts: Vec<Skipped>,
+    /// Conversations, equal ones once.
+    turns: HashSet<Arc<[Turn]>>,
+}
+
+/// A row whose pictures were not looked at yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) origin: Origin,
+    pub(crate) question: Question,
+    pub(crate) pictures: Vec<PictureIdx>,
+    pub(crate) truth: DraftTruth,
+}
+
+/// The true answer as the file has it.
+#[derive(Debug)]
+pub(crate) enum DraftTruth {
+    Text(Arc<str>),
+    Boxes {
+        /// Corners `[x1, y1, x2, y2]` in pixels.
+        corners: Vec<[f64; 4]>,
+        /// Width and height of the picture that the annotations speak of, where they say so.
+        size: Option<(f64, f64)>,
+    },
+}
+
+/// The fields of a row.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    /// All but the images.
+    pub(crate) values: Map<String, Value>,
+    /// `None` if there is no such field.
+    pub(crate) images: Option<Vec<Cell>>,
+}
+
+impl Found {
+    /// Adds a row; `row` is its number in the file.
+    pub(crate) fn push(&mut self, file: &Arc<Path>, row: usize, fields: Result<Fields, String>) {
+        let draft = fields.and_then(|fields| self.draft(file, row, fields));
+        self.rows.push(draft.map_err(|why| Skipped { place: format!("row {row}"), row, why }));
+    }
+
+    fn draft(&mut self, file: &Arc<Path>, row: usize, fields: Fields) -> Result<Draft, String> {
+        let Fields { values, images } = fields;
+        let mut spoken = CONVERSATION_KEYS.iter().filter_map(|key| values.get(*key));
+        let mut conversation = match spoken.find(|value| value.is_array()) {
+            Some(turns) => conversation::read(turns)?,
+            None => question(&text(&values, "problem")?),
+        };
+        add_system(&mut conversation.turns, &values);
+        let brings_its_own = conversation.pictures.iter().any(Option::is_some);
+        let images = match images {
+            None if !brings_its_own => return Err("no \"image\"".to_owned()),
+            images => images.unwrap_or_default(),
+        };
+        let cells = place_images(&mut conversation, images)?;
+        let answer = match values.get("solution").filter(|value| !value.is_null()) {
+            Some(solution) => written(solution),
+            None => conversation.answer.ok_or_else(|| no_answer(&values))?,
+        };
+        let sample_id = sample_id(&values)?.unwrap_or_else(|| row.to_string());
+        let pictures = cells.into_iter().map(|cell| self.pictures.add(cell));
+        Ok(Draft {
+            pictures: pictures.collect::<Result<_, _>>()?,
+            origin: Origin { file: file.clone(), row, sample_id: sample_id.into() },
+            question: Question::Turns(interned(&mut self.turns, conversation.turns.as_slice())),
+            truth: DraftTruth::Text(answer.into()),
+        })
+    }
+}
+
+/// The one copy of equal values.
+fn interned<'a, T>(known: &mut HashSet<Arc<T>>, value: &'a T) -> Arc<T>
+where
+    T: ?Sized + Eq + std::hash::Hash,
+    Arc<T>: From<&'a T>,
+{
+    if let Some(found) = known.get(value) {
+        return found.clone();
+    }
+    let new: Arc<T> = value.into();
+    known.insert(new.clone());
+    new
+}
+
+/// A single question.
+fn question(problem: &str) -> Conversation {
+    let mut pictures = Vec::new();
+    let parts = conversation::marked(problem, &mut pictures);
+    Conversation { turns: vec![Turn { role: Role::User, parts }], answer: None, pictures }
+}
+
+fn add_system(turns: &mut Vec<Turn>, values: &Map<String, Value>) {
+    let system = values.get("system").and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(system) = system
+        && turns.iter().all(|turn| turn.role != Role::System)
+    {
+        turns.insert(0, Turn::system(system));
+    }
+}
+
+/// All pictures of a row in the order of their places. Without any mark, they come first.
+fn place_images(conversation: &mut Conversation, images: Vec<Cell>) -> Result<Vec<Cell>, String> {
+    let places = std::mem::take(&mut conversation.pictures);
+    if places.is_empty() {
+        let first = conversation.turns.iter_mut().find(|turn| turn.role == Role::User);
+        let parts = first.map(|turn| &mut turn.parts).ok_or("no turn of the user")?;
+        parts.splice(0..0, images.iter().map(|_| Part::Image));
+        return Ok(images);
+    }
+    let n_marks = places.iter().filter(|cell| cell.is_none()).count();
+    if n_marks != images.len() {
+        return Err(format!(
+            "the text has {n_marks} places for an image (<image>), the row has {} images",
+            images.len()
+        ));
+    }
+    let mut images = images.into_iter();
+    Ok(places.into_iter().filter_map(|cell| cell.or_else(|| images.next())).collect())
+}
+
+fn text(values: &Map<String, Value>, key: &str) -> Result<String, String> {
+    match values.get(key) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Null) => Err(format!("{key} is null")),
+        Some(other) => Err(format!("{key:?} should be text, got {other}")),
+        None => Err(format!("no {key:?}")),
+    }
+}
+
+/// A text as it is, any other value as JSON writes it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn no_answer(values: &Map<String, Value>) -> String {
+    if CONVERSATION_KEYS.iter().any(|key| values.contains_key(*key)) {
+        "the conversation ends without an answer, and there is no \"solution\"".to_owned()
+    } else if values.contains_key("solution") {
+        "solution is null".to_owned()
+    } else {
+        "no \"solution\"".to_owned()
+    }
+}
+
+fn sample_id(values: &Map<String, Value>) -> Result<Option<String>, String> {
+    let found = ["sample_id", "id"].iter().find_map(|key| values.get(*key));
+    match found.unwrap_or(&Value::Null) {
+        Value::String(id) => Ok(Some(id.clone())),
+        Value::Number(id) => Ok(Some(id.to_string())),
+        Value::Null => Ok(None),
+        other => Err(format!("sample_id should be text or a number, got {other}")),
+    }
+}

@@ -1,0 +1,167 @@
+//! Rows of JSON: one object a line, or a list of objects.
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::conversation::CONVERSATION_KEYS;
+use super::fields::{Fields, Found};
+use super::json_text::{self, WithoutNan};
+use crate::DatasetError;
+use crate::pictures::Cell;
+
+/// How much of a file is looked at to tell lines from annotations.
+const PEEKED_BYTES: u64 = 1 << 20;
+
+/// Reads a file of one JSON object a line, or a JSON list of objects; empty lines do not count as rows.
+pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
+    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+    let mut reader = json_text::open(path)?;
+    let is_list = json_text::first_byte(&mut reader).map_err(failed)? == Some(b'[');
+    let file: Arc<Path> = path.into();
+    let mut keys = Keys::default();
+    if is_list {
+        let rows = Rows { found, file: &file, keys: &mut keys };
+        let mut json = serde_json::Deserializer::from_reader(WithoutNan::new(reader));
+        let read = (&mut json).deserialize_seq(rows).and_then(|()| json.end());
+        read.map_err(|error| content(path, "a list of rows", &error))?;
+    } else {
+        let mut line = Vec::new();
+        let mut row = 0;
+        while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+            if !line.trim_ascii().is_empty() {
+                found.push(&file, row, object(&line).and_then(|o| keys.fields(o)));
+                row += 1;
+            }
+            line.clear();
+        }
+    }
+    keys.check(path)
+}
+
+/// Whether a `.json` file has rows in it, and not annotations.
+pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
+    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+    let mut reader = json_text::open(path)?;
+    if json_text::first_byte(&mut reader).map_err(failed)? == Some(b'[') {
+        return Ok(true);
+    }
+    let mut line = Vec::new();
+    reader.take(PEEKED_BYTES).read_until(b'\n', &mut line).map_err(failed)?;
+    let is_row = |object: Map<String, Value>| !object.contains_key("annotations");
+    let has_key =
+        |object: &Map<String, Value>| QUESTION_KEYS.iter().any(|key| object.contains_key(*key));
+    Ok(object(&line).ok().filter(has_key).is_some_and(is_row))
+}
+
+/// Keys of which a row has one.
+const QUESTION_KEYS: [&str; 4] =
+    ["problem", CONVERSATION_KEYS[0], CONVERSATION_KEYS[1], CONVERSATION_KEYS[2]];
+
+/// One line as an object.
+fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
+    serde_json::from_slice(line).or_else(|error| {
+        serde_json::from_reader(WithoutNan::new(line)).map_err(|_again| error.to_string())
+    })
+}
+
+fn content(path: &Path, format: &'static str, error: &serde_json::Error) -> DatasetError {
+    DatasetError::Content { path: path.to_owned(), format, message: error.to_string() }
+}
+
+/// The elements of a list, taken in one by one.
+struct Rows<'a> {
+    found: &'a mut Found,
+    file: &'a Arc<Path>,
+    keys: &'a mut Keys,
+}
+
+impl<'de> Visitor<'de> for Rows<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a list of rows")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let mut row = 0;
+        while let Some(value) = list.next_element::<Value>()? {
+            let fields = match value {
+                Value::Object(object) => self.keys.fields(object),
+                other => Err(format!("expected an object, got {other}")),
+            };
+            self.found.push(self.file, row, fields);
+            row += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The keys of all rows so far: one that no row has is an error of the file, not of its rows.
+#[derive(Debug, Default)]
+struct Keys {
+    first: Option<Vec<String>>,
+    has: [bool; 3],
+}
+
+/// What a row needs, under one of several keys.
+const NEEDED: [(&str, &[&str], &str); 3] = [
+    ("image", &["image", "images"], "a path, a data address, or a list of these"),
+    ("problem", &QUESTION_KEYS, "text"),
+    ("solution", &["solution", "conversations", "messages"], "text"),
+];
+
+impl Keys {
+    fn fields(&mut self, mut object: Map<String, Value>) -> Result<Fields, String> {
+        for (has, (_, keys, _)) in self.has.iter_mut().zip(NEEDED) {
+            *has |= keys.iter().any(|key| object.contains_key(*key));
+        }
+        // Parts of a conversation may bring their images along.
+        self.has[0] |=
+            CONVERSATION_KEYS.iter().any(|key| object.get(*key).is_some_and(Value::is_array));
+        self.first.get_or_insert_with(|| object.keys().cloned().collect());
+        if object.get("videos").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+            return Err("\"videos\" are not read, expected images".to_owned());
+        }
+        let images = object.remove("image").or_else(|| object.remove("images"));
+        Ok(Fields { images: images.map(|value| cells(&value)).transpose()?, values: object })
+    }
+
+    fn check(self, path: &Path) -> Result<(), DatasetError> {
+        let Some(found) = self.first else { return Ok(()) };
+        let missing = self.has.iter().zip(NEEDED).find(|(has, _)| !**has);
+        let Some((_, (column, _, expected))) = missing else { return Ok(()) };
+        Err(DatasetError::MissingColumn { path: path.to_owned(), column, expected, found })
+    }
+}
+
+/// One image, or a list of them.
+fn cells(value: &Value) -> Result<Vec<Cell>, String> {
+    match value {
+        Value::Array(list) => list.iter().map(cell).collect(),
+        Value::Null => Err("image is null".to_owned()),
+        one => Ok(vec![cell(one)?]),
+    }
+}
+
+/// A path or an address, or what `datasets` makes of an image: an object with a path, or with base64 as bytes.
+fn cell(value: &Value) -> Result<Cell, String> {
+    match value {
+        Value::String(name) => Ok(Cell::Name(name.clone())),
+        Value::Object(image) => {
+            let part = |key: &str| image.get(key).and_then(Value::as_str);
+            match (part("bytes"), part("path")) {
+                (Some(base64), _) => Ok(Cell::Name(format!("data:;base64,{base64}"))),
+                (None, Some(path)) => Ok(Cell::Name(path.to_owned())),
+                (None, None) => Err("image has neither bytes nor a path".to_owned()),
+            }
+        }
+        other => Err(format!("image should be a path or a list of paths, got {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

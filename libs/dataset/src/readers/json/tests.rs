@@ -1,0 +1,134 @@
+//! JSON as it is written in practice.
+
+use base64::Engine;
+use serde_json::json;
+use vrft_messages::{Part, Role, Turn};
+
+use crate::testing::{Folder, png};
+use crate::{Dataset, Question, Truth};
+
+const ROW: &str = r#"{"image": "img/a.png", "problem": "p", "solution": "s"}"#;
+
+fn folder(name: &str, content: &[u8]) -> Folder {
+    Folder::new(&[("img/a.png", &png(2, [1, 2, 3, 4])), (name, content)])
+}
+
+/// The file has so many rows that are all alike.
+#[track_caller]
+fn check(name: &str, content: &[u8], n_rows: usize) {
+    let folder = folder(name, content);
+    let dataset = Dataset::open(&folder.path(name)).unwrap();
+    assert_eq!((dataset.len(), dataset.skipped()), (n_rows, [].as_slice()));
+    for row in dataset.iter() {
+        assert_eq!(row.question, Question::Turns([Turn::question(1, "p")].into()));
+        assert_eq!(row.truth, Truth::Text("s".into()));
+        assert_eq!(row.decode(), Ok(()));
+    }
+}
+
+#[track_caller]
+fn refused(content: &[u8], words: &[&str]) {
+    let folder = folder("a.jsonl", content);
+    let error = Dataset::open(&folder.path("a.jsonl")).unwrap_err().to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+/// The one row of a file.
+fn row(row: &serde_json::Value) -> Result<(Vec<Turn>, String), String> {
+    let folder = folder("a.jsonl", row.to_string().as_bytes());
+    let dataset = Dataset::open(&folder.path("a.jsonl")).map_err(|error| error.to_string())?;
+    match (&dataset.get(0).question, &dataset.get(0).truth) {
+        (Question::Turns(turns), Truth::Text(text)) => Ok((turns.to_vec(), text.to_string())),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn lists_of_rows_under_any_name() {
+    let list = format!("[\n {ROW},\n {ROW}\n]");
+    check("a.json", list.as_bytes(), 2);
+    check("a.jsonl", list.as_bytes(), 2);
+    check("a.json", format!("{ROW}\n{ROW}\n").as_bytes(), 2);
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    check("a.jsonl", format!("\u{feff}{ROW}\n{ROW}\n").as_bytes(), 2);
+    check("a.json", format!("\u{feff}[{ROW}]").as_bytes(), 1);
+}
+
+#[test]
+fn lines_may_end_as_windows_ends_them() {
+    check("a.jsonl", format!("{ROW}\r\n\r\n{ROW}\r\n").as_bytes(), 2);
+    check("a.jsonl", ROW.replace("img/", "img\\\\").as_bytes(), 1);
+}
+
+#[test]
+fn nan_in_a_field_that_nobody_asks_for_does_not_matter() {
+    let row = ROW.replace('}', ", \"score\": NaN, \"low\": -Infinity}");
+    check("a.jsonl", format!("{row}\n{ROW}").as_bytes(), 2);
+    check("a.json", format!("[{row}, {ROW}]").as_bytes(), 2);
+}
+
+#[test]
+fn a_picture_may_be_an_object_or_base64() {
+    let base64 = base64::engine::general_purpose::STANDARD.encode(png(2, [1, 2, 3, 4]));
+    for image in [
+        json!({"path": "img/a.png", "bytes": null}),
+        json!({"path": null, "bytes": base64}),
+        json!(format!("data:image/png;base64,{base64}")),
+        json!([base64]),
+    ] {
+        let row = json!({"image": image, "problem": "p", "solution": "s"});
+        check("a.jsonl", row.to_string().as_bytes(), 1);
+    }
+}
+
+#[test]
+fn utf_16_is_refused_with_the_remedy() {
+    let utf16: Vec<u8> = ROW.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    refused(&[b"\xff\xfe".as_slice(), &utf16].concat(), &["UTF-16", "iconv"]);
+}
+
+#[test]
+fn an_address_of_the_web_is_refused_with_the_remedy() {
+    let row = ROW.replace("img/a.png", "https://example.org/a.png");
+    refused(row.as_bytes(), &["row 0", "https://example.org/a.png", "download"]);
+}
+
+#[test]
+fn a_row_without_a_picture_is_a_bad_row() {
+    refused(ROW.replace("\"img/a.png\"", "null").as_bytes(), &["row 0: image is null"]);
+}
+
+#[test]
+fn marks_are_places_of_images() {
+    let (turns, _) =
+        row(&json!({"image": "img/a.png", "problem": "<image>\np", "solution": "s"})).unwrap();
+    assert_eq!(turns, [Turn::question(1, "p")]);
+    let (turns, _) =
+        row(&json!({"image": "img/a.png", "problem": "On <image>?", "solution": "s"})).unwrap();
+    let parts = vec![Part::Text("On ".into()), Part::Image, Part::Text("?".into())];
+    assert_eq!(turns, [Turn { role: Role::User, parts }]);
+    let why = row(&json!({"image": "img/a.png", "problem": "<image><image>p", "solution": "s"}))
+        .unwrap_err();
+    assert!(why.contains("2 places for an image (<image>), the row has 1"), "{why}");
+}
+
+#[test]
+fn an_answer_may_be_a_list_or_an_object() {
+    for solution in [json!([391, 188, 641, 344]), json!({"Position": [1, 2, 3, 4]}), json!(5)] {
+        let row = row(&json!({"image": "img/a.png", "problem": "p", "solution": solution}));
+        assert_eq!(row.unwrap().1, solution.to_string());
+    }
+}
+
+#[test]
+fn a_solution_beside_a_conversation_is_the_answer() {
+    let turns = json!([{"role": "system", "content": "Be careful."}, {"role": "user", "content": "<image>p"}]);
+    let mut asked = json!({"images": ["img/a.png"], "messages": turns, "solution": "s"});
+    let expected = vec![Turn::system("Be careful."), Turn::question(1, "p")];
+    assert_eq!(row(&asked), Ok((expected, "s".to_owned())));
+    asked["solution"] = json!(null);
+    assert!(row(&asked).unwrap_err().contains("ends without an answer"));
+}

@@ -1,0 +1,32 @@
+//! Rows of a Parquet file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::columns::Columns;
+use super::fields::Found;
+use crate::DatasetError;
+
+/// Rows that are decoded together: pictures inside are large.
+const BATCH_ROWS: usize = 64;
+
+/// Reads a Parquet file, of its columns those that rows are made of.
+pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
+    let content = |message: String| super::content(path, "Parquet", message);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(super::open_file(path)?)
+        .map_err(|error| content(error.to_string()))?;
+    let columns = Columns::find(path, builder.schema())?;
+    let needed = ProjectionMask::roots(builder.parquet_schema(), columns.places());
+    let reader = builder.with_projection(needed).with_batch_size(BATCH_ROWS).build();
+    let file: Arc<Path> = path.into();
+    let mut first_row = 0;
+    for batch in reader.map_err(|error| content(error.to_string()))? {
+        let batch = batch.map_err(|error| content(error.to_string()))?;
+        columns.push_rows(&batch, &file, first_row, found)?;
+        first_row += batch.num_rows();
+    }
+    Ok(())
+}

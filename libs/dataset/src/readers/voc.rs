@@ -1,0 +1,153 @@
+//! Rows of Pascal VOC annotations: a folder with one XML file for each image.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roxmltree::{Document, Node};
+
+use super::annotated::{Annotated, push_rows};
+use super::fields::Found;
+use crate::DatasetError;
+use crate::path::Locator;
+use crate::row::Skipped;
+
+/// Where images are, seen from the root of the data set: VOC's own folder, and another common one.
+const IMAGE_FOLDERS: [&str; 3] = ["JPEGImages", "images", ""];
+
+/// Reads annotations; the images they name lie beside them or in VOC's own folder.
+pub(crate) fn read(
+    files: &[PathBuf],
+    image_root: Option<&Path>,
+    allow_outside: bool,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let Some(first) = files.first() else { return Ok(()) };
+    // `Annotations/x.xml` speaks of `JPEGImages/x.jpg` beside `Annotations`, whatever case that is written in.
+    let folders = IMAGE_FOLDERS.map(PathBuf::from);
+    let locator = Locator::new(first, image_root, allow_outside);
+    found.pictures.locate_with(if image_root.is_some() {
+        locator
+    } else {
+        locator.also_in(&folders)
+    });
+    for (number, path) in files.iter().enumerate() {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| DatasetError::Read { path: path.clone(), source })?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match annotated(path, &text) {
+            Ok((image, bad)) => {
+                let skipped = bad.into_iter().map(|(object, why)| Skipped {
+                    place: format!("{name}, object {object}"),
+                    row: number,
+                    why,
+                });
+                found.skipped_parts.extend(skipped);
+                push_rows(&image, &Arc::from(path.as_path()), found);
+            }
+            Err(why) => {
+                let row = found.rows.len();
+                found.rows.push(Err(Skipped { place: name.into_owned(), row, why }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The picture, and the objects that are of no use.
+fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>), String> {
+    let document = Document::parse(text).map_err(|error| error.to_string())?;
+    let root = document.root_element();
+    let (mut boxes, mut bad) = (BTreeMap::<Arc<str>, Vec<[f64; 4]>>::new(), Vec::new());
+    let objects = root.children().filter(|node| node.has_tag_name("object"));
+    for (number, object) in objects.enumerate() {
+        match named_box(object) {
+            Ok((name, corners)) => boxes.entry(name).or_default().push(corners),
+            Err(why) => bad.push((number, why)),
+        }
+    }
+    let side = |name| number(child(root, "size").ok()?, name).ok().filter(|side| *side > 0.0);
+    let image = Annotated {
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        picture: Some(text_of(child(root, "filename")?).to_owned()),
+        size: side("width").zip(side("height")),
+        boxes,
+    };
+    Ok((image, bad))
+}
+
+fn named_box(object: Node) -> Result<(Arc<str>, [f64; 4]), String> {
+    let name = text_of(child(object, "name")?);
+    let [x1, y1, x2, y2] = corners(child(object, "bndbox")?)?;
+    if name.is_empty() {
+        return Err("its <name> is empty".to_owned());
+    }
+    if x1 >= x2 || y1 >= y2 {
+        return Err(format!("its <bndbox> has no area: from ({x1}, {y1}) to ({x2}, {y2})"));
+    }
+    Ok((name.into(), [x1, y1, x2, y2]))
+}
+
+/// VOC counts pixels from 1 and includes the last one.
+fn corners(bndbox: Node) -> Result<[f64; 4], String> {
+    Ok([
+        number(bndbox, "xmin")? - 1.0,
+        number(bndbox, "ymin")? - 1.0,
+        number(bndbox, "xmax")?,
+        number(bndbox, "ymax")?,
+    ])
+}
+
+fn number(node: Node, name: &str) -> Result<f64, String> {
+    let text = text_of(child(node, name)?);
+    text.parse().ok().ok_or_else(|| format!("<{name}> should be a number, got {text:?}"))
+}
+
+fn text_of<'a>(node: Node<'a, '_>) -> &'a str {
+    node.text().unwrap_or_default().trim()
+}
+
+fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Result<Node<'a, 'input>, String> {
+    node.children()
+        .find(|child| child.has_tag_name(name))
+        .ok_or_else(|| format!("no <{name}> in <{}>", node.tag_name().name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Folder, black};
+    use crate::{Dataset, Truth};
+
+    const CAT: &str = "<annotation><filename>a.png</filename>\
+        <size><width>200</width><height>100</height><depth>3</depth></size>\
+        <object><name>cat</name><bndbox><xmin>21</xmin><ymin>11</ymin><xmax>120</xmax><ymax>60</ymax></bndbox></object>\
+        </annotation>";
+
+    #[test]
+    fn a_folder_of_annotations() {
+        let damaged = CAT.replace("<xmax>120</xmax>", "");
+        let folder = Folder::new(&[
+            ("JPEGImages/a.png", &black(200, 100)),
+            ("Annotations/a.xml", CAT.as_bytes()),
+            ("Annotations/b.xml", damaged.as_bytes()),
+            ("Annotations/c.xml", b"<annotation>"),
+        ]);
+        let dataset = Dataset::open(&folder.path("Annotations")).unwrap();
+        assert_eq!(dataset.len(), 1);
+        assert_eq!(dataset.get(0).sample_id(), "a-cat");
+        let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!("boxes") };
+        assert_eq!(boxes[0].corners(), [20.0, 10.0, 120.0, 60.0]);
+        assert_eq!(
+            dataset.skipped_parts()[0].to_string(),
+            "b.xml, object 0: no <xmax> in <bndbox>"
+        );
+        assert!(dataset.skipped()[0].to_string().starts_with("c.xml: "));
+    }
+
+    #[test]
+    fn the_size_of_another_picture_is_refused() {
+        let folder = Folder::new(&[("a.png", &black(100, 200)), ("a.xml", CAT.as_bytes())]);
+        let error = Dataset::open(&folder.path("")).unwrap_err().to_string();
+        assert!(error.contains("a.png\": it is annotated as 200 x 100"), "{error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! A row of a data set, the same whatever file it came from.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use vrft_messages::Turn;
+use vrft_vision::{Original, Rect};
+
+use crate::Picture;
+
+/// A question about pictures and its verifiable answer. Pictures stay encoded, mostly on the disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Where it was found.
+    pub origin: Origin,
+    /// What is asked.
+    pub question: Question,
+    /// The pictures, in the order in which the question speaks of them. Rows about one picture share it.
+    pub pictures: Vec<Arc<Picture>>,
+    /// The true answer.
+    pub truth: Truth,
+}
+
+/// Where a row was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: Arc<Path>,
+    /// Number of the row in its file, from 0.
+    pub row: usize,
+    /// Name of the sample: `sample_id` or `id` of the row, the picture's id and the category for annotations, else
+    /// the number of the row. It is data, not a file name.
+    pub sample_id: Arc<str>,
+}
+
+/// What is asked about the pictures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The conversation up to the answer, as the row has it. Rows that ask the same share it.
+    Turns(Arc<[Turn]>),
+    /// Where are all objects of this category? How that is asked depends on the declared answer.
+    Category(Arc<str>),
+}
+
+/// The true answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Truth {
+    /// In words, as the row has it.
+    Text(Arc<str>),
+    /// The boxes around the objects of the question's category, in pixels of the upright picture.
+    Boxes(Box<[Rect<Original>]>),
+}
+
+/// A row, or a part of one, that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it is, as in `row 7`, `annotation 12` or `b.xml`.
+    pub place: String,
+    /// Number of the row in its file, from 0; orders what was skipped.
+    pub row: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+impl Origin {
+    /// The row in words: its number, and its name where it has another one.
+    pub fn place(&self) -> String {
+        let number = format!("row {}", self.row);
+        if self.sample_id.chars().all(|c| c.is_ascii_digit()) {
+            number
+        } else {
+            format!("{number} ({})", self.sample_id)
+        }
+    }
+
+    pub(crate) fn skipped(&self, why: String) -> Skipped {
+        Skipped { place: self.place(), row: self.row, why }
+    }
+}
+
+impl Row {
+    /// Name of the sample.
+    pub fn sample_id(&self) -> &str {
+        &self.origin.sample_id
+    }
+
+    /// Reads and decodes all pictures to the last pixel, as a policy will: a file that breaks off has a fine header.
+    ///
+    /// # Errors
+    /// The first picture that cannot be decoded, by its number in the row.
+    pub fn decode(&self) -> Result<(), String> {
+        for (idx, picture) in self.pictures.iter().enumerate() {
+            picture.decode().map_err(|error| format!("image {idx}: {error}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! From rows to prompts: what a policy is asked about a row, and the true answer in the declared form.
+//!
+//! The loader, the evaluator and `vrft check` ask through here, so that a row means the same everywhere: what is
+//! checked before a run is what the rollout will encode.
+
+mod category;
+mod prompter;
+
+pub use prompter::{Prompter, Resize};

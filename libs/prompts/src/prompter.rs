@@ -1,0 +1,91 @@
+//! The conversation and the true answer that a row becomes under a declared task.
+
+use vrft_dataset::{Question, Row, Truth};
+use vrft_messages::{Part, Role, Turn};
+use vrft_reward::config::RewardConfig;
+use vrft_reward::{Reward, instructions};
+use vrft_vision::Sides;
+
+use crate::category;
+
+/// The width and height at which a model sees a picture of this width and height, or why it cannot see it.
+pub type Resize<'a> = dyn Fn((u32, u32)) -> Result<(u32, u32), String> + 'a;
+
+/// Asks about rows under one declared task.
+pub struct Prompter {
+    reward: RewardConfig,
+    reader: Reward,
+    system: String,
+}
+
+impl Prompter {
+    /// For a task; `system` is the system turn of rows that have none of their own, empty for none.
+    pub fn new(reward: &RewardConfig, system: &str) -> Self {
+        let reader = Reward::new(reward);
+        Self { reward: reward.clone(), reader, system: system.to_owned() }
+    }
+
+    /// What the policy reads: a system turn if there is one, the turns of the row, and at the end of the question what
+    /// the answer should look like, where the task says so.
+    pub fn turns(&self, row: &Row) -> Vec<Turn> {
+        let (mut turns, is_instructed) = match &row.question {
+            Question::Turns(turns) => (turns.to_vec(), false),
+            Question::Category(name) => {
+                let (text, is_instructed) = category::question(name, &self.reward);
+                (vec![Turn::question(row.pictures.len(), &text)], is_instructed)
+            }
+        };
+        if self.reward.format.instruct && !is_instructed {
+            append(&mut turns, &format!("\n{}", instructions(&self.reward)));
+        }
+        if !self.system.is_empty() && turns.iter().all(|turn| turn.role != Role::System) {
+            turns.insert(0, Turn::system(&self.system));
+        }
+        turns
+    }
+
+    /// [`Prompter::turns`] in the form of Hugging Face's chat messages.
+    pub fn chat_messages(&self, row: &Row) -> serde_json::Value {
+        vrft_messages::chat_messages(&self.turns(row))
+    }
+
+    /// The true answer in words, as the reward reads it.
+    ///
+    /// # Errors
+    /// Boxes where the task declares an answer without places, or pixels of a picture that the model cannot see.
+    pub fn truth(&self, row: &Row, resize: &Resize) -> Result<String, String> {
+        let boxes = match &row.truth {
+            Truth::Text(text) => return Ok(text.to_string()),
+            Truth::Boxes(boxes) => boxes,
+        };
+        let category = match &row.question {
+            Question::Category(name) => name,
+            Question::Turns(_) => "",
+        };
+        let picture = row.pictures.first().ok_or("boxes without a picture")?;
+        let original = picture.header().displayed();
+        let as_numbers = |(width, height): (u32, u32)| (f64::from(width), f64::from(height));
+        let sides = Sides::new(as_numbers(original), as_numbers(resize(original)?));
+        category::answer(category, boxes, &sides, &self.reward)
+    }
+
+    /// Whether the reward can read the true answer.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_truth(&self, truth: &str) -> Result<(), String> {
+        self.reader.parse_answer(truth).map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Adds to the words of the last question.
+fn append(turns: &mut [Turn], text: &str) {
+    let Some(turn) = turns.iter_mut().rfind(|turn| turn.role == Role::User) else { return };
+    match turn.parts.last_mut() {
+        Some(Part::Text(words)) => words.push_str(text),
+        _ => turn.parts.push(Part::Text(text.trim_start().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! What rows become under the declared tasks.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::{DynamicImage, ImageFormat, RgbImage};
+use vrft_dataset::{Origin, Picture};
+use vrft_reward::config::{AnswerConfig, Keys, Space};
+use vrft_vision::Rect;
+
+use super::*;
+
+fn row(question: Question, truth: Truth) -> Row {
+    let mut png = Cursor::new(Vec::new());
+    DynamicImage::from(RgbImage::new(400, 200)).write_to(&mut png, ImageFormat::Png).unwrap();
+    let picture = Picture::of_bytes(png.into_inner()).unwrap();
+    let origin = Origin { file: PathBuf::from("some").into(), row: 0, sample_id: "a".into() };
+    Row { origin, question, pictures: vec![Arc::new(picture)], truth }
+}
+
+fn annotated() -> Row {
+    let boxes = [Rect::new([40.0, 20.0, 160.0, 80.0])];
+    row(Question::Category("square".into()), Truth::Boxes(boxes.into()))
+}
+
+/// The picture is 400 × 200.
+fn resize(size: (u32, u32)) -> Result<(u32, u32), String> {
+    assert_eq!(size, (400, 200));
+    Ok((392, 196))
+}
+
+fn pixels() -> RewardConfig {
+    let keys = Keys { place: "bbox_2d".into(), label: "label".into(), ..Keys::default() };
+    let answer = AnswerConfig { space: Space::Pixels, keys, ..AnswerConfig::default() };
+    RewardConfig { answer, ..RewardConfig::default() }
+}
+
+#[test]
+fn annotated_boxes_are_asked_for_as_visual_rft_does() {
+    let prompter = Prompter::new(&RewardConfig::default(), "");
+    let [question] = &prompter.turns(&annotated())[..] else { panic!("one turn") };
+    assert_eq!(question.parts[0], Part::Image);
+    assert!(question.text().starts_with(
+        "Detect all objects belonging to the category 'square' in the image, and provide"
+    ));
+    let truth = prompter.truth(&annotated(), &resize).unwrap();
+    assert_eq!(truth, "<answer>[{'Position': [100, 100, 400, 400], 'Confidence': 1}]</answer>");
+    assert_eq!(prompter.check_truth(&truth), Ok(()));
+}
+
+#[test]
+fn a_task_in_pixels_is_asked_in_pixels_of_what_the_model_sees() {
+    let prompter = Prompter::new(&pixels(), "");
+    let text = prompter.turns(&annotated())[0].text();
+    assert!(text.contains("category 'square'") && text.contains("bbox_2d"), "{text}");
+    assert!(!text.contains("1000"), "{text}");
+    let truth = prompter.truth(&annotated(), &resize).unwrap();
+    assert_eq!(truth, r#"<answer>[{"bbox_2d": [39, 20, 157, 78], "label": "square"}]</answer>"#);
+    assert_eq!(prompter.check_truth(&truth), Ok(()));
+}
+
+#[test]
+fn boxes_are_no_answer_to_a_task_without_places() {
+    let mut names = RewardConfig::default();
+    names.answer.kind = vrft_reward::config::AnswerType::Label;
+    let error = Prompter::new(&names, "").truth(&annotated(), &resize).unwrap_err();
+    assert!(error.contains("reward.answer.type = \"label\""), "{error}");
+}
+
+#[test]
+fn instructions_and_a_system_turn_are_added_once() {
+    let mut reward = pixels();
+    reward.format.instruct = true;
+    let asked = row(Question::Turns([Turn::question(1, "Where?")].into()), Truth::Text("s".into()));
+    let turns = Prompter::new(&reward, "Be careful.").turns(&asked);
+    assert_eq!(turns[0], Turn::system("Be careful."));
+    assert_eq!(turns[1].text(), format!("Where?\n{}", instructions(&reward)));
+    let own = [Turn::system("Be quick."), Turn::question(1, "Where?")];
+    let asked = row(Question::Turns(own.clone().into()), Truth::Text("s".into()));
+    assert_eq!(Prompter::new(&pixels(), "Be careful.").turns(&asked), own);
+    let text = Prompter::new(&reward, "").turns(&annotated())[0].text();
+    assert_eq!(text.matches("bbox_2d").count(), 1, "{text}");
+}
