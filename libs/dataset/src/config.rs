@@ -8,6 +8,8 @@ use toml::Table;
 use vrft_config::{ConfigError, Section, require};
 use vrft_plan::Device;
 
+use crate::{BoxesAre, OpenOptions};
+
 /// Prompts are dealt out by the hundred, and every source has one of them.
 const MAX_SOURCES: usize = 100;
 
@@ -18,6 +20,19 @@ const MAX_SOURCES: usize = 100;
 pub struct DataConfig {
     /// Parquet, Arrow or JSONL file with the columns `image`, `problem`, `solution`.
     pub train: PathBuf,
+    /// Which split of a folder that has several, as `train`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// Folder that the names of pictures start at, in training and test data; left out, the folder of the file that
+    /// names them, or where COCO has its pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_root: Option<PathBuf>,
+    /// Also read pictures that lie outside of the data set's folder and of `image_root`.
+    pub allow_outside: bool,
+    /// In which pixels annotated boxes are where EXIF turns a picture and the annotated size does not tell: `stored`
+    /// (as in the file) or `displayed`. Left out, as in the other pictures of the data, else `stored`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes_are: Option<BoxesAre>,
     /// Rows to keep, drawn with the run's seed; 0 keeps all.
     pub shots: usize,
     /// Mirror images (and the boxes of their answers) at random.
@@ -39,6 +54,9 @@ pub struct SourceConfig {
     pub task: String,
     /// As `data.train`.
     pub train: PathBuf,
+    /// As `data.split`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// As `data.shots`.
     #[serde(default)]
     pub shots: usize,
@@ -72,6 +90,9 @@ pub enum Flip {
 pub struct EvaluationConfig {
     /// File with the same columns as the training data.
     pub test: PathBuf,
+    /// Which split of a folder that has several, as `test`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// Rows to use, from the start; 0 uses all.
     pub limit: usize,
     /// Evaluate every so many learner steps besides first and last; 0 for first and last only.
@@ -83,6 +104,16 @@ pub struct EvaluationConfig {
 }
 
 impl DataConfig {
+    /// How the files of a data set are opened; `split` is that of this data set.
+    pub fn open_options(&self, split: Option<&str>) -> OpenOptions {
+        OpenOptions {
+            split: split.map(str::to_owned),
+            image_root: self.image_root.clone(),
+            allow_outside: self.allow_outside,
+            boxes_are: self.boxes_are,
+        }
+    }
+
     /// Weight λ of a task; 1 where only one is learned.
     pub fn weight_of(&self, task: &str) -> f64 {
         self.sources.iter().find(|source| source.task == task).map_or(1.0, |source| source.weight)
@@ -165,6 +196,10 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             train: "data/train.parquet".into(),
+            split: None,
+            image_root: None,
+            allow_outside: false,
+            boxes_are: None,
             shots: 0,
             flip: Flip::None,
             max_bad_fraction: 0.05,
@@ -178,6 +213,7 @@ impl Default for EvaluationConfig {
     fn default() -> Self {
         Self {
             test: "data/test.parquet".into(),
+            split: None,
             limit: 0,
             every: 0,
             batch_size: 16,

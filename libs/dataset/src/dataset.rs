@@ -15,6 +15,8 @@ pub struct Dataset {
     path: PathBuf,
     split: Option<String>,
     rows: Vec<Row>,
+    /// Rows of the files, whether usable, used or not.
+    n_total: usize,
     skipped: Vec<Skipped>,
     skipped_parts: Vec<Skipped>,
     notes: Vec<String>,
@@ -49,6 +51,7 @@ impl Dataset {
             path: "(in memory)".into(),
             split: None,
             rows: Vec::new(),
+            n_total: rows.len(),
             skipped: Vec::new(),
             skipped_parts: Vec::new(),
             notes: Vec::new(),
@@ -89,7 +92,8 @@ impl Dataset {
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let (path, skipped_parts) = (path.to_owned(), found.skipped_parts);
-        Self { path, split, rows, skipped, skipped_parts, notes }.not_empty()
+        let n_total = rows.len() + skipped.len();
+        Self { path, split, rows, n_total, skipped, skipped_parts, notes }.not_empty()
     }
 
     /// The file or folder.
@@ -137,9 +141,9 @@ impl Dataset {
         &self.notes
     }
 
-    /// Rows of the files, whether usable or not.
+    /// Rows of the files, whether usable, used or not.
     pub fn n_total(&self) -> usize {
-        self.rows.len() + self.skipped.len()
+        self.n_total
     }
 
     /// Leaves out rows that `check` refuses, with its reason.

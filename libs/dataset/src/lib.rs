@@ -26,6 +26,7 @@ mod mirror;
 mod mixture;
 mod options;
 mod order;
+mod overlap;
 mod path;
 mod picture;
 mod pictures;
@@ -33,6 +34,7 @@ mod readers;
 mod row;
 mod shots;
 mod store;
+mod summary;
 #[cfg(test)]
 mod testing;
 
@@ -44,5 +46,6 @@ pub use mirror::Mirror;
 pub use mixture::Mixture;
 pub use options::OpenOptions;
 pub use order::Order;
+pub use overlap::Overlap;
 pub use picture::{Picture, PictureError};
 pub use row::{Origin, Question, Row, Skipped, Truth};

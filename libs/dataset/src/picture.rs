@@ -13,6 +13,7 @@ use crate::store::Blob;
 pub struct Picture {
     source: Source,
     header: Header,
+    n_bytes: u64,
 }
 
 /// Where the encoded bytes are.
@@ -60,13 +61,14 @@ impl Picture {
     pub fn open(path: &Path) -> Result<Self, PictureError> {
         let failed = |source| PictureError::Read { path: path.to_owned(), source };
         // Opening a pipe would wait for somebody to write to it.
-        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        let metadata = std::fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
             return Err(PictureError::NotAFile { path: path.to_owned() });
         }
         let mut reader = BufReader::new(File::open(path).map_err(failed)?);
         let header = Header::read(&mut reader)
             .map_err(|source| PictureError::Vision { path: Some(path.to_owned()), source })?;
-        Ok(Self { source: Source::File(path.into()), header })
+        Ok(Self { source: Source::File(path.into()), header, n_bytes: metadata.len() })
     }
 
     /// A picture in memory.
@@ -74,17 +76,23 @@ impl Picture {
     /// # Errors
     /// A header that makes no sense.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, PictureError> {
-        let header = header(&bytes)?;
-        Ok(Self { source: Source::Blob(Blob::Memory(bytes.into())), header })
+        let (header, n_bytes) = (header(&bytes)?, bytes.len() as u64);
+        Ok(Self { source: Source::Blob(Blob::Memory(bytes.into())), header, n_bytes })
     }
 
     pub(crate) fn stored(blob: Blob, bytes: &[u8]) -> Result<Self, PictureError> {
-        Ok(Self { source: Source::Blob(blob), header: header(bytes)? })
+        let n_bytes = bytes.len() as u64;
+        Ok(Self { source: Source::Blob(blob), header: header(bytes)?, n_bytes })
     }
 
     /// Format, size and orientation.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Number of encoded bytes.
+    pub fn n_bytes(&self) -> u64 {
+        self.n_bytes
     }
 
     /// The encoded bytes.

@@ -108,7 +108,8 @@ impl Judge {
     /// # Errors
     /// Data or tokenizer that cannot be used.
     pub fn load(config: &JudgeConfig) -> Result<Self, JudgeError> {
-        Self::of(config, Dataset::open(&config.evaluation.test)?)
+        let options = config.data.open_options(config.evaluation.split.as_deref());
+        Self::of(config, Dataset::open_with(&config.evaluation.test, &options)?)
     }
 
     /// Judges on the first `evaluation.limit` rows of this data instead; rows that the policy cannot be asked about are
@@ -130,6 +131,10 @@ impl Judge {
         };
         let limit = config.data.max_bad_fraction;
         let test = test.first_valid(config.evaluation.limit, check, limit)?;
+        for line in test.summary(test.len()) {
+            // The launcher shows lines that begin so.
+            tracing::info!("Data: {line}");
+        }
         Ok(Self { config: config.clone(), test, prompter, answers, processor })
     }
 

@@ -1,19 +1,19 @@
 //! `vrft check`: everything that can be known to be wrong before a run.
 
 use eyre::WrapErr;
-use vrft_dataset::Dataset;
 use vrft_learner::{MemoryEstimate, PromptSize};
 use vrft_model::{ModelConfig, Processor};
 use vrft_prompts::Prompter;
 
-use crate::cli::GraphOptions;
+use crate::check_data::{check_data, open};
+use crate::cli::CheckOptions;
 use crate::graph::Graph;
 
 const MIB: usize = 1 << 20;
 
 /// Validates graph and configuration, prints both resolved.
-pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
-    let graph = Graph::load(options)?;
+pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
+    let graph = Graph::load(&options.graph)?;
     graph.check_files()?;
     graph.check_devices()?;
     println!("# {}", graph.path.display());
@@ -27,6 +27,7 @@ pub(crate) fn check(options: &GraphOptions) -> eyre::Result<()> {
     }
     // What a camera will show is not known yet, nor how long its questions are.
     if graph.config.stream.is_none() {
+        check_data(&graph, options.all)?;
         print_memory(&graph)?;
     }
     println!("\n{}", graph.config.to_toml());
@@ -40,8 +41,11 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let json = std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {path:?}"))?;
     let model = ModelConfig::from_json(&json)?;
     let data = &graph.config.data;
-    let train = data.sources.first().map_or(&data.train, |source| &source.train);
-    let data = Dataset::open(&graph.folder.join(train))?;
+    let (train, split) = match data.sources.first() {
+        Some(source) => (&source.train, &source.split),
+        None => (&data.train, &data.split),
+    };
+    let data = open(graph, train, split.as_deref())?;
     if data.is_empty() {
         return Ok(());
     }

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Run a graph: build its nodes, start them, show how it goes.
     Run(RunOptions),
     /// Validate a graph and its configuration and print it resolved; nothing is run.
-    Check(GraphOptions),
+    Check(CheckOptions),
     /// Evaluate a checkpoint on held-out data.
     Eval(EvalOptions),
     /// Repeat base / SFT / RFT over seeds and shot counts; write a table and a plot.
@@ -169,6 +169,15 @@ pub(crate) struct GraphOptions {
     /// Override one value, as in `--set learner.steps=20`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct CheckOptions {
+    #[command(flatten)]
+    pub(crate) graph: GraphOptions,
+    /// Also decode every picture, not only their headers.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Args, Clone)]

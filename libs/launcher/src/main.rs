@@ -3,6 +3,7 @@
 
 mod bench;
 mod check;
+mod check_data;
 mod cli;
 mod compile;
 mod config;

@@ -14,6 +14,9 @@ const KEPT_LINES: usize = 200;
 /// The node whose plain output is meant for the user.
 const NARRATOR: &str = "monitor";
 
+/// How lines begin that say which rows are used.
+const DATA: &str = "Data: ";
+
 /// Follows a running graph.
 pub(crate) struct Progress {
     sender: flume::Sender<LogMessage>,
@@ -90,6 +93,10 @@ fn show(bar: &ProgressBar, node: &str, text: &str, is_output: bool, verbose: boo
     match level {
         "WARN" | "ERROR" => bar.suspend(|| println!("{level} {node}: {}", rest.trim_start())),
         "INFO" | "DEBUG" | "TRACE" if verbose => bar.suspend(|| println!("{node}: {rest}")),
+        "INFO" if rest.contains(DATA) => {
+            let line = rest.find(DATA).map_or(rest, |start| &rest[start..]);
+            bar.suspend(|| println!("{node}: {line}"));
+        }
         "INFO" if rest.contains("Evaluated.") => {
             bar.set_message(rest.trim_start().trim_start_matches("Evaluated. ").to_owned());
         }

@@ -1,8 +1,9 @@
 //! The loader: questions about images, sent only against credit.
 
+use tracing::warn;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
-use vrft_dataset::DataConfig;
+use vrft_dataset::{DataConfig, EvaluationConfig};
 use vrft_messages::{Credit, PromptBatch};
 use vrft_node::Node;
 use vrft_plan::{LearnerConfig, RunConfig};
@@ -31,7 +32,18 @@ fn start() -> eyre::Result<()> {
         return live::run(Node::join_live(&document, live::LIVE)?, &config, settings);
     }
     let mut sources = Sources::open(&config)?;
+    warn_of_overlap(&sources, &config);
     run(Node::join(&document)?, &config, &mut sources)
+}
+
+/// Warns if rows are learned from that the policy is judged on. Whether the held-out data can be used at all is the
+/// evaluator's to say; a graph may have none.
+fn warn_of_overlap(sources: &Sources, config: &Config) {
+    if let Ok(overlap) = sources.overlap(config)
+        && overlap.pictures > 0
+    {
+        warn!("{:?}: {overlap}", config.evaluation.test);
+    }
 }
 
 /// What the node reads of the configuration.
@@ -40,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) run: RunConfig,
     pub(crate) policy: PolicyConfig,
     pub(crate) data: DataConfig,
+    pub(crate) evaluation: EvaluationConfig,
     pub(crate) stream: Option<StreamConfig>,
     pub(crate) rewards: RewardsConfig,
     pub(crate) learner: LearnerConfig,
@@ -51,6 +64,7 @@ impl Config {
             run: document.section()?,
             policy: document.section()?,
             data: document.section()?,
+            evaluation: document.section()?,
             stream: document.optional()?,
             rewards: RewardsConfig::read(document)?,
             learner: document.section()?,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use eyre::{WrapErr, bail};
 use tracing::{info, warn};
-use vrft_dataset::{Dataset, Mixture, Order, Row};
+use vrft_dataset::{Dataset, Mixture, Order, Overlap, Row, SourceConfig};
 use vrft_messages::Prompt;
 
 use crate::Config;
@@ -51,11 +51,14 @@ impl Sources {
     pub(crate) fn open(config: &Config) -> eyre::Result<Self> {
         let data = &config.data;
         let sources = if data.sources.is_empty() {
-            vec![Source::open(config, None, &data.train, data.shots)?]
+            vec![Source::open(config, None, &data.train, data.split.as_deref(), data.shots)?]
         } else {
             data.sources
                 .iter()
-                .map(|source| Source::open(config, Some(&source.task), &source.train, source.shots))
+                .map(|source| {
+                    let SourceConfig { task, train, split, shots, .. } = source;
+                    Source::open(config, Some(task), train, split.as_deref(), *shots)
+                })
                 .collect::<eyre::Result<Vec<_>>>()?
         };
         let weights = data.sources.iter().map(|source| source.weight).chain([1.0]);
@@ -74,6 +77,18 @@ impl Sources {
         self.sources[source].prompt(config, k, number, version)
     }
 
+    /// What the held-out data has in common with what is learned from.
+    ///
+    /// # Errors
+    /// Held-out data that cannot be opened.
+    pub(crate) fn overlap(&self, config: &Config) -> eyre::Result<Overlap> {
+        let evaluation = &config.evaluation;
+        let options = config.data.open_options(evaluation.split.as_deref());
+        let test = Dataset::open_with(&evaluation.test, &options).wrap_err("evaluation.test")?;
+        let each = self.sources.iter().map(|source| Overlap::between(&source.dataset, &test));
+        Ok(each.max_by_key(|overlap| overlap.pictures).unwrap_or_default())
+    }
+
     /// Rows of all sources together, as far as is known by now.
     pub(crate) fn counts(&self) -> Counts {
         self.sources.iter().fold(Counts::default(), |sum, source| Counts {
@@ -86,10 +101,16 @@ impl Sources {
 
 impl Source {
     /// The rows to learn from: usable ones, and as many as there should be shots.
-    fn open(config: &Config, task: Option<&str>, train: &Path, shots: usize) -> eyre::Result<Self> {
+    fn open(
+        config: &Config,
+        task: Option<&str>,
+        train: &Path,
+        split: Option<&str>,
+        shots: usize,
+    ) -> eyre::Result<Self> {
         let maker = Maker::new(config, task);
         let max_bad_fraction = config.data.max_bad_fraction;
-        let dataset = Dataset::open(train)?
+        let dataset = Dataset::open_with(train, &config.data.open_options(split))?
             .retain_valid(|row| maker.check(row), max_bad_fraction)?
             .shots(shots, config.run.seed, max_bad_fraction)
             .wrap_err_with(|| format!("data.shots with data.train = {train:?}"))?;
@@ -99,6 +120,10 @@ impl Source {
             task,
             "Opened the training data."
         );
+        for line in dataset.summary(dataset.len()) {
+            // The launcher shows lines that begin so.
+            info!("Data: {line}");
+        }
         let order = Order::new(dataset.len(), config.run.seed);
         Ok(Self { dataset, order, maker, max_bad_fraction, damaged: BTreeMap::new() })
     }

@@ -76,6 +76,7 @@ fn several_tasks_share_the_prompts() {
     let source = |task: &str, weight| SourceConfig {
         task: task.to_owned(),
         train: config.data.train.clone(),
+        split: None,
         shots: 4,
         weight,
         test: None,
@@ -99,6 +100,7 @@ fn each_task_asks_in_its_own_words() {
     let source = |task: &str| SourceConfig {
         task: task.to_owned(),
         train: config.data.train.clone(),
+        split: None,
         shots: 4,
         weight: 1.0,
         test: None,
@@ -111,4 +113,71 @@ fn each_task_asks_in_its_own_words() {
         let instructed = prompt.text().contains("Give one name.");
         assert_eq!(instructed, prompt.task == "names", "{}: {}", prompt.task, prompt.text());
     }
+}
+
+#[test]
+fn it_is_said_what_is_learned_from_and_judged_on_alike() {
+    let mut config = config();
+    config.data.shots = 0;
+    config.evaluation.test = config.data.train.clone();
+    let sources = Sources::open(&config).unwrap();
+    let counts = sources.counts();
+    assert_eq!((counts.skipped, counts.used), (0, counts.total));
+    let overlap = sources.overlap(&config).unwrap();
+    assert_eq!((overlap.rows, overlap.pictures), (counts.total, counts.total));
+    config.evaluation.test =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/test.parquet").into();
+    assert_eq!(sources.overlap(&config).unwrap().pictures, 0);
+}
+
+/// A file of rows about PNG files of which some break off.
+fn with_damaged(folder: &std::path::Path, n_rows: usize, damaged: &[usize]) -> Config {
+    let image = image::DynamicImage::from(image::RgbImage::from_fn(16, 16, |x, y| {
+        image::Rgb([x as u8 * 16, y as u8 * 16, 7])
+    }));
+    let mut png = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let png = png.into_inner();
+    let mut lines = String::new();
+    for row in 0..n_rows {
+        let n_bytes = if damaged.contains(&row) { png.len() / 2 } else { png.len() };
+        std::fs::write(folder.join(format!("{row}.png")), &png[..n_bytes]).unwrap();
+        lines += &format!(
+            "{{\"image\": \"{row}.png\", \"problem\": \"Where?\", \
+             \"solution\": \"[{{'Position': [1, 2, 3, 4], 'Confidence': 1}}]\"}}\n"
+        );
+    }
+    let path = folder.join("rows.jsonl");
+    std::fs::write(&path, lines).unwrap();
+    let mut config = config();
+    config.data.train = path;
+    config.data.shots = 0;
+    config
+}
+
+#[test]
+fn a_damaged_picture_is_replaced_by_a_rule_that_a_resumed_run_repeats() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = with_damaged(folder.path(), 60, &[3, 40]);
+    let credits: Vec<Credit> = (0..20).map(credit).collect();
+    let straight = prompts(&config, &credits);
+    let ids: Vec<String> = straight
+        .iter()
+        .flat_map(|batch| &batch.prompts)
+        .map(|prompt| prompt.sample_id.clone())
+        .collect();
+    assert_eq!(ids.len(), 60);
+    assert!(!ids.contains(&"3".to_owned()) && !ids.contains(&"40".to_owned()));
+    for step in 0..20 {
+        assert_eq!(prompts(&config, &[credit(step)])[0], straight[step as usize]);
+    }
+}
+
+#[test]
+fn too_many_damaged_pictures_end_the_run_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = with_damaged(folder.path(), 20, &[3, 7]);
+    let mut sources = Sources::open(&config).unwrap();
+    let error = (0..20).find_map(|k| sources.prompt(&config, k, 0).err()).unwrap().to_string();
+    assert!(error.contains("2 of 20 rows") && error.contains("row 3: image 0"), "{error}");
 }

@@ -1,0 +1,72 @@
+//! The data part of `vrft check`: every row as the run will take it.
+
+use std::path::Path;
+
+use eyre::{WrapErr, eyre};
+use vrft_dataset::{Dataset, Overlap, Row};
+use vrft_prompts::Prompter;
+
+use crate::graph::Graph;
+
+/// Opens a data set of a graph.
+pub(crate) fn open(graph: &Graph, path: &Path, split: Option<&str>) -> eyre::Result<Dataset> {
+    let data = &graph.config.data;
+    let mut options = data.open_options(split);
+    options.image_root = options.image_root.map(|root| graph.folder.join(root));
+    Ok(Dataset::open_with(&graph.folder.join(path), &options)?)
+}
+
+/// Checks training and held-out data and prints which rows are used; with `all` every picture is decoded.
+///
+/// # Errors
+/// Data that cannot be used, or more bad rows than `data.max_bad_fraction` allows.
+pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
+    let config = &graph.config;
+    let (data, evaluation) = (&config.data, &config.evaluation);
+    let mut training = Vec::new();
+    if data.sources.is_empty() {
+        let train = (None, data.train.as_path(), data.split.as_deref());
+        training.push(checked(graph, "data.train", train, data.shots, all)?);
+    }
+    for source in &data.sources {
+        let train = (Some(source.task.as_str()), source.train.as_path(), source.split.as_deref());
+        training.push(checked(graph, "data.sources.train", train, source.shots, all)?);
+    }
+    let test = (None, evaluation.test.as_path(), evaluation.split.as_deref());
+    let test = checked(graph, "evaluation.test", test, 0, all)?;
+    for train in &training {
+        let overlap = Overlap::between(train, &test);
+        if overlap.pictures > 0 {
+            println!("# warning: {overlap}");
+        }
+    }
+    Ok(())
+}
+
+/// One data set with the task, the path and the split of it.
+fn checked(
+    graph: &Graph,
+    key: &str,
+    (task, path, split): (Option<&str>, &Path, Option<&str>),
+    shots: usize,
+    all: bool,
+) -> eyre::Result<Dataset> {
+    let config = &graph.config;
+    let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
+    let prompter = Prompter::new(reward, &config.policy.system);
+    let check = |row: &Row| {
+        prompter.check_truth(&prompter.truth(row, &|size| Ok(size))?)?;
+        if all { row.decode() } else { Ok(()) }
+    };
+    let max_bad_fraction = config.data.max_bad_fraction;
+    let dataset = open(graph, path, split).wrap_err_with(|| key.to_owned())?;
+    let dataset = dataset.retain_valid(check, max_bad_fraction);
+    let dataset = dataset.map_err(|error| eyre!("{key}: {error}"))?;
+    let dataset = dataset.shots(shots, config.run.seed, max_bad_fraction);
+    let dataset =
+        dataset.map_err(|error| eyre!("{key}, of which data.shots are drawn: {error}"))?;
+    for (number, line) in dataset.summary(dataset.len()).iter().enumerate() {
+        println!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
+    }
+    Ok(dataset)
+}
