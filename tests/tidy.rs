@@ -128,13 +128,24 @@ fn sections_belong_to_the_crates_that_work_by_them() {
 }
 
 #[test]
+fn settings_and_prompts_need_no_tensor_library() {
+    for name in ["vision", "checkpoint", "processor"] {
+        for forbidden in ["candle-core", "vrft-kernels", "vrft-model"] {
+            assert!(!dependencies("libs", name).contains(forbidden), "{name} -> {forbidden}");
+        }
+    }
+}
+
+#[test]
 fn each_outside_system_is_known_to_one_crate() {
     let allowed = [
         ("zenoh", vec!["libs/weights"]),
         ("dora-node-api", vec!["libs/node", "tests"]),
         ("dora-daemon", vec!["libs/launcher"]),
         ("parquet", vec!["libs/dataset"]),
-        ("tokenizers", vec!["libs/model", "libs/embedding"]),
+        ("tokenizers", vec!["libs/processor", "libs/embedding"]),
+        ("minijinja", vec!["libs/processor"]),
+        ("hf-hub", vec!["libs/checkpoint"]),
         ("candle-transformers", vec!["libs/embedding"]),
     ];
     for (dependency, allowed) in allowed {

@@ -1,5 +1,34 @@
-//! Checkpoints: which one a run starts from, and which of its parts are trained.
+//! The files of a model: where they are, which tensors they hold, and what their JSON settings say.
+//!
+//! It reads and writes the Hugging Face layout (`config.json`, safetensors in one file or in several, `peft`
+//! adapters) and finds models in the cache of the hub. It knows formats, and neither a tensor library nor a model:
+//! a program that only needs settings links it at no cost. Nothing is ever unpickled. The section `[policy]` of the
+//! configuration, which says where a run starts from, is here too.
+//!
+//! ```
+//! # fn main() -> Result<(), vrft_checkpoint::CheckpointError> {
+//! let config = vrft_checkpoint::JsonFile::parse("config.json", r#"{"text_config": {"hidden_size": "wide"}}"#)?;
+//! let error = config.keys().section("text_config").size("hidden_size").unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "config.json: text_config.hidden_size should be a positive integer, got \"wide\""
+//! );
+//! # Ok(()) }
+//! ```
 
+mod adapter;
 mod config;
+mod directory;
+mod error;
+mod hub;
+mod keys;
+mod tensors;
 
+pub use adapter::{Adapter, FACTORS, is_adapter, model_dir, names_module};
 pub use config::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
+pub use directory::{config, read_text, write_checkpoint};
+pub use error::CheckpointError;
+pub use hub::checkpoint_dir;
+pub use keys::{JsonFile, Keys, MAX_SIZE};
+pub use safetensors::tensor::{Dtype as StoredDtype, TensorView, View};
+pub use tensors::{TensorFiles, write_tensors};

@@ -7,8 +7,9 @@ use serde::Serialize;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
-use vrft_model::{EncodedPrompt, LoadOptions, Policy, PolicyError, Processor};
+use vrft_model::{LoadOptions, Policy, PolicyError};
 use vrft_plan::RolloutConfig;
+use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
 use vrft_prompts::Prompter;
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, Truth};
@@ -86,9 +87,12 @@ pub enum JudgeError {
     /// The held-out data.
     #[error("evaluation.test: {0}")]
     Dataset(#[from] DatasetError),
-    /// The policy or its processor.
+    /// The policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// Its processor.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
     /// A question that the policy could be asked when the data was opened, and cannot be asked any more.
     #[error("held-out sample {sample_id:?}: {why}")]
     Prompt {

@@ -1,8 +1,8 @@
 //! `vrft check`: everything that can be known to be wrong before a run.
 
-use eyre::WrapErr;
 use vrft_learner::{MemoryEstimate, PromptSize};
-use vrft_model::{ModelConfig, Processor};
+use vrft_model::ModelConfig;
+use vrft_processor::Processor;
 use vrft_prompts::Prompter;
 
 use crate::check_data::{check_data, open};
@@ -22,7 +22,7 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
             node.inputs.iter().map(|(id, input)| format!("{id} <- {}", input.mapping)).collect();
         println!("#   {:<12} {}", node.id.to_string(), inputs.join(", "));
     }
-    if let Some(settings) = vrft_model::GenerationSettings::load(&graph.checkpoint()?)? {
+    if let Some(settings) = vrft_processor::GenerationSettings::load(&graph.checkpoint()?)? {
         println!("# {settings}");
     }
     // What a camera will show is not known yet, nor how long its questions are.
@@ -37,9 +37,7 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
 /// What the run will take, if its prompts are like the first, and whether this machine has it.
 fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let checkpoint = graph.checkpoint()?;
-    let path = checkpoint.join("config.json");
-    let json = std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {path:?}"))?;
-    let model = ModelConfig::from_json(&json)?;
+    let model = ModelConfig::from_file(&vrft_checkpoint::config(&checkpoint)?)?;
     let data = &graph.config.data;
     let (train, split) = match data.sources.first() {
         Some(source) => (&source.train, &source.split),

@@ -7,7 +7,7 @@ use crate::graph::Graph;
 pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     let graph = Graph::load(&options.graph)?;
     let checkpoint = match &options.checkpoint {
-        Some(path) => vrft_model::checkpoint_dir(path)?,
+        Some(path) => vrft_checkpoint::checkpoint_dir(path)?,
         None => graph.checkpoint()?,
     };
     let mut config = graph.config;

@@ -66,7 +66,7 @@ impl Graph {
         if anchored.exists() {
             return Ok(anchored);
         }
-        let found = vrft_model::checkpoint_dir(path).wrap_err("policy.path")?;
+        let found = vrft_checkpoint::checkpoint_dir(path).wrap_err("policy.path")?;
         Ok(if found == *path { anchored } else { found })
     }
 

@@ -8,7 +8,8 @@ use eyre::{WrapErr, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use vrft_kernels::Gradients;
-use vrft_model::{Conversation, EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
+use vrft_processor::{Conversation, EncodedPrompt, Processor};
 
 use crate::cli::ProbeOptions;
 

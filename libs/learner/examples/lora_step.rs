@@ -10,9 +10,10 @@ use std::time::Instant;
 use candle_core::Device;
 use vrft_checkpoint::{Dtype, LoraConfig, PolicyConfig};
 use vrft_learner::{Learner, OptimizerConfig, TrainCompletion, TrainGroup};
-use vrft_model::{LoadOptions, Policy, Processor};
+use vrft_model::{LoadOptions, Policy};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
+use vrft_processor::Processor;
 use vrft_rollout::Sampling;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! What a step trains on: completions with their advantages, or demonstrations.
 
-use vrft_model::EncodedPrompt;
+use vrft_processor::EncodedPrompt;
 
 use crate::LearnerError;
 

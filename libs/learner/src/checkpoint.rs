@@ -10,7 +10,6 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
-use vrft_model::PolicyError;
 
 use crate::controllers::Controllers;
 use crate::durable::{remove, replace_folder, sync_entries, sync_folder};
@@ -175,10 +174,7 @@ impl Learner {
         self.optimizer
             .restore(self.policy.variables(), state)
             .map_err(|error| LearnerError::damaged(&path, error))?;
-        self.policy.restore(&checkpoint.path).map_err(|error| match error {
-            PolicyError::Damaged { path, message } => LearnerError::damaged(&path, message),
-            other => other.into(),
-        })?;
+        self.policy.restore(&checkpoint.path)?;
         self.step = checkpoint.step;
         self.controllers = checkpoint.controllers.clone();
         warn_of_changes(&checkpoint.settings, &settings(self));

@@ -6,7 +6,8 @@
 use std::cmp::Reverse;
 
 use candle_core::{Device, Result, Tensor};
-use vrft_model::{EncodedPrompt, PackedGroup};
+use vrft_model::PackedGroup;
+use vrft_processor::EncodedPrompt;
 
 use crate::Demonstration;
 

@@ -3,7 +3,8 @@
 
 use candle_core::Tensor;
 use vrft_kernels::Gradients;
-use vrft_model::{EncodedImages, EncodedPrompt, PolicyError};
+use vrft_model::{EncodedImages, PolicyError};
+use vrft_processor::EncodedPrompt;
 
 use crate::micro_batch::MicroBatch;
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use criterion::{Criterion, criterion_group, criterion_main};
-use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
+use vrft_processor::EncodedPrompt;
 use vrft_vision::{Grid, Patches};
 
 const N_GROUPS: usize = 8;

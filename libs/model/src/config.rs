@@ -3,15 +3,13 @@
 //! Both spellings are read: the flat one of the published checkpoints (text keys at the top, `rope_theta`,
 //! `rope_scaling`) and the nested one that transformers writes today (`text_config`, `rope_parameters`).
 
-use serde_json::Value;
+use vrft_checkpoint::{JsonFile, Keys};
 
 use crate::PolicyError;
 
-mod section;
 mod text;
 mod vision;
 
-use section::{Section, config_error};
 pub use text::TextConfig;
 pub use vision::{TowerKind, VisionConfig};
 
@@ -49,33 +47,67 @@ impl ModelConfig {
     /// # Errors
     /// Not JSON, another kind of model, a key that is absent or has an unsupported value.
     pub fn from_json(text: &str) -> Result<Self, PolicyError> {
-        let root: Value = serde_json::from_str(text)
-            .map_err(|e| config_error("the file", "JSON", &e.to_string()))?;
-        let root = Section::root(&root);
-        let architecture = match root.one_of("model_type", &["qwen2_vl", "qwen2_5_vl"], None)? {
-            "qwen2_vl" => Architecture::Qwen2Vl,
-            _ => Architecture::Qwen25Vl,
+        Self::from_file(&JsonFile::parse("config.json", text)?)
+    }
+
+    /// Reads a `config.json`.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::from_json`].
+    pub fn from_file(file: &JsonFile) -> Result<Self, PolicyError> {
+        let root = file.keys();
+        let architecture = match root.one_of("model_type", &["qwen2_vl", "qwen2_5_vl"])? {
+            Some("qwen2_vl") => Architecture::Qwen2Vl,
+            Some(_) => Architecture::Qwen25Vl,
+            None => {
+                return Err(root.error("model_type", "qwen2_vl or qwen2_5_vl", "nothing").into());
+            }
         };
+        let token =
+            |key: &str, default: u32| Ok::<_, PolicyError>(root.token_id(key)?.unwrap_or(default));
         let config = Self {
             architecture,
-            text: TextConfig::from_section(&root)?,
-            vision: VisionConfig::from_section(&root.child("vision_config"), architecture)?,
-            image_token_id: root.token("image_token_id", 151_655)?,
-            video_token_id: root.token("video_token_id", 151_656)?,
-            vision_start_token_id: root.token("vision_start_token_id", 151_652)?,
-            vision_end_token_id: root.token("vision_end_token_id", 151_653)?,
+            text: TextConfig::read(&root)?,
+            vision: VisionConfig::read(&root.section("vision_config"), architecture)?,
+            image_token_id: token("image_token_id", 151_655)?,
+            video_token_id: token("video_token_id", 151_656)?,
+            vision_start_token_id: token("vision_start_token_id", 151_652)?,
+            vision_end_token_id: token("vision_end_token_id", 151_653)?,
         };
         let (out_dim, hidden_size) = (config.vision.out_dim, config.text.hidden_size);
-        if out_dim != hidden_size {
-            let expected = format!("the text model's {hidden_size}");
-            let key = match architecture {
-                Architecture::Qwen2Vl => "vision_config.hidden_size",
-                Architecture::Qwen25Vl => "vision_config.out_hidden_size",
-            };
-            return Err(config_error(key, &expected, &out_dim.to_string()));
-        }
+        let key = match architecture {
+            Architecture::Qwen2Vl => "vision_config.hidden_size",
+            Architecture::Qwen25Vl => "vision_config.out_hidden_size",
+        };
+        let expected = format!("the text model's {hidden_size}");
+        root.ensure(out_dim == hidden_size, key, expected, out_dim)?;
         Ok(config)
     }
+}
+
+/// The most layers that a part may have: far more than any published model has.
+const MAX_LAYERS: usize = 1024;
+
+/// A count of layers.
+fn layers(keys: &Keys, key: &str, default: Option<usize>) -> Result<usize, PolicyError> {
+    let n = match default {
+        Some(default) => keys.size(key)?.unwrap_or(default),
+        None => keys.required_size(key)?,
+    };
+    keys.ensure(n <= MAX_LAYERS, key, format!("at most {MAX_LAYERS}"), n)?;
+    Ok(n)
+}
+
+/// An error unless the one divides the other.
+fn divides(
+    keys: &Keys,
+    small_key: &str,
+    small: usize,
+    large_key: &str,
+    large: usize,
+) -> Result<(), PolicyError> {
+    let fits = large > 0 && large.is_multiple_of(small);
+    Ok(keys.ensure(fits, large_key, format!("a multiple of {small_key}"), large)?)
 }
 
 #[cfg(test)]
@@ -146,6 +178,35 @@ mod tests {
             "[16, 24, 23]",
             "mrope_section should be three counts that sum to half of the head's 128, got [16, 24, 23]",
         )
+    }
+
+    #[test]
+    fn a_size_that_no_model_has_is_refused() {
+        check_error(
+            "\"num_hidden_layers\": 28",
+            "\"num_hidden_layers\": 1000000000",
+            "num_hidden_layers should be at most 16777216, got 1000000000",
+        );
+        check_error(
+            "\"num_hidden_layers\": 28",
+            "\"num_hidden_layers\": 1000000",
+            "num_hidden_layers should be at most 1024, got 1000000",
+        );
+        check_error(
+            "\"depth\": 32",
+            "\"depth\": 1152921504606846976",
+            "vision_config.depth should be at most 16777216, got 1152921504606846976",
+        );
+        check_error(
+            "\"spatial_merge_size\": 2",
+            "\"spatial_merge_size\": 4294967296",
+            "vision_config.spatial_merge_size should be at most 16777216, got 4294967296",
+        );
+        check_error(
+            "\"mlp_ratio\": 4",
+            "\"mlp_ratio\": 1e300",
+            "vision_config.mlp_ratio should be a number above 0 and at most 64, got 1e300",
+        );
     }
 
     #[test]

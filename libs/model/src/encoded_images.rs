@@ -3,9 +3,10 @@
 
 use candle_core::Tensor;
 use vrft_kernels::{Activation, Context, Gradients, Tape};
+use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
-use crate::{EncodedPrompt, PolicyError};
+use crate::PolicyError;
 
 /// The features of a prompt's images from a tower in training, and the tape of how it computed them.
 #[derive(Debug)]

@@ -1,44 +1,11 @@
 //! What can go wrong with a checkpoint or a forward pass.
 
-use std::path::PathBuf;
-
 /// A checkpoint that cannot be used, or an input that the model cannot take.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// A file of the checkpoint is absent or unreadable.
-    #[error("cannot read {path:?}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file of the checkpoint could not be written.
-    #[error("cannot write {path:?}: {source}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file that is there but is not what its name promises.
-    #[error("{path:?} is damaged: {message}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A key of `config.json` that is absent, of the wrong type, or names something unsupported.
-    #[error("config.json: {key} should be {expected}, got {got}")]
-    Config {
-        /// Path of the key, as in `text_config.hidden_size`.
-        key: String,
-        /// What would be accepted.
-        expected: String,
-        /// The value found.
-        got: String,
-    },
+    /// A file of the checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] vrft_checkpoint::CheckpointError),
     /// Tensors that the model needs and the weights do not have.
     #[error("missing {} of {expected} tensors: {}", names.len(), listed(names))]
     MissingTensors {
@@ -83,52 +50,6 @@ pub enum PolicyError {
         /// What came.
         got: String,
     },
-    /// The chat template is absent, broken, or refuses the conversation.
-    #[error("chat template: {message}")]
-    ChatTemplate {
-        /// Line and reason.
-        message: String,
-    },
-    /// The tokenizer cannot take a text or token ids.
-    #[error("tokenizer: {message}")]
-    Tokenizer {
-        /// The tokenizer's own words.
-        message: String,
-    },
-    /// An image of a prompt that cannot be used.
-    #[error("image {image_idx} of the prompt: {source}")]
-    Image {
-        /// Which image, from 0.
-        image_idx: usize,
-        /// What is wrong with it.
-        source: vrft_vision::VisionError,
-    },
-    /// A video of a prompt that cannot be used.
-    #[error("video {video_idx} of the prompt: {source}")]
-    Video {
-        /// Which video, from 0.
-        video_idx: usize,
-        /// What is wrong with it.
-        source: vrft_vision::VisionError,
-    },
-    /// A model of the Hugging Face hub that is neither on this machine nor to be had.
-    #[error(
-        "there is no directory {model:?}, the model of that name is not in the cache {cache:?}, \
-         {reason}; where there is a network, `hf download {model}` fills the cache; \
-         or put the model's files (config.json, tokenizer.json, tokenizer_config.json, preprocessor_config.json, \
-         chat_template.json, *.safetensors) into a directory and set policy.path to it"
-    )]
-    Hub {
-        /// Owner and name.
-        model: String,
-        /// Where downloaded models are kept.
-        cache: PathBuf,
-        /// What the cache lacks, and why it stays so.
-        reason: String,
-    },
-    /// The image settings of the checkpoint cannot be used.
-    #[error(transparent)]
-    Preprocessor(#[from] vrft_vision::VisionError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

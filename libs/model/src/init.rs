@@ -18,34 +18,46 @@ impl Policy {
     /// # Errors
     /// A `config.json` that is absent or of another model, or weights that are there already.
     pub fn initialize(dir: &Path, seed: u64, dtype: DType) -> Result<(), PolicyError> {
-        let config = ModelConfig::from_json(&checkpoint::read_text(&dir.join("config.json"))?)?;
+        let config = ModelConfig::from_file(&vrft_checkpoint::config(dir)?)?;
         let path = dir.join("model.safetensors");
         if path.exists() {
-            let message = "already there; random weights would replace it".to_owned();
-            return Err(PolicyError::Damaged { path, message });
+            let message = "already there; random weights would replace it";
+            return Err(checkpoint::damaged(&path, message));
         }
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = std::collections::BTreeMap::new();
         for (name, shape) in Model::shapes(&config)? {
-            let tensor = Tensor::from_vec(values(&name, &shape, &mut rng), shape, &Device::Cpu)?;
+            let values = values(&name, &shape, &mut rng)?;
+            let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?;
             tensors.insert(name, tensor.to_dtype(dtype)?);
         }
-        checkpoint::write_file(&path, tensors.iter())
+        Ok(vrft_checkpoint::write_tensors(&path, tensors.iter())?)
     }
 }
 
-fn values(name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let n = shape.iter().product();
+fn values(name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> Result<Vec<f32>, PolicyError> {
+    let n = shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side));
+    let mut values = Vec::new();
+    // The configuration may ask for more than there is.
+    let n = n.filter(|n| values.try_reserve_exact(*n).is_ok());
+    let n = n.ok_or_else(|| {
+        PolicyError::input(
+            format!("shape of {name}"),
+            "one that fits the memory",
+            format!("{shape:?}"),
+        )
+    })?;
     let deviation = match shape {
-        [_] if name.ends_with("bias") => return vec![0.0; n],
-        [_] => return vec![1.0; n],
+        [_] if name.ends_with("bias") => return Ok(vec![0.0; n]),
+        [_] => return Ok(vec![1.0; n]),
         _ if name.ends_with("embed_tokens.weight") => 0.05,
         [_, inputs @ ..] => (inputs.iter().product::<usize>() as f32).powf(-0.5),
         [] => 1.0,
     };
     // A deviation is finite and not negative, which is all that Normal asks for.
     let normal = Normal::new(0.0, deviation).expect("a valid deviation");
-    (0..n).map(|_| normal.sample(rng)).collect()
+    values.extend((0..n).map(|_| normal.sample(rng)));
+    Ok(values)
 }
 
 #[cfg(test)]

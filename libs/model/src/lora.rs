@@ -6,14 +6,11 @@ use candle_core::{DType, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regex::Regex;
+use vrft_checkpoint::{FACTORS, is_adapter, names_module};
 use vrft_kernels::{Activation, Context, Weight};
 
 use crate::PolicyError;
 use crate::scope::{Names, Scope};
-use crate::weights::is_adapter;
-
-/// Ends of the names of the two factors; the module's name stands before them.
-pub(crate) const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 
 /// What all adapters of a policy have in common.
 #[derive(Debug, Clone)]
@@ -182,17 +179,12 @@ impl<'a> Targets<'a> {
         }
         match (&self.config.target_modules, &self.pattern) {
             (vrft_checkpoint::TargetModules::Names(names), _) => {
-                names.iter().any(|name| ends_with(module, name))
+                names.iter().any(|name| names_module(module, name))
             }
             (_, Some(pattern)) => pattern.is_match(module),
             (_, None) => true,
         }
     }
-}
-
-/// Whether a module's dotted name is this one or ends in it.
-pub(crate) fn ends_with(module: &str, name: &str) -> bool {
-    module.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// FNV-1a: the same number for a name on every machine and with every compiler.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use vrft_kernels::{Activation, Context, Tape};
+use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
 use crate::decoder::{Decoder, PredictingRows, SharedAttend};
@@ -16,7 +17,7 @@ use crate::prefixes::{PrefixCache, Watch};
 use crate::rotary::Rotary;
 use crate::scope::{Names, Source};
 use crate::tower::VisionTower;
-use crate::{EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Trace};
+use crate::{ModelConfig, PackedGroup, PolicyError, Trace};
 
 /// The model over one version of the weights. What a pass computes, with gradients or without, is said by its context.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use vrft_kernels::{AttentionGroup, AttentionLayout};
+use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
+use crate::PolicyError;
 use crate::model::Model;
-use crate::{EncodedPrompt, PolicyError};
 
 /// A prompt and the completions that were sampled from it.
 #[derive(Debug, Clone, Copy)]

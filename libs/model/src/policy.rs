@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
+use vrft_checkpoint::{Adapter, TensorFiles, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Gradients, Tape};
+use vrft_processor::EncodedPrompt;
 
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
 use crate::model::Model;
-use crate::peft::PeftConfig;
+use crate::peft::{read_adapter, write_adapter};
 use crate::scope::Names;
-use crate::weights::{Caches, Weights, check_names, is_adapter};
-use crate::{
-    EncodedImages, EncodedPrompt, ModelConfig, PackedGroup, PolicyError, Session, checkpoint,
-};
+use crate::weights::{Caches, Weights, check_names};
+use crate::{EncodedImages, ModelConfig, PackedGroup, PolicyError, Session, checkpoint};
 
 /// How to load a checkpoint.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl TrainingPass {
 ///
 /// ```no_run
 /// # use candle_core::{DType, Device};
-/// # fn main() -> Result<(), vrft_model::PolicyError> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let image: &[u8] = &[];
 /// let options = vrft_model::LoadOptions {
 ///     dtype: DType::F32,
@@ -135,7 +135,7 @@ impl TrainingPass {
 ///     prefix_cache_mib: 0,
 /// };
 /// let policy = vrft_model::Policy::load("data/starter".as_ref(), &options)?;
-/// let processor = vrft_model::Processor::load("data/starter".as_ref())?;
+/// let processor = vrft_processor::Processor::load("data/starter".as_ref())?;
 /// let prompt = processor.encode(None, "Where is the digit?", &[image])?;
 /// let completion = processor.encode_completion("<answer>No Objects</answer>")?;
 /// let group = vrft_model::PackedGroup { prompt: &prompt, completions: &[&completion] };
@@ -166,16 +166,19 @@ impl Policy {
     /// A file that is absent, cut short or of another model; a tensor that is missing, unknown or of another
     /// shape than `config.json` says; an adapter of another rank than the one asked for.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Policy, PolicyError> {
-        let adapter = PeftConfig::read(dir)?;
-        let source = adapter.as_ref().map_or(dir, |adapter| &adapter.base);
-        let config = ModelConfig::from_json(&checkpoint::read_text(&source.join("config.json"))?)?;
-        let mut tensors = checkpoint::read_tensors(source, options.dtype, &options.device)?;
-        let (_, used) = Model::new(&config, &tensors, None, options.dtype, None)?;
-        tensors.retain(|name, _| used.contains(name));
+        let adapter = Adapter::read(dir)?;
+        let source = adapter.as_ref().map_or(dir, Adapter::base);
+        let config = ModelConfig::from_file(&vrft_checkpoint::config(source)?)?;
+        let files = TensorFiles::open(source)?;
+        // Against the headers, before a tensor is read: the configuration may be that of another model.
+        let stand_ins = checkpoint::stand_ins(&files.shapes())?;
+        let (_, used) = Model::new(&config, &stand_ins, None, options.dtype, None)?;
+        let (dtype, device) = (options.dtype, &options.device);
+        let mut tensors = checkpoint::read_tensors(&files, Some(&used), dtype, device)?;
         let lora = match &adapter {
             Some(adapter) => {
                 let names = Names::of(&tensors);
-                tensors.extend(adapter.read_tensors(dir, names, &options.device)?);
+                tensors.extend(read_adapter(dir, names, &options.device)?);
                 Some(adapter.lora(options.lora.as_ref())?)
             }
             None => options.lora.clone(),
@@ -323,10 +326,8 @@ impl Policy {
     pub fn save(&self, dir: &Path) -> Result<(), PolicyError> {
         let tensors = self.tensors();
         match &self.lora {
-            Some((_, config)) => {
-                PeftConfig::new(config, &self.source).write(dir, &self.weights().tensors)
-            }
-            None => checkpoint::write(dir, &tensors, &self.source),
+            Some((_, config)) => write_adapter(dir, config, &self.source, &self.weights().tensors),
+            None => Ok(vrft_checkpoint::write_checkpoint(dir, &tensors, &self.source)?),
         }
     }
 
@@ -337,9 +338,9 @@ impl Policy {
     pub fn restore(&self, dir: &Path) -> Result<(), PolicyError> {
         let device = Device::Cpu;
         let names = Names::of(&self.weights().tensors);
-        let tensors = match PeftConfig::read(dir)? {
-            Some(adapter) => adapter.read_tensors(dir, names, &device)?,
-            None => checkpoint::read_tensors(dir, DType::F32, &device)?,
+        let tensors = match Adapter::read(dir)? {
+            Some(_) => read_adapter(dir, names, &device)?,
+            None => checkpoint::read_tensors(&TensorFiles::open(dir)?, None, DType::F32, &device)?,
         };
         self.set_weights(&tensors.into_iter().collect())
     }
@@ -353,7 +354,7 @@ impl Policy {
             return Err(PolicyError::input("policy to merge", "one with adapters", "none"));
         };
         let merged = lora.merge(&self.weights().tensors, dtype)?;
-        checkpoint::write(dir, &merged, &self.source)
+        Ok(vrft_checkpoint::write_checkpoint(dir, &merged, &self.source)?)
     }
 
     /// Logprob of each completion token under softmax(logits / temperature), without gradient and without dropout.

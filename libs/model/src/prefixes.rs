@@ -5,12 +5,13 @@
 
 use candle_core::Tensor;
 use vrft_kernels::{Activation, Context};
+use vrft_processor::EncodedPrompt;
 
 use crate::features;
 use crate::model::Model;
 use crate::packing::Packed;
 use crate::tensor_cache::{Key, TensorCache};
-use crate::{EncodedPrompt, PackedGroup, PolicyError};
+use crate::{PackedGroup, PolicyError};
 
 /// Called with the keys and values of all packed rows, layer by layer.
 pub(crate) type Watch<'a> = dyn FnMut(&Activation, &Activation) + 'a;

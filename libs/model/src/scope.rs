@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use candle_core::{DType, Device, Tensor};
+use vrft_checkpoint::is_adapter;
 
 use vrft_kernels::Weight;
 
 use crate::PolicyError;
-use crate::lora::{FACTORS, Lora, ends_with};
+use crate::lora::Lora;
 
 /// Names of the model's three parts; transformers has changed them over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl<'a> Source<'a> {
             return Err(PolicyError::MissingTensors { names, expected });
         }
         let left = self.tensors.keys().filter(|name| !used.contains(*name));
-        let aside = |name: &str| self.lora.is_none() && FACTORS.iter().any(|f| ends_with(name, f));
+        let aside = |name: &str| self.lora.is_none() && is_adapter(name);
         let left = left.filter(|name| !ignored.contains(name) && !aside(name));
         let names: Vec<String> = left.cloned().collect();
         if names.is_empty() { Ok(used) } else { Err(PolicyError::UnexpectedTensors { names }) }

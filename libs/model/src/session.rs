@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use vrft_kernels::{Activation, Backend, Context, DecodeGroup};
+use vrft_processor::EncodedPrompt;
 
 use crate::cache::Cache;
 use crate::model::Model;
 use crate::packing::Packed;
-use crate::{EncodedPrompt, PackedGroup, PolicyError};
+use crate::{PackedGroup, PolicyError};
 
 /// Prompts that were prefilled and the completions that grow from them.
 ///

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
+use vrft_checkpoint::is_adapter;
 
 use crate::features::FeatureCache;
-use crate::lora::{FACTORS, Lora, ends_with};
+use crate::lora::Lora;
 use crate::model::Model;
 use crate::prefixes::PrefixCache;
 use crate::scope::Names;
@@ -64,11 +65,6 @@ impl Weights {
         let versioned = all.filter(|(name, _)| self.base.is_none() || is_adapter(name));
         versioned.map(|(name, tensor)| (name.clone(), tensor.clone())).collect()
     }
-}
-
-/// Whether a tensor is a factor of an adapter.
-pub(crate) fn is_adapter(name: &str) -> bool {
-    FACTORS.iter().any(|factor| ends_with(name, factor))
 }
 
 /// Same names, same shapes.

@@ -1,7 +1,7 @@
 //! From a prompt as it travels to a prompt as the policy reads it: the same for who samples and who learns.
 
 use vrft_messages::{Prompt, chat_messages};
-use vrft_model::{EncodedPrompt, Processor};
+use vrft_processor::{EncodedPrompt, Processor};
 
 use crate::RolloutError;
 

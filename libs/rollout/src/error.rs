@@ -34,11 +34,14 @@ pub enum RolloutError {
         /// Position in the run.
         prompt_id: u64,
         /// What is wrong with it.
-        source: Box<vrft_model::PolicyError>,
+        source: Box<vrft_processor::ProcessorError>,
     },
-    /// The policy or its tokenizer failed.
+    /// The policy failed.
     #[error(transparent)]
     Policy(#[from] vrft_model::PolicyError),
+    /// Token ids that have no text.
+    #[error(transparent)]
+    Processor(#[from] vrft_processor::ProcessorError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

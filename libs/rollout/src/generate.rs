@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-use vrft_model::{EncodedPrompt, Policy, Processor};
+use vrft_model::Policy;
+use vrft_processor::{EncodedPrompt, Processor};
 
 use crate::row::Row;
 use crate::stop::StopRule;

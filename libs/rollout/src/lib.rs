@@ -1,7 +1,7 @@
 //! Group sampling: several completions per prompt from one prefill, each with its own random stream.
 //!
 //! ```no_run
-//! # fn sample(policy: &vrft_model::Policy, processor: &vrft_model::Processor) -> Result<(), Box<dyn std::error::Error>> {
+//! # fn sample(policy: &vrft_model::Policy, processor: &vrft_processor::Processor) -> Result<(), Box<dyn std::error::Error>> {
 //! let prompt = processor.encode(None, "What is in the image?", &[&std::fs::read("cat.png")?])?;
 //! let sampling = vrft_rollout::Sampling::from(&vrft_plan::RolloutConfig::default());
 //! let seed = |_prompt, completion| vrft_rollout::completion_seed(0, 0, 0, completion as u16);

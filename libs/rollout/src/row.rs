@@ -1,6 +1,6 @@
 //! One completion while it grows.
 
-use vrft_model::Processor;
+use vrft_processor::Processor;
 
 use crate::sampler::Sampler;
 use crate::{Completion, FinishReason, RolloutError, Sampling};

@@ -1,6 +1,6 @@
 //! When a completion is over.
 
-use vrft_model::Processor;
+use vrft_processor::Processor;
 
 use crate::{FinishReason, RolloutError, Sampling};
 

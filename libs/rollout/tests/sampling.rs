@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device};
 use serde_json::Value;
-use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
+use vrft_processor::{EncodedPrompt, Processor};
 use vrft_rollout::{Completion, FinishReason, RolloutError, Sampling, generate};
 
 /// In the greedy completion of the first case, over the border of two tokens.

@@ -1,7 +1,5 @@
 //! What can be wrong with an image or with the settings of the preprocessor.
 
-use std::path::PathBuf;
-
 use crate::header::FORMATS;
 
 /// An image that cannot be turned into patches, or settings that do not describe how to.
@@ -15,42 +13,15 @@ pub enum VisionError {
         /// The upper one.
         max: usize,
     },
-    /// A file of the checkpoint is absent or unreadable.
-    #[error("cannot read {path:?}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// A file of the checkpoint that is not the JSON it should be.
-    #[error("{path:?} is damaged: {source}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// The parser's own words.
-        source: serde_json::Error,
-    },
-    /// Neither of the files that may hold the image settings is there.
-    #[error(
-        "{dir:?} has no image settings: expected preprocessor_config.json, \
-         or processor_config.json with an image_processor section"
-    )]
-    NoSettings {
-        /// The checkpoint directory.
-        dir: PathBuf,
-    },
-    /// A setting of the wrong type, or outside what this preprocessor does.
-    #[error("{path:?}: {key} should be {expected}, got {got}")]
+    /// A setting outside of what patches can be made with.
+    #[error("{key} should be {expected}, got {got}")]
     Setting {
-        /// The file.
-        path: PathBuf,
-        /// The key with the sections around it, as in `image_processor.patch_size`.
-        key: Box<str>,
+        /// Its name in Hugging Face's files.
+        key: &'static str,
         /// What would be accepted.
-        expected: Box<str>,
+        expected: String,
         /// The value found.
-        got: Box<str>,
+        got: String,
     },
     /// Bytes that are no image, or a broken one.
     #[error("cannot decode {n_bytes} bytes as an image ({FORMATS} are decoded): {source}")]

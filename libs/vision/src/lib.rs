@@ -1,4 +1,7 @@
-//! Images and videos to the pixel patches of the Qwen2-VL family, and the spaces that coordinates live in.
+//! From images and videos to pixel patches, and the spaces that coordinates live in.
+//!
+//! How pictures are scaled and cut comes in as plain data ([`ImageSettings`]); which files it stands in and what a
+//! family of models does otherwise is the processor's to know.
 //!
 //! ```
 //! // The sides that the model sees: multiples of 28, and about as many pixels as before.
@@ -10,7 +13,6 @@ mod decode;
 mod error;
 mod header;
 mod jpeg;
-mod keys;
 mod patches;
 mod preprocessor;
 mod resample;
@@ -24,9 +26,11 @@ pub use decode::{Pixels, decode};
 pub use error::VisionError;
 pub use header::{Header, MAX_PIXELS};
 pub use image::metadata::Orientation;
-pub use patches::{Grid, Patches};
+pub use patches::{Grid, ImageKey, Patches};
 pub use preprocessor::{Clip, Preprocessor};
 pub use resample::{Filter, resample};
+pub use sampling::{FrameSampling, FrameTarget};
+pub use settings::{ImageSettings, VideoSettings};
 pub use size::smart_resize;
-pub use space::{Original, Rect, Resized, Sides, Space, Stored, Thousandths};
+pub use space::{CoordinateSpace, Original, Rect, Resized, Sides, Space, Stored, Thousandths};
 pub use video::Video;

@@ -1,5 +1,7 @@
 //! Pixel patches of one image, in the order in which the vision tower reads them.
 
+use twox_hash::XxHash3_128;
+
 /// How many patches an image (or clip) was cut into along time, height and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grid {
@@ -44,5 +46,43 @@ impl Patches {
     /// Values in one patch: channels × temporal patch size × patch size².
     pub fn row_len(&self) -> usize {
         self.pixels.len() / self.grid.n_patches().max(1)
+    }
+
+    /// What the image is recognized by.
+    pub fn key(&self) -> ImageKey {
+        let mut hasher = XxHash3_128::new();
+        for side in [self.grid.t, self.grid.h, self.grid.w] {
+            hasher.write(&(side as u64).to_le_bytes());
+        }
+        hasher.write(bytemuck::cast_slice(&self.pixels));
+        ImageKey(hasher.finish_128())
+    }
+}
+
+/// A number by which an image is recognized when it comes again: a hash (XXH3, 128 bits) of its patches and their grid.
+///
+/// Two images that a model sees alike have the same key, whatever files they came from. It is made to find what was
+/// computed before, not to withstand somebody who looks for two images with the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageKey(u128);
+
+impl ImageKey {
+    /// The key as bytes, the lowest first.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_le_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_recognized_by_its_pixels_and_their_places() {
+        let image =
+            |value: f32, h, w| Patches { pixels: vec![value; 8], grid: Grid { t: 1, h, w } };
+        assert_eq!(image(1.0, 2, 4).key(), image(1.0, 2, 4).key());
+        assert_ne!(image(1.0, 2, 4).key(), image(1.0, 4, 2).key());
+        assert_ne!(image(1.0, 2, 4).key(), image(2.0, 2, 4).key());
     }
 }

@@ -1,11 +1,11 @@
 //! From an image or a video to its patches: scale, normalize, cut.
 
-use std::path::Path;
+use crate::{
+    Grid, Header, ImageSettings, Patches, Pixels, Sides, Video, VideoSettings, VisionError, decode,
+    resample, smart_resize,
+};
 
-use crate::settings::{Settings, VideoSettings};
-use crate::{Grid, Patches, Pixels, Sides, Video, VisionError, decode, resample, smart_resize};
-
-/// Turns images and videos into [`Patches`] as the checkpoint's Hugging Face processor does.
+/// Turns images and videos into [`Patches`] as a checkpoint's Hugging Face processor does.
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
     image: Recipe,
@@ -23,15 +23,15 @@ pub struct Clip {
 }
 
 impl Preprocessor {
-    /// Reads the image and video settings of a checkpoint directory.
-    pub fn from_dir(dir: &Path) -> Result<Self, VisionError> {
-        let settings = Settings::from_dir(dir)?;
-        let video_settings = VideoSettings::from_dir(dir, &settings)?;
-        Ok(Self {
-            image: Recipe::new(settings),
-            video: Recipe::new(video_settings.frame.clone()),
-            video_settings,
-        })
+    /// Takes the settings for images and those for videos.
+    ///
+    /// # Errors
+    /// Settings that no patches can be made with.
+    pub fn try_new(image: ImageSettings, video: VideoSettings) -> Result<Self, VisionError> {
+        image.check()?;
+        video.check(&image)?;
+        let frame = Recipe::new(video.frame.clone());
+        Ok(Self { image: Recipe::new(image), video: frame, video_settings: video })
     }
 
     /// Bounds the pixels of images from now on; 0 leaves a bound as it is. Videos keep theirs.
@@ -47,12 +47,11 @@ impl Preprocessor {
         let or = |limit: usize, own: usize| if limit == 0 { own } else { limit };
         settings.min_pixels = or(min_pixels, settings.min_pixels);
         settings.max_pixels = or(max_pixels, settings.max_pixels);
-        match settings.min_pixels <= settings.max_pixels {
-            true => Ok(()),
-            false => {
-                Err(VisionError::Bounds { min: settings.min_pixels, max: settings.max_pixels })
-            }
+        if settings.min_pixels > settings.max_pixels {
+            let (min, max) = (settings.min_pixels, settings.max_pixels);
+            return Err(VisionError::Bounds { min, max });
         }
+        settings.check()
     }
 
     /// Patches of an encoded image (PNG, JPEG, WebP, BMP).
@@ -73,7 +72,7 @@ impl Preprocessor {
     /// Frames of a shape that the patch grid cannot carry, or too few to sample from.
     pub fn clip(&self, video: &Video) -> Result<Clip, VisionError> {
         let frames = match &self.video_settings.sampling {
-            Some(sampling) => sampling.frames(video)?,
+            Some(sampling) => sampling.frames(video, self.video.settings.temporal_patch_size)?,
             None => (0..video.frames().len()).collect(),
         };
         let (height, width) = (video.frames()[0].height, video.frames()[0].width);
@@ -99,6 +98,15 @@ impl Preprocessor {
         Ok(Sides::new((width as f64, height as f64), (resized.1 as f64, resized.0 as f64)))
     }
 
+    /// As [`Preprocessor::sides`] of an encoded image (PNG, JPEG, WebP, BMP), of which only the header is read.
+    ///
+    /// # Errors
+    /// Bytes that do not start as an image does, or a shape that the patch grid cannot carry.
+    pub fn sides_of(&self, bytes: &[u8]) -> Result<Sides, VisionError> {
+        let (width, height) = Header::of(bytes)?.displayed();
+        self.sides(height as usize, width as usize)
+    }
+
     /// Patches that become one token, along each side.
     pub fn merge_size(&self) -> usize {
         self.image.settings.merge_size
@@ -108,13 +116,13 @@ impl Preprocessor {
 /// What is done to one frame; a still image is a video of one.
 #[derive(Debug, Clone)]
 struct Recipe {
-    settings: Settings,
+    settings: ImageSettings,
     /// The normalized value of every byte, per channel.
     normalized: [[f32; 256]; 3],
 }
 
 impl Recipe {
-    fn new(settings: Settings) -> Self {
+    fn new(settings: ImageSettings) -> Self {
         let normalized = std::array::from_fn(|channel| {
             std::array::from_fn(|byte| normalize(byte as f32, channel, &settings))
         });
@@ -132,9 +140,10 @@ impl Recipe {
         if self.settings.do_resize {
             return smart_resize(height, width, factor, self.settings.min_pixels, max_pixels);
         }
-        match height.is_multiple_of(factor) && width.is_multiple_of(factor) {
-            true => Ok((height, width)),
-            false => Err(VisionError::Unscaled { factor, width, height }),
+        if height.is_multiple_of(factor) && width.is_multiple_of(factor) {
+            Ok((height, width))
+        } else {
+            Err(VisionError::Unscaled { factor, width, height })
         }
     }
 
@@ -145,7 +154,7 @@ impl Recipe {
     /// Cuts scaled frames into rows: blocks of merged patches first, then the patches of a block; in a row
     /// channel, frame, y, x. The last frame repeats until the frames fill a temporal patch.
     fn cut(&self, frames: &[Pixels]) -> Patches {
-        let Settings { patch_size, merge_size, temporal_patch_size, .. } = self.settings;
+        let ImageSettings { patch_size, merge_size, temporal_patch_size, .. } = self.settings;
         let [.., last] = frames else { return Patches::empty() };
         let grid = Grid {
             t: frames.len().div_ceil(temporal_patch_size),
@@ -196,7 +205,7 @@ fn merge_block_order(grid: Grid, merge_size: usize) -> impl Iterator<Item = (usi
 }
 
 /// `(byte · rescale_factor - mean) / std`, in the order of operations that transformers rounds in.
-fn normalize(byte: f32, channel: usize, settings: &Settings) -> f32 {
+fn normalize(byte: f32, channel: usize, settings: &ImageSettings) -> f32 {
     let (mean, std) = (settings.image_mean[channel], settings.image_std[channel]);
     let range = (1.0 / settings.rescale_factor) as f32;
     match (settings.do_rescale, settings.do_normalize) {
@@ -210,26 +219,40 @@ fn normalize(byte: f32, channel: usize, settings: &Settings) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::tests::settings;
     use crate::{Original, Rect, Resized};
+
+    fn preprocessor() -> Preprocessor {
+        let video = VideoSettings { frame: settings(), sampling: None, max_total_pixels: None };
+        Preprocessor::try_new(settings(), video).unwrap()
+    }
 
     #[test]
     fn coordinates_are_measured_on_what_the_model_sees() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        std::fs::write(dir.path().join("preprocessor_config.json"), "{}").expect("writes");
-        let preprocessor = Preprocessor::from_dir(dir.path()).expect("defaults");
-        let sides = preprocessor.sides(480, 640).expect("a size");
+        let sides = preprocessor().sides(480, 640).unwrap();
         let seen = Rect::<Resized>::new([322.0, 238.0, 644.0, 476.0]);
         assert_eq!(seen.to::<Original>(&sides).corners(), [320.0, 240.0, 640.0, 480.0]);
     }
 
     #[test]
+    fn the_header_of_an_image_says_how_it_will_be_seen() {
+        let image = image::RgbImage::new(640, 480);
+        let mut png = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let png = png.into_inner();
+        let expected = preprocessor().sides(480, 640).unwrap();
+        assert_eq!(preprocessor().sides_of(&png).unwrap(), expected);
+        // The pixels need not even be there.
+        assert_eq!(preprocessor().sides_of(&png[..60]).unwrap(), expected);
+        assert!(preprocessor().sides_of(&png[..20]).is_err());
+    }
+
+    #[test]
     fn fewer_pixels_are_fewer_tokens() {
-        let dir = tempfile::tempdir().expect("temporary folder");
-        std::fs::write(dir.path().join("preprocessor_config.json"), "{}").expect("writes");
-        let mut preprocessor = Preprocessor::from_dir(dir.path()).expect("defaults");
-        preprocessor.limit_images(0, 100 * 784).expect("bounds");
-        assert_eq!(preprocessor.resized(480, 640).expect("a size"), (224, 308));
-        let error = preprocessor.limit_images(200 * 784, 0).expect_err("no size").to_string();
+        let mut preprocessor = preprocessor();
+        preprocessor.limit_images(0, 100 * 784).unwrap();
+        assert_eq!(preprocessor.resized(480, 640).unwrap(), (224, 308));
+        let error = preprocessor.limit_images(200 * 784, 0).unwrap_err().to_string();
         assert_eq!(error, "min_pixels should be at most max_pixels = 78400, got 156800");
     }
 

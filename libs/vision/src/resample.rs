@@ -14,7 +14,7 @@ const CHANNELS: usize = 3;
 pub enum Filter {
     /// A triangle over 2 pixels.
     Bilinear,
-    /// Keys' cubic convolution with a = -0.5, over 4 pixels: what the Qwen2-VL family was trained with.
+    /// Keys' cubic convolution with a = -0.5, over 4 pixels.
     Bicubic,
     /// A sinc under a wider sinc, over 6 pixels.
     Lanczos,

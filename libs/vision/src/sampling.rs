@@ -1,51 +1,37 @@
 //! Which frames of a video the model sees.
 
-use crate::keys::Keys;
 use crate::{Video, VisionError};
 
-/// How many frames are picked, evenly spread.
+/// How many frames are picked, evenly spread over the video.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct FrameSampling {
-    target: Target,
-    min_frames: usize,
-    max_frames: usize,
-    /// The number of frames is a multiple of it.
-    multiple: usize,
+pub struct FrameSampling {
+    /// How many are wanted.
+    pub target: FrameTarget,
+    /// Fewest frames where they are picked by a rate.
+    pub min_frames: usize,
+    /// Most frames where they are picked by a rate.
+    pub max_frames: usize,
 }
 
+/// How many frames are wanted; a multiple of the frames to a patch is what is picked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Target {
+pub enum FrameTarget {
+    /// So many, whatever the length of the video.
     Frames(usize),
+    /// So many for each second.
     FramesPerSecond(f64),
 }
 
 impl FrameSampling {
-    pub(crate) fn parse(keys: &Keys, multiple: usize) -> Result<Self, VisionError> {
-        let target = match (keys.count("num_frames")?, keys.number("fps")?) {
-            (Some(n), None) => Target::Frames(n),
-            (None, Some(rate)) => Target::FramesPerSecond(rate),
-            (None, None) => {
-                let expected = "a number, or num_frames one, where do_sample_frames is true";
-                return Err(keys.error("fps", expected, "nothing"));
-            }
-            (Some(_), Some(rate)) => {
-                return Err(keys.error("fps", "absent where num_frames is given", rate));
-            }
-        };
-        let min_frames = keys.count("min_frames")?.unwrap_or(4);
-        let max_frames = keys.count("max_frames")?.unwrap_or(768);
-        Ok(Self { target, min_frames, max_frames, multiple })
-    }
-
-    /// Numbers of the picked frames, ascending; as `Qwen2VLVideoProcessor.sample_frames` of transformers.
+    /// Numbers of the picked frames, ascending; as `sample_frames` of transformers' video processors.
     ///
     /// # Errors
     /// A video with fewer frames than are asked for, or than make one temporal patch.
-    pub(crate) fn frames(&self, video: &Video) -> Result<Vec<usize>, VisionError> {
+    pub(crate) fn frames(&self, video: &Video, multiple: usize) -> Result<Vec<usize>, VisionError> {
         let n_frames = video.frames().len();
-        let n = self.n_picked(n_frames, video.frames_per_second());
+        let n = self.n_picked(n_frames, video.frames_per_second(), multiple);
         if n == 0 || n > n_frames {
-            let expected = n.max(self.multiple);
+            let expected = n.max(multiple);
             return Err(VisionError::TooFewFrames { expected, got: n_frames });
         }
         let step = n_frames as f64 / n as f64;
@@ -54,11 +40,11 @@ impl FrameSampling {
         Ok((0..n_steps).map(|i| (i as f64 * step) as f32 as usize).collect())
     }
 
-    fn n_picked(&self, n_frames: usize, frames_per_second: f64) -> usize {
-        let multiple = self.multiple as f64;
+    fn n_picked(&self, n_frames: usize, frames_per_second: f64, multiple: usize) -> usize {
+        let multiple = multiple as f64;
         let wanted = match self.target {
-            Target::Frames(n) => (n as f64 / multiple).round_ties_even() * multiple,
-            Target::FramesPerSecond(rate) => {
+            FrameTarget::Frames(n) => (n as f64 / multiple).round_ties_even() * multiple,
+            FrameTarget::FramesPerSecond(rate) => {
                 let most = (self.max_frames.min(n_frames) as f64 / multiple).floor() * multiple;
                 let wanted = n_frames as f64 / frames_per_second * rate;
                 let wanted = wanted.max(self.min_frames as f64).min(most).min(n_frames as f64);
@@ -75,9 +61,9 @@ mod tests {
     use crate::Pixels;
 
     #[track_caller]
-    fn check(target: Target, n_frames: usize, rate: f64, expected: &[usize]) {
-        let sampling = FrameSampling { target, min_frames: 4, max_frames: 8, multiple: 2 };
-        assert_eq!(sampling.frames(&video(n_frames, rate)).expect("enough frames"), expected);
+    fn check(target: FrameTarget, n_frames: usize, rate: f64, expected: &[usize]) {
+        let sampling = FrameSampling { target, min_frames: 4, max_frames: 8 };
+        assert_eq!(sampling.frames(&video(n_frames, rate), 2).expect("enough frames"), expected);
     }
 
     fn video(n_frames: usize, rate: f64) -> Video {
@@ -86,28 +72,28 @@ mod tests {
     }
 
     /* Equivalent python code:
-    processor = Qwen2VLVideoProcessor(min_frames=4, max_frames=8)
+    processor = VideoProcessor(min_frames=4, max_frames=8)
     processor.sample_frames(VideoMetadata(total_num_frames=10, fps=5), fps=2).tolist() */
     #[test]
     fn frames_are_spread_evenly() {
-        check(Target::FramesPerSecond(2.0), 10, 5.0, &[0, 2, 5, 7]);
-        check(Target::FramesPerSecond(2.0), 30, 10.0, &[0, 5, 10, 15, 20, 25]);
-        check(Target::Frames(5), 7, 1.0, &[0, 1, 3, 5]);
-        check(Target::Frames(6), 14, 1.0, &[0, 2, 4, 7, 9, 11]);
+        check(FrameTarget::FramesPerSecond(2.0), 10, 5.0, &[0, 2, 5, 7]);
+        check(FrameTarget::FramesPerSecond(2.0), 30, 10.0, &[0, 5, 10, 15, 20, 25]);
+        check(FrameTarget::Frames(5), 7, 1.0, &[0, 1, 3, 5]);
+        check(FrameTarget::Frames(6), 14, 1.0, &[0, 2, 4, 7, 9, 11]);
     }
 
     #[test]
     fn their_number_is_bounded() {
-        check(Target::FramesPerSecond(2.0), 100, 2.0, &[0, 12, 25, 37, 50, 62, 75, 87]);
-        check(Target::FramesPerSecond(0.1), 20, 10.0, &[0, 5, 10, 15]);
-        check(Target::FramesPerSecond(2.0), 3, 1.0, &[0, 1]);
+        check(FrameTarget::FramesPerSecond(2.0), 100, 2.0, &[0, 12, 25, 37, 50, 62, 75, 87]);
+        check(FrameTarget::FramesPerSecond(0.1), 20, 10.0, &[0, 5, 10, 15]);
+        check(FrameTarget::FramesPerSecond(2.0), 3, 1.0, &[0, 1]);
     }
 
     #[test]
     fn a_video_may_be_too_short() {
         let sampling =
-            FrameSampling { target: Target::Frames(6), min_frames: 4, max_frames: 8, multiple: 2 };
-        let message = sampling.frames(&video(5, 1.0)).expect_err("short").to_string();
+            FrameSampling { target: FrameTarget::Frames(6), min_frames: 4, max_frames: 8 };
+        let message = sampling.frames(&video(5, 1.0), 2).expect_err("short").to_string();
         assert_eq!(message, "a video should have at least 6 frames to sample from, got 5");
     }
 }

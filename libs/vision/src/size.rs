@@ -10,7 +10,7 @@ const MAX_ASPECT: f64 = 200.0;
 ///
 /// The number of pixels may pass `max_pixels` where one side is already at `factor`. An error if one side
 /// is more than 200 times the other, or zero.
-/// [Qwen2-VL](https://arxiv.org/abs/2409.12191), "Naive Dynamic Resolution"; rounding as in transformers.
+/// [2409.12191](https://arxiv.org/abs/2409.12191), "Naive Dynamic Resolution"; rounding as in transformers.
 pub fn smart_resize(
     height: usize,
     width: usize,
@@ -52,8 +52,7 @@ mod tests {
     }
 
     /* Equivalent python code:
-    from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
-    print(smart_resize(480, 640, 28, 56 * 56, 28 * 28 * 1280)) */
+    print(smart_resize(480, 640, 28, 56 * 56, 28 * 28 * 1280))  # of transformers' image processor */
     #[test]
     fn sides_are_rounded_to_the_factor() {
         check(480, 640, (476, 644));

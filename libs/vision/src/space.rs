@@ -1,7 +1,7 @@
 //! The spaces that coordinates live in, as types: a box of one space cannot pass for one of another.
 //!
-//! Qwen2-VL answers in thousandths of the image, Qwen2.5-VL in pixels of the scaled image that it sees, and
-//! annotations are in pixels of the image as it lies on disk.
+//! Some models answer in thousandths of the image, others in pixels of the scaled image that they see, and annotations
+//! are in pixels of the image as it lies on disk.
 //!
 //! ```
 //! use vrft_vision::{Original, Rect, Sides, Thousandths};
@@ -29,6 +29,16 @@ impl Sides {
     pub fn new(original: (f64, f64), resized: (f64, f64)) -> Self {
         Self { original, resized }
     }
+
+    /// Width and height of the image in pixels.
+    pub fn original(&self) -> (f64, f64) {
+        self.original
+    }
+
+    /// Width and height in pixels of what the image is scaled to.
+    pub fn resized(&self) -> (f64, f64) {
+        self.resized
+    }
 }
 
 /// A way to measure places in an image, from its upper left corner.
@@ -37,11 +47,11 @@ pub trait Space {
     fn extent(sides: &Sides) -> (f64, f64);
 }
 
-/// Thousandths of the image's sides, 0 to 1000: what Qwen2-VL was trained to say.
+/// Thousandths of the image's sides, 0 to 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Thousandths {}
 
-/// Pixels of the scaled image: what Qwen2.5-VL was trained to say.
+/// Pixels of the scaled image, which is what the model sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resized {}
 
@@ -52,6 +62,28 @@ pub enum Original {}
 /// Pixels of the image as they lie in the file, before EXIF turns it. Equal to [`Original`] where EXIF turns nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {}
+
+/// A [`Space`] that is known only while the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoordinateSpace {
+    /// As [`Thousandths`].
+    Thousandths,
+    /// As [`Resized`].
+    Resized,
+    /// As [`Original`].
+    Original,
+}
+
+impl CoordinateSpace {
+    /// Width and height of the whole image in this space.
+    pub fn extent(self, sides: &Sides) -> (f64, f64) {
+        match self {
+            Self::Thousandths => Thousandths::extent(sides),
+            Self::Resized => Resized::extent(sides),
+            Self::Original => Original::extent(sides),
+        }
+    }
+}
 
 impl Space for Thousandths {
     fn extent(_sides: &Sides) -> (f64, f64) {

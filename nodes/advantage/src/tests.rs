@@ -85,6 +85,7 @@ fn two_tasks() -> Config {
     let source = |task: &str, weight| SourceConfig {
         task: task.to_owned(),
         train: task.into(),
+        split: None,
         shots: 0,
         weight,
         test: None,

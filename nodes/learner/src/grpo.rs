@@ -2,8 +2,8 @@
 
 use vrft_learner::Learner;
 use vrft_messages::{AdvantageBatch, CompletionBatch, Credit, PromptBatch};
-use vrft_model::Processor;
 use vrft_node::Node;
+use vrft_processor::Processor;
 
 use crate::config::Config;
 use crate::join::train_groups;

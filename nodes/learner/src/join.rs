@@ -5,7 +5,7 @@ use vrft_learner::{TrainCompletion, TrainGroup};
 use vrft_messages::{
     Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch,
 };
-use vrft_model::Processor;
+use vrft_processor::Processor;
 
 /// What a step trains on.
 pub(crate) struct TrainBatch {

@@ -14,9 +14,10 @@ use std::path::Path;
 use clap::{Parser, ValueEnum};
 use eyre::WrapErr;
 use vrft_learner::Learner;
-use vrft_model::{LoadOptions, Policy, Processor};
+use vrft_model::{LoadOptions, Policy};
 use vrft_node::Node;
 use vrft_objective::config::{LossConfig, LossKind};
+use vrft_processor::Processor;
 
 use crate::config::Config;
 
@@ -45,7 +46,8 @@ fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
     let document = vrft_node::load_document()?;
     let mut config = Config::read(&document)?;
-    config.policy.path = vrft_model::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
+    config.policy.path =
+        vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
     let processor = Processor::of(&config.policy)?;
     let node = Node::join(&document)?;

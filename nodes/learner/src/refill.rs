@@ -5,8 +5,8 @@
 //! other step's prompts, and a resumed run asks for the same. Only with a window of 1 is nothing else under way.
 
 use vrft_messages::Credit;
-use vrft_model::Processor;
 use vrft_node::Node;
+use vrft_processor::Processor;
 
 use crate::config::Config;
 use crate::grpo::receive;

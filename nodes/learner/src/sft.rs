@@ -2,8 +2,8 @@
 
 use vrft_learner::{Demonstration, Learner};
 use vrft_messages::{Credit, PromptBatch};
-use vrft_model::Processor;
 use vrft_node::Node;
+use vrft_processor::Processor;
 
 use crate::config::Config;
 use crate::store::Store;

@@ -8,8 +8,8 @@ use vrft_messages::{
     Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
     MetricBatch, PolicyVersion, Prompt, PromptBatch, Turn,
 };
-use vrft_model::Processor;
 use vrft_node::testing::{Script, Sent};
+use vrft_processor::Processor;
 
 use crate::Objective;
 use crate::config::Config;

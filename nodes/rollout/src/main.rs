@@ -8,9 +8,10 @@ use tracing::debug;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
-use vrft_model::{EncodedPrompt, LoadOptions, Policy, Processor};
+use vrft_model::{LoadOptions, Policy};
 use vrft_node::Node;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
+use vrft_processor::{EncodedPrompt, Processor};
 use vrft_rollout::Sampling;
 use vrft_weights::WeightsConfig;
 
@@ -25,7 +26,8 @@ fn start() -> eyre::Result<()> {
     vrft_kernels::keep_freed_memory();
     let document = vrft_node::load_document()?;
     let mut config = Config::read(&document)?;
-    config.policy.path = vrft_model::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
+    config.policy.path =
+        vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let device = vrft_model::open_device("rollout.device", config.rollout.device)?;
     let options = LoadOptions::new(&config.policy, device, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;

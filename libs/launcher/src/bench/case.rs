@@ -3,7 +3,8 @@
 use eyre::WrapErr;
 use vrft_checkpoint::{Dtype, PolicyConfig};
 use vrft_learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
-use vrft_model::{EncodedPrompt, LoadOptions, Policy, Processor};
+use vrft_model::{LoadOptions, Policy};
+use vrft_processor::{EncodedPrompt, Processor};
 use vrft_rollout::{Completion, Sampling};
 
 use crate::bench::image::noise;

@@ -5,7 +5,8 @@ use candle_core::DType;
 use vrft_checkpoint::LoraConfig;
 use vrft_kernels::Backend;
 use vrft_learner::{Learner, OptimizerState, TrainGroup};
-use vrft_model::{Policy, Processor};
+use vrft_model::Policy;
+use vrft_processor::Processor;
 use vrft_rollout::{Completion, Sampling};
 
 use crate::fixture::{

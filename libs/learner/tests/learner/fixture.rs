@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::LoraConfig;
 use vrft_learner::{Learner, OptimizerConfig, Schedule, TrainCompletion, TrainGroup};
-use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy, Processor};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_objective::config::LossConfig;
 use vrft_plan::LearnerConfig;
+use vrft_processor::{EncodedPrompt, Processor};
 
 /// The checkpoint directory: two layers of width 64, a vision tower of two blocks.
 pub(crate) fn checkpoint_dir() -> PathBuf {

@@ -73,5 +73,5 @@ fn a_checkpoint_is_a_hugging_face_directory() {
     let path = checkpoints.save(&learner, &Cursor::default()).unwrap();
     assert_eq!(path, dir.path().join("step-000001"));
     assert_eq!(weights(&load_from(&path, DType::F32, false)), weights(learner.policy()));
-    vrft_model::Processor::load(&path).unwrap();
+    vrft_processor::Processor::load(&path).unwrap();
 }

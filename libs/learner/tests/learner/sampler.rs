@@ -1,7 +1,7 @@
 //! Sampler and learner agree on the probability of every token that was sampled.
 
 use vrft_learner::{TrainCompletion, TrainGroup};
-use vrft_model::Processor;
+use vrft_processor::Processor;
 use vrft_rollout::Sampling;
 
 use crate::fixture::{Setup, checkpoint_dir, load, prompts};

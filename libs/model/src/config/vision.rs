@@ -1,8 +1,14 @@
 //! Shape of the vision tower.
 
-use super::Architecture;
-use super::section::{Section, config_error, divides};
+use vrft_checkpoint::Keys;
+
+use super::{Architecture, divides, layers};
 use crate::PolicyError;
+
+/// The most pixels that a side of a patch may have, and the most patches along a side of what becomes one token.
+const MAX_SIDE: usize = 1024;
+/// The widest that the inside of an MLP may be, as a multiple of its outside.
+const MAX_MLP_RATIO: f64 = 64.0;
 
 /// The two kinds of tower.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,55 +67,58 @@ impl VisionConfig {
         self.merge_size * self.merge_size
     }
 
-    pub(super) fn from_section(
-        vision: &Section,
-        architecture: Architecture,
-    ) -> Result<Self, PolicyError> {
-        let (patch_size, merge_size) =
-            (vision.size("patch_size", Some(14))?, vision.size("spatial_merge_size", Some(2))?);
+    pub(super) fn read(vision: &Keys, architecture: Architecture) -> Result<Self, PolicyError> {
+        let size =
+            |key: &str, default: usize| Ok::<_, PolicyError>(vision.size(key)?.unwrap_or(default));
+        let side = |key: &str, default: usize| {
+            let n = size(key, default)?;
+            vision.ensure(n <= MAX_SIDE, key, format!("at most {MAX_SIDE}"), n)?;
+            Ok::<_, PolicyError>(n)
+        };
+        let (patch_size, merge_size) = (side("patch_size", 14)?, side("spatial_merge_size", 2)?);
         let (kind, embed_dim, mlp_dim, out_dim) = match architecture {
             Architecture::Qwen2Vl => {
-                vision.one_of("hidden_act", &["quick_gelu"], Some("quick_gelu"))?;
-                let embed_dim = vision.size("embed_dim", Some(1280))?;
-                let mlp_dim = embed_dim as f64 * vision.number("mlp_ratio", 4.0)?;
-                let out_dim = vision.size("hidden_size", Some(3584))?;
-                (TowerKind::Plain, embed_dim, mlp_dim as usize, out_dim)
+                vision.one_of("hidden_act", &["quick_gelu"])?;
+                let embed_dim = size("embed_dim", 1280)?;
+                let ratio = vision.number("mlp_ratio")?.unwrap_or(4.0);
+                let fits = ratio > 0.0 && ratio <= MAX_MLP_RATIO;
+                let expected = format!("a number above 0 and at most {MAX_MLP_RATIO}");
+                vision.ensure(fits, "mlp_ratio", expected, format!("{ratio:?}"))?;
+                let mlp_dim = (embed_dim as f64 * ratio) as usize;
+                (TowerKind::Plain, embed_dim, mlp_dim, size("hidden_size", 3584)?)
             }
             Architecture::Qwen25Vl => {
-                vision.one_of("hidden_act", &["silu"], Some("silu"))?;
-                let pixels = vision.size("window_size", Some(112))?;
+                vision.one_of("hidden_act", &["silu"])?;
+                let pixels = size("window_size", 112)?;
                 let window = pixels / merge_size / patch_size;
-                if window == 0 {
-                    let expected =
-                        format!("at least {}, one merged patch", merge_size * patch_size);
-                    let got = pixels.to_string();
-                    return Err(config_error("vision_config.window_size", &expected, &got));
-                }
-                let full_attention = vision.indices("fullatt_block_indexes", &[7, 15, 23, 31])?;
+                let expected = format!("at least {}, one merged patch", merge_size * patch_size);
+                vision.ensure(window > 0, "window_size", expected, pixels)?;
+                let full_attention = vision.counts("fullatt_block_indexes")?;
+                let full_attention = full_attention.unwrap_or_else(|| vec![7, 15, 23, 31]);
                 (
                     TowerKind::Windowed { window, full_attention },
-                    vision.size("hidden_size", Some(3584))?,
-                    vision.size("intermediate_size", Some(3420))?,
-                    vision.size("out_hidden_size", Some(3584))?,
+                    size("hidden_size", 3584)?,
+                    size("intermediate_size", 3420)?,
+                    size("out_hidden_size", 3584)?,
                 )
             }
         };
-        let rope = vision.child("rope_parameters").or(vision);
+        let rope = vision.section("rope_parameters").or(vision);
         let config = Self {
             kind,
             embed_dim,
-            depth: vision.size("depth", Some(32))?,
-            n_heads: vision.size("num_heads", Some(16))?,
+            depth: layers(vision, "depth", Some(32))?,
+            n_heads: size("num_heads", 16)?,
             mlp_dim,
             out_dim,
-            in_channels: vision.size("in_channels", Some(vision.size("in_chans", Some(3))?))?,
+            in_channels: side("in_channels", side("in_chans", 3)?)?,
             patch_size,
-            temporal_patch_size: vision.size("temporal_patch_size", Some(2))?,
+            temporal_patch_size: side("temporal_patch_size", 2)?,
             merge_size,
-            rope_theta: rope.number("rope_theta", 1e4)?,
+            rope_theta: rope.positive("rope_theta")?.unwrap_or(1e4),
         };
-        divides("vision_config.num_heads", config.n_heads, "its width", embed_dim)?;
-        divides("4", 4, "the width of a vision head", config.head_dim())?;
+        divides(vision, "num_heads", config.n_heads, "width", embed_dim)?;
+        divides(vision, "4", 4, "width of a head", config.head_dim())?;
         Ok(config)
     }
 }

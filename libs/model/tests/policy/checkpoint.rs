@@ -119,6 +119,45 @@ fn another_model_type_is_refused_by_name() {
     check_error(&dir, "model_type should be qwen2_vl or qwen2_5_vl, got \"mamba\"");
 }
 
+/// Loads the checkpoint after a change to its configuration and expects an error.
+#[track_caller]
+fn check_configured(change: impl Fn(&mut serde_json::Value), expected: &str) {
+    let dir = copy();
+    let path = dir.path().join("config.json");
+    let mut json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut json);
+    std::fs::write(&path, json.to_string()).unwrap();
+    check_error(&dir, expected);
+}
+
+#[test]
+fn a_configuration_that_is_not_the_weights_is_refused_before_they_are_read() {
+    check_configured(
+        |json| json["text_config"]["num_hidden_layers"] = 1_000_000_000.into(),
+        "num_hidden_layers should be at most 16777216, got 1000000000",
+    );
+    check_configured(
+        |json| json["text_config"]["num_hidden_layers"] = 1000.into(),
+        "missing 11976 of 12033 tensors: model.layers.2.input_layernorm.weight, ",
+    );
+    check_configured(
+        |json| json["vision_config"]["depth"] = (1_u64 << 60).into(),
+        "vision_config.depth should be at most 16777216, got 1152921504606846976",
+    );
+    check_configured(
+        |json| json["vision_config"]["spatial_merge_size"] = (1_u64 << 32).into(),
+        "vision_config.spatial_merge_size should be at most 16777216, got 4294967296",
+    );
+    check_configured(
+        |json| json["vision_config"]["spatial_merge_size"] = 1000.into(),
+        "should have shape",
+    );
+    check_configured(
+        |json| json["text_config"]["vocab_size"] = 16_000_000.into(),
+        "tensor model.embed_tokens.weight should have shape [16000000, 64]",
+    );
+}
+
 #[test]
 fn shards_load_as_one_file_does() {
     let dir = copy();

@@ -4,7 +4,8 @@
 use candle_core::{Device, Tensor, Var};
 use vrft_checkpoint::{ALL_LINEAR, LoraConfig, TargetModules};
 use vrft_kernels::{Backend, Gradients};
-use vrft_model::{EncodedImages, EncodedPrompt, PackedGroup, Policy};
+use vrft_model::{EncodedImages, PackedGroup, Policy};
+use vrft_processor::EncodedPrompt;
 
 use crate::fixture::{Golden, flat, load};
 use crate::lora::trained;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
-use vrft_model::{EncodedPrompt, LoadOptions, PackedGroup, Policy};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
+use vrft_processor::EncodedPrompt;
 use vrft_vision::{Grid, Patches};
 
 /// One case of `prompts.json`.

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use tempfile::TempDir;
-use vrft_model::{EncodedPrompt, PackedGroup, Policy};
+use vrft_model::{PackedGroup, Policy};
+use vrft_processor::EncodedPrompt;
 use vrft_vision::{Grid, Patches};
 
 use crate::fixture::{difference, flat, golden_dir, loss_and_grads, options, relative_difference};

@@ -1,7 +1,8 @@
 //! The cached forward agrees with the packed one, whatever rows it carries.
 
 use candle_core::Tensor;
-use vrft_model::{EncodedPrompt, PackedGroup, Session};
+use vrft_model::{PackedGroup, Session};
+use vrft_processor::EncodedPrompt;
 
 use crate::fixture::{Golden, difference, flat, load};
 

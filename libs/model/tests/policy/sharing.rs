@@ -1,7 +1,8 @@
 //! A shared prefix gives what the naive computation gives, and every variable its gradient.
 
 use candle_core::Tensor;
-use vrft_model::{EncodedPrompt, PackedGroup, Policy, PolicyError};
+use vrft_model::{PackedGroup, Policy, PolicyError};
+use vrft_processor::EncodedPrompt;
 
 use crate::fixture::{
     Golden, difference, flat, load, loss_and_grads, options, relative_difference,

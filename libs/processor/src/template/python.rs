@@ -1,50 +1,71 @@
 //! Values as Python writes them, for templates that were written for Python.
 
 use minijinja::value::{Kwargs, Rest, ValueKind};
-use minijinja::{Error, ErrorKind, Value};
+use minijinja::{Error, ErrorKind, State, Value};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
+use super::limits::{pay, text_bytes};
+
 /// `str(value)`; of something undefined, nothing.
-pub(crate) fn text(value: &Value) -> String {
+pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
     match value.kind() {
-        ValueKind::Undefined => String::new(),
-        ValueKind::String => value.to_string(),
-        _ => representation(value),
+        ValueKind::Undefined => Ok(String::new()),
+        ValueKind::String => Ok(value.to_string()),
+        _ => {
+            let mut text = String::new();
+            represent(state, value, 0, &mut text)?;
+            Ok(text)
+        }
     }
 }
 
 /// Whether `for` goes through it; Python's texts, lists and dictionaries are also what Jinja calls a sequence.
-pub(crate) fn is_iterable(value: &Value) -> bool {
+pub(super) fn is_iterable(value: &Value) -> bool {
     let kind = value.kind();
     matches!(kind, ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
 }
 
-/// `repr(value)`.
-fn representation(value: &Value) -> String {
-    let items = |open: &str, close: &str| {
-        let items: Vec<String> =
-            value.try_iter().into_iter().flatten().map(|item| representation(&item)).collect();
-        format!("{open}{}{close}", items.join(", "))
-    };
+/// Appends `repr(value)`. Each value costs fuel: the same list may be in a value many times, and is written each time.
+fn represent(state: &State, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
+    let before = out.len();
     match value.kind() {
-        ValueKind::None => "None".into(),
-        ValueKind::Bool => if value.is_true() { "True" } else { "False" }.into(),
-        ValueKind::String => quoted(&value.to_string()),
-        ValueKind::Number if !value.is_integer() => {
-            f64::try_from(value.clone()).map_or_else(|_| value.to_string(), number)
-        }
-        ValueKind::Seq => items("[", "]"),
-        ValueKind::Map => {
-            let entry = |key: Value| {
-                let item = value.get_item(&key).unwrap_or_default();
-                format!("{}: {}", representation(&key), representation(&item))
-            };
-            let entries: Vec<String> = value.try_iter().into_iter().flatten().map(entry).collect();
-            format!("{{{}}}", entries.join(", "))
-        }
-        _ => value.to_string(),
+        ValueKind::None => out.push_str("None"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::String => out.push_str(&quoted(&value.to_string())),
+        ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
+            Ok(float) => out.push_str(&number(float)),
+            Err(_) => out.push_str(&value.to_string()),
+        },
+        ValueKind::Seq => represent_items(state, value, depth, ['[', ']'], out)?,
+        ValueKind::Map => represent_items(state, value, depth, ['{', '}'], out)?,
+        _ => out.push_str(&value.to_string()),
     }
+    pay(state, depth, out.len() - before)
+}
+
+/// A list, or a dictionary with its keys.
+fn represent_items(
+    state: &State,
+    value: &Value,
+    depth: usize,
+    [open, close]: [char; 2],
+    out: &mut String,
+) -> Result<(), Error> {
+    pay(state, depth, 0)?;
+    out.push(open);
+    for (i, item) in value.try_iter()?.enumerate() {
+        if i > 0 {
+            out.push_str(", ");
+        }
+        represent(state, &item, depth + 1, out)?;
+        if value.kind() == ValueKind::Map {
+            out.push_str(": ");
+            represent(state, &value.get_item(&item)?, depth + 1, out)?;
+        }
+    }
+    out.push(close);
+    Ok(())
 }
 
 /// In single quotes, or in double ones around a single one.
@@ -85,7 +106,8 @@ fn number(value: f64) -> String {
 }
 
 /// `json.dumps`: spaces after separators, nothing escaped for HTML.
-pub(crate) fn tojson(
+pub(super) fn tojson(
+    state: &State,
     value: Value,
     _positional: Rest<Value>,
     options: Kwargs,
@@ -98,6 +120,9 @@ pub(crate) fn tojson(
     let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
     let sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
     options.assert_all_used()?;
+    let indent_width = indent.unwrap_or(0);
+    let layout = Layout { indent: indent_width, between: item.len() + key.len() };
+    layout.pay(state, &value, 1)?;
     let mut json = serde_json::to_value(&value).map_err(serialization_error)?;
     if sorted {
         json.sort_all_objects();
@@ -107,6 +132,46 @@ pub(crate) fn tojson(
     json.serialize(&mut Serializer::with_formatter(&mut bytes, dumps))
         .map_err(serialization_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// How much `json.dumps` puts around each value.
+struct Layout {
+    indent: usize,
+    /// Bytes of the separators.
+    between: usize,
+}
+
+impl Layout {
+    /// Takes the fuel for writing a value before it is written: the same list may be in it many times.
+    fn pay(&self, state: &State, value: &Value, depth: usize) -> Result<(), Error> {
+        // A character may become an escape of six.
+        let n_text = value.as_str().map_or(0, |text| text.len().saturating_mul(6));
+        let n_around = self.indent.saturating_mul(depth).saturating_add(self.between);
+        pay(state, depth, n_text.saturating_add(n_around))?;
+        if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+            for item in value.try_iter()? {
+                self.pay(state, &item, depth + 1)?;
+                if value.kind() == ValueKind::Map {
+                    self.pay(state, &value.get_item(&item)?, depth + 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the fuel for `text.format(…)` before it is done: each field may be as wide as the text says, and as long as all
+/// arguments together.
+pub(super) fn pay_for_format(state: &State, text: &str, args: &[Value]) -> Result<(), Error> {
+    let numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let widest = numbers.map(|digits| digits.parse().unwrap_or(usize::MAX)).max().unwrap_or(0);
+    let mut n_bytes = 0;
+    for arg in args {
+        n_bytes += text_bytes(state, arg, 0, true)?;
+    }
+    let n_fields = text.matches('{').count();
+    let most = n_fields.saturating_mul(widest.saturating_add(n_bytes));
+    pay(state, 0, most)
 }
 
 fn serialization_error(error: serde_json::Error) -> Error {

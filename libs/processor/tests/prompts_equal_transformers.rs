@@ -1,15 +1,15 @@
-//! Prompts against Hugging Face's `Qwen2VLProcessor` (`golden/make_golden.py`): text, ids and positions are
+//! Prompts against a processor of Hugging Face's (`libs/model/tests/golden/make_golden.py`): text, ids and positions are
 //! equal, pixels to the last bit.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
-use vrft_model::{PolicyError, Processor};
+use vrft_processor::{Processor, ProcessorError};
 
 const END_OF_TURN: u32 = 2;
 
 fn golden(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden").join(path)
 }
 
 fn processor() -> Processor {
@@ -102,7 +102,7 @@ fn a_placeholder_in_the_question_is_refused() {
 fn a_broken_image_is_named_by_its_index() {
     let image = std::fs::read(golden("images/wide.png")).expect("image");
     let error = processor().encode(None, "hi", &[&image, b"no image"]).expect_err("refused");
-    assert!(matches!(error, PolicyError::Image { image_idx: 1, .. }));
+    assert!(matches!(error, ProcessorError::Image { image_idx: 1, .. }));
     assert!(
         error.to_string().starts_with("image 1 of the prompt: cannot decode 8 bytes"),
         "{error}"
@@ -111,6 +111,8 @@ fn a_broken_image_is_named_by_its_index() {
 
 #[test]
 fn a_folder_without_a_tokenizer_names_the_file() {
-    let error = Processor::load(&golden("images")).expect_err("no checkpoint");
+    let dir = tempfile::tempdir().expect("temporary folder");
+    std::fs::copy(golden("qwen2_vl/config.json"), dir.path().join("config.json")).expect("copies");
+    let error = Processor::load(dir.path()).expect_err("no tokenizer");
     assert!(error.to_string().contains("tokenizer.json"), "{error}");
 }

@@ -1,11 +1,11 @@
-//! A conversation in the form of Hugging Face chat messages, and the files that it names.
+//! Conversations in the form of Hugging Face chat messages, and the files that it names.
 
 use std::path::Path;
 
 use serde_json::Value;
 use vrft_vision::Video;
 
-use crate::PolicyError;
+use crate::ProcessorError;
 
 /// Messages with the images and videos that they speak of.
 ///
@@ -32,7 +32,7 @@ impl Conversation {
     /// # Errors
     /// Messages of another form, a part without a file, a file that cannot be read, frames that make no video;
     /// each by the message and the part.
-    pub fn read(messages: &Value, folder: &Path) -> Result<Self, PolicyError> {
+    pub fn read(messages: &Value, folder: &Path) -> Result<Self, ProcessorError> {
         let (mut images, mut videos) = (Vec::new(), Vec::new());
         for part in parts(messages)? {
             match part.kind {
@@ -52,7 +52,7 @@ impl Conversation {
 ///
 /// # Errors
 /// Messages that are no conversation.
-pub(crate) fn count_media(messages: &Value) -> Result<(usize, usize), PolicyError> {
+pub(crate) fn count_media(messages: &Value) -> Result<(usize, usize), ProcessorError> {
     let parts = parts(messages)?;
     let count = |kind| parts.iter().filter(|part| part.kind == kind).count();
     Ok((count(Kind::Image), count(Kind::Video)))
@@ -74,7 +74,7 @@ struct Part<'a> {
 }
 
 /// All parts of all messages; a content that is a text has none.
-fn parts(messages: &Value) -> Result<Vec<Part<'_>>, PolicyError> {
+fn parts(messages: &Value) -> Result<Vec<Part<'_>>, ProcessorError> {
     let list = messages.as_array().filter(|list| !list.is_empty());
     let list = list.ok_or_else(|| input("messages", "a list of at least one message", messages))?;
     let mut parts = Vec::new();
@@ -101,7 +101,7 @@ fn parts(messages: &Value) -> Result<Vec<Part<'_>>, PolicyError> {
 }
 
 impl<'a> Part<'a> {
-    fn new(value: &'a Value, place: String) -> Result<Self, PolicyError> {
+    fn new(value: &'a Value, place: String) -> Result<Self, ProcessorError> {
         let kind = match value["type"].as_str() {
             Some("text") => Kind::Text,
             Some("image") => Kind::Image,
@@ -117,12 +117,12 @@ impl<'a> Part<'a> {
         Ok(Self { kind, value, place })
     }
 
-    fn image(&self, folder: &Path) -> Result<Vec<u8>, PolicyError> {
+    fn image(&self, folder: &Path) -> Result<Vec<u8>, ProcessorError> {
         let value = self.source("image")?;
         self.file(value, folder, "the path of an image file")
     }
 
-    fn video(&self, folder: &Path, video_idx: usize) -> Result<Video, PolicyError> {
+    fn video(&self, folder: &Path, video_idx: usize) -> Result<Video, ProcessorError> {
         let value = self.source("video")?;
         let expected = "a list of image files, one for each frame";
         let frames = value.as_array().ok_or_else(|| input(&self.place, expected, value))?;
@@ -135,24 +135,33 @@ impl<'a> Part<'a> {
             })?,
         };
         let video = Video::decode(&frames, rate);
-        video.map_err(|source| PolicyError::Video { video_idx, source })
+        video.map_err(|source| ProcessorError::Video { video_idx, source })
     }
 
     /// Where the part says that its file or files are.
-    fn source(&self, own_key: &str) -> Result<&'a Value, PolicyError> {
+    fn source(&self, own_key: &str) -> Result<&'a Value, ProcessorError> {
         let keys = FILE_KEYS.iter().copied().chain([own_key]);
         let mut found = keys.filter_map(|key| self.value.get(key)).filter(|v| !v.is_null());
         found.next().ok_or_else(|| {
             let what = format!("{} of type {own_key}", self.place);
-            PolicyError::input(what, format!("one with a path, a url or an {own_key}"), self.value)
+            ProcessorError::input(
+                what,
+                format!("one with a path, a url or an {own_key}"),
+                self.value,
+            )
         })
     }
 
-    fn file(&self, value: &Value, folder: &Path, expected: &str) -> Result<Vec<u8>, PolicyError> {
+    fn file(
+        &self,
+        value: &Value,
+        folder: &Path,
+        expected: &str,
+    ) -> Result<Vec<u8>, ProcessorError> {
         let text = value.as_str().filter(|text| !text.contains("://") || is_file_url(text));
         let text = text.ok_or_else(|| input(&self.place, expected, value))?;
         let path = folder.join(text.strip_prefix(FILE_SCHEME).unwrap_or(text));
-        std::fs::read(&path).map_err(|source| PolicyError::Read { path, source })
+        std::fs::read(&path).map_err(|source| ProcessorError::Read { path, source })
     }
 }
 
@@ -162,9 +171,9 @@ fn is_file_url(text: &str) -> bool {
     text.starts_with(FILE_SCHEME)
 }
 
-fn input(what: &str, expected: &str, got: &Value) -> PolicyError {
+fn input(what: &str, expected: &str, got: &Value) -> ProcessorError {
     let got = if got.is_null() { "nothing".to_owned() } else { got.to_string() };
-    PolicyError::input(what, expected, got)
+    ProcessorError::input(what, expected, got)
 }
 
 #[cfg(test)]

@@ -5,15 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use vrft_vision::{Clip, Patches, Preprocessor, Video};
 
-use crate::generation::GenerationSettings;
-use crate::hub::checkpoint_dir;
-use crate::media::{Media, MediaTokens};
-use crate::messages::{Conversation, count_media};
-use crate::peft::model_dir;
-use crate::prompt::{Placeholder, mrope_positions};
+use crate::conversation::count_media;
+use crate::families::{Coordinates, Expanded, Placeholders, family_of};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
-use crate::{EncodedPrompt, PolicyError};
+use crate::{Conversation, EncodedPrompt, GenerationSettings, ProcessorError};
 
 /// Chat template, tokenizer and image preprocessor of a checkpoint.
 #[derive(Debug)]
@@ -21,7 +17,8 @@ pub struct Processor {
     template: ChatTemplate,
     tokenizer: Tokenizer,
     preprocessor: Preprocessor,
-    tokens: MediaTokens,
+    placeholders: Box<dyn Placeholders>,
+    coordinates: Coordinates,
 }
 
 impl Processor {
@@ -29,13 +26,16 @@ impl Processor {
     /// are not touched.
     ///
     /// Sampling settings that the checkpoint has are logged, not applied.
-    pub fn load(dir: &Path) -> Result<Self, PolicyError> {
-        let dir = &model_dir(dir)?;
-        let tokenizer = Tokenizer::load(dir)?;
+    pub fn load(dir: &Path) -> Result<Self, ProcessorError> {
+        let dir = &vrft_checkpoint::model_dir(dir)?;
+        let config = vrft_checkpoint::config(dir)?;
+        let family = family_of(&config)?;
+        let tokenizer = Tokenizer::load(dir, &config.keys())?;
         let processor = Self {
             template: ChatTemplate::load(dir)?,
-            preprocessor: Preprocessor::from_dir(dir)?,
-            tokens: MediaTokens::load(dir, &tokenizer)?,
+            preprocessor: family.preprocessor(dir)?,
+            placeholders: family.placeholders(&config.keys(), &tokenizer)?,
+            coordinates: family.coordinates(),
             tokenizer,
         };
         if let Some(settings) = GenerationSettings::load(dir)? {
@@ -48,8 +48,8 @@ impl Processor {
     ///
     /// # Errors
     /// As [`Processor::load`]; a model that is not on this machine.
-    pub fn of(config: &vrft_checkpoint::PolicyConfig) -> Result<Self, PolicyError> {
-        let mut processor = Self::load(&checkpoint_dir(&config.path)?)?;
+    pub fn of(config: &vrft_checkpoint::PolicyConfig) -> Result<Self, ProcessorError> {
+        let mut processor = Self::load(&vrft_checkpoint::checkpoint_dir(&config.path)?)?;
         processor.preprocessor.limit_images(config.min_pixels, config.max_pixels)?;
         Ok(processor)
     }
@@ -66,7 +66,7 @@ impl Processor {
         system: Option<&str>,
         text: &str,
         images: &[&[u8]],
-    ) -> Result<EncodedPrompt, PolicyError> {
+    ) -> Result<EncodedPrompt, ProcessorError> {
         self.encode_messages(&question(system, text, images.len()), images, &[], true)
     }
 
@@ -83,20 +83,19 @@ impl Processor {
         images: &[&[u8]],
         videos: &[Video],
         add_generation_prompt: bool,
-    ) -> Result<EncodedPrompt, PolicyError> {
+    ) -> Result<EncodedPrompt, ProcessorError> {
         let (n_images, n_videos) = count_media(messages)?;
         same_number("images", n_images, images.len())?;
         same_number("videos", n_videos, videos.len())?;
-        let images = self.images(images)?.into_iter();
-        let clips = self.clips(videos)?.into_iter();
+        let images = self.images(images)?;
+        let clips = self.clips(videos)?;
         let rendered = self.render_messages(messages, add_generation_prompt)?;
         let merge_size = self.preprocessor.merge_size();
-        let (text, media) = self.tokens.expand(&rendered, images, clips, merge_size)?;
+        let Expanded { text, media } =
+            self.placeholders.expand(&rendered, images, clips, merge_size)?;
         let token_ids = self.tokenizer.encode(&text)?;
-        let placeholders: Vec<Placeholder> = media.iter().map(|media| media.placeholder).collect();
-        let ids = self.tokens.ids();
-        let positions = mrope_positions(&token_ids, &placeholders, &ids, merge_size)?;
-        let images = media.into_iter().map(|Media { patches, .. }| patches).collect();
+        let positions = self.placeholders.positions(&token_ids, &media, merge_size)?;
+        let images = media.into_iter().map(|medium| medium.patches).collect();
         Ok(EncodedPrompt { token_ids, positions, images })
     }
 
@@ -105,7 +104,7 @@ impl Processor {
         &self,
         conversation: &Conversation,
         add_generation_prompt: bool,
-    ) -> Result<EncodedPrompt, PolicyError> {
+    ) -> Result<EncodedPrompt, ProcessorError> {
         let Conversation { messages, images, videos } = conversation;
         let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
         self.encode_messages(messages, &images, videos, add_generation_prompt)
@@ -117,7 +116,7 @@ impl Processor {
         system: Option<&str>,
         text: &str,
         n_images: usize,
-    ) -> Result<String, PolicyError> {
+    ) -> Result<String, ProcessorError> {
         self.render_messages(&question(system, text, n_images), true)
     }
 
@@ -126,7 +125,7 @@ impl Processor {
         &self,
         messages: &Value,
         add_generation_prompt: bool,
-    ) -> Result<String, PolicyError> {
+    ) -> Result<String, ProcessorError> {
         let mut context = self.tokenizer.special_tokens().clone();
         context.insert("messages".into(), messages.clone());
         context.insert("add_generation_prompt".into(), add_generation_prompt.into());
@@ -137,19 +136,19 @@ impl Processor {
     }
 
     /// Token ids of a text as it stands.
-    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
         self.tokenizer.encode(text)
     }
 
     /// Token ids of an answer with the end of the turn after it: a target of supervised fine-tuning.
-    pub fn encode_completion(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+    pub fn encode_completion(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
         let mut ids = self.encode_text(text)?;
         ids.extend(self.end_ids().first());
         Ok(ids)
     }
 
     /// Text of token ids, special tokens left out; bytes that are not UTF-8 come as `U+FFFD`.
-    pub fn decode(&self, ids: &[u32]) -> Result<String, PolicyError> {
+    pub fn decode(&self, ids: &[u32]) -> Result<String, ProcessorError> {
         self.tokenizer.decode(ids)
     }
 
@@ -163,18 +162,23 @@ impl Processor {
         &self.preprocessor
     }
 
-    fn images(&self, images: &[&[u8]]) -> Result<Vec<Patches>, PolicyError> {
+    /// How the checkpoint's family was trained to say where something is.
+    pub fn coordinates(&self) -> Coordinates {
+        self.coordinates
+    }
+
+    fn images(&self, images: &[&[u8]]) -> Result<Vec<Patches>, ProcessorError> {
         let patches = images.iter().enumerate().map(|(image_idx, bytes)| {
             let patches = self.preprocessor.patches(bytes);
-            patches.map_err(|source| PolicyError::Image { image_idx, source })
+            patches.map_err(|source| ProcessorError::Image { image_idx, source })
         });
         patches.collect()
     }
 
-    fn clips(&self, videos: &[Video]) -> Result<Vec<Clip>, PolicyError> {
+    fn clips(&self, videos: &[Video]) -> Result<Vec<Clip>, ProcessorError> {
         let clips = videos.iter().enumerate().map(|(video_idx, video)| {
             let clip = self.preprocessor.clip(video);
-            clip.map_err(|source| PolicyError::Video { video_idx, source })
+            clip.map_err(|source| ProcessorError::Video { video_idx, source })
         });
         clips.collect()
     }
@@ -190,10 +194,10 @@ fn question(system: Option<&str>, text: &str, n_images: usize) -> Value {
     messages.into()
 }
 
-fn same_number(what: &str, expected: usize, got: usize) -> Result<(), PolicyError> {
+fn same_number(what: &str, expected: usize, got: usize) -> Result<(), ProcessorError> {
     if expected == got {
         return Ok(());
     }
     let expected = format!("{expected}, one for each part of the messages");
-    Err(PolicyError::input(format!("{what} of the prompt"), expected, got))
+    Err(ProcessorError::input(format!("{what} of the prompt"), expected, got))
 }

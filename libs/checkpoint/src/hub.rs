@@ -7,8 +7,7 @@ use hf_hub::api::sync::{ApiBuilder, ApiError};
 use hf_hub::{Cache, Repo};
 use serde_json::Value;
 
-use crate::PolicyError;
-use crate::files::read_json;
+use crate::{CheckpointError, JsonFile};
 
 /// The checkpoint directory that `policy.path` names.
 ///
@@ -18,7 +17,7 @@ use crate::files::read_json;
 ///
 /// # Errors
 /// A model that is not in the cache and cannot be downloaded.
-pub fn checkpoint_dir(path: &Path) -> Result<PathBuf, PolicyError> {
+pub fn checkpoint_dir(path: &Path) -> Result<PathBuf, CheckpointError> {
     match model_name(path) {
         Some(model) if !path.exists() => Hub::from_env().checkpoint(&model),
         _ => Ok(path.to_owned()),
@@ -59,7 +58,7 @@ impl Hub {
         Self { cache, offline: is_on(variable("HF_HUB_OFFLINE").as_deref()) }
     }
 
-    fn checkpoint(&self, model: &str) -> Result<PathBuf, PolicyError> {
+    fn checkpoint(&self, model: &str) -> Result<PathBuf, CheckpointError> {
         let missing = match self.cached(model) {
             Ok(found) => return Ok(found),
             Err(missing) => missing,
@@ -72,7 +71,7 @@ impl Hub {
                 Err(error) => error.to_string(),
             }
         };
-        self.cached(model).map_err(|_before| PolicyError::Hub {
+        self.cached(model).map_err(|_before| CheckpointError::Hub {
             model: model.to_owned(),
             cache: self.cache.path().clone(),
             reason: format!("where {missing}, and cannot be downloaded: {reason}"),
@@ -129,8 +128,8 @@ fn is_wanted(file: &str) -> bool {
 
 /// The files that a snapshot's index names, or the only one.
 fn weight_files(folder: &Path) -> Vec<String> {
-    let index = read_json(&folder.join("model.safetensors.index.json")).ok().flatten();
-    let map = index.as_ref().and_then(|index| index["weight_map"].as_object());
+    let index = JsonFile::read(&folder.join("model.safetensors.index.json")).ok().flatten();
+    let map = index.as_ref().and_then(|index| index.value()["weight_map"].as_object());
     let Some(map) = map else { return vec!["model.safetensors".to_owned()] };
     let mut files: Vec<String> =
         map.values().filter_map(Value::as_str).map(str::to_owned).collect();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use vrft_model::{Conversation, EncodedPrompt, PolicyError, Processor};
+use vrft_processor::{Conversation, EncodedPrompt, Processor, ProcessorError};
 use vrft_vision::{Pixels, Video};
 
 const FAMILIES: [&str; 2] = ["qwen2_vl", "qwen2_5_vl"];
@@ -120,7 +120,7 @@ fn templates_render_as_in_jinja() {
 }
 
 #[track_caller]
-fn check_error(result: Result<EncodedPrompt, PolicyError>, expected: &str) {
+fn check_error(result: Result<EncodedPrompt, ProcessorError>, expected: &str) {
     assert_eq!(result.expect_err("refused").to_string(), expected);
 }
 
@@ -181,10 +181,8 @@ fn a_tokenizer_without_the_image_token_is_refused() {
     let config = r#"{"model_type": "qwen2_vl", "image_token_id": 151655, "eos_token_id": 2}"#;
     let dir = changed("qwen2_vl", &[("config.json", config)]);
     let error = Processor::load(dir.path()).expect_err("refused").to_string();
-    assert_eq!(
-        error,
-        "config.json: image_token_id should be a token of tokenizer.json, got 151655"
-    );
+    let expected = "config.json: image_token_id should be a token of tokenizer.json, got 151655";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]
@@ -194,11 +192,11 @@ fn a_tokenizer_without_the_video_token_cannot_speak_of_videos() {
     let processor = Processor::load(dir.path()).expect("images will do");
     let frame = Pixels::try_new(16, 16, vec![0; 768]).expect("pixels");
     let video = Video::try_new(vec![frame], 1.0).expect("a video");
-    check_error(
-        processor.encode_messages(&parts(&["video"]), &[], &[video], true),
-        "config.json: video_token_id should be a token of tokenizer.json, for prompts with a video, \
-         got 999",
-    );
+    let error = processor.encode_messages(&parts(&["video"]), &[], &[video], true);
+    let error = error.expect_err("no such token").to_string();
+    let expected = "config.json: video_token_id should be a token of tokenizer.json, \
+                    for prompts with a video, got 999";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 #[test]

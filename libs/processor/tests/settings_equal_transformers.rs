@@ -1,10 +1,11 @@
-//! Patches under many settings against Hugging Face's image and video processors (`golden/make_patches.py`).
+//! Patches under many settings against Hugging Face's image and video processors (`libs/vision/tests/golden/make_patches.py`).
 //! Equal to the last bit: no tolerance.
 
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
+use vrft_checkpoint::PolicyConfig;
 use vrft_vision::{Clip, Grid, Pixels, Preprocessor, Video};
 
 struct Golden {
@@ -35,7 +36,10 @@ impl Golden {
     fn preprocessor(&self, file: &str) -> Preprocessor {
         let dir = tempfile::tempdir().expect("temporary folder");
         std::fs::write(dir.path().join(file), self.case["settings"].to_string()).expect("writes");
-        Preprocessor::from_dir(dir.path()).expect("settings")
+        std::fs::write(dir.path().join("config.json"), r#"{"model_type": "qwen2_vl"}"#)
+            .expect("writes");
+        let config = PolicyConfig { path: dir.path().to_owned(), ..PolicyConfig::default() };
+        vrft_processor::preprocessor(&config).expect("settings")
     }
 
     fn grid(&self) -> Grid {
@@ -45,7 +49,7 @@ impl Golden {
 }
 
 fn golden(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../vision/tests/golden").join(file)
 }
 
 #[track_caller]

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use vrft_checkpoint::{CheckpointError, JsonFile, Keys};
 
-use crate::PolicyError;
-use crate::files::{damaged, read_json};
+use crate::ProcessorError;
 
 /// The tokenizer of a checkpoint with its special tokens.
 #[derive(Debug)]
@@ -21,28 +21,28 @@ const TEMPLATE_TOKENS: [&str; 4] = ["bos_token", "eos_token", "pad_token", "unk_
 
 impl Tokenizer {
     /// Reads `tokenizer.json`, and the special tokens from `tokenizer_config.json`,
-    /// `generation_config.json` and `config.json`.
-    pub(crate) fn load(dir: &Path) -> Result<Self, PolicyError> {
+    /// `generation_config.json` and `config.json`, of which these are the keys.
+    pub(crate) fn load(dir: &Path, config: &Keys) -> Result<Self, ProcessorError> {
         let path = dir.join("tokenizer.json");
         let bytes = std::fs::read(&path)
-            .map_err(|source| PolicyError::Read { path: path.clone(), source })?;
-        let mut inner =
-            tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| damaged(&path, error))?;
+            .map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+        let damaged = |error| ProcessorError::damaged(&path, error);
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(damaged)?;
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| damaged(&path, error))?;
+        inner.with_truncation(None).map_err(damaged)?;
         let special_tokens = special_tokens(dir)?;
-        let end_ids = end_ids(dir, &inner, special_tokens.get("eos_token"))?;
+        let end_ids = end_ids(dir, config, &inner, special_tokens.get("eos_token"))?;
         Ok(Self { inner, end_ids, special_tokens })
     }
 
     /// Ids of a text; special tokens in it become their id, none are added.
-    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, PolicyError> {
+    pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
         let encoding = self.inner.encode_fast(text, false).map_err(tokenizer_error)?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// Text of ids, special tokens left out.
-    pub(crate) fn decode(&self, ids: &[u32]) -> Result<String, PolicyError> {
+    pub(crate) fn decode(&self, ids: &[u32]) -> Result<String, ProcessorError> {
         self.inner.decode(ids, true).map_err(tokenizer_error)
     }
 
@@ -62,15 +62,17 @@ impl Tokenizer {
     }
 }
 
-fn tokenizer_error(error: tokenizers::Error) -> PolicyError {
-    PolicyError::Tokenizer { message: error.to_string() }
+fn tokenizer_error(error: tokenizers::Error) -> ProcessorError {
+    ProcessorError::Tokenizer { message: error.to_string() }
 }
 
 /// Tokens in `tokenizer_config.json` are texts, or objects with a `content`.
-fn special_tokens(dir: &Path) -> Result<Map<String, Value>, PolicyError> {
-    let config = read_json(&dir.join("tokenizer_config.json"))?.unwrap_or_default();
+fn special_tokens(dir: &Path) -> Result<Map<String, Value>, ProcessorError> {
+    let Some(file) = JsonFile::read(&dir.join("tokenizer_config.json"))? else {
+        return Ok(Map::new());
+    };
     let text = |name: &str| {
-        let value = &config[name];
+        let value = &file.value()[name];
         value.as_str().or_else(|| value["content"].as_str()).map(Value::from)
     };
     Ok(TEMPLATE_TOKENS.iter().filter_map(|name| Some(((*name).into(), text(name)?))).collect())
@@ -79,26 +81,26 @@ fn special_tokens(dir: &Path) -> Result<Map<String, Value>, PolicyError> {
 /// The tokenizer's own end token, then those of the configurations, each once.
 fn end_ids(
     dir: &Path,
+    config: &Keys,
     tokenizer: &tokenizers::Tokenizer,
     eos_token: Option<&Value>,
-) -> Result<Vec<u32>, PolicyError> {
+) -> Result<Vec<u32>, ProcessorError> {
     let own = eos_token.and_then(Value::as_str).and_then(|token| tokenizer.token_to_id(token));
     let mut ids = Vec::from_iter(own);
-    let generation = read_json(&dir.join("generation_config.json"))?.unwrap_or_default();
-    let config = read_json(&dir.join("config.json"))?.unwrap_or_default();
+    let generation = JsonFile::read(&dir.join("generation_config.json"))?;
     let listed = [
-        &generation["eos_token_id"],
-        &config["eos_token_id"],
-        &config["text_config"]["eos_token_id"],
+        generation.as_ref().and_then(|file| file.keys().get("eos_token_id")),
+        config.get("eos_token_id"),
+        config.section("text_config").get("eos_token_id"),
     ];
-    for id in listed.into_iter().flat_map(ids_in) {
+    for id in listed.into_iter().flatten().flat_map(ids_in) {
         if !ids.contains(&id) {
             ids.push(id);
         }
     }
     if ids.is_empty() {
         let expected = "an eos_token in tokenizer_config.json or an eos_token_id in config.json";
-        return Err(PolicyError::input("end token", expected, "neither"));
+        return Err(ProcessorError::input("end token", expected, "neither"));
     }
     Ok(ids)
 }

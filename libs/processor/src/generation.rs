@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use vrft_checkpoint::JsonFile;
 
-use crate::PolicyError;
-use crate::files::{damaged, read_json};
+use crate::ProcessorError;
 
 const FILE: &str = "generation_config.json";
 
@@ -28,7 +28,7 @@ const KEYS: [(&str, Option<f64>); 12] = [
 
 /// What a checkpoint would have its tokens drawn with, to be shown and not applied.
 ///
-/// transformers applies it unasked. Qwen2-VL ships `top_k = 1`: every completion of a group would be the same, no
+/// transformers applies it unasked. Some checkpoints ship `top_k = 1`: every completion of a group would be the same, no
 /// reward would differ from its siblings', and nothing would be learned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationSettings {
@@ -37,10 +37,11 @@ pub struct GenerationSettings {
 
 impl GenerationSettings {
     /// Reads the checkpoint's `generation_config.json`; `None` without one, or if it has no such setting.
-    pub fn load(dir: &Path) -> Result<Option<Self>, PolicyError> {
+    pub fn load(dir: &Path) -> Result<Option<Self>, ProcessorError> {
         let path = dir.join(FILE);
-        let Some(json) = read_json(&path)? else { return Ok(None) };
-        let all = json.as_object().ok_or_else(|| damaged(&path, "expected an object"))?;
+        let Some(file) = JsonFile::read(&path)? else { return Ok(None) };
+        let all = file.value().as_object();
+        let all = all.ok_or_else(|| ProcessorError::damaged(&path, "expected an object"))?;
         let found = KEYS.iter().filter_map(|(key, neutral)| {
             let value = all.get(*key).filter(|value| !value.is_null())?;
             let counts = neutral.is_none() || value.as_f64() != *neutral;
@@ -67,13 +68,13 @@ impl fmt::Display for GenerationSettings {
 mod tests {
     use super::*;
 
-    fn load(text: &str) -> Result<Option<GenerationSettings>, PolicyError> {
+    fn load(text: &str) -> Result<Option<GenerationSettings>, ProcessorError> {
         let dir = tempfile::tempdir().expect("temporary folder");
         std::fs::write(dir.path().join(FILE), text).expect("writes");
         GenerationSettings::load(dir.path())
     }
 
-    /// The file of Qwen2-VL-2B-Instruct.
+    /// The file of a published checkpoint.
     #[test]
     fn what_is_not_applied_is_said() {
         let text = r#"{"bos_token_id": 151643, "pad_token_id": 151643, "do_sample": true,

@@ -1,10 +1,11 @@
-//! Patches against the pixel values of Hugging Face's `Qwen2VLImageProcessor`
+//! Patches against the pixel values of an image processor of Hugging Face's
 //! (`libs/model/tests/golden/make_golden.py`). Equal to the last bit: no tolerance.
 
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;
-use vrft_vision::{Grid, Preprocessor};
+use vrft_checkpoint::PolicyConfig;
+use vrft_vision::Grid;
 
 fn golden(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden").join(path)
@@ -12,7 +13,8 @@ fn golden(path: &str) -> PathBuf {
 
 #[track_caller]
 fn check(image: &str, grid: Grid) {
-    let preprocessor = Preprocessor::from_dir(&golden("qwen2_vl")).expect("settings");
+    let config = PolicyConfig { path: golden("qwen2_vl"), ..PolicyConfig::default() };
+    let preprocessor = vrft_processor::preprocessor(&config).expect("settings");
     let bytes = std::fs::read(golden(&format!("images/{image}.png"))).expect("image");
     let patches = preprocessor.patches(&bytes).expect("patches");
     assert_eq!(patches.grid, grid);

@@ -2,7 +2,7 @@
 
     python make_prompts.py        (torch 2.15.0, torchvision 0.29.2, transformers 5.23.0, jinja2 3.1)
 
-Needs what make_golden.py left: the tokenizer of qwen2_vl/.
+Needs what libs/model/tests/golden/make_golden.py left: the tokenizer of qwen2_vl/.
 
 chat/qwen2_vl, chat/qwen2_5_vl   the files of a checkpoint but its weights, named and laid out as the models were
                                  published (preprocessor_config.json, chat_template.json), with a small tokenizer
@@ -25,6 +25,7 @@ from transformers import (AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLModel, Qwen
 from transformers.utils.chat_template_utils import render_jinja_template
 
 HERE = Path(__file__).parent
+GOLDEN = HERE / "../../../model/tests/golden"
 CHAT = HERE / "chat"
 # The chat template that both families were published with.
 TEMPLATE = (
@@ -131,8 +132,8 @@ def write_checkpoint(family, tokens_per_second):
     """The small files of a checkpoint in the layout of its publication, and transformers' processor and model of it."""
     folder = CHAT / family
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = AutoTokenizer.from_pretrained(HERE / "qwen2_vl")
-    shutil.copy(HERE / "qwen2_vl/tokenizer.json", folder)
+    tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "qwen2_vl")
+    shutil.copy(GOLDEN / "qwen2_vl/tokenizer.json", folder)
     ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
            for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end")}
     named = dict(image_token_id=ids["image_pad"], video_token_id=ids["video_pad"],

@@ -1,0 +1,265 @@
+//! Adapter directories as Hugging Face's `peft` writes and reads them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::directory::copy_companions;
+use crate::{CheckpointError, JsonFile, Keys, LoraConfig, TensorFiles, write_tensors};
+use safetensors::tensor::{TensorView, View};
+use serde_json::{Value, json};
+
+const CONFIG: &str = "adapter_config.json";
+const TENSORS: &str = "adapter_model.safetensors";
+/// Where `peft` hangs the model below its own.
+const PREFIX: &str = "base_model.model.";
+/// Ends of the names of an adapter's two factors, A and B; the name of the adapted layer stands before them.
+pub const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
+/// Settings that change what the tensors mean, with the one value of each that is supported.
+const SUPPORTED: [(&str, Value); 6] = [
+    ("bias", Value::Null),
+    ("fan_in_fan_out", Value::Bool(false)),
+    ("use_dora", Value::Bool(false)),
+    ("use_rslora", Value::Bool(false)),
+    ("modules_to_save", Value::Null),
+    ("layers_to_transform", Value::Null),
+];
+
+/// The directory of the whole model: this one, or the one that the adapter in this one is for.
+///
+/// # Errors
+/// As [`Adapter::read`].
+pub fn model_dir(dir: &Path) -> Result<PathBuf, CheckpointError> {
+    Ok(Adapter::read(dir)?.map_or_else(|| dir.to_owned(), |adapter| adapter.base))
+}
+
+/// Whether a tensor of this name is a factor of an adapter.
+pub fn is_adapter(name: &str) -> bool {
+    FACTORS.iter().any(|factor| names_module(name, factor))
+}
+
+/// Whether a dotted name is this one or ends in it: `q_proj` names `layers.0.self_attn.q_proj`.
+pub fn names_module(module: &str, name: &str) -> bool {
+    module.strip_suffix(name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
+/// An adapter directory: the settings in `adapter_config.json` and the factors in a safetensors file.
+#[derive(Debug)]
+pub struct Adapter {
+    base: PathBuf,
+    path: PathBuf,
+    lora: LoraConfig,
+}
+
+impl Adapter {
+    /// An adapter with these settings, for the checkpoint in `base`.
+    pub fn new(lora: &LoraConfig, base: &Path) -> Self {
+        Self { base: base.to_owned(), path: PathBuf::from(CONFIG), lora: lora.clone() }
+    }
+
+    /// The settings in a directory, or `None` if it is not that of an adapter.
+    ///
+    /// # Errors
+    /// Settings that are damaged or not supported; a base that is not there.
+    pub fn read(dir: &Path) -> Result<Option<Self>, CheckpointError> {
+        let Some(file) = JsonFile::read(&dir.join(CONFIG))? else { return Ok(None) };
+        let keys = file.keys();
+        check_supported(&keys)?;
+        let required = |key: &str, expected: &str| keys.error(key, expected, "nothing");
+        let lora = LoraConfig {
+            rank: keys.required_size("r")?,
+            alpha: keys.number("lora_alpha")?.ok_or_else(|| required("lora_alpha", "a number"))?,
+            dropout: keys.number("lora_dropout")?.unwrap_or(0.0),
+            ..LoraConfig::default()
+        };
+        let base = keys.get("base_model_name_or_path");
+        let expected = "a checkpoint directory that exists";
+        let got = base.map_or_else(|| "nothing".to_owned(), Value::to_string);
+        let base = base.and_then(Value::as_str).map(PathBuf::from).filter(|base| base.is_dir());
+        let base = base.ok_or_else(|| keys.error("base_model_name_or_path", expected, got))?;
+        Ok(Some(Self { base, path: file.path().to_owned(), lora }))
+    }
+
+    /// The directory of the checkpoint that the adapter is for.
+    pub fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// The adapter's settings. Those that are asked for may differ from them only in what is about training.
+    ///
+    /// # Errors
+    /// Another rank or alpha.
+    pub fn lora(&self, asked: Option<&LoraConfig>) -> Result<LoraConfig, CheckpointError> {
+        let Some(asked) = asked else { return Ok(self.lora.clone()) };
+        let LoraConfig { rank, alpha, .. } = self.lora;
+        if (asked.rank, asked.alpha) != (rank, alpha) {
+            let expected = format!("rank {rank} and alpha {alpha} as in {:?}", self.path);
+            let got = format!("{} and {}", asked.rank, asked.alpha);
+            return Err(CheckpointError::Lora { expected, got });
+        }
+        Ok(LoraConfig { dropout: asked.dropout, ..self.lora.clone() })
+    }
+
+    /// Turns each factor of the adapter in `dir` into something else; names are those that transformers gives to the
+    /// adapted layers, with one of [`FACTORS`] behind them.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a tensor that is no factor, or what `convert` returns.
+    pub fn read_tensors<T, E: From<CheckpointError>>(
+        dir: &Path,
+        mut convert: impl FnMut(&str, TensorView) -> Result<T, E>,
+    ) -> Result<BTreeMap<String, T>, E> {
+        let path = dir.join(TENSORS);
+        let own_name = |name: &str| {
+            let module = name.strip_prefix(PREFIX).filter(|name| is_adapter(name));
+            module.map(str::to_owned).ok_or_else(|| {
+                let only = format!("only {PREFIX}….lora_A/B.weight is supported");
+                CheckpointError::damaged(&path, format!("tensor {name}: {only}"))
+            })
+        };
+        let tensors = TensorFiles::open_file(&path)?
+            .read(|name, view| Ok::<_, E>((own_name(name)?, convert(name, view)?)))?;
+        Ok(tensors.into_values().collect())
+    }
+
+    /// Writes the directory, with the tokenizer and processor files of the base. `factors` are named as in
+    /// [`Adapter::read_tensors`]; `others` are the linear layers without an adapter, by the names that transformers
+    /// gives them.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or one of the base that cannot be read.
+    pub fn write<T: View>(
+        &self,
+        dir: &Path,
+        factors: &BTreeMap<String, T>,
+        others: &[String],
+    ) -> Result<(), CheckpointError>
+    where
+        for<'a> &'a T: View,
+    {
+        std::fs::create_dir_all(dir).map_err(CheckpointError::write(dir))?;
+        let renamed = factors.iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor));
+        write_tensors(&dir.join(TENSORS), renamed)?;
+        let modules = factors.keys().filter_map(|name| name.strip_suffix(FACTORS[0]));
+        let adapted: Vec<&str> = modules.map(|module| module.trim_end_matches('.')).collect();
+        let text = format!("{:#}\n", self.json(&target_modules(&adapted, others)));
+        let path = dir.join(CONFIG);
+        std::fs::write(&path, text).map_err(CheckpointError::write(&path))?;
+        copy_companions(&self.base, dir)
+    }
+
+    fn json(&self, target_modules: &[String]) -> Value {
+        let base = std::path::absolute(&self.base).unwrap_or_else(|_| self.base.clone());
+        json!({
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": base,
+            "r": self.lora.rank,
+            // peft's own type for it is an integer.
+            "lora_alpha": number(self.lora.alpha),
+            "lora_dropout": self.lora.dropout,
+            "target_modules": target_modules,
+            "bias": "none",
+            "fan_in_fan_out": false,
+            "inference_mode": true,
+            "init_lora_weights": true,
+            "modules_to_save": null,
+            "use_dora": false,
+            "use_rslora": false,
+        })
+    }
+}
+
+fn check_supported(keys: &Keys) -> Result<(), CheckpointError> {
+    let got = |key: &str| keys.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let is_lora = keys.get("peft_type").is_some_and(|kind| kind == "LORA");
+    keys.ensure(is_lora, "peft_type", "\"LORA\"", got("peft_type"))?;
+    for (key, supported) in &SUPPORTED {
+        let fits = keys
+            .get(key)
+            .is_none_or(|found| found == supported || (*key == "bias" && found == "none"));
+        keys.ensure(fits, key, supported.to_string(), got(key))?;
+    }
+    for key in ["rank_pattern", "alpha_pattern"] {
+        let is_empty = keys.get(key).and_then(Value::as_object).is_none_or(|map| map.is_empty());
+        keys.ensure(is_empty, key, "empty: every layer has the same rank", got(key))?;
+    }
+    Ok(())
+}
+
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 { (value as i64).into() } else { value.into() }
+}
+
+/// The last parts of the adapted modules' names where these name no other module, else the whole names.
+fn target_modules(adapted: &[&str], others: &[String]) -> Vec<String> {
+    let last = |module: &&str| module.rsplit('.').next().unwrap_or(module).to_owned();
+    let mut ends: Vec<String> = adapted.iter().map(last).collect();
+    ends.sort();
+    ends.dedup();
+    let names_others = |end: &String| others.iter().any(|module| names_module(module, end));
+    if ends.iter().any(names_others) {
+        adapted.iter().map(|module| (*module).to_owned()).collect()
+    } else {
+        ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(change: impl Fn(&mut Value)) -> Result<Option<Adapter>, CheckpointError> {
+        let dir = tempfile::tempdir().unwrap();
+        let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
+        let mut json = Adapter::new(&lora, dir.path()).json(&[]);
+        change(&mut json);
+        std::fs::write(dir.path().join(CONFIG), json.to_string()).unwrap();
+        Adapter::read(dir.path())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let adapter = adapter(|_| ()).unwrap().unwrap();
+        let expected = LoraConfig { rank: 4, ..LoraConfig::default() };
+        assert_eq!(adapter.lora(None).unwrap(), expected);
+        let dropping = LoraConfig { dropout: 0.5, ..expected.clone() };
+        assert_eq!(adapter.lora(Some(&dropping)).unwrap(), dropping);
+        let wider = LoraConfig { rank: 8, ..expected };
+        let message = adapter.lora(Some(&wider)).unwrap_err().to_string();
+        assert!(
+            message.starts_with("policy.lora should be rank 4 and alpha 16 as in"),
+            "{message}"
+        );
+    }
+
+    #[track_caller]
+    fn check_refused(key: &str, value: Value, expected: &str) {
+        let message = adapter(|json| json[key] = value.clone()).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("adapter_config.json: {key} should be {expected}")),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        check_refused("peft_type", "IA3".into(), "\"LORA\", got \"IA3\"");
+        check_refused("use_dora", true.into(), "false, got true");
+        check_refused("bias", "all".into(), "null, got \"all\"");
+        check_refused("r", 0.into(), "a positive integer, got 0");
+        check_refused("lora_alpha", Value::Null, "a number, got nothing");
+        check_refused("rank_pattern", json!({"q_proj": 8}), "empty: every layer has the same rank");
+        check_refused(
+            "base_model_name_or_path",
+            "nowhere".into(),
+            "a checkpoint directory that exists, got \"nowhere\"",
+        );
+    }
+
+    #[test]
+    fn targets_are_named_as_shortly_as_they_can_be() {
+        let adapted = ["layers.0.q_proj", "layers.1.q_proj"];
+        assert_eq!(target_modules(&adapted, &["layers.0.k_proj".to_owned()]), ["q_proj"]);
+        assert_eq!(target_modules(&adapted, &["layers.2.q_proj".to_owned()]), adapted);
+    }
+}

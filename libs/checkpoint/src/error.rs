@@ -1,0 +1,82 @@
+//! What can be wrong with the files of a model.
+
+use std::path::{Path, PathBuf};
+
+/// A file of a model that cannot be used, or a model that is not on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file is absent or unreadable.
+    #[error("cannot read {path:?}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {path:?}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file that is there and is not what its name promises.
+    #[error("{path:?} is damaged: {message}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A key of a JSON file that is absent, of the wrong type, or has a value that is not supported.
+    #[error("{}: {key} should be {expected}, got {got}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The key with the sections around it, as in `text_config.hidden_size`.
+        key: Box<str>,
+        /// What would be accepted.
+        expected: Box<str>,
+        /// The value found.
+        got: Box<str>,
+    },
+    /// Adapters of another shape than the configuration asks for.
+    #[error("policy.lora should be {expected}, got {got}")]
+    Lora {
+        /// What the adapter's files say.
+        expected: String,
+        /// What the configuration says.
+        got: String,
+    },
+    /// A model of the Hugging Face hub that is neither on this machine nor to be had.
+    #[error(
+        "there is no directory {model:?}, the model of that name is not in the cache {cache:?}, \
+         {reason}; where there is a network, `hf download {model}` fills the cache; \
+         or put the model's files (config.json, tokenizer.json, tokenizer_config.json, preprocessor_config.json, \
+         chat_template.json, *.safetensors) into a directory and set policy.path to it"
+    )]
+    Hub {
+        /// Owner and name.
+        model: String,
+        /// Where downloaded models are kept.
+        cache: PathBuf,
+        /// What the cache lacks, and why it stays so.
+        reason: String,
+    },
+}
+
+impl CheckpointError {
+    /// A file that is there and is not what its name promises.
+    pub fn damaged(path: &Path, message: impl ToString) -> Self {
+        Self::Damaged { path: path.to_owned(), message: message.to_string() }
+    }
+
+    pub(crate) fn read(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        |source| Self::Write { path: path.to_owned(), source }
+    }
+}
