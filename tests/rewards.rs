@@ -95,6 +95,6 @@ fn what_is_proposed_from_data_can_be_used() {
     assert!(output.status.success(), "{text}{}", stderr(&output));
     let config: vrft_reward::config::RewardConfig =
         vrft_config::Document::parse(&text, "proposed").unwrap().section().unwrap();
-    assert_eq!(config.answer.kind, vrft_reward::config::AnswerType::Boxes);
-    assert_eq!(config.answer.keys.place, "Position");
+    assert_eq!(config.answer.kind.name(), "boxes");
+    assert_eq!(config.answer.place_key(), Some("Position"));
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use vrft_reward::config::{AnswerType, RewardConfig, Space};
-use vrft_reward::{Answer, BBox, Reward, SPACE, Truth};
+use vrft_reward::answers::AnswerKind;
+use vrft_reward::config::RewardConfig;
+use vrft_reward::{Answer, BBox, Reward, SPACE, Space, Truth};
 
 use crate::Evaluator;
 
@@ -42,14 +43,15 @@ pub fn best_constant(config: &RewardConfig, truths: &[Truth]) -> Option<String> 
         Some([detection]) if is_plain(config) => Some(detection.bbox),
         _ => None,
     };
-    let written = one_box.map(|bbox| reward.write_box(&moved(bbox, truths)));
+    let written = one_box.and_then(|bbox| reward.write_box(&moved(bbox, truths)));
     Some(written.map_or(best, |answer| reward.complete(THOUGHT, &answer)))
 }
 
 /// Whether a box is written in the units that it is measured in.
 fn is_plain(config: &RewardConfig) -> bool {
     let answer = &config.answer;
-    matches!(answer.kind, AnswerType::Boxes | AnswerType::Box) && answer.space == Space::Thousandths
+    let is_boxes = matches!(answer.kind, AnswerKind::Boxes(_) | AnswerKind::Box(_));
+    is_boxes && answer.space() == Some(Space::Thousandths)
 }
 
 /// The box with its edges where they overlap the true ones most.

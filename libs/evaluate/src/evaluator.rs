@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use vrft_reward::config::{AnswerType, Metric, RewardConfig, Same, TermConfig};
+use vrft_reward::answers::AnswerKind;
+use vrft_reward::config::{Metric, RewardConfig, TermConfig};
+use vrft_reward::terms::{Accuracy, Overlap};
 use vrft_reward::{Answer, Detection, Reward, Truth};
 
 use vrft_score::ratio_interval;
@@ -78,10 +80,11 @@ impl Evaluator {
                 self.add_boxes(reading.as_ref(), truth);
                 None
             }
-            Some((name, main)) => {
+            Some((_, main)) => {
                 let value = main.score(completion, truth).total.unwrap_or(0.0);
                 self.values.push((value, 1.0));
-                if *name == "overlap" || self.reward.config().answer.kind != AnswerType::Label {
+                let is_label = matches!(self.reward.config().answer.kind, AnswerKind::Label(_));
+                if !is_label {
                     for term in score.terms.into_iter().filter(|term| term.name != "format") {
                         self.terms.entry(term.name).or_default().add(Some(term.value));
                     }
@@ -110,7 +113,7 @@ impl Evaluator {
     pub fn finish(&self) -> Evaluation {
         let report = self.detection.report();
         let miou = report.mean_iou_interval;
-        let many = self.reward.config().answer.kind != AnswerType::Box;
+        let many = !matches!(self.reward.config().answer.kind, AnswerKind::Box(_));
         let mut metrics = vec![
             ("ap".to_owned(), report.ap.filter(|_| many)),
             ("ap50".to_owned(), report.ap50),
@@ -137,19 +140,17 @@ impl Evaluator {
 
 /// What a kind of answer is measured by: the task with one term, unshaped and ungated. Boxes have their own.
 fn main_measure(config: &RewardConfig) -> Option<(&'static str, Reward)> {
-    let (name, term) = match config.answer.kind {
-        AnswerType::Boxes | AnswerType::Box => return None,
-        AnswerType::Label | AnswerType::Text => (
-            "accuracy",
-            TermConfig { same: Some(Same::Normalized), ..TermConfig::new(Metric::Accuracy) },
-        ),
-        AnswerType::Number | AnswerType::Permutation => {
-            ("accuracy", TermConfig::new(Metric::Accuracy))
-        }
-        _ => ("overlap", TermConfig::new(Metric::Overlap)),
+    let answer = &config.answer;
+    if matches!(answer.kind, AnswerKind::Boxes(_) | AnswerKind::Box(_)) {
+        return None;
+    }
+    let (name, metric) = if answer.has_items() {
+        ("overlap", Metric::Overlap(Overlap::default()))
+    } else {
+        ("accuracy", Metric::Accuracy(Accuracy::default()))
     };
     let mut measured = config.clone();
-    measured.terms = [(name.to_owned(), term)].into();
+    measured.terms = [(name.to_owned(), TermConfig::of(metric))].into();
     measured.matching.threshold = 0.0;
     Some((name, Reward::new(&measured)))
 }
@@ -180,14 +181,16 @@ fn share(right: bool) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use vrft_reward::answers::{IntervalAnswer, LabelAnswer};
     use vrft_reward::config::{AnswerConfig, MatchBy};
+    use vrft_reward::terms::Format;
 
     use super::*;
 
-    fn task(kind: AnswerType, metric: Metric) -> RewardConfig {
-        let answer = AnswerConfig { kind, ..AnswerConfig::default() };
-        let terms = [("main", metric), ("format", Metric::Format)]
-            .map(|(name, metric)| (name.to_owned(), TermConfig::new(metric)));
+    fn task(kind: AnswerKind, metric: Metric) -> RewardConfig {
+        let terms = [("main", metric), ("format", Metric::Format(Format {}))]
+            .map(|(name, metric)| (name.to_owned(), TermConfig::of(metric)));
+        let answer = AnswerConfig::of(kind);
         let mut config = RewardConfig { answer, terms: terms.into(), ..RewardConfig::default() };
         config.matching.by = MatchBy::GreedyIou;
         config.validate().unwrap();
@@ -246,7 +249,9 @@ mod tests {
             ("", "rose"),
             ("<answer>tulip</answer>", "rose"),
         ];
-        let evaluation = evaluate(&task(AnswerType::Label, Metric::Accuracy), &answers);
+        let label = AnswerKind::Label(LabelAnswer::default());
+        let accuracy = Metric::Accuracy(Accuracy::default());
+        let evaluation = evaluate(&task(label, accuracy), &answers);
         let interval = |end: &str| evaluation.metrics[&format!("accuracy_ci_{end}")];
         assert!(interval("low") < 0.25 && interval("high") > 0.25);
         check(
@@ -264,7 +269,9 @@ mod tests {
     fn intervals() {
         let answers =
             [("<answer>[10, 20]</answer>", "[10, 20]"), ("<answer>[10, 15]</answer>", "[10, 20]")];
-        let evaluation = evaluate(&task(AnswerType::Interval, Metric::Overlap), &answers);
+        let interval = AnswerKind::Interval(IntervalAnswer::default());
+        let overlap = Metric::Overlap(Overlap::default());
+        let evaluation = evaluate(&task(interval, overlap), &answers);
         check(
             &evaluation,
             &[

@@ -5,8 +5,9 @@ use std::path::Path;
 use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::{Value, json};
 use vrft_config::{Document, Printed};
+use vrft_dataset::Picture;
 use vrft_reward::config::{RewardConfig, RewardsConfig};
-use vrft_reward::{Attempt, Reward, Score};
+use vrft_reward::{Attempt, Example, Reward, Score};
 
 use crate::cli::RewardCommand;
 
@@ -27,7 +28,9 @@ pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
 /// Tests the run's reward on data, or all rewards of the configuration on drawn answers.
 fn test(config: &RewardsConfig, data: Option<&Path>, as_json: bool) -> eyre::Result<()> {
     let (rewards, solutions): (Vec<&RewardConfig>, Vec<String>) = match data {
-        Some(data) => (vec![&config.shared], rows(data)?.into_iter().map(|row| row.1).collect()),
+        Some(data) => {
+            (vec![&config.shared], rows(data)?.into_iter().map(|row| row.solution).collect())
+        }
         None => (config.iter().collect(), Vec::new()),
     };
     let mut failed = Vec::new();
@@ -142,9 +145,17 @@ impl Tally {
 /// Prints a specification that passes its self-test on the data.
 fn infer(data: &Path) -> eyre::Result<()> {
     let rows = rows(data)?;
-    let rows: Vec<(&str, &str)> = rows.iter().map(|row| (row.0.as_str(), row.1.as_str())).collect();
-    let proposal = vrft_reward::infer(&rows).wrap_err_with(|| format!("{data:?}"))?;
+    let examples: Vec<Example> = rows.iter().map(Row::example).collect();
+    let proposal = vrft_reward::infer(&examples).wrap_err_with(|| format!("{data:?}"))?;
     println!("# {}", proposal.reason);
+    if let Some(guess) = &proposal.space {
+        let doubt = if guess.is_doubtful { " Look at an image to be sure." } else { "" };
+        println!(
+            "# Coordinates are taken for {}, since {}.{doubt}",
+            guess.space.name(),
+            guess.reason
+        );
+    }
     println!("# The self-test on {} of the rows:", proposal.report.n);
     for line in proposal.report.to_string().lines() {
         println!("# {line}");
@@ -155,8 +166,22 @@ fn infer(data: &Path) -> eyre::Result<()> {
     Ok(())
 }
 
+/// A question with its true answer.
+struct Row {
+    question: String,
+    solution: String,
+    /// Width and height of its first image, if that can be read.
+    size: Option<[u32; 2]>,
+}
+
+impl Row {
+    fn example(&self) -> Example<'_> {
+        Example { question: &self.question, solution: &self.solution, size: self.size }
+    }
+}
+
 /// Questions and true answers: JSON lines without images are enough, anything else is a data set.
-fn rows(data: &Path) -> eyre::Result<Vec<(String, String)>> {
+fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
     if data.extension().is_some_and(|extension| extension == "jsonl") {
         let text =
             std::fs::read_to_string(data).wrap_err_with(|| format!("cannot read {data:?}"))?;
@@ -165,8 +190,7 @@ fn rows(data: &Path) -> eyre::Result<Vec<(String, String)>> {
             .map(|(idx, line)| {
                 let at = || format!("{}, line {}", data.display(), idx + 1);
                 let row: Value = serde_json::from_str(line).wrap_err_with(at)?;
-                let problem = field(&row, &["problem", "question", "prompt"]).unwrap_or_default();
-                Ok((problem, field(&row, &["solution", "answer"]).wrap_err_with(at)?))
+                json_row(&row, data).wrap_err_with(at)
             })
             .collect();
     }
@@ -175,11 +199,29 @@ fn rows(data: &Path) -> eyre::Result<Vec<(String, String)>> {
     let prompter = vrft_prompts::Prompter::new(&RewardConfig::default(), "");
     let row = |row: &vrft_dataset::Row| {
         let turns = prompter.turns(row);
-        let question = turns.last().map(|turn| turn.text()).unwrap_or_default();
-        let truth = prompter.truth(row, &|size| Ok(size)).map_err(|why| eyre!(why))?;
-        Ok((question, truth))
+        Ok(Row {
+            question: turns.last().map(|turn| turn.text()).unwrap_or_default(),
+            solution: prompter.truth(row, &|size| Ok(size)).map_err(|why| eyre!(why))?,
+            size: row.pictures.first().map(|picture| size(picture)),
+        })
     };
     dataset.iter().map(row).collect()
+}
+
+fn json_row(row: &Value, data: &Path) -> eyre::Result<Row> {
+    let image = row.get("image").or_else(|| row.get("images").and_then(|images| images.get(0)));
+    let path = image.and_then(Value::as_str).map(|name| data.with_file_name(name));
+    let picture = path.and_then(|path| Picture::open(&path).ok());
+    Ok(Row {
+        question: field(row, &["problem", "question", "prompt"]).unwrap_or_default(),
+        solution: field(row, &["solution", "answer"])?,
+        size: picture.as_ref().map(size),
+    })
+}
+
+/// Width and height of a picture as it is shown.
+fn size(picture: &Picture) -> [u32; 2] {
+    picture.header().displayed().into()
 }
 
 /// The first of these fields that is there; what is no text is taken as it is written.

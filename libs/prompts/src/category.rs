@@ -1,7 +1,8 @@
 //! Annotated boxes of one category as a question and its answer, in the form that the task declares.
 
-use vrft_reward::config::{AnswerConfig, AnswerType, FormatConfig, RewardConfig, Space};
-use vrft_reward::instructions;
+use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
+use vrft_reward::config::{AnswerConfig, FormatConfig, RewardConfig};
+use vrft_reward::{BBox, Reward, Space, instructions};
 use vrft_vision::{Original, Rect, Resized, Sides, Thousandths};
 
 /// The question for all objects of a category, and whether it says what the answer should look like.
@@ -10,8 +11,8 @@ pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) 
         return (visual_rft(category), false);
     }
     let asked = match reward.answer.kind {
-        AnswerType::Box => format!("Where in the image is the {category}?"),
-        AnswerType::Points => {
+        AnswerKind::Box(_) => format!("Where in the image is the {category}?"),
+        AnswerKind::Points(_) => {
             format!("Point to all objects belonging to the category '{category}' in the image.")
         }
         _ => format!("Detect all objects belonging to the category '{category}' in the image."),
@@ -21,10 +22,11 @@ pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) 
 
 /// Whether answers have the form that the data sets of Visual-RFT ask for.
 fn is_visual_rft(answer: &AnswerConfig, format: &FormatConfig) -> bool {
-    let AnswerConfig { kind, space, nothing, keys, .. } = answer;
-    let form = (*kind, *space, nothing.as_str(), keys.place.as_str(), keys.confidence.as_str());
-    form == (AnswerType::Boxes, Space::Thousandths, "No Objects", "Position", "Confidence")
-        && keys.label.is_empty()
+    let AnswerKind::Boxes(BoxesAnswer { space, keys, .. }) = &answer.kind else { return false };
+    let ItemKeys { place, confidence, label } = keys;
+    let form = (*space, answer.nothing.as_str(), place.as_str(), confidence.as_str());
+    form == (Space::Thousandths, "No Objects", "Position", "Confidence")
+        && label.is_empty()
         && format.think
         && format.tags
 }
@@ -54,26 +56,22 @@ pub(crate) fn answer(
     reward: &RewardConfig,
 ) -> Result<String, String> {
     let answer = &reward.answer;
-    let text = match answer.kind {
-        AnswerType::Boxes | AnswerType::Box | AnswerType::Points => {
-            let items: Vec<String> = boxes
-                .iter()
-                .map(|rect| item(category, &place(rect, sides, answer.space), reward))
-                .collect();
-            match answer.kind {
-                _ if items.is_empty() => answer.nothing.clone(),
-                AnswerType::Box => items.join(", "),
-                _ => format!("[{}]", items.join(", ")),
-            }
-        }
-        other => {
-            return Err(format!(
-                "annotated boxes cannot be the true answer where reward.answer.type = {:?}, expected boxes, box or \
-                 points",
-                format!("{other:?}").to_lowercase()
-            ));
-        }
+    let no_places = || {
+        let kind = answer.kind.name();
+        format!(
+            "annotated boxes cannot be the true answer where reward.answer.type = {kind:?}, expected a type with places \
+             in an image: boxes, box, points, polygon, mask, track or json"
+        )
     };
+    let space = answer.space().ok_or_else(no_places)?;
+    let corners = boxes.iter().map(|rect| place(rect, sides, space));
+    let boxes: Vec<(BBox, &str)> =
+        corners.map(|[x1, y1, x2, y2]| (BBox { x1, y1, x2, y2 }, category)).collect();
+    let mut text = Reward::new(reward).write_boxes(&boxes).ok_or_else(no_places)?;
+    if is_visual_rft(answer, &reward.format) {
+        // Visual-RFT writes its keys as Python does.
+        text = text.replace('"', "'");
+    }
     Ok(if reward.format.tags { format!("<answer>{text}</answer>") } else { text })
 }
 
@@ -86,26 +84,4 @@ fn place(rect: &Rect<Original>, sides: &Sides, space: Space) -> [f64; 4] {
         }
         Space::Pixels => rect.to::<Resized>(sides).rounded(sides).corners(),
     }
-}
-
-fn item(category: &str, [x1, y1, x2, y2]: &[f64; 4], reward: &RewardConfig) -> String {
-    let keys = &reward.answer.keys;
-    let place = if reward.answer.kind == AnswerType::Points {
-        format!("[{}, {}]", (x1 + x2) / 2.0, (y1 + y2) / 2.0)
-    } else {
-        format!("[{x1}, {y1}, {x2}, {y2}]")
-    };
-    if keys.place.is_empty() {
-        return place;
-    }
-    // Visual-RFT writes its keys as Python does.
-    let quote = if is_visual_rft(&reward.answer, &reward.format) { '\'' } else { '"' };
-    let mut fields = vec![format!("{quote}{}{quote}: {place}", keys.place)];
-    if !keys.label.is_empty() {
-        fields.push(format!("{quote}{}{quote}: {}", keys.label, serde_json::json!(category)));
-    }
-    if !keys.confidence.is_empty() {
-        fields.push(format!("{quote}{}{quote}: 1", keys.confidence));
-    }
-    format!("{{{}}}", fields.join(", "))
 }

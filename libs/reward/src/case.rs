@@ -1,13 +1,11 @@
 //! One completion held against one truth: everything the terms look at, computed once.
 
-use crate::config::{From, Reader, RewardConfig};
+use std::collections::BTreeMap;
 
-use crate::extract::{answer_text, extract_anywhere};
-use crate::item::unit;
+use crate::config::{Reader, RewardConfig};
 use crate::matching::{match_items, without_repeats};
-use crate::strict::read_strictly;
-use crate::tolerant::read_answer;
-use crate::{Answer, Attempt, Item, Match, Truth, official};
+use crate::reading::read_completion;
+use crate::{Answer, Attempt, Item, Match, Truth};
 
 pub(crate) struct Case<'a> {
     pub(crate) config: &'a RewardConfig,
@@ -17,18 +15,20 @@ pub(crate) struct Case<'a> {
     pub(crate) reading: Option<Answer>,
     /// One for each valid predicted item.
     pub(crate) matches: Vec<Match>,
+    /// The terms that are known already, by name.
+    pub(crate) values: BTreeMap<&'a str, f64>,
 }
 
 impl<'a> Case<'a> {
     pub(crate) fn new(config: &'a RewardConfig, attempt: &'a Attempt, truth: &'a Truth) -> Self {
-        let mut reading = read(config, attempt.text);
+        let mut reading = read_completion(attempt.text, &config.answer);
         if let Some(Answer::Items(items)) = &mut reading {
             without_repeats(&mut items.valid, &config.matching);
         }
         let predicted = reading.as_ref().map_or(&[][..], Answer::items);
-        let unit = unit(config.answer.space);
+        let unit = config.answer.space().map_or(1.0, |space| space.unit());
         let matches = match_items(predicted, truth.answer.items(), &config.matching, unit);
-        Self { config, attempt, truth, reading, matches }
+        Self { config, attempt, truth, reading, matches, values: BTreeMap::new() }
     }
 
     /// Predicted items that are valid.
@@ -53,31 +53,21 @@ impl<'a> Case<'a> {
 
     /// What a term is worth where there is nothing to be found, or where nothing is said to be there; `None` where
     /// there are items on both sides to compare.
-    pub(crate) fn settled(&self) -> Option<f64> {
+    pub(crate) fn decided(&self) -> Option<f64> {
         let nothing = self.truth.answer == Answer::Nothing;
         match &self.reading {
             None => Some(0.0),
             Some(Answer::Nothing) if nothing && self.config.answer.nothing_pays => Some(1.0),
             Some(Answer::Nothing) => Some(0.0),
-            // The official program fails on a truth without boxes.
+            // Visual-RFT's program fails on a truth without boxes.
             Some(_) if nothing && self.config.answer.reader == Reader::Official => Some(0.0),
             Some(_) => None,
         }
     }
-}
 
-/// What a completion says, as the task wants it read.
-pub(crate) fn read(config: &RewardConfig, completion: &str) -> Option<Answer> {
-    let answer = &config.answer;
-    if answer.reader == Reader::Official {
-        return official::read(completion, answer);
-    }
-    let text = match answer.from {
-        From::AfterThink => answer_text(completion)?,
-        From::Anywhere => extract_anywhere(completion),
-    };
-    match answer.reader {
-        Reader::Strict => read_strictly(text, answer),
-        _ => read_answer(text, answer),
+    /// Whether so much of the training is done that the refined keys of the terms apply.
+    pub(crate) fn is_refined(&self) -> bool {
+        let from = self.config.refine_after;
+        from < 1.0 && self.attempt.progress >= from
     }
 }

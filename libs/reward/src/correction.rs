@@ -5,7 +5,6 @@
 //! the same turn of other completions.
 
 use crate::config::CorrectionConfig;
-
 use crate::{Attempt, Reward, Score, Truth};
 
 /// An answer, its correction, and what they earn.
@@ -25,7 +24,7 @@ impl Reward {
     ///   the most that one answer can earn.
     ///
     /// ```
-    /// # let reward = vrft_reward::Reward::new(&crate::config::RewardConfig::default());
+    /// # let reward = vrft_reward::Reward::new(&vrft_reward::config::RewardConfig::default());
     /// let truth = reward.parse_answer("[{'Position': [100, 100, 300, 300]}]")?;
     /// let right = "<think></think><answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
     /// let wrong = "<think></think><answer>No Objects</answer>";

@@ -29,9 +29,20 @@ pub enum RewardError {
         /// The start of the text.
         got: String,
     },
+    /// Several answer blocks, so that it is open which of them is true.
+    #[error("expected one <answer> block in the true answer, got {0}")]
+    SeveralAnswers(usize),
     /// A number of items that the kind of answer does not allow.
     #[error("expected one item in the true answer, got {0}")]
     NotOne(usize),
+    /// Coordinates of another space than the one that is declared.
+    #[error("expected coordinates in {expected}, got {got}")]
+    Frame {
+        /// The declared space.
+        expected: &'static str,
+        /// The space of the coordinates.
+        got: &'static str,
+    },
     /// A class name without a letter or digit.
     #[error("expected a name as the true answer, got {got:?}")]
     EmptyLabel {
@@ -49,6 +60,9 @@ pub enum Flaw {
     /// Not as many numbers as the kind of item has.
     #[error("expected as many numbers as the kind of item has, as in [x1, y1, x2, y2]")]
     Arity,
+    /// Coordinates as text.
+    #[error("expected coordinates as numbers, got them in quotes")]
+    QuotedNumbers,
     /// A coordinate outside the space, infinite, or not a number.
     #[error("expected coordinates between 0 and {extent}, got {got}")]
     Coordinate {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::RewardsConfig;
-
 use crate::Reward;
+use crate::config::RewardsConfig;
 
 /// One reward for each task that has its own, and one for all others.
 #[derive(Debug, Clone)]

@@ -1,12 +1,8 @@
 //! The reward of a completion: a weighted sum of named terms.
 
-use std::collections::BTreeMap;
-
-use crate::config::RewardConfig;
-
 use crate::case::Case;
-use crate::render::{Draft, Sketch};
-use crate::{Answer, BBox, RewardError, Truth, render, terms};
+use crate::config::{RewardConfig, TermConfig};
+use crate::{Answer, RewardError, Truth, official, reading};
 
 /// Scores completions against ground truth.
 #[derive(Debug, Clone)]
@@ -65,22 +61,9 @@ impl Reward {
         Ok(Truth { answer, solution: solution.to_owned() })
     }
 
-    /// A whole completion that gives this answer after this thought.
-    pub fn complete(&self, thinking: &str, answer: &str) -> String {
-        render::complete(thinking, answer, &self.config.format)
-    }
-
-    /// The text of an answer that is one box, given without a doubt.
-    pub fn write_box(&self, bbox: &BBox) -> String {
-        let numbers = vec![bbox.x1, bbox.y1, bbox.x2, bbox.y2];
-        let (label, id) = (String::new(), String::new());
-        let item = Sketch { numbers, label, confidence: 1.0, frame: 0, id };
-        render::render(&Draft::Items { items: vec![item], target: 0 }, &self.config.answer)
-    }
-
     /// What a completion says, or `None` if that cannot be read.
     pub fn read(&self, completion: &str) -> Option<Answer> {
-        crate::case::read(&self.config, completion)
+        reading::read_completion(completion, &self.config.answer)
     }
 
     /// The reward of a completion.
@@ -90,15 +73,15 @@ impl Reward {
 
     /// The reward of a completion whose length, or place in the training, may matter.
     pub fn score_attempt(&self, attempt: &Attempt, truth: &Truth) -> Score {
-        let case = Case::new(&self.config, attempt, truth);
-        let mut values: BTreeMap<&str, f64> = BTreeMap::new();
+        let mut case = Case::new(&self.config, attempt, truth);
         let declared = &self.config.terms;
         let (later, first): (Vec<_>, Vec<_>) =
-            declared.iter().partition(|(_, term)| term.of.is_some());
+            declared.iter().partition(|(_, term)| term.metric.evaluate().of().is_some());
         for (name, term) in first.into_iter().chain(later) {
-            let of = term.of.as_ref().and_then(|of| values.get(of.as_str())).copied();
-            values.insert(name, terms::value(&case, term, of.unwrap_or(0.0)));
+            let value = value(term, &case);
+            case.values.insert(name, value);
         }
+        let values = case.values;
         let gated = declared.iter().map(|(name, term)| {
             let gate = term.gate.as_ref().and_then(|gate| values.get(gate.as_str()));
             let value = values[name.as_str()] * gate.copied().unwrap_or(1.0);
@@ -112,10 +95,18 @@ impl Reward {
     /// The least and the most that a completion can earn.
     pub fn range(&self) -> (f64, f64) {
         self.config.terms.values().fold((0.0, 0.0), |(low, high), term| {
-            let (least, most) = terms::range(term);
+            let (least, most) = term.range();
             (low + term.weight * least, high + term.weight * most)
         })
     }
+}
+
+/// The value of a term, before its gate.
+fn value(term: &TermConfig, case: &Case) -> f64 {
+    if term.shortcut && official::shortcut(case.attempt.text, &case.truth.solution) {
+        return 1.0;
+    }
+    term.metric.evaluate().value(case)
 }
 
 impl<'a> Attempt<'a> {
@@ -137,5 +128,4 @@ impl Score {
 }
 
 #[cfg(test)]
-#[path = "score_tests.rs"]
 mod tests;

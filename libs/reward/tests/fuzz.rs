@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use vrft_reward::Reward;
-use vrft_reward::config::{AnswerConfig, AnswerType, Reader, RewardConfig};
+use vrft_reward::answers::AnswerKind;
+use vrft_reward::config::{AnswerConfig, Reader, RewardConfig};
 
 const TIME: Duration = Duration::from_secs(3);
 const PIECES: [&str; 40] = [
@@ -91,36 +92,16 @@ fn any_text_gets_a_score_within_the_range() {
 
 #[test]
 fn what_is_read_strictly_is_read_tolerantly() {
-    use AnswerType::*;
-    let kinds = [
-        Boxes,
-        Box,
-        Points,
-        Polygon,
-        Mask,
-        Label,
-        Number,
-        Interval,
-        Permutation,
-        Text,
-        Track,
-        Box3d,
-        Json,
-    ];
+    let answers: Vec<AnswerConfig> = AnswerKind::each().into_iter().map(AnswerConfig::of).collect();
     let (mut texts, start, mut n_strict) = (Texts(2), Instant::now(), 0);
     while start.elapsed() < TIME {
         let text = texts.text();
-        for kind in kinds {
-            let answer = AnswerConfig { kind, ..AnswerConfig::default() };
-            if let Some(strict) = vrft_reward::read_strictly(&text, &answer) {
-                assert_eq!(
-                    vrft_reward::read_answer(text.trim(), &answer),
-                    Some(strict),
-                    "{text:?}"
-                );
+        for answer in &answers {
+            if let Some(strict) = vrft_reward::read_strictly(&text, answer) {
+                assert_eq!(vrft_reward::read_answer(text.trim(), answer), Some(strict), "{text:?}");
                 n_strict += 1;
             }
-            drop(vrft_reward::read_truth(&text, &answer));
+            drop(vrft_reward::read_truth(&text, answer));
         }
     }
     assert!(n_strict > 100, "{n_strict}");

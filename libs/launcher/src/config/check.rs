@@ -5,7 +5,7 @@ use std::path::Path;
 use vrft_config::{ConfigError, require};
 use vrft_dataset::Flip;
 use vrft_objective::config::check_together;
-use vrft_reward::config::AnswerType;
+use vrft_reward::answers::{AnswerKind, Form};
 use vrft_stream::{PuzzleKind, StreamConfig, Truth};
 
 use super::Config;
@@ -20,7 +20,7 @@ impl Config {
         self.check_overlong()?;
         self.check_flip()?;
         if let Some(stream) = &self.stream {
-            check_puzzles(stream, self.rewards.shared.answer.kind)?;
+            check_puzzles(stream, &self.rewards.shared.answer.kind)?;
         }
         self.check_semantic()
     }
@@ -78,13 +78,12 @@ impl Config {
 }
 
 /// The reward must be able to read what the puzzles ask for.
-fn check_puzzles(stream: &StreamConfig, kind: AnswerType) -> Result<(), ConfigError> {
-    use AnswerType::{Box, Boxes, Label, Number, Permutation, Text};
+fn check_puzzles(stream: &StreamConfig, kind: &AnswerKind) -> Result<(), ConfigError> {
     let fits = |puzzle: &PuzzleKind| match puzzle {
-        PuzzleKind::Rotation => matches!(kind, Label | Number | Text),
-        PuzzleKind::PatchFit => matches!(kind, Label | Text),
-        PuzzleKind::Jigsaw => matches!(kind, Permutation | Text),
-        PuzzleKind::Spot => matches!(kind, Boxes | Box),
+        PuzzleKind::Rotation => matches!(kind.form(), Form::Name | Form::Number | Form::Text),
+        PuzzleKind::PatchFit => matches!(kind.form(), Form::Name | Form::Text),
+        PuzzleKind::Jigsaw => matches!(kind.form(), Form::Order | Form::Text),
+        PuzzleKind::Spot => matches!(kind, AnswerKind::Boxes(_) | AnswerKind::Box(_)),
     };
     let misfit = stream.puzzles.iter().find(|puzzle| !fits(puzzle));
     let misfit = misfit.filter(|_| stream.truth == Truth::Puzzles);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use vrft_dataset::{Origin, Picture};
-use vrft_reward::config::{AnswerConfig, Keys, Space};
+use vrft_reward::Space;
+use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys, LabelAnswer};
+use vrft_reward::config::AnswerConfig;
 use vrft_vision::Rect;
 
 use super::*;
@@ -31,8 +33,9 @@ fn resize(size: (u32, u32)) -> Result<(u32, u32), String> {
 }
 
 fn pixels() -> RewardConfig {
-    let keys = Keys { place: "bbox_2d".into(), label: "label".into(), ..Keys::default() };
-    let answer = AnswerConfig { space: Space::Pixels, keys, ..AnswerConfig::default() };
+    let keys = ItemKeys { place: "bbox_2d".into(), label: "label".into(), ..ItemKeys::default() };
+    let kind = BoxesAnswer { space: Space::Pixels, keys, labels: Vec::new() };
+    let answer = AnswerConfig::of(AnswerKind::Boxes(kind));
     RewardConfig { answer, ..RewardConfig::default() }
 }
 
@@ -63,7 +66,7 @@ fn a_task_in_pixels_is_asked_in_pixels_of_what_the_model_sees() {
 #[test]
 fn boxes_are_no_answer_to_a_task_without_places() {
     let mut names = RewardConfig::default();
-    names.answer.kind = vrft_reward::config::AnswerType::Label;
+    names.answer.kind = AnswerKind::Label(LabelAnswer::default());
     let error = Prompter::new(&names, "").truth(&annotated(), &resize).unwrap_err();
     assert!(error.contains("reward.answer.type = \"label\""), "{error}");
 }

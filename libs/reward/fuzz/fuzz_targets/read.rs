@@ -1,36 +1,31 @@
 //! No text of any declared kind makes a reader panic, and what the strict one reads, the tolerant one reads too.
 #![no_main]
 
-use vrft_reward::config::{AnswerConfig, AnswerType, Keys};
+use vrft_reward::answers::AnswerKind;
+use vrft_reward::config::AnswerConfig;
+
+/// Keys for the kinds of answers that have any; the rest is declared as shortly as it can be.
+const KEYED: [&str; 10] = [
+    "type = 'boxes'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'box'\nspace = 'pixels'\nkeys = { place = 'box', label = 'name' }",
+    "type = 'points'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'polygon'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'mask'\nkeys = { place = 'box', label = 'name' }",
+    "type = 'interval'\nkeys = { start = 'from', end = 'to', label = 'name' }",
+    "type = 'track'\nkeys = { place = 'box', frame = 'frame', id = 'id' }",
+    "type = 'box3d'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'json'\nkeys = { place = 'box', label = 'name', objects = 'objects', target = 'target' }",
+    "type = 'label'\nlabels = ['dog', 'hot dog', 'Caf\u{e9}']",
+];
 
 libfuzzer_sys::fuzz_target!(|input: (u8, &str)| {
-    use AnswerType::*;
-    let kinds = [Boxes, Box, Points, Polygon, Mask, Label, Number, Interval, Permutation, Text, Track, Box3d, Json];
-    let kind = kinds[usize::from(input.0) % kinds.len()];
-    let keys = match input.0 & 0x80 {
-        0 => Keys::default(),
-        _ => keys(kind),
-    };
-    let answer = AnswerConfig { kind, keys, nothing: "None".into(), ..AnswerConfig::default() };
+    let short = AnswerKind::each().into_iter().map(AnswerConfig::of);
+    let keyed = KEYED.iter().map(|text| toml::from_str(text).expect("a declaration"));
+    let answers: Vec<AnswerConfig> = short.chain(keyed).collect();
+    let answer = &answers[usize::from(input.0) % answers.len()];
+    let answer = AnswerConfig { nothing: "None".into(), ..answer.clone() };
     if let Some(strict) = vrft_reward::read_strictly(input.1, &answer) {
         assert_eq!(vrft_reward::read_answer(input.1.trim(), &answer), Some(strict));
     }
     drop(vrft_reward::read_truth(input.1, &answer));
 });
-
-/// All the keys that answers of a kind may have.
-fn keys(kind: AnswerType) -> Keys {
-    let named = |name: &str, kinds: &[AnswerType]| if kinds.contains(&kind) { name.to_owned() } else { String::new() };
-    use AnswerType::*;
-    Keys {
-        place: named("box", &[Boxes, Box, Points, Polygon, Mask, Track, Box3d, Json]),
-        confidence: named("sure", &[Boxes, Points, Polygon, Box3d]),
-        label: named("name", &[Boxes, Box, Points, Polygon, Mask, Interval, Box3d, Json]),
-        start: named("from", &[Interval]),
-        end: named("to", &[Interval]),
-        frame: named("frame", &[Track]),
-        id: named("id", &[Track]),
-        objects: named("objects", &[Json]),
-        target: named("target", &[Json]),
-    }
-}

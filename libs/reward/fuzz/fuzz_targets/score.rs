@@ -1,8 +1,8 @@
 //! Any text gets a finite score within the range, or none, whoever's rules apply.
 #![no_main]
 
-use vrft_reward::config::{Reader, RewardConfig};
 use vrft_reward::Reward;
+use vrft_reward::config::{Reader, RewardConfig};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     for reader in [Reader::Tolerant, Reader::Strict, Reader::Official] {

@@ -1,99 +1,41 @@
 //! What an answer looks like, and what must stand around it.
 
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::parts;
+use crate::answers::{AnswerKind, BoxesAnswer, Form, ItemKeys};
+use crate::geometry::Space;
 
 /// The declared shape of an answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnswerConfig {
-    /// Kind of answer.
-    #[serde(rename = "type")]
-    pub kind: AnswerType,
-    /// What coordinates count.
-    pub space: Space,
+    /// Kind of answer, with the keys that only it knows.
+    #[serde(flatten)]
+    pub kind: AnswerKind,
     /// What is said where there is nothing to be found; empty if there always is something.
     pub nothing: String,
     /// Whether saying so, rightly, earns the terms.
     pub nothing_pays: bool,
-    /// Names of the parts of an item; an item has the parts that are named.
-    pub keys: Keys,
-    /// The names to choose from, for labels; empty for any.
-    pub labels: Vec<String>,
-    /// Items of a permutation; 0 for as many as the true one has.
-    pub length: usize,
     /// Which part of a completion is the answer.
     pub from: From,
     /// How the text of an answer is read.
     pub reader: Reader,
 }
 
-/// Kind of answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AnswerType {
-    /// Any number of boxes `[x1, y1, x2, y2]`.
-    Boxes,
-    /// One box.
-    Box,
-    /// Any number of points `[x, y]`.
-    Points,
-    /// Any number of outlines `[x1, y1, x2, y2, …]`.
-    Polygon,
-    /// One region: outlines, or run lengths `{"size": [h, w], "counts": […]}` as in COCO.
-    Mask,
-    /// One name.
-    Label,
-    /// One number.
-    Number,
-    /// One stretch of time.
-    Interval,
-    /// The numbers 1 to n in some order.
-    Permutation,
-    /// Any text.
-    Text,
-    /// Boxes with a frame each, and an id where there are several objects.
-    Track,
-    /// Any number of boxes in space: center, size and, if wanted, the turn about the vertical.
-    Box3d,
-    /// Labelled boxes and the number of the one that is meant.
-    Json,
+/// The keys that all kinds of answers have, with their defaults.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Common {
+    nothing: String,
+    nothing_pays: bool,
+    from: From,
+    reader: Reader,
 }
 
-/// What coordinates count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Space {
-    /// 0 to 1000 on both axes, whatever the size of the image (Qwen2-VL, Visual-RFT).
-    Thousandths,
-    /// 0 to 1.
-    Unit,
-    /// Pixels of the image as the model sees it (Qwen2.5-VL), or any other unit without an upper end.
-    Pixels,
-}
-
-/// Names of the parts of an item.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Keys {
-    /// Coordinates; empty if items are bare lists of numbers.
-    pub place: String,
-    /// How sure, from 0 to 1.
-    pub confidence: String,
-    /// Name of what is there.
-    pub label: String,
-    /// First moment of an interval.
-    pub start: String,
-    /// Last moment of an interval.
-    pub end: String,
-    /// Frame of a track.
-    pub frame: String,
-    /// Object of a track.
-    pub id: String,
-    /// List of the items within the answer.
-    pub objects: String,
-    /// Index of the item that is meant, from 0.
-    pub target: String,
-}
+/// Names of the keys of [`Common`].
+const COMMON: [&str; 4] = ["nothing", "nothing_pays", "from", "reader"];
 
 /// Which part of a completion is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,49 +85,93 @@ pub enum Content {
     Valid,
 }
 
-impl AnswerType {
-    /// All kinds, as they are written.
-    pub const NAMES: &str = "boxes, box, points, polygon, mask, label, number, interval, permutation, text, track, box3d or json";
-
-    /// Whether an answer is a list of places that are paired with the true ones.
-    pub fn has_items(self) -> bool {
-        use AnswerType::*;
-        !matches!(self, Label | Number | Permutation | Text)
-    }
-}
-
 impl AnswerConfig {
-    /// Whether an answer says something in words that mean something.
-    pub fn has_words(&self) -> bool {
-        matches!(self.kind, AnswerType::Label | AnswerType::Text) || !self.keys.label.is_empty()
-    }
-
-    /// Whether an answer stays true when its image is mirrored, since it is mirrored too or names no place.
-    pub fn may_be_mirrored(&self) -> bool {
-        let boxes = self.keys.place.eq_ignore_ascii_case("position")
-            && self.space == Space::Thousandths
-            && matches!(self.kind, AnswerType::Boxes | AnswerType::Box);
-        boxes || !self.kind.has_items()
+    /// An answer of this kind, with the defaults of what all kinds have in common.
+    pub fn of(kind: AnswerKind) -> Self {
+        let Common { nothing, nothing_pays, from, reader } = Common::default();
+        Self { kind, nothing, nothing_pays, from, reader }
     }
 
     /// Boxes as the data sets of Visual-RFT have them.
     pub fn visual_rft() -> Self {
-        let keys =
-            Keys { place: "Position".into(), confidence: "Confidence".into(), ..Keys::default() };
-        Self { nothing: "No Objects".into(), keys, ..Self::default() }
+        let keys = ItemKeys {
+            place: "Position".into(),
+            confidence: "Confidence".into(),
+            ..ItemKeys::default()
+        };
+        let kind = AnswerKind::Boxes(BoxesAnswer { keys, ..BoxesAnswer::default() });
+        Self { nothing: "No Objects".into(), ..Self::of(kind) }
+    }
+
+    /// Whether an answer is a list of places that are paired with the true ones.
+    pub fn has_items(&self) -> bool {
+        self.kind.geometry().is_some()
+    }
+
+    /// What coordinates count; `None` for answers without any.
+    pub fn space(&self) -> Option<Space> {
+        self.kind.kind().as_items().map(|items| items.space())
+    }
+
+    /// The key of the coordinates of an item; `None` for items without keys and for answers without items.
+    pub fn place_key(&self) -> Option<&str> {
+        self.kind.kind().as_items()?.keys().place
+    }
+
+    /// Whether items have a label.
+    pub(crate) fn has_item_labels(&self) -> bool {
+        self.kind.kind().as_items().is_some_and(|items| items.keys().label.is_some())
+    }
+
+    /// Whether items have a confidence.
+    pub(crate) fn has_confidence(&self) -> bool {
+        self.kind.kind().as_items().is_some_and(|items| items.keys().confidence.is_some())
+    }
+
+    /// Whether an answer says something in words that mean something.
+    pub fn has_words(&self) -> bool {
+        matches!(self.kind.form(), Form::Name | Form::Text) || self.has_item_labels()
+    }
+
+    /// Whether an answer stays true when its image is mirrored, since it is mirrored too or names no place.
+    pub fn may_be_mirrored(&self) -> bool {
+        let is_position = self.place_key().is_some_and(|key| key.eq_ignore_ascii_case("position"));
+        let boxes = matches!(self.kind, AnswerKind::Boxes(_) | AnswerKind::Box(_));
+        boxes && is_position && self.space() == Some(Space::Thousandths) || !self.has_items()
+    }
+
+    /// The answer that a table declares; `at` is its path.
+    fn from_table(mut table: Table, at: &str) -> Result<Self, String> {
+        let missing = || {
+            let names = AnswerKind::NAMES.join(", ");
+            format!("{at}.type is missing: write the kind of answer, one of {names}")
+        };
+        let name = table.remove("type").ok_or_else(missing)?;
+        let common = COMMON.iter().filter_map(|key| Some(((*key).to_owned(), table.remove(*key)?)));
+        let common: Common = parts::read(Value::Table(common.collect()), at)?;
+        let unknown = || {
+            let names = AnswerKind::NAMES.join(", ");
+            format!("{at}.type = {name}: expected one of {names}")
+        };
+        let kind = AnswerKind::from_table(name.as_str().unwrap_or_default(), table, at, &COMMON)
+            .ok_or_else(unknown)??;
+        let Common { nothing, nothing_pays, from, reader } = common;
+        Ok(Self { kind, nothing, nothing_pays, from, reader })
     }
 }
 
-impl Default for AnswerConfig {
+impl<'de> Deserialize<'de> for AnswerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let table = Table::deserialize(deserializer)?;
+        Self::from_table(table, "reward.answer").map_err(D::Error::custom)
+    }
+}
+
+impl Default for Common {
     fn default() -> Self {
         Self {
-            kind: AnswerType::Boxes,
-            space: Space::Thousandths,
             nothing: String::new(),
             nothing_pays: true,
-            keys: Keys::default(),
-            labels: Vec::new(),
-            length: 0,
             from: From::AfterThink,
             reader: Reader::Tolerant,
         }

@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 use vrft_config::{ConfigError, Document, Section, missing, overlay, require};
 
-use super::{AnswerType, Metric, RewardConfig};
+use super::{AnswerConfig, AnswerKind, Metric, RewardConfig};
 
 impl Section for RewardConfig {
     const NAME: &'static str = "reward";
@@ -55,25 +55,33 @@ pub(super) fn finish(mut reward: Table) -> Result<Table, ConfigError> {
 }
 
 fn check_presence(reward: &Table) -> Result<(), ConfigError> {
-    let answer = reward.get("answer").and_then(Value::as_table);
-    if answer.is_none_or(|answer| !answer.contains_key("type")) {
-        let remedy = format!("write the kind of answer, one of {}", AnswerType::NAMES);
+    let answer = reward.get("answer").filter(|answer| answer.get("type").is_some());
+    let Some(answer) = answer else {
+        let names = AnswerKind::NAMES.join(", ");
+        let remedy = format!("write the kind of answer, one of {names}");
         return Err(missing("reward.answer.type", remedy));
-    }
+    };
     let terms = reward.get("terms").and_then(Value::as_table);
     let Some(terms) = terms.filter(|terms| !terms.is_empty()) else {
         let remedy = "write at least one table [reward.terms.NAME] with a metric";
         return Err(missing("reward.terms", remedy));
     };
-    let kind = answer.and_then(|answer| answer["type"].clone().try_into::<AnswerType>().ok());
-    for (name, term) in terms {
-        if term.as_table().is_none_or(|term| !term.contains_key("metric")) {
-            let choice = kind.map_or_else(String::new, Metric::names_for);
-            let remedy = format!("write what is measured, one of {choice}");
-            return Err(missing(format!("reward.terms.{name}.metric"), remedy));
-        }
-    }
-    Ok(())
+    // What is wrong with the answer is said when it is read.
+    let Ok(answer) = answer.clone().try_into::<AnswerConfig>() else { return Ok(()) };
+    terms.iter().try_for_each(|(name, term)| check_metric(name, term, &answer))
+}
+
+fn check_metric(name: &str, term: &Value, answer: &AnswerConfig) -> Result<(), ConfigError> {
+    let names = Metric::names_for(&answer.kind);
+    let key = format!("reward.terms.{name}.metric");
+    let Some(metric) = term.get("metric") else {
+        return Err(missing(key, format!("write what is measured, one of {}", names.join(", "))));
+    };
+    let applies = metric.as_str().is_some_and(|metric| names.contains(&metric));
+    let of_kind = answer.kind.name();
+    let expected =
+        format!("one of {}, the metrics of an answer of type {of_kind}", names.join(", "));
+    require(applies, key, metric, expected)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Whether a second try is paid for the right thing: for mending mistakes, not for making them first.
 
-use super::corrupt::corrupt;
 use super::{Check, EPS, MAX_TRICK, SEED, Tester};
 use crate::correction::combine;
 use crate::rng::Rng;
@@ -13,14 +12,16 @@ pub(super) fn correction(tester: &Tester) -> Vec<Check> {
     let Some(config) = &tester.config().correction else { return Vec::new() };
     let (_, most) = tester.reward.range();
     let mut rng = Rng::new(SEED);
-    let (mut right, mut wrong) = (0.0, 0.0);
+    let mut right = 0.0;
+    let mut wrong = 0.0;
     for (draft, truth) in &tester.gold {
         right += tester.answer_terms(&tester.perfect(draft), truth);
-        let off = corrupt(draft, ALL_WRONG, &tester.config().answer, &mut rng);
+        let off = tester.config().answer.kind.kind().corrupt(draft, ALL_WRONG, &mut rng);
         wrong += tester.answer_terms(&tester.perfect(&off), truth);
     }
     let n = tester.gold.len().max(1) as f64;
-    let (right, wrong) = (right / n, wrong / n);
+    let right = right / n;
+    let wrong = wrong / n;
     let turns = |r1, r2| combine(r1, r2, config, most);
     let [honest, kept] = turns(right, right);
     let [sly, mended] = turns(wrong, right);

@@ -2,8 +2,8 @@
 
 use super::{Check, SEED, Tester};
 use crate::Attempt;
-use crate::render::render;
 use crate::rng::Rng;
+use crate::writing::write;
 
 /// Texts that are tried.
 const N_TEXTS: usize = 2000;
@@ -52,7 +52,7 @@ pub(super) fn fuzz(tester: &Tester) -> Vec<Check> {
     let (mut unscored, mut outside, mut unsteady) = (0, 0, 0);
     for k in 0..N_TEXTS {
         let Some((draft, truth)) = tester.gold.get(k % tester.gold.len().max(1)) else { break };
-        let text = text(&render(draft, &tester.config().answer), &mut rng);
+        let text = text(&write(draft, &tester.config().answer), &mut rng);
         let ids: Vec<u32> = (0..rng.below(1500)).map(|_| rng.below(9) as u32).collect();
         let attempt = Attempt { text: &text, token_ids: Some(&ids), progress: rng.unit() };
         let first = tester.reward.score_attempt(&attempt, truth);

@@ -4,18 +4,17 @@
 //! known tricks earns half of what honest work does. This checks all three on true answers from data, or on drawn ones.
 
 mod correction;
-mod corrupt;
-mod draft;
 mod fuzz;
 mod probe;
 mod report;
 
 pub use report::{Check, Report};
 
-use crate::config::{Metric, RewardConfig};
-
-use crate::render::{Draft, complete, render};
+use crate::answers::Draft;
+use crate::config::RewardConfig;
 use crate::rng::Rng;
+use crate::terms::Metric;
+use crate::writing::{complete, write};
 use crate::{Answer, Attempt, Reward, RewardError, Truth};
 
 /// True answers that are drawn where there is no data.
@@ -67,7 +66,7 @@ impl Tester {
         let mut tester = Self { reward, gold: Vec::new(), nothing: Vec::new(), drawn: false };
         for solution in solutions {
             let truth = tester.reward.parse_answer(solution)?;
-            match draft::from_truth(&truth.answer) {
+            match Draft::of(&truth.answer) {
                 Some(draft) => tester.gold.push((draft, truth)),
                 None if truth.answer == Answer::Nothing => tester.nothing.push(truth),
                 None => {}
@@ -77,8 +76,8 @@ impl Tester {
         // Regions from data have no corners to move: that they can be read is all that data tells of them.
         tester.drawn = tester.gold.is_empty() && tester.nothing.is_empty();
         while tester.drawn && tester.gold.len() < N_DRAWN {
-            let draft = draft::draw(&config.answer, &mut rng);
-            let solution = complete("", &render(&draft, &config.answer), &config.format);
+            let draft = config.answer.kind.kind().draw(&mut rng);
+            let solution = complete("", &write(&draft, &config.answer), &config.format);
             let truth =
                 tester.reward.parse_answer(solution.trim_start_matches("<think></think>"))?;
             tester.gold.push((draft, truth));
@@ -93,6 +92,11 @@ impl Tester {
         self.reward.config()
     }
 
+    /// Whether a term has such a metric.
+    fn has(&self, is: impl Fn(&Metric) -> bool) -> bool {
+        self.config().terms.values().any(|term| is(&term.metric))
+    }
+
     /// What a completion earns; its length is known to be short.
     fn total(&self, completion: &str, truth: &Truth) -> f64 {
         let attempt = Attempt { text: completion, token_ids: Some(&[]), progress: 0.0 };
@@ -104,8 +108,8 @@ impl Tester {
         let attempt = Attempt { text: completion, token_ids: Some(&[]), progress: 0.0 };
         let score = self.reward.score_attempt(&attempt, truth);
         let terms = score.terms.iter().filter(|term| {
-            let metric = self.config().terms[&term.name].metric;
-            matches!(metric, Metric::Format | Metric::ThinkFormat)
+            let metric = &self.config().terms[&term.name].metric;
+            matches!(metric, Metric::Format(_) | Metric::ThinkFormat(_))
         });
         terms.map(|term| term.weight * term.value).sum()
     }
@@ -125,19 +129,15 @@ impl Tester {
 
     /// The completion of a perfect policy, claims included.
     fn perfect(&self, draft: &Draft) -> String {
-        let answer = render(draft, &self.config().answer);
-        let n = if let Draft::Items { items, .. } = draft { items.len() } else { 0 };
-        let claims = self
-            .config()
-            .terms
-            .values()
-            .any(|term| matches!(term.metric, Metric::Claims | Metric::Consistency));
-        let thinking =
-            match (claims, self.config().terms.values().any(|t| t.metric == Metric::Restated)) {
-                (true, _) => format!(" I count.\n#1: count={n}\n"),
-                (false, true) => format!(" So it is {answer}"),
-                (false, false) => " The answer follows. ".to_owned(),
-            };
+        let answer = write(draft, &self.config().answer);
+        let n = draft.items().len();
+        let thinking = if self.has(|m| matches!(m, Metric::Claims(_) | Metric::Consistency(_))) {
+            format!(" I count.\n#1: count={n}\n")
+        } else if self.has(|metric| matches!(metric, Metric::Restated(_))) {
+            format!(" So it is {answer}")
+        } else {
+            " The answer follows. ".to_owned()
+        };
         complete(&thinking, &answer, &self.config().format)
     }
 
@@ -147,7 +147,7 @@ impl Tester {
         let least = self.gold.iter().map(|(draft, truth)| self.total(&self.perfect(draft), truth));
         let answer = &self.config().answer;
         let nothing = complete(" There is none. ", &answer.nothing, &self.config().format);
-        let claims = self.config().terms.values().any(|term| term.metric == Metric::Claims);
+        let claims = self.has(|metric| matches!(metric, Metric::Claims(_)));
         let nothing =
             self.nothing.iter().filter(|_| !claims).map(|truth| self.total(&nothing, truth));
         let got = least.chain(nothing).fold(f64::INFINITY, worse);
@@ -185,7 +185,8 @@ impl Tester {
                 let mut sum = 0.0;
                 for (draft, truth) in &self.gold {
                     for _ in 0..N_CORRUPTED {
-                        let worse = corrupt::corrupt(draft, sigma, &self.config().answer, &mut rng);
+                        let kind = self.config().answer.kind.kind();
+                        let worse = kind.corrupt(draft, sigma, &mut rng);
                         sum += self.total(&self.perfect(&worse), truth);
                     }
                 }
@@ -275,9 +276,9 @@ mod tests {
     }
     #[test]
     fn regions_are_read_from_data_and_varied_by_chance() {
-        let text = "[reward.answer]\ntype = \"mask\"\n[reward.match]\nby = \"none\"\nthreshold = 0.0\n\
-                    [reward.terms.iou]\nmetric = \"overlap\"\n[reward.terms.format]\nmetric = \"format\"";
-        let config = vrft_config::Document::parse(text, "test").unwrap().section().unwrap();
+        let text = "[answer]\ntype = \"mask\"\n[match]\nby = \"none\"\nthreshold = 0.0\n\
+                    [terms.iou]\nmetric = \"overlap\"\n[terms.format]\nmetric = \"format\"";
+        let config = toml::from_str(text).unwrap();
         let runs = "{\"size\": [2, 2], \"counts\": \"022\"}".to_owned();
         let report = self_test(&config, &[runs]).unwrap();
         assert!(report.drawn && report.n == N_DRAWN && report.passed(), "{report}");

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::config::RewardMode;
 use serde::Serialize;
+
+use crate::config::RewardMode;
 
 /// The outcome of a self-test.
 #[derive(Debug, Clone, PartialEq, Serialize)]

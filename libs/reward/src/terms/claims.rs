@@ -4,11 +4,18 @@
 //! there (IoU above one half), an item of that name. Claims pay little and only for being true, see the limit on
 //! their weight; a gate on the answer's own term keeps them from paying for thinking without answering.
 
+use serde::{Deserialize, Serialize};
+
+use super::{Evaluate, has_items};
+use crate::answers::AnswerKind;
 use crate::case::Case;
-use crate::extract::thinking;
-use crate::label::letters;
-use crate::tolerant::numbers;
+use crate::text::extract::thinking;
+use crate::text::find::numbers;
+use crate::text::names::letters;
 use crate::{Answer, BBox, Item, Place, same_label};
+
+/// The most that statements in the thinking may weigh: they are cheap to make.
+const MAX_WEIGHT: f64 = 0.2;
 
 /// Claims of a completion that are looked at.
 const MAX_CLAIMS: usize = 32;
@@ -23,48 +30,85 @@ enum Claim<'a> {
 }
 
 /// The share of claims that are true; 0 without any.
-pub(super) fn claims(case: &Case) -> f64 {
-    let claims: Vec<Claim> = read(thinking(case.attempt.text)).collect();
-    if claims.is_empty() {
-        return 0.0;
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claims {}
+
+impl Evaluate for Claims {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        has_items(kind)
     }
-    let right = claims.iter().filter(|claim| holds(claim, case.true_items())).count();
-    right as f64 / claims.len() as f64
+
+    fn max_weight(&self) -> f64 {
+        MAX_WEIGHT
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        let claims: Vec<Claim> = read(thinking(case.attempt.text)).collect();
+        if claims.is_empty() {
+            return 0.0;
+        }
+        let right = claims.iter().filter(|claim| holds(claim, case.true_items())).count();
+        right as f64 / claims.len() as f64
+    }
 }
 
 /// 1 if a number is claimed and the answer has so many items.
-pub(super) fn consistency(case: &Case) -> f64 {
-    let claimed = read(thinking(case.attempt.text)).filter_map(|claim| match claim {
-        Claim::Count(count) => Some(count),
-        _ => None,
-    });
-    f64::from(u8::from(claimed.last() == Some(case.n_predicted() as f64)))
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consistency {}
+
+impl Evaluate for Consistency {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        has_items(kind)
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        let claimed = read(thinking(case.attempt.text)).filter_map(|claim| match claim {
+            Claim::Count(count) => Some(count),
+            _ => None,
+        });
+        f64::from(u8::from(claimed.last() == Some(case.n_predicted() as f64)))
+    }
 }
 
 /// 1 if the last sentence of the thinking repeats the answer: its letters, or all numbers of its first item.
-pub(super) fn restated(case: &Case) -> f64 {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restated {}
+
+impl Evaluate for Restated {
+    fn applies_to(_kind: &AnswerKind) -> bool {
+        true
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        f64::from(u8::from(is_restated(case)))
+    }
+}
+
+fn is_restated(case: &Case) -> bool {
     let thinking = thinking(case.attempt.text).trim().trim_end_matches(['.', '!']);
     // A full stop ends a sentence only before white space: 0.5 does not.
     let last = [". ", ".\n", "\n"].iter().filter_map(|end| thinking.rfind(end)).max();
     let tail = last.map_or(thinking, |at| &thinking[at + 1..]);
     let found: Vec<f64> = numbers(tail).collect();
     let all = |wanted: &[f64]| found.windows(wanted.len()).any(|window| window == wanted);
-    let restated = match &case.reading {
+    match &case.reading {
         Some(Answer::Words(words)) => {
             !letters(words).is_empty() && letters(tail).contains(&letters(words))
         }
         Some(Answer::Number(number)) => found.last() == Some(number),
         Some(Answer::Items(items)) => match items.valid.first().map(|item| &item.place) {
-            Some(Place::Box(bbox)) => all(&bbox.corners()),
-            Some(Place::Point(point)) => all(point),
-            Some(Place::Span(span)) => all(&[span.start, span.end]),
+            Some(place @ (Place::Box(_) | Place::Point(_) | Place::Span(_))) => {
+                place.numbers().is_some_and(|numbers| all(&numbers))
+            }
             _ => false,
         },
         Some(Answer::Order(order)) => all(&order.iter().map(|n| *n as f64).collect::<Vec<_>>()),
         Some(Answer::Nothing) => letters(tail).contains(&letters(&case.config.answer.nothing)),
         None => false,
-    };
-    f64::from(u8::from(restated))
+    }
 }
 
 fn read(thinking: &str) -> impl Iterator<Item = Claim<'_>> {

@@ -1,55 +1,134 @@
 //! Terms of the length of a completion, in tokens, as in TRL's reward library.
 
-use crate::config::TermConfig;
+use serde::{Deserialize, Serialize};
 
-/// TRL's defaults: a right answer earns 0.5 when longest and 1 when shortest, a wrong one -1 when shortest and -0.5
-/// when longest.
-const RIGHT: [f64; 2] = [0.5, 1.0];
-const WRONG: [f64; 2] = [-1.0, -0.5];
+use super::Evaluate;
+use crate::answers::AnswerKind;
+use crate::case::Case;
+use crate::config::parts::Required;
+use crate::config::{AnswerConfig, ConfigError, ensure};
 
-/// Least and most of right answers, and of wrong ones.
-pub(super) fn ends(term: &TermConfig) -> ([f64; 2], [f64; 2]) {
-    (term.right.unwrap_or(RIGHT), term.wrong.unwrap_or(WRONG))
-}
+const TOKENS: Required =
+    ("tokens", "write the length, in tokens, at which a completion is at its limit");
 
 /// Half a cosine over the length, from one end of the range to the other (arXiv 2502.03373); beyond the limit it
-/// stays where it is.
-pub(super) fn cosine(n_tokens: usize, term: &TermConfig, of: f64) -> f64 {
-    let (right, wrong) = ends(term);
-    let cosine = (std::f64::consts::PI * (n_tokens as f64 / limit(term)).min(1.0)).cos();
-    // Wrong answers run the other way: short ones are worst.
-    let (least, most) = if of >= 0.5 { (right[0], right[1]) } else { (wrong[1], wrong[0]) };
-    least + 0.5 * (most - least) * (1.0 + cosine)
+/// stays where it is. Right answers earn more when short, wrong ones when long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cosine {
+    /// Name of the term that says whether the answer is right: from one half on it is.
+    pub of: String,
+    /// Longest completion, in tokens.
+    pub tokens: usize,
+    /// Value of a right answer at the greatest length and at length 0; TRL's if left out.
+    #[serde(default = "trl_right")]
+    pub right: [f64; 2],
+    /// Value of a wrong answer at length 0 and at the greatest length; TRL's if left out.
+    #[serde(default = "trl_wrong")]
+    pub wrong: [f64; 2],
+}
+
+fn trl_right() -> [f64; 2] {
+    [0.5, 1.0]
+}
+
+fn trl_wrong() -> [f64; 2] {
+    [-1.0, -0.5]
+}
+
+impl Cosine {
+    fn at(&self, n_tokens: usize, of: f64) -> f64 {
+        let limit = self.tokens.max(1) as f64;
+        let cosine = (std::f64::consts::PI * (n_tokens as f64 / limit).min(1.0)).cos();
+        // Wrong answers run the other way: short ones are worst.
+        let [least, most] = if of >= 0.5 { self.right } else { [self.wrong[1], self.wrong[0]] };
+        least + 0.5 * (most - least) * (1.0 + cosine)
+    }
+}
+
+impl Evaluate for Cosine {
+    fn applies_to(_kind: &AnswerKind) -> bool {
+        true
+    }
+
+    fn required() -> &'static [Required] {
+        &[TOKENS, ("of", "write the name of the term that says whether the answer is right")]
+    }
+
+    fn of(&self) -> Option<&str> {
+        Some(&self.of)
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        let of = case.values.get(self.of.as_str()).copied().unwrap_or(0.0);
+        self.at(case.attempt.n_tokens(), of)
+    }
+
+    fn range(&self) -> (f64, f64) {
+        let ends = [self.right, self.wrong].concat();
+        ends.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |r, v| (r.0.min(*v), r.1.max(*v)))
+    }
 }
 
 /// 0 up to the limit less the margin, down to -1 at the limit, -1 beyond (DAPO, arXiv 2503.14476, equation 13).
-pub(super) fn overlong(n_tokens: usize, term: &TermConfig) -> f64 {
-    let margin = term.margin.unwrap_or(1).max(1) as f64;
-    let free = limit(term) - margin;
-    (-((n_tokens as f64 - free) / margin)).clamp(-1.0, 0.0)
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overlong {
+    /// Longest completion, in tokens.
+    pub tokens: usize,
+    /// Tokens before `tokens` over which the penalty grows.
+    pub margin: usize,
 }
 
-fn limit(term: &TermConfig) -> f64 {
-    term.tokens.unwrap_or(1).max(1) as f64
+impl Overlong {
+    fn at(&self, n_tokens: usize) -> f64 {
+        let margin = self.margin.max(1) as f64;
+        let free = self.tokens.max(1) as f64 - margin;
+        (-((n_tokens as f64 - free) / margin)).clamp(-1.0, 0.0)
+    }
+}
+
+impl Evaluate for Overlong {
+    fn applies_to(_kind: &AnswerKind) -> bool {
+        true
+    }
+
+    fn required() -> &'static [Required] {
+        &[TOKENS, ("margin", "write over how many tokens the penalty grows")]
+    }
+
+    fn check(&self, at: &str, _answer: &AnswerConfig) -> Result<(), ConfigError> {
+        let tokens = self.tokens;
+        let fine = (1..=tokens).contains(&self.margin);
+        ensure(fine, &format!("{at}.margin"), self.margin, || {
+            format!("from 1 to tokens = {tokens}")
+        })
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        self.at(case.attempt.n_tokens())
+    }
+
+    fn range(&self) -> (f64, f64) {
+        (-1.0, 0.0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Metric;
-
     use super::*;
 
     #[test]
     fn overlong_falls_over_the_margin() {
-        let term =
-            TermConfig { tokens: Some(100), margin: Some(20), ..TermConfig::new(Metric::Overlong) };
-        let at = |n| overlong(n, &term);
+        let term = Overlong { tokens: 100, margin: 20 };
+        let at = |n| term.at(n);
         assert_eq!((at(0), at(80), at(90), at(100), at(200)), (0.0, 0.0, -0.5, -1.0, -1.0));
     }
     #[test]
     fn cosine_turns_around_for_wrong_answers() {
-        let term = TermConfig { tokens: Some(100), ..TermConfig::new(Metric::Cosine) };
-        let near = |n, of, expect: f64| assert!((cosine(n, &term, of) - expect).abs() < 1e-12);
+        let of = "right".to_owned();
+        let term = Cosine { of, tokens: 100, right: trl_right(), wrong: trl_wrong() };
+        let near = |n, of, expect: f64| assert!((term.at(n, of) - expect).abs() < 1e-12);
         near(0, 1.0, 1.0);
         near(50, 1.0, 0.75);
         near(100, 1.0, 0.5);

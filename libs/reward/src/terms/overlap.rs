@@ -4,162 +4,184 @@
 //! is in no pair. Dividing by max(n, m) makes each missed item cost as much as each invented one; by n alone, one
 //! safe box out of ten earns everything.
 
-use crate::config::{Norm, TermConfig};
+use serde::{Deserialize, Serialize};
 
-use super::shape::reward;
-use crate::average_precision::{RankedImage, at_threshold, over_thresholds};
+use super::{Evaluate, Shape, check_labels, has_items};
+use crate::answers::AnswerKind;
 use crate::case::Case;
-use crate::matching::same_item_label;
-use crate::{Answer, BBox, Detection, Item, Place, same_label};
+use crate::config::{AnswerConfig, ConfigError};
+use crate::geometry::Geometry;
+use crate::{Item, Place};
 
-/// Likeness that makes a hit where nothing else is declared.
-const HIT: f64 = 0.5;
-
-/// Σ shape(u_i) / norm, not counting pairs whose labels differ where `label` asks for it.
-pub(super) fn overlap(case: &Case, term: &TermConfig) -> f64 {
-    let progress = case.attempt.progress;
-    over_pairs(case, term, |_, _, likeness| reward(&term.shape, likeness, progress))
+/// Σ shape(u_i) / norm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overlap {
+    /// What the sum is divided by.
+    pub norm: Norm,
+    /// Pairs whose labels differ earn nothing.
+    pub label: bool,
+    /// How likeness becomes reward.
+    pub shape: Shape,
+    /// What changes when `reward.refine_after` of the training is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refined: Option<RefinedOverlap>,
 }
 
-/// The share of the true items that are hit: likeness at or above the threshold.
-pub(super) fn recall(case: &Case, term: &TermConfig) -> f64 {
-    case.settled().unwrap_or_else(|| ratio(hits(case, term), case.true_items().len()))
+/// What changes of an [`Overlap`] later in the training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefinedOverlap {
+    /// Replaces `shape`.
+    pub shape: Shape,
+}
+
+/// What a sum over pairs is divided by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Number of predictions.
+    Predicted,
+    /// Number of true items.
+    Truth,
+    /// The greater of both: a missed item costs as much as an invented one.
+    #[default]
+    Max,
+    /// Number of pairs.
+    Matched,
+}
+
+impl Norm {
+    /// The number that it stands for.
+    pub(super) fn of(self, case: &Case) -> usize {
+        let n = case.n_predicted();
+        let m = case.true_items().len();
+        match self {
+            Norm::Predicted => n,
+            Norm::Truth => m,
+            Norm::Max => n.max(m),
+            Norm::Matched => case.pairs().count(),
+        }
+    }
+}
+
+impl Evaluate for Overlap {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        has_items(kind)
+    }
+
+    fn check(&self, at: &str, answer: &AnswerConfig) -> Result<(), ConfigError> {
+        check_labels(self.label, at, answer)?;
+        let refined = self.refined.as_ref().map(|refined| &refined.shape);
+        [Some(&self.shape), refined].into_iter().flatten().try_for_each(|shape| shape.check(at))
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        let refined = self.refined.as_ref().filter(|_| case.is_refined());
+        let shape = refined.map_or(&self.shape, |refined| &refined.shape);
+        // Whatever is added to likeness is the limit itself, and beyond it goes what Visual-RFT's program reads.
+        let most = if let Shape::Shift(_) = shape { f64::INFINITY } else { 1.0 };
+        over_pairs(case, self.norm, most, |predicted, truth, likeness| {
+            if self.label && !predicted.has_label_of(truth) {
+                0.0
+            } else {
+                shape.reward(likeness, case.attempt.progress)
+            }
+        })
+    }
+
+    fn range(&self) -> (f64, f64) {
+        match self.shape {
+            Shape::Shift(by) => (0.0, 1.0 + by),
+            _ => (0.0, 1.0),
+        }
+    }
 }
 
 /// The share of pairs with the right label.
-pub(super) fn labels(case: &Case, term: &TermConfig) -> f64 {
-    over_pairs(case, term, |predicted, truth, _| {
-        f64::from(u8::from(same_item_label(predicted, truth)))
-    })
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Label {
+    /// What the number of such pairs is divided by.
+    pub norm: Norm,
 }
 
-/// 1 - |n - m| / max(n, m).
-pub(super) fn count(case: &Case, term: &TermConfig) -> f64 {
-    let (n, m) = (case.n_predicted(), case.true_items().len());
-    let near = || 1.0 - n.abs_diff(m) as f64 / n.max(m) as f64;
-    case.settled().unwrap_or_else(|| reward(&term.shape, near(), case.attempt.progress))
-}
-
-/// min(1, m / n): 1 unless there are more predictions than true items (VLM-R1's factor against dumping boxes).
-pub(super) fn brevity(case: &Case) -> f64 {
-    case.settled()
-        .unwrap_or_else(|| (case.true_items().len() as f64 / case.n_predicted() as f64).min(1.0))
-}
-
-/// 1 - (share of true items missed + share of predictions that hit nothing) / 2.
-pub(super) fn completeness(case: &Case, term: &TermConfig) -> f64 {
-    case.settled().unwrap_or_else(|| {
-        let found = hits(case, term);
-        (ratio(found, case.true_items().len()) + ratio(found, case.n_predicted())) / 2.0
-    })
-}
-
-/// Average precision of this answer alone, all confidences equal, averaged over the true labels.
-///
-/// With `label = false` predictions of labels that do not occur in the truth are left out, as VLM-R1 does.
-pub(super) fn average_precision(case: &Case, term: &TermConfig) -> f64 {
-    if let Some(settled) = case.settled() {
-        return settled;
+impl Evaluate for Label {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        has_items(kind)
     }
-    let mut labels: Vec<Option<&str>> = Vec::new();
-    for item in case.true_items() {
-        let label = item.label.as_deref();
-        if !labels.iter().any(|known| same(*known, label)) {
-            labels.push(label);
-        }
+
+    fn check(&self, at: &str, answer: &AnswerConfig) -> Result<(), ConfigError> {
+        check_labels(true, at, answer)
     }
-    let of_label = |label: Option<&str>| -> f64 {
-        let truth = case.true_items().iter().filter(|item| same(item.label.as_deref(), label));
-        let said = case.predicted().iter().filter(|item| same(item.label.as_deref(), label));
-        let image = RankedImage::new(
-            said.filter_map(bbox).map(|bbox| Detection { bbox, confidence: 1.0 }).collect(),
-            truth.filter_map(bbox).collect(),
-        );
-        match term.threshold {
-            Some(threshold) => at_threshold(&[image], threshold),
-            None => over_thresholds(&[image]),
-        }
-        .unwrap_or(0.0)
-    };
-    let sum: f64 = labels.iter().map(|label| of_label(*label)).sum();
-    let unknown = match term.label {
-        Some(false) => 0,
-        _ => {
-            let known =
-                |item: &&Item| labels.iter().any(|label| same(*label, item.label.as_deref()));
-            let n_unknown = case.predicted().iter().filter(|item| !known(item)).count();
-            n_unknown + case.n_predicted() - case.predicted().len()
-        }
-    };
-    // A label that is not there has no precision at all, however often it is claimed.
-    sum / (labels.len() + usize::from(unknown > 0)) as f64
-}
 
-/// The likeness of the item that is meant, where the one that was pointed at is paired with the true one.
-pub(super) fn target(case: &Case, term: &TermConfig) -> f64 {
-    let (Some(Answer::Items(said)), Answer::Items(truth)) = (&case.reading, &case.truth.answer)
-    else {
-        return 0.0;
-    };
-    let pair = said.target.and_then(|idx| case.matches.get(idx));
-    let right = pair.filter(|pair| pair.truth_idx.is_some() && pair.truth_idx == truth.target);
-    right.map_or(0.0, |pair| reward(&term.shape, pair.iou, case.attempt.progress))
-}
-
-/// Σ value / norm over the pairs.
-pub(super) fn over_pairs(
-    case: &Case,
-    term: &TermConfig,
-    value: impl Fn(&Item, &Item, f64) -> f64,
-) -> f64 {
-    if let Some(settled) = case.settled() {
-        return settled;
-    }
-    let labelled = term.label == Some(true);
-    let counts = |p: &Item, t: &Item| !labelled || same_item_label(p, t);
-    let each = case.pairs().filter(|(p, t, _)| counts(p, t)).map(|(p, t, u)| value(p, t, u));
-    let sum: f64 = each.sum();
-    let divisor = norm(case, term.norm);
-    if divisor == 0 { 0.0 } else { (sum / divisor as f64).min(most(term)) }
-}
-
-pub(super) fn norm(case: &Case, norm: Option<Norm>) -> usize {
-    let (n, m) = (case.n_predicted(), case.true_items().len());
-    match norm.unwrap_or(Norm::Max) {
-        Norm::Predicted => n,
-        Norm::Truth => m,
-        Norm::Max => n.max(m),
-        Norm::Matched => case.pairs().count(),
+    fn value(&self, case: &Case) -> f64 {
+        over_pairs(case, self.norm, 1.0, |predicted, truth, _| {
+            f64::from(u8::from(predicted.has_label_of(truth)))
+        })
     }
 }
 
-fn most(term: &TermConfig) -> f64 {
-    super::range(term).1
+/// Σ boundary IoU / norm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Boundary {
+    /// What the sum is divided by.
+    pub norm: Norm,
+    /// How likeness of the edges becomes reward.
+    pub shape: Shape,
 }
 
-fn hits(case: &Case, term: &TermConfig) -> usize {
-    let threshold = term.threshold.unwrap_or(HIT);
-    let labelled = term.label == Some(true);
-    let hit = |&(p, t, likeness): &(&Item, &Item, f64)| {
-        likeness >= threshold && (!labelled || same_item_label(p, t))
-    };
-    case.pairs().filter(hit).count()
-}
+impl Evaluate for Boundary {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        kind.geometry() == Some(Geometry::Region)
+    }
 
-fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
+    fn check(&self, at: &str, _answer: &AnswerConfig) -> Result<(), ConfigError> {
+        self.shape.check(at)
+    }
 
-fn same(a: Option<&str>, b: Option<&str>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => same_label(a, b),
-        (a, b) => a == b,
+    fn value(&self, case: &Case) -> f64 {
+        over_pairs(case, self.norm, 1.0, |predicted, truth, _| {
+            match (&predicted.place, &truth.place) {
+                (Place::Region(a), Place::Region(b)) => {
+                    self.shape.reward(a.boundary_iou(b), case.attempt.progress)
+                }
+                _ => 0.0,
+            }
+        })
     }
 }
 
-fn bbox(item: &Item) -> Option<BBox> {
-    match item.place {
-        Place::Box(bbox) => Some(bbox),
-        _ => None,
+/// Σ (1 + cos of the difference in yaw) / 2 / norm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Yaw {
+    /// What the sum is divided by.
+    pub norm: Norm,
+}
+
+impl Evaluate for Yaw {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        kind.geometry() == Some(Geometry::Solid)
     }
+
+    fn value(&self, case: &Case) -> f64 {
+        over_pairs(case, self.norm, 1.0, |predicted, truth, _| {
+            match (&predicted.place, &truth.place) {
+                (Place::Solid(a), Place::Solid(b)) => a.same_yaw(b),
+                _ => 0.0,
+            }
+        })
+    }
+}
+
+/// Σ value / norm over the pairs, at most `most`.
+fn over_pairs(case: &Case, norm: Norm, most: f64, value: impl Fn(&Item, &Item, f64) -> f64) -> f64 {
+    if let Some(decided) = case.decided() {
+        return decided;
+    }
+    let sum: f64 = case.pairs().map(|(p, t, likeness)| value(p, t, likeness)).sum();
+    let divisor = norm.of(case);
+    if divisor == 0 { 0.0 } else { (sum / divisor as f64).min(most) }
 }

@@ -3,31 +3,68 @@
 use std::collections::HashSet;
 use std::hash::Hash;
 
-use crate::config::TermConfig;
+use serde::{Deserialize, Serialize};
 
+use super::Evaluate;
 use crate::Attempt;
+use crate::answers::AnswerKind;
+use crate::case::Case;
+use crate::config::{AnswerConfig, ConfigError, ensure};
 
-/// TRL's most negative value.
-pub(super) const PENALTY: f64 = -1.0;
-/// TRL's words in a group.
-const NGRAM: usize = 3;
 /// Words of a completion that are looked at.
 const MAX_WORDS: usize = 20_000;
 
 /// (1 - distinct groups / groups) · penalty over all groups of `ngram` neighboring tokens, as TRL counts them.
 ///
 /// Where the tokens are not known, words in lower case stand for them.
-pub(super) fn repetition(attempt: &Attempt, term: &TermConfig) -> f64 {
-    let n = term.ngram.unwrap_or(NGRAM);
-    let share = match attempt.token_ids {
-        Some(ids) => repeated(ids, n),
-        None => {
-            let lower = attempt.text.to_lowercase();
-            let words: Vec<&str> = lower.split_whitespace().take(MAX_WORDS).collect();
-            repeated(&words, n)
-        }
-    };
-    share * term.penalty.unwrap_or(PENALTY)
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Repetition {
+    /// Tokens that are compared together.
+    pub ngram: usize,
+    /// Most negative value.
+    pub penalty: f64,
+}
+
+impl Default for Repetition {
+    /// TRL's defaults.
+    fn default() -> Self {
+        Self { ngram: 3, penalty: -1.0 }
+    }
+}
+
+impl Repetition {
+    fn of(&self, attempt: &Attempt) -> f64 {
+        let share = match attempt.token_ids {
+            Some(ids) => repeated(ids, self.ngram),
+            None => {
+                let lower = attempt.text.to_lowercase();
+                let words: Vec<&str> = lower.split_whitespace().take(MAX_WORDS).collect();
+                repeated(&words, self.ngram)
+            }
+        };
+        share * self.penalty
+    }
+}
+
+impl Evaluate for Repetition {
+    fn applies_to(_kind: &AnswerKind) -> bool {
+        true
+    }
+
+    fn check(&self, at: &str, _answer: &AnswerConfig) -> Result<(), ConfigError> {
+        ensure(self.ngram > 0, &format!("{at}.ngram"), self.ngram, || "at least 1 word".into())?;
+        let fine = self.penalty <= 0.0 && self.penalty.is_finite();
+        ensure(fine, &format!("{at}.penalty"), self.penalty, || "0 or below".into())
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        self.of(case.attempt)
+    }
+
+    fn range(&self) -> (f64, f64) {
+        (self.penalty, 0.0)
+    }
 }
 
 fn repeated<T: Eq + Hash>(tokens: &[T], n: usize) -> f64 {
@@ -40,13 +77,11 @@ fn repeated<T: Eq + Hash>(tokens: &[T], n: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Metric;
-
     use super::*;
 
     #[track_caller]
     fn check(text: &str, expect: f64) {
-        let got = repetition(&Attempt::new(text), &TermConfig::new(Metric::Repetition));
+        let got = Repetition::default().of(&Attempt::new(text));
         assert!((got - expect).abs() < 1e-12, "{got}");
     }
 

@@ -1,34 +1,96 @@
 //! How likeness becomes reward.
 
-use crate::config::{Shape, Snra};
+use serde::{Deserialize, Serialize};
 
-/// The reward of a likeness from 0 to 1.
-pub(super) fn reward(shape: &Shape, likeness: f64, progress: f64) -> f64 {
-    match *shape {
-        Shape::Linear => likeness,
-        Shape::Power(alpha) => likeness.max(0.0).powf(alpha),
-        Shape::Ramp([low, _]) if likeness < low => 0.0,
-        Shape::Ramp([_, high]) if likeness >= high => 1.0,
-        Shape::Ramp(_) => likeness,
-        Shape::Step(from) => f64::from(u8::from(likeness >= from)),
-        Shape::Shift(by) => likeness + by,
-        Shape::Snra(ref snra) => sigmoid(snra, 1.0 - likeness, progress),
+use crate::config::{ConfigError, ensure};
+
+/// How likeness, from 0 to 1, becomes reward.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// As it is.
+    #[default]
+    Linear,
+    /// Its power α.
+    Power(f64),
+    /// 0 below the first, 1 from the second on, as it is between.
+    Ramp([f64; 2]),
+    /// 1 from this on, else 0.
+    Step(f64),
+    /// Plus this, for pairs.
+    Shift(f64),
+    /// A mirrored sigmoid of the squared error that sharpens during training.
+    Snra(Snra),
+}
+
+/// 2 / (1 + exp(k e²)), k = k0 + (k1 - k0) σ(steep (t - tau)) at share t of the training.
+///
+/// An approximation of the SNRA of AP-GRPO (arXiv 2601.07695): the paper's text was not available.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snra {
+    /// Sharpness at the start.
+    pub k0: f64,
+    /// Sharpness in the end.
+    pub k1: f64,
+    /// Share of the training at which it is half way.
+    pub tau: f64,
+    /// How abruptly it changes.
+    pub steep: f64,
+}
+
+impl Default for Snra {
+    fn default() -> Self {
+        Self { k0: 1.0, k1: 15.0, tau: 0.6, steep: 8.0 }
     }
 }
 
-/// The reward of an error, 0 or above, whose unit is 1.
-pub(super) fn reward_of_error(shape: &Shape, error: f64, progress: f64) -> f64 {
-    match shape {
-        Shape::Snra(snra) => sigmoid(snra, error, progress),
-        other => reward(other, (1.0 - error).max(0.0), progress),
+impl Shape {
+    /// The reward of a likeness from 0 to 1.
+    pub(super) fn reward(&self, likeness: f64, progress: f64) -> f64 {
+        match *self {
+            Shape::Linear => likeness,
+            Shape::Power(alpha) => likeness.max(0.0).powf(alpha),
+            Shape::Ramp([low, _]) if likeness < low => 0.0,
+            Shape::Ramp([_, high]) if likeness >= high => 1.0,
+            Shape::Ramp(_) => likeness,
+            Shape::Step(from) => f64::from(u8::from(likeness >= from)),
+            Shape::Shift(by) => likeness + by,
+            Shape::Snra(ref snra) => snra.reward(1.0 - likeness, progress),
+        }
+    }
+
+    /// The reward of an error, 0 or above, whose unit is 1.
+    pub(super) fn reward_of_error(&self, error: f64, progress: f64) -> f64 {
+        match self {
+            Shape::Snra(snra) => snra.reward(error, progress),
+            other => other.reward((1.0 - error).max(0.0), progress),
+        }
+    }
+
+    /// Refuses numbers that make no sense; `at` is the path of the term.
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        let fine = match self {
+            Shape::Linear | Shape::Shift(_) => true,
+            Shape::Power(alpha) => *alpha > 0.0 && alpha.is_finite(),
+            Shape::Step(from) => (0.0..=1.0).contains(from),
+            Shape::Ramp([low, high]) => 0.0 <= *low && low <= high && *high <= 1.0,
+            Shape::Snra(snra) => snra.k0 > 0.0 && snra.k1 >= snra.k0 && snra.k1.is_finite(),
+        };
+        ensure(fine, &format!("{at}.shape"), format!("{self:?}"), || {
+            "power above 0, step in [0, 1], ramp rising within [0, 1], or snra with 0 < k0 ≤ k1"
+                .into()
+        })
     }
 }
 
-/// 2 / (1 + exp(k e²)), see [`Snra`].
-fn sigmoid(snra: &Snra, error: f64, progress: f64) -> f64 {
-    let late = 1.0 / (1.0 + (-snra.steep * (progress - snra.tau)).exp());
-    let k = snra.k0 + (snra.k1 - snra.k0) * late;
-    2.0 / (1.0 + (k * error * error).exp())
+impl Snra {
+    /// The reward of an error, 0 or above, whose unit is 1.
+    fn reward(&self, error: f64, progress: f64) -> f64 {
+        let late = 1.0 / (1.0 + (-self.steep * (progress - self.tau)).exp());
+        let k = self.k0 + (self.k1 - self.k0) * late;
+        2.0 / (1.0 + (k * error * error).exp())
+    }
 }
 
 #[cfg(test)]
@@ -37,7 +99,7 @@ mod tests {
 
     #[track_caller]
     fn check(shape: Shape, likeness: f64, expect: f64) {
-        let got = reward(&shape, likeness, 0.0);
+        let got = shape.reward(likeness, 0.0);
         assert!((got - expect).abs() < 1e-12, "{shape:?} of {likeness} is {got}");
     }
 
@@ -63,9 +125,9 @@ mod tests {
             [(0.0, 1.0 + 14.0 * 0.008162571153159899), (1.0, 1.0 + 14.0 * 0.9608342772032357)]
         {
             let expect = 2.0 / (1.0 + f64::exp(k * 0.25));
-            assert!((sigmoid(&snra, 0.5, progress) - expect).abs() < 1e-9);
+            assert!((snra.reward(0.5, progress) - expect).abs() < 1e-9);
         }
-        assert_eq!(sigmoid(&snra, 0.0, 0.3), 1.0);
-        assert_eq!(sigmoid(&snra, 1e9, 0.3), 0.0);
+        assert_eq!(snra.reward(0.0, 0.3), 1.0);
+        assert_eq!(snra.reward(1e9, 0.3), 0.0);
     }
 }

@@ -153,6 +153,46 @@ for _ in range(40):
     cases.add(GROUNDING, completion, solution, {"box": iou(said, gold)}, ["reward.mode=paper"])
     cases.add(GROUNDING, completion, solution, {"box": iou(said, gold)})
 
+
+
+def corners(text):
+    """The two points that the program makes a box of: of several boxes all upper left corners come first."""
+    found = re.findall(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*,\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)", text)
+    points = [(int(b[0]), int(b[1])) for b in found] + [(int(b[2]), int(b[3])) for b in found]
+    return points[:2]
+
+
+def official_grounding(completion, solution):
+    if shortcut(completion, solution):
+        return 1.0
+    block = re.search(r"<answer>(.*?)</answer>", completion, re.DOTALL)
+    said, gold = corners(block.group(1) if block else completion), corners(solution)
+    if not said:
+        return 0.0
+    (ax, ay, bx, by), (cx, cy, dx, dy) = (*gold[0], *gold[1]), (*said[0], *said[1])
+    both = max(0, min(bx, dx) - max(ax, cx)) * max(0, min(by, dy) - max(ay, cy))
+    # Nothing asks whether the corners are in order: an area may be negative, and the hull smaller than the box.
+    either = (bx - ax) * (by - ay) + (dx - cx) * (dy - cy) - both
+    hull = (max(bx, dx) - min(ax, cx)) * (max(by, dy) - min(ay, cy))
+    return (both / either if either > 0 else 0) - (hull - either) / hull + 1
+
+
+solution = "(100,200),(300,400)"
+odd = [
+    "(110,205),(295,390)", "( 110 , 205 ) ,\n(295,390)", "(300,400),(100,200)", "(300,200),(100,400)", "(100,400),(300,200)",
+    "(900,900),(0,0)", "(110,205),(295,390) or (500,500),(600,600)", "(110,205),(295,390),(120,210),(300,400),(7,8),(9,9)",
+    "(150,250),(150,250)", "(100,200),(100,400)", "(800,800),(900,900)", "[110, 205, 295, 390]", "(110,205)", "", "nowhere",
+    "It is at (110,205),(295,390).", "(110,205), (295,390)", "(1100,2050),(2950,3900)",
+]
+for answer in odd:
+    whole = think(answer)
+    for completion in [whole, answer, whole[: -len("</answer>")], think("none", f"<answer>{answer}</answer>"), whole + whole]:
+        cases.add(GROUNDING, completion, solution, {"box": official_grounding(completion, solution)}, ["reward.mode=compat"])
+# With spaces in both, the checker of formulas finds a number, and the program pays half of what a right box earns.
+for completion in [think("(110, 200), (295, 390)"), think("(110, 205), (295, 390)")]:
+    spaced = "<answer> (100, 200), (300, 400) </answer>"
+    cases.add(GROUNDING, completion, spaced, {"box": official_grounding(completion, spaced)}, ["reward.mode=compat"])
+
 FORM = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
 for text in [think("x"), " " + think("x"), think("x") + "\n", "<think>a</think> so <answer>b</answer>", think("x") * 2,
              "<think>a<answer>b</answer>", "<think></think>\n\n<answer></answer>", "", "<answer>b</answer>"]:

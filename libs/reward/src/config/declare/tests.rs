@@ -3,7 +3,7 @@
 use vrft_config::Printed;
 
 use super::*;
-use crate::config::Norm;
+use crate::terms::Norm;
 
 const TASK: &str = "
 [reward.answer]
@@ -22,8 +22,11 @@ fn with(overrides: &[&str]) -> Result<RewardConfig, ConfigError> {
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     Document::parse_with(TASK, "test", &overrides)?.section()
 }
-fn norm(overrides: &[&str]) -> Option<Norm> {
-    with(overrides).unwrap().terms["iou"].norm
+fn norm(overrides: &[&str]) -> Norm {
+    match &with(overrides).unwrap().terms["iou"].metric {
+        Metric::Overlap(overlap) => overlap.norm,
+        other => panic!("{other:?}"),
+    }
 }
 #[track_caller]
 fn refused(text: &str, message: &str) {
@@ -33,12 +36,12 @@ fn refused(text: &str, message: &str) {
 
 #[test]
 fn a_mode_is_a_declared_difference() {
-    assert_eq!(norm(&[]), Some(Norm::Max));
-    assert_eq!(norm(&["reward.mode=paper"]), Some(Norm::Predicted));
+    assert_eq!(norm(&[]), Norm::Max);
+    assert_eq!(norm(&["reward.mode=paper"]), Norm::Predicted);
 }
 #[test]
 fn an_override_wins_over_the_mode() {
-    assert_eq!(norm(&["reward.mode=paper", "reward.terms.iou.norm=truth"]), Some(Norm::Truth));
+    assert_eq!(norm(&["reward.mode=paper", "reward.terms.iou.norm=truth"]), Norm::Truth);
 }
 #[test]
 fn a_mode_must_be_declared() {
@@ -62,11 +65,12 @@ fn a_preset_is_laid_under() {
         Document::load(&file, &[])?.section::<RewardConfig>()
     };
     let error = read("[reward.terms.iou]\nmetric = \"recall\"\nnorm = \"max\"").unwrap_err();
-    assert!(error.to_string().contains("recall knows only"), "{error}");
+    let message = "reward.terms.iou.norm: the metric recall has no such key; it has threshold, label, refined, weight";
+    assert!(error.to_string().contains(message), "{error}");
     let more = "[reward.terms.iou]\nweight = 2.0\n[reward.terms.n]\nmetric = \"count\"";
     let config = read(more).unwrap();
-    let metrics: Vec<Metric> = config.terms.values().map(|term| term.metric).collect();
-    assert_eq!(metrics, [Metric::Overlap, Metric::Count]);
+    let metrics: Vec<&str> = config.terms.values().map(|term| term.metric.name()).collect();
+    assert_eq!(metrics, ["overlap", "count"]);
     assert_eq!(config.terms["iou"].weight, 2.0);
     refused("[reward]\npreset = \"base\"", "a file that ends in .toml");
 }
@@ -93,18 +97,29 @@ fn a_missing_key_says_what_to_write() {
         "[reward.answer]\ntype = \"boxes\"",
         "reward.terms is missing: write at least one table",
     );
+    let label = "[reward.answer]\ntype = \"label\"\n[reward.terms.a]\n";
+    refused(label, "reward.terms.a.metric is missing: write what is measured, one of accuracy");
     refused(
-        "[reward.answer]\ntype = \"label\"\n[reward.terms.a]\nmetric = \"cosine\"\nof = \"b\"",
-        "reward.terms.a.of = b: expected the name of another term",
+        &format!("{label}metric = \"cosine\"\nof = \"b\""),
+        "reward.terms.a.tokens is missing: write the length, in tokens",
     );
+    let number = "[reward.answer]\ntype = \"number\"\n[reward.terms.a]\nmetric = \"closeness\"";
+    refused(number, "reward.terms.a.scale is missing: write the error");
+    let track = "[reward.answer]\ntype = \"track\"\n[reward.terms.a]\nmetric = \"overlap\"";
+    refused(track, "reward.answer.keys.place is missing: write the key of the coordinates");
 }
 #[test]
 fn a_contradiction_says_what_to_write() {
     let label = "[reward.answer]\ntype = \"label\"\n[reward.terms.a]\n";
     refused(&format!("{label}metric = \"overlap\""), "expected one of accuracy, format");
+    refused(&format!("{label}metric = \"acuracy\""), "expected one of accuracy, format");
+    refused(
+        &format!("{label}metric = \"cosine\"\ntokens = 9\nof = \"b\""),
+        "reward.terms.a.of = b: expected the name of another term",
+    );
     refused(
         &format!("{label}metric = \"accuracy\"\nnorm = \"max\""),
-        "accuracy knows only [\"same\"]",
+        "reward.terms.a.norm: the metric accuracy has no such key; it has same, weight, gate, shortcut",
     );
     refused(&format!("{label}metric = \"accuracy\"\nweight = nan"), "reward.terms.a.weight");
     let boxes = "[reward.answer]\ntype = \"boxes\"\n[reward.terms.a]\n";
@@ -114,4 +129,21 @@ fn a_contradiction_says_what_to_write() {
     refused(points, "\"l1\" for points");
     let mask = "[reward.answer]\ntype = \"mask\"\nspace = \"pixels\"\n[reward.terms.a]\nmetric = \"overlap\"";
     refused(mask, "thousandths or unit");
+    let other = boxes.replace("\"boxes\"", "\"boxs\"");
+    refused(&other, "reward.answer.type = \"boxs\": expected one of boxes, box, points");
+    let keys = boxes.replace("\"boxes\"", "\"box\"\nkeys = { confidence = \"c\" }");
+    refused(
+        &format!("{keys}metric = \"overlap\""),
+        "unknown field `confidence`, expected `place` or `label`",
+    );
+    let length = boxes.replace("\"boxes\"", "\"boxes\"\nlength = 3");
+    refused(
+        &format!("{length}metric = \"overlap\""),
+        "reward.answer.length: an answer of type boxes has no such key; it has space, keys, labels, nothing",
+    );
+}
+#[test]
+fn a_wrong_key_is_shown_with_its_line() {
+    let text = "[reward.answer]\ntype = \"label\"\n[reward.terms.a]\nmetric = \"accuracy\"\nnorm = \"max\"";
+    refused(text, "TOML parse error at line 3");
 }

@@ -1,0 +1,139 @@
+//! Which part of a completion, or of a true solution, is the answer.
+
+/// The answer of a completion: the inside of the one answer block after the thinking.
+///
+/// A block that is never closed runs to the end, as completions may be cut by their length limit. Two blocks are
+/// no answer: with several, a completion could hedge. Without a block, what follows the thinking is the answer;
+/// thinking that never ends has none, so that an answer which only occurs in the thinking earns nothing.
+pub fn answer_text(completion: &str) -> Option<&str> {
+    let spoken = completion.split_once("</think>").map(|(_, rest)| rest);
+    let said = spoken.unwrap_or(completion);
+    if let Some(block) = block(said) {
+        return (said.matches("<answer>").count() == 1).then_some(block);
+    }
+    match spoken {
+        Some(rest) => Some(rest.trim()),
+        None if completion.contains("<think>") => None,
+        None => Some(completion.trim()),
+    }
+}
+
+/// What stands in the thinking of a completion; empty without any.
+pub(crate) fn thinking(completion: &str) -> &str {
+    let inside = completion.split_once("<think>").map_or("", |(_, inside)| inside);
+    inside.split_once("</think>").map_or(inside, |(inside, _)| inside)
+}
+
+/// The answer as the original program takes it: the first answer block anywhere, else the whole text.
+pub(crate) fn extract_anywhere(completion: &str) -> &str {
+    block(completion).unwrap_or(completion.trim())
+}
+
+fn block(text: &str) -> Option<&str> {
+    let (_, inside) = text.split_once("<answer>")?;
+    Some(inside.split_once("</answer>").map_or(inside, |(block, _)| block).trim())
+}
+
+/// The parts of a true solution as data sets have them: thinking of its own, if any, and the answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Solution<'a> {
+    /// What stands in its thinking; `None` where it has none.
+    pub(crate) thinking: Option<&'a str>,
+    /// The inside of its answer block, or all that follows the thinking where there is no block.
+    pub(crate) answer: &'a str,
+    /// How many answer blocks follow the thinking. More than one leave open which of them is true.
+    pub(crate) n_blocks: usize,
+}
+
+impl<'a> Solution<'a> {
+    /// Takes a solution apart. Tags may be in capitals; a block within the thinking is a thought and no answer.
+    pub(crate) fn new(solution: &'a str) -> Self {
+        let (thinking, said) = match split_at_tag(solution, "</think>") {
+            Some((before, after)) => {
+                let inside = split_at_tag(before, "<think>").map_or(before, |(_, inside)| inside);
+                (Some(inside), after)
+            }
+            None => (None, solution),
+        };
+        let Some((_, mut rest)) = split_at_tag(said, "<answer>") else {
+            return Self { thinking, answer: said.trim(), n_blocks: 0 };
+        };
+        let answer = split_at_tag(rest, "</answer>").map_or(rest, |(inside, _)| inside);
+        let mut n_blocks = 1;
+        while let Some((_, after)) = split_at_tag(rest, "<answer>") {
+            (rest, n_blocks) = (after, n_blocks + 1);
+        }
+        Self { thinking, answer: answer.trim(), n_blocks }
+    }
+}
+
+/// What stands before and after the first occurrence of a tag, whatever the case of its letters.
+fn split_at_tag<'a>(text: &'a str, tag: &str) -> Option<(&'a str, &'a str)> {
+    let bytes = text.as_bytes();
+    let at = bytes.windows(tag.len()).position(|w| w.eq_ignore_ascii_case(tag.as_bytes()))?;
+    Some((&text[..at], &text[at + tag.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(completion: &str, answer: Option<&str>) {
+        assert_eq!(answer_text(completion), answer);
+    }
+
+    #[test]
+    fn the_block_after_the_thinking() {
+        check("<think>a</think>\n<answer> cat\n</answer>", Some("cat"));
+    }
+    #[test]
+    fn a_block_within_the_thinking_does_not_count() {
+        check("<think><answer>cat</answer></think><answer>dog</answer>", Some("dog"));
+        assert_eq!(extract_anywhere("<think><answer>cat</answer></think>"), "cat");
+    }
+    #[test]
+    fn two_blocks_are_a_hedge() {
+        check("<answer>cat</answer><answer>dog</answer>", None);
+        check("<answer><answer>cat</answer></answer>", None);
+    }
+    #[test]
+    fn a_block_that_is_cut() {
+        check("<think>a</think><answer>ca", Some("ca"));
+    }
+    #[test]
+    fn no_tags_at_all() {
+        check(" cat ", Some("cat"));
+    }
+    #[test]
+    fn thinking_without_an_answer() {
+        check("<think>a cat", None);
+        check("<think>a cat</think>", Some(""));
+    }
+
+    #[track_caller]
+    fn check_solution(solution: &str, thinking: Option<&str>, answer: &str, n_blocks: usize) {
+        assert_eq!(Solution::new(solution), Solution { thinking, answer, n_blocks });
+    }
+
+    #[test]
+    fn a_solution_may_come_without_tags_or_with_tags_in_capitals() {
+        check_solution(" cat ", None, "cat", 0);
+        check_solution("<ANSWER>cat</Answer>", None, "cat", 1);
+        check_solution("<answer>cat", None, "cat", 1);
+    }
+    #[test]
+    fn the_thinking_of_a_solution_is_kept_apart() {
+        check_solution("<think>a</think>\n<answer>cat</answer>", Some("a"), "cat", 1);
+        check_solution(
+            "<think><answer>dog</answer></think> cat",
+            Some("<answer>dog</answer>"),
+            "cat",
+            0,
+        );
+    }
+    #[test]
+    fn the_answer_blocks_of_a_solution_are_counted() {
+        check_solution("<answer>cat</answer> or <answer>dog</answer>", None, "cat", 2);
+    }
+}

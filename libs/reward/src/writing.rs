@@ -1,0 +1,134 @@
+//! Answers and whole completions as a perfect policy would write them, in the declared form.
+
+use crate::answers::{Draft, Sketch};
+use crate::config::{AnswerConfig, FormatConfig};
+use crate::geometry::Geometry;
+use crate::text::extract::Solution;
+use crate::{Attempt, BBox, Reward, Truth};
+
+/// The text of an answer.
+pub(crate) fn write(draft: &Draft, answer: &AnswerConfig) -> String {
+    match draft {
+        Draft::Items { items, .. } if items.is_empty() => answer.nothing.clone(),
+        draft => answer.kind.kind().write(draft, answer.reader),
+    }
+}
+
+/// A whole completion with this answer.
+pub(crate) fn complete(thinking: &str, answer: &str, format: &FormatConfig) -> String {
+    let think = if format.think { format!("<think>{thinking}</think>") } else { String::new() };
+    if format.tags {
+        format!("{think}<answer>{answer}</answer>")
+    } else {
+        format!("{think}{answer}")
+    }
+}
+
+impl Reward {
+    /// A whole completion that gives this answer after this thought.
+    pub fn complete(&self, thinking: &str, answer: &str) -> String {
+        complete(thinking, answer, &self.config().format)
+    }
+
+    /// The text of an answer that is one box, given without a doubt; `None` where [`Reward::write_boxes`] has none.
+    pub fn write_box(&self, bbox: &BBox) -> Option<String> {
+        self.write_boxes(&[(*bbox, "")])
+    }
+
+    /// The text of an answer that is these boxes with their labels, each given without a doubt; what the task says for
+    /// "nothing" if there are none. Labels are left out where the items of the task have none. Points are the middles of
+    /// the boxes, regions their outlines. `None` for answers that are no places in an image.
+    ///
+    /// This is how a data set of boxes states its truth in the form that a task declares. Numbers are rounded as a
+    /// policy would write them.
+    ///
+    /// ```
+    /// use vrft_reward::{BBox, Reward, config::RewardConfig};
+    /// let reward = Reward::new(&RewardConfig::default());
+    /// let bbox = BBox::try_new([10.0, 20.0, 110.0, 120.0])?;
+    /// let text = reward.write_boxes(&[(bbox, "cat")]);
+    /// assert_eq!(text.as_deref(), Some("[{\"Position\": [10, 20, 110, 120], \"Confidence\": 1}]"));
+    /// assert_eq!(reward.write_boxes(&[]).as_deref(), Some("No Objects"));
+    /// # Ok::<(), vrft_reward::Flaw>(())
+    /// ```
+    pub fn write_boxes(&self, boxes: &[(BBox, &str)]) -> Option<String> {
+        let answer = &self.config().answer;
+        let kind = answer.kind.kind().as_items()?;
+        let numbers = |b: &BBox| match kind.geometry() {
+            Geometry::Box => Some(b.corners().to_vec()),
+            Geometry::Point => Some(vec![(b.x1 + b.x2) / 2.0, (b.y1 + b.y2) / 2.0]),
+            Geometry::Region => Some(vec![b.x1, b.y1, b.x2, b.y1, b.x2, b.y2, b.x1, b.y2]),
+            Geometry::Span | Geometry::Solid => None,
+        };
+        let item = |(bbox, label): &(BBox, &str)| {
+            let numbers = numbers(bbox)?.into_iter().map(|number| kind.tidy(number)).collect();
+            Some(Sketch { label: (*label).to_owned(), ..Sketch::at(numbers) })
+        };
+        let items = boxes.iter().map(item).collect::<Option<_>>()?;
+        Some(write(&Draft::Items { items, target: 0 }, answer))
+    }
+
+    /// The completion that supervised tuning should teach for a truth: of those that give the true answer the one that
+    /// this reward pays most for.
+    ///
+    /// The answer stays as the data has it where that is as good as any other, else it is written anew: with the
+    /// confidence that is asked for, or the tags. The thinking is that of the data, if it has any and the task asks
+    /// for it, else `prefix`, which is text with tags of its own, such as `<think> … </think> `.
+    ///
+    /// ```
+    /// let reward = vrft_reward::Reward::new(&vrft_reward::config::RewardConfig::default());
+    /// let truth = reward.parse_answer("[{'Position': [1, 2, 3, 4], 'Confidence': 1}]")?;
+    /// assert_eq!(
+    ///     reward.demonstration(&truth, "<think> There. </think> "),
+    ///     "<think> There. </think> <answer>[{'Position': [1, 2, 3, 4], 'Confidence': 1}]</answer>"
+    /// );
+    /// # Ok::<(), vrft_reward::RewardError>(())
+    /// ```
+    pub fn demonstration(&self, truth: &Truth, prefix: &str) -> String {
+        let format = &self.config().format;
+        let solution = Solution::new(&truth.solution);
+        let thinking = solution.thinking.filter(|_| format.think);
+        let opening = match thinking {
+            Some(thinking) => format!("<think>{}</think>", without_tags(thinking)),
+            None if prefix.is_empty() && format.think => "<think></think>".to_owned(),
+            None => prefix.to_owned(),
+        };
+        let enclosed = |answer: &str| {
+            if format.tags { format!("<answer>{answer}</answer>") } else { answer.to_owned() }
+        };
+        let as_it_is = truth.solution.trim();
+        let mut candidates = Vec::new();
+        if solution.thinking.is_none() {
+            candidates.push(format!("{opening}{as_it_is}"));
+        } else if thinking.is_some() {
+            candidates.push(as_it_is.to_owned());
+        }
+        candidates.push(format!("{opening}{}", enclosed(solution.answer)));
+        let written = self.written(&truth.answer);
+        candidates.extend(written.map(|answer| format!("{opening}{}", enclosed(&answer))));
+        self.best_of(candidates, truth)
+    }
+
+    /// The completion that earns most; the earliest of equal ones.
+    fn best_of(&self, candidates: Vec<String>, truth: &Truth) -> String {
+        // As short as any: what is asked for should not depend on length.
+        let worth = |text: &str| {
+            let attempt = Attempt { text, token_ids: Some(&[]), progress: 1.0 };
+            self.score_attempt(&attempt, truth).total.unwrap_or(f64::NEG_INFINITY)
+        };
+        let scored = candidates.into_iter().map(|text| (worth(&text), text));
+        let better = |best: (f64, String), next: (f64, String)| {
+            if next.0 > best.0 { next } else { best }
+        };
+        scored.reduce(better).map_or_else(String::new, |(_, text)| text)
+    }
+}
+
+/// A thought in which no answer is given, since each tag should occur once.
+fn without_tags(thinking: &str) -> String {
+    let tags = ["<think>", "</think>", "<answer>", "</answer>"];
+    tags.iter().fold(thinking.to_owned(), |text, tag| text.replace(tag, ""))
+}
+
+#[cfg(test)]
+mod tests;
