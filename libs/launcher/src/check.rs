@@ -1,6 +1,6 @@
 //! `vrft check`: everything that can be known to be wrong before a run.
 
-use vrft_learner::{MemoryEstimate, PromptSize};
+use vrft_learner::{MemoryEstimate, MicroBatchPlan, PromptSize};
 use vrft_model::ModelConfig;
 use vrft_processor::Processor;
 use vrft_prompts::Prompter;
@@ -57,6 +57,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
     let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
     let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;
+    print_micro_batches(graph, size.n_tokens);
     println!("# memory, estimated: {} MiB", estimate.of_graph() / MIB);
     for (what, bytes) in [
         ("weights of the learner", estimate.learner_weights),
@@ -82,14 +83,33 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     match available() {
         Some(available) if available < estimate.of_graph() => {
             println!(
-                "# warning: only {} MiB are free here: lower learner.max_tokens_per_micro_batch or set \
-                 learner.activation_mib",
+                "# warning: only {} MiB are free here: lower learner.max_tokens_per_micro_batch to that of one group, \
+                 set learner.activation_mib (computes layers again) or learner.split_groups (computes prompts again)",
                 available / MIB
             );
         }
         _ => {}
     }
     Ok(())
+}
+
+/// How a step passes through the policy, if its prompts are like the first and its completions as long as allowed.
+fn print_micro_batches(graph: &Graph, prompt_tokens: usize) {
+    let (rollout, learner) = (&graph.config.rollout, &graph.config.learner);
+    let (group_size, length) = (rollout.group_size, rollout.max_completion_tokens);
+    let plan = MicroBatchPlan::new(learner, prompt_tokens, group_size, length);
+    let n_groups = learner.prompts_per_step;
+    let largest = plan.largest;
+    print!("# a step: {n_groups} groups of {prompt_tokens} + {group_size} x {length} tokens, ");
+    match (plan.parts_per_group, plan.groups_together) {
+        (1, 1) => println!("one at a time: {largest} tokens"),
+        (1, together) => println!("{together} at a time: {largest} tokens"),
+        (parts, _) => println!(
+            "each split into {parts} parts of up to {largest} by learner.split_groups: {} tokens of prompts are \
+             computed again",
+            plan.repeated_tokens
+        ),
+    }
 }
 
 /// Bytes that the system says can be had.

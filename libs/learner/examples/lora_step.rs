@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use candle_core::Device;
 use vrft_checkpoint::{Dtype, LoraConfig, PolicyConfig};
-use vrft_learner::{Learner, OptimizerConfig, TrainCompletion, TrainGroup};
+use vrft_learner::{Learner, OptimizerConfig, TrainCompletion, TrainGroup, TrainSettings};
 use vrft_model::{LoadOptions, Policy};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
@@ -54,9 +54,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .collect();
     stage(&format!("answer {group_size} times {n_tokens} tokens"));
-    let (optimizer, loss) = (OptimizerConfig::default(), LossConfig::default());
-    let mut learner =
-        Learner::new(policy, None, &optimizer, &loss, &LearnerConfig::default(), 1.0)?;
+    let settings = TrainSettings {
+        optimizer: &OptimizerConfig::default(),
+        loss: &LossConfig::default(),
+        learner: &LearnerConfig::default(),
+        temperature: 1.0,
+        max_completion_tokens: n_tokens,
+    };
+    let mut learner = Learner::new(policy, None, &settings)?;
     let stats = learner.grpo_step(&[TrainGroup { prompt_id: 0, prompt, completions }])?;
     stage("one step");
     for (name, value) in stats.metrics {

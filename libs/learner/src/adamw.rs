@@ -121,7 +121,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::gradients::{clip_factor, norm};
+    use crate::gradients::{StepGradients, clip_factor};
     use crate::schedule::learning_rate;
 
     /// What `make_adamw.py` wrote.
@@ -177,11 +177,12 @@ mod tests {
         adamw: &mut AdamW,
         variables: &BTreeMap<String, Var>,
     ) -> (f64, f64) {
-        let gradients = gradients(adamw.backend, variables, &case.steps[idx]);
+        let sums = gradients(adamw.backend, variables, &case.steps[idx]);
+        let gradients = StepGradients { sums };
         let rate = learning_rate(&case.optimizer, idx as u64, case.n_steps);
-        let norm = norm(&gradients).unwrap();
+        let norm = gradients.norm().unwrap();
         let scale = clip_factor(norm, case.optimizer.max_grad_norm);
-        adamw.step(variables, &gradients, rate, scale).unwrap();
+        adamw.step(variables, &gradients.sums, rate, scale).unwrap();
         (rate, norm)
     }
 

@@ -7,7 +7,7 @@ use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
 
 use crate::moment::BLOCK;
-use crate::{OptimizerConfig, OptimizerState};
+use crate::{MicroBatchPlan, OptimizerConfig, OptimizerState};
 
 const F32: usize = 4;
 /// Program, tokenizer, buffers of products and messages: what a process with a policy has besides tensors.
@@ -46,7 +46,7 @@ pub struct MemoryEstimate {
     pub gradients: usize,
     /// Both moments.
     pub optimizer: usize,
-    /// What the largest micro-batch keeps for its way back.
+    /// What the largest micro-batch keeps for its backward pass.
     pub activations: usize,
     /// The rollout's weights.
     pub rollout_weights: usize,
@@ -139,13 +139,11 @@ fn activations(
     dtype: DType,
 ) -> usize {
     let (learner, rollout) = (&config.learner, &config.rollout);
-    let completions = rollout.group_size * rollout.max_completion_tokens;
-    let unit = prompt.n_tokens + completions;
-    // A group that is too large alone is split, each part with the prompt again.
-    let n_units = (learner.max_tokens_per_micro_batch / unit).clamp(1, learner.prompts_per_step);
-    let n_tokens = (n_units * unit).min(learner.max_tokens_per_micro_batch.max(prompt.n_tokens));
+    let (group_size, length) = (rollout.group_size, rollout.max_completion_tokens);
+    let plan = MicroBatchPlan::new(learner, prompt.n_tokens, group_size, length);
+    let n_tokens = plan.largest;
     let (text, tower) = (&model.text, &model.vision);
-    let n_patches = n_units * prompt.n_patches;
+    let n_patches = plan.groups_together * prompt.n_patches;
     let all = model.activation_bytes(n_tokens, n_patches, dtype);
     match learner.activation_mib {
         0 => all,
@@ -210,6 +208,19 @@ mod tests {
         let all = estimate(|_| ()).activations;
         let some = estimate(|config| config.learner.activation_mib = 64).activations;
         assert!(some < all, "{some}, {all}");
+    }
+
+    #[test]
+    fn splitting_groups_bounds_them_too_and_not_splitting_does_not() {
+        let of = |max_tokens, split_groups| {
+            let estimate = estimate(|config| {
+                config.learner.max_tokens_per_micro_batch = max_tokens;
+                config.learner.split_groups = split_groups;
+            });
+            estimate.activations
+        };
+        assert_eq!(of(512, false), of(4096, false));
+        assert!(of(512, true) < of(4096, true));
     }
 
     #[test]

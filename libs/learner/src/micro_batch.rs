@@ -2,11 +2,13 @@
 //!
 //! Packed sequences need no padding, so a piece is full when its tokens are: the longest are placed first, each
 //! into the first piece with room for it, which leaves the fewest pieces and with them the fewest repeated prompts.
+//! A group is split only where the configuration asks for it: split in N, its prompt is computed N times.
 
 use std::cmp::Reverse;
 
 use candle_core::{Device, Result, Tensor};
 use vrft_model::PackedGroup;
+use vrft_plan::LearnerConfig;
 use vrft_processor::EncodedPrompt;
 
 use crate::Demonstration;
@@ -19,7 +21,7 @@ pub(crate) struct Sequence<'a> {
     pub(crate) token_ids: &'a [u32],
     /// Empty for a demonstration, which nobody sampled.
     pub(crate) old_logprobs: &'a [f32],
-    /// As the sampler computed them; empty likewise.
+    /// The logprobs as the sampler computed them; empty likewise.
     pub(crate) sampler_logprobs: &'a [f32],
     /// Empty where they are not known beforehand.
     pub(crate) ref_logprobs: &'a [f32],
@@ -28,14 +30,14 @@ pub(crate) struct Sequence<'a> {
     pub(crate) weights: &'a [f32],
 }
 
-/// Completions that share one pass over their prompt.
+/// A group, or the part of it that one micro-batch takes: completions that share one pass over their prompt.
 #[derive(Debug)]
-pub(crate) struct Unit<'a> {
+pub(crate) struct GroupPart<'a> {
     pub(crate) prompt: &'a EncodedPrompt,
     pub(crate) sequences: Vec<Sequence<'a>>,
 }
 
-impl<'a> Unit<'a> {
+impl<'a> GroupPart<'a> {
     fn completions(&self) -> Vec<&'a [u32]> {
         self.sequences.iter().map(|sequence| sequence.token_ids).collect()
     }
@@ -47,19 +49,19 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// Units that pass through the policy together.
+/// Groups, or parts of some, that pass through the policy together.
 #[derive(Debug)]
 pub(crate) struct MicroBatch<'a> {
-    units: Vec<Unit<'a>>,
+    groups: Vec<GroupPart<'a>>,
 }
 
-/// The units of a supervised step.
-pub(crate) fn units_of_demonstrations<'a>(
+/// The demonstrations of a supervised step, each as a group of one completion.
+pub(crate) fn groups_of_demonstrations<'a>(
     demonstrations: &'a [Demonstration],
     weights: &'a [f32],
-) -> Vec<Unit<'a>> {
+) -> Vec<GroupPart<'a>> {
     let mut end = 0;
-    let unit = |demonstration: &'a Demonstration| {
+    let group = |demonstration: &'a Demonstration| {
         let token_ids = &demonstration.token_ids[..];
         let first_token = end;
         end += token_ids.len();
@@ -72,69 +74,132 @@ pub(crate) fn units_of_demonstrations<'a>(
             advantage: 0.0,
             weights: &weights[first_token..end],
         };
-        Unit { prompt: &demonstration.prompt, sequences: vec![sequence] }
+        GroupPart { prompt: &demonstration.prompt, sequences: vec![sequence] }
     };
-    demonstrations.iter().map(unit).collect()
+    demonstrations.iter().map(group).collect()
 }
 
-/// Cuts a step into micro-batches of at most `max_tokens`.
+/// How many tokens pass through the policy together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Groups go together as long as they have no more tokens than this.
+    together: usize,
+    /// Whether a group that alone has more is split, so that its prompt is computed again for each part.
+    splits_groups: bool,
+}
+
+impl Room {
+    pub(crate) fn of(learner: &LearnerConfig) -> Self {
+        Self { together: learner.max_tokens_per_micro_batch, splits_groups: learner.split_groups }
+    }
+}
+
+/// Cuts a step into micro-batches.
 ///
-/// A unit stays whole where it can; one that is too large alone is split over its completions, each part with
-/// the prompt again. A single completion is never cut, however long.
-pub(crate) fn micro_batches(units: Vec<Unit<'_>>, max_tokens: usize) -> Vec<MicroBatch<'_>> {
-    let mut parts: Vec<Unit<'_>> =
-        units.into_iter().flat_map(|unit| split(unit, max_tokens)).collect();
+/// A group stays whole where it can; one that is too large alone is split over its completions, each part with
+/// the prompt again, if that is asked for. A single completion is never cut, however long.
+pub(crate) fn micro_batches(groups: Vec<GroupPart<'_>>, room: Room) -> Vec<MicroBatch<'_>> {
+    let mut parts: Vec<GroupPart<'_>> = if room.splits_groups {
+        groups.into_iter().flat_map(|group| split(group, room.together)).collect()
+    } else {
+        groups
+    };
     parts.sort_by_key(|part| Reverse(part.n_tokens()));
     let mut batches: Vec<MicroBatch<'_>> = Vec::new();
     for part in parts {
         let n = part.n_tokens();
-        match batches.iter_mut().find(|batch| batch.n_tokens() + n <= max_tokens) {
-            Some(batch) => batch.units.push(part),
-            None => batches.push(MicroBatch { units: vec![part] }),
+        match batches.iter_mut().find(|batch| batch.n_tokens() + n <= room.together) {
+            Some(batch) => batch.groups.push(part),
+            None => batches.push(MicroBatch { groups: vec![part] }),
         }
     }
     batches
 }
 
-fn split(mut unit: Unit<'_>, max_tokens: usize) -> Vec<Unit<'_>> {
-    if unit.n_tokens() <= max_tokens {
-        return vec![unit];
+fn split(mut group: GroupPart<'_>, max_tokens: usize) -> Vec<GroupPart<'_>> {
+    if group.n_tokens() <= max_tokens {
+        return vec![group];
     }
-    unit.sequences.sort_by_key(|sequence| Reverse(sequence.token_ids.len()));
-    let mut parts: Vec<Unit<'_>> = Vec::new();
-    for sequence in unit.sequences {
+    group.sequences.sort_by_key(|sequence| Reverse(sequence.token_ids.len()));
+    let mut parts: Vec<GroupPart<'_>> = Vec::new();
+    for sequence in group.sequences {
         let n = sequence.token_ids.len();
         match parts.iter_mut().find(|part| part.n_tokens() + n <= max_tokens) {
             Some(part) => part.sequences.push(sequence),
-            None => parts.push(Unit { prompt: unit.prompt, sequences: vec![sequence] }),
+            None => parts.push(GroupPart { prompt: group.prompt, sequences: vec![sequence] }),
         }
     }
     parts
 }
 
+/// How a step of equal groups is cut, for who is to be told before a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MicroBatchPlan {
+    /// Groups that pass through the policy together, at least 1.
+    pub groups_together: usize,
+    /// Parts that each group is cut into; 1 leaves it whole.
+    pub parts_per_group: usize,
+    /// Tokens of the largest micro-batch.
+    pub largest: usize,
+    /// Tokens of prompts that a step computes more than once.
+    pub repeated_tokens: usize,
+}
+
+impl MicroBatchPlan {
+    /// The plan for groups of `group_size` completions of `completion_tokens` to a prompt of `prompt_tokens`.
+    pub fn new(
+        learner: &LearnerConfig,
+        prompt_tokens: usize,
+        group_size: usize,
+        completion_tokens: usize,
+    ) -> Self {
+        let room = Room::of(learner);
+        let group = prompt_tokens + group_size * completion_tokens;
+        let n_groups = learner.prompts_per_step;
+        if group <= room.together || !room.splits_groups {
+            let groups_together = (room.together / group.max(1)).clamp(1, n_groups.max(1));
+            return Self {
+                groups_together,
+                parts_per_group: 1,
+                largest: groups_together * group,
+                repeated_tokens: 0,
+            };
+        }
+        let spare = room.together.saturating_sub(prompt_tokens);
+        let per_part = (spare / completion_tokens.max(1)).clamp(1, group_size.max(1));
+        let parts_per_group = group_size.div_ceil(per_part).max(1);
+        Self {
+            groups_together: 1,
+            parts_per_group,
+            largest: prompt_tokens + per_part * completion_tokens,
+            repeated_tokens: n_groups * (parts_per_group - 1) * prompt_tokens,
+        }
+    }
+}
+
 impl<'a> MicroBatch<'a> {
-    /// The questions, each once.
+    /// The prompts, each once.
     pub(crate) fn prompts(&self) -> impl Iterator<Item = &'a EncodedPrompt> {
-        self.units.iter().map(|unit| unit.prompt)
+        self.groups.iter().map(|group| group.prompt)
     }
 
-    /// Whether this very prompt is one of them.
-    pub(crate) fn asks(&self, prompt: &EncodedPrompt) -> bool {
+    /// Whether this very prompt is one of them, not one that looks the same.
+    pub(crate) fn has_prompt(&self, prompt: &EncodedPrompt) -> bool {
         self.prompts().any(|own| std::ptr::eq(own, prompt))
     }
 
     /// Calls `forward` with the groups as the policy takes them.
     pub(crate) fn with_packed<T>(&self, forward: impl FnOnce(&[PackedGroup<'_>]) -> T) -> T {
-        let tokens: Vec<_> = self.units.iter().map(Unit::completions).collect();
-        let units = self.units.iter().zip(&tokens);
+        let tokens: Vec<_> = self.groups.iter().map(GroupPart::completions).collect();
+        let groups = self.groups.iter().zip(&tokens);
         let packed =
-            units.map(|(unit, completions)| PackedGroup { prompt: unit.prompt, completions });
+            groups.map(|(group, completions)| PackedGroup { prompt: group.prompt, completions });
         forward(&packed.collect::<Vec<_>>())
     }
 
     /// Tokens of the pass.
     pub(crate) fn n_tokens(&self) -> usize {
-        self.units.iter().map(Unit::n_tokens).sum()
+        self.groups.iter().map(GroupPart::n_tokens).sum()
     }
 
     /// Completion tokens: the length of every tensor below.
@@ -151,17 +216,17 @@ impl<'a> MicroBatch<'a> {
         }
     }
 
-    /// (N,): what the policy before the step thought of each completion token.
+    /// (N,): logprobs of the completion tokens under the policy before the step.
     pub(crate) fn old_logprobs(&self, device: &Device) -> Result<Tensor> {
         self.per_token(device, |sequence| sequence.old_logprobs.to_vec())
     }
 
-    /// (N,): what the sampler thought of each completion token.
+    /// (N,): logprobs of the completion tokens as the sampler computed them.
     pub(crate) fn sampler_logprobs(&self, device: &Device) -> Result<Tensor> {
         self.per_token(device, |sequence| sequence.sampler_logprobs.to_vec())
     }
 
-    /// (N,): what the reference policy thinks of each completion token, if that is known already.
+    /// (N,): logprobs of the completion tokens under the reference policy, if they are known already.
     pub(crate) fn ref_logprobs(&self, device: &Device) -> Result<Option<Tensor>> {
         let known = self.per_token(device, |sequence| sequence.ref_logprobs.to_vec())?;
         Ok((known.dims1()? == self.n_completion_tokens()).then_some(known))
@@ -183,7 +248,7 @@ impl<'a> MicroBatch<'a> {
     }
 
     fn sequences(&self) -> impl Iterator<Item = &Sequence<'_>> {
-        self.units.iter().flat_map(|unit| &unit.sequences)
+        self.groups.iter().flat_map(|group| &group.sequences)
     }
 
     fn per_token(
@@ -198,9 +263,10 @@ impl<'a> MicroBatch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vrft_objective::config::LossConfig;
+    use vrft_objective::UpdateCounts;
+    use vrft_objective::config::{LossConfig, Masks};
 
-    use crate::plan::Plan;
+    use crate::plan::{Plan, facts};
     use crate::{TrainCompletion, TrainGroup};
 
     /// Groups of 10 prompt tokens, with completions of these lengths.
@@ -224,21 +290,32 @@ mod tests {
         lengths.iter().enumerate().map(group).collect()
     }
 
-    /// Completion lengths by micro-batch and unit.
+    /// Completion lengths by micro-batch and group.
     #[track_caller]
     fn check(lengths: &[&[usize]], max_tokens: usize, expect: &[&[&[usize]]]) {
+        check_with(true, lengths, max_tokens, expect);
+    }
+    #[track_caller]
+    fn check_with(
+        splits_groups: bool,
+        lengths: &[&[usize]],
+        max_tokens: usize,
+        expect: &[&[&[usize]]],
+    ) {
         let groups = groups(lengths);
         let lengths: Vec<usize> = lengths.iter().copied().flatten().copied().collect();
         let weights = vrft_objective::token_weights(&lengths);
-        let plan = Plan::new(&groups, LossConfig::default());
-        let batches = micro_batches(plan.units(), max_tokens);
+        let counts = UpdateCounts::of(&facts(&groups), &Masks::default());
+        let plan = Plan::new(&groups, LossConfig::default(), &counts, 64);
+        let room = Room { together: max_tokens, splits_groups };
+        let batches = micro_batches(plan.whole_groups(), room);
         let got: Vec<Vec<Vec<usize>>> = batches
             .iter()
             .map(|batch| {
-                let lengths = |unit: &Unit<'_>| {
-                    unit.sequences.iter().map(|s| s.token_ids.len()).collect::<Vec<_>>()
+                let lengths = |group: &GroupPart<'_>| {
+                    group.sequences.iter().map(|s| s.token_ids.len()).collect::<Vec<_>>()
                 };
-                batch.units.iter().map(lengths).collect()
+                batch.groups.iter().map(lengths).collect()
             })
             .collect();
         assert_eq!(got, expect);
@@ -280,5 +357,59 @@ mod tests {
     #[test]
     fn a_completion_is_never_cut() {
         check(&[&[50, 1]], 20, &[&[&[50]], &[&[1]]]);
+    }
+
+    #[test]
+    fn without_splitting_a_large_group_passes_alone_and_whole() {
+        check_with(false, &[&[30, 20], &[5, 5], &[5]], 40, &[&[&[30, 20]], &[&[5, 5], &[5]]]);
+        check_with(false, &[&[5, 5], &[5, 5]], 1, &[&[&[5, 5]], &[&[5, 5]]]);
+    }
+
+    #[track_caller]
+    fn check_plan(
+        max_tokens_per_micro_batch: usize,
+        split_groups: bool,
+        prompts_per_step: usize,
+        expect: MicroBatchPlan,
+    ) {
+        let learner = LearnerConfig {
+            max_tokens_per_micro_batch,
+            split_groups,
+            prompts_per_step,
+            ..LearnerConfig::default()
+        };
+        // A prompt with 512 visual tokens and 8 completions of 256: the sizes of Visual-RFT's 2B runs.
+        assert_eq!(MicroBatchPlan::new(&learner, 535, 8, 256), expect);
+    }
+
+    #[test]
+    fn what_a_split_costs_is_known_before_the_run() {
+        let group = 535 + 8 * 256;
+        let whole = MicroBatchPlan {
+            groups_together: 1,
+            parts_per_group: 1,
+            largest: group,
+            repeated_tokens: 0,
+        };
+        check_plan(1024, false, 1, whole);
+        check_plan(4096, true, 8, whole);
+        check_plan(
+            6000,
+            false,
+            8,
+            MicroBatchPlan { groups_together: 2, largest: 2 * group, ..whole },
+        );
+        let largest = 535 + 256;
+        let split = MicroBatchPlan {
+            groups_together: 1,
+            parts_per_group: 8,
+            largest,
+            repeated_tokens: 7 * 535,
+        };
+        check_plan(1024, true, 1, split);
+        let largest = 535 + 4 * 256;
+        let half =
+            MicroBatchPlan { parts_per_group: 2, largest, repeated_tokens: 2 * 535, ..split };
+        check_plan(1600, true, 2, half);
     }
 }

@@ -1,4 +1,4 @@
-//! A forward pass in training and its backward pass, through the loss that was computed from it.
+//! One forward pass in training and its backward pass, by way of the loss that is made of its results.
 
 use candle_core::{Result, Tensor, Var};
 use vrft_kernels::Gradients;
@@ -13,18 +13,22 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// The pass, and its results as leaves that a loss is computed from.
-    pub(crate) fn new(recorded: TrainingPass) -> Result<(Self, TokenLogprobs)> {
+    pub(crate) fn new(recorded: TrainingPass) -> Result<Self> {
         let logprobs = Var::from_tensor(&recorded.tokens.logprobs)?;
         let entropy = Var::from_tensor(&recorded.tokens.entropy)?;
-        let tokens = TokenLogprobs {
-            logprobs: logprobs.as_tensor().clone(),
-            entropy: entropy.as_tensor().clone(),
-        };
-        Ok((Self { recorded, logprobs, entropy }, tokens))
+        Ok(Self { recorded, logprobs, entropy })
     }
 
-    /// The backward pass from the loss to the variables; returns the gradients of the images that were encoded before.
+    /// The results of the pass, as what a loss is made of.
+    pub(crate) fn tokens(&self) -> TokenLogprobs {
+        TokenLogprobs {
+            logprobs: self.logprobs.as_tensor().clone(),
+            entropy: self.entropy.as_tensor().clone(),
+        }
+    }
+
+    /// Adds the gradient of a loss that was made of [`Pass::tokens`] to those of the variables; returns that of the
+    /// image features which the pass was given.
     pub(crate) fn backward(
         self,
         loss: &Tensor,

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use vrft_objective::config::{KlPlace, LossConfig};
+use vrft_objective::{CompletionFacts, UpdateCounts};
 
 use crate::TrainGroup;
-use crate::micro_batch::{Sequence, Unit};
+use crate::micro_batch::{GroupPart, Sequence};
 
 /// Numbers by token or completion, group after group, as they stand for the update that comes next.
 #[derive(Debug)]
@@ -17,27 +18,43 @@ pub(crate) struct Plan<'a> {
     advantages: Vec<f32>,
     /// By token, see [`vrft_objective::loss_weights`].
     weights: Vec<f32>,
-    /// By token: of the policy before its first update from these completions. The sampler's unless they were
-    /// computed again.
+    /// By token: logprobs under the policy before its first update from these completions. The sampler's unless they
+    /// were computed again.
     old_logprobs: Option<Vec<f32>>,
-    /// By token: of the reference policy, where one pass has to do for several updates.
+    /// By token: logprobs under the reference policy, where one pass has to do for several updates.
     ref_logprobs: Option<Vec<f32>>,
     /// Entropy that a token must have to count.
     pub(crate) entropy_threshold: Option<f32>,
-    /// Tokens that the entropy bonus is the mean of.
+    /// Tokens of the whole update that the entropy bonus is the mean of.
     pub(crate) n_entropy_tokens: usize,
 }
 
+/// The completions of these groups, as far as the weights of their tokens depend on them.
+pub(crate) fn facts(groups: &[TrainGroup]) -> Vec<CompletionFacts> {
+    let completions = groups.iter().flat_map(|group| &group.completions);
+    let facts = completions.map(|completion| CompletionFacts {
+        n_tokens: completion.token_ids.len(),
+        is_truncated: completion.truncated,
+        advantage: completion.advantage,
+    });
+    facts.collect()
+}
+
 impl<'a> Plan<'a> {
-    pub(crate) fn new(groups: &'a [TrainGroup], loss: LossConfig) -> Self {
-        let completions = || groups.iter().flat_map(|group| &group.completions);
-        let lengths: Vec<usize> = completions().map(|c| c.token_ids.len()).collect();
-        let truncated: Vec<bool> = completions().map(|c| c.truncated).collect();
-        let weights = vrft_objective::loss_weights(&loss, &lengths, &truncated);
+    /// `counts` are those of the whole update, of which these groups may be a part; `max_tokens` is the longest
+    /// completion that could have been sampled.
+    pub(crate) fn new(
+        groups: &'a [TrainGroup],
+        loss: LossConfig,
+        counts: &UpdateCounts,
+        max_tokens: usize,
+    ) -> Self {
+        let completions = groups.iter().flat_map(|group| &group.completions);
+        let weights = vrft_objective::loss_weights(&loss, &facts(groups), counts, max_tokens);
         Self {
             groups,
-            advantages: completions().map(|c| c.advantage).collect(),
-            n_entropy_tokens: weights.iter().filter(|weight| **weight > 0.0).count(),
+            advantages: completions.map(|completion| completion.advantage).collect(),
+            n_entropy_tokens: counts.n_tokens,
             weights,
             loss,
             old_logprobs: None,
@@ -58,59 +75,61 @@ impl<'a> Plan<'a> {
 
     /// Whether entropies are to be known before the update.
     pub(crate) fn wants_entropies(&self) -> bool {
-        self.loss.top_entropy < 1.0
+        self.loss.masks.top_entropy < 1.0
     }
 
     /// Whether the reference policy's logprobs are to be known before the update.
     pub(crate) fn wants_ref_logprobs(&self, iterations: usize) -> bool {
         let early = iterations > 1 || self.loss.kl_in == KlPlace::Reward;
-        self.loss.kl_coef != 0.0 && early && self.ref_logprobs.is_none()
+        self.loss.needs_reference() && early && self.ref_logprobs.is_none()
     }
 
     pub(crate) fn set_old_logprobs(&mut self, logprobs: Vec<f32>) {
         self.old_logprobs = Some(logprobs);
     }
 
-    /// Takes the choice of tokens from the entropies of all.
+    /// Chooses the tokens that count from the entropies of all: those of this learner's, which is all of the update
+    /// as long as learners do not share one.
     pub(crate) fn set_entropies(&mut self, entropies: &[f32]) {
         let weighed = entropies.iter().zip(&self.weights).filter(|(_, weight)| **weight > 0.0);
         let entropies: Vec<f32> = weighed.map(|(entropy, _)| *entropy).collect();
         let (threshold, n_tokens) =
-            vrft_objective::entropy_threshold(&entropies, self.loss.top_entropy);
-        (self.entropy_threshold, self.n_entropy_tokens) = (Some(threshold), n_tokens);
+            vrft_objective::entropy_threshold(&entropies, self.loss.masks.top_entropy);
+        self.entropy_threshold = Some(threshold);
+        self.n_entropy_tokens = n_tokens;
     }
 
     /// Keeps the reference's logprobs, and takes the KL from the rewards if that is its place.
     pub(crate) fn set_ref_logprobs(&mut self, logprobs: Vec<f32>) {
         if self.loss.kl_in == KlPlace::Reward {
-            let (mut first, mut idx) = (0, 0);
-            for group in self.groups {
-                let completions: Vec<_> = group
-                    .completions
-                    .iter()
-                    .map(|completion| {
-                        let old = &completion.old_logprobs[..];
-                        first += old.len();
-                        let reference = &logprobs[first - old.len()..first];
-                        completion.is_scored.then_some((old, reference))
-                    })
-                    .collect();
-                let shifts =
-                    vrft_objective::kl_in_reward(&completions, self.loss.kl, self.loss.kl_coef);
-                for shift in shifts {
-                    self.advantages[idx] += shift;
-                    idx += 1;
-                }
-            }
+            self.take_kl_from_rewards(&logprobs);
         }
         self.ref_logprobs = Some(logprobs);
     }
 
-    /// All groups, each as one unit.
-    pub(crate) fn units(&self) -> Vec<Unit<'_>> {
+    fn take_kl_from_rewards(&mut self, mut ref_logprobs: &[f32]) {
+        let mut advantages = self.advantages.iter_mut();
+        for group in self.groups {
+            let mut completions = Vec::with_capacity(group.completions.len());
+            for completion in &group.completions {
+                let old = &completion.old_logprobs[..];
+                let (reference, rest) = ref_logprobs.split_at(old.len());
+                ref_logprobs = rest;
+                completions.push(completion.is_scored.then_some((old, reference)));
+            }
+            let shifts =
+                vrft_objective::kl_in_reward(&completions, self.loss.kl, self.loss.kl_coef);
+            for (advantage, shift) in advantages.by_ref().zip(shifts) {
+                *advantage += shift;
+            }
+        }
+    }
+
+    /// All groups, each whole.
+    pub(crate) fn whole_groups(&self) -> Vec<GroupPart<'_>> {
         let mut advantages = self.advantages.iter();
         let mut end = 0;
-        let mut units = Vec::with_capacity(self.groups.len());
+        let mut groups = Vec::with_capacity(self.groups.len());
         for group in self.groups {
             let mut sequences = Vec::with_capacity(group.completions.len());
             for (completion, advantage) in group.completions.iter().zip(advantages.by_ref()) {
@@ -127,23 +146,22 @@ impl<'a> Plan<'a> {
                     weights: &self.weights[tokens.clone()],
                 });
             }
-            units.push(Unit { prompt: &group.prompt, sequences });
+            groups.push(GroupPart { prompt: &group.prompt, sequences });
         }
-        units
+        groups
     }
 
-    /// The completions that a gradient comes from: without a KL and without a bonus, those without an advantage
-    /// have none.
-    pub(crate) fn units_with_gradient(&self) -> Vec<Unit<'_>> {
-        let mut units = self.units();
-        let has_kl = self.loss.kl_coef != 0.0 && self.loss.kl_in == KlPlace::Loss;
-        if !has_kl && self.loss.entropy_coef == 0.0 {
-            for unit in &mut units {
-                unit.sequences.retain(|sequence| sequence.advantage != 0.0);
+    /// The completions that a gradient comes from: without a KL and without a bonus, those without an advantage have
+    /// none, and where such completions are masked they never have one.
+    pub(crate) fn groups_with_gradient(&self) -> Vec<GroupPart<'_>> {
+        let mut groups = self.whole_groups();
+        if self.loss.masks.zero_advantage || !self.loss.has_gradient_without_advantage() {
+            for group in &mut groups {
+                group.sequences.retain(|sequence| sequence.advantage != 0.0);
             }
-            units.retain(|unit| !unit.sequences.is_empty());
+            groups.retain(|group| !group.sequences.is_empty());
         }
-        units
+        groups
     }
 
     /// Completion tokens of the step.
@@ -152,7 +170,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Those of some tokens, where they are known.
+/// The values of some tokens, where they are known.
 fn part<'v>(values: &'v Option<Vec<f32>>, tokens: &Range<usize>) -> Option<&'v [f32]> {
     values.as_ref().map(|values| &values[tokens.clone()])
 }

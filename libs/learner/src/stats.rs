@@ -3,6 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::TrainGroup;
+
+pub(crate) const REFERENCE_SECS: &str = "time/learner/reference_secs";
+pub(crate) const PREPARE_SECS: &str = "time/learner/prepare_secs";
+pub(crate) const FORWARD_BACKWARD_SECS: &str = "time/learner/forward_backward_secs";
+pub(crate) const OPTIMIZER_SECS: &str = "time/learner/optimizer_secs";
+
+/// Metrics that are sums weighted by token.
+const WEIGHTED: [&str; 4] = [
+    "policy/kl",
+    "policy/clip_fraction",
+    "policy/off_policy_fraction",
+    "policy/sampler_correction",
+];
+
 /// Metrics of one step by their path, as in `policy/loss`.
 ///
 /// `policy/{loss, kl, entropy, clip_fraction, ratio, grad_norm, learning_rate}`, `completions/length/mean`,
@@ -17,6 +32,43 @@ pub struct StepStats {
 }
 
 impl StepStats {
+    /// The metrics that every step over completions of these lengths has, before it is made.
+    pub(crate) fn of_lengths(lengths: &[usize]) -> Self {
+        let mut stats = Self::default();
+        for path in ["policy/loss", "tokens", REFERENCE_SECS, FORWARD_BACKWARD_SECS, OPTIMIZER_SECS]
+        {
+            stats.set(path, 0.0);
+        }
+        let mean = lengths.iter().sum::<usize>() as f64 / lengths.len() as f64;
+        stats.set("completions/length/mean", mean);
+        stats
+    }
+
+    /// The same for a reinforcement step over these groups, with how many of them have no advantage.
+    pub(crate) fn of_groups(groups: &[TrainGroup]) -> Self {
+        let completions = || groups.iter().flat_map(|group| &group.completions);
+        let lengths: Vec<usize> = completions().map(|c| c.token_ids.len()).collect();
+        let mut stats = Self::of_lengths(&lengths);
+        let n_groups = groups.iter().filter(|group| group.has_no_advantage()).count();
+        let n_completions = completions().filter(|c| c.advantage == 0.0).count();
+        stats.set("groups/zero_advantage", n_groups as f64);
+        stats.set("completions/zero_advantage", n_completions as f64);
+        stats
+    }
+
+    /// Turns sums that are weighted by token into means, where the weights of an objective do not sum to 1.
+    pub(crate) fn scale_to_means(&mut self, total_weight: f64) {
+        const ROUNDING: f64 = 1e-3;
+        if total_weight == 0.0 || (total_weight - 1.0).abs() < ROUNDING {
+            return;
+        }
+        for path in WEIGHTED {
+            if let Some(sum) = self.metrics.get_mut(path) {
+                *sum /= total_weight;
+            }
+        }
+    }
+
     /// Sets a metric.
     pub(crate) fn set(&mut self, path: &str, value: f64) {
         self.metrics.insert(path.to_owned(), value);

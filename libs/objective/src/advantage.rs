@@ -1,13 +1,8 @@
 //! Advantages: how much better a completion did than something it is compared with.
 
-mod absolute;
-mod batch;
-mod curriculum;
+mod baseline;
 mod decoupled;
-mod group;
-mod leave_one_out;
-mod overlong;
-mod runner_up;
+mod shaping;
 mod statistics;
 
 use crate::config::{AdvantageConfig, AdvantageScale, Aggregate, Baseline};
@@ -29,12 +24,25 @@ pub struct ScoredGroup<'a> {
 pub struct Scored<'a> {
     /// Its reward; `None` when it could not be scored.
     pub reward: Option<f32>,
-    /// What the reward is made of: name, value and weight.
-    pub terms: Vec<(&'a str, f32, f32)>,
+    /// What the reward is made of.
+    pub terms: Vec<ScoredTerm<'a>>,
     /// Its length; only for [`crate::config::OverlongConfig`].
     pub n_tokens: usize,
     /// Its answer; only for [`crate::config::CurriculumConfig`].
     pub answer: &'a str,
+}
+
+/// A part of a reward.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoredTerm<'a> {
+    /// As the task calls it.
+    pub name: &'a str,
+    /// Its value before weighting, at most 1.
+    pub value: f32,
+    /// What it is multiplied with in the reward.
+    pub weight: f32,
+    /// Whether it says how right the answer is, rather than how it is written, how long it is or how sure.
+    pub is_accuracy: bool,
 }
 
 /// Rewards or what became of them, by completion; `None` where there is nothing to compare.
@@ -51,7 +59,7 @@ pub fn advantages(
     max_tokens: usize,
 ) -> Vec<Vec<f32>> {
     let penalty = |completion: &Scored<'_>| match &config.overlong {
-        Some(overlong) => overlong::penalty(completion.n_tokens, max_tokens, overlong),
+        Some(overlong) => shaping::overlong_penalty(completion.n_tokens, max_tokens, overlong),
         None => 0.0,
     };
     let values = match config.aggregate {
@@ -78,12 +86,10 @@ pub fn group_advantages(rewards: &[Option<f32>], config: &AdvantageConfig) -> Ve
 /// Rewards against the baseline, scaled.
 fn compare(groups: &[Values], config: &AdvantageConfig) -> Vec<Values> {
     let difference: fn(&Values) -> Values = match config.baseline {
-        Baseline::Group => group::differences,
-        Baseline::LeaveOneOut => leave_one_out::differences,
-        Baseline::RunnerUp => runner_up::differences,
-        Baseline::Batch => {
-            return batch::compare(groups, config.scale, config.eps);
-        }
+        Baseline::Group => baseline::to_group,
+        Baseline::LeaveOneOut => baseline::to_siblings,
+        Baseline::RunnerUp => baseline::to_runner_up,
+        Baseline::Batch => return baseline::to_batch(groups, config.scale, config.eps),
     };
     let differences: Vec<Values> = groups.iter().map(difference).collect();
     match (config.scale, config.baseline) {
@@ -104,23 +110,36 @@ fn compare(groups: &[Values], config: &AdvantageConfig) -> Vec<Values> {
 
 /// What acts on advantages once they are there.
 fn finish(group: &ScoredGroup<'_>, mut values: Values, config: &AdvantageConfig) -> Vec<f32> {
-    let shares: Values = group.completions.iter().map(share).collect();
     if let Some(absolute) = &config.absolute {
-        values = absolute::mixed(&values, &shares, absolute);
+        let shares: Values = group.completions.iter().map(share).collect();
+        values = shaping::with_absolute(&values, &shares, absolute);
     }
     let mut weight = f64::from(group.weight);
     if let Some(curriculum) = &config.curriculum {
+        let accuracies: Values = group.completions.iter().map(accuracy).collect();
         let answers: Vec<&str> = group.completions.iter().map(|c| c.answer).collect();
-        weight *= curriculum::weight(&scored(&shares), &answers, curriculum);
+        weight *= shaping::curriculum_weight(&scored(&accuracies), &answers, curriculum);
     }
     values.into_iter().map(|value| (value.unwrap_or(0.0) * weight) as f32).collect()
 }
 
 /// A reward as a share of the highest possible one, from 0 to 1; a reward that names no terms is one already.
 fn share(completion: &Scored<'_>) -> Option<f64> {
-    let highest: f64 = completion.terms.iter().map(|(_, _, weight)| f64::from(*weight)).sum();
+    let highest: f64 = completion.terms.iter().map(|term| f64::from(term.weight)).sum();
     let highest = if highest > 0.0 { highest } else { 1.0 };
     finite(completion.reward).map(|reward| (reward / highest).clamp(0.0, 1.0))
+}
+
+/// How right an answer is, from 0 to 1, by the terms that say so: what is paid for the format, for example, is none
+/// of it. The whole reward where no term says so.
+fn accuracy(completion: &Scored<'_>) -> Option<f64> {
+    let terms = completion.terms.iter().filter(|term| term.is_accuracy && term.weight > 0.0);
+    let highest: f64 = terms.clone().map(|term| f64::from(term.weight)).sum();
+    if highest == 0.0 {
+        return share(completion);
+    }
+    let reached: f64 = terms.map(|term| f64::from(term.weight) * f64::from(term.value)).sum();
+    finite(completion.reward).map(|_| (reached / highest).clamp(0.0, 1.0))
 }
 
 fn finite(value: Option<f32>) -> Option<f64> {

@@ -1,15 +1,42 @@
 //! The sections `[advantage]` and `[loss]`.
+//!
+//! An objective is put together from parts that are set on their own; the names that papers gave to combinations are
+//! presets. What a type cannot rule out is checked, with what to write instead.
 
 mod advantage;
-mod check;
 mod loss;
+mod parts;
+mod preset;
+#[cfg(test)]
+mod tests;
+mod written;
 
 pub use advantage::{
-    AbsoluteConfig, AbsoluteMode, AdvantageConfig, AdvantageScale, Aggregate, Baseline,
-    CurriculumConfig, Diversity, OverlongConfig,
+    AbsoluteConfig, AdvantageConfig, AdvantagePreset, AdvantageScale, Aggregate, Baseline,
+    CurriculumConfig, OverlongConfig,
 };
-pub use check::check_together;
 pub use loss::{
-    AdaptiveEntropyConfig, AdaptiveKlConfig, CispoConfig, CorrectionMode, KlEstimator, KlPlace,
-    LossConfig, LossKind, SamplerCorrectionConfig, SapoConfig, VespoConfig,
+    AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
+    SamplerCorrectionConfig,
 };
+pub use parts::{
+    Aggregation, CispoConfig, ClipConfig, Masks, Ratio, SapoConfig, Surrogate, VespoConfig,
+};
+pub use preset::Preset;
+
+use vrft_config::{ConfigError, require};
+
+/// Checks what the two sections ask of each other: a KL in the reward reaches the learner after the advantages, which is
+/// the same only while those are linear in the reward.
+///
+/// # Errors
+/// A setting of one that does not go with the other.
+pub fn check_together(advantage: &AdvantageConfig, loss: &LossConfig) -> Result<(), ConfigError> {
+    require(
+        loss.kl_in == KlPlace::Loss || advantage.is_linear(),
+        "loss.kl_in",
+        "reward",
+        "\"loss\", or write advantage.baseline = \"group\" and advantage.scale = \"none\", and leave \
+         [advantage.absolute] and [advantage.curriculum] out: the advantage must be linear in the reward",
+    )
+}

@@ -19,11 +19,10 @@ pub mod config;
 mod controller;
 #[cfg(feature = "loss")]
 mod loss;
+mod weights;
 
-pub use advantage::{Scored, ScoredGroup, advantages, group_advantages};
+pub use advantage::{Scored, ScoredGroup, ScoredTerm, advantages, group_advantages};
 pub use controller::{EntropyController, KlController};
 #[cfg(feature = "loss")]
-pub use loss::{
-    Entropy, Loss, LossInputs, entropy_threshold, kl_in_reward, loss_weights, policy_loss,
-    sft_loss, token_weights,
-};
+pub use loss::{Entropy, Loss, LossInputs, entropy_threshold, kl_in_reward, policy_loss, sft_loss};
+pub use weights::{CompletionFacts, UpdateCounts, loss_weights, token_weights};

@@ -1,40 +1,27 @@
-//! The objectives as losses over packed tokens, and the supervised baseline's.
+//! The objective of a reinforcement step as a loss over packed tokens, and the supervised baseline's.
+//!
+//! `Σ_t w_t · (mask_t · correction_t · surrogate_t + β · kl_t) - c · entropy`: each factor is a module of its own. To
+//! add a surrogate, write its function and its settings beside the others in [`surrogate`] and
+//! [`crate::config::Surrogate`], and name the paper in [`crate::config::Preset`].
 
-mod bnpo;
-mod cispo;
-mod clip;
 mod correction;
-mod dapo;
-mod dr_grpo;
 mod entropy;
-mod gspo;
-mod gspo_token;
 mod inputs;
 mod kl;
-mod luspo;
-mod off_policy;
-mod policy;
-mod sapo;
-mod sequences;
-mod sft;
-mod token_weights;
-mod vespo;
+mod masks;
+mod ratio;
+mod surrogate;
+
+use candle_core::{Result, Tensor};
 
 use crate::config::{KlPlace, LossConfig};
-use candle_core::{Result, Tensor};
+
+use self::ratio::{Sequences, importance_ratio, log_ratio};
+use self::surrogate::{SurrogateInputs, TokenLoss};
 
 pub use self::entropy::{Entropy, entropy_threshold};
 pub use self::inputs::LossInputs;
 pub use self::kl::kl_in_reward;
-pub use self::sft::sft_loss;
-pub use self::token_weights::{loss_weights, token_weights};
-
-use self::policy::Surrogate;
-use self::sequences::Sequences;
-
-/// Log-ratios are held within ± this, so that no ratio overflows f32: inf times an advantage of 0 would be NaN.
-/// The bound is verl's; a token that reaches it has long been clipped.
-const MAX_LOG_RATIO: f64 = 20.0;
 
 /// A loss and what to watch about it. All are scalars, and those of micro-batches add up.
 #[derive(Debug, Clone)]
@@ -52,34 +39,45 @@ pub struct Loss {
     pub correction: Option<Tensor>,
 }
 
-/// `Σ_t w_t · (-surrogate_t + β · kl_t) - c · entropy`, with the surrogate of the configured type.
+/// `Σ_t w_t · (surrogate_t + β · kl_t) - c · entropy`, put together as configured.
 ///
 /// The default is GRPO, [DeepSeekMath](https://arxiv.org/abs/2402.03300), equations 3 and 4: the surrogate is
-/// `min(ratio · A, clip(ratio, 1 - ε, 1 + ε) · A)` with `ratio = exp(logprob - old_logprob)`, and the KL
+/// `-min(ratio · A, clip(ratio, 1 - ε, 1 + ε) · A)` with `ratio = exp(logprob - old_logprob)`, and the KL
 /// `exp(ref - logprob) - (ref - logprob) - 1`, added after clipping. What is masked, and the correction for the
 /// sampler, act on the surrogate alone, as in TRL.
 ///
 /// # Errors
-/// Tensors of different lengths, an input that the configuration needs and that is absent, or what candle says.
+/// Tensors of different lengths, an input that the configuration needs and that is absent, or a tensor operation that
+/// fails.
 pub fn policy_loss(inputs: &LossInputs, config: &LossConfig) -> Result<Loss> {
     inputs.check(config)?;
     let weights = inputs.token_weights.detach(); // (N,)
     let sequences = Sequences::new(inputs.lengths, weights.device())?;
+    let log_ratio = log_ratio(inputs.logprobs, &inputs.old_logprobs.detach())?; // (N,)
+    let ratio = importance_ratio(config.ratio, inputs.logprobs, &log_ratio, &sequences)?; // (N,)
     let correction = correction::ratios(inputs, config, &sequences)?;
-    let Surrogate { mut loss, ratio, clipped } =
-        policy::surrogate(inputs, config, &sequences, correction.as_ref())?;
-    let kept = off_policy::kept(inputs, config, &sequences)?;
-    let masks = [kept.clone(), entropy::mask(inputs)?];
-    for mask in masks.iter().flatten() {
+    let TokenLoss { mut loss, clipped, is_corrected } = surrogate::token_loss(
+        &config.surrogate,
+        &SurrogateInputs {
+            logprobs: inputs.logprobs,
+            log_ratio: &log_ratio,
+            ratio: &ratio,
+            advantages: &inputs.advantages.detach(),
+            sequences: &sequences,
+            correction: correction.as_ref(),
+        },
+    )?;
+    let on_policy = masks::on_policy(inputs, &config.masks, &sequences)?;
+    for mask in [on_policy.clone(), masks::high_entropy(inputs)?].iter().flatten() {
         loss = (loss * mask)?;
     }
-    if let Some(correction) = correction.as_ref().filter(|_| !policy::corrects_itself(config)) {
+    if let Some(correction) = correction.as_ref().filter(|_| !is_corrected) {
         loss = (loss * correction)?;
     }
     let mut loss = (&weights * loss)?.sum_all()?;
     let kl = match inputs.ref_logprobs {
         Some(reference) => {
-            let kl = kl::per_token(inputs.logprobs, &reference.detach(), config, ratio.as_ref())?;
+            let kl = kl::per_token(inputs.logprobs, &reference.detach(), config, &ratio)?;
             (&weights * kl)?.sum_all()?
         }
         None => loss.zeros_like()?,
@@ -96,14 +94,18 @@ pub fn policy_loss(inputs: &LossInputs, config: &LossConfig) -> Result<Loss> {
         loss,
         kl: kl.detach(),
         clip_fraction: clipped.map(weighted).transpose()?,
-        off_policy_fraction: kept.map(|kept| weighted((1.0 - kept)?)).transpose()?,
+        off_policy_fraction: on_policy.map(|kept| weighted((1.0 - kept)?)).transpose()?,
         correction: correction.map(weighted).transpose()?,
     })
 }
 
-/// Difference of logprobs, held where its exponential is finite.
-fn log_ratio(logprobs: &Tensor, other: &Tensor) -> Result<Tensor> {
-    (logprobs - other)?.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+/// `-Σ_t w_t · logprob_t`: the negative log-likelihood of demonstrated tokens, the supervised baseline's loss.
+///
+/// # Errors
+/// Tensors of different lengths, or a tensor operation that fails.
+pub fn sft_loss(logprobs: &Tensor, token_weights: &Tensor) -> Result<Tensor> {
+    inputs::same_length("token_weights", token_weights, logprobs.dims1()?)?;
+    (logprobs * token_weights.detach())?.sum_all()?.neg()
 }
 
 /// 1 where the condition holds, else 0, without gradient.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use serde::Deserialize;
-use vrft_objective::config::{AdvantageConfig, LossConfig, LossKind};
+use vrft_objective::config::{AdvantageConfig, ClipConfig, LossConfig, Preset, Ratio, Surrogate};
 use vrft_objective::{
-    Entropy, LossInputs, Scored, ScoredGroup, advantages, entropy_threshold, loss_weights,
-    policy_loss,
+    CompletionFacts, Entropy, LossInputs, Scored, ScoredGroup, ScoredTerm, UpdateCounts,
+    advantages, entropy_threshold, loss_weights, policy_loss,
 };
 
 /// Relative to the largest number of its kind in a case.
@@ -59,10 +59,27 @@ impl LossCase {
         each.flat_map(|(&length, &value)| vec![value; length]).collect()
     }
 
+    fn weights(&self) -> Vec<f32> {
+        let completions: Vec<CompletionFacts> = (0..self.lengths.len())
+            .map(|i| CompletionFacts {
+                n_tokens: self.lengths[i],
+                is_truncated: self.truncated.contains(&i),
+                advantage: self.advantages[i],
+            })
+            .collect();
+        let counts = UpdateCounts::of(&completions, &self.loss.masks);
+        loss_weights(&self.loss, &completions, &counts, usize::MAX)
+    }
+
+    fn clip(&mut self) -> &mut ClipConfig {
+        match &mut self.loss.surrogate {
+            Surrogate::Clip(clip) => clip,
+            other => panic!("{other:?} does not clip"),
+        }
+    }
+
     fn compute(&self) -> Computed {
-        let truncated: Vec<bool> =
-            (0..self.lengths.len()).map(|i| self.truncated.contains(&i)).collect();
-        let weights = loss_weights(&self.loss, &self.lengths, &truncated);
+        let weights = self.weights();
         let counting: Vec<f32> = self
             .entropies
             .iter()
@@ -70,7 +87,7 @@ impl LossCase {
             .filter(|(_, w)| **w > 0.0)
             .map(|(entropy, _)| *entropy)
             .collect();
-        let (threshold, n_tokens) = entropy_threshold(&counting, self.loss.top_entropy);
+        let (threshold, n_tokens) = entropy_threshold(&counting, self.loss.masks.top_entropy);
         let logprobs = Var::from_tensor(&tensor(&self.logprobs)).unwrap();
         let entropies = Var::from_tensor(&tensor(&self.entropies)).unwrap();
         let sampler = tensor(&self.sampler_logprobs);
@@ -84,7 +101,7 @@ impl LossCase {
             lengths: &self.lengths,
             entropy: Some(Entropy {
                 per_token: entropies.as_tensor(),
-                threshold: (self.loss.top_entropy < 1.0).then_some(threshold),
+                threshold: (self.loss.masks.top_entropy < 1.0).then_some(threshold),
                 n_tokens,
             }),
         };
@@ -159,9 +176,11 @@ fn advantages_are_those_of_trl() {
 
 fn scored(row: &[Option<f32>], weights: &[f32]) -> Scored<'static> {
     let present = ["first", "second"].iter().zip(row).zip(weights);
-    let terms: Vec<(&str, f32, f32)> =
-        present.filter_map(|((name, value), weight)| Some((*name, (*value)?, *weight))).collect();
-    let sum = terms.iter().map(|(_, value, weight)| value * weight).sum();
+    let term = |((name, value), weight): ((&&'static str, &Option<f32>), &f32)| {
+        Some(ScoredTerm { name, value: (*value)?, weight: *weight, is_accuracy: true })
+    };
+    let terms: Vec<ScoredTerm<'_>> = present.filter_map(term).collect();
+    let sum = terms.iter().map(|term| term.value * term.weight).sum();
     Scored { reward: (!terms.is_empty()).then_some(sum), terms, ..Scored::default() }
 }
 
@@ -169,10 +188,13 @@ fn scored(row: &[Option<f32>], weights: &[f32]) -> Scored<'static> {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     const STEP: f32 = 1e-2;
-    for kind in [LossKind::Grpo, LossKind::DrGrpo, LossKind::Gspo, LossKind::Luspo, LossKind::Sapo]
-    {
+    for preset in [Preset::Grpo, Preset::DrGrpo, Preset::Gspo, Preset::Luspo, Preset::Sapo] {
         let mut case = golden().losses.remove("grpo").unwrap();
-        case.loss = LossConfig { kind, clip_epsilon: 0.9, ..case.loss };
+        let (ratio, surrogate, aggregation) = preset.parts();
+        case.loss = LossConfig { ratio, surrogate, aggregation, ..case.loss };
+        if preset != Preset::Sapo {
+            case.clip().epsilon = 0.9;
+        }
         // Near enough that no ratio is at the edge of its clip range.
         for (old, logprob) in case.old_logprobs.iter_mut().zip(&case.logprobs) {
             *old = logprob + 0.3 * (*old - logprob);
@@ -188,7 +210,7 @@ fn gradients_are_those_of_finite_differences() {
             case.logprobs[t] = logprob;
             assert!(
                 (difference - derivative).abs() < 5e-4,
-                "{kind:?}, {t}: {difference}, {derivative}"
+                "{preset:?}, {t}: {difference}, {derivative}"
             );
         }
     }
@@ -197,9 +219,9 @@ fn gradients_are_those_of_finite_differences() {
 #[test]
 fn gspo_token_is_worth_gspo_and_has_the_gradient_of_each_token() {
     let mut case = golden().losses.remove("gspo").unwrap();
-    case.loss.clip_epsilon = 0.9;
+    case.clip().epsilon = 0.9;
     let of_sequence = case.compute();
-    case.loss.kind = LossKind::GspoToken;
+    case.loss.ratio = Ratio::SequenceToken;
     let got = case.compute();
     assert_near("value", &[got.value], &[of_sequence.value]);
     // -s_i · A_i / (|o_i| · B), the scalar reference.
@@ -222,7 +244,7 @@ fn the_two_sided_clip_is_the_dual_clip() {
     let case = golden().losses.remove("grpo, two-sided").unwrap();
     let (c, epsilon) = (1.4, 0.2);
     let advantages = case.per_token(&case.advantages);
-    let weights = loss_weights(&case.loss, &case.lengths, &[false; 6]);
+    let weights = case.weights();
     let loss: f32 = (0..advantages.len())
         .map(|t| {
             let (ratio, a) = ((case.logprobs[t] - case.old_logprobs[t]).exp(), advantages[t]);
@@ -238,7 +260,7 @@ fn the_estimators_of_the_kl_are_schulmans() {
     let mut case = golden().losses.remove("grpo").unwrap();
     case.loss.kl_coef = 1.0;
     case.advantages = vec![0.0; 6];
-    let weights = loss_weights(&case.loss, &case.lengths, &[false; 6]);
+    let weights = case.weights();
     type Scalar = fn(f32) -> (f32, f32);
     let cases: [(&str, Scalar); 3] = [
         ("k1", |d| (d, 1.0)),
@@ -291,8 +313,7 @@ fn how_a_step_is_cut_changes_nothing() {
 fn part(case: &LossCase, completion: usize) -> f32 {
     let first: usize = case.lengths[..completion].iter().sum();
     let range = first..first + case.lengths[completion];
-    let truncated: Vec<bool> = (0..6).map(|i| case.truncated.contains(&i)).collect();
-    let weights = loss_weights(&case.loss, &case.lengths, &truncated);
+    let weights = case.weights();
     let counting: Vec<f32> = case
         .entropies
         .iter()
@@ -300,7 +321,7 @@ fn part(case: &LossCase, completion: usize) -> f32 {
         .filter(|(_, w)| **w > 0.0)
         .map(|(entropy, _)| *entropy)
         .collect();
-    let (threshold, n_tokens) = entropy_threshold(&counting, case.loss.top_entropy);
+    let (threshold, n_tokens) = entropy_threshold(&counting, case.loss.masks.top_entropy);
     let cut = |values: &[f32]| tensor(&values[range.clone()]);
     let inputs = LossInputs {
         logprobs: &cut(&case.logprobs),
@@ -312,7 +333,7 @@ fn part(case: &LossCase, completion: usize) -> f32 {
         lengths: &[range.len()],
         entropy: Some(Entropy {
             per_token: &cut(&case.entropies),
-            threshold: (case.loss.top_entropy < 1.0).then_some(threshold),
+            threshold: (case.loss.masks.top_entropy < 1.0).then_some(threshold),
             n_tokens,
         }),
     };
@@ -325,16 +346,12 @@ fn far_off_policy_every_loss_stays_finite() {
     case.old_logprobs[0] = -500.0;
     case.sampler_logprobs[1] = 500.0;
     case.ref_logprobs[2] = f32::NEG_INFINITY;
-    for kind in
-        ["grpo", "bnpo", "dr_grpo", "dapo", "gspo", "gspo_token", "cispo", "sapo", "luspo", "vespo"]
-    {
-        case.loss.kind = serde_json::from_str(&format!("{kind:?}")).unwrap();
+    for (name, preset) in Preset::ALL {
+        let (ratio, surrogate, aggregation) = preset.parts();
+        case.loss = LossConfig { ratio, surrogate, aggregation, ..case.loss };
         let got = case.compute();
-        assert!(got.value.is_finite(), "{kind}: {}", got.value);
-        assert!(
-            got.logprob_gradient.iter().all(|g| g.is_finite()),
-            "{kind}: {:?}",
-            got.logprob_gradient
-        );
+        assert!(got.value.is_finite(), "{name}: {}", got.value);
+        let gradient = got.logprob_gradient;
+        assert!(gradient.iter().all(|g| g.is_finite()), "{name}: {gradient:?}");
     }
 }

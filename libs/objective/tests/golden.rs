@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use serde::Deserialize;
-use vrft_objective::config::{AdvantageConfig, LossConfig};
+use vrft_objective::config::{AdvantageConfig, ClipConfig, LossConfig, Surrogate};
 use vrft_objective::{LossInputs, group_advantages, policy_loss, sft_loss, token_weights};
 
 /// A batch of completions, tokens packed one completion after the other.
@@ -45,11 +45,9 @@ impl Case {
     }
 
     fn compute(&self) -> Computed {
-        let config = LossConfig {
-            kl_coef: self.kl_coef,
-            clip_epsilon: self.clip_epsilon,
-            ..LossConfig::default()
-        };
+        let clip = ClipConfig { epsilon: self.clip_epsilon, ..ClipConfig::default() };
+        let surrogate = Surrogate::Clip(clip);
+        let config = LossConfig { kl_coef: self.kl_coef, surrogate, ..LossConfig::default() };
         let logprobs = Var::from_tensor(&tensor(&self.logprobs)).unwrap();
         let inputs = LossInputs {
             logprobs: logprobs.as_tensor(),

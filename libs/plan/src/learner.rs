@@ -21,10 +21,14 @@ pub struct LearnerConfig {
     /// Times that a step may ask for further prompts in place of those whose completions all did equally well
     /// (dynamic sampling, DAPO, arXiv 2503.14476); 0 for never. Needs a window of 1.
     pub refills: usize,
-    /// Tokens whose activations may be alive at once; larger steps are split and accumulated.
+    /// Groups pass through the policy together up to so many tokens; a larger step is cut into micro-batches, whose
+    /// gradients are summed. A group that alone has more passes alone, whole: see `split_groups`.
     pub max_tokens_per_micro_batch: usize,
+    /// Cut a group that has more than `max_tokens_per_micro_batch`. Its prompt is then computed again for each part,
+    /// which saves memory at a high price; `activation_mib` bounds it at a lower one. `vrft check` says what a cut costs.
+    pub split_groups: bool,
     /// Memory for the activations of the vision tower's blocks and the language model's layers, in MiB; those beyond
-    /// it are computed a second time on the way back. 0 for no limit.
+    /// it are computed a second time in the backward pass. 0 for no limit.
     pub activation_mib: usize,
     /// Steps between checkpoints; 0 for the last step only.
     pub checkpoint_every: u64,
@@ -83,6 +87,7 @@ impl Default for LearnerConfig {
             iterations: 1,
             refills: 0,
             max_tokens_per_micro_batch: 4096,
+            split_groups: false,
             activation_mib: 0,
             checkpoint_every: 20,
             keep_checkpoints: 2,

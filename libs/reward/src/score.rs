@@ -52,6 +52,12 @@ impl Reward {
         &self.config
     }
 
+    /// Whether a term says how right an answer is. A term that this reward does not declare comes from another judge,
+    /// and that judges nothing else.
+    pub fn is_accuracy(&self, term: &str) -> bool {
+        self.config.terms.get(term).is_none_or(|term| term.metric.is_accuracy())
+    }
+
     /// Reads the ground truth of a sample.
     ///
     /// # Errors

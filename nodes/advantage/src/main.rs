@@ -11,8 +11,11 @@ use vrft_config::{ConfigError, Document};
 use vrft_dataset::DataConfig;
 use vrft_messages::{Advantage, AdvantageBatch, CompletionBatch, RewardBatch, RewardRow};
 use vrft_node::Node;
+use vrft_objective::ScoredGroup;
 use vrft_objective::config::AdvantageConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
+use vrft_reward::Rewards;
+use vrft_reward::config::RewardsConfig;
 
 use crate::scored::{Details, scored_groups};
 
@@ -36,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) data: DataConfig,
     pub(crate) rollout: RolloutConfig,
     pub(crate) learner: LearnerConfig,
+    pub(crate) rewards: RewardsConfig,
 }
 
 impl Config {
@@ -45,6 +49,7 @@ impl Config {
             data: document.section()?,
             rollout: document.section()?,
             learner: document.section()?,
+            rewards: RewardsConfig::read(document)?,
         })
     }
 }
@@ -58,15 +63,14 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         "[advantage.overlong], [advantage.curriculum] and [[data.sources]] need the completions: give the advantage \
          node of the graph the input `{EDGE}`"
     );
+    let rewards = Rewards::new(&config.rewards);
     while let Some(batch) = rewards::receive(&mut node)? {
-        let completions = match has_groups {
-            true => node.recv::<CompletionBatch>("groups")?,
-            false => None,
-        };
+        let completions = if has_groups { node.recv::<CompletionBatch>("groups")? } else { None };
         let Some(first) = batch.rewards.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let details = Details::join(&batch, completions.as_ref())?;
-        let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &details, config));
+        let groups = scored_groups(&batch, &details, &config.data, &rewards);
+        let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &groups, config));
         note_metrics(&mut node, step, &batch, &details, config);
         node.send("advantages", &AdvantageBatch { advantages })?;
         node.send_metrics()?;
@@ -74,10 +78,13 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     node.finish()
 }
 
-fn advantages_of(batch: &RewardBatch, details: &Details, config: &Config) -> Vec<Advantage> {
-    let groups = scored_groups(batch, details, &config.data);
+fn advantages_of(
+    batch: &RewardBatch,
+    groups: &[ScoredGroup<'_>],
+    config: &Config,
+) -> Vec<Advantage> {
     let max_tokens = config.rollout.max_completion_tokens;
-    let advantages = vrft_objective::advantages(&groups, &config.advantage, max_tokens);
+    let advantages = vrft_objective::advantages(groups, &config.advantage, max_tokens);
     let rows = batch.rewards.iter().zip(advantages.into_iter().flatten());
     rows.map(|(row, advantage)| Advantage {
         prompt_id: row.prompt_id,

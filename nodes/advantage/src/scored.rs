@@ -3,7 +3,8 @@
 use eyre::ensure;
 use vrft_dataset::DataConfig;
 use vrft_messages::{CompletionBatch, RewardBatch, RewardRow};
-use vrft_objective::{Scored, ScoredGroup};
+use vrft_objective::{Scored, ScoredGroup, ScoredTerm};
+use vrft_reward::Rewards;
 
 /// What the rewards do not say; empty where the completions are not there.
 #[derive(Default)]
@@ -48,26 +49,38 @@ pub(crate) fn scored_groups<'a>(
     batch: &'a RewardBatch,
     details: &'a Details,
     data: &DataConfig,
+    rewards: &Rewards,
 ) -> Vec<ScoredGroup<'a>> {
     let mut idx = 0;
-    let mut scored = |row: &'a RewardRow| {
-        let n_tokens = details.lengths.get(idx).copied().unwrap_or(0);
-        let answer = details.answers.get(idx).map_or("", String::as_str);
-        idx += 1;
-        let terms = row.terms.iter().map(|term| (term.name.as_str(), term.value, term.weight));
-        Scored { reward: row.reward, terms: terms.collect(), n_tokens, answer }
-    };
-    let group = |(group_idx, rows): (usize, &'a [RewardRow])| ScoredGroup {
-        completions: rows.iter().map(&mut scored).collect(),
-        weight: details.tasks.get(group_idx).map_or(1.0, |task| data.weight_of(task)) as f32,
-    };
-    batch.groups().enumerate().map(group).collect()
+    let mut groups = Vec::new();
+    for (group_idx, rows) in batch.groups().enumerate() {
+        // Without the completions there is one task, and that of the run's own reward.
+        let task = details.tasks.get(group_idx).map_or("", String::as_str);
+        let reward = rewards.of(task);
+        let scored = |row: &'a RewardRow| {
+            let terms = row.terms.iter().map(|term| ScoredTerm {
+                name: &term.name,
+                value: term.value,
+                weight: term.weight,
+                is_accuracy: reward.is_accuracy(&term.name),
+            });
+            let n_tokens = details.lengths.get(idx).copied().unwrap_or(0);
+            let answer = details.answers.get(idx).map_or("", String::as_str);
+            idx += 1;
+            Scored { reward: row.reward, terms: terms.collect(), n_tokens, answer }
+        };
+        groups.push(ScoredGroup {
+            completions: rows.iter().map(scored).collect(),
+            weight: data.weight_of(task) as f32,
+        });
+    }
+    groups
 }
 
-/// What stands in the last `<answer>`, or the whole text, without spaces and in lower case.
+/// The answer of a completion as the reward takes it from the text, without spaces and in lower case. Completions
+/// without an answer have the same, an empty one.
 fn answer(text: &str) -> String {
-    let inner = text.rsplit_once("<answer>").map_or(text, |(_, rest)| rest);
-    let inner = inner.split_once("</answer>").map_or(inner, |(inner, _)| inner);
+    let inner = vrft_reward::answer_text(text).unwrap_or_default();
     inner.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
 }
 
@@ -78,8 +91,15 @@ mod tests {
     #[test]
     fn answers_are_told_apart_by_what_they_say() {
         assert_eq!(answer("<think>A or B</think> <answer> B </answer>"), "b");
-        assert_eq!(answer("<answer>A</answer><answer>1, 2</answer> so"), "1,2");
         assert_eq!(answer("Just B"), "justb");
         assert_eq!(answer("<answer>cut of"), "cutof");
+    }
+
+    /// What the reward pays nothing for is no answer here either.
+    #[test]
+    fn two_blocks_and_a_block_in_the_thinking_are_no_answer() {
+        assert_eq!(answer("<answer>A</answer><answer>1, 2</answer> so"), "");
+        assert_eq!(answer("<think>A"), "");
+        assert_eq!(answer("<think><answer>A</answer></think><answer>B</answer>"), "b");
     }
 }

@@ -3,6 +3,7 @@
 use vrft_dataset::SourceConfig;
 use vrft_messages::{
     AdvantageBatch, Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch, RewardRow,
+    Term,
 };
 use vrft_node::testing::Script;
 
@@ -122,6 +123,27 @@ fn lengths_and_answers_act_if_so_configured() {
     let (node, sent) = script.end("rewards").end("groups").node();
     super::run(node, &config).unwrap();
     let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+    assert_eq!((rows[0].advantage, rows[1].advantage), (0.5, -0.5));
+}
+
+/// One of two answers is right and both miss the format: the question is half learned, d (1 - d) = 1/4.
+#[test]
+fn the_curriculum_weighs_by_accuracy_alone() {
+    let text = "[advantage]\nscale = \"none\"\n[advantage.curriculum]\ndiversity = \"distinct\"\n\
+                [reward.answer]\ntype = \"label\"\nlabels = [\"cat\", \"dog\"]\n\
+                [reward.terms.right]\nmetric = \"accuracy\"\n[reward.terms.form]\nmetric = \"format\"";
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
+    let mut rewards = batch(&[(0, Some(1.0)), (0, Some(0.0))]);
+    for (row, right) in rewards.rewards.iter_mut().zip([1.0, 0.0]) {
+        let term = |name: &str, value| Term { name: name.to_owned(), value, weight: 1.0 };
+        row.terms = vec![term("form", 0.0), term("right", right)];
+    }
+    let groups = completions(&rewards, &["any"], &[1, 1]);
+    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let (node, sent) = script.end("rewards").end("groups").node();
+    super::run(node, &config).unwrap();
+    let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+    // 4 d (1 - d) = 1; by the whole reward, d = 1/4, it would be 3/4.
     assert_eq!((rows[0].advantage, rows[1].advantage), (0.5, -0.5));
 }
 

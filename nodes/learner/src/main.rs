@@ -13,10 +13,10 @@ use std::path::Path;
 
 use clap::{Parser, ValueEnum};
 use eyre::WrapErr;
-use vrft_learner::Learner;
+use vrft_learner::{Learner, TrainSettings};
 use vrft_model::{LoadOptions, Policy};
 use vrft_node::Node;
-use vrft_objective::config::{LossConfig, LossKind};
+use vrft_objective::config::LossConfig;
 use vrft_processor::Processor;
 
 use crate::config::Config;
@@ -59,20 +59,24 @@ fn start() -> eyre::Result<()> {
 
 fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
     let policy = load_policy(config, true)?;
-    let (optimizer, mut loss, temperature) = match objective {
+    let (optimizer, loss, temperature) = match objective {
         Objective::Grpo => (&config.optimizer, config.loss.clone(), config.rollout.temperature),
         // A demonstration was not sampled: no temperature, and nothing to stay near to.
         Objective::Sft => {
-            let loss = LossConfig { kl_coef: 0.0, kl_adaptive: None, ..LossConfig::default() };
+            let loss = LossConfig { kl_coef: 0.0, ..LossConfig::default() };
             (&config.sft.optimizer, loss, 1.0)
         }
     };
-    if loss.kind == LossKind::DrGrpo {
-        loss.length.get_or_insert(config.rollout.max_completion_tokens);
-    }
-    let needs_reference = loss.kl_coef > 0.0 && !policy.has_adapters();
+    let needs_reference = loss.needs_reference() && !policy.has_adapters();
     let reference = needs_reference.then(|| load_policy(config, false)).transpose()?;
-    Ok(Learner::new(policy, reference, optimizer, &loss, &config.learner, temperature)?)
+    let settings = TrainSettings {
+        optimizer,
+        loss: &loss,
+        learner: &config.learner,
+        temperature,
+        max_completion_tokens: config.rollout.max_completion_tokens,
+    };
+    Ok(Learner::new(policy, reference, &settings)?)
 }
 
 fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {

@@ -2,7 +2,9 @@
 
 use eyre::WrapErr;
 use vrft_checkpoint::{Dtype, PolicyConfig};
-use vrft_learner::{Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup};
+use vrft_learner::{
+    Learner, MemoryEstimate, PromptSize, StepStats, TrainCompletion, TrainGroup, TrainSettings,
+};
 use vrft_model::{LoadOptions, Policy};
 use vrft_processor::{EncodedPrompt, Processor};
 use vrft_rollout::{Completion, Sampling};
@@ -41,11 +43,15 @@ impl Case {
             let options = LoadOptions::new(&config.policy, device, trainable);
             Policy::load(&config.policy.path, &options).wrap_err("--checkpoint")
         };
-        let reference = (config.loss.kl_coef > 0.0).then(|| load(false)).transpose()?;
-        let temperature = config.rollout.temperature;
-        let (optimizer, loss) = (&config.optimizer, &config.loss);
-        let learner =
-            Learner::new(load(true)?, reference, optimizer, loss, &config.learner, temperature)?;
+        let reference = config.loss.needs_reference().then(|| load(false)).transpose()?;
+        let settings = TrainSettings {
+            optimizer: &config.optimizer,
+            loss: &config.loss,
+            learner: &config.learner,
+            temperature: config.rollout.temperature,
+            max_completion_tokens: config.rollout.max_completion_tokens,
+        };
+        let learner = Learner::new(load(true)?, reference, &settings)?;
         let processor = Processor::load(&config.policy.path)?;
         let images: Vec<_> = (0..8).map(|seed| noise(options.pixels, seed + 1)).collect();
         let text = SENTENCE.repeat(REPEATS);

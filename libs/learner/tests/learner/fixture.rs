@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::LoraConfig;
-use vrft_learner::{Learner, OptimizerConfig, Schedule, TrainCompletion, TrainGroup};
+use vrft_learner::{
+    Learner, OptimizerConfig, Schedule, TrainCompletion, TrainGroup, TrainSettings,
+};
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_objective::config::LossConfig;
 use vrft_plan::LearnerConfig;
@@ -90,8 +92,13 @@ impl Setup {
     pub(crate) fn learner_of(&self, policy: Policy) -> Learner {
         let needs_reference = self.loss.kl_coef != 0.0 && !policy.has_adapters();
         let reference = needs_reference.then(|| load(false).with_backend(policy.backend()));
+        Learner::new(policy, reference, &self.settings()).expect("a learner")
+    }
+
+    pub(crate) fn settings(&self) -> TrainSettings<'_> {
         let Self { optimizer, loss, learner, temperature } = self;
-        Learner::new(policy, reference, optimizer, loss, learner, *temperature).expect("a learner")
+        let (temperature, max_completion_tokens) = (*temperature, 16);
+        TrainSettings { optimizer, loss, learner, temperature, max_completion_tokens }
     }
 }
 

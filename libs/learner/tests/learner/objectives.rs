@@ -1,25 +1,12 @@
 //! What the settings of the loss do to a step.
 
-use vrft_learner::{Schedule, StepStats, TrainGroup};
+use vrft_learner::{Schedule, StepGradients, StepStats, TrainGroup};
 use vrft_objective::config::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
-    LossKind, SamplerCorrectionConfig,
+    Masks, Preset, SamplerCorrectionConfig,
 };
 
 use crate::fixture::{Setup, batch, distance, groups, weights};
-
-const KINDS: [LossKind; 10] = [
-    LossKind::Grpo,
-    LossKind::Bnpo,
-    LossKind::DrGrpo,
-    LossKind::Dapo,
-    LossKind::Gspo,
-    LossKind::GspoToken,
-    LossKind::Cispo,
-    LossKind::Sapo,
-    LossKind::Luspo,
-    LossKind::Vespo,
-];
 
 fn with(loss: LossConfig) -> Setup {
     let mut setup = Setup { loss, ..Setup::default() };
@@ -40,16 +27,17 @@ type Weights = std::collections::BTreeMap<String, Vec<f32>>;
 #[test]
 fn how_a_step_is_cut_changes_no_objective() {
     let batch = batch();
-    for kind in KINDS {
-        let loss =
-            LossConfig { kind, top_entropy: 0.5, entropy_coef: 0.01, ..LossConfig::default() };
+    for (name, preset) in Preset::ALL {
+        let masks = Masks { top_entropy: 0.5, ..Masks::default() };
+        let loss = LossConfig { masks, entropy_coef: 0.01, ..LossConfig::of(preset) };
         let mut setup = with(loss);
         let whole = one_step(&setup, &batch).1;
         setup.learner.max_tokens_per_micro_batch = 1;
+        setup.learner.split_groups = true;
         let parts = one_step(&setup, &batch).1;
-        for name in ["policy/loss", "policy/grad_norm"] {
-            let (a, b) = (whole.metrics[name], parts.metrics[name]);
-            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{kind:?} {name}: {a}, {b}");
+        for path in ["policy/loss", "policy/grad_norm"] {
+            let (a, b) = (whole.metrics[path], parts.metrics[path]);
+            assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{name} {path}: {a}, {b}");
         }
     }
 }
@@ -73,7 +61,8 @@ fn two_updates_of_one_step_are_two_steps_from_the_same_completions() {
 fn truncated_completions_are_masked() {
     let mut masked = groups(&[&[1.0, -0.5, 0.3, -0.8]]);
     masked[0].completions[1].truncated = true;
-    let loss = LossConfig { mask_truncated: true, ..free() };
+    let masks = Masks { truncated: true, ..Masks::default() };
+    let loss = LossConfig { masks, ..free() };
     let mut without = groups(&[&[1.0, 0.0, 0.3, -0.8]]);
     let expect = one_step(&with(free()), &without).0;
     assert!(distance(&one_step(&with(loss.clone()), &masked).0, &expect) < 1e-7);
@@ -82,6 +71,53 @@ fn truncated_completions_are_masked() {
     }
     let stats = one_step(&with(loss), &without).1;
     assert_eq!((stats.metrics["policy/loss"], stats.metrics["policy/grad_norm"]), (0.0, 0.0));
+}
+
+/// Without the mask they have no gradient either, but they count: the step is then half as long.
+#[test]
+fn completions_without_an_advantage_can_be_left_out_of_the_count() {
+    let batch = groups(&[&[1.0, -0.5, 0.0, 0.0]]);
+    let masks = Masks { zero_advantage: true, ..Masks::default() };
+    let stats = one_step(&with(LossConfig { masks: masks.clone(), ..free() }), &batch).1;
+    let counted = one_step(&with(free()), &batch).1;
+    let norm = |stats: &StepStats| stats.metrics["policy/grad_norm"];
+    assert!((norm(&stats) - 2.0 * norm(&counted)).abs() < 1e-4 * norm(&stats), "{stats:?}");
+    // With a KL they would have a gradient: masked they have none.
+    let kl = LossConfig { masks, ..LossConfig::default() };
+    let metrics = one_step(&with(kl), &batch).1.metrics;
+    assert_eq!(metrics["tokens"], stats.metrics["tokens"]);
+}
+
+/// Each has a part of the groups; what they exchange are the counts of an update and its gradient.
+#[test]
+fn two_learners_that_share_a_step_make_the_step_of_one() {
+    let batch = batch();
+    for preset in [Preset::Grpo, Preset::Dapo, Preset::DrGrpo] {
+        let mut setup = with(LossConfig::of(preset));
+        setup.optimizer.eps = 1.0;
+        let expected = one_step(&setup, &batch);
+        let mut learners = [setup.learner(), setup.learner()];
+        let parts = [&batch[..1], &batch[1..]];
+        let counts = learners[0].counts(parts[0]) + learners[1].counts(parts[1]);
+        let mut sum = vec![0.0; 0];
+        for (learner, part) in learners.iter_mut().zip(parts) {
+            let (gradients, _) = learner.gradients_of(part, &counts).unwrap();
+            let flat = gradients.to_flat(learner.policy().variables()).unwrap();
+            sum.resize(flat.len(), 0.0);
+            sum.iter_mut().zip(flat).for_each(|(sum, value)| *sum += value);
+        }
+        for learner in &mut learners {
+            let mut gradients = StepGradients::new(learner.policy());
+            gradients.set_flat(learner.policy().variables(), &sum).unwrap();
+            let stats = learner.apply(&gradients, &counts, StepStats::default()).unwrap();
+            let (norm, of_one) =
+                (stats.metrics["policy/grad_norm"], expected.1.metrics["policy/grad_norm"]);
+            assert!((norm - of_one).abs() < 1e-5 * of_one, "{preset:?}: {norm}, {of_one}");
+            assert!(distance(&weights(learner.policy()), &expected.0) < 1e-7, "{preset:?}");
+            assert_eq!(learner.step(), 1);
+        }
+        assert!(weights(learners[0].policy()) == weights(learners[1].policy()));
+    }
 }
 
 #[test]
@@ -102,7 +138,8 @@ fn a_sampler_that_agrees_needs_no_correction() {
 
 #[test]
 fn what_the_policy_left_behind_is_not_pushed_further() {
-    let loss = LossConfig { off_policy_threshold: Some(0.5), ..free() };
+    let masks = Masks { off_policy_threshold: Some(0.5), ..Masks::default() };
+    let loss = LossConfig { masks, ..free() };
     let mut batch = groups(&[&[1.0, -0.5, 0.3, -0.8]]);
     batch[0].completions[1].old_logprobs.iter_mut().for_each(|logprob| *logprob += 1.0);
     let stats = one_step(&with(loss), &batch).1;

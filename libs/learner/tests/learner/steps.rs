@@ -68,7 +68,7 @@ pub(crate) fn proportional(max_tokens_per_micro_batch: usize) -> Setup {
             max_grad_norm: 0.0,
             ..setup.optimizer
         },
-        learner: LearnerConfig { max_tokens_per_micro_batch, ..setup.learner },
+        learner: LearnerConfig { max_tokens_per_micro_batch, split_groups: true, ..setup.learner },
         ..setup
     }
 }
@@ -139,9 +139,9 @@ fn skipping_does_not_change_the_step() {
 
 #[test]
 fn a_step_without_any_advantage_changes_nothing_but_counts() {
-    let silent = groups(&[&[0.0, 0.0], &[0.0, 0.0]]);
+    let unrewarded = groups(&[&[0.0, 0.0], &[0.0, 0.0]]);
     let mut learner = Setup::without_kl().learner();
-    let metrics = learner.grpo_step(&silent).unwrap().metrics;
+    let metrics = learner.grpo_step(&unrewarded).unwrap().metrics;
     assert_eq!((metrics["policy/loss"], metrics["policy/grad_norm"]), (0.0, 0.0));
     assert_eq!(metrics["groups/zero_advantage"], 2.0);
     assert!(metrics.values().all(|value| value.is_finite()), "{metrics:?}");
@@ -178,7 +178,7 @@ fn demonstrations_are_learned() {
 #[test]
 fn a_policy_that_is_not_trainable_is_refused() {
     let setup = Setup::without_kl();
-    let made = Learner::new(load(false), None, &setup.optimizer, &setup.loss, &setup.learner, 1.0);
+    let made = Learner::new(load(false), None, &setup.settings());
     assert_eq!(
         made.unwrap_err().to_string(),
         "policy should be loaded as trainable, got no variables"
@@ -188,7 +188,7 @@ fn a_policy_that_is_not_trainable_is_refused() {
 #[test]
 fn a_kl_without_a_reference_is_refused() {
     let setup = Setup::default();
-    let made = Learner::new(load(true), None, &setup.optimizer, &setup.loss, &setup.learner, 1.0);
+    let made = Learner::new(load(true), None, &setup.settings());
     let error = made.unwrap_err().to_string();
     assert_eq!(error, "reference policy should be given, as loss.kl_coef = 0.04, got none");
 }

@@ -22,19 +22,18 @@ fn sum(group: &ScoredGroup<'_>, penalty: impl Fn(&Scored<'_>) -> f64, eps: f32) 
     let is_scored = |completion: &&Scored<'_>| finite(completion.reward).is_some();
     let scored: Vec<&Scored<'_>> = group.completions.iter().filter(is_scored).collect();
     let mut terms: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for (name, value, _) in scored.iter().flat_map(|completion| &completion.terms) {
-        if let Some(value) = finite(Some(*value)) {
-            terms.entry(name).or_default().push(value);
+    for term in scored.iter().flat_map(|completion| &completion.terms) {
+        if let Some(value) = finite(Some(term.value)) {
+            terms.entry(term.name).or_default().push(value);
         }
     }
-    let z = |value: f64, values: &[f64]| match all_equal(values) {
-        true => 0.0,
-        false => (value - mean(values)) * reciprocal(std(values), eps),
+    let z = |value: f64, values: &[f64]| {
+        if all_equal(values) { 0.0 } else { (value - mean(values)) * reciprocal(std(values), eps) }
     };
     let penalties: Vec<f64> = scored.iter().map(|completion| penalty(completion)).collect();
     let of_completion = |completion: &Scored<'_>| {
-        let weighted = completion.terms.iter().filter_map(|(name, value, weight)| {
-            Some(f64::from(*weight) * z(finite(Some(*value))?, &terms[name]))
+        let weighted = completion.terms.iter().filter_map(|term| {
+            Some(f64::from(term.weight) * z(finite(Some(term.value))?, &terms[term.name]))
         });
         weighted.sum::<f64>() + z(penalty(completion), &penalties)
     };

@@ -1,6 +1,6 @@
 //! Advantages against hand-computed ones; those that TRL has are in tests/from_trl.rs.
 
-use crate::config::{AbsoluteConfig, AbsoluteMode, CurriculumConfig, Diversity, OverlongConfig};
+use crate::config::{AbsoluteConfig, CurriculumConfig, OverlongConfig};
 
 use super::*;
 
@@ -20,6 +20,9 @@ fn unscaled() -> AdvantageConfig {
 }
 fn some(rewards: &[f32]) -> Vec<Option<f32>> {
     rewards.iter().copied().map(Some).collect()
+}
+fn term(name: &str, value: f32, is_accuracy: bool) -> ScoredTerm<'_> {
+    ScoredTerm { name, value, weight: 1.0, is_accuracy }
 }
 /// A group of completions with a reward between 0 and 1 and an answer each.
 fn answered<'a>(completions: &[(f32, &'a str)]) -> ScoredGroup<'a> {
@@ -109,7 +112,7 @@ fn the_weight_of_a_task_survives_the_deviation() {
 fn normalized_terms_weigh_alike_whatever_their_spread() {
     let completion = |wide: f32, narrow: f32| Scored {
         reward: Some(wide + narrow),
-        terms: vec![("wide", wide, 1.0), ("narrow", narrow, 1.0)],
+        terms: vec![term("wide", wide, true), term("narrow", narrow, true)],
         ..Scored::default()
     };
     let completions =
@@ -125,7 +128,7 @@ fn normalized_terms_weigh_alike_whatever_their_spread() {
 #[test]
 fn long_completions_are_penalized_softly() {
     let config = OverlongConfig { cushion: 4, penalty: 2.0 };
-    let at = |n_tokens| overlong::penalty(n_tokens, 10, &config);
+    let at = |n_tokens| shaping::overlong_penalty(n_tokens, 10, &config);
     assert_eq!([6, 7, 8, 10].map(at), [0.0, -0.5, -1.0, -2.0]);
     let completion = |n_tokens| Scored { reward: Some(1.0), n_tokens, ..Scored::default() };
     let group = ScoredGroup { completions: vec![completion(3), completion(10)], weight: 1.0 };
@@ -140,41 +143,66 @@ fn long_completions_are_penalized_softly() {
 }
 #[test]
 fn a_near_miss_in_a_weak_group_is_not_pushed_like_a_hit() {
-    let config = |mode, share| AdvantageConfig {
-        absolute: Some(AbsoluteConfig { mode, power: 1.0, share }),
-        ..unscaled()
-    };
+    let config = |absolute| AdvantageConfig { absolute: Some(absolute), ..unscaled() };
     let group = [answered(&[(0.2, ""), (0.1, "")])];
-    let [a, b] = advantages(&group, &config(AbsoluteMode::Multiply, None), 9)[0][..] else {
+    let [a, b] = advantages(&group, &config(AbsoluteConfig::Multiply { power: 1.0 }), 9)[0][..]
+    else {
         panic!()
     };
     assert!((a - 0.05 * 0.2).abs() < 1e-7 && (b + 0.05 * 0.1).abs() < 1e-7);
-    let mix = config(AbsoluteMode::Mix, Some(0.5));
+    let mix = config(AbsoluteConfig::Mix { share: 0.5, power: 1.0 });
     let [a, b] = advantages(&group, &mix, 9)[0][..] else { panic!() };
     assert!((a - 0.05).abs() < 1e-7 && (b + 0.05).abs() < 1e-7);
 }
 #[test]
 fn the_curriculum_prefers_what_is_half_right_and_diverse() {
-    let config =
-        |diversity, choices| CurriculumConfig { diversity, choices, weight: 4.0, power: 0.5 };
-    let entropy = config(Diversity::Entropy, Some(4));
-    let weight = curriculum::weight;
+    let entropy = CurriculumConfig::Entropy { choices: 4, weight: 4.0, power: 0.5 };
+    let weight = shaping::curriculum_weight;
     assert_eq!(weight(&[1., 0., 1., 0.], &["a", "a", "a", "a"], &entropy), 0.0);
     assert!((weight(&[1., 0., 1., 0.], &["a", "b", "c", "d"], &entropy) - 1.0).abs() < 1e-12);
     assert_eq!(weight(&[1., 1., 1., 1.], &["a", "b", "c", "d"], &entropy), 0.0);
-    let distinct = config(Diversity::Distinct, None);
+    let distinct = CurriculumConfig::Distinct { weight: 4.0, power: 0.5 };
     assert_eq!(weight(&[0.5, 0.5], &["1,2", "1,2"], &distinct), 0.0);
     let expect = 4.0 * 0.25 * 0.75 * (1.0f64 / 3.0).sqrt();
     assert!((weight(&[1., 0., 0., 0.], &["a", "b", "b", "b"], &distinct) - expect).abs() < 1e-12);
 }
 #[test]
 fn a_group_of_which_all_agree_has_no_weight() {
-    let curriculum =
-        CurriculumConfig { diversity: Diversity::Distinct, choices: None, weight: 4.0, power: 0.5 };
+    let curriculum = CurriculumConfig::Distinct { weight: 4.0, power: 0.5 };
     let config = AdvantageConfig { curriculum: Some(curriculum), ..unscaled() };
     assert_eq!(advantages(&[answered(&[(1., "x"), (0., "x")])], &config, 9), [[0.0, 0.0]]);
     let [a, b] = advantages(&[answered(&[(1., "x"), (0., "y")])], &config, 9)[0][..] else {
         panic!()
     };
     assert!((a - 0.5).abs() < 1e-6 && (b + 0.5).abs() < 1e-6);
+}
+/// Seven of eight answers are right, and the format is missed by all: a question that is almost learned, whatever the
+/// format pays. Weighed by the whole reward it would count .984.
+#[test]
+fn the_difficulty_of_a_question_is_its_accuracy_and_not_its_format() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let completion = |(idx, answer): (usize, &&'static str)| {
+        let right = if idx == 0 { 0.0 } else { 1.0 };
+        let terms = vec![term("accuracy", right, true), term("format", 0.0, false)];
+        Scored { reward: Some(right), terms, n_tokens: 1, answer }
+    };
+    let completions: Vec<Scored<'_>> = names.iter().enumerate().map(completion).collect();
+    let curriculum = CurriculumConfig::Distinct { weight: 4.0, power: 0.5 };
+    let config = AdvantageConfig { curriculum: Some(curriculum), ..unscaled() };
+    let group = ScoredGroup { completions, weight: 1.0 };
+    let weighed = advantages(std::slice::from_ref(&group), &config, 9).remove(0);
+    let plain = advantages(&[group], &unscaled(), 9).remove(0);
+    for (weighed, plain) in weighed.into_iter().zip(plain) {
+        assert!((weighed / plain - 0.4375).abs() < 1e-6, "{weighed} of {plain}");
+    }
+}
+#[test]
+fn a_reward_that_measures_no_accuracy_is_its_own_difficulty() {
+    let completion = |value: f32| Scored {
+        reward: Some(value),
+        terms: vec![term("format", value, false)],
+        ..Scored::default()
+    };
+    assert_eq!(accuracy(&completion(0.25)), Some(0.25));
+    assert_eq!(accuracy(&Scored { reward: None, ..completion(1.0) }), None);
 }

@@ -1,14 +1,27 @@
-//! The objective that a step minimizes.
+//! The section `[loss]`: the objective that a step minimizes.
 
 use serde::{Deserialize, Serialize};
+use vrft_config::{ConfigError, Document, Section, require};
 
-/// The objective of the reinforcement fine-tuning.
+use super::written::Written;
+use super::{Aggregation, ClipConfig, Masks, Preset, Ratio, Surrogate};
+
+/// The objective of the reinforcement fine-tuning: importance ratio × surrogate × aggregation × masks, a KL to the
+/// reference policy, an entropy bonus, a correction for the sampler.
+///
+/// Written as a paper's name (`type = "gspo"`) or part by part (`ratio = "sequence"`, `aggregation = "sequence_mean"`,
+/// `surrogate = {type = "clip", epsilon = 3e-4}`); printed part by part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct LossConfig {
-    /// Which objective.
-    #[serde(rename = "type")]
-    pub kind: LossKind,
+    /// What the importance ratio is the ratio of.
+    pub ratio: Ratio,
+    /// What is made of ratio, advantage and logprob of each token.
+    pub surrogate: Surrogate,
+    /// How the losses of tokens become one number.
+    pub aggregation: Aggregation,
+    /// Which completions and tokens have no part in it.
+    pub masks: Masks,
     /// Weight β of the KL to the reference policy; 0 leaves the reference policy out.
     pub kl_coef: f64,
     /// How the KL is estimated from the sampled tokens.
@@ -20,28 +33,6 @@ pub struct LossConfig {
     pub kl_bias_correction: bool,
     /// Adapts `kl_coef`, its start, so that the KL comes to a target; fixed if left out.
     pub kl_adaptive: Option<AdaptiveKlConfig>,
-    /// Clip range ε of the importance ratio, for the types that clip.
-    pub clip_epsilon: f64,
-    /// Upper clip range where it differs from the lower one; DAPO's is 0.28.
-    pub clip_epsilon_high: Option<f64>,
-    /// Largest ratio that a negative advantage is multiplied with: the c of dual-clip PPO (arXiv 1912.09729, there
-    /// 3) and the δ of two-sided clipping (INTELLECT-2, arXiv 2505.07291), which are one. No bound if left out.
-    pub clip_delta: Option<f64>,
-    /// Tokens that `dr_grpo` divides the sum of a completion by; `rollout.max_completion_tokens` if left out.
-    pub length: Option<usize>,
-    /// Settings of `type = "cispo"`; its defaults if left out.
-    pub cispo: Option<CispoConfig>,
-    /// Settings of `type = "sapo"`; its defaults if left out.
-    pub sapo: Option<SapoConfig>,
-    /// Settings of `type = "vespo"`; its defaults if left out.
-    pub vespo: Option<VespoConfig>,
-    /// Leave completions out that were cut at the longest length allowed (DAPO, arXiv 2503.14476).
-    pub mask_truncated: bool,
-    /// Leave completions out that have a negative advantage and that the sampler found likelier by more than this,
-    /// in nats per token (DeepSeek-V3.2, arXiv 2512.02556, equation 9). None if left out.
-    pub off_policy_threshold: Option<f64>,
-    /// Share of tokens, those of highest entropy, that the advantage acts on (arXiv 2506.01939, there 0.2).
-    pub top_entropy: f64,
     /// Weight of the mean entropy per token, which is to be large.
     pub entropy_coef: f64,
     /// Adapts `entropy_coef`, its start, while the entropy is below a target; fixed if left out.
@@ -49,32 +40,6 @@ pub struct LossConfig {
     /// Weighs tokens by how much likelier the learner finds them than the sampler did, which computes the same
     /// policy in another way or an older one. No correction if left out.
     pub sampler_correction: Option<SamplerCorrectionConfig>,
-}
-
-/// Which objective. Ratios are of token probabilities unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossKind {
-    /// Clipped ratio; mean over tokens, then over completions (arXiv 2402.03300).
-    Grpo,
-    /// Clipped ratio; mean over the tokens of the batch.
-    Bnpo,
-    /// Clipped ratio; sum over tokens by a constant, mean over completions (arXiv 2503.20783).
-    DrGrpo,
-    /// Clipped ratio; mean over the tokens of all completions that were sampled together (arXiv 2503.14476).
-    Dapo,
-    /// Clipped ratio of whole completions (arXiv 2507.18071).
-    Gspo,
-    /// As `gspo`, with the gradient of each token on its own.
-    GspoToken,
-    /// Clipped weights on the logprobs, so that no token is without a gradient (MiniMax-M1, arXiv 2506.13585).
-    Cispo,
-    /// A smooth gate instead of a clip (arXiv 2511.20347).
-    Sapo,
-    /// As `gspo`, each completion scaled by its length (arXiv 2602.05261).
-    Luspo,
-    /// A smooth weight of whole completions (arXiv 2602.10693).
-    Vespo,
 }
 
 /// Estimators of the KL from a sample, `d = logprob - ref_logprob`.
@@ -126,38 +91,6 @@ pub struct AdaptiveEntropyConfig {
     pub max: f64,
 }
 
-/// CISPO's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CispoConfig {
-    /// Largest weight; 5 in ScaleRL (arXiv 2510.13786).
-    pub max_ratio: f64,
-}
-
-/// SAPO's settings: how fast the gate closes as the ratio leaves 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SapoConfig {
-    /// For tokens with a positive advantage.
-    pub temperature_pos: f64,
-    /// For all others.
-    pub temperature_neg: f64,
-}
-
-/// VESPO's settings: `exp(λ) w^k exp(-λ w)` weighs a completion of ratio w.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct VespoConfig {
-    /// k for advantages of 0 and more.
-    pub k_pos: f64,
-    /// λ for advantages of 0 and more.
-    pub lambda_pos: f64,
-    /// k for negative advantages.
-    pub k_neg: f64,
-    /// λ for negative advantages.
-    pub lambda_neg: f64,
-}
-
 /// How the probability ratio of learner to sampler weighs a token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,42 +107,29 @@ pub struct SamplerCorrectionConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CorrectionMode {
-    /// Of each token, cut to the bounds.
+    /// Ratio of each token, cut to the bounds.
     TokenTruncate,
-    /// Of each token, 0 outside the bounds.
+    /// Ratio of each token, 0 outside the bounds.
     TokenMask,
-    /// Of each completion, cut to the bounds.
+    /// Ratio of each completion, cut to the bounds.
     SequenceTruncate,
-    /// Of each completion, 0 outside the bounds.
+    /// Ratio of each completion, 0 outside the bounds.
     SequenceMask,
-}
-
-impl LossKind {
-    /// Whether the importance ratio is clipped: `clip_epsilon` and its kin act.
-    pub fn clips(self) -> bool {
-        !matches!(self, Self::Cispo | Self::Sapo | Self::Vespo)
-    }
 }
 
 impl Default for LossConfig {
     fn default() -> Self {
+        let (ratio, surrogate, aggregation) = Preset::Grpo.parts();
         Self {
-            kind: LossKind::Grpo,
+            ratio,
+            surrogate,
+            aggregation,
+            masks: Masks::default(),
             kl_coef: 0.04,
             kl: KlEstimator::K3,
             kl_in: KlPlace::Loss,
             kl_bias_correction: false,
             kl_adaptive: None,
-            clip_epsilon: 0.2,
-            clip_epsilon_high: None,
-            clip_delta: None,
-            length: None,
-            cispo: None,
-            sapo: None,
-            vespo: None,
-            mask_truncated: false,
-            off_policy_threshold: None,
-            top_entropy: 1.0,
             entropy_coef: 0.0,
             entropy_adaptive: None,
             sampler_correction: None,
@@ -223,24 +143,216 @@ impl Default for AdaptiveEntropyConfig {
     }
 }
 
-impl Default for CispoConfig {
-    fn default() -> Self {
-        Self { max_ratio: 5.0 }
-    }
-}
-
-impl Default for SapoConfig {
-    fn default() -> Self {
-        Self { temperature_pos: 1.0, temperature_neg: 1.05 }
-    }
-}
-
-impl Default for VespoConfig {
-    fn default() -> Self {
-        Self { k_pos: 2.0, lambda_pos: 3.0, k_neg: 3.0, lambda_neg: 2.0 }
-    }
-}
-
 fn ten_thousand() -> f64 {
     10_000.0
+}
+
+impl Section for LossConfig {
+    const NAME: &'static str = "loss";
+
+    /// Contradictions among the spellings are errors of their keys.
+    fn prepare(table: toml::Table, _: &Document) -> Result<toml::Table, ConfigError> {
+        if let Ok(written) = table.clone().try_into::<Written>() {
+            Self::try_from(written)?;
+        }
+        Ok(table)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_surrogate()?;
+        self.check_masks()?;
+        self.check_kl()?;
+        self.check_entropy()?;
+        self.check_correction()
+    }
+}
+
+impl LossConfig {
+    /// Whether a reference policy is needed.
+    pub fn needs_reference(&self) -> bool {
+        self.kl_coef != 0.0
+    }
+
+    /// Whether a completion without an advantage has a gradient all the same: from the KL or the entropy bonus.
+    pub fn has_gradient_without_advantage(&self) -> bool {
+        let has_kl = self.kl_coef != 0.0 && self.kl_in == KlPlace::Loss;
+        has_kl || self.entropy_coef != 0.0
+    }
+
+    fn check_surrogate(&self) -> Result<(), ConfigError> {
+        for (key, value) in self.surrogate.positive_settings() {
+            require(value > 0.0 && value.is_finite(), key, value, "above 0")?;
+        }
+        let name = self.surrogate.name();
+        match (&self.surrogate, self.ratio) {
+            (Surrogate::Clip(clip), _) => clip.check()?,
+            (Surrogate::Cispo(_), ratio) => require(
+                ratio != Ratio::SequenceToken,
+                "loss.ratio",
+                "sequence_token",
+                "\"sequence\" with the surrogate \"cispo\": it takes no gradient from the ratio, so that the two are one",
+            )?,
+            (Surrogate::Vespo(_), ratio) => require(
+                ratio == Ratio::Token,
+                "loss.ratio",
+                format!("of sequences, with the surrogate {name:?}"),
+                "\"token\": vespo makes the weight of a completion from the ratios of its tokens itself",
+            )?,
+            (Surrogate::Sapo(_), _) => {}
+        }
+        let length = match self.aggregation {
+            Aggregation::ConstantLength { length } => length,
+            _ => None,
+        };
+        require(length != Some(0), "loss.length", 0, "at least 1")
+    }
+
+    fn check_masks(&self) -> Result<(), ConfigError> {
+        let Masks { off_policy_threshold: threshold, top_entropy, .. } = &self.masks;
+        require(
+            *top_entropy > 0.0 && *top_entropy <= 1.0,
+            "loss.top_entropy",
+            top_entropy,
+            "a share of tokens in (0, 1]; 1 is all",
+        )?;
+        require(
+            threshold.is_none_or(|threshold| threshold > 0.0 && threshold.is_finite()),
+            "loss.off_policy_threshold",
+            shown(*threshold),
+            "above 0; leave it out for no mask",
+        )
+    }
+
+    fn check_kl(&self) -> Result<(), ConfigError> {
+        require(
+            self.kl_coef >= 0.0 && self.kl_coef.is_finite(),
+            "loss.kl_coef",
+            self.kl_coef,
+            "0 or above",
+        )?;
+        require(
+            self.kl != KlEstimator::K1
+                || self.kl_coef == 0.0
+                || self.kl_in == KlPlace::Reward
+                || self.kl_bias_correction,
+            "loss.kl",
+            "k1",
+            "\"k2\" or \"k3\", or write loss.kl_bias_correction = true or loss.kl_in = \"reward\": the gradient of \
+             k1 alone is 0 on average",
+        )?;
+        require(
+            !self.kl_bias_correction || self.kl_coef > 0.0,
+            "loss.kl_bias_correction",
+            true,
+            "false where loss.kl_coef is 0",
+        )?;
+        if self.kl_in == KlPlace::Reward {
+            require(
+                self.kl_coef > 0.0,
+                "loss.kl_in",
+                "reward",
+                "\"loss\" where loss.kl_coef is 0, since there is no KL to take from the reward",
+            )?;
+            require(
+                !self.kl_bias_correction,
+                "loss.kl_bias_correction",
+                true,
+                "false with loss.kl_in = \"reward\", where the KL has no gradient to correct",
+            )?;
+        }
+        let Some(adaptive) = &self.kl_adaptive else { return Ok(()) };
+        require(
+            self.kl_coef > 0.0,
+            "loss.kl_coef",
+            self.kl_coef,
+            "above 0 with [loss.kl_adaptive], which multiplies it",
+        )?;
+        for (key, value) in [
+            ("loss.kl_adaptive.target", adaptive.target),
+            ("loss.kl_adaptive.horizon", adaptive.horizon),
+        ] {
+            require(value > 0.0 && value.is_finite(), key, value, "above 0")?;
+        }
+        Ok(())
+    }
+
+    fn check_entropy(&self) -> Result<(), ConfigError> {
+        let coef = self.entropy_coef;
+        require(coef >= 0.0 && coef.is_finite(), "loss.entropy_coef", coef, "0 or above")?;
+        let Some(adaptive) = &self.entropy_adaptive else { return Ok(()) };
+        for (key, value) in [
+            ("loss.entropy_adaptive.target", adaptive.target),
+            ("loss.entropy_adaptive.delta", adaptive.delta),
+        ] {
+            require(value > 0.0 && value.is_finite(), key, value, "above 0")?;
+        }
+        require(
+            (0.0..adaptive.max).contains(&adaptive.min) && adaptive.max.is_finite(),
+            "loss.entropy_adaptive.min",
+            adaptive.min,
+            "0 or above, and below loss.entropy_adaptive.max",
+        )?;
+        require(
+            (adaptive.min..=adaptive.max).contains(&coef),
+            "loss.entropy_coef",
+            coef,
+            "from loss.entropy_adaptive.min to loss.entropy_adaptive.max, where it starts",
+        )
+    }
+
+    fn check_correction(&self) -> Result<(), ConfigError> {
+        let Some(correction) = &self.sampler_correction else { return Ok(()) };
+        let (min, max) = (correction.min, correction.max);
+        require(
+            min.is_some() || max.is_some(),
+            "loss.sampler_correction.max",
+            "nothing",
+            "given, or write loss.sampler_correction.min: without a bound a single ratio may outweigh the batch",
+        )?;
+        require(
+            min.unwrap_or(0.0) >= 0.0 && min.unwrap_or(0.0) < max.unwrap_or(f64::INFINITY),
+            "loss.sampler_correction.min",
+            shown(min),
+            "0 or above, and below loss.sampler_correction.max",
+        )?;
+        let of_sequences = matches!(
+            correction.mode,
+            CorrectionMode::SequenceTruncate | CorrectionMode::SequenceMask
+        );
+        require(
+            !(matches!(self.surrogate, Surrogate::Vespo(_)) && of_sequences),
+            "loss.sampler_correction.mode",
+            "a mode of sequences",
+            "\"token_truncate\" or \"token_mask\" with the surrogate \"vespo\", whose weight is one of sequences already",
+        )
+    }
+}
+
+impl ClipConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { epsilon, epsilon_high: high, delta } = self;
+        require(
+            *epsilon > 0.0 && *epsilon < 1.0,
+            "loss.clip_epsilon",
+            epsilon,
+            "in (0, 1); loss.surrogate.epsilon is the same setting",
+        )?;
+        require(
+            high.is_none_or(|high| high > 0.0 && high.is_finite()),
+            "loss.clip_epsilon_high",
+            shown(*high),
+            "above 0; loss.surrogate.epsilon_high is the same setting",
+        )?;
+        let bound = 1.0 + high.unwrap_or(*epsilon);
+        require(
+            delta.is_none_or(|delta| delta > bound && delta.is_finite()),
+            "loss.clip_delta",
+            shown(*delta),
+            "above 1 + the upper clip range; loss.surrogate.delta is the same setting",
+        )
+    }
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or("nothing".to_owned(), |value| value.to_string())
 }

@@ -1,10 +1,11 @@
 //! The correction for a sampler that is not quite the policy that learns.
 
-use crate::config::{CorrectionMode, LossConfig, SamplerCorrectionConfig};
 use candle_core::{Result, Tensor};
 
-use super::sequences::Sequences;
-use super::{LossInputs, MAX_LOG_RATIO, indicator};
+use crate::config::{CorrectionMode, LossConfig, SamplerCorrectionConfig};
+
+use super::ratio::{MAX_LOG_RATIO, Sequences};
+use super::{LossInputs, indicator};
 
 /// `exp(old - sampler)` at each token, or of the sums over its completion, within bounds: (N,), without gradient.
 /// `None` if no correction is set.

@@ -1,18 +1,19 @@
 //! What the entropy of the policy does to the loss: a bonus, and a choice of tokens.
 
-use crate::config::LossConfig;
 use candle_core::{Result, Tensor};
 
-use super::{LossInputs, indicator};
+use crate::config::LossConfig;
 
-/// Entropy of the policy at each token, and what is known of the whole update.
+use super::{LossInputs, indicator, masks};
+
+/// Entropy of the policy at each token, and the numbers that every micro-batch of the update shares.
 #[derive(Debug, Clone, Copy)]
 pub struct Entropy<'a> {
     /// (N,): in nats; the bonus has a gradient through it.
     pub per_token: &'a Tensor,
     /// Tokens below it are left out, of the advantage and of the bonus; see [`entropy_threshold`].
     pub threshold: Option<f32>,
-    /// Tokens of the update that are left.
+    /// Tokens of the whole update that are left: what the bonus is the mean over.
     pub n_tokens: usize,
 }
 
@@ -30,15 +31,6 @@ pub fn entropy_threshold(entropies: &[f32], share: f64) -> (f32, usize) {
     (threshold, sorted.iter().filter(|entropy| **entropy >= threshold).count())
 }
 
-/// 1 at tokens of high entropy, 0 at others: (N,). `None` if all count.
-pub(super) fn mask(inputs: &LossInputs<'_>) -> Result<Option<Tensor>> {
-    let Some(Entropy { per_token, threshold: Some(threshold), .. }) = inputs.entropy else {
-        return Ok(None);
-    };
-    let mask = indicator(&per_token.ge(f64::from(threshold))?, per_token)?;
-    Ok(Some(mask.detach()))
-}
-
 /// The mean entropy of the tokens that count, times its coefficient: a scalar. `None` if that is 0.
 pub(super) fn bonus(inputs: &LossInputs<'_>, config: &LossConfig) -> Result<Option<Tensor>> {
     let Some(entropy) = inputs.entropy.filter(|_| config.entropy_coef != 0.0) else {
@@ -47,7 +39,7 @@ pub(super) fn bonus(inputs: &LossInputs<'_>, config: &LossConfig) -> Result<Opti
     // A token without weight is one of a completion that is masked.
     let counts = indicator(&inputs.token_weights.gt(0.0)?, entropy.per_token)?;
     let mut kept = (entropy.per_token * counts)?; // (N,)
-    if let Some(mask) = mask(inputs)? {
+    if let Some(mask) = masks::high_entropy(inputs)? {
         kept = (kept * mask)?;
     }
     let mean = (kept.sum_all()? / entropy.n_tokens.max(1) as f64)?;

@@ -1,20 +1,21 @@
 //! What a loss is computed from.
 
-use crate::config::{KlPlace, LossConfig};
 use candle_core::{Result, Tensor, bail};
+
+use crate::config::{KlPlace, LossConfig};
 
 use super::Entropy;
 
 /// One number per completion token of the batch, all `(N,)` f32 on one device, completion after completion.
 #[derive(Debug, Clone, Copy)]
 pub struct LossInputs<'a> {
-    /// Of the policy that learns; a gradient flows to it, and to the entropy.
+    /// Logprobs under the policy that learns; a gradient flows to them, and to the entropy.
     pub logprobs: &'a Tensor,
-    /// Of the policy as it was before the first update from these completions.
+    /// Logprobs under the policy as it was before the first update from these completions.
     pub old_logprobs: &'a Tensor,
-    /// As the sampler computed them, when it drew the tokens; the old ones if absent.
+    /// Logprobs as the sampler computed them when it drew the tokens; the old ones if absent.
     pub sampler_logprobs: Option<&'a Tensor>,
-    /// Of the reference policy; may be absent when the KL has no weight.
+    /// Logprobs under the reference policy; may be absent when the KL has no weight.
     pub ref_logprobs: Option<&'a Tensor>,
     /// Advantage of the completion that the token belongs to.
     pub advantages: &'a Tensor,
@@ -39,12 +40,12 @@ impl LossInputs<'_> {
         if let Some(sampler) = self.sampler_logprobs {
             same_length("sampler_logprobs", sampler, n_tokens)?;
         }
-        if config.top_entropy < 1.0
+        if config.masks.top_entropy < 1.0
             && self.entropy.is_none_or(|entropy| entropy.threshold.is_none())
         {
             bail!(
                 "a share of {} of the tokens needs an entropy threshold, got none",
-                config.top_entropy
+                config.masks.top_entropy
             )
         }
         if config.sampler_correction.is_some() && self.sampler_logprobs.is_none() {

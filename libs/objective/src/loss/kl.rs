@@ -1,9 +1,10 @@
 //! The KL to the reference policy, from the tokens that were sampled.
 
-use crate::config::{KlEstimator, LossConfig};
 use candle_core::{Result, Tensor};
 
-use super::log_ratio;
+use crate::config::{KlEstimator, LossConfig};
+
+use super::ratio::log_ratio;
 
 /// Schulman's estimators of KL(policy ‖ reference) at each token: (N,).
 ///
@@ -14,7 +15,7 @@ pub(super) fn per_token(
     logprobs: &Tensor,
     ref_logprobs: &Tensor,
     config: &LossConfig,
-    ratio: Option<&Tensor>,
+    ratio: &Tensor,
 ) -> Result<Tensor> {
     let against = log_ratio(ref_logprobs, logprobs)?; // (N,): -d
     let kl = match config.kl {
@@ -22,10 +23,7 @@ pub(super) fn per_token(
         KlEstimator::K2 => (against.sqr()? * 0.5)?,
         KlEstimator::K3 => ((against.exp()? - &against)? - 1.0)?,
     };
-    match ratio.filter(|_| config.kl_bias_correction) {
-        Some(ratio) => kl * ratio,
-        None => Ok(kl),
-    }
+    if config.kl_bias_correction { kl * ratio } else { Ok(kl) }
 }
 
 /// What a KL in the reward adds to the advantages of a group: `-β (KL_i - mean(KL))`, with `KL_i` the sum over the

@@ -1,4 +1,4 @@
-"""Writes from_trl.json: losses, gradients and advantages of TRL 1.16, for libs/grpo/tests/from_trl.rs.
+"""Writes from_trl.json: losses, gradients and advantages of TRL 1.16, for libs/objective/tests/from_trl.rs.
 
 What runs is TRL's own code. The loss is `GRPOTrainer._compute_loss` on an object that has no model: its logprobs and
 entropies are the leaves of the graph. Advantages and the correction for the sampler stand in the middle of a long

@@ -1,4 +1,4 @@
-"""Writes loss.json: the GRPO loss and its gradients by torch, for libs/grpo/tests/golden.rs.
+"""Writes loss.json: the GRPO loss and its gradients by torch, for libs/objective/tests/golden.rs.
 
 The loss is written as in TRL's GRPOTrainer with loss_type="grpo", padded with a mask: an independent way to the
 numbers that the crate computes from packed tokens.

@@ -204,6 +204,25 @@ metrics! {
     Restated = "restated",
 }
 
+impl Metric {
+    /// Whether it says how right an answer is, rather than how it is written or argued, how long it is or how sure.
+    pub fn is_accuracy(&self) -> bool {
+        !matches!(
+            self,
+            Self::Confidence(_)
+                | Self::Brevity(_)
+                | Self::Format(_)
+                | Self::ThinkFormat(_)
+                | Self::Cosine(_)
+                | Self::Repetition(_)
+                | Self::Overlong(_)
+                | Self::Claims(_)
+                | Self::Consistency(_)
+                | Self::Restated(_)
+        )
+    }
+}
+
 impl TermConfig {
     /// A term of weight 1.
     pub fn of(metric: Metric) -> Self {

@@ -1,0 +1,143 @@
+//! The reinforcement step's side of an update: what is computed before it, and the loss of a micro-batch.
+
+use candle_core::Tensor;
+use vrft_model::{PackedGroup, Policy, PolicyError, TokenLogprobs};
+use vrft_objective::{Entropy, Loss, LossInputs};
+
+use crate::micro_batch::{MicroBatch, micro_batches};
+use crate::plan::Plan;
+use crate::stats::{PREPARE_SECS, REFERENCE_SECS};
+use crate::update::{PassSettings, number, numbers};
+use crate::{Learner, LearnerError, StepGradients, StepStats};
+
+/// What the KL term holds the policy near.
+#[derive(Debug)]
+pub(crate) enum Reference {
+    /// Nothing: the KL has no weight.
+    None,
+    /// A frozen policy.
+    Frozen(Box<Policy>),
+    /// The policy itself, with its adapters off.
+    WithoutAdapters,
+}
+
+impl Learner {
+    /// The gradient of one update from the plan's completions.
+    pub(crate) fn grpo_gradients(
+        &self,
+        plan: &mut Plan<'_>,
+        update_idx: u64,
+        gradients: &mut StepGradients,
+        stats: &mut StepStats,
+    ) -> Result<(), LearnerError> {
+        self.prepare(plan, stats)?;
+        let settings = PassSettings { temperature: self.temperature, update_idx };
+        let loss_of = |batch: &MicroBatch<'_>, tokens: &TokenLogprobs, stats: &mut StepStats| {
+            self.grpo_loss(batch, tokens, plan, stats)
+        };
+        let groups = plan.groups_with_gradient();
+        self.sum_gradients(groups, settings, gradients, stats, loss_of)
+    }
+
+    /// Passes all completions through the policies once more before an update, where its loss depends on that.
+    fn prepare(&self, plan: &mut Plan<'_>, stats: &mut StepStats) -> Result<(), LearnerError> {
+        if plan.wants_ref_logprobs(self.config.iterations) {
+            let mut logprobs = vec![0.0; plan.n_tokens()];
+            for batch in micro_batches(plan.whole_groups(), self.room()) {
+                if let Some(of_batch) = self.ref_logprobs(&batch, stats)? {
+                    batch.scatter(&numbers(&of_batch)?, &mut logprobs);
+                }
+            }
+            plan.set_ref_logprobs(logprobs);
+        }
+        if !plan.wants_old_logprobs() && !plan.wants_entropies() {
+            return Ok(());
+        }
+        let mut logprobs = vec![0.0; plan.n_tokens()];
+        let mut entropies = vec![0.0; plan.n_tokens()];
+        for batch in micro_batches(plan.whole_groups(), self.room()) {
+            // As the sampler computed them: without dropout.
+            let forward =
+                |groups: &[PackedGroup<'_>]| self.policy.logprobs(groups, self.temperature);
+            let tokens = stats.timed(PREPARE_SECS, || batch.with_packed(forward))?;
+            batch.scatter(&numbers(&tokens.logprobs)?, &mut logprobs);
+            batch.scatter(&numbers(&tokens.entropy)?, &mut entropies);
+        }
+        if plan.wants_old_logprobs() {
+            plan.set_old_logprobs(logprobs);
+        }
+        if plan.wants_entropies() {
+            plan.set_entropies(&entropies);
+        }
+        Ok(())
+    }
+
+    fn grpo_loss(
+        &self,
+        batch: &MicroBatch<'_>,
+        tokens: &TokenLogprobs,
+        plan: &Plan<'_>,
+        stats: &mut StepStats,
+    ) -> Result<Tensor, LearnerError> {
+        let logprobs = &tokens.logprobs; // (N,)
+        let device = logprobs.device();
+        let ref_logprobs = match batch.ref_logprobs(device)? {
+            Some(known) => Some(known),
+            None => self.ref_logprobs(batch, stats)?,
+        }; // (N,)
+        let old_logprobs = batch.old_logprobs(device)?; // (N,)
+        let sampler_logprobs = batch.sampler_logprobs(device)?; // (N,)
+        let inputs = LossInputs {
+            logprobs,
+            old_logprobs: &old_logprobs,
+            sampler_logprobs: Some(&sampler_logprobs),
+            ref_logprobs: ref_logprobs.as_ref(),
+            advantages: &batch.advantages(device)?,
+            token_weights: &batch.token_weights(device)?,
+            lengths: &batch.lengths(),
+            entropy: Some(Entropy {
+                per_token: &tokens.entropy,
+                threshold: plan.entropy_threshold,
+                n_tokens: plan.n_entropy_tokens,
+            }),
+        };
+        let loss = vrft_objective::policy_loss(&inputs, &plan.loss)?;
+        self.note(&loss, stats)?;
+        let ratio = (logprobs.detach() - old_logprobs)?.exp()?; // (N,)
+        stats.add("policy/ratio", number(&ratio.sum_all()?)?);
+        Ok(loss.loss)
+    }
+
+    fn note(&self, loss: &Loss, stats: &mut StepStats) -> Result<(), LearnerError> {
+        if !matches!(self.reference, Reference::None) {
+            stats.add("policy/kl", number(&loss.kl)?);
+        }
+        for (path, value) in [
+            ("policy/clip_fraction", &loss.clip_fraction),
+            ("policy/off_policy_fraction", &loss.off_policy_fraction),
+            ("policy/sampler_correction", &loss.correction),
+        ] {
+            if let Some(value) = value {
+                stats.add(path, number(value)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// (N,): logprobs under the reference policy, without gradient.
+    fn ref_logprobs(
+        &self,
+        batch: &MicroBatch<'_>,
+        stats: &mut StepStats,
+    ) -> Result<Option<Tensor>, PolicyError> {
+        let forward = |groups: &[PackedGroup<'_>]| match &self.reference {
+            Reference::None => Ok(None),
+            Reference::Frozen(policy) => policy.logprobs(groups, self.temperature).map(Some),
+            Reference::WithoutAdapters => {
+                self.policy.base_logprobs(groups, self.temperature).map(Some)
+            }
+        };
+        let tokens = stats.timed(REFERENCE_SECS, || batch.with_packed(forward))?;
+        Ok(tokens.map(|tokens| tokens.logprobs.detach()))
+    }
+}
