@@ -39,8 +39,8 @@ pub struct DataConfig {
     pub flip: Flip,
     /// Share of rows that may be unusable before the run refuses to start. They are skipped and counted.
     pub max_bad_fraction: f64,
-    /// How the size n of a source counts: a source of weight λ gives a share of the prompts in proportion to
-    /// `λ · n^sampling_exponent`; 0.5 if left out. Only for several sources.
+    /// How the size n of a source counts: it gives a share of the prompts in proportion to `n^sampling_exponent`; 0.5 if
+    /// left out. Only for several sources.
     pub sampling_exponent: Option<f64>,
     /// Several tasks that are learned together, instead of `train` and `shots`.
     pub sources: Vec<SourceConfig>,
@@ -60,7 +60,8 @@ pub struct SourceConfig {
     /// As `data.shots`.
     #[serde(default)]
     pub shots: usize,
-    /// Weight λ: on its share of the prompts, and on the advantages of its completions.
+    /// Weight λ, which the advantages of its completions are multiplied with. How many prompts it gives does not depend
+    /// on it.
     #[serde(default = "one")]
     pub weight: f64,
     /// Held-out data of this task, evaluated besides `evaluation.test`: what is learned of one task at the cost of

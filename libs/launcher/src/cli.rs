@@ -46,6 +46,11 @@ pub(crate) enum Command {
     /// Test a declared reward, score completions again, or propose a reward from data.
     #[command(subcommand)]
     Reward(RewardCommand),
+    /// Say what is wrong with a run by its numbers, with likely cause and remedy; fails if anything is.
+    Doctor {
+        /// The run folder [default: the newest below out/].
+        run: Option<PathBuf>,
+    },
     /// Make the report of a run folder again.
     Report {
         /// The run folder.

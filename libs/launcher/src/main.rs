@@ -7,6 +7,7 @@ mod check_data;
 mod cli;
 mod compile;
 mod config;
+mod doctor;
 mod evaluate;
 mod few_shot;
 mod graph;
@@ -51,6 +52,7 @@ fn start() -> eyre::Result<()> {
             Ok(())
         }
         Command::Reward(command) => rewards::reward(&command),
+        Command::Doctor { run } => doctor::doctor(run.as_deref()),
         Command::Report { run } => {
             println!("{}", vrft_report::write_report(&run)?.display());
             Ok(())

@@ -45,10 +45,12 @@ pub(crate) fn report(
     }
     let log_file = run_dir.join("run.log");
     let Some((node, error)) = first_failure(&failed) else {
-        match was_stopped {
-            true => println!("Stopped. {how_to_resume}"),
-            false => println!("Run folder: {}", run_dir.display()),
+        if was_stopped {
+            println!("Stopped. {how_to_resume}");
+        } else {
+            println!("Run folder: {}", run_dir.display());
         }
+        crate::doctor::print_verdicts(run_dir)?;
         return Ok(());
     };
     let error = error.to_string();

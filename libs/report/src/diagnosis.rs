@@ -4,12 +4,17 @@
 //! `vrft doctor` when the run is over. A verdict that another one explains is left out: where every completion is cut
 //! off, that no answer earns anything is no news.
 
+mod facts;
 mod signs;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
+
+use crate::ReportError;
+use crate::load::Run;
 
 /// What is wrong. In the order in which one explains another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +141,19 @@ pub fn diagnose(history: &History, facts: &RunFacts) -> Vec<Verdict> {
         }
     }
     verdicts
+}
+
+/// Everything that the numbers in a run folder say is wrong with its run.
+///
+/// # Errors
+/// A folder that is not there, or a file that the system refuses to read.
+pub fn diagnose_run(run_dir: &Path) -> Result<Vec<Verdict>, ReportError> {
+    Ok(of_run(&Run::load(run_dir)?))
+}
+
+pub(crate) fn of_run(run: &Run) -> Vec<Verdict> {
+    let facts = run.config.as_ref().map(|config| RunFacts::of(&config.document));
+    diagnose(&run.metrics.history, &facts.unwrap_or_default())
 }
 
 impl Problem {

@@ -33,7 +33,9 @@ mod student;
 mod timeline;
 
 pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};
-pub use diagnosis::{History, Problem, RunFacts, TermFacts, TermRole, Verdict, Watch, diagnose};
+pub use diagnosis::{
+    History, Problem, RunFacts, TermFacts, TermRole, Verdict, Watch, diagnose, diagnose_run,
+};
 pub use difference::Difference;
 pub use error::ReportError;
 pub use few_shot::{FewShotCell, FewShotRow, FewShotRun, FewShotTable};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::diagnosis::History;
+
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct MetricRecord {
@@ -25,6 +27,8 @@ pub(crate) struct Metrics {
     curves: BTreeMap<String, BTreeMap<String, BTreeMap<u64, f64>>>,
     first_at: Option<f64>,
     last_at: Option<f64>,
+    /// The numbers of the reinforcement fine-tuning, those included that are not finite.
+    pub(crate) history: History,
 }
 
 impl Metrics {
@@ -35,6 +39,10 @@ impl Metrics {
             if let Some(at) = record.at.filter(|at| at.is_finite()) {
                 metrics.first_at = Some(metrics.first_at.map_or(at, |first| first.min(at)));
                 metrics.last_at = Some(metrics.last_at.map_or(at, |last| last.max(at)));
+            }
+            if record.node != SFT_NODE {
+                let value = record.value.unwrap_or(f64::NAN);
+                metrics.history.record(record.step, &record.name, value);
             }
             let Some(value) = record.value.filter(|value| value.is_finite()) else { continue };
             let curve = metrics.curves.entry(record.name).or_default().entry(record.node);

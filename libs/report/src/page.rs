@@ -63,6 +63,7 @@ fn page(run: &Run) -> Result<String, ReportError> {
     .map(|((id, title), _)| format!("<a href=\"#{id}\">{title}</a>"))
     .collect();
     let sections = sections.concat();
+    let verdicts = verdicts(run);
     let recipe = appendix::recipe(run);
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!(
@@ -81,7 +82,7 @@ fn page(run: &Run) -> Result<String, ReportError> {
 <header>
 <p class=run><span>{name}</span></p>
 <h1>{headline}</h1>
-{recipe}<nav>{links}</nav>
+{verdicts}{recipe}<nav>{links}</nav>
 </header>
 <main>
 {sections}</main>
@@ -90,6 +91,14 @@ fn page(run: &Run) -> Result<String, ReportError> {
 </html>
 "
     ))
+}
+
+/// What the numbers say is wrong with the run, if anything.
+fn verdicts(run: &Run) -> String {
+    let verdicts = crate::diagnosis::of_run(run);
+    let item = |verdict: &crate::Verdict| format!("<li>{}</li>", escape(&verdict.to_string()));
+    let items: String = verdicts.iter().map(item).collect();
+    if items.is_empty() { items } else { format!("<ul class=verdicts>{items}</ul>\n") }
 }
 
 /// The configured name, or that of the folder.

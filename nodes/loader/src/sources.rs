@@ -61,9 +61,9 @@ impl Sources {
                 })
                 .collect::<eyre::Result<Vec<_>>>()?
         };
-        let weights = data.sources.iter().map(|source| source.weight).chain([1.0]);
+        // A task's weight acts on its advantages; if it acted here too it would count twice.
         let sizes: Vec<(f64, usize)> =
-            weights.zip(&sources).map(|(weight, source)| (weight, source.dataset.len())).collect();
+            sources.iter().map(|source| (1.0, source.dataset.len())).collect();
         let exponent = data.sampling_exponent.unwrap_or(SAMPLING_EXPONENT);
         Ok(Self { mixture: Mixture::new(&sizes, exponent, config.run.seed), sources })
     }

@@ -19,6 +19,7 @@ use vrft_config::Document;
 use vrft_messages::MetricBatch;
 use vrft_node::{Node, Waited};
 use vrft_plan::LearnerConfig;
+use vrft_report::RunFacts;
 
 use crate::progress::Progress;
 use crate::recording::Recording;
@@ -62,7 +63,7 @@ fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
     environment.write(&run_dir)?;
     let mut records = Records::open(&run_dir)?;
     let mut board = TensorBoard::new(&run_dir);
-    let mut progress = Progress::new(&learner);
+    let mut progress = Progress::new(&learner, RunFacts::of(document));
     let collected = collect(&mut node, &mut records, &mut board, &mut progress, recording);
     environment.end();
     environment.write(&run_dir)?;
@@ -125,7 +126,7 @@ fn collect(
         if let Some(recording) = &recording {
             recording.append(&input, &batch)?;
         }
-        if let Some(line) = progress.take(&input, &batch) {
+        for line in progress.take(&input, &batch) {
             println!("{line}");
         }
     }

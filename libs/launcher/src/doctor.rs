@@ -1,0 +1,33 @@
+//! `vrft doctor`: what is wrong with a run, by its numbers.
+
+use std::path::Path;
+
+use eyre::bail;
+
+use crate::run_dir;
+
+/// Prints what is wrong with a run.
+///
+/// # Errors
+/// No such run folder, or a run with which something is wrong.
+pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
+    let run_dir = run_dir::find(run, Path::new("out"))?;
+    match print_verdicts(&run_dir)? {
+        0 => println!("Nothing is wrong with {}, as far as its numbers say.", run_dir.display()),
+        1 => bail!("{} has a problem", run_dir.display()),
+        n => bail!("{} has {n} problems", run_dir.display()),
+    }
+    Ok(())
+}
+
+/// Prints a line for each problem of a run and gives their number.
+///
+/// # Errors
+/// A run folder that cannot be read.
+pub(crate) fn print_verdicts(run_dir: &Path) -> eyre::Result<usize> {
+    let verdicts = vrft_report::diagnose_run(run_dir)?;
+    for verdict in &verdicts {
+        println!("Problem: {verdict}");
+    }
+    Ok(verdicts.len())
+}
