@@ -38,7 +38,10 @@ impl Graph {
             .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
         let descriptor: Descriptor =
             yaml_serde::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
-        vrft_node::wiring::check(&descriptor).wrap_err_with(|| format!("in the graph {path:?}"))?;
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        vrft_node::wiring::check(&descriptor)
+            .and_then(|()| vrft_node::wiring::check_environment(&descriptor, is_set))
+            .wrap_err_with(|| format!("in the graph {path:?}"))?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),

@@ -43,8 +43,7 @@ pub(crate) fn promote(run: &Path, label: &str, served: &Path) -> eyre::Result<St
         is_fine,
         "not promoted: {measure} {after:.4} on held-out data, {before:.4} before (tolerance {TOLERANCE})"
     );
-    let version = tuned["policy_version"].as_u64().unwrap_or(0);
-    let checkpoint = checkpoint(run, version)?;
+    let checkpoint = checkpoint(run, &tuned)?;
     let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
     copy(&checkpoint, &served.join(&name))?;
     switch(served, &name)?;
@@ -79,9 +78,15 @@ fn evaluation(run: &Path, label: &str) -> eyre::Result<Value> {
     newest.ok_or_else(|| eyre!("{path:?} has no evaluation of {label:?}"))
 }
 
-/// The checkpoint of this version, of whichever learner saved it.
-fn checkpoint(run: &Path, version: u64) -> eyre::Result<PathBuf> {
-    let folder = run.join("checkpoints").join("learner").join(format!("step-{version:06}"));
+/// The checkpoint that an evaluation is about, saved by the learner that the evaluation names.
+fn checkpoint(run: &Path, evaluation: &Value) -> eyre::Result<PathBuf> {
+    let version = evaluation["policy_version"].as_u64().unwrap_or(0);
+    let learner = evaluation["learner"].as_str();
+    let learner = learner.ok_or_else(|| {
+        let label = &evaluation["label"];
+        eyre!("the evaluation of {label} names no learner, so it is unknown which checkpoint it is about")
+    })?;
+    let folder = run.join("checkpoints").join(learner).join(format!("step-{version:06}"));
     ensure!(folder.is_dir(), "the run kept no checkpoint of version {version}: {folder:?}");
     Ok(folder)
 }
@@ -140,14 +145,22 @@ mod tests {
     /// A run that ended with this mean IoU, from 0.4.
     fn run(folder: &Path, name: &str, miou: f64) -> PathBuf {
         let run = folder.join(name);
-        let checkpoint = run.join("checkpoints/learner/step-000010");
-        fs::create_dir_all(&checkpoint).unwrap();
-        fs::write(checkpoint.join("model.safetensors"), name).unwrap();
-        let line = |label: &str, version: u64, miou: f64| {
-            json!({"label": label, "policy_version": version, "metrics": {"miou": miou}})
+        for (learner, weights) in [("policy", name), ("shown", "other weights")] {
+            let checkpoint = run.join("checkpoints").join(learner).join("step-000010");
+            fs::create_dir_all(&checkpoint).unwrap();
+            fs::write(checkpoint.join("model.safetensors"), weights).unwrap();
+        }
+        let line = |label: &str, learner: Option<&str>, version: u64, miou: f64| {
+            let metrics = json!({"miou": miou});
+            json!({"label": label, "learner": learner, "policy_version": version, "metrics": metrics})
                 .to_string()
         };
-        let lines = [line("base", 0, 0.4), line("rft", 5, 0.1), line("rft", 10, miou)];
+        let lines = [
+            line("base", None, 0, 0.4),
+            line("rft", Some("policy"), 5, 0.1),
+            line("rft", Some("policy"), 10, miou),
+            line("sft", Some("shown"), 10, 0.45),
+        ];
         fs::write(run.join("evaluations.jsonl"), lines.join("\n")).unwrap();
         run
     }
@@ -167,6 +180,14 @@ mod tests {
         assert_eq!(in_use(&served), "first");
         let error = rollback(&served).unwrap_err().to_string();
         assert!(error.contains("no policy before policy-0001"), "{error}");
+    }
+
+    #[test]
+    fn a_label_stands_for_the_weights_of_its_own_learner() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, served) = (run(folder.path(), "run", 0.5), folder.path().join("served"));
+        promote(&run, "sft", &served).unwrap();
+        assert_eq!(in_use(&served), "other weights");
     }
 
     #[test]

@@ -3,43 +3,54 @@
 use arrow::array::StructArray;
 use arrow::datatypes::{Float32Type, UInt16Type, UInt32Type, UInt64Type};
 
-use crate::build::{lists, numbers, strings, table};
+use crate::build::{lists, numbers, strings, struct_lists, table};
 use crate::columns::Columns;
-use crate::{Message, MessageError};
+use crate::image::{read_sizes, sizes_to_arrow};
+use crate::{ImageSize, Message, MessageError};
 
-/// One sampled answer.
+/// One sampled answer: its tokens, and how sure the policy was of every one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
+    /// Sampled token ids, up to and including the one that ended it.
+    pub token_ids: Vec<u32>,
+    /// Logprob of each of these tokens under softmax(logits / temperature), before top-k and top-p cut that
+    /// distribution, as in TRL; at temperature 0, under softmax(logits).
+    pub logprobs: Vec<f32>,
+    /// The tokens as text, special ones left out.
+    pub text: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Seed of its random stream: with the policy version, enough to sample it again.
+    pub seed: u64,
+}
+
+/// One completion as it travels, with the prompt that it answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompletionRow {
     /// The prompt it answers.
     pub prompt_id: u64,
     /// Place within its group, from 0.
     pub completion_idx: u16,
     /// The policy that sampled it.
     pub policy_version: u64,
-    /// Sampled tokens, up to and including the one that ended it.
-    pub token_ids: Vec<u32>,
-    /// Logprob of each token under the distribution it was drawn from.
-    pub logprobs: Vec<f32>,
-    /// The tokens as text.
-    pub text: String,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// Seed of its sampler: with the policy version, enough to replay it.
-    pub seed: u64,
-    /// Passed through from the prompt, so that the reward keeps no state.
+    /// What was sampled.
+    pub completion: Completion,
+    /// Kind of task, passed through from the prompt, so that the reward keeps no state.
     pub task: String,
     /// Ground truth, passed through likewise.
     pub answer: String,
+    /// Sizes of the prompt's pictures, passed through likewise: coordinates are measured in them.
+    pub images: Vec<ImageSize>,
 }
 
 /// Why a completion ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FinishReason {
-    /// A stop text was completed.
+    /// Its last token completed a stop text.
     Stop,
-    /// The policy ended its turn.
+    /// Its last token ends a turn.
     EndOfTurn,
-    /// Cut at the longest length allowed.
+    /// It was cut at the most tokens allowed.
     Length,
 }
 
@@ -60,12 +71,12 @@ impl FinishReason {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CompletionBatch {
     /// All completions, group after group.
-    pub completions: Vec<Completion>,
+    pub completions: Vec<CompletionRow>,
 }
 
 impl CompletionBatch {
     /// The groups, each the completions of one prompt.
-    pub fn groups(&self) -> impl Iterator<Item = &[Completion]> {
+    pub fn groups(&self) -> impl Iterator<Item = &[CompletionRow]> {
         self.completions.chunk_by(|a, b| a.prompt_id == b.prompt_id)
     }
 }
@@ -75,17 +86,21 @@ impl Message for CompletionBatch {
 
     fn to_arrow(&self) -> StructArray {
         let rows = &self.completions;
+        let sampled = || rows.iter().map(|row| &row.completion);
+        let sizes: Vec<ImageSize> = rows.iter().flat_map(|row| &row.images).copied().collect();
+        let sizes = sizes_to_arrow(&sizes);
         table(vec![
             ("prompt_id", numbers::<UInt64Type>(rows.iter().map(|row| row.prompt_id))),
             ("completion_idx", numbers::<UInt16Type>(rows.iter().map(|row| row.completion_idx))),
             ("policy_version", numbers::<UInt64Type>(rows.iter().map(|row| row.policy_version))),
-            ("token_ids", lists::<UInt32Type>(rows.iter().map(|row| row.token_ids.as_slice()))),
-            ("logprobs", lists::<Float32Type>(rows.iter().map(|row| row.logprobs.as_slice()))),
-            ("text", strings(rows.iter().map(|row| row.text.as_str()))),
-            ("finish_reason", strings(rows.iter().map(|row| row.finish_reason.as_str()))),
-            ("seed", numbers::<UInt64Type>(rows.iter().map(|row| row.seed))),
+            ("token_ids", lists::<UInt32Type>(sampled().map(|c| c.token_ids.as_slice()))),
+            ("logprobs", lists::<Float32Type>(sampled().map(|c| c.logprobs.as_slice()))),
+            ("text", strings(sampled().map(|c| c.text.as_str()))),
+            ("finish_reason", strings(sampled().map(|c| c.finish_reason.as_str()))),
+            ("seed", numbers::<UInt64Type>(sampled().map(|c| c.seed))),
             ("task", strings(rows.iter().map(|row| row.task.as_str()))),
             ("answer", strings(rows.iter().map(|row| row.answer.as_str()))),
+            ("images", struct_lists(rows.iter().map(|row| row.images.len()), sizes)),
         ])
     }
 
@@ -94,31 +109,19 @@ impl Message for CompletionBatch {
         let prompt_ids = columns.primitive::<UInt64Type>("prompt_id")?;
         let idxs = columns.primitive::<UInt16Type>("completion_idx")?;
         let versions = columns.primitive::<UInt64Type>("policy_version")?;
-        let token_ids = columns.lists::<UInt32Type>("token_ids")?;
-        let logprobs = columns.lists::<Float32Type>("logprobs")?;
-        let texts = columns.strings("text")?;
-        let reasons = columns.strings("finish_reason")?;
-        let seeds = columns.primitive::<UInt64Type>("seed")?;
         let tasks = columns.strings("task")?;
         let answers = columns.strings("answer")?;
-        let mut completions: Vec<Completion> = Vec::with_capacity(columns.n_rows());
-        for (row, (token_ids, logprobs)) in token_ids.into_iter().zip(logprobs).enumerate() {
-            let word = reasons.value(row);
-            let finish_reason = FinishReason::ALL
-                .into_iter()
-                .find(|reason| reason.as_str() == word)
-                .ok_or_else(|| columns.row_error(row, format!("unknown finish_reason {word:?}")))?;
-            completions.push(Completion {
+        let images = columns.struct_lists("images")?;
+        let mut completions: Vec<CompletionRow> = Vec::with_capacity(columns.n_rows());
+        for (row, completion) in read_completions(&columns)?.into_iter().enumerate() {
+            completions.push(CompletionRow {
                 prompt_id: prompt_ids.value(row),
                 completion_idx: idxs.value(row),
                 policy_version: versions.value(row),
-                token_ids,
-                logprobs,
-                text: texts.value(row).to_owned(),
-                finish_reason,
-                seed: seeds.value(row),
+                completion,
                 task: tasks.value(row).to_owned(),
                 answer: answers.value(row).to_owned(),
+                images: read_sizes("images of groups", &images[row])?,
             });
             check_row(&completions).map_err(|why| columns.row_error(row, why))?;
         }
@@ -126,17 +129,38 @@ impl Message for CompletionBatch {
     }
 }
 
+/// What was sampled in each row.
+fn read_completions(columns: &Columns<'_>) -> Result<Vec<Completion>, MessageError> {
+    let token_ids = columns.lists::<UInt32Type>("token_ids")?;
+    let logprobs = columns.lists::<Float32Type>("logprobs")?;
+    let texts = columns.strings("text")?;
+    let reasons = columns.strings("finish_reason")?;
+    let seeds = columns.primitive::<UInt64Type>("seed")?;
+    let rows = token_ids.into_iter().zip(logprobs).enumerate();
+    rows.map(|(row, (token_ids, logprobs))| {
+        let word = reasons.value(row);
+        let finish_reason = FinishReason::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == word)
+            .ok_or_else(|| columns.row_error(row, format!("unknown finish_reason {word:?}")))?;
+        let text = texts.value(row).to_owned();
+        Ok(Completion { token_ids, logprobs, text, finish_reason, seed: seeds.value(row) })
+    })
+    .collect()
+}
+
 /// Checks the newest row, alone and against the row before it.
-fn check_row(completions: &[Completion]) -> Result<(), String> {
+fn check_row(completions: &[CompletionRow]) -> Result<(), String> {
     let Some((newest, before)) = completions.split_last() else { return Ok(()) };
-    let (n_tokens, n_logprobs) = (newest.token_ids.len(), newest.logprobs.len());
+    let Completion { token_ids, logprobs, .. } = &newest.completion;
+    let (n_tokens, n_logprobs) = (token_ids.len(), logprobs.len());
     if n_tokens != n_logprobs {
         return Err(format!("{n_tokens} token_ids but {n_logprobs} logprobs"));
     }
     if n_tokens == 0 {
         return Err("a completion without tokens".to_owned());
     }
-    if let Some(bad) = newest.logprobs.iter().find(|value| !value.is_finite()) {
+    if let Some(bad) = logprobs.iter().find(|value| !value.is_finite()) {
         return Err(format!("logprob {bad} is not a number"));
     }
     let expected = match before.last() {
@@ -157,23 +181,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn completion(prompt_id: u64, completion_idx: u16) -> Completion {
-        Completion {
-            prompt_id,
-            completion_idx,
-            policy_version: 7,
+    fn row(prompt_id: u64, completion_idx: u16) -> CompletionRow {
+        let completion = Completion {
             token_ids: vec![1, 2],
             logprobs: vec![-0.5, -0.25],
             text: "<answer>".into(),
             finish_reason: FinishReason::Stop,
             seed: 9,
+        };
+        let size = ImageSize { width: 640, height: 480, resized_width: 644, resized_height: 476 };
+        CompletionRow {
+            prompt_id,
+            completion_idx,
+            policy_version: 7,
+            completion,
             task: "detection".into(),
             answer: "[]".into(),
+            images: vec![size; prompt_id as usize % 3],
         }
     }
 
     #[track_caller]
-    fn refused(completions: Vec<Completion>, why: &str) {
+    fn refused(completions: Vec<CompletionRow>, why: &str) {
         let batch = CompletionBatch { completions };
         let error = CompletionBatch::from_arrow(&batch.to_arrow()).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
@@ -187,12 +216,10 @@ mod tests {
         ) {
             let (token_ids, logprobs): (Vec<_>, Vec<_>) = tokens.into_iter().unzip();
             let finish_reason = FinishReason::ALL[reason];
+            let completion = Completion { token_ids, logprobs, text, finish_reason, seed };
             let completions = (0..groups)
-                .flat_map(|id| (0..3).map(move |idx| completion(id, idx)))
-                .map(|row| Completion {
-                    token_ids: token_ids.clone(), logprobs: logprobs.clone(), text: text.clone(),
-                    finish_reason, seed, ..row
-                })
+                .flat_map(|id| (0..3).map(move |idx| row(id, idx)))
+                .map(|row| CompletionRow { completion: completion.clone(), ..row })
                 .collect();
             let batch = CompletionBatch { completions };
             let arrived = CompletionBatch::from_arrow(&batch.to_arrow()).unwrap();
@@ -203,19 +230,20 @@ mod tests {
 
     #[test]
     fn every_token_has_its_logprob() {
-        refused(vec![Completion { logprobs: vec![-1.0], ..completion(0, 0) }], "2 token_ids but 1");
+        let mut short = row(0, 0);
+        short.completion.logprobs = vec![-1.0];
+        refused(vec![short], "2 token_ids but 1");
     }
 
     #[test]
     fn a_nan_logprob_is_refused() {
-        refused(
-            vec![Completion { logprobs: vec![-1.0, f32::NAN], ..completion(0, 0) }],
-            "is not a number",
-        );
+        let mut nan = row(0, 0);
+        nan.completion.logprobs = vec![-1.0, f32::NAN];
+        refused(vec![nan], "is not a number");
     }
 
     #[test]
     fn a_missing_completion_is_noticed() {
-        refused(vec![completion(4, 0), completion(4, 2)], "completion_idx of prompt 4 should be 1");
+        refused(vec![row(4, 0), row(4, 2)], "completion_idx of prompt 4 should be 1");
     }
 }

@@ -1,14 +1,16 @@
-//! A message in a file: Arrow IPC, columns as on the wire.
+//! A message in a file: Arrow IPC, columns as on the wire, name and version of the schema in the file's metadata.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{RecordBatch, StructArray};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::FileReader;
 use arrow::ipc::writer::FileWriter;
 
-use crate::{Message, MessageError};
+use crate::{Message, MessageError, SCHEMA_VERSION, ipc};
+
+/// Key of the schema's version in the metadata of a file; messages have it in theirs.
+const VERSION_KEY: &str = "vrft_schema_version";
 
 /// Why a message could not be written to a file, or read from one.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,17 @@ pub enum FileError {
         path: PathBuf,
         /// What the system or the format said.
         source: ArrowError,
+    },
+    /// A file of another version of the schemas.
+    #[error(
+        "{path:?} was written with version {got} of the message schemas, this program reads {SCHEMA_VERSION}: make it \
+         anew, or use the version of the program that wrote it"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version; those before 2 had none in their files.
+        got: String,
     },
     /// A file that holds something else.
     #[error("{path:?}: {source}")]
@@ -42,6 +55,7 @@ pub fn write<M: Message>(message: &M, path: &Path) -> Result<(), FileError> {
         let partial = path.with_extension("tmp");
         let batch = RecordBatch::from(message.to_arrow());
         let mut writer = FileWriter::try_new(File::create(&partial)?, &batch.schema())?;
+        writer.write_metadata(VERSION_KEY, SCHEMA_VERSION.to_string());
         writer.write(&batch)?;
         writer.finish()?;
         Ok(fs::rename(&partial, path)?)
@@ -52,14 +66,20 @@ pub fn write<M: Message>(message: &M, path: &Path) -> Result<(), FileError> {
 /// Reads what [`write()`] wrote.
 ///
 /// # Errors
-/// A file that cannot be read, or that holds another message.
+/// A file that cannot be read, that is damaged, of another version, or that holds another message.
 pub fn read<M: Message>(path: &Path) -> Result<M, FileError> {
-    let read = || -> Result<StructArray, ArrowError> {
-        let mut batches = FileReader::try_new(File::open(path)?, None)?;
+    let read = || -> Result<(String, StructArray), ArrowError> {
+        let bytes = ipc::read_bytes(path)?;
+        let mut batches = ipc::read_file(&bytes)?;
+        let version = batches.custom_metadata().get(VERSION_KEY).cloned();
         let nothing = || ArrowError::ParseError("it holds no message".to_owned());
-        Ok(StructArray::from(batches.next().ok_or_else(nothing)??))
+        let array = StructArray::from(batches.next().ok_or_else(nothing)??);
+        Ok((version.unwrap_or_else(|| "1".to_owned()), array))
     };
-    let array = read().map_err(failed("read", path))?;
+    let (version, array) = read().map_err(failed("read", path))?;
+    if version != SCHEMA_VERSION.to_string() {
+        return Err(FileError::Version { path: path.to_owned(), got: version });
+    }
     M::from_arrow(&array).map_err(|source| FileError::Message { path: path.to_owned(), source })
 }
 
@@ -86,6 +106,23 @@ mod tests {
         assert!(error.contains("metrics.arrow") && error.contains("no column"), "{error}");
         let error = read::<Credit>(&folder.join("nowhere.arrow")).unwrap_err().to_string();
         assert!(error.starts_with("cannot read") && error.contains("nowhere"), "{error}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_another_version_says_so() {
+        let folder = std::env::temp_dir().join(format!("vrft-version-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("credit.arrow");
+        let credit = Credit { prompts: 1, policy_version: 0, first_prompt_id: 0 };
+        let batch = RecordBatch::from(credit.to_arrow());
+        let mut writer =
+            FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        writer.finish().unwrap();
+        let error = read::<Credit>(&path).unwrap_err().to_string();
+        assert!(error.contains("credit.arrow\" was written with version 1"), "{error}");
+        assert!(error.contains("this program reads 2"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -12,6 +12,8 @@ mod credit;
 mod error;
 pub mod file;
 pub mod hub;
+mod image;
+pub mod ipc;
 mod metric;
 mod policy_version;
 mod prompt;
@@ -20,26 +22,31 @@ mod turn;
 
 pub use advantage::{Advantage, AdvantageBatch};
 pub use checkpoint::Checkpoint;
-pub use completion::{Completion, CompletionBatch, FinishReason};
+pub use completion::{Completion, CompletionBatch, CompletionRow, FinishReason};
 pub use credit::Credit;
 pub use error::MessageError;
+pub use image::{EncodedImage, ImageSize};
 pub use metric::{Metric, MetricBatch};
-pub use policy_version::{PolicyKind, PolicyVersion};
-pub use prompt::{EncodedImage, Prompt, PromptBatch};
+pub use policy_version::PolicyVersion;
+pub use prompt::{Prompt, PromptBatch};
 pub use reward::{RewardBatch, RewardRow, Term};
 pub use turn::{Part, Role, Turn, chat_messages};
 
 use arrow::array::StructArray;
 
-/// Version of all schemas together; nodes of different versions refuse to talk.
-pub const SCHEMA_VERSION: i64 = 1;
+/// Version of all schemas together; nodes of different versions refuse to talk, and files of another version are
+/// refused.
+///
+/// 2: `policy_version` of a prompt (it was `min_policy_version`, but always meant exactly that one); the sizes of its
+/// pictures, original and resized, in `groups`; `policy` without `kind`.
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// A message that can be put on an edge.
 pub trait Message: Sized {
     /// Name in errors and in the metadata of the edge.
     const NAME: &'static str;
 
-    /// One row per element, columns as in `ARCHITECTURE.md`.
+    /// One row per element; a message of one element has one row.
     fn to_arrow(&self) -> StructArray;
 
     /// Reads and validates.

@@ -1,12 +1,13 @@
 //! `loader/prompts`: questions about images, with their verifiable answers.
 
 use arrow::array::StructArray;
-use arrow::datatypes::{UInt32Type, UInt64Type};
+use arrow::datatypes::UInt64Type;
 
-use crate::build::{binaries, nullable_strings, numbers, strings, struct_lists, table};
+use crate::build::{nullable_strings, numbers, strings, struct_lists, table};
 use crate::columns::Columns;
+use crate::image::{images_to_arrow, read_images};
 use crate::turn::{n_parts, read_turns, turns_to_arrow};
-use crate::{Message, MessageError, Role, Turn};
+use crate::{EncodedImage, Message, MessageError, Role, Turn};
 
 /// One question.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,21 +27,8 @@ pub struct Prompt {
     pub images: Vec<EncodedImage>,
     /// Ground truth, in the words of the data set's `solution` column.
     pub answer: String,
-    /// The policy version that must answer: staleness is bounded by construction.
-    pub min_policy_version: u64,
-}
-
-/// An image file in memory.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EncodedImage {
-    /// PNG, JPEG, WebP or BMP bytes.
-    pub bytes: Vec<u8>,
-    /// `png`, `jpeg`, …
-    pub encoding: String,
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
+    /// The policy version that must answer it, exactly this one: staleness is bounded by construction.
+    pub policy_version: u64,
 }
 
 /// The prompts of one learner step.
@@ -69,12 +57,7 @@ impl Message for PromptBatch {
     fn to_arrow(&self) -> StructArray {
         let rows = &self.prompts;
         let images: Vec<&EncodedImage> = rows.iter().flat_map(|row| &row.images).collect();
-        let images = table(vec![
-            ("bytes", binaries(images.iter().map(|image| image.bytes.as_slice()))),
-            ("encoding", strings(images.iter().map(|image| image.encoding.as_str()))),
-            ("width", numbers::<UInt32Type>(images.iter().map(|image| image.width))),
-            ("height", numbers::<UInt32Type>(images.iter().map(|image| image.height))),
-        ]);
+        let images = images_to_arrow(&images);
         let systems: Vec<Option<String>> = rows.iter().map(Prompt::system).collect();
         let texts: Vec<String> = rows.iter().map(Prompt::text).collect();
         let turns = turns_to_arrow(rows.iter().map(|row| row.turns.as_slice()));
@@ -87,10 +70,7 @@ impl Message for PromptBatch {
             ("turns", struct_lists(rows.iter().map(|row| n_parts(&row.turns)), turns)),
             ("images", struct_lists(rows.iter().map(|row| row.images.len()), images)),
             ("answer", strings(rows.iter().map(|row| row.answer.as_str()))),
-            (
-                "min_policy_version",
-                numbers::<UInt64Type>(rows.iter().map(|row| row.min_policy_version)),
-            ),
+            ("policy_version", numbers::<UInt64Type>(rows.iter().map(|row| row.policy_version))),
         ])
     }
 
@@ -102,7 +82,7 @@ impl Message for PromptBatch {
         let turns = columns.struct_lists("turns")?;
         let images = columns.struct_lists("images")?;
         let answers = columns.strings("answer")?;
-        let versions = columns.primitive::<UInt64Type>("min_policy_version")?;
+        let versions = columns.primitive::<UInt64Type>("policy_version")?;
         let mut prompts: Vec<Prompt> = Vec::with_capacity(columns.n_rows());
         for (row, (images, turns)) in images.iter().zip(&turns).enumerate() {
             let prompt_id = prompt_ids.value(row);
@@ -114,29 +94,13 @@ impl Message for PromptBatch {
                 sample_id: sample_ids.value(row).to_owned(),
                 task: tasks.value(row).to_owned(),
                 turns: read_turns(turns)?,
-                images: read_images(images)?,
+                images: read_images("images of prompts", images)?,
                 answer: answers.value(row).to_owned(),
-                min_policy_version: versions.value(row),
+                policy_version: versions.value(row),
             });
         }
         Ok(Self { prompts })
     }
-}
-
-fn read_images(array: &StructArray) -> Result<Vec<EncodedImage>, MessageError> {
-    let columns = Columns::new("images of prompts", array);
-    let bytes = columns.binaries("bytes")?;
-    let encodings = columns.strings("encoding")?;
-    let widths = columns.primitive::<UInt32Type>("width")?;
-    let heights = columns.primitive::<UInt32Type>("height")?;
-    Ok((0..columns.n_rows())
-        .map(|row| EncodedImage {
-            bytes: bytes[row].to_vec(),
-            encoding: encodings.value(row).to_owned(),
-            width: widths.value(row),
-            height: heights.value(row),
-        })
-        .collect())
 }
 
 #[cfg(test)]
@@ -158,7 +122,7 @@ mod tests {
             sample_id in ".*", task in "[a-z]+", system in prop::option::of(".*"), text in ".*",
             answered in prop::option::of(".*"),
             images in prop::collection::vec(any_image(), 0..3), answer in ".*",
-            min_policy_version: u64,
+            policy_version: u64,
         ) -> Prompt {
             let mut turns: Vec<Turn> = system.iter().map(|text| Turn::system(text)).collect();
             if let Some(words) = answered {
@@ -166,7 +130,7 @@ mod tests {
                 turns.push(Turn { role: Role::Assistant, parts: vec![crate::Part::Text(words)] });
             }
             turns.push(Turn::question(images.len(), &text));
-            Prompt { prompt_id: 0, sample_id, task, turns, images, answer, min_policy_version }
+            Prompt { prompt_id: 0, sample_id, task, turns, images, answer, policy_version }
         }
     }
 
@@ -188,7 +152,7 @@ mod tests {
             turns: vec![],
             images: vec![],
             answer: String::new(),
-            min_policy_version: 0,
+            policy_version: 0,
         };
         let batch = PromptBatch { prompts: vec![prompt.clone(), prompt] };
         let error = PromptBatch::from_arrow(&batch.to_arrow()).unwrap_err().to_string();

@@ -10,7 +10,9 @@ use eyre::{WrapErr, ensure, eyre};
 use vrft_messages::hub::Tags;
 
 use crate::edge::Header;
+use crate::graph::{self, Member};
 use crate::link::{Link, LinkEvent};
+use crate::ports::{Carries, Ports};
 use crate::{live, wiring};
 
 /// dora refuses messages of 64 MiB; Arrow IPC adds its framing on top of the data.
@@ -20,41 +22,46 @@ const MAX_MESSAGE_BYTES: usize = 56 << 20;
 pub(crate) struct DoraLink {
     node: DoraNode,
     events: EventStream,
-    /// Inputs from nodes that are not ours.
-    foreign: &'static [&'static str],
+    ports: &'static Ports,
+    /// Joined a dataflow that was running already: the first messages are missing.
+    is_late: bool,
 }
 
 impl DoraLink {
     /// Joins the dataflow; returns when every node of it is ready.
-    pub(crate) fn join(foreign: &'static [&'static str]) -> eyre::Result<Self> {
+    pub(crate) fn join(ports: &'static Ports) -> eyre::Result<Self> {
         let joined = DoraNode::init_from_env().map_err(|error| {
             eyre!(
                 "cannot join the dataflow ({error}): another node failed first, or this one was not started by \
                  dora; use `vrft run` or `dora run dataflow.yml`"
             )
         });
-        Ok(Self { foreign, ..Self::checked(joined?)? })
+        Self::checked(joined?, ports, false)
     }
 
     /// Joins a running dataflow as the dynamic node of this name.
-    pub(crate) fn join_late(id: &str) -> eyre::Result<Self> {
+    pub(crate) fn join_late(ports: &'static Ports, id: &str) -> eyre::Result<Self> {
         let joined = DoraNode::init_from_node_id(id.to_owned().into()).map_err(|error| {
             eyre!(
                 "cannot join as {id:?} ({error}): no dataflow that runs on this machine has a node {id:?} with \
                  `path: dynamic`"
             )
         });
-        Self::checked(joined?)
+        Self::checked(joined?, ports, true)
     }
 
     /// The whole graph is checked by every node: the stock dora CLI knows nothing of training.
-    fn checked((node, events): (DoraNode, EventStream)) -> eyre::Result<Self> {
+    fn checked(
+        (node, events): (DoraNode, EventStream),
+        ports: &'static Ports,
+        is_late: bool,
+    ) -> eyre::Result<Self> {
         let graph = node.dataflow_descriptor().map_err(|error| eyre!("{error}"))?;
         wiring::check(graph).wrap_err("this graph cannot be run")?;
-        Ok(Self { node, events, foreign: &[] })
+        Ok(Self { node, events, ports, is_late })
     }
 
-    /// Whether a failure touches nothing but inputs from nodes that are not ours.
+    /// Whether a failure touches nothing but inputs of dora's hub.
     fn are_all_foreign(&self, inputs: &[DataId]) -> bool {
         !inputs.is_empty() && inputs.iter().all(|id| self.is_foreign(id.as_ref()))
     }
@@ -86,7 +93,8 @@ impl Link for DoraLink {
                         return LinkEvent::Live { input, tags, data: data.as_array().clone() };
                     }
                     let Some(header) = Header::from_parameters(&metadata.parameters) else {
-                        let why = "a message without our header: is the source one of our nodes?";
+                        let why =
+                            "a message without a header: is the source a node of this project?";
                         return LinkEvent::Malformed { input, why: why.to_owned() };
                     };
                     match data.as_array().as_struct_opt() {
@@ -142,7 +150,7 @@ impl Link for DoraLink {
     }
 
     fn is_foreign(&self, input: &str) -> bool {
-        self.foreign.contains(&input)
+        self.ports.find_input(input).is_some_and(|port| matches!(port.carries, Carries::Hub(_)))
     }
 
     fn source(&self, input: &str) -> String {
@@ -152,8 +160,7 @@ impl Link for DoraLink {
     }
 
     fn is_live(&self, input: &str) -> bool {
-        let graph = self.node.dataflow_descriptor();
-        graph.is_ok_and(|graph| wiring::is_live(graph, self.node.id().as_ref(), input))
+        self.is_late || self.ports.find_input(input).is_some_and(|port| port.may_drop)
     }
 
     fn inputs(&self) -> Vec<String> {
@@ -166,6 +173,10 @@ impl Link for DoraLink {
 
     fn outputs(&self) -> Vec<String> {
         self.node.node_config().outputs.iter().map(ToString::to_string).collect()
+    }
+
+    fn members(&self) -> Vec<Member> {
+        self.node.dataflow_descriptor().map(graph::members).unwrap_or_default()
     }
 
     fn drops(&mut self) -> Vec<(String, u64)> {

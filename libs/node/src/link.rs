@@ -4,12 +4,13 @@ use arrow::array::{ArrayRef, StructArray};
 use vrft_messages::hub::Tags;
 
 use crate::edge::Header;
+use crate::graph::Member;
 
 /// Something that happened on the link.
 pub(crate) enum LinkEvent {
     /// A message arrived on an input.
     Message { input: String, header: Header, data: StructArray },
-    /// Something arrived on a live input.
+    /// Something arrived on an input of dora's hub.
     Live { input: String, tags: Tags, data: ArrayRef },
     /// What arrived on an input cannot be a message of ours.
     Malformed { input: String, why: String },
@@ -33,10 +34,10 @@ pub(crate) trait Link {
     /// Puts a message on an output.
     fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()>;
 
-    /// Puts something on an output for nodes that are not ours.
+    /// Puts data on an output of dora's hub.
     fn send_live(&mut self, output: &str, tags: Tags, data: ArrayRef) -> eyre::Result<()>;
 
-    /// Whether what arrives on an input comes from nodes that are not ours.
+    /// Whether what arrives on an input is in a convention of dora's hub.
     fn is_foreign(&self, input: &str) -> bool;
 
     /// `node/output` behind an input, for errors.
@@ -53,6 +54,9 @@ pub(crate) trait Link {
 
     /// Outputs that need an end marker.
     fn outputs(&self) -> Vec<String>;
+
+    /// All nodes of the graph.
+    fn members(&self) -> Vec<Member>;
 
     /// Messages that the link itself dropped, by input.
     fn drops(&mut self) -> Vec<(String, u64)>;

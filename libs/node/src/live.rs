@@ -1,5 +1,6 @@
-//! Live inputs: messages of nodes that are not ours, from sources that may fail.
+//! Live inputs: data in the conventions of dora's hub, from nodes that may be somebody else's and may fail.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use arrow::array::ArrayRef;
@@ -8,7 +9,8 @@ use vrft_messages::Message;
 use vrft_messages::hub::{Tag, Tags};
 
 use crate::Node;
-use crate::node::{Pumped, Waited};
+use crate::ports::{HubInput, HubOutput, Input};
+use crate::receive::{Polled, Waited};
 
 /// Something that arrived on a live input.
 #[derive(Debug, Clone)]
@@ -19,6 +21,13 @@ pub struct Live {
     pub tags: Tags,
     /// Data, of any type.
     pub data: ArrayRef,
+}
+
+impl Live {
+    /// Whether it came by this input.
+    pub fn is_of(&self, input: &HubInput) -> bool {
+        self.input == input.name()
+    }
 }
 
 /// What a node with live inputs waited for.
@@ -37,23 +46,18 @@ pub enum Arrival<M> {
 }
 
 impl Node {
-    /// Waits a while for the next message of an input, or for anything live. Without an input, only the end of
-    /// the dataflow ends it.
+    /// Waits a while for the next message of an input, or for anything live.
     ///
     /// # Errors
     /// As [`Node::recv`] of the input; nothing that is live makes an error.
     pub fn recv_live<M: Message>(
         &mut self,
-        input: Option<&str>,
+        input: &Input<M>,
         patience: Duration,
     ) -> eyre::Result<Arrival<M>> {
         let until = Instant::now() + patience;
         loop {
-            let waited = match input {
-                Some(input) => self.wait(&[input], Some(until))?,
-                None => self.wait_for_live(until)?,
-            };
-            match waited {
+            match self.wait_for(&[input.name()], Some(until))? {
                 Waited::Message(input) => {
                     if let Some((_, message)) = self.take(&input)? {
                         return Ok(Arrival::Message(message));
@@ -62,41 +66,59 @@ impl Node {
                 Waited::Over => return Ok(Arrival::End),
                 Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => {}
             }
-            if let Some(live) = self.live.pop_front() {
-                return Ok(Arrival::Live(live));
-            }
-            if let Some(gone) = self.gone.pop_front() {
-                return Ok(Arrival::Gone(gone));
-            }
-            if until <= Instant::now() {
-                return Ok(Arrival::Nothing);
+            if let Some(arrival) = self.next_live(until) {
+                return Ok(arrival);
             }
         }
     }
 
-    /// One event, for a node without inputs of ours.
-    fn wait_for_live(&mut self, until: Instant) -> eyre::Result<Waited> {
-        if self.stopped {
-            return Ok(Waited::Over);
+    /// Waits a while for anything live, in a node without messages of this project; only the end of the dataflow
+    /// ends it.
+    ///
+    /// # Errors
+    /// A failed neighbor.
+    pub fn recv_only_live(&mut self, patience: Duration) -> eyre::Result<Arrival<Infallible>> {
+        let until = Instant::now() + patience;
+        loop {
+            if self.stopped {
+                return Ok(Arrival::End);
+            }
+            if self.live.is_empty() && self.gone.is_empty() {
+                match self.poll(until.min(self.pulse.0))? {
+                    Polled::Over => return Ok(Arrival::End),
+                    Polled::TimedOut if self.pulse.0 <= Instant::now() => self.send_pulses()?,
+                    Polled::TimedOut | Polled::Event => {}
+                }
+            }
+            if let Some(arrival) = self.next_live(until) {
+                return Ok(arrival);
+            }
         }
-        if !self.live.is_empty() || !self.gone.is_empty() {
-            return Ok(Waited::Nothing);
-        }
-        match self.pump(until.min(self.pulse.0))? {
-            Pumped::Over => return Ok(Waited::Over),
-            Pumped::Nothing if self.pulse.0 <= Instant::now() => self.send_pulses()?,
-            Pumped::Nothing | Pumped::Event => {}
-        }
-        Ok(Waited::Nothing)
     }
 
-    /// Sends something for nodes that are not ours: no sequence number, no end marker.
+    /// What is there, or that the time is up.
+    fn next_live<M>(&mut self, until: Instant) -> Option<Arrival<M>> {
+        let live = self.live.pop_front().map(Arrival::Live);
+        let live = live.or_else(|| self.gone.pop_front().map(Arrival::Gone));
+        live.or_else(|| (until <= Instant::now()).then_some(Arrival::Nothing))
+    }
+
+    /// Whether the graph declares this output; a test has every output.
+    pub fn has_live_output(&self, output: &HubOutput) -> bool {
+        self.link.declares(output.name())
+    }
+
+    /// Sends data in a convention of dora's hub: no sequence number, no end marker.
     ///
     /// # Errors
     /// An output that the graph does not declare, a lost connection.
-    pub fn send_live(&mut self, output: &str, (tags, data): (Tags, ArrayRef)) -> eyre::Result<()> {
-        self.live_outputs.insert(output.to_owned());
-        self.link.send_live(output, tags, data)
+    pub fn send_live(
+        &mut self,
+        output: &HubOutput,
+        (tags, data): (Tags, ArrayRef),
+    ) -> eyre::Result<()> {
+        self.live_outputs.insert(output.name().to_owned());
+        self.link.send_live(output.name(), tags, data)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use vrft_messages::{Metric, MetricBatch};
+use vrft_messages::{Message, Metric, MetricBatch};
 
 use crate::Node;
-
-/// The output that metrics leave by; a graph may leave it out.
-const OUTPUT: &str = "metrics";
+use crate::edge::Kind;
+use crate::ports::METRICS;
 
 /// Metrics that were not sent yet.
 #[derive(Debug, Default)]
@@ -41,9 +40,9 @@ impl Node {
     /// As [`Node::send`].
     pub fn send_metrics(&mut self) -> eyre::Result<()> {
         let batch = std::mem::take(&mut self.metrics.waiting);
-        if batch.metrics.is_empty() || !self.has_output(OUTPUT) {
+        if batch.metrics.is_empty() || !self.link.declares(METRICS.name) {
             return Ok(());
         }
-        self.send(OUTPUT, &batch)
+        self.put(METRICS.name, MetricBatch::NAME, batch.to_arrow(), Kind::Message)
     }
 }

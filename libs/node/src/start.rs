@@ -49,10 +49,43 @@ pub fn load_document() -> eyre::Result<Document> {
     Ok(Document::load(path.as_ref(), &[])?)
 }
 
+/// A name as that of a file: what could lead to another folder, or is not plain, becomes `%` and two hexadecimal digits
+/// for each byte. Different names stay different.
+pub fn file_name(name: &str) -> String {
+    let is_plain = |(at, byte): (usize, u8)| match byte {
+        b'.' => at > 0,
+        b'-' | b'_' | b'@' => true,
+        _ => byte.is_ascii_alphanumeric(),
+    };
+    let encoded = |(at, byte)| {
+        if is_plain((at, byte)) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    name.bytes().enumerate().map(encoded).collect()
+}
+
 /// Where this run writes.
 pub(crate) fn run_dir(run: &RunConfig, dataflow_id: &str) -> PathBuf {
     match std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
         Some(dir) => dir.into(),
         None => run.out.join(dataflow_id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_lead_out_of_its_folder() {
+        for (name, expected) in [
+            ("rft@boxes-2.5_b", "rft@boxes-2.5_b"),
+            ("../x", "%2E.%2Fx"),
+            ("..", "%2E."),
+            ("a/b", "a%2Fb"),
+            ("a%2Fb", "a%252Fb"),
+            ("Äpfel", "%C3%84pfel"),
+        ] {
+            assert_eq!(file_name(name), expected);
+        }
     }
 }

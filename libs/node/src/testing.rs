@@ -2,13 +2,22 @@
 //!
 //! ```
 //! use vrft_messages::Credit;
+//! use vrft_node::ports::{Input, Output, Port, Ports, Role};
+//! use vrft_node::testing::Script;
+//!
+//! const CREDITS: &[Port] = &[Port::of::<Credit>("credit", "in and out")];
+//! const PORTS: Ports =
+//!     Ports { roles: &[Role { inputs: CREDITS, outputs: CREDITS, ..Role::EMPTY }], ..Ports::EMPTY };
+//! const IN: Input<Credit> = PORTS.input("credit");
+//! const OUT: Output<Credit> = PORTS.output("credit");
+//!
 //! # fn main() -> eyre::Result<()> {
 //! let credit = Credit { prompts: 2, policy_version: 0, first_prompt_id: 0 };
-//! let (mut node, sent) = vrft_node::testing::Script::new().message("credit", &credit).end("credit").node();
-//! assert_eq!(node.recv::<Credit>("credit")?, Some(credit));
-//! node.send("echo", &credit)?;
-//! assert_eq!(node.recv::<Credit>("credit")?, None);
-//! assert_eq!(sent.all::<Credit>("echo"), [credit]);
+//! let (mut node, sent) = Script::new(&PORTS).message("credit", &credit).end("credit").node();
+//! assert_eq!(node.recv(&IN)?, Some(credit));
+//! node.send(&OUT, &credit)?;
+//! assert_eq!(node.recv(&IN)?, None);
+//! assert_eq!(sent.all::<Credit>("credit"), [credit]);
 //! # Ok(())
 //! # }
 //! ```
@@ -23,31 +32,50 @@ use vrft_messages::Message;
 use vrft_messages::hub::Tags;
 
 use crate::edge::{Header, Kind};
+use crate::graph::Member;
 use crate::link::{Link, LinkEvent};
 use crate::node::Node;
+use crate::ports::{Carries, Ports};
 
 /// What arrives at the node under test, in order.
-#[derive(Default)]
+///
+/// Inputs and outputs are named as in a graph: a test plays the other nodes, who may send what they should not.
 pub struct Script {
+    ports: &'static Ports,
     events: VecDeque<LinkEvent>,
     sequences: BTreeMap<String, i64>,
     run_dir: Option<PathBuf>,
     expendable: BTreeSet<String>,
     live: bool,
-    foreign: BTreeSet<String>,
+    members: Vec<Member>,
 }
 
 /// What the node under test sent.
 #[derive(Clone, Default)]
 pub struct Sent(Rc<RefCell<Vec<(String, Header, StructArray)>>>, Rc<RefCell<Vec<SentLive>>>);
 
-/// Output, metadata and data of something that was sent to a node that is not ours.
+/// Output, metadata and data of something that was sent in a convention of dora's hub.
 pub type SentLive = (String, Tags, ArrayRef);
 
 impl Script {
-    /// Nothing arrives yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nothing arrives yet at a node with these ports.
+    pub fn new(ports: &'static Ports) -> Self {
+        Self {
+            ports,
+            events: VecDeque::new(),
+            sequences: BTreeMap::new(),
+            run_dir: None,
+            expendable: BTreeSet::new(),
+            live: false,
+            members: Vec::new(),
+        }
+    }
+
+    /// Who is in the graph.
+    #[must_use]
+    pub fn members(mut self, members: &[Member]) -> Self {
+        self.members = members.to_vec();
+        self
     }
 
     /// Where the node may write.
@@ -66,19 +94,11 @@ impl Script {
         self
     }
 
-    /// Something arrives from a node that is not ours.
+    /// Something arrives in a convention of dora's hub.
     #[must_use]
-    pub fn foreign(mut self, input: &str, (tags, data): (Tags, ArrayRef)) -> Self {
-        self.foreign.insert(input.to_owned());
+    pub fn live_data(mut self, input: &str, (tags, data): (Tags, ArrayRef)) -> Self {
         self.events.push_back(LinkEvent::Live { input: input.to_owned(), tags, data });
         self
-    }
-
-    /// A node that is not ours is gone.
-    #[must_use]
-    pub fn gone(mut self, input: &str) -> Self {
-        self.foreign.insert(input.to_owned());
-        self.close(input)
     }
 
     /// The end marker of an input arrives.
@@ -134,7 +154,7 @@ impl Script {
         self
     }
 
-    /// The sender of an input exits without an end marker.
+    /// The sender of an input exits, without an end marker.
     #[must_use]
     pub fn close(mut self, input: &str) -> Self {
         self.events.push_back(LinkEvent::Closed { input: input.to_owned() });
@@ -153,9 +173,10 @@ impl Script {
             sent: sent.clone(),
             replicas: expendable.clone(),
             live: self.live,
-            foreign: self.foreign,
+            ports: self.ports,
+            members: self.members,
         };
-        let node = Node::over(Box::new(link), "tested".to_owned(), run_dir);
+        let node = Node::over(Box::new(link), self.ports, "tested".to_owned(), run_dir);
         (node.without(expendable), sent)
     }
 
@@ -180,8 +201,8 @@ impl Sent {
             .collect()
     }
 
-    /// Everything that was sent to nodes that are not ours.
-    pub fn foreign(&self) -> Vec<SentLive> {
+    /// Everything that was sent in a convention of dora's hub.
+    pub fn live_data(&self) -> Vec<SentLive> {
         self.1.borrow().clone()
     }
 
@@ -197,7 +218,8 @@ struct MemoryLink {
     sent: Sent,
     replicas: BTreeSet<String>,
     live: bool,
-    foreign: BTreeSet<String>,
+    ports: &'static Ports,
+    members: Vec<Member>,
 }
 
 impl Link for MemoryLink {
@@ -221,7 +243,8 @@ impl Link for MemoryLink {
     }
 
     fn is_foreign(&self, input: &str) -> bool {
-        self.foreign.contains(input)
+        let port = self.ports.find_input(input);
+        port.is_some_and(|port| matches!(port.carries, Carries::Hub(_)))
     }
 
     fn is_live(&self, _input: &str) -> bool {
@@ -243,141 +266,14 @@ impl Link for MemoryLink {
         outputs.into_iter().collect()
     }
 
+    fn members(&self) -> Vec<Member> {
+        self.members.clone()
+    }
+
     fn drops(&mut self) -> Vec<(String, u64)> {
         Vec::new()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Arrival;
-    use crate::Waited;
-    use vrft_messages::Credit;
-
-    const CREDIT: Credit = Credit { prompts: 1, policy_version: 0, first_prompt_id: 0 };
-
-    #[track_caller]
-    fn fails(script: Script, words: &str) {
-        let (mut node, _sent) = script.node();
-        let error = loop {
-            match node.recv::<Credit>("credit") {
-                Ok(Some(_)) => continue,
-                Ok(None) => panic!("ended without an error"),
-                Err(error) => break format!("{error:#}"),
-            }
-        };
-        assert!(error.contains(words), "{error}");
-    }
-
-    #[test]
-    fn a_lost_message_stops_the_node_and_names_the_edge() {
-        let script =
-            Script::new().message("credit", &CREDIT).lose("credit").message("credit", &CREDIT);
-        fails(script, "edge script/credit -> tested/credit: expected message 1, got 2: 1 lost");
-    }
-
-    #[test]
-    fn a_failed_neighbor_is_named() {
-        fails(Script::new().failure("rollout"), "node \"rollout\" failed");
-    }
-
-    #[test]
-    fn an_input_that_breaks_off_is_an_error() {
-        fails(Script::new().close("credit"), "script/credit ended without an end marker");
-    }
-
-    #[test]
-    fn a_closing_event_may_overtake_the_end_marker() {
-        let script = Script::new().close("a").end("a").message("b", &CREDIT).end("b");
-        let (mut node, _sent) = script.node();
-        let found = node.recv_any::<Credit>(&["a", "b"]).unwrap();
-        assert_eq!(found, Some(("b".to_owned(), CREDIT)));
-        assert_eq!(node.recv_any::<Credit>(&["a", "b"]).unwrap(), None);
-    }
-
-    #[test]
-    fn a_replica_that_fails_is_told_once_and_the_others_go_on() {
-        let script = Script::new().replica("a").replica("b").failure("a");
-        let (mut node, _sent) = script.message("b", &CREDIT).end("b").node();
-        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Lost("a".to_owned()));
-        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Message("b".to_owned()));
-        assert_eq!(node.recv::<Credit>("b").unwrap(), Some(CREDIT));
-        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Ended("b".to_owned()));
-        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Over);
-    }
-
-    #[test]
-    fn a_replica_whose_messages_get_lost_counts_as_failed() {
-        let script = Script::new().replica("a").lose("a").message("a", &CREDIT).end("b");
-        let (mut node, _sent) = script.node();
-        assert_eq!(node.wait(&["a", "b"], None).unwrap(), Waited::Lost("a".to_owned()));
-    }
-
-    #[test]
-    fn waiting_has_an_end() {
-        let (mut node, _sent) = Script::new().pause().end("a").node();
-        let until = std::time::Instant::now();
-        assert_eq!(node.wait(&["a"], Some(until)).unwrap(), Waited::Nothing);
-    }
-
-    #[test]
-    fn a_live_input_may_begin_in_the_middle() {
-        let script = Script::new().live().lose("credit").lose("credit").message("credit", &CREDIT);
-        let (mut node, _sent) = script.end("credit").node();
-        assert_eq!(node.recv::<Credit>("credit").unwrap(), Some(CREDIT));
-        assert_eq!(node.recv::<Credit>("credit").unwrap(), None);
-    }
-
-    #[test]
-    fn another_message_type_is_refused() {
-        let version =
-            vrft_messages::Checkpoint { version: 0, location: String::new(), last: false };
-        fails(Script::new().message("credit", &version), "expected \"credit\" messages");
-    }
-
-    #[test]
-    fn messages_of_other_inputs_wait_for_their_turn() {
-        let other = Credit { prompts: 5, ..CREDIT };
-        let script = Script::new().message("b", &other).message("a", &CREDIT).end("a").end("b");
-        let (mut node, _sent) = script.node();
-        assert_eq!(node.recv::<Credit>("a").unwrap(), Some(CREDIT));
-        assert_eq!(node.recv::<Credit>("a").unwrap(), None);
-        assert_eq!(node.recv::<Credit>("b").unwrap(), Some(other));
-    }
-
-    #[test]
-    fn a_requested_stop_ends_the_messages() {
-        let (mut node, _sent) = Script::new().stop().message("credit", &CREDIT).node();
-        assert_eq!(node.recv::<Credit>("credit").unwrap(), None);
-        assert!(node.stop_requested().unwrap());
-    }
-
-    #[test]
-    fn what_is_not_ours_needs_no_header_and_its_source_may_go() {
-        let script = Script::new().foreign("image", vrft_messages::hub::tick(3)).gone("image");
-        let (mut node, sent) = script.message("credit", &CREDIT).end("credit").node();
-        let patience = std::time::Duration::from_secs(5);
-        let mut next = || node.recv_live::<Credit>(Some("credit"), patience).unwrap();
-        assert!(
-            matches!(next(), Arrival::Live(live) if vrft_messages::hub::frame_id(&live.tags) == Some("3"))
-        );
-        assert!(matches!(next(), Arrival::Gone(input) if input == "image"));
-        assert!(matches!(next(), Arrival::Message(CREDIT)));
-        assert!(matches!(next(), Arrival::End));
-        node.send_live("tick", vrft_messages::hub::tick(1)).unwrap();
-        node.finish().unwrap();
-        assert_eq!(sent.foreign().len(), 1);
-        assert!(!sent.ended("tick"));
-    }
-
-    #[test]
-    fn finish_ends_every_output() {
-        let (mut node, sent) = Script::new().node();
-        node.send("credit", &CREDIT).unwrap();
-        node.metric(1, "policy/kl", 0.5);
-        node.send_metrics().unwrap();
-        node.finish().unwrap();
-        assert!(sent.ended("credit"));
-    }
-}
+mod tests;

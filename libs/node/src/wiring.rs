@@ -1,12 +1,16 @@
 //! What a training graph must look like. Checked by `vrft check`, before a run, and by every node when it joins.
+//!
+//! The rules know no node by name: they follow from what the nodes declare ([`crate::ports`]).
 
 use std::collections::BTreeSet;
 
 use dora_message::config::{Input, InputMapping, QueuePolicy, UserInputMapping};
-use dora_message::descriptor::{Descriptor, Node};
+use dora_message::descriptor::{Descriptor, EnvValue, Node};
 use eyre::{ensure, eyre};
+use vrft_messages::{Message, MetricBatch};
 
-use crate::stages::{self, Stage, TRAINING, WATCH};
+use crate::nodes::{self, Declared};
+use crate::ports::{Carries, Port};
 
 /// Shortest queue of a training edge: a backpressure edge drops what is beyond ten times its queue.
 const MIN_QUEUE_SIZE: usize = 16;
@@ -17,10 +21,12 @@ const MIN_QUEUE_SIZE: usize = 16;
 /// The first thing wrong, with node, edge and remedy.
 pub fn check(graph: &Descriptor) -> eyre::Result<()> {
     for node in &graph.nodes {
-        if let Some(stage) = stages::of(node) {
-            check_ports(node, stage)?;
-            check_credit(graph, node, stage)?;
-            check_pool(node, stage)?;
+        if let Some(declared) = Declared::of(node) {
+            check_ports(&declared)?;
+            check_names(&declared)?;
+            check_pairs(&declared)?;
+            check_listeners(graph, &declared)?;
+            check_answers(graph, &declared)?;
         }
         for (id, input) in &node.inputs {
             if let InputMapping::User(source) = &input.mapping {
@@ -31,100 +37,173 @@ pub fn check(graph: &Descriptor) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Rollouts that share their prompts through a pool: the run can do without one of them.
+/// Checks that the environment variables which the nodes cannot do without are set: in the graph, or here.
+///
+/// Nodes on other machines are left out: their environment is not known here.
+///
+/// # Errors
+/// The first one missing, with its node and what it should say.
+pub fn check_environment(
+    graph: &Descriptor,
+    is_set_here: impl Fn(&str) -> bool,
+) -> eyre::Result<()> {
+    let is_set = |value: &EnvValue| !value.to_string().is_empty();
+    let nodes = graph.nodes.iter().filter(|node| node.deploy.is_none());
+    for declared in nodes.filter_map(Declared::of) {
+        let args = declared.node.args.as_deref().unwrap_or_default();
+        for variable in declared.ports.variables {
+            let Some(option) = variable.required_unless else { continue };
+            let of_graph = [&declared.node.env, &graph.env].into_iter().flatten();
+            let mut of_graph = of_graph.filter_map(|env| env.get(variable.name));
+            let (id, name) = (declared.node.id.to_string(), variable.name);
+            ensure!(
+                args.split([' ', '=']).any(|word| word == option)
+                    || of_graph.any(is_set)
+                    || is_set_here(name),
+                "node {id:?} ({}) needs the environment variable {name}: {}; set it, or give the node `args: {option} \
+                 …`",
+                declared.ports.executable,
+                variable.about
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Nodes that share their messages with others like them: the run can do without one of them.
 pub fn replicas(graph: &Descriptor) -> BTreeSet<String> {
-    let pools = graph.nodes.iter().filter(|node| is(node, "vrft-pool"));
-    let groups = pools.flat_map(replica_inputs);
-    let sources = groups.filter_map(|(_, input)| match &input.mapping {
-        InputMapping::User(source) => Some(source.source.to_string()),
-        _ => None,
+    let declared = graph.nodes.iter().filter_map(Declared::of);
+    let shares = declared.flat_map(|declared| {
+        let inputs = declared.paired_inputs();
+        inputs.filter_map(move |id| source(declared.node.inputs.get(id)?))
     });
-    sources.collect()
+    shares.map(|source| source.source.to_string()).collect()
 }
 
-fn is(node: &Node, executable: &str) -> bool {
-    stages::of(node).is_some_and(|stage| stage.executable == executable)
+fn source(input: &Input) -> Option<&UserInputMapping> {
+    match &input.mapping {
+        InputMapping::User(source) => Some(source),
+        _ => None,
+    }
 }
 
-fn replica_inputs(pool: &Node) -> impl Iterator<Item = (&str, &Input)> {
-    let inputs = pool.inputs.iter().map(|(id, input)| (id.as_ref(), input));
-    inputs.filter(|(id, _)| !["prompts", WATCH].contains(id))
+/// Whether messages on this input of a node may be dropped: a camera's frames, a late monitor's numbers.
+fn may_drop(node: &Node, input: &str) -> bool {
+    let is_late = node.path.as_deref() == Some("dynamic");
+    let declared = Declared::of(node);
+    let port =
+        declared.and_then(|declared| declared.role.inputs.iter().find(|port| port.name == input));
+    is_late || port.is_some_and(|port| port.may_drop)
 }
 
-/// Whether messages on this input of one of our nodes may be dropped: a camera's frames, a late monitor's numbers.
-pub(crate) fn is_live(graph: &Descriptor, node_id: &str, input: &str) -> bool {
-    let node = graph.nodes.iter().find(|node| AsRef::<str>::as_ref(&node.id) == node_id);
-    node.is_some_and(|node| {
-        node.path.as_deref() == Some("dynamic")
-            || stages::of(node).is_some_and(|stage| stage.live.contains(&input))
-    })
-}
-
-fn check_ports(node: &Node, stage: &Stage) -> eyre::Result<()> {
-    let (id, name) = (node.id.to_string(), stage.executable);
-    for (input, carries) in stage.inputs {
+/// All required ports are there.
+fn check_ports(declared: &Declared<'_>) -> eyre::Result<()> {
+    let (id, name) = (declared.node.id.to_string(), declared.ports.executable);
+    let is_required = |port: &&Port| port.is_required;
+    for port in declared.role.inputs.iter().filter(is_required) {
+        let (input, carries) = (port.name, port.carries);
         ensure!(
-            node.inputs.keys().any(|id| AsRef::<str>::as_ref(id) == *input),
+            declared.node.inputs.keys().any(|id| AsRef::<str>::as_ref(id) == input),
             "node {id:?} ({name}) needs an input {input:?}: connect it to an output that carries {carries}"
         );
     }
-    for (output, _) in stage.outputs {
+    for port in declared.role.outputs.iter().filter(is_required) {
         ensure!(
-            has_output(node, output),
-            "node {id:?} ({name}) needs an output {output:?}: add it to its `outputs`"
+            has_output(declared.node, port.name),
+            "node {id:?} ({name}) needs an output {:?}: add it to its `outputs`",
+            port.name
         );
     }
-    if let Some(carries) = stage.others.filter(|_| name == "vrft-advantage") {
+    if let Some(others) = &declared.role.other_inputs {
+        let n = declared.other_inputs().count();
         ensure!(
-            node.inputs.keys().any(|id| !["groups", WATCH].contains(&id.as_ref())),
-            "node {id:?} ({name}) needs an input that carries {carries}"
-        );
-    }
-    Ok(())
-}
-
-/// Credit is what bounds the prompts under way: it must go from a learner to the loader that feeds it.
-fn check_credit(graph: &Descriptor, node: &Node, stage: &Stage) -> eyre::Result<()> {
-    let id = node.id.to_string();
-    if stage.executable == "vrft-learner" {
-        ensure!(
-            graph.nodes.iter().any(|other| listens(other, &id, "credit")),
-            "node {id:?} (vrft-learner): nobody listens to its credit, so its window is never filled: give its \
-             loader an input `credit: {{source: {id}/credit, queue_size: {MIN_QUEUE_SIZE}, queue_policy: \
-             backpressure}}`"
-        );
-    }
-    if stage.executable != "vrft-loader" {
-        return Ok(());
-    }
-    let learners = graph.nodes.iter().filter(|other| is(other, "vrft-learner"));
-    for learner in learners.filter(|learner| listens(node, learner.id.as_ref(), "credit")) {
-        ensure!(
-            listens(learner, &id, "prompts"),
-            "edge {0}/credit -> {id}/credit: learner {0:?} gives credit but does not get the prompts: give it an \
-             input `prompts` from {id}/prompts",
-            learner.id.to_string()
+            n >= others.at_least,
+            "node {id:?} ({name}) needs an input that carries {}, by any name",
+            others.carries
         );
     }
     Ok(())
 }
 
-/// A pool names the way to a rollout and the way back alike.
-fn check_pool(node: &Node, stage: &Stage) -> eyre::Result<()> {
-    if stage.executable != "vrft-pool" {
-        return Ok(());
-    }
+/// There is no port that the node would not know.
+fn check_names(declared: &Declared<'_>) -> eyre::Result<()> {
+    let (node, name) = (declared.node, declared.ports.executable);
     let id = node.id.to_string();
-    let inputs: BTreeSet<&str> = replica_inputs(node).map(|(input, _)| input).collect();
-    ensure!(
-        !inputs.is_empty(),
-        "node {id:?} (vrft-pool) has no rollout: give it an input with the groups of each"
-    );
-    for input in inputs {
+    for input in node.inputs.keys().map(AsRef::<str>::as_ref) {
+        let names = || declared.role.inputs.iter().map(|port| port.name).collect::<Vec<_>>();
         ensure!(
-            has_output(node, input),
-            "node {id:?} (vrft-pool) has an input {input:?} but no output {input:?}: add it, it carries that \
-             rollout's share of the prompts"
+            declared.takes(input).is_some(),
+            "node {id:?} ({name}) has no input {input:?}; it takes {:?}",
+            names()
+        );
+    }
+    let logs = [&node.send_logs_as, &node.send_stdout_as];
+    for output in node.outputs.iter().map(AsRef::<str>::as_ref) {
+        let names = || declared.role.outputs.iter().map(|port| port.name).collect::<Vec<_>>();
+        let is_log = logs.iter().any(|log| log.as_deref() == Some(output));
+        ensure!(
+            is_log || declared.gives(output).is_some(),
+            "node {id:?} ({name}) has no output {output:?}; it gives {:?}",
+            names()
+        );
+    }
+    Ok(())
+}
+
+/// Who shares out work names the way to each helper and the way back alike.
+fn check_pairs(declared: &Declared<'_>) -> eyre::Result<()> {
+    let (id, name) = (declared.node.id.to_string(), declared.ports.executable);
+    let carries = declared.role.other_outputs.map(|others| others.carries.to_string());
+    for input in declared.paired_inputs() {
+        ensure!(
+            has_output(declared.node, input),
+            "node {id:?} ({name}) has an input {input:?} but no output {input:?}: add it, it carries the share of the \
+             {} that is answered by that input",
+            carries.unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+/// Somebody listens to what a node waits for an answer to: credit that nobody hears is never used.
+fn check_listeners(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<()> {
+    let (id, name) = (declared.node.id.to_string(), declared.ports.executable);
+    for port in declared.role.outputs.iter().filter(|port| port.needs_listener) {
+        let output = port.name;
+        let listeners = nodes::ALL.iter().filter(|ports| {
+            ports
+                .roles
+                .iter()
+                .flat_map(|role| role.inputs)
+                .any(|input| input.carries == port.carries)
+        });
+        let listeners: Vec<&str> = listeners.map(|ports| ports.executable).collect();
+        ensure!(
+            graph.nodes.iter().any(|other| listens(other, &id, output)),
+            "node {id:?} ({name}): nobody listens to its {output}, so it would wait for ever: give its {} an input \
+             `{output}: {{source: {id}/{output}, queue_size: {MIN_QUEUE_SIZE}, queue_policy: backpressure}}`",
+            listeners.join(" or ")
+        );
+    }
+    Ok(())
+}
+
+/// Whoever sends what is to be answered gets the answer: credit comes from the learner that gets the prompts.
+fn check_answers(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<()> {
+    let id = declared.node.id.to_string();
+    for port in declared.role.inputs {
+        let Some(answer) = port.answered_by else { continue };
+        let input =
+            declared.node.inputs.iter().find(|(id, _)| AsRef::<str>::as_ref(*id) == port.name);
+        let Some(sender) = input.and_then(|(_, input)| source(input)) else { continue };
+        let from = sender.source.to_string();
+        let Some(asks) = graph.nodes.iter().find(|node| node.id == sender.source) else { continue };
+        ensure!(
+            Declared::of(asks).is_none() || listens(asks, &id, answer),
+            "edge {from}/{0} -> {id}/{1}: {from:?} gives {0} but does not get the {answer}: give it an input \
+             `{answer}` from {id}/{answer}",
+            sender.output,
+            port.name
         );
     }
     Ok(())
@@ -134,13 +213,10 @@ fn has_output(node: &Node, output: &str) -> bool {
     node.outputs.iter().any(|id| AsRef::<str>::as_ref(id) == output)
 }
 
-fn listens(node: &Node, source: &str, output: &str) -> bool {
-    node.inputs.values().any(|input| match &input.mapping {
-        InputMapping::User(mapping) => {
-            AsRef::<str>::as_ref(&mapping.source) == source
-                && AsRef::<str>::as_ref(&mapping.output) == output
-        }
-        _ => false,
+fn listens(node: &Node, from: &str, output: &str) -> bool {
+    node.inputs.values().filter_map(source).any(|source| {
+        AsRef::<str>::as_ref(&source.source) == from
+            && AsRef::<str>::as_ref(&source.output) == output
     })
 }
 
@@ -170,21 +246,20 @@ fn check_edge(graph: &Descriptor, edge: &Edge) -> eyre::Result<()> {
         sender.id.to_string(),
         sender.outputs.iter().map(ToString::to_string).collect::<Vec<_>>()
     );
-    let gives = stages::of(sender).and_then(|stage| stage.gives(output));
-    let stage = stages::of(edge.node);
-    let takes = stage.and_then(|stage| stage.takes(edge.id));
-    if let (Some(gives), Some(takes)) = (gives, takes) {
+    let gives = Declared::of(sender).and_then(|sender| sender.gives(output));
+    let receiver = Declared::of(edge.node);
+    let takes = receiver.and_then(|receiver| receiver.takes(edge.id));
+    if let (Some(gives), Some(takes)) = (gives, takes.filter(|takes| *takes != Carries::Nothing)) {
         ensure!(
             gives == takes,
             "{edge} carries {gives}, but {takes} is expected there: connect it to an output that carries {takes}"
         );
     }
-    let live = is_live(graph, edge.node.id.as_ref(), edge.id);
-    let training = gives.is_some_and(|gives| TRAINING.contains(&gives)) || stage.is_some();
-    if live || !training {
-        return Ok(());
-    }
-    check_queue(edge)
+    // The numbers for a monitor of somebody else may be lost; what is learned from may not, whoever gets it.
+    let is_metrics = gives == Some(Carries::Message(MetricBatch::NAME));
+    let is_message = matches!(gives, Some(Carries::Message(_)));
+    let must_arrive = receiver.is_some() || is_message && !is_metrics;
+    if must_arrive && !may_drop(edge.node, edge.id) { check_queue(edge) } else { Ok(()) }
 }
 
 /// dora's default edges drop messages.

@@ -73,12 +73,37 @@ fn sound_graphs_pass() {
 fn a_missing_edge_is_named() {
     refused(
         SFT,
-        "inputs: {credit:",
-        "inputs: {credits:",
-        "\"loader\" (vrft-loader) needs an input",
+        "inputs: {credit: {source: sft/credit, queue_size: 16, queue_policy: backpressure}}",
+        "inputs: {}",
+        "\"loader\" (vrft-loader) needs an input \"credit\"",
     );
     refused(SFT, "--objective sft", "", "\"sft\" (vrft-learner) needs an input \"groups\"");
-    refused(POOL, "[groups, a]", "[groups]", "add it, it carries that rollout's share");
+    refused(POOL, "[groups, a]", "[groups]", "add it, it carries the share of the prompts that is");
+    refused(
+        POOL,
+        "\n      a: {source: rollout_a/groups, queue_size: 16, queue_policy: backpressure}",
+        "",
+        "\"pool\" (vrft-pool) needs an input that carries groups, by any name",
+    );
+}
+
+#[test]
+fn a_port_that_the_node_does_not_know_is_named() {
+    let words =
+        "\"loader\" (vrft-loader) has no input \"credits\"; it takes [\"credit\", \"image\"";
+    refused(
+        SFT,
+        "inputs: {credit:",
+        "inputs: {credit: {source: sft/credit, queue_size: 16, \
+         queue_policy: backpressure}, credits:",
+        words,
+    );
+    let words = "\"sft\" (vrft-learner) has no output \"policy\"; it gives [\"credit\"";
+    refused(SFT, "outputs: [credit, checkpoint", "outputs: [policy, credit, checkpoint", words);
+    // Lines of the log may go by any name.
+    let logs =
+        SFT.replace("outputs: [prompts]", "outputs: [prompts, lines]\n    send_logs_as: lines");
+    check(&graph(&logs)).unwrap();
 }
 
 #[test]
@@ -102,6 +127,10 @@ fn a_window_without_credit_is_named() {
      inputs: {prompts: {source: loader/prompts, queue_size: 16, queue_policy: backpressure}}}";
     let error = check(&graph(&format!("{}{another}", SFT.trim_end()))).unwrap_err().to_string();
     assert!(error.contains("\"third\" (vrft-learner): nobody listens to its credit"), "{error}");
+    assert!(
+        error.contains("give its vrft-loader an input `credit: {source: third/credit"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -110,7 +139,7 @@ fn credit_without_prompts_is_named() {
         POOL,
         "prompts: {source: loader/prompts, queue_size: 16, queue_policy: backpressure}\n      groups",
         "prompts: {source: pool/a, queue_size: 16, queue_policy: backpressure}\n      groups",
-        "learner \"learner\" gives credit but does not get the prompts",
+        "\"learner\" gives credit but does not get the prompts: give it an input `prompts` from loader/prompts",
     );
 }
 
@@ -129,6 +158,56 @@ fn a_default_queue_on_a_training_edge_is_named() {
 fn rollouts_of_a_pool_are_replicas() {
     assert_eq!(replicas(&graph(POOL)), BTreeSet::from(["rollout_a".to_owned()]));
     assert!(replicas(&graph(SFT)).is_empty());
-    assert!(is_live(&graph(POOL), "monitor", "learner"));
-    assert!(!is_live(&graph(POOL), "learner", "groups"));
+    let pool = graph(POOL);
+    let node = |id: &str| pool.nodes.iter().find(|node| node.id.to_string() == id).unwrap();
+    assert!(may_drop(node("monitor"), "learner"));
+    assert!(!may_drop(node("learner"), "groups"));
+}
+
+const CAMERA: &str = "
+env: {VRFT_CONFIG: camera.toml}
+nodes:
+  - id: camera
+    path: target/release/vrft-camera
+    inputs: {tick: loader/tick}
+    outputs: [image]
+  - id: loader
+    path: target/release/vrft-loader
+    inputs:
+      image: camera/image
+      credit: {source: sft/credit, queue_size: 16, queue_policy: backpressure}
+    outputs: [tick, prompts]
+  - id: sft
+    path: target/release/vrft-learner
+    args: --objective=sft
+    inputs: {prompts: {source: loader/prompts, queue_size: 16, queue_policy: backpressure}}
+    outputs: [credit, checkpoint]
+";
+
+#[test]
+fn frames_may_be_dropped_and_remarks_may_not() {
+    check(&graph(CAMERA)).unwrap();
+    let words = "edge camera/image -> loader/boxes2d carries image, but boxes2d is expected there";
+    refused(CAMERA, "image: camera/image", "boxes2d: camera/image", words);
+    let text =
+        CAMERA.replace("image: camera/image", "image: camera/image\n      feedback: person/said");
+    let text = format!("{text}  - {{id: person, path: dynamic, outputs: [said]}}\n");
+    let error = check(&graph(&text)).unwrap_err().to_string();
+    assert!(error.contains("edge person/said -> loader/feedback may lose messages"), "{error}");
+}
+
+#[test]
+fn a_camera_without_a_source_is_named_before_the_run() {
+    let plain = graph(CAMERA);
+    let error = check_environment(&plain, |_| false).unwrap_err().to_string();
+    let words = "node \"camera\" (vrft-camera) needs the environment variable CAPTURE_PATH: a folder, a video";
+    assert!(error.starts_with(words), "{error}");
+    check_environment(&plain, |name| name == "CAPTURE_PATH").unwrap();
+    for (from, to) in [
+        ("outputs: [image]", "outputs: [image]\n    env: {CAPTURE_PATH: frames}"),
+        ("outputs: [image]", "outputs: [image]\n    args: --path frames"),
+        ("env: {VRFT_CONFIG: camera.toml}", "env: {CAPTURE_PATH: frames}"),
+    ] {
+        check_environment(&graph(&CAMERA.replacen(from, to, 1)), |_| false).unwrap();
+    }
 }

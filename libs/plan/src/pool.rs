@@ -11,6 +11,9 @@ pub struct PoolConfig {
     pub on_loss: OnLoss,
     /// Seconds that a rollout may take for its share before it counts as lagging; 0 waits forever.
     pub patience_secs: f64,
+    /// Parts into which the prompts of a step are cut for each rollout; whoever is free first gets the next. Of more
+    /// parts a faster rollout does more, but fewer prompts are sampled together.
+    pub units_per_rollout: usize,
 }
 
 /// What happens when a rollout dies or lags.
@@ -33,13 +36,19 @@ impl Section for PoolConfig {
             "pool.patience_secs",
             patience,
             "0 (wait forever) or above",
+        )?;
+        require(
+            (1..=64).contains(&self.units_per_rollout),
+            "pool.units_per_rollout",
+            self.units_per_rollout,
+            "1 to 64",
         )
     }
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { on_loss: OnLoss::End, patience_secs: 0.0 }
+        Self { on_loss: OnLoss::End, patience_secs: 0.0, units_per_rollout: 2 }
     }
 }
 
@@ -54,5 +63,12 @@ mod tests {
         let document = Document::parse("[pool]\npatience_secs = -1.0", "test").unwrap();
         let error = document.section::<PoolConfig>().unwrap_err().to_string();
         assert!(error.starts_with("pool.patience_secs"), "{error}");
+    }
+
+    #[test]
+    fn there_is_something_to_share_out() {
+        let document = Document::parse("[pool]\nunits_per_rollout = 0", "test").unwrap();
+        let error = document.section::<PoolConfig>().unwrap_err().to_string();
+        assert!(error.starts_with("pool.units_per_rollout"), "{error}");
     }
 }

@@ -46,8 +46,7 @@ fn strip(run: &Path) -> Result<String, Failure> {
     let after = lines(&run.join("predictions-rft.jsonl"))?;
     let mut drawing = heading(20.0, "Held-out frames, turned, and what the policy says of them");
     for (n, (before, after)) in before.iter().zip(&after).take(COLUMNS * ROWS).enumerate() {
-        let id = after["sample_id"].as_str().unwrap_or_default();
-        let file = STANDARD.encode(fs::read(run.join(format!("images/{id}.png")))?);
+        let file = STANDARD.encode(fs::read(run.join(format!("images/{n:04}.png")))?);
         let x = 20.0 + (n % COLUMNS) as f64 * PITCH.0;
         let y = TOP + (n / COLUMNS) as f64 * PITCH.1;
         drawing += &format!(

@@ -27,16 +27,18 @@ pub(crate) fn recipe(run: &Run) -> String {
             fact("KL coefficient", coefficient.to_string());
         }
         fact("seed", config.run.seed.to_string());
-    } else if let Some(step) = run.metrics.last_step() {
+    } else if let Some(step) =
+        run.teams.reinforced().filter_map(|team| run.metrics.last_step(team)).max()
+    {
         fact("learner steps", step.to_string());
     }
-    if let Some(secs) = run.metrics.elapsed() {
+    if let Some(secs) = run.metrics.elapsed(&run.environment.session_starts) {
         fact("elapsed", crate::number::duration(secs));
     }
-    match facts.is_empty() {
-        true => String::new(),
-        false => format!("<dl class=recipe>{}</dl>\n", pairs(&facts)),
+    if facts.is_empty() {
+        return String::new();
     }
+    format!("<dl class=recipe>{}</dl>\n", pairs(&facts))
 }
 
 /// The configuration, folded.
@@ -47,10 +49,11 @@ pub(crate) fn configuration(run: &Run) -> String {
 
 /// The machine and the program, and what could not be read of the run.
 pub(crate) fn environment(run: &Run) -> String {
-    let mut html = match run.environment.is_empty() {
-        true => String::new(),
-        false => format!("<dl class=environment>{}</dl>\n", pairs(&run.environment)),
-    };
+    let facts = run.environment.facts();
+    let mut html = String::new();
+    if !facts.is_empty() {
+        html += &format!("<dl class=environment>{}</dl>\n", pairs(facts));
+    }
     for (file, n) in &run.unreadable {
         let lines = count(*n, "line");
         html += &format!("<p class=gap>{lines} of {} could not be read.</p>\n", escape(file));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::difference::{Difference, Side, difference};
 use crate::evaluation::{metric_names, metric_title, newest};
+use crate::label::Kind;
 use crate::load::Run;
 use crate::number::{fixed, signed};
 use crate::{ReportError, label};
@@ -16,15 +17,19 @@ pub struct Comparison {
     pub metrics: Vec<String>,
     /// One row for each label, base first. Of several versions the newest, not the best.
     pub rows: Vec<ComparisonRow>,
-    /// Base to SFT, base to RFT, SFT to RFT, best constant answer to RFT, in the first metric.
+    /// Base to each learned policy, and of those that learned from rewards also the supervised ones and the best constant
+    /// answer to each, in the first metric.
     pub differences: Vec<Difference>,
 }
 
 /// The metrics of one policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparisonRow {
-    /// `base`, `sft`, `rft` or `constant`; on the held-out data of one of several tasks `rft@task`.
+    /// The evaluator's name for it, such as `base`, `sft`, `rft` or `constant`; on the held-out data of one of several
+    /// tasks `rft@task`.
     pub label: String,
+    /// What kind of policy it is.
+    pub(crate) kind: Kind,
     /// Learner steps that this policy has seen.
     pub policy_version: u64,
     /// Held-out samples.
@@ -63,6 +68,7 @@ impl Comparison {
         };
         let row = |evaluation: &&crate::evaluation::Evaluation| ComparisonRow {
             label: evaluation.label.clone(),
+            kind: run.kind_of(&evaluation.label),
             policy_version: evaluation.policy_version,
             n: evaluation.n,
             cells: metrics
@@ -75,14 +81,20 @@ impl Comparison {
                 })
                 .collect(),
         };
-        let rows = evaluations.iter().map(row).collect();
-        let differences = metrics.first().map(|metric| differences(run, metric));
+        let rows: Vec<ComparisonRow> = evaluations.iter().map(row).collect();
+        let differences = metrics.first().map(|metric| differences(run, &rows, metric));
         Comparison { rows, differences: differences.unwrap_or_default(), metrics }
     }
 
     /// The row of a label.
     pub fn row(&self, label: &str) -> Option<&ComparisonRow> {
         self.rows.iter().find(|row| row.label == label)
+    }
+
+    /// Label of the first policy of a kind, on the held-out data of the whole run.
+    pub(crate) fn first(&self, kind: Kind) -> Option<&str> {
+        let mut rows = self.rows.iter().filter(|row| row.kind == kind);
+        rows.find(|row| label::is_of_whole_run(&row.label)).map(|row| row.label.as_str())
     }
 
     /// The difference between two labels in the first metric.
@@ -148,13 +160,19 @@ impl Comparison {
     }
 }
 
-fn differences(run: &Run, metric: &str) -> Vec<Difference> {
+fn differences(run: &Run, rows: &[ComparisonRow], metric: &str) -> Vec<Difference> {
     let side = |label: &str| {
         let predictions = run.predictions.get(label).map_or(&[][..], Vec::as_slice);
         Some(Side { evaluation: newest(&run.evaluations, label)?, predictions })
     };
-    [("base", "sft"), ("base", "rft"), ("sft", "rft"), (label::CONSTANT, "rft")]
+    use Kind::{Base, Constant, Reinforced, Supervised};
+    let of = |kind| {
+        let rows = rows.iter().filter(move |row: &&ComparisonRow| row.kind == kind);
+        rows.map(|row| row.label.as_str()).filter(|label| label::is_of_whole_run(label))
+    };
+    [(Base, Supervised), (Base, Reinforced), (Supervised, Reinforced), (Constant, Reinforced)]
         .into_iter()
+        .flat_map(|(from, to)| of(from).flat_map(move |from| of(to).map(move |to| (from, to))))
         .filter_map(|(from, to)| difference(&side(from)?, &side(to)?, metric))
         .collect()
 }

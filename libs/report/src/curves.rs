@@ -1,11 +1,13 @@
 //! Which metrics become which charts.
 
 use crate::chart::{Line, LineChart, LineStyle};
-use crate::comparison::Comparison;
+use crate::comparison::{Comparison, ComparisonRow};
 use crate::evaluation::{Evaluation, metric_title};
 use crate::html::escape;
 use crate::label;
+use crate::label::Kind;
 use crate::load::Run;
+use crate::teams::Team;
 
 /// A curve that has a chart to itself: metric, title, note.
 const SINGLE: [(&str, &str, &str); 8] = [
@@ -21,92 +23,107 @@ const SINGLE: [(&str, &str, &str); 8] = [
 
 /// All training curves, as figures.
 pub(crate) fn training(run: &Run) -> String {
-    let metrics = &run.metrics;
-    let single = |name: &str, title: &str, note: &str| {
-        over_steps(title, note, vec![Line::curve("RFT", "s-rft", metrics.curve(name))])
-    };
-    let mut figures = over_steps(
-        "Reward",
-        "weighted sum of the terms, mean of a step",
-        vec![Line::curve("total", "s-rft", metrics.curve("reward/total/mean"))],
-    );
-    figures += &terms(run);
+    let lines =
+        |name: &str| -> Vec<Line> { run.teams.reinforced().map(|t| line(run, t, name)).collect() };
+    let single = |name: &str, title: &str, note: &str| over_steps(title, note, lines(name));
+    let mut figures =
+        single("reward/total/mean", "Reward", "weighted sum of the terms, mean of a step");
+    figures += &run.teams.reinforced().map(|team| terms(run, team)).collect::<String>();
     let no_signal = "groups whose rewards are all equal, per step";
     figures += &single("reward/zero_std_groups", "Groups without a signal", no_signal);
     for (name, title, note) in SINGLE {
         // A policy that is never stale and never cut short needs no chart that says 0 throughout.
-        let curve = metrics.curve(name);
         let is_event =
             matches!(name, "completions/truncated" | "policy/clip_fraction" | "policy/staleness");
-        if !is_event || curve.iter().any(|(_, value)| *value != 0.0) {
+        let lines = lines(name);
+        let mut values = lines.iter().flat_map(|line| &line.points);
+        if !is_event || values.any(|(_, value)| *value != 0.0) {
             figures += &single(name, title, note);
         }
     }
-    figures += &over_steps(
-        "Loss",
-        "GRPO objective; its level says little, its jumps do",
-        vec![Line::curve("RFT", "s-rft", metrics.curve("policy/loss"))],
-    );
-    figures
-        + &over_steps(
-            "Loss of the supervised baseline",
-            "cross-entropy, nats per token",
-            vec![Line::curve("SFT", "s-sft", metrics.sft_curve("policy/loss"))],
-        )
+    let note = "objective of the reinforcement fine-tuning; its level says little, its jumps do";
+    figures += &single("policy/loss", "Loss", note);
+    let supervised = run.teams.supervised().map(|team| line(run, team, "policy/loss"));
+    let title = "Loss of the supervised fine-tuning";
+    figures + &over_steps(title, "cross-entropy, nats per token", supervised.collect())
 }
 
-/// The held-out metric over learner steps, with base, SFT and the best constant answer as levels; nothing with fewer than three evaluations of the RFT.
+/// A curve of one learner.
+fn line(run: &Run, team: &Team, name: &str) -> Line {
+    Line::curve(&team.title, team.class, run.metrics.curve(team, name))
+}
+
+/// The held-out metric over learner steps, with the other policies and the best constant answer as levels; nothing with
+/// fewer than three evaluations of one that learns from rewards.
 pub(crate) fn held_out(run: &Run, comparison: &Comparison) -> String {
     let Some(metric) = comparison.metrics.first() else { return String::new() };
-    // Before its first step the policy of the RFT is the base.
-    let has_start = run.evaluations.iter().any(|e| e.label == "rft" && e.policy_version == 0);
-    let is_start = |e: &Evaluation| e.label == "base" && !has_start;
-    let of_rft = || run.evaluations.iter().filter(|e| e.label == "rft" || is_start(e));
+    let labels = comparison.rows.iter().filter(|row| row.kind == Kind::Reinforced);
+    let learned: Vec<Line> =
+        labels.filter_map(|row| learning_curve(run, &row.label, metric)).collect();
+    if learned.is_empty() {
+        return String::new();
+    }
+    let level = |row: &ComparisonRow| {
+        let points = row.cells.first().and_then(|cell| *cell).map(|cell| (0.0, cell.value));
+        Line {
+            style: LineStyle::Level,
+            ..Line::curve(
+                &label::display(&row.label),
+                label::class(&row.label),
+                points.into_iter().collect(),
+            )
+        }
+    };
+    let is_level = |row: &&ComparisonRow| {
+        matches!(row.kind, Kind::Base | Kind::Supervised | Kind::Constant)
+            && label::is_of_whole_run(&row.label)
+    };
+    let mut lines: Vec<Line> = comparison.rows.iter().filter(is_level).map(level).collect();
+    lines.extend(learned);
+    let title = format!("{} over the run", escape(metric_title(metric)));
+    over_steps(&title, "held-out data; bars: 95 % confidence", lines)
+}
+
+/// What the versions under a label are worth. Before its first step a policy is the base.
+fn learning_curve(run: &Run, label: &str, metric: &str) -> Option<Line> {
+    let base = label::base_of(label);
+    let has_start = run.evaluations.iter().any(|e| e.label == label && e.policy_version == 0);
+    let is_start = |e: &Evaluation| e.label == base && !has_start;
+    let of_label = || run.evaluations.iter().filter(|e| e.label == label || is_start(e));
     let mut points: Vec<(f64, f64)> =
-        of_rft().filter_map(|e| Some((e.policy_version as f64, e.metric(metric)?))).collect();
-    let intervals = of_rft().filter_map(|e| {
+        of_label().filter_map(|e| Some((e.policy_version as f64, e.metric(metric)?))).collect();
+    let intervals = of_label().filter_map(|e| {
         let (low, high) = e.interval(metric)?;
         Some((e.policy_version as f64, low, high))
     });
     if points.len() < 3 {
-        return String::new();
+        return None;
     }
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let rft = Line {
+    Some(Line {
         intervals: intervals.collect(),
         style: LineStyle::Marked,
-        ..Line::curve("RFT", "s-rft", points)
-    };
-    let level = |name: &str| {
-        let value = comparison.row(name).and_then(|row| (*row.cells.first()?).map(|c| c.value));
-        let points = value.map(|value| vec![(0.0, value)]).unwrap_or_default();
-        Line {
-            style: LineStyle::Level,
-            ..Line::curve(&label::display(name), label::class(name), points)
-        }
-    };
-    let title = format!("{} over the run", escape(metric_title(metric)));
-    let lines = vec![level("base"), level("sft"), level(label::CONSTANT), rft];
-    over_steps(&title, "held-out data; bars: 95 % confidence", lines)
+        ..Line::curve(&label::display(label), run.class_of(label), points)
+    })
 }
 
 /// How long the learner had nothing to do.
 pub(crate) fn waiting(run: &Run) -> String {
-    let line = Line::curve("learner", "s3", run.metrics.curve("time/wait_secs"));
     over_steps(
         "Waiting",
         "seconds of a step in which the learner had nothing to learn from",
-        vec![line],
+        run.teams.reinforced().map(|team| line(run, team, "time/wait_secs")).collect(),
     )
 }
 
-fn terms(run: &Run) -> String {
+fn terms(run: &Run, team: &Team) -> String {
     let line = |(i, term): (usize, &String)| {
-        let curve = run.metrics.curve(&format!("reward/{term}/mean"));
+        let curve = run.metrics.curve(team, &format!("reward/{term}/mean"));
         Line::curve(term, &format!("s{}", 1 + i % 5), curve)
     };
     let lines = run.metrics.reward_terms().iter().enumerate().map(line).collect();
-    over_steps("Terms of the reward", "before weighting, mean of a step", lines)
+    let title = run.teams.titled("Terms of the reward", team);
+    over_steps(&title, "before weighting, mean of a step", lines)
 }
 
 fn over_steps(title: &str, note: &str, lines: Vec<Line>) -> String {

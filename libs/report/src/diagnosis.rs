@@ -153,7 +153,14 @@ pub fn diagnose_run(run_dir: &Path) -> Result<Vec<Verdict>, ReportError> {
 
 pub(crate) fn of_run(run: &Run) -> Vec<Verdict> {
     let facts = run.config.as_ref().map(|config| RunFacts::of(&config.document));
-    diagnose(&run.metrics.history, &facts.unwrap_or_default())
+    let facts = facts.unwrap_or_default();
+    let mut verdicts = Vec::new();
+    for team in run.teams.told() {
+        let of_team = diagnose(&run.metrics.history(team), &facts);
+        verdicts
+            .extend(of_team.into_iter().filter(|new| !verdicts.contains(new)).collect::<Vec<_>>());
+    }
+    verdicts
 }
 
 impl Problem {

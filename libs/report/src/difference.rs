@@ -91,7 +91,7 @@ fn paired_interval(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), 
     let scores = |side: &Side| -> Option<BTreeMap<String, f64>> {
         let scored = side.predictions.iter();
         let scores: BTreeMap<String, f64> =
-            scored.filter_map(|p| Some((p.sample_id.clone(), p.score()?))).collect();
+            scored.filter_map(|p| Some((p.key(), p.score()?))).collect();
         let mean = scores.values().sum::<f64>() / scores.len() as f64;
         ((mean - side.evaluation.metric(metric)?).abs() < 2e-3).then_some(scores)
     };

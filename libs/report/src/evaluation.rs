@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Evaluation {
     pub(crate) label: String,
+    /// The node whose policy it is, where it is one's.
+    #[serde(default)]
+    pub(crate) learner: Option<String>,
     #[serde(default)]
     pub(crate) policy_version: u64,
     #[serde(default)]

@@ -3,7 +3,7 @@
 use crate::comparison::Comparison;
 use crate::difference::Verdict;
 use crate::evaluation::metric_title;
-use crate::label;
+use crate::label::Kind;
 use crate::number::fixed;
 
 /// The sentence at the top of the report, as plain text.
@@ -12,9 +12,10 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
         return "This run has no evaluation yet.".to_owned();
     };
     let metric = metric_title(metric);
-    let value = |label: &str| Some((*comparison.row(label)?.cells.first()?)?.value);
-    let Some(rft) = value("rft") else {
-        return match (value("base"), value("sft")) {
+    let value =
+        |kind: Kind| Some((*comparison.row(comparison.first(kind)?)?.cells.first()?)?.value);
+    let Some(rft) = value(Kind::Reinforced) else {
+        return match (value(Kind::Base), value(Kind::Supervised)) {
             (Some(base), None) => format!(
                 "Before training, held-out {metric} is {}; there is no evaluation after reinforcement fine-tuning yet.",
                 fixed(base)
@@ -22,19 +23,19 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
             _ => "There is no evaluation after reinforcement fine-tuning yet.".to_owned(),
         };
     };
-    let change = match value("base") {
+    let change = match value(Kind::Base) {
         Some(base) => change(comparison, metric, base, rft),
         None => format!("After reinforcement fine-tuning, held-out {metric} is {}", fixed(rft)),
     };
-    let baseline = value("sft").map(|sft| baseline(comparison, sft)).unwrap_or_default();
-    let constant = value(label::CONSTANT).map(|value| constant(comparison, value));
+    let baseline = value(Kind::Supervised).map(|sft| baseline(comparison, sft)).unwrap_or_default();
+    let constant = value(Kind::Constant).map(|value| constant(comparison, value));
     format!("{change}{baseline}.{}", constant.unwrap_or_default())
 }
 
 /// The score of the best constant answer, and a warning where the tuned policy is not better than that.
 fn constant(comparison: &Comparison, value: f64) -> String {
     let value = fixed(value);
-    match verdict(comparison, label::CONSTANT) {
+    match verdict(comparison, Kind::Constant) {
         Verdict::Better => format!(" The best constant answer scores {value}."),
         _ => format!(
             " The best constant answer scores {value}, and the tuned policy is not measurably better than that."
@@ -44,7 +45,7 @@ fn constant(comparison: &Comparison, value: f64) -> String {
 
 fn change(comparison: &Comparison, metric: &str, base: f64, rft: f64) -> String {
     let (from, to) = (fixed(base), fixed(rft));
-    match verdict(comparison, "base") {
+    match verdict(comparison, Kind::Base) {
         Verdict::Better => {
             format!("Reinforcement fine-tuning raised held-out {metric} from {from} to {to}")
         }
@@ -63,7 +64,7 @@ fn change(comparison: &Comparison, metric: &str, base: f64, rft: f64) -> String 
 /// The result of the supervised baseline on the same samples.
 fn baseline(comparison: &Comparison, sft: f64) -> String {
     let sft = fixed(sft);
-    match verdict(comparison, "sft") {
+    match verdict(comparison, Kind::Supervised) {
         Verdict::Better | Verdict::Unknown => {
             format!("; supervised fine-tuning reached {sft}")
         }
@@ -74,8 +75,11 @@ fn baseline(comparison: &Comparison, sft: f64) -> String {
     }
 }
 
-fn verdict(comparison: &Comparison, from: &str) -> Verdict {
-    comparison.difference(from, "rft").map_or(Verdict::Unknown, |d| d.verdict())
+/// How the first policy that learned from rewards compares with the first of another kind.
+fn verdict(comparison: &Comparison, from: Kind) -> Verdict {
+    let labels = comparison.first(from).zip(comparison.first(Kind::Reinforced));
+    let difference = labels.and_then(|(from, to)| comparison.difference(from, to));
+    difference.map_or(Verdict::Unknown, |difference| difference.verdict())
 }
 
 #[cfg(test)]

@@ -3,6 +3,37 @@
 /// The best answer that is the same for every question.
 pub(crate) const CONSTANT: &str = "constant";
 
+/// What kind of policy a label stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The policy that learning starts from.
+    Base,
+    /// One that learned from answers which it was shown.
+    Supervised,
+    /// One that learned from rewards.
+    Reinforced,
+    /// The best answer that never looks.
+    Constant,
+    /// Something else.
+    Other,
+}
+
+/// The kind by the label alone, where nothing is known of the learner.
+pub(crate) fn kind(label: &str) -> Kind {
+    match parts(label).0 {
+        "base" => Kind::Base,
+        "sft" => Kind::Supervised,
+        "rft" => Kind::Reinforced,
+        CONSTANT => Kind::Constant,
+        _ => Kind::Other,
+    }
+}
+
+/// Whether a label is about the held-out data of the whole run, not of one of its tasks.
+pub(crate) fn is_of_whole_run(label: &str) -> bool {
+    parts(label).1.is_empty()
+}
+
 /// Place in a table: base, SFT, RFT, then any other.
 pub(crate) fn rank(label: &str) -> usize {
     ["base", "sft", "rft"].iter().position(|known| *known == label).unwrap_or(3)

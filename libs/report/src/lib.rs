@@ -10,6 +10,7 @@ mod comparison;
 mod curves;
 mod diagnosis;
 mod difference;
+mod environment;
 mod error;
 mod evaluation;
 mod few_shot;
@@ -30,6 +31,7 @@ mod seconds;
 mod smooth;
 mod span;
 mod student;
+mod teams;
 mod timeline;
 
 pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};

@@ -6,15 +6,17 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 use vrft_config::{ConfigError, Document};
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 
 use crate::ReportError;
+use crate::environment::Environment;
 use crate::evaluation::Evaluation;
+use crate::label::{self, Kind};
 use crate::metrics::Metrics;
 use crate::prediction::Prediction;
 use crate::span::Span;
+use crate::teams::{Team, Teams};
 
 /// Everything that a run folder says about its run.
 #[derive(Debug, Default)]
@@ -27,7 +29,8 @@ pub(crate) struct Run {
     pub(crate) spans: Vec<Span>,
     pub(crate) config_text: Option<String>,
     pub(crate) config: Option<Settings>,
-    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) environment: Environment,
+    pub(crate) teams: Teams,
     /// Files with lines that could not be read, and how many.
     pub(crate) unreadable: Vec<(String, usize)>,
 }
@@ -60,11 +63,12 @@ impl Run {
     pub(crate) fn load(dir: &Path) -> Result<Run, ReportError> {
         let mut run = Run::load_results(dir)?;
         run.metrics = Metrics::new(run.lines("metrics.jsonl")?);
+        run.teams = run.teams.with_metrics(&run.metrics);
         run.spans = run.lines("spans.jsonl")?;
         run.spans.retain(|span| span.start.is_finite() && span.end > span.start);
         run.config_text = text(&dir.join("config.toml"))?;
         run.config = run.config_text.as_ref().and_then(|t| Settings::parse(t).ok());
-        run.environment = environment(text(&dir.join("environment.json"))?);
+        run.environment = Environment::parse(text(&dir.join("environment.json"))?);
         Ok(run)
     }
 
@@ -75,11 +79,34 @@ impl Run {
         }
         let mut run = Run { dir: dir.to_owned(), ..Run::default() };
         run.evaluations = run.lines("evaluations.jsonl")?;
-        for label in prediction_labels(dir)? {
-            let predictions = run.lines(&format!("predictions-{label}.jsonl"))?;
+        for (label, file) in prediction_files(dir)? {
+            let predictions = run.lines(&file)?;
             run.predictions.insert(label, predictions);
         }
+        let members = text(&dir.join("nodes.json"))?.unwrap_or_default();
+        let members = serde_json::from_str(&members).unwrap_or_default();
+        run.teams = Teams::new(members, &Metrics::default());
         Ok(run)
+    }
+
+    /// What kind of policy a label stands for: by its learner's role, else by the label itself.
+    pub(crate) fn kind_of(&self, label: &str) -> Kind {
+        match self.team_of(label) {
+            Some(team) if team.is_supervised => Kind::Supervised,
+            Some(_) => Kind::Reinforced,
+            None => label::kind(label),
+        }
+    }
+
+    /// Color of a label's policy.
+    pub(crate) fn class_of(&self, label: &str) -> &'static str {
+        self.team_of(label).map_or_else(|| label::class(label), |team| team.class)
+    }
+
+    /// The learner behind a label; none for the base, which all learners start from.
+    fn team_of(&self, label: &str) -> Option<&Team> {
+        let mut evaluations = self.evaluations.iter().filter(|found| found.label == label);
+        self.teams.of(evaluations.find_map(|found| found.learner.as_deref())?)
     }
 
     /// The records of a JSON Lines file. A run that was cut leaves a torn last line.
@@ -114,28 +141,38 @@ fn text(path: &Path) -> Result<Option<String>, ReportError> {
     Ok(bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn prediction_labels(dir: &Path) -> Result<Vec<String>, ReportError> {
+/// Labels and names of the files with the predictions of each.
+fn prediction_files(dir: &Path) -> Result<Vec<(String, String)>, ReportError> {
     let failed = |source| ReportError::Read { path: dir.to_owned(), source };
-    let mut labels = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         let label = name.strip_prefix("predictions-").and_then(|n| n.strip_suffix(".jsonl"));
-        labels.extend(label.map(str::to_owned));
+        files.extend(label.map(|label| (decoded(label), name.clone())));
     }
-    labels.sort();
-    Ok(labels)
+    files.sort();
+    Ok(files)
 }
 
-fn environment(text: Option<String>) -> Vec<(String, String)> {
-    let parsed = text.and_then(|text| serde_json::from_str::<Map<String, Value>>(&text).ok());
-    let plain = |value: Value| match value {
-        Value::String(text) => text,
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+/// A label from the name of its file, in which `%` and two hexadecimal digits stand for a byte.
+fn decoded(name: &str) -> String {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let byte = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
         }
-        other => other.to_string(),
-    };
-    parsed.into_iter().flatten().map(|(key, value)| (key, plain(value))).collect()
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -148,8 +185,18 @@ mod tests {
         let lines = "{\"step\":1,\"name\":\"x\",\"value\":2.0,\"node\":\"a\"}\n{\"step\":2,\"name\":\"x\",\"va";
         fs::write(dir.path().join("metrics.jsonl"), lines).unwrap();
         let run = Run::load(dir.path()).unwrap();
-        assert_eq!(run.metrics.curve("x"), [(1.0, 2.0)]);
+        let team = run.teams.reinforced().next().unwrap();
+        assert_eq!(run.metrics.curve(team, "x"), [(1.0, 2.0)]);
         assert_eq!(run.unreadable, [("metrics.jsonl".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_label_may_be_anything() {
+        for (name, label) in
+            [("rft@a%2Fb", "rft@a/b"), ("100%", "100%"), ("%zz", "%zz"), ("%C3%84", "\u{c4}")]
+        {
+            assert_eq!(decoded(name), label);
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The numbers of `metrics.jsonl` as curves over learner steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
 use crate::diagnosis::History;
+use crate::teams::Team;
 
 /// One line of `metrics.jsonl`.
 #[derive(Debug, Deserialize)]
@@ -18,17 +19,14 @@ pub(crate) struct MetricRecord {
     at: Option<f64>,
 }
 
-/// The node whose numbers are those of the supervised baseline.
-const SFT_NODE: &str = "sft";
-
 /// Curves by name and node; a step that was repeated after a resume counts once, as it was last.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     curves: BTreeMap<String, BTreeMap<String, BTreeMap<u64, f64>>>,
-    first_at: Option<f64>,
-    last_at: Option<f64>,
-    /// The numbers of the reinforcement fine-tuning, those included that are not finite.
-    pub(crate) history: History,
+    /// The numbers of each node in the order in which they came, those included that are not finite.
+    histories: BTreeMap<String, Vec<(u64, String, f64)>>,
+    /// When the numbers were taken, in seconds since 1970.
+    at: Vec<f64>,
 }
 
 impl Metrics {
@@ -36,31 +34,38 @@ impl Metrics {
     pub(crate) fn new(records: Vec<MetricRecord>) -> Metrics {
         let mut metrics = Metrics::default();
         for record in records {
-            if let Some(at) = record.at.filter(|at| at.is_finite()) {
-                metrics.first_at = Some(metrics.first_at.map_or(at, |first| first.min(at)));
-                metrics.last_at = Some(metrics.last_at.map_or(at, |last| last.max(at)));
-            }
-            if record.node != SFT_NODE {
-                let value = record.value.unwrap_or(f64::NAN);
-                metrics.history.record(record.step, &record.name, value);
-            }
+            metrics.at.extend(record.at.filter(|at| at.is_finite()));
+            let number = (record.step, record.name.clone(), record.value.unwrap_or(f64::NAN));
+            metrics.histories.entry(record.node.clone()).or_default().push(number);
             let Some(value) = record.value.filter(|value| value.is_finite()) else { continue };
             let curve = metrics.curves.entry(record.name).or_default().entry(record.node);
             curve.or_default().insert(record.step, value);
         }
+        metrics.at.sort_by(f64::total_cmp);
         metrics
     }
 
-    /// A curve of the reinforcement fine-tuning: the learner's where several nodes have one of that name.
-    pub(crate) fn curve(&self, name: &str) -> Vec<(f64, f64)> {
+    /// A curve of a learner: its own where several nodes of its team have one of that name.
+    pub(crate) fn curve(&self, team: &Team, name: &str) -> Vec<(f64, f64)> {
         let Some(nodes) = self.curves.get(name) else { return Vec::new() };
-        let other = nodes.iter().find(|(node, _)| *node != SFT_NODE).map(|(_, curve)| curve);
-        points(nodes.get("learner").or(other))
+        let other = nodes.iter().find(|(node, _)| team.has(node)).map(|(_, curve)| curve);
+        points(nodes.get(&team.learner).or(other))
     }
 
-    /// A curve of the supervised baseline.
-    pub(crate) fn sft_curve(&self, name: &str) -> Vec<(f64, f64)> {
-        points(self.curves.get(name).and_then(|nodes| nodes.get(SFT_NODE)))
+    /// All numbers of a learner and of the nodes that work for it.
+    pub(crate) fn history(&self, team: &Team) -> History {
+        let mut history = History::default();
+        let of_team = self.histories.iter().filter(|(node, _)| team.has(node));
+        for (step, name, value) in of_team.flat_map(|(_, numbers)| numbers) {
+            history.record(*step, name, *value);
+        }
+        history
+    }
+
+    /// Nodes that have a number whose name begins so.
+    pub(crate) fn nodes_with(&self, prefix: &str) -> BTreeSet<String> {
+        let curves = self.curves.iter().filter(|(name, _)| name.starts_with(prefix));
+        curves.flat_map(|(_, nodes)| nodes.keys().cloned()).collect()
     }
 
     /// The terms of the reward that were measured, in the order of the configuration.
@@ -75,14 +80,18 @@ impl Metrics {
         terms
     }
 
-    /// Seconds between the first and the last number.
-    pub(crate) fn elapsed(&self) -> Option<f64> {
-        Some(self.last_at? - self.first_at?).filter(|secs| *secs > 0.0)
+    /// Seconds between the first and the last number of each session, summed up: between two sessions nobody worked.
+    /// `starts` says when the sessions began.
+    pub(crate) fn elapsed(&self, starts: &[f64]) -> Option<f64> {
+        let session = |at: &f64| starts.iter().filter(|start| *start <= at).count();
+        let sessions = self.at.chunk_by(|a, b| session(a) == session(b));
+        let secs = sessions.filter_map(|at| Some(at.last()? - at.first()?)).sum();
+        Some(secs).filter(|secs| *secs > 0.0)
     }
 
-    /// The last learner step that has a number.
-    pub(crate) fn last_step(&self) -> Option<u64> {
-        let nodes = self.curves.values().flatten().filter(|(node, _)| *node != SFT_NODE);
+    /// The last step of a learner that has a number.
+    pub(crate) fn last_step(&self, team: &Team) -> Option<u64> {
+        let nodes = self.curves.values().flatten().filter(|(node, _)| team.has(node));
         nodes.filter_map(|(_, curve)| curve.last_key_value()).map(|(step, _)| *step).max()
     }
 }
@@ -94,20 +103,31 @@ fn points(curve: Option<&BTreeMap<u64, f64>>) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::teams::Teams;
 
     fn metrics(lines: &[&str]) -> Metrics {
         Metrics::new(lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect())
     }
 
     #[test]
-    fn the_baseline_has_its_own_curve() {
+    fn each_learner_has_its_own_curve() {
         let metrics = metrics(&[
-            r#"{"step":1,"name":"policy/loss","value":0.5,"at":1.0,"node":"sft"}"#,
-            r#"{"step":1,"name":"policy/loss","value":0.1,"at":2.0,"node":"learner"}"#,
+            r#"{"step":1,"name":"policy/loss","value":0.5,"at":1.0,"node":"a"}"#,
+            r#"{"step":1,"name":"policy/loss","value":0.1,"at":2.0,"node":"b"}"#,
         ]);
-        assert_eq!(metrics.curve("policy/loss"), [(1.0, 0.1)]);
-        assert_eq!(metrics.sft_curve("policy/loss"), [(1.0, 0.5)]);
-        assert_eq!(metrics.elapsed(), Some(1.0));
+        let teams = Teams::new(vec![], &metrics);
+        let curve = |learner: &str| metrics.curve(teams.of(learner).unwrap(), "policy/loss");
+        assert_eq!((curve("a"), curve("b")), (vec![(1.0, 0.5)], vec![(1.0, 0.1)]));
+        assert_eq!(metrics.last_step(teams.of("a").unwrap()), Some(1));
+    }
+
+    #[test]
+    fn a_pause_between_two_sessions_does_not_count() {
+        let at = |at: f64| format!(r#"{{"step":1,"name":"x","value":1.0,"at":{at},"node":"a"}}"#);
+        let lines = [10.0, 15.0, 1000.0, 1002.5].map(at);
+        let metrics = metrics(&lines.each_ref().map(String::as_str));
+        assert_eq!(metrics.elapsed(&[9.0, 999.0]), Some(7.5));
+        assert_eq!(metrics.elapsed(&[]), Some(992.5));
     }
 
     #[test]
@@ -117,7 +137,8 @@ mod tests {
             r#"{"step":2,"name":"x","value":1.0,"node":"reward"}"#,
             r#"{"step":2,"name":"x","value":3.0,"node":"reward"}"#,
         ]);
-        assert_eq!(metrics.curve("x"), [(2.0, 3.0)]);
+        let teams = Teams::new(vec![], &metrics);
+        assert_eq!(metrics.curve(teams.reinforced().next().unwrap(), "x"), [(2.0, 3.0)]);
     }
 
     #[test]

@@ -137,8 +137,7 @@ fn images(run: &Run) -> Result<String, ReportError> {
 }
 
 fn time(run: &Run) -> String {
-    let figures =
-        timeline::figure_of(run) + &seconds::figure_of(&run.metrics) + &curves::waiting(run);
+    let figures = timeline::figures(run) + &seconds::figures(run) + &curves::waiting(run);
     section("time", "Time", "", &grid(&figures))
 }
 

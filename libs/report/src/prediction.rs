@@ -7,6 +7,9 @@ use serde_json::Value;
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Prediction {
     pub(crate) sample_id: String,
+    /// Number of the sample in the held-out data; names may be equal.
+    #[serde(default)]
+    sample: Option<usize>,
     #[serde(default)]
     pub(crate) completion: String,
     #[serde(default)]
@@ -30,6 +33,16 @@ pub(crate) struct Corners {
 }
 
 impl Prediction {
+    /// What tells its sample from others: the number, or the name where a file has no numbers.
+    pub(crate) fn key(&self) -> String {
+        self.sample.map_or_else(|| self.sample_id.clone(), |number| number.to_string())
+    }
+
+    /// The file of its picture in `images/`, without the extension.
+    pub(crate) fn picture(&self) -> Option<String> {
+        self.sample.map(|number| format!("{number:04}"))
+    }
+
     /// How right the answer is, in 0..1: as the evaluator scored it, the IoU, or 1 for the true name and 0 for another.
     pub(crate) fn score(&self) -> Option<f64> {
         let named = || match (&self.truth, &self.predicted) {

@@ -5,16 +5,22 @@ use std::collections::BTreeMap;
 use crate::axis::Axis;
 use crate::frame::Frame;
 use crate::html::{figure, legend, legend_entry};
+use crate::load::Run;
 use crate::number::duration;
 use crate::smooth::smoothed;
+use crate::teams::Team;
 
 /// The stages of a step in the order of the graph, with their colors.
 pub(crate) const STAGES: [(&str, &str); 5] =
     [("loader", "s5"), ("rollout", "s1"), ("reward", "s2"), ("advantage", "s4"), ("learner", "s3")];
 
-/// The figure; nothing when no stage was timed.
-pub(crate) fn figure_of(metrics: &crate::metrics::Metrics) -> String {
-    let curve = |stage: &str| smoothed(&metrics.curve(&format!("time/{stage}_secs")));
+/// A figure for each learner that learns from rewards; nothing where no stage was timed.
+pub(crate) fn figures(run: &Run) -> String {
+    run.teams.reinforced().map(|team| figure_of(run, team)).collect()
+}
+
+fn figure_of(run: &Run, team: &Team) -> String {
+    let curve = |stage: &str| smoothed(&run.metrics.curve(team, &format!("time/{stage}_secs")));
     let stages: Vec<_> = STAGES.iter().map(|(name, class)| (*name, *class, curve(name))).collect();
     let steps = steps(&stages);
     let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return String::new() };
@@ -38,7 +44,8 @@ pub(crate) fn figure_of(metrics: &crate::metrics::Metrics) -> String {
     }
     let svg = frame.svg("Seconds per stage over learner steps", "learner step", &(layers + &line));
     let note = "stacked, seconds; where the line of the whole step runs below the stack, stages overlapped";
-    figure("Seconds of a step", note, &legend(&entries), &svg)
+    let title = run.teams.titled("Seconds of a step", team);
+    figure(&title, note, &legend(&entries), &svg)
 }
 
 /// One stage: its seconds and the band that it fills.

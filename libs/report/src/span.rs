@@ -2,13 +2,16 @@
 
 use serde::Deserialize;
 
-/// A stretch of time, in seconds since the start of the run.
+/// A stretch of time, in seconds since the start of its session.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Span {
     pub(crate) node: String,
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) step: Option<u64>,
+    /// The session of the run in which it was: a resumed run has several.
+    #[serde(default)]
+    pub(crate) session: usize,
     pub(crate) start: f64,
     pub(crate) end: f64,
 }

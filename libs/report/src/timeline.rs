@@ -1,12 +1,15 @@
 //! A few steps in the middle of the run, second by second: which node worked on which step.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::axis::Axis;
 use crate::html::{escape, figure, legend, legend_entry};
 use crate::label;
 use crate::load::Run;
-use crate::number::duration;
+use crate::number::{count, duration};
 use crate::seconds::STAGES;
 use crate::span::{Span, intersection, union};
+use crate::teams::{Team, Teams};
 
 const WIDTH: f64 = 1080.0;
 const LEFT: f64 = 84.0;
@@ -15,25 +18,33 @@ const ROW: f64 = 24.0;
 const GAP: f64 = 12.0;
 const TOP: f64 = 10.0;
 /// Steps on show: enough to see a rhythm, few enough to read.
-const STEPS: u64 = 4;
+const STEPS: usize = 4;
 /// Rows that simultaneous spans of one node may take.
 const MAX_ROWS: usize = 4;
 
-/// The figure; nothing without spans.
-pub(crate) fn figure_of(run: &Run) -> String {
-    let Some(excerpt) = Excerpt::middle(&run.spans) else { return String::new() };
+/// A figure for each learner that learns from rewards, or for the others where there is none; nothing without spans.
+pub(crate) fn figures(run: &Run) -> String {
+    let figures: String = run.teams.reinforced().map(|team| figure_of(run, team)).collect();
+    if !figures.is_empty() {
+        return figures;
+    }
+    run.teams.supervised().map(|team| figure_of(run, team)).collect()
+}
+
+fn figure_of(run: &Run, team: &Team) -> String {
+    let Some(excerpt) = Excerpt::middle(&run.spans, team, &run.teams) else { return String::new() };
     let window = run.config.as_ref().map(|config| config.learner.window);
     let note = excerpt.note(window);
-    let steps =
-        (excerpt.first_step..excerpt.first_step.saturating_add(STEPS)).filter(|s| excerpt.has(*s));
+    let steps = excerpt.steps.iter();
     let mut entries: String = steps
-        .map(|step| legend_entry(step_class(Some(step)), &format!("step {step}"), ""))
+        .map(|step| legend_entry(step_class(Some(*step)), &format!("step {step}"), ""))
         .collect();
     if !excerpt.overlap().is_empty() {
         entries += &legend_entry("s-overlap", "rollout and learner both busy", "");
     }
     let drawing = format!("<div class=wide>{}</div>", excerpt.svg());
-    figure("Timeline", &note, &legend(&entries), &drawing).replacen(
+    let title = run.teams.titled("Timeline", team);
+    figure(&title, &note, &legend(&entries), &drawing).replacen(
         "class=chart",
         "class=\"chart full\"",
         1,
@@ -43,37 +54,45 @@ pub(crate) fn figure_of(run: &Run) -> String {
 /// The spans of a stretch of the run.
 struct Excerpt<'a> {
     spans: Vec<&'a Span>,
-    first_step: u64,
+    /// The learner's steps on show.
+    steps: Vec<u64>,
+    /// Steps of other learners have numbers of their own, which say nothing of these.
+    team: &'a Team,
+    teams: &'a Teams,
     start: f64,
     end: f64,
 }
 
 impl<'a> Excerpt<'a> {
-    /// A few steps around the middle one of the learner.
-    fn middle(spans: &'a [Span]) -> Option<Excerpt<'a>> {
-        let mut steps: Vec<u64> =
-            spans.iter().filter(|s| s.node == "learner").filter_map(|s| s.step).collect();
-        if steps.is_empty() {
-            steps = spans.iter().filter_map(|span| span.step).collect();
-        }
+    /// A few steps around the middle one of a learner, in the session that has most of its steps: what came before a
+    /// resume has another clock.
+    fn middle(spans: &'a [Span], team: &'a Team, teams: &'a Teams) -> Option<Excerpt<'a>> {
+        let session = busiest_session(spans, team)?;
+        let spans = || spans.iter().filter(|span| span.session == session);
+        let own = || spans().filter(|span| team.has(&span.node));
+        let of_learner: Vec<u64> =
+            own().filter(|span| span.node == team.learner).filter_map(|span| span.step).collect();
+        let mut steps =
+            if of_learner.is_empty() { own().filter_map(|s| s.step).collect() } else { of_learner };
         steps.sort_unstable();
         steps.dedup();
-        let at = (steps.len() / 2).saturating_sub(STEPS as usize / 2);
-        let first_step = *steps.get(at)?;
-        let shown = first_step..first_step.saturating_add(STEPS);
-        let of_steps = || spans.iter().filter(|s| s.step.is_some_and(|step| shown.contains(&step)));
-        let start = of_steps().map(|span| span.start).fold(f64::INFINITY, f64::min);
-        let end = of_steps().map(|span| span.end).fold(f64::NEG_INFINITY, f64::max);
-        let spans = spans.iter().filter(|span| span.end > start && span.start < end).collect();
-        Some(Excerpt { spans, first_step, start, end })
+        let at = (steps.len() / 2).saturating_sub(STEPS / 2);
+        let steps: Vec<u64> = steps.into_iter().skip(at).take(STEPS).collect();
+        let shown = || own().filter(|span| span.step.is_some_and(|step| steps.contains(&step)));
+        let start = shown().map(|span| span.start).fold(f64::INFINITY, f64::min);
+        let end = shown().map(|span| span.end).fold(f64::NEG_INFINITY, f64::max);
+        if steps.is_empty() {
+            return None;
+        }
+        let spans = spans().filter(|span| span.end > start && span.start < end).collect();
+        Some(Excerpt { spans, steps, team, teams, start, end })
     }
 
-    fn has(&self, step: u64) -> bool {
-        self.spans.iter().any(|span| span.step == Some(step))
-    }
-
-    fn busy(&self, node: &str) -> Vec<(f64, f64)> {
-        let working = self.spans.iter().filter(|span| span.node == node && !span.is_wait());
+    /// When nodes that do this for the learner were busy.
+    fn busy(&self, stage: &str) -> Vec<(f64, f64)> {
+        let working = self.spans.iter().filter(|span| {
+            self.team.has(&span.node) && self.teams.stage(&span.node) == stage && !span.is_wait()
+        });
         union(working.map(|s| (s.start.max(self.start), s.end.min(self.end))).collect())
     }
 
@@ -86,11 +105,16 @@ impl<'a> Excerpt<'a> {
         let total = self.end - self.start;
         let both: f64 = self.overlap().iter().map(|(start, end)| end - start).sum();
         let window = window.map(|w| format!("window = {w}; ")).unwrap_or_default();
-        format!(
-            "{STEPS} steps from the middle of the run, {}; {window}rollout and learner were both busy for {:.0} % of it",
+        let share = 100.0 * both / total;
+        let mut note = format!(
+            "{} from the middle of the run, {}; {window}",
+            count(self.steps.len(), "step"),
             duration(total),
-            100.0 * both / total,
-        )
+        );
+        if !self.busy("rollout").is_empty() {
+            note += &format!("rollout and learner were both busy for {share:.0} % of it");
+        }
+        note.trim_end_matches("; ").to_owned()
     }
 
     fn svg(&self) -> String {
@@ -139,7 +163,7 @@ impl<'a> Excerpt<'a> {
         let middle = 0.5 * (LEFT + WIDTH - RIGHT);
         ticks
             + &format!(
-                "<text class=tick x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=middle>seconds since the start of the run</text>\n",
+                "<text class=tick x=\"{middle:.1}\" y=\"{:.1}\" text-anchor=middle>seconds since the start of the run, or since it was resumed</text>\n",
                 bottom + 33.0
             )
     }
@@ -150,7 +174,8 @@ impl<'a> Excerpt<'a> {
         let step = span.step.map(|step| format!(", step {step}")).unwrap_or_default();
         let secs = duration(span.end - span.start);
         let title = escape(&format!("{} {}{step}: {secs}", span.node, span.name));
-        let class = if span.is_wait() { "idle" } else { step_class(span.step) };
+        let is_own = self.team.has(&span.node);
+        let class = if span.is_wait() || !is_own { "idle" } else { step_class(span.step) };
         let text = self.caption(span, width);
         format!(
             "<g class=\"solid span {class}\"><title>{title}</title><rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"2\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>\n",
@@ -178,11 +203,26 @@ impl<'a> Excerpt<'a> {
     /// One lane for each node, in the order of the graph.
     fn lanes(&self) -> Vec<Lane<'a>> {
         let mut nodes: Vec<&str> = self.spans.iter().map(|span| span.node.as_str()).collect();
-        let rank = |node: &&str| STAGES.iter().position(|(stage, _)| stage == node).unwrap_or(9);
+        let rank = |node: &&str| {
+            let stage = self.teams.stage(node);
+            let rank = STAGES.iter().position(|(known, _)| *known == stage);
+            (!self.team.has(node), rank.unwrap_or(STAGES.len()))
+        };
         nodes.sort_by_key(|node| (rank(node), *node));
         nodes.dedup();
         nodes.into_iter().map(|node| Lane::new(node, &self.spans)).collect()
     }
+}
+
+/// The session in which most steps of a learner were, of equals the last.
+fn busiest_session(spans: &[Span], team: &Team) -> Option<usize> {
+    let mut steps: BTreeMap<usize, BTreeSet<u64>> = BTreeMap::new();
+    for span in spans.iter().filter(|span| team.has(&span.node)) {
+        if let Some(step) = span.step {
+            steps.entry(span.session).or_default().insert(step);
+        }
+    }
+    steps.into_iter().max_by_key(|(_, steps)| steps.len()).map(|(session, _)| session)
 }
 
 /// The spans of a node in as many rows as run at the same time.
@@ -223,28 +263,62 @@ mod tests {
     use super::*;
 
     fn span(node: &str, step: u64, start: f64, end: f64) -> Span {
-        Span { node: node.into(), name: "work".into(), step: Some(step), start, end }
+        let (node, name) = (node.to_owned(), "work".to_owned());
+        Span { node, name, step: Some(step), session: 1, start, end }
+    }
+
+    /// A learner with its rollout, and a supervised one beside it.
+    fn teams() -> Teams {
+        let text = r#"[
+            {"id":"answers","executable":"vrft-rollout","learners":["policy"]},
+            {"id":"policy","executable":"vrft-learner","is_learner":true,"learners":["policy"]},
+            {"id":"shown","executable":"vrft-learner","role":"sft","is_learner":true,"learners":["shown"]}]"#;
+        Teams::new(serde_json::from_str(text).unwrap(), &crate::metrics::Metrics::default())
+    }
+
+    /// Ten steps of a second each, the learner's half after the rollout's whole.
+    fn ten_steps() -> impl Iterator<Item = Span> {
+        (0..10).flat_map(|step| {
+            let start = step as f64;
+            [
+                span("answers", step, start, start + 1.0),
+                span("policy", step, start + 1.0, start + 1.5),
+            ]
+        })
+    }
+
+    #[track_caller]
+    fn check(spans: &[Span], steps: &[u64], start: f64, end: f64) {
+        let teams = teams();
+        let excerpt = Excerpt::middle(spans, teams.of("policy").unwrap(), &teams).unwrap();
+        assert_eq!((&excerpt.steps[..], excerpt.start, excerpt.end), (steps, start, end));
     }
 
     #[test]
     fn the_overlap_of_rollout_and_learner_is_measured() {
-        let spans: Vec<Span> = (0..10)
-            .flat_map(|step| {
-                let start = step as f64;
-                [
-                    span("rollout", step, start, start + 1.0),
-                    span("learner", step, start + 1.0, start + 1.5),
-                ]
-            })
-            .collect();
-        let excerpt = Excerpt::middle(&spans).unwrap();
-        assert_eq!((excerpt.first_step, excerpt.start, excerpt.end), (3, 3.0, 7.5));
+        let spans: Vec<Span> = ten_steps().collect();
+        check(&spans, &[3, 4, 5, 6], 3.0, 7.5);
+        let teams = teams();
+        let excerpt = Excerpt::middle(&spans, teams.of("policy").unwrap(), &teams).unwrap();
         // In 4.5 s the learner is busy five times 0.5 s, always while a rollout runs.
-        assert!(
-            excerpt
-                .note(Some(2))
-                .contains("window = 2; rollout and learner were both busy for 56 %")
-        );
+        let note = excerpt.note(Some(2));
+        assert!(note.starts_with("4 steps from the middle of the run"), "{note}");
+        assert!(note.contains("window = 2; rollout and learner were both busy for 56 %"), "{note}");
+    }
+
+    #[test]
+    fn steps_of_another_learner_do_not_stretch_it() {
+        // The same numbers, at other times.
+        let shown =
+            (0..10).map(|step| span("shown", step, 100.0 * step as f64, 100.0 * step as f64 + 9.0));
+        check(&ten_steps().chain(shown).collect::<Vec<_>>(), &[3, 4, 5, 6], 3.0, 7.5);
+    }
+
+    #[test]
+    fn what_was_before_a_resume_does_not_overlay_it() {
+        // Three steps and a part of the fourth were done before, by another clock.
+        let before = (0..3).map(|step| Span { session: 0, ..span("policy", step, 2.0, 50.0) });
+        check(&before.chain(ten_steps()).collect::<Vec<_>>(), &[3, 4, 5, 6], 3.0, 7.5);
     }
 
     #[test]
@@ -255,8 +329,11 @@ mod tests {
 
     #[test]
     fn a_single_span_makes_a_timeline() {
-        let run = Run { spans: vec![span("reward", 7, 1.0, 2.0)], ..Run::default() };
-        assert!(figure_of(&run).contains("reward work, step 7: 1.0 s"));
-        assert_eq!(figure_of(&Run::default()), "");
+        let spans = vec![span("answers", 7, 1.0, 2.0)];
+        let run = Run { spans, teams: teams(), ..Run::default() };
+        let figure = figures(&run);
+        assert!(figure.contains("answers work, step 7: 1.0 s"), "{figure}");
+        assert!(figure.contains("1 step from the middle of the run"), "{figure}");
+        assert_eq!(figures(&Run { teams: teams(), ..Run::default() }), "");
     }
 }

@@ -17,7 +17,7 @@ const PIXEL: &[u8] = &[
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("images")).unwrap();
-    fs::write(dir.path().join("images/a.png"), PIXEL).unwrap();
+    fs::write(dir.path().join("images/0000.png"), PIXEL).unwrap();
     for (name, text) in files {
         fs::write(dir.path().join(name), text).unwrap();
     }
@@ -83,12 +83,16 @@ fn the_report_holds_the_numbers_of_the_run() {
 
 #[test]
 fn what_a_model_wrote_is_text() {
-    let prediction = r#"{"sample_id":"a","completion":"<script>alert(1)</script>","truth":[[100,100,500,500]],"predicted":[{"bbox":[100,100,500,450],"confidence":0.9}],"iou":0.86}"#;
+    let prediction = r#"{"sample_id":"<img src=x>","sample":0,"completion":"<script>alert(1)</script>","truth":[[100,100,500,500]],"predicted":[{"bbox":[100,100,500,450],"confidence":0.9}],"iou":0.86}"#;
     let dir = folder(&[
         ("evaluations.jsonl", EVALUATIONS),
         ("predictions-rft.jsonl", prediction),
         ("config.toml", "# </pre><script>alert(2)</script>"),
         ("environment.json", r#"{"<img src=x>":"<svg onload=y>"}"#),
+        (
+            "nodes.json",
+            r#"[{"id":"<script>","is_learner":true,"learners":["<script>"]},{"id":"b","is_learner":true,"learners":["b"]}]"#,
+        ),
         (
             "spans.jsonl",
             r#"{"node":"<script>","name":"\"><script>","start":0.0,"end":1.0,"step":1}"#,
@@ -106,7 +110,7 @@ fn what_a_model_wrote_is_text() {
 fn names_are_compared_as_names() {
     let line = |predicted: &str| {
         format!(
-            r#"{{"sample_id":"a","completion":"","truth":"jasmine","predicted":"{predicted}"}}"#
+            r#"{{"sample_id":"a","sample":0,"completion":"","truth":"jasmine","predicted":"{predicted}"}}"#
         )
     };
     let dir = folder(&[

@@ -10,7 +10,6 @@
 //! # Ok(()) }
 //! ```
 
-mod completion;
 mod encode;
 mod error;
 mod generate;
@@ -20,9 +19,9 @@ mod sampling;
 mod seed;
 mod stop;
 
-pub use completion::{Completion, FinishReason};
-pub use encode::encode;
+pub use encode::{encode, image_sizes};
 pub use error::RolloutError;
 pub use generate::generate;
 pub use sampling::Sampling;
 pub use seed::completion_seed;
+pub use vrft_messages::{Completion, FinishReason};

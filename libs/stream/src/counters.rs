@@ -64,6 +64,22 @@ impl Counters {
         self.dropped[reason as usize]
     }
 
+    /// In words: how many came, and what became of them.
+    pub fn summary(&self) -> String {
+        let reasons = Reason::ALL.iter().map(|reason| (reason.name(), self.dropped(*reason)));
+        let reasons: Vec<String> = reasons
+            .filter(|(_, n)| *n > 0)
+            .map(|(name, n)| format!("{n} {}", name.replace('_', " ")))
+            .collect();
+        let dropped = if reasons.is_empty() {
+            "none dropped".to_owned()
+        } else {
+            format!("dropped: {}", reasons.join(", "))
+        };
+        let Self { offered, kept, held_out, .. } = self;
+        format!("{offered} frames came, {kept} kept, {held_out} set aside, {dropped}")
+    }
+
     /// All of them by name, for the plots.
     pub fn named(&self) -> Vec<(String, u64)> {
         let mut named = vec![

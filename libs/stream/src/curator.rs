@@ -193,10 +193,23 @@ impl Curator {
     }
 
     /// Whether there is enough to ask about, and all to be judged on.
-    pub fn is_ready(&self, is_usable: impl Fn(&Frame) -> bool) -> bool {
-        let usable = self.reservoir.items().iter().filter(|frame| is_usable(frame)).count();
-        let judged = self.held_out.iter().filter(|frame| is_usable(frame)).count();
-        usable >= self.config.min_frames && judged >= self.config.held_out
+    ///
+    /// A frame that was set aside and then ruled out, by a person for example, is not waited for.
+    pub fn is_ready(
+        &self,
+        is_usable: impl Fn(&Frame) -> bool,
+        is_ruled_out: impl Fn(&Frame) -> bool,
+    ) -> bool {
+        let (usable, judged) = self.n_usable(is_usable);
+        let ruled_out = self.held_out.iter().filter(|frame| is_ruled_out(frame)).count();
+        let is_settled = judged + ruled_out >= self.config.held_out;
+        usable >= self.config.min_frames && is_settled && judged >= self.config.held_out.min(1)
+    }
+
+    /// Frames that can be asked about, and frames that can be judged on.
+    pub fn n_usable(&self, is_usable: impl Fn(&Frame) -> bool) -> (usize, usize) {
+        let n = |frames: &[Rc<Frame>]| frames.iter().filter(|frame| is_usable(frame)).count();
+        (n(self.reservoir.items()), n(&self.held_out))
     }
 
     /// So many frames to ask about: some never asked about before, the rest from all over the session. Fewer, or

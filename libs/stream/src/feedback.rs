@@ -24,13 +24,13 @@ pub struct Feedback {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remark {
-    /// The teacher is right.
+    /// The boxes are right: those of an earlier edit, or the teacher's.
     Accept,
-    /// The teacher is wrong.
+    /// The frame is not to be asked about.
     Reject,
-    /// From 1, wrong, to 5, right.
+    /// From 1, wrong, to 5, right: how often the frame is asked about, unless somebody decides.
     Rate(u8),
-    /// These are the boxes, in thousandths of the frame.
+    /// These are the boxes, in thousandths of the frame, whatever the teacher says.
     Edit(Vec<[f64; 4]>),
 }
 

@@ -20,45 +20,68 @@ pub(crate) fn question(category: &str) -> String {
 /// A box in thousandths of the frame: x1, y1, x2, y2.
 type Box4 = [f64; 4];
 
-/// All that is known of one frame.
+/// All that is known of one frame: a teacher's boxes, and what people said of them.
+///
+/// A person outranks any teacher: corrected boxes replace the teacher's, and a rejected frame is not asked about. Stars
+/// decide nothing by themselves; they say how often the teacher is believed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Label {
     teacher: Option<Vec<Box4>>,
     edited: Option<Vec<Box4>>,
-    n_remarks: u32,
-    sum: f64,
+    decision: Option<Decision>,
+    n_ratings: u32,
+    sum_of_ratings: f64,
+}
+
+/// What a person decided last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// The boxes are right: the edited ones, or the teacher's.
+    Accepted,
+    /// The frame should not be asked about.
+    Rejected,
 }
 
 impl Label {
-    /// The weight of the person's word against the teacher's: n / (n + 2) after n remarks.
+    /// The weight of the stars against the teacher: n / (n + 2) after n ratings.
     pub fn rho(&self) -> f64 {
-        f64::from(self.n_remarks) / f64::from(self.n_remarks + 2)
+        f64::from(self.n_ratings) / f64::from(self.n_ratings + 2)
     }
 
     /// The boxes to ask for, or that the frame should not be asked about.
     ///
-    /// `coin` and `second`, even in [0, 1), decide between teacher and person and between asking and not. Over
-    /// many prompts the reward so becomes (1 - ρ) · teacher + ρ · person, without the reward knowing of either.
+    /// `coin` and `second`, even in [0, 1), decide where there are ratings alone: with a chance of [`Label::rho`] the
+    /// frame is asked about as often as its stars say, from never at one star to always at five.
     pub fn truth(&self, coin: f64, second: f64) -> Option<&[Box4]> {
-        let person = coin < self.rho();
-        match (&self.edited, &self.teacher) {
-            (Some(edited), None) => Some(edited),
-            (Some(edited), Some(_)) if person => Some(edited),
-            (_, Some(teacher)) => {
-                let approval = self.sum / f64::from(self.n_remarks.max(1));
-                (!person || second < approval).then_some(teacher)
+        match (self.decision, &self.edited, &self.teacher) {
+            (Some(Decision::Rejected), _, _) => None,
+            (_, Some(edited), _) => Some(edited),
+            (Some(Decision::Accepted), None, teacher) => teacher.as_deref(),
+            (None, None, teacher) => {
+                let approval = self.sum_of_ratings / f64::from(self.n_ratings.max(1));
+                let is_asked = coin >= self.rho() || second < approval;
+                teacher.as_deref().filter(|_| is_asked)
             }
-            (None, None) => None,
         }
     }
 
+    /// Whether a person ruled the frame out.
+    fn is_rejected(&self) -> bool {
+        self.decision == Some(Decision::Rejected)
+    }
+
     fn add(&mut self, remark: &Remark) {
-        self.n_remarks += 1;
         match remark {
-            Remark::Accept => self.sum += 1.0,
-            Remark::Reject => {}
-            Remark::Rate(stars) => self.sum += f64::from(stars.saturating_sub(1)) / 4.0,
-            Remark::Edit(boxes) => self.edited = Some(boxes.clone()),
+            Remark::Accept => self.decision = Some(Decision::Accepted),
+            Remark::Reject => self.decision = Some(Decision::Rejected),
+            Remark::Rate(stars) => {
+                self.n_ratings += 1;
+                self.sum_of_ratings += f64::from(stars.saturating_sub(1)) / 4.0;
+            }
+            Remark::Edit(boxes) => {
+                self.edited = Some(boxes.clone());
+                self.decision = Some(Decision::Accepted);
+            }
         }
     }
 }
@@ -82,9 +105,15 @@ impl Labels {
         self.by_frame.get(frame_id)
     }
 
-    /// Whether a frame has boxes, be there none in it.
-    pub fn has_boxes(&self, frame_id: &str) -> bool {
-        self.get(frame_id).is_some_and(|label| label.teacher.is_some() || label.edited.is_some())
+    /// Whether a frame can be asked about: it has boxes (be there none in it), and no person rejected it.
+    pub fn can_ask(&self, frame_id: &str) -> bool {
+        let has_boxes = |label: &Label| label.teacher.is_some() || label.edited.is_some();
+        self.get(frame_id).is_some_and(|label| has_boxes(label) && !label.is_rejected())
+    }
+
+    /// Whether a person rejected a frame.
+    pub fn is_rejected(&self, frame_id: &str) -> bool {
+        self.get(frame_id).is_some_and(Label::is_rejected)
     }
 
     /// A detector's boxes, in pixels of a frame of this size.
@@ -120,9 +149,10 @@ impl Labels {
             let [x1, y1, x2, y2] = b.map(f64::round);
             format!("{{'Position': [{x1}, {y1}, {x2}, {y2}], 'Confidence': 1}}")
         };
-        let answer = match boxes.is_empty() {
-            true => "No Objects".to_owned(),
-            false => format!("[{}]", boxes.iter().map(position).collect::<Vec<_>>().join(", ")),
+        let answer = if boxes.is_empty() {
+            "No Objects".to_owned()
+        } else {
+            format!("[{}]", boxes.iter().map(position).collect::<Vec<_>>().join(", "))
         };
         (question(category), format!("<answer>{answer}</answer>"))
     }

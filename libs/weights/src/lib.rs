@@ -22,4 +22,4 @@ pub use fetch::fetch;
 pub use link::DEFAULT_ENDPOINT;
 pub use server::Server;
 pub use store::Store;
-pub use version::PolicyVersion;
+pub use vrft_messages::PolicyVersion;

@@ -1,6 +1,7 @@
 //! The advantage: compares each completion with its siblings.
 
 mod means;
+mod ports;
 mod rewards;
 mod scored;
 #[cfg(test)]
@@ -9,7 +10,7 @@ mod tests;
 use eyre::ensure;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::DataConfig;
-use vrft_messages::{Advantage, AdvantageBatch, CompletionBatch, RewardBatch, RewardRow};
+use vrft_messages::{Advantage, AdvantageBatch, RewardBatch, RewardRow};
 use vrft_node::Node;
 use vrft_objective::ScoredGroup;
 use vrft_objective::config::AdvantageConfig;
@@ -17,6 +18,7 @@ use vrft_plan::{LearnerConfig, RolloutConfig};
 use vrft_reward::Rewards;
 use vrft_reward::config::RewardsConfig;
 
+use crate::ports::{ADVANTAGES, GROUPS, PORTS};
 use crate::scored::{Details, scored_groups};
 
 /// What a graph needs where rewards alone do not make an advantage.
@@ -29,7 +31,7 @@ fn main() -> std::process::ExitCode {
 fn start() -> eyre::Result<()> {
     let document = vrft_node::load_document()?;
     let config = Config::read(&document)?;
-    run(Node::join(&document)?, &config)
+    run(Node::join(&PORTS, &document)?, &config)
 }
 
 /// What the node reads of the configuration.
@@ -56,7 +58,7 @@ impl Config {
 
 /// Turns each group's rewards into advantages.
 fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
-    let has_groups = node.inputs().iter().any(|input| input == "groups");
+    let has_groups = node.has_input(&GROUPS);
     let needs_groups = config.advantage.needs_completions() || !config.data.sources.is_empty();
     ensure!(
         has_groups || !needs_groups,
@@ -65,14 +67,14 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     );
     let rewards = Rewards::new(&config.rewards);
     while let Some(batch) = rewards::receive(&mut node)? {
-        let completions = if has_groups { node.recv::<CompletionBatch>("groups")? } else { None };
+        let completions = if has_groups { node.recv(&GROUPS)? } else { None };
         let Some(first) = batch.rewards.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let details = Details::join(&batch, completions.as_ref())?;
         let groups = scored_groups(&batch, &details, &config.data, &rewards);
         let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &groups, config));
         note_metrics(&mut node, step, &batch, &details, config);
-        node.send("advantages", &AdvantageBatch { advantages })?;
+        node.send(&ADVANTAGES, &AdvantageBatch { advantages })?;
         node.send_metrics()?;
     }
     node.finish()

@@ -37,8 +37,8 @@ impl Details {
         }
         let rows = &completions.completions;
         Ok(Details {
-            lengths: rows.iter().map(|row| row.token_ids.len()).collect(),
-            answers: rows.iter().map(|row| answer(&row.text)).collect(),
+            lengths: rows.iter().map(|row| row.completion.token_ids.len()).collect(),
+            answers: rows.iter().map(|row| answer(&row.completion.text)).collect(),
             tasks: completions.groups().map(|group| group[0].task.clone()).collect(),
         })
     }

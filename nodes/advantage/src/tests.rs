@@ -2,12 +2,13 @@
 
 use vrft_dataset::SourceConfig;
 use vrft_messages::{
-    AdvantageBatch, Completion, CompletionBatch, FinishReason, MetricBatch, RewardBatch, RewardRow,
-    Term,
+    AdvantageBatch, Completion, CompletionBatch, CompletionRow, FinishReason, MetricBatch,
+    RewardBatch, RewardRow, Term,
 };
 use vrft_node::testing::Script;
 
 use crate::Config;
+use crate::ports::PORTS;
 
 fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
     let mut idx = 0;
@@ -21,7 +22,8 @@ fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
 }
 
 fn advantages(rewards: &[(u64, Option<f32>)]) -> (Vec<f32>, f64) {
-    let (node, sent) = Script::new().message("rewards", &batch(rewards)).end("rewards").node();
+    let (node, sent) =
+        Script::new(&PORTS).message("rewards", &batch(rewards)).end("rewards").node();
     super::run(node, &Config::default()).unwrap();
     let batches = sent.all::<AdvantageBatch>("advantages");
     let values = batches[0].advantages.iter().map(|a| a.advantage);
@@ -43,7 +45,7 @@ fn groups_are_compared_within_themselves() {
 fn rewards_of_several_nodes_add_up() {
     let iou = batch(&[(0, Some(1.0)), (0, Some(0.0))]);
     let format = batch(&[(0, Some(0.0)), (0, Some(3.0))]);
-    let script = Script::new().message("iou", &iou).message("format", &format);
+    let script = Script::new(&PORTS).message("iou", &iou).message("format", &format);
     let (node, sent) = script.end("iou").end("format").node();
     super::run(node, &Config::default()).unwrap();
     let [advantages] = &sent.all::<AdvantageBatch>("advantages")[..] else { panic!("one batch") };
@@ -65,20 +67,26 @@ fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> Comp
     let groups = rewards.groups().zip(tasks).flat_map(|(group, task)| {
         group.iter().map(|row| (row.prompt_id, row.completion_idx, (*task).to_owned()))
     });
-    let completion =
-        |((prompt_id, completion_idx, task), length): ((u64, u16, String), &usize)| Completion {
-            prompt_id,
-            completion_idx,
-            policy_version: 0,
+    let row = |((prompt_id, completion_idx, task), length): ((u64, u16, String), &usize)| {
+        let completion = Completion {
             token_ids: vec![7; *length],
             logprobs: vec![-1.0; *length],
             text: format!("<answer>{completion_idx}</answer>"),
             finish_reason: FinishReason::Stop,
             seed: 0,
-            task,
-            answer: String::new(),
         };
-    CompletionBatch { completions: groups.zip(lengths).map(completion).collect() }
+        let (policy_version, answer, images) = (0, String::new(), vec![]);
+        CompletionRow {
+            prompt_id,
+            completion_idx,
+            policy_version,
+            completion,
+            task,
+            answer,
+            images,
+        }
+    };
+    CompletionBatch { completions: groups.zip(lengths).map(row).collect() }
 }
 
 fn two_tasks() -> Config {
@@ -100,7 +108,7 @@ fn two_tasks() -> Config {
 fn the_weight_of_a_task_acts_on_its_advantages() {
     let rewards = batch(&[(0, Some(1.0)), (0, Some(3.0)), (1, Some(0.5)), (1, Some(0.7))]);
     let groups = completions(&rewards, &["boxes", "names"], &[1, 1, 1, 1]);
-    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let script = Script::new(&PORTS).message("rewards", &rewards).message("groups", &groups);
     let (node, sent) = script.end("rewards").end("groups").node();
     super::run(node, &two_tasks()).unwrap();
     let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
@@ -119,7 +127,7 @@ fn lengths_and_answers_act_if_so_configured() {
     let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
     let rewards = batch(&[(0, Some(1.0)), (0, Some(1.0))]);
     let groups = completions(&rewards, &["any"], &[2, 10]);
-    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let script = Script::new(&PORTS).message("rewards", &rewards).message("groups", &groups);
     let (node, sent) = script.end("rewards").end("groups").node();
     super::run(node, &config).unwrap();
     let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
@@ -139,7 +147,7 @@ fn the_curriculum_weighs_by_accuracy_alone() {
         row.terms = vec![term("form", 0.0), term("right", right)];
     }
     let groups = completions(&rewards, &["any"], &[1, 1]);
-    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let script = Script::new(&PORTS).message("rewards", &rewards).message("groups", &groups);
     let (node, sent) = script.end("rewards").end("groups").node();
     super::run(node, &config).unwrap();
     let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
@@ -149,7 +157,8 @@ fn the_curriculum_weighs_by_accuracy_alone() {
 
 #[test]
 fn a_graph_without_the_edge_says_which_line_is_missing() {
-    let (node, _) = Script::new().message("rewards", &batch(&[(0, None)])).end("rewards").node();
+    let (node, _) =
+        Script::new(&PORTS).message("rewards", &batch(&[(0, None)])).end("rewards").node();
     let error = super::run(node, &two_tasks()).unwrap_err().to_string();
     assert!(error.contains("groups: {source: rollout/groups"), "{error}");
 }
@@ -159,7 +168,7 @@ fn completions_of_other_prompts_are_refused() {
     let rewards = batch(&[(0, Some(1.0)), (0, Some(3.0))]);
     let other = batch(&[(1, Some(1.0)), (1, Some(3.0))]);
     let groups = completions(&other, &["boxes"], &[1, 1]);
-    let script = Script::new().message("rewards", &rewards).message("groups", &groups);
+    let script = Script::new(&PORTS).message("rewards", &rewards).message("groups", &groups);
     let error = super::run(script.node().0, &Config::default()).unwrap_err().to_string();
     assert!(error.contains("expected the reward of"), "{error}");
 }

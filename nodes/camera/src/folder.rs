@@ -21,7 +21,7 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn open(arguments: &Arguments) -> eyre::Result<Self> {
-        let path = &arguments.path;
+        let path = arguments.path()?;
         let entries =
             std::fs::read_dir(path).wrap_err_with(|| format!("camera source {path:?}"))?;
         let mut files: Vec<PathBuf> =

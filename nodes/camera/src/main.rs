@@ -5,23 +5,21 @@
 
 mod device;
 mod folder;
+mod ports;
 mod source;
 mod video;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use eyre::eyre;
 use tracing::{info, warn};
-use vrft_messages::Credit;
 use vrft_messages::hub::{RawImage, frame_id};
 use vrft_node::{Arrival, Node};
 
+use crate::ports::{IMAGE, PORTS, TICK};
 use crate::source::Source;
-
-/// What asks for a frame.
-const TICK: &str = "tick";
-
-const LIVE: &[&str] = &[TICK];
 
 /// How often it is noticed that nobody asks for frames any more.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -31,13 +29,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Arguments {
     /// A folder of pictures, a video file (read by ffmpeg), or a device such as /dev/video0.
     #[arg(long, env = "CAPTURE_PATH")]
-    pub(crate) path: std::path::PathBuf,
+    path: Option<PathBuf>,
     /// `keep` sends pictures as they are in their files; rgb8, bgr8 or jpeg converts them.
     #[arg(long, env = "ENCODING", default_value = "keep")]
     pub(crate) encoding: String,
     /// End after the last picture instead of beginning again.
     #[arg(long)]
     pub(crate) once: bool,
+}
+
+impl Arguments {
+    /// Where frames come from.
+    ///
+    /// # Errors
+    /// Nothing named.
+    pub(crate) fn path(&self) -> eyre::Result<&Path> {
+        let named = self.path.as_deref().filter(|path| !path.as_os_str().is_empty());
+        named.ok_or_else(|| {
+            eyre!(
+                "CAPTURE_PATH is not set: it should name a folder of pictures, a video file or a device such as \
+                 /dev/video0; `--path` does the same"
+            )
+        })
+    }
 }
 
 fn main() -> std::process::ExitCode {
@@ -48,15 +62,15 @@ fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
     let document = vrft_node::load_document()?;
     let source = source::open(&arguments)?;
-    run(Node::join_live(&document, LIVE)?, source)
+    run(Node::join(&PORTS, &document)?, source)
 }
 
 /// Ends when the ticks do, or after the last frame of a source that has one.
 fn run(mut node: Node, mut source: Box<dyn Source>) -> eyre::Result<()> {
     let mut n_sent = 0_u64;
     loop {
-        let tick = match node.recv_live::<Credit>(None, PATIENCE)? {
-            Arrival::Live(live) if live.input == TICK => live,
+        let tick = match node.recv_only_live(PATIENCE)? {
+            Arrival::Live(live) if live.is_of(&TICK) => live,
             Arrival::Gone(_) | Arrival::End => break,
             Arrival::Live(_) | Arrival::Message(_) | Arrival::Nothing => continue,
         };
@@ -77,7 +91,7 @@ fn run(mut node: Node, mut source: Box<dyn Source>) -> eyre::Result<()> {
             height: frame.height,
             frame_id: Some(frame_id(&tick.tags).unwrap_or(&own_id)),
         };
-        node.send_live("image", image.to_hub())?;
+        node.send_live(&IMAGE, image.to_hub())?;
         n_sent += 1;
     }
     info!(n_sent, "Frames sent.");
@@ -90,8 +104,8 @@ mod tests {
     use vrft_messages::hub::tick;
     use vrft_node::testing::Script;
 
-    fn arguments(path: &std::path::Path, encoding: &str, once: bool) -> Arguments {
-        Arguments { path: path.to_owned(), encoding: encoding.to_owned(), once }
+    fn arguments(path: &Path, encoding: &str, once: bool) -> Arguments {
+        Arguments { path: Some(path.to_owned()), encoding: encoding.to_owned(), once }
     }
 
     fn folder() -> tempfile::TempDir {
@@ -106,11 +120,11 @@ mod tests {
     }
 
     fn sent(arguments: &Arguments, n_ticks: u64) -> Vec<(String, u32, usize)> {
-        let script =
-            (0..n_ticks).fold(Script::new(), |script, n| script.foreign(TICK, tick(n + 40)));
-        let (node, sent) = script.gone(TICK).node();
+        let script = (0..n_ticks)
+            .fold(Script::new(&PORTS), |script, n| script.live_data("tick", tick(n + 40)));
+        let (node, sent) = script.close("tick").node();
         run(node, source::open(arguments).unwrap()).unwrap();
-        let frames = sent.foreign();
+        let frames = sent.live_data();
         let images = frames.iter().map(|(_, tags, data)| RawImage::from_hub(tags, data).unwrap());
         images.map(|i| (i.frame_id.unwrap().to_owned(), i.width, i.bytes.len())).collect()
     }
@@ -140,6 +154,15 @@ mod tests {
         let folder = folder();
         std::fs::write(folder.path().join("a0.png"), "broken").unwrap();
         assert_eq!(sent(&arguments(folder.path(), "rgb8", true), 9).len(), 3);
+    }
+
+    #[test]
+    fn without_a_source_it_says_what_to_set() {
+        for path in [None, Some(PathBuf::new())] {
+            let arguments = Arguments { path, encoding: "keep".to_owned(), once: false };
+            let error = source::open(&arguments).err().unwrap().to_string();
+            assert!(error.starts_with("CAPTURE_PATH is not set"), "{error}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) trait Source {
 
 /// Opens what the path names.
 pub(crate) fn open(arguments: &Arguments) -> eyre::Result<Box<dyn Source>> {
-    let path = &arguments.path;
+    let path = arguments.path()?;
     let kind = std::fs::metadata(path).wrap_err_with(|| format!("camera source {path:?}"))?;
     if kind.is_dir() {
         return Ok(Box::new(Folder::open(arguments)?));
@@ -29,8 +29,8 @@ pub(crate) fn open(arguments: &Arguments) -> eyre::Result<Box<dyn Source>> {
     if kind.is_file() {
         return Ok(Box::new(Video::open(arguments)?));
     }
-    match path.starts_with("/dev") {
-        true => device::open(path),
-        false => bail!("camera source {path:?} is neither a folder, a file nor a device"),
+    if path.starts_with("/dev") {
+        return device::open(path);
     }
+    bail!("camera source {path:?} is neither a folder, a file nor a device")
 }

@@ -25,7 +25,7 @@ pub(crate) struct Video {
 
 impl Video {
     pub(crate) fn open(arguments: &Arguments) -> eyre::Result<Self> {
-        let path = arguments.path.clone();
+        let path = arguments.path()?.to_owned();
         let (child, frames) = decode(&path)?;
         Ok(Self { path, once: arguments.once, child, frames })
     }
@@ -104,10 +104,10 @@ fn word(frames: &mut impl Read) -> eyre::Result<Option<String>> {
             _ => word.push(char::from(byte[0])),
         }
     }
-    match word.is_empty() {
-        true => Ok(None),
-        false => Err(eyre!("expected a PPM header from ffmpeg, got {word:?}")),
+    if word.is_empty() {
+        return Ok(None);
     }
+    Err(eyre!("expected a PPM header from ffmpeg, got {word:?}"))
 }
 
 #[cfg(test)]

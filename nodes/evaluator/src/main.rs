@@ -1,6 +1,7 @@
 //! The evaluator: what each policy does on held-out images, greedily decoded.
 
 mod forgetting;
+mod ports;
 mod records;
 
 use std::path::Path;
@@ -11,11 +12,13 @@ use tracing::info;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::{Dataset, Origin, Picture, Question, Row, Truth};
 use vrft_evaluate::{Judge, JudgeConfig};
-use vrft_messages::{Checkpoint, Prompt, PromptBatch};
+use vrft_messages::{Checkpoint, Prompt};
 use vrft_node::Node;
+use vrft_node::ports::Input;
 use vrft_reward::config::RewardsConfig;
 use vrft_stream::StreamConfig;
 
+use crate::ports::{CHECKPOINTS, HELD_OUT, PORTS};
 use crate::records::Records;
 
 /// Label of the policy that every learner starts from.
@@ -23,9 +26,6 @@ const BASE: &str = "base";
 
 /// Label of the best answer that never looks: no policy, but what each should beat.
 const CONSTANT: &str = "constant";
-
-/// The input by which held-out questions of a stream arrive.
-const HELD_OUT: &str = "held_out";
 
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
@@ -36,14 +36,14 @@ fn start() -> eyre::Result<()> {
     let document = vrft_node::load_document()?;
     let config = Config::read(&document)?;
     if config.is_live {
-        let mut node = Node::join(&document)?;
+        let mut node = Node::join(&PORTS, &document)?;
         return match held_out(&mut node, &config)? {
             Some(judge) => run(node, &config, &[(None, judge)]),
             None => node.finish(),
         };
     }
     let judges = judges(&config)?;
-    run(Node::join(&document)?, &config, &judges)
+    run(Node::join(&PORTS, &document)?, &config, &judges)
 }
 
 /// What the node reads of the configuration.
@@ -82,7 +82,7 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
 
 /// Of a stream, what is judged on comes as a message, once there were frames to set aside.
 fn held_out(node: &mut Node, config: &Config) -> eyre::Result<Option<Judge>> {
-    let Some(batch) = node.recv::<PromptBatch>(HELD_OUT)? else { return Ok(None) };
+    let Some(batch) = node.recv(&HELD_OUT)? else { return Ok(None) };
     let rows = batch.prompts.into_iter().enumerate().map(|(row, prompt)| held_out_row(row, prompt));
     let samples = Dataset::of(rows.collect::<eyre::Result<_>>()?)?;
     Ok(Some(Judge::of(&config.judge, samples)?))
@@ -97,7 +97,7 @@ fn held_out_row(row: usize, prompt: Prompt) -> eyre::Result<Row> {
     Ok(Row {
         pictures: pictures.collect::<eyre::Result<_>>()?,
         origin: Origin {
-            file: Path::new(HELD_OUT).into(),
+            file: Path::new(HELD_OUT.name()).into(),
             row,
             sample_id: prompt.sample_id.as_str().into(),
         },
@@ -110,9 +110,13 @@ fn held_out_row(row: usize, prompt: Prompt) -> eyre::Result<Row> {
 ///
 /// Where no learner offers any, the policy of the configuration is evaluated and that is all.
 fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
-    let inputs = node.inputs();
-    let inputs: Vec<&str> =
-        inputs.iter().map(String::as_str).filter(|input| *input != HELD_OUT).collect();
+    let inputs = node.others(&CHECKPOINTS);
+    for (task, _) in judges {
+        let labels = inputs.iter().map(Input::name).chain([BASE, CONSTANT]);
+        labels
+            .map(|label| named(label, task.as_deref()))
+            .try_for_each(|l| records::check_label(&l))?;
+    }
     let mut records = Records::open(node.run_dir())?;
     for (task, judge) in judges {
         note_constant(&mut node, &mut records, task.as_deref(), judge)?;
@@ -120,12 +124,31 @@ fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> e
     if inputs.is_empty() {
         let location = config.judge.policy.path.display().to_string();
         let start = Checkpoint { version: 0, location, last: true };
-        evaluate_on_all(&mut node, &mut records, judges, BASE, &start)?;
+        evaluate_on_all(&mut node, &mut records, judges, &Offer::nobodys(&start))?;
     }
-    while let Some((input, checkpoint)) = node.recv_any::<Checkpoint>(&inputs)? {
-        evaluate_on_all(&mut node, &mut records, judges, &input, &checkpoint)?;
+    while let Some((input, checkpoint)) = node.recv_any(&inputs)? {
+        let learner = inputs.iter().find(|found| found.name() == input);
+        let learner = learner.map(|input| node.sender(input));
+        let offer = Offer { label: &input, learner: learner.as_deref(), checkpoint: &checkpoint };
+        evaluate_on_all(&mut node, &mut records, judges, &offer)?;
     }
     node.finish()
+}
+
+/// A checkpoint to be judged.
+struct Offer<'a> {
+    /// The input that it came by.
+    label: &'a str,
+    /// The node that learned it.
+    learner: Option<&'a str>,
+    checkpoint: &'a Checkpoint,
+}
+
+impl<'a> Offer<'a> {
+    /// The policy of the configuration, where nobody learns.
+    fn nobodys(checkpoint: &'a Checkpoint) -> Self {
+        Self { label: BASE, learner: None, checkpoint }
+    }
 }
 
 /// A policy, or what stands for one, on the held-out data of one of several tasks.
@@ -149,7 +172,7 @@ fn note_constant(
         node.metric(0, format!("eval/{label}/{name}"), *value);
     }
     node.send_metrics()?;
-    records.write(&label, 0, &constant, judge.test())
+    records.write(&label, None, 0, &constant, judge.test())
 }
 
 /// Evaluates one checkpoint on every split that has not seen it.
@@ -157,21 +180,24 @@ fn evaluate_on_all(
     node: &mut Node,
     records: &mut Records,
     judges: &[(Option<String>, Judge)],
-    input: &str,
-    checkpoint: &Checkpoint,
+    offer: &Offer<'_>,
 ) -> eyre::Result<()> {
+    let version = offer.checkpoint.version;
     for (task, judge) in judges {
         let named = |label: &str| named(label, task.as_deref());
-        let label = named(if checkpoint.version == 0 { BASE } else { input });
         // Every learner offers the policy it starts from, and they all start from the same.
-        if records.has(&label, checkpoint.version) {
+        let (label, learner) =
+            if version == 0 { (BASE, None) } else { (offer.label, offer.learner) };
+        let label = named(label);
+        if records.has(&label, version) {
             continue;
         }
         let base = task.as_ref().map(|_| named(BASE));
-        evaluate(node, records, judge, &label, base.as_deref(), checkpoint)?;
+        let offer = Offer { label: &label, learner, ..*offer };
+        evaluate(node, records, judge, &offer, base.as_deref())?;
         vrft_kernels::give_back_freed_memory();
     }
-    records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())
+    records::remove_candidate(node.run_dir(), offer.checkpoint.location.as_ref())
 }
 
 /// Evaluates one checkpoint on one split; with the label of a base also how much was forgotten since.
@@ -179,14 +205,14 @@ fn evaluate(
     node: &mut Node,
     records: &mut Records,
     judge: &Judge,
-    label: &str,
+    offer: &Offer<'_>,
     base: Option<&str>,
-    checkpoint: &Checkpoint,
 ) -> eyre::Result<()> {
-    let step = checkpoint.version;
+    let (label, location) = (offer.label, &offer.checkpoint.location);
+    let step = offer.checkpoint.version;
     let mut judgement = node.timed(step, "evaluator", |_| {
-        let judged = judge.evaluate(checkpoint.location.as_ref());
-        judged.wrap_err_with(|| format!("cannot evaluate {:?}", checkpoint.location))
+        let judged = judge.evaluate(location.as_ref());
+        judged.wrap_err_with(|| format!("cannot evaluate {location:?}"))
     })?;
     let metrics = &mut judgement.evaluation.metrics;
     if let Some(forgotten) = base.and_then(|base| records.forgetting.of(label, base, metrics)) {
@@ -197,5 +223,5 @@ fn evaluate(
     }
     node.send_metrics()?;
     info!(label, step, samples = judgement.predictions.len(), "Evaluated.");
-    records.write(label, step, &judgement, judge.test())
+    records.write(label, offer.learner, step, &judgement, judge.test())
 }

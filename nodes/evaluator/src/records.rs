@@ -1,14 +1,15 @@
 //! What the evaluator leaves in the run folder, one JSON object a line.
 //!
 //! `evaluations.jsonl` has the metrics of each policy, `predictions-<label>.jsonl` the newest answers of each,
-//! `images/` the first held-out images for the report.
+//! `images/` the first held-out images for the report, by the number of their sample: a sample's name is data, and may
+//! be anything.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use eyre::WrapErr;
+use eyre::{WrapErr, ensure};
 use serde_json::{Value, json};
 use vrft_dataset::Dataset;
 use vrft_evaluate::{Judgement, Prediction};
@@ -18,6 +19,9 @@ use crate::forgetting::Forgetting;
 
 /// Images copied for the report.
 const N_IMAGES: usize = 24;
+
+/// Bytes of a file's name that every common file system takes.
+const MAX_FILE_NAME: usize = 255;
 
 /// The evaluator's files.
 pub(crate) struct Records {
@@ -47,25 +51,29 @@ impl Records {
         self.written.contains(&(label.to_owned(), version))
     }
 
+    /// Writes an evaluation down; `learner` is the node whose policy it is, if it is one's.
     pub(crate) fn write(
         &mut self,
         label: &str,
+        learner: Option<&str>,
         version: u64,
         judgement: &Judgement,
         test: &Dataset,
     ) -> eyre::Result<()> {
-        let mut predictions = self.create(&format!("predictions-{label}.jsonl"))?;
-        for prediction in &judgement.predictions {
+        let mut predictions = self.create(&predictions_file(label))?;
+        for (number, prediction) in judgement.predictions.iter().enumerate() {
             let predicted = judgement.reward.read(&prediction.completion);
-            writeln!(predictions, "{}", prediction_json(prediction, predicted.as_ref()))?;
+            let mut line = prediction_json(prediction, predicted.as_ref());
+            line["sample"] = number.into();
+            writeln!(predictions, "{line}")?;
         }
         if self.written.is_empty() {
             self.copy_images(test)?;
         }
         let summary = judgement.summary();
         let line = json!({
-            "label": label, "policy_version": version, "n": summary.n, "secs": summary.secs,
-            "metrics": summary.metrics,
+            "label": label, "learner": learner, "policy_version": version, "n": summary.n,
+            "secs": summary.secs, "metrics": summary.metrics,
         });
         let path = self.run_dir.join("evaluations.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
@@ -78,11 +86,11 @@ impl Records {
     fn copy_images(&self, test: &Dataset) -> eyre::Result<()> {
         let folder = self.run_dir.join("images");
         fs::create_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
-        for row in test.iter().take(N_IMAGES) {
+        for (number, row) in test.iter().take(N_IMAGES).enumerate() {
             let Some(picture) = row.pictures.first() else { continue };
-            let extension = if picture.header().encoding() == "png" { "png" } else { "jpg" };
-            let path = folder.join(format!("{}.{extension}", row.sample_id()));
-            fs::write(&path, picture.bytes()?).wrap_err_with(|| format!("{path:?}"))?;
+            let bytes = picture.bytes()?;
+            let path = folder.join(format!("{number:04}.{}", extension(&bytes)));
+            fs::write(&path, bytes).wrap_err_with(|| format!("{path:?}"))?;
         }
         Ok(())
     }
@@ -90,6 +98,34 @@ impl Records {
     fn create(&self, name: &str) -> eyre::Result<File> {
         let path = self.run_dir.join(name);
         File::create(&path).wrap_err_with(|| format!("{path:?}"))
+    }
+}
+
+/// The file with the newest answers under a label.
+fn predictions_file(label: &str) -> String {
+    format!("predictions-{}.jsonl", vrft_node::file_name(label))
+}
+
+/// Checks that a label can name a file, before the first evaluation takes its time.
+///
+/// # Errors
+/// A label that is too long.
+pub(crate) fn check_label(label: &str) -> eyre::Result<()> {
+    let n = predictions_file(label).len();
+    ensure!(
+        n <= MAX_FILE_NAME,
+        "the label {label:?} is too long to name a file: shorten the name of the task or of the evaluator's input"
+    );
+    Ok(())
+}
+
+/// By what a picture's file begins with.
+fn extension(bytes: &[u8]) -> &'static str {
+    match bytes {
+        [0x89, b'P', b'N', b'G', ..] => "png",
+        [b'R', b'I', b'F', b'F', ..] => "webp",
+        [b'B', b'M', ..] => "bmp",
+        _ => "jpg",
     }
 }
 
@@ -121,8 +157,95 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
 
 /// A copy that was made only to be evaluated goes away; checkpoints stay.
 pub(crate) fn remove_candidate(run_dir: &Path, location: &Path) -> eyre::Result<()> {
-    match location.starts_with(run_dir.join("candidates")) {
-        true => fs::remove_dir_all(location).wrap_err_with(|| format!("{location:?}")),
-        false => Ok(()),
+    if location.starts_with(run_dir.join("candidates")) {
+        fs::remove_dir_all(location).wrap_err_with(|| format!("{location:?}"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use vrft_dataset::{Origin, Picture, Question, Row, Truth};
+    use vrft_evaluate::Evaluator;
+    use vrft_reward::Reward;
+    use vrft_reward::config::RewardConfig;
+
+    use super::*;
+
+    /// Samples with these names, each with a picture of its own, and answers to them.
+    fn judged(names: &[&str]) -> (Dataset, Judgement) {
+        let solution = "<answer>[{'Position': [0, 0, 10, 10], 'Confidence': 1}]</answer>";
+        // The smallest picture.
+        let mut png = std::io::Cursor::new(Vec::new());
+        let pixel = image::RgbImage::new(1, 1);
+        pixel.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let picture = Arc::new(Picture::of_bytes(png.into_inner()).unwrap());
+        let row = |(row, name): (usize, &&str)| Row {
+            pictures: vec![picture.clone()],
+            origin: Origin { file: Path::new("test").into(), row, sample_id: (*name).into() },
+            question: Question::Turns(vec![].into()),
+            truth: Truth::Text(solution.into()),
+        };
+        let samples: Vec<Row> = names.iter().enumerate().map(row).collect();
+        let config = RewardConfig::default();
+        let reward = Reward::new(&config);
+        let prediction = |name: &&str| Prediction {
+            sample_id: (*name).to_owned(),
+            completion: solution.to_owned(),
+            answer: reward.parse_answer(solution).unwrap(),
+            score: Some(1.0),
+        };
+        let predictions = names.iter().map(prediction).collect();
+        let evaluation = Evaluator::new(&config).finish();
+        let judgement =
+            Judgement { evaluation, predictions, reward: Reward::new(&config), secs: 0.0 };
+        (Dataset::of(samples).unwrap(), judgement)
+    }
+
+    #[test]
+    fn a_samples_name_is_never_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("a/b/run");
+        fs::create_dir_all(&run).unwrap();
+        let long = "x".repeat(300);
+        let outside = folder.path().join("outside").display().to_string();
+        let names = ["../../x", &outside, "scene1/img0", &long, "", "same", "same"];
+        let (test, judgement) = judged(&names);
+        let mut records = Records::open(&run).unwrap();
+        records.write("rft", Some("learner"), 3, &judgement, &test).unwrap();
+        let images: BTreeSet<String> = fs::read_dir(run.join("images"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let expected = (0..names.len()).map(|number| format!("{number:04}.png"));
+        assert_eq!(images, expected.collect());
+        // Nothing beside the run.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+        let lines = fs::read_to_string(run.join("predictions-rft.jsonl")).unwrap();
+        let lines: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for (number, (line, name)) in lines.iter().zip(names).enumerate() {
+            assert_eq!((&line["sample"], &line["sample_id"]), (&json!(number), &json!(name)));
+        }
+        let evaluations = fs::read_to_string(run.join("evaluations.jsonl")).unwrap();
+        let line: Value = serde_json::from_str(&evaluations).unwrap();
+        assert_eq!((&line["label"], &line["learner"]), (&json!("rft"), &json!("learner")));
+    }
+
+    #[test]
+    fn nor_is_the_name_of_a_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        fs::create_dir(&run).unwrap();
+        let (test, judgement) = judged(&["a"]);
+        let mut records = Records::open(&run).unwrap();
+        records.write("rft@../../x", None, 0, &judgement, &test).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(run.join("predictions-rft@..%2F..%2Fx.jsonl").exists());
+        let error = check_label(&"y".repeat(300)).unwrap_err().to_string();
+        assert!(error.contains("is too long to name a file"), "{error}");
     }
 }

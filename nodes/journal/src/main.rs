@@ -3,6 +3,7 @@
 //! Played back, it stands where the rollout stood: each prompt gets the completions that were logged for it, with
 //! the logprobs they were sampled with, so that rewards, advantages and losses can be tried without sampling again.
 
+mod ports;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -12,10 +13,11 @@ use std::path::PathBuf;
 use clap::Parser;
 use eyre::{WrapErr, eyre};
 use tracing::info;
-use vrft_messages::{CompletionBatch, PromptBatch};
+use vrft_messages::CompletionBatch;
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 
+use crate::ports::{GROUPS, PORTS, PROMPTS, REPLAYED};
 use crate::records::{Logged, Records};
 
 /// Keeps the groups of a run.
@@ -38,14 +40,14 @@ fn start() -> eyre::Result<()> {
     let document = vrft_node::load_document()?;
     let learner: LearnerConfig = document.section()?;
     match arguments.replay {
-        None => write(Node::join(&document)?, &learner),
+        None => write(Node::join(&PORTS, &document)?, &learner),
         Some(run) => {
             let run = std::env::var_os(REPLAY_VARIABLE).map_or(run, PathBuf::from);
             let logged = Logged::read(&run).wrap_err_with(|| {
                 format!("no groups to replay; {REPLAY_VARIABLE} names the run")
             })?;
             info!(prompts = logged.n_prompts(), run = %run.display(), "Read the groups of a run.");
-            replay(Node::join(&document)?, &learner, &logged)
+            replay(Node::join(&PORTS, &document)?, &learner, &logged)
         }
     }
 }
@@ -53,7 +55,7 @@ fn start() -> eyre::Result<()> {
 /// Writes one file per learner step.
 fn write(mut node: Node, learner: &LearnerConfig) -> eyre::Result<()> {
     let records = Records::open(node.run_dir())?;
-    while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
+    while let Some(batch) = node.recv(&GROUPS)? {
         let Some(first) = batch.completions.first() else { continue };
         let step = learner.step_of(first.prompt_id);
         node.timed(step, "journal", |_| records.write(step, &batch))?;
@@ -64,7 +66,7 @@ fn write(mut node: Node, learner: &LearnerConfig) -> eyre::Result<()> {
 
 /// Answers prompts with what was logged for them.
 fn replay(mut node: Node, learner: &LearnerConfig, logged: &Logged) -> eyre::Result<()> {
-    while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
+    while let Some(batch) = node.recv(&PROMPTS)? {
         let Some(first) = batch.prompts.first() else { continue };
         let step = learner.step_of(first.prompt_id);
         let groups = batch.prompts.iter().map(|prompt| {
@@ -82,7 +84,7 @@ fn replay(mut node: Node, learner: &LearnerConfig, logged: &Logged) -> eyre::Res
         let completions: Vec<_> = groups.into_iter().flatten().cloned().collect();
         let age = completions.iter().map(|row| (step - 1) as f64 - row.policy_version as f64);
         node.metric(step, "replay/staleness", age.fold(0.0, f64::max));
-        node.send("groups", &CompletionBatch { completions })?;
+        node.send(&REPLAYED, &CompletionBatch { completions })?;
         node.send_metrics()?;
     }
     node.finish()

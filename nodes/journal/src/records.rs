@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, ensure};
-use vrft_messages::{Completion, CompletionBatch, file};
+use vrft_messages::{CompletionBatch, CompletionRow, file};
 
 /// Folder within a run folder.
 const FOLDER: &str = "groups";
@@ -31,7 +31,7 @@ impl Records {
 
 /// The groups of an earlier run.
 pub(crate) struct Logged {
-    groups: BTreeMap<u64, Vec<Completion>>,
+    groups: BTreeMap<u64, Vec<CompletionRow>>,
 }
 
 impl Logged {
@@ -54,7 +54,7 @@ impl Logged {
         Ok(Self { groups })
     }
 
-    pub(crate) fn group(&self, prompt_id: u64) -> Option<&Vec<Completion>> {
+    pub(crate) fn group(&self, prompt_id: u64) -> Option<&Vec<CompletionRow>> {
         self.groups.get(&prompt_id)
     }
 

@@ -1,9 +1,12 @@
 //! The journal, driven without dora.
 
-use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch, Turn};
+use vrft_messages::{
+    Completion, CompletionBatch, CompletionRow, FinishReason, Prompt, PromptBatch, Turn,
+};
 use vrft_node::testing::Script;
 use vrft_plan::LearnerConfig;
 
+use crate::ports::PORTS;
 use crate::records::Logged;
 
 fn learner() -> LearnerConfig {
@@ -11,20 +14,23 @@ fn learner() -> LearnerConfig {
 }
 
 fn groups(step: u64) -> CompletionBatch {
-    let completion = |prompt_id, completion_idx: u16| Completion {
+    let row = |prompt_id, completion_idx: u16| CompletionRow {
         prompt_id,
         completion_idx,
         policy_version: step,
-        token_ids: vec![7, u32::from(completion_idx)],
-        logprobs: vec![-0.5, -1.25],
-        text: format!("answer {completion_idx} to {prompt_id}"),
-        finish_reason: FinishReason::Stop,
-        seed: 11,
+        completion: Completion {
+            token_ids: vec![7, u32::from(completion_idx)],
+            logprobs: vec![-0.5, -1.25],
+            text: format!("answer {completion_idx} to {prompt_id}"),
+            finish_reason: FinishReason::Stop,
+            seed: 11,
+        },
         task: "detection".into(),
         answer: "<answer>[]</answer>".into(),
+        images: vec![],
     };
     let ids = [2 * step, 2 * step + 1];
-    let rows = ids.iter().flat_map(|id| (0..2).map(move |idx| completion(*id, idx)));
+    let rows = ids.iter().flat_map(|id| [row(*id, 0), row(*id, 1)]);
     CompletionBatch { completions: rows.collect() }
 }
 
@@ -36,14 +42,14 @@ fn prompts(step: u64) -> PromptBatch {
         turns: vec![Turn::question(1, "Where?")],
         images: vec![],
         answer: String::new(),
-        min_policy_version: step,
+        policy_version: step,
     };
     PromptBatch { prompts: vec![prompt(2 * step), prompt(2 * step + 1)] }
 }
 
 fn journal() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let script = Script::new().message("groups", &groups(0)).message("groups", &groups(1));
+    let script = Script::new(&PORTS).message("groups", &groups(0)).message("groups", &groups(1));
     let (node, _sent) = script.end("groups").run_dir(folder.path()).node();
     super::write(node, &learner()).unwrap();
     folder
@@ -53,7 +59,8 @@ fn journal() -> tempfile::TempDir {
 fn what_was_written_down_is_played_back() {
     let folder = journal();
     let logged = Logged::read(folder.path()).unwrap();
-    let script = Script::new().message("prompts", &prompts(0)).message("prompts", &prompts(1));
+    let script =
+        Script::new(&PORTS).message("prompts", &prompts(0)).message("prompts", &prompts(1));
     let (node, sent) = script.end("prompts").node();
     super::replay(node, &learner(), &logged).unwrap();
     assert_eq!(sent.all::<CompletionBatch>("groups"), [groups(0), groups(1)]);
@@ -64,7 +71,7 @@ fn what_was_written_down_is_played_back() {
 fn a_prompt_that_was_not_logged_is_named() {
     let folder = journal();
     let logged = Logged::read(folder.path()).unwrap();
-    let (node, _sent) = Script::new().message("prompts", &prompts(2)).node();
+    let (node, _sent) = Script::new(&PORTS).message("prompts", &prompts(2)).node();
     let error = super::replay(node, &learner(), &logged).unwrap_err().to_string();
     assert!(error.starts_with("prompt 4 was not logged, only 4 prompts from 0 on"), "{error}");
 }

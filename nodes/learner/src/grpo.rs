@@ -7,6 +7,7 @@ use vrft_processor::Processor;
 
 use crate::config::Config;
 use crate::join::train_groups;
+use crate::ports::{ADVANTAGES, CREDIT, GROUPS, PROMPTS};
 use crate::refill::refill;
 use crate::store::Store;
 
@@ -23,7 +24,7 @@ pub(crate) fn run(
     store.publish(&mut node, &learner)?;
     store.offer_start(&mut node, config, &learner)?;
     for batch in first..(first + config.learner.window as u64).min(config.learner.steps) {
-        node.send("credit", &credit(config, first, batch))?;
+        node.send(&CREDIT, &credit(config, first, batch))?;
     }
     while learner.step() < config.learner.steps {
         let step = learner.step() + 1;
@@ -46,7 +47,7 @@ pub(crate) fn run(
         store.remove_below(oldest.min(step - 1))?;
         let next = learner.step() + config.learner.window as u64 - 1;
         if next < config.learner.steps {
-            node.send("credit", &credit(config, first, next))?;
+            node.send(&CREDIT, &credit(config, first, next))?;
         }
         node.send_metrics()?;
         store.save_if_due(&mut node, config, &learner)?;
@@ -69,9 +70,9 @@ type Step = (PromptBatch, CompletionBatch, AdvantageBatch);
 
 /// One step's worth of all three inputs; `None` when the run is over.
 pub(crate) fn receive(node: &mut Node) -> eyre::Result<Option<Step>> {
-    let Some(prompts) = node.recv("prompts")? else { return Ok(None) };
-    let Some(completions) = node.recv("groups")? else { return Ok(None) };
-    let Some(advantages) = node.recv("advantages")? else { return Ok(None) };
+    let Some(prompts) = node.recv(&PROMPTS)? else { return Ok(None) };
+    let Some(completions) = node.recv(&GROUPS)? else { return Ok(None) };
+    let Some(advantages) = node.recv(&ADVANTAGES)? else { return Ok(None) };
     Ok(Some((prompts, completions, advantages)))
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn train_groups(
         let completions = group
             .iter()
             .zip(advantages.by_ref())
-            .map(|(completion, advantage)| train_completion(completion, advantage))
+            .map(|(row, advantage)| train_completion(&row.completion, advantage))
             .collect();
         groups.push(TrainGroup {
             prompt_id: asked,

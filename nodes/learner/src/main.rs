@@ -3,6 +3,7 @@
 mod config;
 mod grpo;
 mod join;
+mod ports;
 mod refill;
 mod sft;
 mod store;
@@ -50,7 +51,7 @@ fn start() -> eyre::Result<()> {
         vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let learner = load(&config, arguments.objective)?;
     let processor = Processor::of(&config.policy)?;
-    let node = Node::join(&document)?;
+    let node = Node::join(&ports::PORTS, &document)?;
     match arguments.objective {
         Objective::Grpo => grpo::run(node, &config, learner, &processor),
         Objective::Sft => sft::run(node, &config, learner, &processor),

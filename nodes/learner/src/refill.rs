@@ -11,6 +11,7 @@ use vrft_processor::Processor;
 use crate::config::Config;
 use crate::grpo::receive;
 use crate::join::{TrainBatch, train_groups};
+use crate::ports::CREDIT;
 
 /// Asks as often as configured; `None` when the run is over meanwhile. The credit is the one that the batch answers.
 ///
@@ -35,7 +36,7 @@ pub(crate) fn refill(
             first_prompt_id: asked.first_prompt_id + offset,
             ..*asked
         };
-        node.send("credit", &credit)?;
+        node.send(&CREDIT, &credit)?;
         let Some((prompts, completions, advantages)) = receive(node)? else { return Ok(None) };
         let more = train_groups(processor, prompts, completions, advantages)?;
         n_asked += missing;

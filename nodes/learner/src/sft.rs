@@ -6,6 +6,7 @@ use vrft_node::Node;
 use vrft_processor::Processor;
 
 use crate::config::Config;
+use crate::ports::{CREDIT, PROMPTS};
 use crate::store::Store;
 
 /// Trains until the configured number of steps, or until the run is asked to stop.
@@ -20,8 +21,8 @@ pub(crate) fn run(
     store.offer_start(&mut node, config, &learner)?;
     while learner.step() < config.learner.steps {
         let step = learner.step() + 1;
-        node.send("credit", &credit(config, learner.step()))?;
-        let Some(prompts) = node.recv::<PromptBatch>("prompts")? else { break };
+        node.send(&CREDIT, &credit(config, learner.step()))?;
+        let Some(prompts) = node.recv(&PROMPTS)? else { break };
         let demonstrations = demonstrations(config, processor, &prompts)?;
         let stats = node.timed(step, "learner", |_| learner.sft_step(&demonstrations))?;
         for (name, value) in &stats.metrics {

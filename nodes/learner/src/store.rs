@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use eyre::WrapErr;
 use tracing::info;
 use vrft_learner::{Checkpoints, Cursor, Learner};
-use vrft_messages::{Checkpoint, PolicyKind, PolicyVersion};
+use vrft_messages::Checkpoint;
 use vrft_node::Node;
 
 use crate::config::Config;
+use crate::ports::{CHECKPOINT, POLICY};
 
 /// Folders of one learner within the run folder.
 pub(crate) struct Store {
@@ -25,7 +26,7 @@ impl Store {
         let folder = |kind: &str| node.run_dir().join(kind).join(node.id());
         let versions = vrft_weights::Store::new(&folder("versions"))?;
         // The baseline has no rollout to serve.
-        let serves = |text: &&str| !text.is_empty() && node.has_output("policy");
+        let serves = |text: &&str| !text.is_empty() && node.has_output(&POLICY);
         let endpoint = Some(config.weights.endpoint.as_str()).filter(serves);
         let settings = &config.weights.zenoh;
         let start = |endpoint| {
@@ -58,18 +59,8 @@ impl Store {
 
     /// Makes the current weights available to the rollout.
     pub(crate) fn publish(&mut self, node: &mut Node, learner: &Learner) -> eyre::Result<()> {
-        let file = self.versions.publish(learner.step(), &learner.policy().version()?)?;
-        let version = PolicyVersion {
-            version: file.version,
-            kind: match learner.policy().has_adapters() {
-                true => PolicyKind::Lora,
-                false => PolicyKind::Full,
-            },
-            location: file.location,
-            bytes: file.bytes,
-            checksum: file.checksum,
-        };
-        node.send("policy", &version)
+        let version = self.versions.publish(learner.step(), &learner.policy().version()?)?;
+        node.send(&POLICY, &version)
     }
 
     /// Removes versions that no rollout will ask for again.
@@ -148,5 +139,5 @@ impl Store {
 
 fn offer(node: &mut Node, version: u64, folder: &Path, last: bool) -> eyre::Result<()> {
     let location = folder.display().to_string();
-    node.send("checkpoint", &Checkpoint { version, location, last })
+    node.send(&CHECKPOINT, &Checkpoint { version, location, last })
 }

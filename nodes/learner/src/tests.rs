@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use vrft_config::Document;
 use vrft_learner::OptimizerConfig;
 use vrft_messages::{
-    Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, Credit, FinishReason,
-    MetricBatch, PolicyVersion, Prompt, PromptBatch, Turn,
+    Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, CompletionRow, Credit,
+    FinishReason, MetricBatch, PolicyVersion, Prompt, PromptBatch, Turn,
 };
 use vrft_node::testing::{Script, Sent};
 use vrft_processor::Processor;
 
 use crate::Objective;
 use crate::config::Config;
+use crate::ports::PORTS;
 
 fn config() -> Config {
     let mut config = Config::default();
@@ -33,26 +34,29 @@ fn prompts(step: u64) -> PromptBatch {
         turns: vec![Turn::question(1, "Where?")],
         images: vec![],
         answer: "<answer>[]</answer>".into(),
-        min_policy_version: step,
+        policy_version: step,
     };
     PromptBatch { prompts: vec![prompt(2 * step), prompt(2 * step + 1)] }
 }
 
 fn groups(step: u64) -> CompletionBatch {
-    let completion = |prompt_id, completion_idx: u16| Completion {
+    let row = |prompt_id, completion_idx: u16| CompletionRow {
         prompt_id,
         completion_idx,
         policy_version: step,
-        token_ids: vec![20 + u32::from(completion_idx), 30],
-        logprobs: vec![-5.0, -5.0],
-        text: String::new(),
-        finish_reason: FinishReason::Length,
-        seed: 0,
+        completion: Completion {
+            token_ids: vec![20 + u32::from(completion_idx), 30],
+            logprobs: vec![-5.0, -5.0],
+            text: String::new(),
+            finish_reason: FinishReason::Length,
+            seed: 0,
+        },
         task: "detection".into(),
         answer: String::new(),
+        images: vec![],
     };
     let ids = [2 * step, 2 * step + 1];
-    let completions = ids.iter().flat_map(|id| (0..2).map(move |idx| completion(*id, idx)));
+    let completions = ids.iter().flat_map(|id| [row(*id, 0), row(*id, 1)]);
     CompletionBatch { completions: completions.collect() }
 }
 
@@ -83,7 +87,7 @@ fn train(
 }
 
 fn two_steps() -> Script {
-    (0..2).fold(Script::new(), |script, step| {
+    (0..2).fold(Script::new(&PORTS), |script, step| {
         script
             .message("prompts", &prompts(step))
             .message("groups", &groups(step))
@@ -118,13 +122,13 @@ fn of(ids: &[u64], has_signal: bool) -> (PromptBatch, CompletionBatch, Advantage
     let (prompt, completions) =
         (some_prompts.prompts.remove(0), some_groups.completions[..2].to_vec());
     let prompts = ids.iter().map(|&prompt_id| Prompt { prompt_id, ..prompt.clone() }).collect();
-    let completions: Vec<Completion> = ids
+    let completions: Vec<CompletionRow> = ids
         .iter()
         .flat_map(|&prompt_id| {
-            completions.iter().map(move |row| Completion { prompt_id, ..row.clone() })
+            completions.iter().map(move |row| CompletionRow { prompt_id, ..row.clone() })
         })
         .collect();
-    let advantage = |row: &Completion| Advantage {
+    let advantage = |row: &CompletionRow| Advantage {
         prompt_id: row.prompt_id,
         completion_idx: row.completion_idx,
         advantage: if has_signal { 0.5 - f32::from(row.completion_idx) } else { 0.0 },
@@ -141,12 +145,13 @@ fn prompts_that_teach_nothing_are_replaced_by_others() {
     config.learner.steps = 1;
     config.learner.refills = 2;
     let batches = [of(&[0, 1], false), of(&[2, 3], false), of(&[4, 5], true)];
-    let script = batches.iter().fold(Script::new(), |script, (prompts, groups, advantages)| {
-        script
-            .message("prompts", prompts)
-            .message("groups", groups)
-            .message("advantages", advantages)
-    });
+    let script =
+        batches.iter().fold(Script::new(&PORTS), |script, (prompts, groups, advantages)| {
+            script
+                .message("prompts", prompts)
+                .message("groups", groups)
+                .message("advantages", advantages)
+        });
     let sent = train(Objective::Grpo, &config, script, folder.path()).unwrap();
     let asked: Vec<(u64, u32, u64)> = sent
         .all::<Credit>("credit")
@@ -177,7 +182,7 @@ fn every_objective_can_be_configured() {
 #[test]
 fn advantages_of_other_completions_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let script = Script::new()
+    let script = Script::new(&PORTS)
         .message("prompts", &prompts(0))
         .message("groups", &groups(0))
         .message("advantages", &advantages(1));
@@ -188,7 +193,7 @@ fn advantages_of_other_completions_are_refused() {
 #[test]
 fn groups_of_other_prompts_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let script = Script::new()
+    let script = Script::new(&PORTS)
         .message("prompts", &prompts(1))
         .message("groups", &groups(0))
         .message("advantages", &advantages(0));
@@ -201,7 +206,7 @@ fn a_stop_saves_what_was_learned() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
     config.learner.checkpoint_every = 0;
-    let script = Script::new()
+    let script = Script::new(&PORTS)
         .message("prompts", &prompts(0))
         .message("groups", &groups(0))
         .message("advantages", &advantages(0))
@@ -214,14 +219,14 @@ fn a_stop_saves_what_was_learned() {
 fn a_resumed_learner_asks_for_the_prompts_it_had_not_seen() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config();
-    let first = Script::new()
+    let first = Script::new(&PORTS)
         .message("prompts", &prompts(0))
         .message("groups", &groups(0))
         .message("advantages", &advantages(0))
         .stop();
     train(Objective::Grpo, &config, first, folder.path()).unwrap();
     config.run.resume = true;
-    let second = Script::new()
+    let second = Script::new(&PORTS)
         .message("prompts", &prompts(1))
         .message("groups", &groups(1))
         .message("advantages", &advantages(1));
@@ -234,7 +239,8 @@ fn a_resumed_learner_asks_for_the_prompts_it_had_not_seen() {
 #[test]
 fn supervised_fine_tuning_needs_prompts_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let script = Script::new().message("prompts", &prompts(0)).message("prompts", &prompts(1));
+    let script =
+        Script::new(&PORTS).message("prompts", &prompts(0)).message("prompts", &prompts(1));
     let sent = train(Objective::Sft, &config(), script, folder.path()).unwrap();
     assert_eq!(sent.all::<Credit>("credit").len(), 2);
     assert!(sent.all::<Checkpoint>("checkpoint").last().unwrap().last);

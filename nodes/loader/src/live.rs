@@ -10,18 +10,13 @@ use vrft_node::{Arrival, Live, Node};
 use vrft_stream::StreamConfig;
 
 use crate::Config;
+use crate::ports::{BOXES2D, CLOCK, CREDIT, FEEDBACK, HELD_OUT, IMAGE, PROMPTS, TICK};
 use crate::session::Session;
-
-/// Ticks come in here, from dora's timer; each is passed on to the camera, so that a camera ends with the run.
-const CLOCK: &str = "clock";
-
-/// All inputs that are not ours.
-pub(crate) const LIVE: &[&str] = &["image", "boxes2d", CLOCK, "feedback"];
 
 /// How often the loader looks up when nothing happens.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A camera is called silent after so long.
+/// A camera is called silent after so long, and what is waited for is told as often; less and less often after that.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Takes frames in, and answers each credit once there is enough to ask about.
@@ -29,18 +24,17 @@ pub(crate) fn run(mut node: Node, config: &Config, stream: &StreamConfig) -> eyr
     let mut session = Session::open(config, stream, node.run_dir())?;
     let mut owed: VecDeque<Credit> = VecDeque::new();
     let mut silence = Silence::new();
-    let mut n_ticks = 0;
+    let mut waiting = Waiting::new();
     loop {
-        match node.recv_live::<Credit>(Some("credit"), PATIENCE)? {
+        match node.recv_live(&CREDIT, PATIENCE)? {
             Arrival::Message(credit) => {
                 session.note_gradient(&mut node, &credit);
                 owed.push_back(credit);
             }
-            Arrival::Live(live) if live.input == CLOCK => {
-                if node.has_output("tick") {
-                    node.send_live("tick", tick(n_ticks))?;
+            Arrival::Live(live) if live.is_of(&CLOCK) => {
+                if node.has_live_output(&TICK) {
+                    node.send_live(&TICK, tick(session.next_number()))?;
                 }
-                n_ticks += 1;
             }
             Arrival::Live(live) => {
                 silence.end(&live);
@@ -53,6 +47,7 @@ pub(crate) fn run(mut node: Node, config: &Config, stream: &StreamConfig) -> eyr
             Arrival::End => break,
         }
         silence.check();
+        waiting.check(&session);
         answer(&mut node, &mut session, &mut owed)?;
         session.check_patience(!owed.is_empty())?;
     }
@@ -62,21 +57,22 @@ pub(crate) fn run(mut node: Node, config: &Config, stream: &StreamConfig) -> eyr
 
 /// What cannot be read is counted or told, and forgotten.
 fn take(session: &mut Session, live: &Live) -> eyre::Result<()> {
-    match live.input.as_str() {
-        "image" => match RawImage::from_hub(&live.tags, &live.data) {
+    if live.is_of(&IMAGE) {
+        match RawImage::from_hub(&live.tags, &live.data) {
             Ok(image) => session.take_image(&image),
             Err(error) => session.take_garbage(&error.to_string()),
-        },
-        "boxes2d" => match Boxes2d::from_hub(&live.tags, &live.data) {
+        }
+    } else if live.is_of(&BOXES2D) {
+        match Boxes2d::from_hub(&live.tags, &live.data) {
             Ok(boxes) => session.take_boxes(&boxes),
             Err(error) => session.take_garbage(&error.to_string()),
-        },
-        "feedback" => match texts(&live.data) {
+        }
+    } else if live.is_of(&FEEDBACK) {
+        match texts(&live.data) {
             // What was said must be on the disk before it is used, so a full disk stops the run.
             Ok(texts) => texts.iter().try_for_each(|text| session.take_feedback(text))?,
             Err(error) => session.take_garbage(&error.to_string()),
-        },
-        _ => {}
+        }
     }
     Ok(())
 }
@@ -87,10 +83,10 @@ fn answer(node: &mut Node, session: &mut Session, owed: &mut VecDeque<Credit>) -
         return Ok(());
     }
     if let Some(held_out) = session.take_held_out()?
-        && node.has_output("held_out")
+        && node.has_output(&HELD_OUT)
     {
         info!(questions = held_out.prompts.len(), "Set aside to be judged on.");
-        node.send("held_out", &held_out)?;
+        node.send(&HELD_OUT, &held_out)?;
     }
     while let Some(credit) = owed.pop_front() {
         let step = session.step_of(&credit);
@@ -100,7 +96,7 @@ fn answer(node: &mut Node, session: &mut Session, owed: &mut VecDeque<Credit>) -
             owed.push_front(credit);
             return Ok(());
         };
-        node.send("prompts", &batch)?;
+        node.send(&PROMPTS, &batch)?;
         session.note_metrics(node, step);
         node.send_metrics()?;
     }
@@ -119,7 +115,7 @@ impl Silence {
     }
 
     fn end(&mut self, live: &Live) {
-        if live.input != "image" {
+        if !live.is_of(&IMAGE) {
             return;
         }
         if self.told {
@@ -133,6 +129,29 @@ impl Silence {
             warn!("No frames; going on with those there are.");
             self.told = true;
         }
+    }
+}
+
+/// Tells what is waited for until there is enough to begin with, with pauses that double.
+struct Waiting {
+    next: Instant,
+    pause: Duration,
+    is_over: bool,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self { next: Instant::now() + SILENCE, pause: SILENCE, is_over: false }
+    }
+
+    fn check(&mut self, session: &Session) {
+        self.is_over |= session.is_ready();
+        if self.is_over || Instant::now() < self.next {
+            return;
+        }
+        warn!("Waiting for frames: {}.", session.progress());
+        self.pause *= 2;
+        self.next = Instant::now() + self.pause;
     }
 }
 

@@ -6,6 +6,7 @@ use vrft_node::testing::{Script, Sent};
 use vrft_stream::{PuzzleKind, Truth};
 
 use super::*;
+use crate::ports::PORTS;
 
 fn config(puzzles: &[PuzzleKind]) -> Config {
     let mut config = Config::default();
@@ -37,7 +38,7 @@ fn frame(script: Script, seed: u64) -> Script {
     let bytes: Vec<u8> = pixels.flat_map(|(x, y)| [level(x, y); 3]).collect();
     let id = seed.to_string();
     let image = RawImage { bytes: &bytes, encoding: "bgr8", width, height, frame_id: Some(&id) };
-    script.foreign("image", image.to_hub())
+    script.live_data("image", image.to_hub())
 }
 
 fn credit(step: u64) -> Credit {
@@ -63,14 +64,14 @@ fn metric(sent: &Sent, name: &str) -> Vec<f64> {
 #[test]
 fn a_credit_waits_until_there_is_enough_to_ask_about() {
     let kinds = [PuzzleKind::Rotation, PuzzleKind::Jigsaw, PuzzleKind::Spot];
-    let early = (0..3).fold(Script::new().message("credit", &credit(0)), frame);
+    let early = (0..3).fold(Script::new(&PORTS).message("credit", &credit(0)), frame);
     assert!(sent(&config(&kinds), early).all::<PromptBatch>("prompts").is_empty());
-    let script = (0..12).fold(Script::new().message("credit", &credit(0)), frame);
+    let script = (0..12).fold(Script::new(&PORTS).message("credit", &credit(0)), frame);
     let sent = sent(&config(&kinds), script.message("credit", &credit(1)));
     let batches: Vec<PromptBatch> = sent.all("prompts");
     let ids = |batch: &PromptBatch| batch.prompts.iter().map(|p| p.prompt_id).collect::<Vec<_>>();
     assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [[0, 1, 2], [3, 4, 5]]);
-    assert_eq!(batches[1].prompts[0].min_policy_version, 1);
+    assert_eq!(batches[1].prompts[0].policy_version, 1);
     let tasks: std::collections::BTreeSet<&str> =
         batches[0].prompts.iter().map(|p| p.task.as_str()).collect();
     assert_eq!(tasks.len(), 3);
@@ -80,7 +81,7 @@ fn a_credit_waits_until_there_is_enough_to_ask_about() {
 
 #[test]
 fn held_out_frames_are_sent_once_and_never_asked_about() {
-    let script = (0..12).fold(Script::new(), frame);
+    let script = (0..12).fold(Script::new(&PORTS), frame);
     let script = (0..20).fold(script, |script, step| script.message("credit", &credit(step)));
     let sent = sent(&config(&[PuzzleKind::Spot]), script);
     let [held_out] = &sent.all::<PromptBatch>("held_out")[..] else { panic!("once") };
@@ -103,7 +104,7 @@ fn a_resumed_run_is_judged_on_the_same_and_learns_from_none_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(&[PuzzleKind::Rotation]);
     let script = |seeds: &[u64]| {
-        let script = seeds.iter().fold(Script::new(), |script, seed| frame(script, *seed));
+        let script = seeds.iter().fold(Script::new(&PORTS), |script, seed| frame(script, *seed));
         (0..20).fold(script, |script, step| script.message("credit", &credit(step)))
     };
     let seeds: Vec<u64> = (0..12).collect();
@@ -125,7 +126,7 @@ fn a_resumed_run_is_judged_on_the_same_and_learns_from_none_of_it() {
 fn what_a_cold_start_set_aside_stays_set_aside() {
     let (start, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut config = config(&[PuzzleKind::Rotation]);
-    let script = || (0..12).fold(Script::new().message("credit", &credit(0)), frame);
+    let script = || (0..12).fold(Script::new(&PORTS).message("credit", &credit(0)), frame);
     let before = sent_in(start.path(), &config, script()).all::<PromptBatch>("held_out");
     config.run.seed = 1;
     config.stream.as_mut().unwrap().held_out_from = start.path().to_owned();
@@ -140,7 +141,7 @@ fn what_a_cold_start_set_aside_stays_set_aside() {
 
 #[test]
 fn each_answer_to_choose_is_right_as_often_as_the_others() {
-    let script = (0..12).fold(Script::new(), frame);
+    let script = (0..12).fold(Script::new(&PORTS), frame);
     let script = (0..8).fold(script, |script, step| script.message("credit", &credit(step)));
     let sent = sent(&config(&[PuzzleKind::Rotation]), script);
     let batches = sent.all::<PromptBatch>("prompts");
@@ -156,14 +157,14 @@ fn garbage_and_a_camera_that_goes_do_no_harm() {
     fn words(text: &str) -> RawImage<'_> {
         RawImage { bytes: text.as_bytes(), encoding: "jpeg", width: 1, height: 1, frame_id: None }
     }
-    let script = (0..12).fold(Script::new(), frame);
+    let script = (0..12).fold(Script::new(&PORTS), frame);
     let script = script
-        .foreign("image", words("no picture").to_hub())
-        .foreign("image", tick(3))
-        .gone("image")
-        .foreign("feedback", tick(4))
+        .live_data("image", words("no picture").to_hub())
+        .live_data("image", tick(3))
+        .close("image")
+        .live_data("feedback", tick(4))
         .message("credit", &credit(0))
-        .foreign("image", (Tags::new(), words("x").to_hub().1))
+        .live_data("image", (Tags::new(), words("x").to_hub().1))
         .message("credit", &credit(1));
     let sent = sent(&config(&[PuzzleKind::Spot]), script);
     assert_eq!(sent.all::<PromptBatch>("prompts").len(), 2);
@@ -173,8 +174,8 @@ fn garbage_and_a_camera_that_goes_do_no_harm() {
 
 #[test]
 fn the_clock_is_passed_on_to_the_camera() {
-    let script = (0..3).fold(Script::new(), |script, n| script.foreign(CLOCK, tick(n)));
-    let ticks = sent(&config(&[PuzzleKind::Spot]), script).foreign();
+    let script = (0..3).fold(Script::new(&PORTS), |script, n| script.live_data("clock", tick(n)));
+    let ticks = sent(&config(&[PuzzleKind::Spot]), script).live_data();
     let names: Vec<Option<&str>> =
         ticks.iter().map(|(_, tags, _)| vrft_messages::hub::frame_id(tags)).collect();
     assert_eq!(names, [Some("0"), Some("1"), Some("2")]);
@@ -184,7 +185,7 @@ fn the_clock_is_passed_on_to_the_camera() {
 fn boxes(script: Script, frame_id: u64) -> Script {
     let (mut tags, _) = tick(frame_id);
     tags.insert("format".into(), vrft_messages::hub::Tag::Text("xyxy".into()));
-    script.foreign("boxes2d", vrft_messages::hub::coordinates(tags, &[6.0, 12.0, 30.0, 24.0]))
+    script.live_data("boxes2d", vrft_messages::hub::coordinates(tags, &[6.0, 12.0, 30.0, 24.0]))
 }
 
 #[test]
@@ -193,11 +194,11 @@ fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
     let mut config = config(&[PuzzleKind::Spot]);
     let stream = config.stream.as_mut().unwrap();
     (stream.truth, stream.category) = (Truth::Teacher, "mug".into());
-    let script = (0..12).fold(Script::new(), frame);
+    let script = (0..12).fold(Script::new(&PORTS), frame);
     let script = (0..12).fold(script, boxes);
     let said = "{\"frame_id\": \"5\", \"remark\": \"accept\", \"user\": \"ada\"}";
     let script = script
-        .foreign("feedback", vrft_messages::hub::message_of_texts(&[said, "what?"]))
+        .live_data("feedback", vrft_messages::hub::message_of_texts(&[said, "what?"]))
         .message("credit", &credit(0));
     let sent = sent_in(folder.path(), &config, script);
     let [batch] = &sent.all::<PromptBatch>("prompts")[..] else { panic!("one batch") };
@@ -219,8 +220,60 @@ fn a_teachers_boxes_are_learned_and_a_persons_words_are_journaled_first() {
 fn a_camera_without_anything_new_ends_the_run_with_its_counts() {
     let mut config = config(&[PuzzleKind::Spot]);
     config.stream.as_mut().unwrap().patience_secs = 1e-9;
-    let script = frame(Script::new().message("credit", &credit(0)), 1);
+    let script = frame(Script::new(&PORTS).message("credit", &credit(0)), 1);
     let (node, _sent) = script.end("credit").node();
     let error = run(node, &config, config.stream.as_ref().unwrap()).unwrap_err().to_string();
-    assert!(error.contains("too little to begin with") && error.contains("offered"), "{error}");
+    assert!(error.contains("0 of 4 frames to ask about (data.stream.min_frames)"), "{error}");
+    assert!(error.contains("0 frames came, 0 kept, 0 set aside, none dropped"), "{error}");
+}
+
+/// A stream whose boxes come from a detector.
+fn teacher() -> Config {
+    let mut config = config(&[PuzzleKind::Spot]);
+    let stream = config.stream.as_mut().unwrap();
+    (stream.truth, stream.category) = (Truth::Teacher, "mug".into());
+    config
+}
+
+fn said(script: Script, text: &str) -> Script {
+    script.live_data("feedback", vrft_messages::hub::message_of_texts(&[text]))
+}
+
+#[test]
+fn a_persons_boxes_are_learned_in_place_of_the_detectors_and_rejected_frames_are_not() {
+    let script = (0..12).fold(Script::new(&PORTS), frame);
+    let script = (0..12).fold(script, boxes);
+    let script = (0..6).fold(script, |script, id| {
+        let edit = "{\"edit\": [[1, 2, 30, 40]]}";
+        said(script, &format!("{{\"frame_id\": \"{id}\", \"remark\": {edit}}}"))
+    });
+    let script = (6..9).fold(script, |script, id| {
+        said(script, &format!("{{\"frame_id\": \"{id}\", \"remark\": \"reject\"}}"))
+    });
+    let script = (0..20).fold(script, |script, step| script.message("credit", &credit(step)));
+    let sent = sent(&teacher(), script);
+    let batches = sent.all::<PromptBatch>("prompts");
+    assert_eq!(batches.len(), 20);
+    let held_out = sent.all::<PromptBatch>("held_out");
+    let mut n_edited = 0;
+    for prompt in batches.iter().chain(&held_out).flat_map(|batch| &batch.prompts) {
+        let frame: u64 = prompt.sample_id.split('-').next().unwrap().parse().unwrap();
+        assert!(!(6..9).contains(&frame), "frame {frame} was rejected");
+        let is_edited = prompt.answer.contains("[1, 2, 30, 40]");
+        assert_eq!(is_edited, frame < 6, "{}", prompt.answer);
+        n_edited += usize::from(is_edited);
+    }
+    assert!(n_edited > 0);
+}
+
+#[test]
+fn what_was_said_before_a_resume_is_not_taken_for_another_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "{\"frame_id\": \"41\", \"remark\": \"reject\", \"user\": \"ada\"}\n";
+    std::fs::write(folder.path().join("feedback.jsonl"), line).unwrap();
+    let script = (0..2).fold(Script::new(&PORTS), |script, n| script.live_data("clock", tick(n)));
+    let ticks = sent_in(folder.path(), &teacher(), script).live_data();
+    let names: Vec<Option<&str>> =
+        ticks.iter().map(|(_, tags, _)| vrft_messages::hub::frame_id(tags)).collect();
+    assert_eq!(names, [Some("42"), Some("43")]);
 }

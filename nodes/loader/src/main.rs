@@ -4,16 +4,18 @@ use tracing::warn;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::{DataConfig, EvaluationConfig};
-use vrft_messages::{Credit, PromptBatch};
+use vrft_messages::PromptBatch;
 use vrft_node::Node;
 use vrft_plan::{LearnerConfig, RunConfig};
 use vrft_reward::config::RewardsConfig;
 use vrft_stream::StreamConfig;
 
+use crate::ports::{CREDIT, PORTS, PROMPTS};
 use crate::sources::Sources;
 
 mod held_out;
 mod live;
+mod ports;
 mod prompt;
 mod question;
 mod session;
@@ -29,11 +31,11 @@ fn start() -> eyre::Result<()> {
     let document = vrft_node::load_document()?;
     let config = Config::read(&document)?;
     if let Some(settings) = &config.stream {
-        return live::run(Node::join_live(&document, live::LIVE)?, &config, settings);
+        return live::run(Node::join(&PORTS, &document)?, &config, settings);
     }
     let mut sources = Sources::open(&config)?;
     warn_of_overlap(&sources, &config);
-    run(Node::join(&document)?, &config, &mut sources)
+    run(Node::join(&PORTS, &document)?, &config, &mut sources)
 }
 
 /// Warns if rows are learned from that the policy is judged on. Whether the held-out data can be used at all is the
@@ -74,14 +76,14 @@ impl Config {
 
 /// Answers each credit with the batch of prompts it names.
 fn run(mut node: Node, config: &Config, sources: &mut Sources) -> eyre::Result<()> {
-    while let Some(credit) = node.recv::<Credit>("credit")? {
+    while let Some(credit) = node.recv(&CREDIT)? {
         let step = config.learner.step_of(credit.first_prompt_id);
         let batch: eyre::Result<PromptBatch> = node.timed(step, "loader", |_| {
             let ids = (credit.first_prompt_id..).take(credit.prompts as usize);
             let prompts = ids.map(|id| sources.prompt(config, id, credit.policy_version));
             Ok(PromptBatch { prompts: prompts.collect::<eyre::Result<_>>()? })
         });
-        node.send("prompts", &batch?)?;
+        node.send(&PROMPTS, &batch?)?;
         let counts = sources.counts();
         for (name, n) in [
             ("data/rows", counts.total),

@@ -34,7 +34,7 @@ impl Maker {
         config: &Config,
         row: &Row,
         prompt_id: u64,
-        min_policy_version: u64,
+        policy_version: u64,
     ) -> Result<Prompt, String> {
         let mirror = Mirror::of_prompt(config.data.flip, config.run.seed, prompt_id);
         let images = row.pictures.iter().enumerate().map(|(idx, picture)| {
@@ -47,7 +47,7 @@ impl Maker {
             turns: self.prompter.turns(row),
             images: images.collect::<Result<_, _>>()?,
             answer: mirror.positions(&self.prompter.truth(row, &resize)?),
-            min_policy_version,
+            policy_version,
         })
     }
 }

@@ -103,7 +103,7 @@ impl Questions {
             turns,
             images,
             answer,
-            min_policy_version: 0,
+            policy_version: 0,
         }))
     }
 }

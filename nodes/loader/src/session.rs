@@ -39,7 +39,8 @@ pub(crate) struct Session {
     questions: Questions,
     /// The frame that came last, by name: boxes without a name are about it.
     last_frame: Option<String>,
-    n_unnamed: u64,
+    /// Number of the next frame that has no name of its own, and of the next tick.
+    next_number: u64,
     n_garbage: u64,
     n_remarks: u64,
     /// First prompt of a batch and the time of the newest frame that it asks about for the first time.
@@ -55,11 +56,13 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn open(config: &Config, stream: &StreamConfig, dir: &Path) -> eyre::Result<Self> {
         let mut labels = Labels::new(4 * (stream.reservoir + stream.held_out));
+        let mut next_number = 0;
         let journal = match stream.truth {
             Truth::Puzzles => None,
             Truth::Teacher => {
                 let (journal, known) = Journal::open(&dir.join("feedback.jsonl"))?;
                 known.iter().for_each(|feedback| labels.remark(feedback));
+                next_number = first_free_number(&known);
                 Some(journal)
             }
         };
@@ -77,7 +80,7 @@ impl Session {
             journal,
             questions: Questions::new(config, stream),
             last_frame: None,
-            n_unnamed: 0,
+            next_number,
             n_garbage: 0,
             n_remarks: 0,
             asked: VecDeque::new(),
@@ -89,6 +92,12 @@ impl Session {
         })
     }
 
+    /// A number that no frame of this run has had, nor any that a person remarked on before a resume.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
     fn secs(&self) -> f64 {
         self.start.elapsed().as_secs_f64()
     }
@@ -97,9 +106,8 @@ impl Session {
         let (RawImage { bytes, encoding, width, height, frame_id }, at) = (*image, self.secs());
         let id = match frame_id {
             Some(id) => id.to_owned(),
-            None => format!("frame-{}", self.n_unnamed),
+            None => format!("frame-{}", self.next_number()),
         };
-        self.n_unnamed += 1;
         let verdict = self.curator.offer(&id, &RawFrame { bytes, encoding, width, height }, at);
         if verdict != Verdict::Dropped(Reason::Rate) {
             self.last_frame = Some(id);
@@ -157,7 +165,24 @@ impl Session {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        self.held_out_sent || self.curator.is_ready(is_usable(&self.stream, &self.labels))
+        let is_rejected = |frame: &Frame| self.labels.is_rejected(&frame.id);
+        self.held_out_sent
+            || self.curator.is_ready(is_usable(&self.stream, &self.labels), is_rejected)
+    }
+
+    /// What there must be before the first question, and what there is.
+    pub(crate) fn progress(&self) -> String {
+        let (usable, judged) = self.curator.n_usable(is_usable(&self.stream, &self.labels));
+        let StreamConfig { min_frames, held_out, .. } = &self.stream;
+        let boxes = match self.stream.truth {
+            Truth::Teacher => " with a detector's or a person's boxes",
+            Truth::Puzzles => "",
+        };
+        format!(
+            "{usable} of {min_frames} frames{boxes} to ask about (data.stream.min_frames), {judged} of {held_out} to be \
+             judged on (data.stream.held_out); {}",
+            self.counters().summary()
+        )
     }
 
     /// Gives up on a camera that never sends enough to begin with.
@@ -166,11 +191,9 @@ impl Session {
         let is_over = is_waiting && patience > 0.0 && self.secs() > patience;
         ensure!(
             !is_over || self.is_ready(),
-            "after {patience} s there is too little to begin with: data.stream wants {} frames to ask about and {} \
-             to be judged on, and of what came {:?}",
-            self.stream.min_frames,
-            self.stream.held_out,
-            self.counters()
+            "after {patience} s (data.stream.patience_secs) there is too little to begin with: {}; show it more, or ask \
+             for less",
+            self.progress()
         );
         Ok(())
     }
@@ -225,7 +248,7 @@ impl Session {
                 }
             }
             let Some(mut prompt) = prompt else { return Ok(None) };
-            prompt.min_policy_version = credit.policy_version;
+            prompt.policy_version = credit.policy_version;
             prompts.push(prompt);
         }
         self.n_prompts += prompts.len() as u64;
@@ -272,8 +295,18 @@ impl Session {
     }
 }
 
+/// The first number above those of the frames that were remarked on: a resumed run sees other frames, and what a person
+/// said of one must not be taken for another.
+fn first_free_number(known: &[Feedback]) -> u64 {
+    let number = |feedback: &Feedback| {
+        let id = &feedback.frame_id;
+        id.strip_prefix("frame-").unwrap_or(id).parse::<u64>().ok()
+    };
+    known.iter().filter_map(number).max().map_or(0, |last| last.saturating_add(1))
+}
+
 /// A teacher's frames need their boxes first.
 fn is_usable(stream: &StreamConfig, labels: &Labels) -> impl Fn(&Frame) -> bool {
     let needs_boxes = stream.truth == Truth::Teacher;
-    move |frame| !needs_boxes || labels.has_boxes(&frame.id)
+    move |frame| !needs_boxes || labels.can_ask(&frame.id)
 }

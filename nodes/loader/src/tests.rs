@@ -5,6 +5,7 @@ use vrft_messages::{Credit, PromptBatch};
 use vrft_node::testing::Script;
 
 use crate::Config;
+use crate::ports::PORTS;
 use crate::sources::Sources;
 
 fn config() -> Config {
@@ -20,7 +21,7 @@ fn config() -> Config {
 fn prompts(config: &Config, credits: &[Credit]) -> Vec<PromptBatch> {
     let mut sources = Sources::open(config).unwrap();
     let script =
-        credits.iter().fold(Script::new(), |script, credit| script.message("credit", credit));
+        credits.iter().fold(Script::new(&PORTS), |script, credit| script.message("credit", credit));
     let (node, sent) = script.end("credit").node();
     super::run(node, config, &mut sources).unwrap();
     assert_eq!(sent.ended("prompts"), !credits.is_empty());
@@ -37,7 +38,7 @@ fn a_credit_is_answered_with_the_prompts_it_names() {
     let ids: Vec<u64> = batches[0].prompts.iter().map(|prompt| prompt.prompt_id).collect();
     assert_eq!(ids, [15, 16, 17]);
     let prompt = &batches[0].prompts[0];
-    assert_eq!((prompt.min_policy_version, prompt.task.as_str()), (5, "detection"));
+    assert_eq!((prompt.policy_version, prompt.task.as_str()), (5, "detection"));
     assert_eq!((prompt.images[0].width, prompt.images[0].height), (64, 64));
     assert!(prompt.answer.contains("Position"), "{}", prompt.answer);
 }

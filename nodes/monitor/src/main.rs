@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "what it prints is what the user of a run reads")]
 
 mod environment;
+mod ports;
 mod progress;
 #[cfg(feature = "rerun")]
 mod recording;
@@ -16,20 +17,17 @@ use std::path::Path;
 use clap::Parser;
 use eyre::{WrapErr, bail};
 use vrft_config::Document;
-use vrft_messages::MetricBatch;
+use vrft_node::ports::AnyInput;
 use vrft_node::{Node, Waited};
 use vrft_plan::LearnerConfig;
 use vrft_report::RunFacts;
 
+use crate::environment::Environment;
+use crate::ports::{GROUPS, METRICS, PORTS, PROMPTS, REWARDS};
 use crate::progress::Progress;
 use crate::recording::Recording;
 use crate::records::Records;
 use crate::tensorboard::TensorBoard;
-
-/// What a recording is made of, besides the numbers: inputs of these names, all of them or none.
-const PROMPTS: &str = "prompts";
-const GROUPS: &str = "groups";
-const REWARDS: &str = "rewards";
 
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
@@ -47,8 +45,8 @@ fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
     let document = vrft_node::load_document()?;
     let node = match &arguments.join {
-        None => Node::join(&document)?,
-        Some(id) => Node::join_late(&document, id)?,
+        None => Node::join(&PORTS, &document)?,
+        Some(id) => Node::join_late(&PORTS, &document, id)?,
     };
     run(node, &document)
 }
@@ -59,11 +57,12 @@ fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
     let recording = recording(&node, document)?;
     let run_dir = node.run_dir().to_owned();
     write_config(&run_dir, document)?;
-    let mut environment = environment::Environment::gather();
+    let mut environment = Environment::gather(&run_dir);
     environment.write(&run_dir)?;
-    let mut records = Records::open(&run_dir)?;
+    records::write_members(&run_dir, &node.members())?;
+    let mut records = Records::open(&run_dir, environment.n_sessions())?;
     let mut board = TensorBoard::new(&run_dir);
-    let mut progress = Progress::new(&learner, RunFacts::of(document));
+    let mut progress = Progress::new(&learner, &node.members(), RunFacts::of(document));
     let collected = collect(&mut node, &mut records, &mut board, &mut progress, recording);
     environment.end();
     environment.write(&run_dir)?;
@@ -88,12 +87,16 @@ fn write_config(run_dir: &Path, document: &Document) -> eyre::Result<()> {
 
 /// The recording, where the graph sends what it is made of.
 fn recording(node: &Node, document: &Document) -> eyre::Result<Option<Recording>> {
-    let inputs = node.inputs();
-    let has = |name: &&&str| inputs.iter().any(|input| input == **name);
-    match [PROMPTS, GROUPS, REWARDS].iter().filter(has).count() {
+    let has = [node.has_input(&PROMPTS), node.has_input(&GROUPS), node.has_input(&REWARDS)];
+    match has.iter().filter(|has| **has).count() {
         0 => Ok(None),
         3 => Recording::open(node, document).map(Some),
-        _ => bail!("a recording needs all of the inputs {PROMPTS}, {GROUPS} and {REWARDS}"),
+        _ => bail!(
+            "a recording needs all of the inputs {}, {} and {}",
+            PROMPTS.name(),
+            GROUPS.name(),
+            REWARDS.name()
+        ),
     }
 }
 
@@ -104,23 +107,22 @@ fn collect(
     progress: &mut Progress,
     recording: Option<Recording>,
 ) -> eyre::Result<()> {
-    let inputs = node.inputs();
-    let inputs: Vec<&str> = inputs
-        .iter()
-        .map(String::as_str)
-        .filter(|input| ![PROMPTS, GROUPS].contains(input))
-        .collect();
+    let metrics = node.others(&METRICS);
+    let mut inputs: Vec<&dyn AnyInput> =
+        metrics.iter().map(|input| input as &dyn AnyInput).collect();
+    let rewards: &dyn AnyInput = &REWARDS;
+    inputs.extend(recording.as_ref().map(|_| rewards));
     loop {
         let input = match node.wait(&inputs, None)? {
             Waited::Message(input) => input,
             Waited::Over => return Ok(()),
             Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => continue,
         };
-        if let Some(recording) = recording.as_ref().filter(|_| input == REWARDS) {
-            recording.take_step(node)?;
+        let Some(of_node) = metrics.iter().find(|metrics| metrics.name() == input) else {
+            recording.as_ref().map_or(Ok(()), |recording| recording.take_step(node))?;
             continue;
-        }
-        let Some(batch) = node.recv::<MetricBatch>(&input)? else { continue };
+        };
+        let Some(batch) = node.recv(of_node)? else { continue };
         records.append(&input, &batch)?;
         board.append(&input, &batch)?;
         if let Some(recording) = &recording {

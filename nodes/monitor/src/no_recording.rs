@@ -4,6 +4,8 @@ use vrft_config::Document;
 use vrft_messages::MetricBatch;
 use vrft_node::Node;
 
+use crate::ports::{GROUPS, PROMPTS, REWARDS};
+
 /// None.
 pub(crate) enum Recording {}
 
@@ -12,9 +14,9 @@ impl Recording {
         eyre::bail!(
             "node {:?}: its inputs {}, {} and {} are for a recording: build with `--features vrft-monitor-node/rerun`",
             node.id(),
-            super::PROMPTS,
-            super::GROUPS,
-            super::REWARDS
+            PROMPTS.name(),
+            GROUPS.name(),
+            REWARDS.name()
         )
     }
 

@@ -1,85 +1,124 @@
-//! One line per learner step: reward and its terms, KL, length, seconds by stage; and one for each problem that starts.
+//! One line per learner step: reward and its terms, loss, KL, length, seconds by stage; and one for each problem that
+//! starts.
 
 use std::collections::BTreeMap;
 
 use vrft_messages::{Metric, MetricBatch};
+use vrft_node::Member;
 use vrft_plan::LearnerConfig;
 use vrft_report::{RunFacts, Watch};
 
-/// The node whose steps are told.
-const LEARNER: &str = "learner";
+/// Columns of a line: a terminal has as many.
+const WIDTH: usize = 80;
 
-/// The supervised baseline, which is not told.
-const SFT: &str = "sft";
+/// The metric by which a learner closes a step.
+const CLOSING: &str = "policy/loss";
 
-/// Collects what the nodes say about a step until the learner closes it.
+/// Collects what the nodes say about a step until its learner closes it.
 pub(crate) struct Progress {
     n_steps: u64,
-    steps: BTreeMap<u64, BTreeMap<String, f64>>,
+    learners: BTreeMap<String, Learner>,
+    /// The learners that each node works for.
+    works_for: BTreeMap<String, Vec<String>>,
     facts: RunFacts,
+}
+
+/// The open steps of one learner.
+#[derive(Default)]
+struct Learner {
+    steps: BTreeMap<u64, BTreeMap<String, f64>>,
     watch: Watch,
 }
 
 impl Progress {
-    pub(crate) fn new(learner: &LearnerConfig, facts: RunFacts) -> Self {
-        Self { n_steps: learner.steps, steps: BTreeMap::new(), facts, watch: Watch::default() }
+    /// Steps are told of the learners that learn from rewards; where there are none, of those that are supervised.
+    pub(crate) fn new(learner: &LearnerConfig, members: &[Member], facts: RunFacts) -> Self {
+        let learners = || members.iter().filter(|member| member.is_learner);
+        let is_usual = |member: &&Member| member.role.is_empty();
+        let has_usual = learners().any(|member| is_usual(&member));
+        let told = learners().filter(|member| !has_usual || is_usual(member));
+        let works_for = members.iter().map(|member| (member.id.clone(), member.learners.clone()));
+        Self {
+            n_steps: learner.steps,
+            learners: told.map(|member| (member.id.clone(), Learner::default())).collect(),
+            works_for: works_for.collect(),
+            facts,
+        }
     }
 
-    /// Takes in metrics; gives the line of a step once the learner has reported it, and a line for each problem that
+    /// Takes in metrics; gives the line of a step once its learner has reported it, and a line for each problem that
     /// shows in it for the first time.
     pub(crate) fn take(&mut self, source: &str, batch: &MetricBatch) -> Vec<String> {
-        for metric in batch.metrics.iter().filter(|_| source != SFT) {
-            let step = self.steps.entry(metric.step).or_default();
-            step.insert(metric.name.clone(), metric.value);
-            self.watch.record(metric.step, &metric.name, metric.value);
+        for id in self.works_for.get(source).into_iter().flatten() {
+            let Some(learner) = self.learners.get_mut(id) else { continue };
+            for metric in &batch.metrics {
+                let step = learner.steps.entry(metric.step).or_default();
+                step.insert(metric.name.clone(), metric.value);
+                learner.watch.record(metric.step, &metric.name, metric.value);
+            }
         }
-        let is_closed = |metric: &&Metric| source == LEARNER && metric.name == "policy/loss";
-        let Some(step) = batch.metrics.iter().find(is_closed).map(|metric| metric.step) else {
-            return Vec::new();
-        };
-        let Some(values) = self.steps.remove(&step) else { return Vec::new() };
-        self.steps.retain(|other, _| *other > step);
-        let mut lines = vec![line(step, self.n_steps, &values)];
-        let news = self.watch.news(&self.facts);
+        let is_alone = self.learners.len() == 1;
+        let closing = batch.metrics.iter().find(|metric| metric.name == CLOSING);
+        let learner = self.learners.get_mut(source).zip(closing);
+        let Some((learner, Metric { step, .. })) = learner else { return Vec::new() };
+        let Some(values) = learner.steps.remove(step) else { return Vec::new() };
+        learner.steps.retain(|other, _| other > step);
+        let width = self.n_steps.to_string().len();
+        let of_whom = if is_alone { String::new() } else { format!(" of {source}") };
+        let heading = format!("step {step:>width$}/{}{of_whom}", self.n_steps);
+        let mut lines = vec![line(heading, &values)];
+        let news = learner.watch.news(&self.facts);
         lines.extend(news.iter().map(|verdict| format!("WARN {verdict}")));
         lines
     }
 }
 
-/// Shown when there: heading, metric, decimals.
-const SHOWN: &[(&str, &str, usize)] = &[
-    ("loss", "policy/loss", 3),
-    ("kl", "policy/kl", 4),
-    ("entropy", "policy/entropy", 2),
-    ("length", "completions/length/mean", 1),
-];
-
-/// Stages whose seconds are shown.
-const STAGES: &[&str] = &["rollout", "reward", "advantage", "learner", "publish"];
-
-fn line(step: u64, n_steps: u64, values: &BTreeMap<String, f64>) -> String {
-    let width = n_steps.to_string().len();
-    let mut parts = vec![format!("step {step:>width$}/{n_steps}")];
-    parts.extend(reward(values));
-    for (heading, name, decimals) in SHOWN {
-        if let Some(value) = values.get(*name) {
-            parts.push(format!("{heading} {value:.decimals$}"));
+/// The step, and of what is known of it as much as fits: what comes first here is left out last.
+fn line(step: String, values: &BTreeMap<String, f64>) -> String {
+    let value = |heading: &str, name: &str, decimals: usize| {
+        let value = values.get(name)?;
+        Some(format!("{heading} {value:.decimals$}"))
+    };
+    let total = value("reward", "reward/total/mean", 3);
+    let terms = terms(values).filter(|_| total.is_some());
+    // In the order of the line, each with its rank.
+    let parts = [
+        (0, total),
+        (3, terms),
+        (1, value("loss", CLOSING, 3)),
+        (2, value("kl", "policy/kl", 4)),
+        (6, value("entropy", "policy/entropy", 2)),
+        (5, value("length", "completions/length/mean", 1)),
+        (4, seconds(values)),
+    ];
+    let mut parts: Vec<(i32, String)> =
+        parts.into_iter().filter_map(|(rank, part)| Some((rank, part?))).collect();
+    loop {
+        let texts = parts.iter().map(|(_, part)| part.as_str());
+        let line = std::iter::once(step.as_str()).chain(texts).collect::<Vec<_>>().join("  ");
+        let last = parts.iter().map(|(rank, _)| *rank).max();
+        if line.chars().count() <= WIDTH || last.is_none() {
+            return line;
         }
+        parts.retain(|(rank, _)| Some(*rank) != last);
     }
-    let seconds: Vec<String> = STAGES
+}
+
+/// Seconds of the stages that take any.
+fn seconds(values: &BTreeMap<String, f64>) -> Option<String> {
+    let stages = ["rollout", "learner"];
+    let stages: Vec<String> = stages
         .iter()
         .filter_map(|stage| {
             let secs = values.get(&format!("time/{stage}_secs"))?;
-            Some(format!("{stage} {secs:.2}"))
+            Some(format!("{stage} {secs:.2} s"))
         })
         .collect();
-    parts.push(format!("seconds: {}", seconds.join(", ")));
-    parts.join("  ")
+    (!stages.is_empty()).then(|| stages.join(", "))
 }
 
-/// The mean reward and its terms.
-fn reward(values: &BTreeMap<String, f64>) -> Option<String> {
-    let total = values.get("reward/total/mean")?;
+/// The terms of the reward.
+fn terms(values: &BTreeMap<String, f64>) -> Option<String> {
     let terms: Vec<String> = values
         .iter()
         .filter_map(|(name, value)| {
@@ -87,7 +126,7 @@ fn reward(values: &BTreeMap<String, f64>) -> Option<String> {
             (term != "total").then(|| format!("{term} {value:.2}"))
         })
         .collect();
-    Some(format!("reward {total:.3} ({})", terms.join(", ")))
+    (!terms.is_empty()).then(|| format!("({})", terms.join(", ")))
 }
 
 #[cfg(test)]
@@ -104,39 +143,90 @@ mod tests {
         MetricBatch { metrics: values.iter().map(metric).collect() }
     }
 
-    fn progress() -> Progress {
-        Progress::new(&LearnerConfig::default(), RunFacts::default())
+    /// A node, its role, and the learner that it works for; a learner works for itself.
+    fn member(id: &str, role: &str, learner: &str) -> Member {
+        Member {
+            id: id.into(),
+            executable: String::new(),
+            role: role.into(),
+            is_learner: id == learner,
+            learners: vec![learner.into()],
+        }
+    }
+
+    fn of_two(first: (&str, &str), second: (&str, &str)) -> Progress {
+        let members = [
+            member("reward", "", first.0),
+            member(first.0, first.1, first.0),
+            member(second.0, second.1, second.0),
+        ];
+        Progress::new(&LearnerConfig::default(), &members, RunFacts::default())
     }
 
     #[test]
-    fn a_step_is_told_when_the_learner_reports_it() {
-        let mut progress = progress();
+    fn a_step_is_told_when_its_learner_reports_it() {
+        let mut progress = of_two(("policy", ""), ("baseline", "sft"));
         let reward = batch(3, &[("reward/total/mean", 1.5), ("reward/iou/mean", 0.5)]);
         assert!(progress.take("reward", &reward).is_empty());
         let learner = batch(3, &[("policy/loss", 0.1), ("policy/kl", 0.02)]);
-        let line = progress.take("learner", &learner).remove(0);
-        let expected = "step   3/100  reward 1.500 (iou 0.50)  loss 0.100  kl 0.0200";
-        assert!(line.starts_with(expected), "{line}");
+        let line = progress.take("policy", &learner).remove(0);
+        assert_eq!(line, "step   3/100  reward 1.500  (iou 0.50)  loss 0.100  kl 0.0200");
     }
 
     #[test]
-    fn the_baseline_does_not_mix_in() {
-        let mut progress = progress();
-        progress.take("sft", &batch(1, &[("policy/kl", 9.0)]));
-        let line = progress.take("learner", &batch(1, &[("policy/loss", 0.1)])).remove(0);
+    fn a_supervised_learner_beside_another_is_silent_and_does_not_mix_in() {
+        let mut progress = of_two(("policy", ""), ("baseline", "sft"));
+        let baseline = batch(1, &[("policy/loss", 9.0), ("policy/kl", 9.0)]);
+        assert!(progress.take("baseline", &baseline).is_empty());
+        let line = progress.take("policy", &batch(1, &[("policy/loss", 0.1)])).remove(0);
         assert!(!line.contains("kl"), "{line}");
     }
 
     #[test]
+    fn a_supervised_learner_by_itself_is_told() {
+        let members = [member("baseline", "sft", "baseline")];
+        let mut progress = Progress::new(&LearnerConfig::default(), &members, RunFacts::default());
+        let line = progress.take("baseline", &batch(1, &[("policy/loss", 0.5)])).remove(0);
+        assert_eq!(line, "step   1/100  loss 0.500");
+    }
+
+    #[test]
     fn a_problem_is_told_once_when_it_starts() {
-        let mut progress = progress();
+        let mut progress = of_two(("policy", ""), ("baseline", "sft"));
         let mut warnings = Vec::new();
         for step in 1..=6 {
-            progress.take("rollout", &batch(step, &[("completions/truncated", 1.0)]));
-            let lines = progress.take("learner", &batch(step, &[("policy/loss", 0.1)]));
+            progress.take("reward", &batch(step, &[("completions/truncated", 1.0)]));
+            let lines = progress.take("policy", &batch(step, &[("policy/loss", 0.1)]));
             warnings.extend(lines.into_iter().skip(1).map(|line| (step, line)));
         }
         let [(3, line)] = &warnings[..] else { panic!("{warnings:?}") };
         assert!(line.starts_with("WARN 100 % of the completions are cut"), "{line}");
+    }
+
+    #[test]
+    fn several_learners_are_told_apart() {
+        let mut progress = of_two(("left", ""), ("right", ""));
+        progress.take("reward", &batch(1, &[("reward/total/mean", 1.0)]));
+        let right = progress.take("right", &batch(1, &[("policy/loss", 0.25)])).remove(0);
+        let left = progress.take("left", &batch(1, &[("policy/loss", 0.5)])).remove(0);
+        assert_eq!(right, "step   1/100 of right  loss 0.250");
+        assert_eq!(left, "step   1/100 of left  reward 1.000  loss 0.500");
+    }
+
+    #[test]
+    fn a_line_fits_a_terminal() {
+        let mut values: Vec<(String, f64)> =
+            (0..9).map(|n| (format!("reward/term number {n}/mean"), 0.5)).collect();
+        for name in ["reward/total/mean", "policy/loss", "policy/kl", "policy/entropy"] {
+            values.push((name.to_owned(), 1.0));
+        }
+        values.push(("time/rollout_secs".to_owned(), 12.5));
+        let values: Vec<(&str, f64)> =
+            values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let line = of_two(("policy", ""), ("baseline", "sft"))
+            .take("policy", &batch(3, &values))
+            .remove(0);
+        assert!(line.chars().count() <= WIDTH, "{line}");
+        assert_eq!(line, "step   3/100  reward 1.000  loss 1.000  kl 1.0000");
     }
 }

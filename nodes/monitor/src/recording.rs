@@ -10,13 +10,13 @@ use re_sdk::{RecordingStream, RecordingStreamBuilder};
 use re_sdk_types::archetypes::{Boxes2D, EncodedImage as Picture, Scalars, TextDocument};
 use re_sdk_types::components::{Color, MediaType};
 use vrft_config::Document;
-use vrft_messages::{
-    CompletionBatch, EncodedImage, MetricBatch, Prompt, PromptBatch, RewardBatch, RewardRow,
-};
+use vrft_messages::{EncodedImage, MetricBatch, Prompt, RewardRow};
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Detection, Reward};
+
+use crate::ports::{GROUPS, PROMPTS, REWARDS};
 
 /// Prompts of a step that are recorded: enough to see what goes on, in a file that stays small.
 const MAX_SHOWN: usize = 4;
@@ -57,12 +57,12 @@ impl Recording {
 
     /// Takes in the rewards of a step with what they are about: batches come in the same order on all three edges.
     pub(crate) fn take_step(&self, node: &mut Node) -> eyre::Result<()> {
-        let Some(rewards) = node.recv::<RewardBatch>(super::REWARDS)? else { return Ok(()) };
-        let Some(groups) = node.recv::<CompletionBatch>(super::GROUPS)? else { return Ok(()) };
-        let Some(prompts) = node.recv::<PromptBatch>(super::PROMPTS)? else { return Ok(()) };
+        let Some(rewards) = node.recv(&REWARDS)? else { return Ok(()) };
+        let Some(groups) = node.recv(&GROUPS)? else { return Ok(()) };
+        let Some(prompts) = node.recv(&PROMPTS)? else { return Ok(()) };
         for (place, prompt) in prompts.prompts.iter().take(MAX_SHOWN).enumerate() {
             let texts = groups.completions.iter().filter(|row| row.prompt_id == prompt.prompt_id);
-            let texts: Vec<&str> = texts.map(|row| row.text.as_str()).collect();
+            let texts: Vec<&str> = texts.map(|row| row.completion.text.as_str()).collect();
             let rows = rewards.rewards.iter().filter(|row| row.prompt_id == prompt.prompt_id);
             self.show(place, prompt, &texts, &rows.collect::<Vec<_>>())?;
         }

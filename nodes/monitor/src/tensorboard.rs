@@ -35,7 +35,7 @@ impl TensorBoard {
 
     fn file(&mut self, node: &str) -> std::io::Result<&mut File> {
         if !self.files.contains_key(node) {
-            let folder = self.folder.join(node);
+            let folder = self.folder.join(vrft_node::file_name(node));
             fs::create_dir_all(&folder)?;
             let now = vrft_node::unix_secs();
             // A resumed run adds a file; TensorBoard reads all of a folder in the order of their names.

@@ -3,14 +3,16 @@
 use clap::Parser;
 use eyre::{WrapErr, ensure};
 use vrft_config::{ConfigError, Document};
-use vrft_messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
+use vrft_messages::{CompletionBatch, CompletionRow, RewardBatch, RewardRow, Term};
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 use vrft_reward::config::RewardsConfig;
 use vrft_reward::{Attempt, Rewards};
 
+use crate::ports::{GROUPS, PORTS, REWARDS};
 use crate::terms::Terms;
 
+mod ports;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ fn start() -> eyre::Result<()> {
     let terms = Terms::parse(&Arguments::parse().terms);
     let document = vrft_node::load_document()?;
     let config = Config::read(&document)?;
-    run(Node::join(&document)?, &config, &terms)
+    run(Node::join(&PORTS, &document)?, &config, &terms)
 }
 
 /// What the node reads of the configuration.
@@ -56,13 +58,13 @@ fn run(mut node: Node, config: &Config, terms: &Terms) -> eyre::Result<()> {
         "reward.correction: the rollout asks once, so there is no second answer to score; leave the section out, or \
          score pairs of answers with `vrft reward score`"
     );
-    while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
+    while let Some(batch) = node.recv(&GROUPS)? {
         let Some(first) = batch.completions.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let progress = ((step - 1) as f64 / config.learner.steps as f64).min(1.0);
         let mut scored = node.timed(step, "reward", |_| score(&rewards, &batch, progress))?;
         terms.keep(&mut scored);
-        node.send("rewards", &scored)?;
+        node.send(&REWARDS, &scored)?;
         node.send_metrics()?;
     }
     node.finish()
@@ -76,15 +78,15 @@ fn score(rewards: &Rewards, batch: &CompletionBatch, progress: f64) -> eyre::Res
             .parse_answer(&group[0].answer)
             .wrap_err_with(|| format!("ground truth of prompt {}", group[0].prompt_id))?;
         rows.extend(group.iter().map(|row| {
-            let token_ids = Some(&row.token_ids[..]);
-            let attempt = Attempt { text: &row.text, token_ids, progress };
+            let token_ids = Some(&row.completion.token_ids[..]);
+            let attempt = Attempt { text: &row.completion.text, token_ids, progress };
             reward_row(row, reward.score_attempt(&attempt, &truth))
         }));
     }
     Ok(RewardBatch { rewards: rows })
 }
 
-fn reward_row(completion: &Completion, score: vrft_reward::Score) -> RewardRow {
+fn reward_row(completion: &CompletionRow, score: vrft_reward::Score) -> RewardRow {
     let term = |term: vrft_reward::Term| Term {
         name: term.name,
         value: term.value as f32,

@@ -1,35 +1,38 @@
 //! The reward node, driven without dora.
 
-use vrft_messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
+use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, RewardBatch};
 use vrft_node::testing::Script;
 
 use crate::Config;
+use crate::ports::PORTS;
 use crate::terms::Terms;
 
 const TRUTH: &str = "<answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
 
-fn completion(idx: u16, text: &str) -> Completion {
-    Completion {
-        prompt_id: 0,
-        completion_idx: idx,
-        policy_version: 0,
+fn row(completion_idx: u16, text: &str) -> CompletionRow {
+    let completion = Completion {
         token_ids: vec![1],
         logprobs: vec![-1.0],
         text: text.into(),
         finish_reason: FinishReason::Stop,
         seed: 0,
+    };
+    CompletionRow {
+        prompt_id: 0,
+        completion_idx,
+        policy_version: 0,
+        completion,
         task: "detection".into(),
         answer: TRUTH.into(),
+        images: vec![],
     }
 }
 
 #[test]
 fn a_right_answer_earns_more_than_a_wrong_one() {
     let right = format!("<think> there </think>{TRUTH}");
-    let batch = CompletionBatch {
-        completions: vec![completion(0, &right), completion(1, "I do not know")],
-    };
-    let (node, sent) = Script::new().message("groups", &batch).end("groups").node();
+    let batch = CompletionBatch { completions: vec![row(0, &right), row(1, "I do not know")] };
+    let (node, sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
     super::run(node, &Config::default(), &Terms::parse("")).unwrap();
     let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
     let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
@@ -46,19 +49,19 @@ fn each_task_is_scored_by_its_own_reward() {
                 [data.sources.reward.answer]\ntype = \"label\"\n\
                 [data.sources.reward.terms.right]\nmetric = \"accuracy\"\nweight = 2.0";
     let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
-    let named = |idx, text| Completion {
+    let named = |idx, text| CompletionRow {
         prompt_id: 1,
         task: "names".into(),
         answer: "rose".into(),
-        ..completion(idx, text)
+        ..row(idx, text)
     };
     let completions = vec![
-        completion(0, &format!("<think> there </think>{TRUTH}")),
+        row(0, &format!("<think> there </think>{TRUTH}")),
         named(0, "<answer>rose</answer>"),
         named(1, "<answer>tulip</answer>"),
     ];
     let batch = CompletionBatch { completions };
-    let (node, sent) = Script::new().message("groups", &batch).end("groups").node();
+    let (node, sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
     super::run(node, &config, &Terms::parse("")).unwrap();
     let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
     let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
@@ -68,9 +71,9 @@ fn each_task_is_scored_by_its_own_reward() {
 #[test]
 fn ground_truth_that_cannot_be_read_stops_the_run() {
     let batch = CompletionBatch {
-        completions: vec![Completion { answer: "no boxes here".into(), ..completion(0, "") }],
+        completions: vec![CompletionRow { answer: "no boxes here".into(), ..row(0, "") }],
     };
-    let (node, _sent) = Script::new().message("groups", &batch).end("groups").node();
+    let (node, _sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
     let error = super::run(node, &Config::default(), &Terms::parse("")).unwrap_err();
     assert!(format!("{error:#}").contains("ground truth of prompt 0"), "{error:#}");
 }
@@ -79,7 +82,7 @@ fn ground_truth_that_cannot_be_read_stops_the_run() {
 fn a_second_try_that_nobody_asks_for_is_refused() {
     let mut config = Config::default();
     config.rewards.shared.correction = Some(vrft_reward::config::CorrectionConfig::default());
-    let (node, _sent) = Script::new().node();
+    let (node, _sent) = Script::new(&PORTS).node();
     let error = super::run(node, &config, &Terms::parse("")).unwrap_err().to_string();
     assert!(error.starts_with("reward.correction"), "{error}");
 }

@@ -6,6 +6,8 @@ use eyre::bail;
 use vrft_messages::PolicyVersion;
 use vrft_node::Node;
 
+use crate::ports::POLICY;
+
 /// More than the largest window: prompts of another rollout that died may ask for a version gone by.
 const KEPT: usize = 16;
 
@@ -29,7 +31,7 @@ impl Announced {
             if let Some(newest) = self.known.keys().last().filter(|newest| **newest > wanted) {
                 bail!("policy version {wanted} was asked for, {newest} came");
             }
-            let Some(found) = node.recv::<PolicyVersion>("policy")? else { return Ok(None) };
+            let Some(found) = node.recv(&POLICY)? else { return Ok(None) };
             self.known.insert(found.version, found);
             while self.known.len() > KEPT {
                 self.known.pop_first();
@@ -41,19 +43,20 @@ impl Announced {
 
 #[cfg(test)]
 mod tests {
-    use vrft_messages::PolicyKind;
     use vrft_node::testing::Script;
 
     use super::*;
+    use crate::ports::PORTS;
 
     fn version(version: u64) -> PolicyVersion {
-        let (location, checksum) = (String::new(), "0".repeat(64));
-        PolicyVersion { version, kind: PolicyKind::Full, location, bytes: 1, checksum }
+        let checksum = "0".repeat(32);
+        PolicyVersion { version, location: String::new(), bytes: 1, checksum }
     }
 
     fn script(versions: &[u64]) -> Script {
-        let script =
-            versions.iter().fold(Script::new(), |script, v| script.message("policy", &version(*v)));
+        let script = versions
+            .iter()
+            .fold(Script::new(&PORTS), |script, v| script.message("policy", &version(*v)));
         script.end("policy")
     }
 

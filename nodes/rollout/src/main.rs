@@ -1,13 +1,14 @@
 //! The rollout: the policy answers each prompt G times.
 
 mod announced;
+mod ports;
 mod versions;
 
 use eyre::WrapErr;
 use tracing::debug;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
-use vrft_messages::{Completion, CompletionBatch, FinishReason, Prompt, PromptBatch};
+use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, ImageSize, Prompt};
 use vrft_model::{LoadOptions, Policy};
 use vrft_node::Node;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
@@ -16,6 +17,7 @@ use vrft_rollout::Sampling;
 use vrft_weights::WeightsConfig;
 
 use crate::announced::Announced;
+use crate::ports::{GROUPS, PORTS, PROMPTS};
 use crate::versions::Versions;
 
 fn main() -> std::process::ExitCode {
@@ -32,7 +34,7 @@ fn start() -> eyre::Result<()> {
     let options = LoadOptions::new(&config.policy, device, false);
     let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;
-    run(Node::join(&document)?, &config, &policy, &processor)
+    run(Node::join(&PORTS, &document)?, &config, &policy, &processor)
 }
 
 /// What the node reads of the configuration.
@@ -67,10 +69,10 @@ fn run(
     let mut versions = Versions::new(&node, &config.weights);
     let mut announced = Announced::default();
     let mut version = None;
-    while let Some(batch) = node.recv::<PromptBatch>("prompts")? {
+    while let Some(batch) = node.recv(&PROMPTS)? {
         let Some(first) = batch.prompts.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
-        let wanted = first.min_policy_version;
+        let wanted = first.policy_version;
         if version != Some(wanted) {
             let Some(found) = announced.wait_for(&mut node, wanted)? else { break };
             node.timed(step, "policy_load", |_| {
@@ -84,7 +86,7 @@ fn run(
             sample(config, policy, processor, &batch.prompts, wanted)
         })?;
         note_metrics(&mut node, step, &groups);
-        node.send("groups", &groups)?;
+        node.send(&GROUPS, &groups)?;
         node.send_metrics()?;
     }
     node.finish()
@@ -116,42 +118,40 @@ fn sample(
         &Sampling::from(&config.rollout),
         &seed,
     )?;
-    let completions = prompts.iter().zip(groups).flat_map(|(prompt, group)| {
-        (0..)
-            .zip(group)
-            .map(move |(idx, completion)| message(prompt, policy_version, idx, completion))
-    });
-    Ok(CompletionBatch { completions: completions.collect() })
+    let mut completions = Vec::new();
+    for (prompt, group) in prompts.iter().zip(groups) {
+        let images = vrft_rollout::image_sizes(processor, prompt)?;
+        let rows = (0..).zip(group);
+        completions.extend(
+            rows.map(|(idx, completion)| row(prompt, policy_version, idx, completion, &images)),
+        );
+    }
+    Ok(CompletionBatch { completions })
 }
 
-fn message(
+fn row(
     prompt: &Prompt,
     policy_version: u64,
     completion_idx: u16,
-    completion: vrft_rollout::Completion,
-) -> Completion {
-    Completion {
+    completion: Completion,
+    images: &[ImageSize],
+) -> CompletionRow {
+    CompletionRow {
         prompt_id: prompt.prompt_id,
         completion_idx,
         policy_version,
-        token_ids: completion.token_ids,
-        logprobs: completion.logprobs,
-        text: completion.text,
-        finish_reason: match completion.finish_reason {
-            vrft_rollout::FinishReason::Stop => FinishReason::Stop,
-            vrft_rollout::FinishReason::EndOfTurn => FinishReason::EndOfTurn,
-            vrft_rollout::FinishReason::Length => FinishReason::Length,
-        },
-        seed: completion.seed,
+        completion,
         task: prompt.task.clone(),
         answer: prompt.answer.clone(),
+        images: images.to_vec(),
     }
 }
 
 fn note_metrics(node: &mut Node, step: u64, batch: &CompletionBatch) {
     let n = batch.completions.len() as f64;
-    let tokens: usize = batch.completions.iter().map(|row| row.token_ids.len()).sum();
-    let cut = batch.completions.iter().filter(|row| row.finish_reason == FinishReason::Length);
+    let completions = || batch.completions.iter().map(|row| &row.completion);
+    let tokens: usize = completions().map(|completion| completion.token_ids.len()).sum();
+    let cut = completions().filter(|completion| completion.finish_reason == FinishReason::Length);
     node.metric(step, "completions/length/mean", tokens as f64 / n);
     node.metric(step, "completions/truncated", cut.count() as f64 / n);
 }

@@ -25,23 +25,15 @@ impl Versions {
 
     /// The tensors of a version, checked against its checksum.
     pub(crate) fn fetch(&mut self, found: &PolicyVersion) -> eyre::Result<HashMap<String, Tensor>> {
-        let mut version = vrft_weights::PolicyVersion {
-            version: found.version,
-            location: found.location.clone(),
-            bytes: found.bytes,
-            checksum: found.checksum.clone(),
-        };
         let context = || format!("cannot load policy version {}", found.version);
-        if self.config.always_pull || !version.is_local() {
-            version = self.pull(&version).wrap_err_with(context)?;
+        if self.config.always_pull || !found.is_local() {
+            let pulled = self.pull(found).wrap_err_with(context)?;
+            return vrft_weights::fetch(&pulled).wrap_err_with(context);
         }
-        vrft_weights::fetch(&version).wrap_err_with(context)
+        vrft_weights::fetch(found).wrap_err_with(context)
     }
 
-    fn pull(
-        &mut self,
-        version: &vrft_weights::PolicyVersion,
-    ) -> eyre::Result<vrft_weights::PolicyVersion> {
+    fn pull(&mut self, version: &PolicyVersion) -> eyre::Result<PolicyVersion> {
         ensure!(
             !self.config.endpoint.is_empty(),
             "{:?} is not on this machine: set weights.endpoint to an address of the learner's machine",
@@ -59,7 +51,7 @@ impl Versions {
     }
 
     /// Only the newest version is kept.
-    fn remove_others(&self, newest: &vrft_weights::PolicyVersion) -> eyre::Result<()> {
+    fn remove_others(&self, newest: &PolicyVersion) -> eyre::Result<()> {
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.as_os_str() != newest.location.as_str() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use eyre::WrapErr;
 use vrft_embedding::{Embedding, Encoder, SemanticConfig};
-use vrft_messages::{Completion, CompletionBatch, RewardBatch, RewardRow, Term};
+use vrft_messages::{CompletionBatch, CompletionRow, RewardBatch, RewardRow, Term};
 use vrft_reward::config::RewardsConfig;
 use vrft_reward::{Answer, Rewards};
 
@@ -56,13 +56,13 @@ impl Likeness {
         Ok(RewardBatch { rewards: rows.map(|(row, case)| self.row(row, value(case))).collect() })
     }
 
-    fn case(&self, completion: &Completion) -> Result<Case, vrft_reward::RewardError> {
-        let reward = self.rewards.of(&completion.task);
+    fn case(&self, row: &CompletionRow) -> Result<Case, vrft_reward::RewardError> {
+        let reward = self.rewards.of(&row.task);
         if !reward.config().answer.has_words() {
             return Ok(Case::Wordless);
         }
-        let truth = reward.parse_answer(&completion.answer)?.answer;
-        let said = reward.read(&completion.text);
+        let truth = reward.parse_answer(&row.answer)?.answer;
+        let said = reward.read(&row.completion.text);
         let right = said.as_ref() == Some(&Answer::Nothing) && truth == Answer::Nothing;
         Ok(match (said.and_then(|said| said.words()), truth.words()) {
             (Some(said), Some(truth)) => Case::Words(said, truth),
@@ -89,7 +89,7 @@ impl Likeness {
         ((f64::from(cosine) - floor) / (1.0 - floor)).clamp(0.0, 1.0)
     }
 
-    fn row(&self, completion: &Completion, value: Option<f64>) -> RewardRow {
+    fn row(&self, completion: &CompletionRow, value: Option<f64>) -> RewardRow {
         let weight = self.config.weight;
         let term =
             |value: f64| Term { name: TERM.to_owned(), value: value as f32, weight: weight as f32 };

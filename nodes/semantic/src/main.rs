@@ -7,14 +7,15 @@ use eyre::{WrapErr, eyre};
 use tracing::info;
 use vrft_config::{ConfigError, Document};
 use vrft_embedding::{Encoder, SemanticConfig};
-use vrft_messages::CompletionBatch;
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 use vrft_reward::config::RewardsConfig;
 
 use crate::likeness::Likeness;
+use crate::ports::{GROUPS, PORTS, REWARDS};
 
 mod likeness;
+mod ports;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ fn start() -> eyre::Result<()> {
     let document = vrft_node::load_document()?;
     let config = Config::read(&document)?;
     let likeness = load(&config)?;
-    run(Node::join(&document)?, &config, &likeness)
+    run(Node::join(&PORTS, &document)?, &config, &likeness)
 }
 
 /// What the node reads of the configuration.
@@ -62,11 +63,11 @@ fn load(config: &Config) -> eyre::Result<Likeness> {
 
 /// Scores each group as it arrives.
 fn run(mut node: Node, config: &Config, likeness: &Likeness) -> eyre::Result<()> {
-    while let Some(batch) = node.recv::<CompletionBatch>("groups")? {
+    while let Some(batch) = node.recv(&GROUPS)? {
         let Some(first) = batch.completions.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let rewards = node.timed(step, TERM, |_| likeness.score(&batch))?;
-        node.send("rewards", &rewards)?;
+        node.send(&REWARDS, &rewards)?;
         node.send_metrics()?;
     }
     node.finish()

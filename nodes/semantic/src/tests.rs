@@ -1,10 +1,11 @@
 //! The semantic node, driven without dora, with the tiny sentence model of `libs/embedding`.
 
 use vrft_config::Document;
-use vrft_messages::{Completion, CompletionBatch, FinishReason, RewardBatch};
+use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, RewardBatch};
 use vrft_node::testing::Script;
 
 use crate::Config;
+use crate::ports::PORTS;
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../libs/embedding/tests/golden/bert");
 /// When a man opens the door, and that he does.
@@ -17,26 +18,30 @@ fn config(text: &str) -> Config {
     Config::read(&Document::parse(&text, "test").unwrap()).unwrap()
 }
 
-fn completion(prompt_id: u64, idx: u16, text: &str, answer: &str) -> Completion {
-    Completion {
-        prompt_id,
-        completion_idx: idx,
-        policy_version: 0,
+fn row(completion_idx: u16, text: &str, answer: &str) -> CompletionRow {
+    let completion = Completion {
         token_ids: vec![1],
         logprobs: vec![-1.0],
         text: text.into(),
         finish_reason: FinishReason::Stop,
         seed: 0,
+    };
+    CompletionRow {
+        prompt_id: 0,
+        completion_idx,
+        policy_version: 0,
+        completion,
         task: "event".into(),
         answer: answer.into(),
+        images: vec![],
     }
 }
 
 /// Value of the term for each completion of one group.
 fn values(config: &Config, answer: &str, texts: &[&str]) -> Vec<f32> {
-    let rows = texts.iter().zip(0..).map(|(text, idx)| completion(0, idx, text, answer));
+    let rows = texts.iter().zip(0..).map(|(text, idx)| row(idx, text, answer));
     let batch = CompletionBatch { completions: rows.collect() };
-    let (node, sent) = Script::new().message("groups", &batch).end("groups").node();
+    let (node, sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
     super::run(node, config, &super::load(config).unwrap()).unwrap();
     assert!(sent.ended("rewards"));
     let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
@@ -84,9 +89,9 @@ fn a_task_without_words_is_passed_over() {
                  [data.sources.reward.answer]\ntype = \"boxes\"\n\
                  [data.sources.reward.terms.iou]\nmetric = \"overlap\"\n";
     let config = config(&format!("{EVENT}{boxes}"));
-    let row = Completion {
+    let row = CompletionRow {
         task: "boxes".into(),
-        ..completion(0, 0, "<answer>[[1, 2, 3, 4]]</answer>", "[[1, 2, 3, 4]]")
+        ..row(0, "<answer>[[1, 2, 3, 4]]</answer>", "[[1, 2, 3, 4]]")
     };
     let batch = CompletionBatch { completions: vec![row] };
     let rewards = super::load(&config).unwrap().score(&batch).unwrap().rewards;

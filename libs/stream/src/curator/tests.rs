@@ -111,7 +111,7 @@ fn memory_is_bounded_however_long_it_runs() {
 fn frames_set_aside_are_never_drawn_nor_is_what_looks_like_them() {
     let config = StreamConfig { held_out: 5, held_out_every: 3, reservoir: 100, ..config() };
     let mut curator = watch(&config, 0..40);
-    assert!(curator.is_ready(|_| true));
+    assert!(curator.is_ready(|_| true, |_| false));
     let held_out: Vec<Fingerprint> = curator.held_out().iter().map(|f| f.fingerprint).collect();
     assert_eq!(held_out.len(), 5);
     // The very same scenes again, long after the ring forgot them.
@@ -128,6 +128,20 @@ fn frames_set_aside_are_never_drawn_nor_is_what_looks_like_them() {
 }
 
 #[test]
+fn what_was_set_aside_and_ruled_out_is_not_waited_for() {
+    let config = StreamConfig { held_out: 5, held_out_every: 3, reservoir: 100, ..config() };
+    let curator = watch(&config, 0..40);
+    let first = curator.held_out()[0].id.clone();
+    let usable = |frame: &Frame| frame.id != first;
+    assert!(!curator.is_ready(usable, |_| false));
+    assert!(curator.is_ready(usable, |frame| frame.id == first));
+    // Nothing at all to be judged on is too little.
+    let held_out: Vec<String> = curator.held_out().iter().map(|frame| frame.id.clone()).collect();
+    let none = |frame: &Frame| !held_out.contains(&frame.id);
+    assert!(!curator.is_ready(none, |frame| held_out.contains(&frame.id)));
+}
+
+#[test]
 fn fresh_frames_come_first_and_once() {
     let mut curator = watch(&StreamConfig { fresh: 1.0, ..config() }, 0..6);
     let ids: Vec<String> = curator.draw(6, |_| true).iter().map(|f| f.id.clone()).collect();
@@ -139,9 +153,9 @@ fn fresh_frames_come_first_and_once() {
 #[test]
 fn a_silent_camera_leaves_what_there_is() {
     let mut curator = watch(&config(), 0..3);
-    assert!(!curator.is_ready(|_| true));
+    assert!(!curator.is_ready(|_| true, |_| false));
     offer(&mut curator, &scene(3, 120, 80), 3.0);
-    assert!(curator.is_ready(|_| true));
+    assert!(curator.is_ready(|_| true, |_| false));
     assert!((0..50).all(|_| curator.draw(4, |_| true).len() == 4));
     assert_eq!(curator.draw(4, |_| false), []);
     let frame = curator.draw(1, |_| true).remove(0);

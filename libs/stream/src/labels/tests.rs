@@ -1,4 +1,4 @@
-//! Teacher and person, blended.
+//! A teacher is believed until a person says otherwise.
 
 use super::*;
 
@@ -37,34 +37,46 @@ fn the_teacher_alone_is_believed() {
 }
 
 #[test]
-fn the_persons_word_counts_n_of_n_plus_2() {
+fn a_persons_boxes_replace_the_teachers() {
     let mut labels = taught();
     labels.remark(&remark(Remark::Edit(vec![[1.0, 2.0, 30.0, 40.0]])));
-    assert_eq!(shares(&labels), [0.67, 0.33, 0.0]);
-    labels.remark(&remark(Remark::Edit(vec![[1.0, 2.0, 30.0, 40.0]])));
-    assert_eq!(shares(&labels), [0.5, 0.5, 0.0]);
+    assert_eq!(shares(&labels), [0.0, 1.0, 0.0]);
+    // What the teacher says after that is too late, and stars do not weigh against it.
+    labels.teach("7", &[[64.0, 28.0, 320.0, 140.0]], (640, 280));
+    labels.remark(&remark(Remark::Rate(1)));
+    assert_eq!(shares(&labels), [0.0, 1.0, 0.0]);
 }
 
 #[test]
-fn what_is_rejected_is_asked_less_and_what_is_accepted_is_not() {
+fn what_is_rejected_is_not_asked_until_somebody_corrects_it() {
     let mut labels = taught();
     labels.remark(&remark(Remark::Reject));
-    assert_eq!(shares(&labels), [0.67, 0.0, 0.33]);
-    let mut labels = taught();
+    assert_eq!(shares(&labels), [0.0, 0.0, 1.0]);
+    assert!(labels.is_rejected("7") && !labels.can_ask("7"));
+    labels.remark(&remark(Remark::Edit(vec![[1.0, 2.0, 30.0, 40.0]])));
+    assert_eq!(shares(&labels), [0.0, 1.0, 0.0]);
+    labels.remark(&remark(Remark::Reject));
+    assert_eq!(shares(&labels), [0.0, 0.0, 1.0]);
     labels.remark(&remark(Remark::Accept));
-    assert_eq!(shares(&labels), [1.0, 0.0, 0.0]);
+    assert_eq!(shares(&labels), [0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn stars_say_how_often_the_teacher_is_believed() {
     let mut labels = taught();
     labels.remark(&remark(Remark::Rate(3)));
     assert_eq!(shares(&labels), [0.83, 0.0, 0.17]);
+    labels.remark(&remark(Remark::Accept));
+    assert_eq!(shares(&labels), [1.0, 0.0, 0.0]);
 }
 
 #[test]
 fn a_person_can_do_without_a_teacher() {
     let mut labels = Labels::new(4);
     labels.remark(&remark(Remark::Accept));
-    assert!(!labels.has_boxes("7"));
+    assert!(!labels.can_ask("7"));
     labels.remark(&remark(Remark::Edit(vec![])));
-    assert!(labels.has_boxes("7"));
+    assert!(labels.can_ask("7"));
     assert_eq!(labels.get("7").unwrap().truth(0.99, 0.0), Some(&[][..]));
 }
 
@@ -83,7 +95,7 @@ fn boxes_outside_the_frame_are_cut_or_left_out() {
 fn the_oldest_labels_are_forgotten() {
     let mut labels = Labels::new(2);
     (0..5).for_each(|n| labels.teach(&n.to_string(), &[], (10, 10)));
-    assert!(!labels.has_boxes("2") && labels.has_boxes("3") && labels.has_boxes("4"));
+    assert!(!labels.can_ask("2") && labels.can_ask("3") && labels.can_ask("4"));
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! A recording is written while the run goes on, and says what was asked and answered.
 
-use vrft_messages::{Completion, FinishReason, Metric, Term, Turn};
+use vrft_messages::{
+    Completion, CompletionBatch, CompletionRow, FinishReason, Metric, PromptBatch, RewardBatch,
+    Term, Turn,
+};
 use vrft_node::testing::Script;
 
 use super::*;
+use crate::ports::PORTS;
 
 const BOX: &str =
     "<think>x</think><answer>[{'Position': [0, 0, 500, 500], 'Confidence': 1}]</answer>";
@@ -19,22 +23,26 @@ fn prompt() -> Prompt {
         turns: vec![Turn::question(1, "Where?")],
         images: vec![EncodedImage { bytes, encoding, width: 8, height: 8 }],
         answer: BOX.into(),
-        min_policy_version: 0,
+        policy_version: 0,
     }
 }
 
-fn completion(completion_idx: u16) -> Completion {
-    Completion {
-        prompt_id: 0,
-        completion_idx,
-        policy_version: 0,
+fn row(completion_idx: u16) -> CompletionRow {
+    let completion = Completion {
         token_ids: vec![1],
         logprobs: vec![-0.5],
         text: BOX.into(),
         finish_reason: FinishReason::Stop,
         seed: 0,
+    };
+    CompletionRow {
+        prompt_id: 0,
+        completion_idx,
+        policy_version: 0,
+        completion,
         task: "detection".into(),
         answer: BOX.into(),
+        images: vec![],
     }
 }
 
@@ -47,10 +55,10 @@ fn reward(completion_idx: u16) -> RewardRow {
 fn pictures_boxes_answers_and_curves_are_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let metric = Metric { step: 1, name: "reward/total/mean".into(), value: 0.75, at: 0.0 };
-    let (node, _sent) = Script::new()
+    let (node, _sent) = Script::new(&PORTS)
         .run_dir(folder.path())
         .message("prompts", &PromptBatch { prompts: vec![prompt()] })
-        .message("groups", &CompletionBatch { completions: [0, 1].map(completion).into() })
+        .message("groups", &CompletionBatch { completions: [0, 1].map(row).into() })
         .message("rewards", &RewardBatch { rewards: [0, 1].map(reward).into() })
         .message("reward", &MetricBatch { metrics: vec![metric] })
         .end("prompts")

@@ -1,0 +1,87 @@
+//! The declarations of all nodes of this project, so that a graph can be checked as a whole.
+//!
+//! Each is the file `src/ports.rs` in the folder of its node, where the node itself uses it too; it is made of names
+//! and types of messages alone. So the launcher and every node know the ports of all nodes, and none links another.
+
+use std::path::Path;
+
+use dora_message::descriptor::Node;
+
+use crate::ports::{Carries, METRICS, Others, Port, Ports, Role, WATCH};
+
+/// Takes in the declaration of each node of `nodes/`.
+macro_rules! nodes {
+    ($($name:ident: $path:literal),* $(,)?) => {
+        $(
+            #[path = $path]
+            #[expect(dead_code, reason = "the node itself uses the handles")]
+            mod $name;
+        )*
+
+        /// What the nodes of this project take and give, in the order of the data.
+        pub const ALL: &[&Ports] = &[$(&$name::PORTS),*];
+    };
+}
+
+nodes! {
+    camera: "../../../nodes/camera/src/ports.rs",
+    loader: "../../../nodes/loader/src/ports.rs",
+    pool: "../../../nodes/pool/src/ports.rs",
+    rollout: "../../../nodes/rollout/src/ports.rs",
+    journal: "../../../nodes/journal/src/ports.rs",
+    reward: "../../../nodes/reward/src/ports.rs",
+    semantic: "../../../nodes/semantic/src/ports.rs",
+    advantage: "../../../nodes/advantage/src/ports.rs",
+    learner: "../../../nodes/learner/src/ports.rs",
+    evaluator: "../../../nodes/evaluator/src/ports.rs",
+    monitor: "../../../nodes/monitor/src/ports.rs",
+}
+
+/// A node of a graph whose executable is one of this project's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Declared<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) ports: &'static Ports,
+    pub(crate) role: &'static Role,
+}
+
+impl<'a> Declared<'a> {
+    /// Nothing for an executable of somebody else.
+    pub(crate) fn of(node: &'a Node) -> Option<Self> {
+        let executable = Path::new(node.path.as_deref()?).file_stem()?.to_str()?;
+        let ports = ALL.iter().find(|ports| ports.executable == executable)?;
+        let role = ports.role(node.args.as_deref().unwrap_or_default())?;
+        Some(Self { node, ports, role })
+    }
+
+    /// What an input of this name should carry; nothing for a name that is not declared.
+    pub(crate) fn takes(&self, input: &str) -> Option<Carries> {
+        find(self.role.inputs, self.role.other_inputs.as_ref(), &WATCH, input)
+    }
+
+    /// What an output of this name carries; nothing for a name that is not declared.
+    pub(crate) fn gives(&self, output: &str) -> Option<Carries> {
+        find(self.role.outputs, self.role.other_outputs.as_ref(), &METRICS, output)
+    }
+
+    /// Names of the inputs in the graph that belong to outputs of the same name.
+    pub(crate) fn paired_inputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let role = self.role;
+        let is_paired = role.other_inputs.is_some() && role.other_outputs.is_some();
+        self.other_inputs().filter(move |_| is_paired)
+    }
+
+    /// Names of the inputs in the graph that have no name of their own in the declaration.
+    pub(crate) fn other_inputs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let role = self.role;
+        let inputs = self.node.inputs.keys().map(AsRef::as_ref);
+        let is_named = move |id: &str| role.inputs.iter().any(|port| port.name == id);
+        inputs.filter(move |id: &&str| *id != WATCH.name && !is_named(id))
+    }
+}
+
+/// The type of a port; `everywhere` is one that every node may have.
+fn find(ports: &[Port], others: Option<&Others>, everywhere: &Port, name: &str) -> Option<Carries> {
+    let named = ports.iter().chain([everywhere]).find(|port| port.name == name);
+    named.map(|port| port.carries).or(others.map(|others| others.carries))
+}

@@ -1,0 +1,30 @@
+//! The nodes, their declarations and their manifests fit together.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn nodes() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nodes")
+}
+
+#[test]
+fn every_node_is_declared_and_every_declaration_has_its_node() {
+    let folders = std::fs::read_dir(nodes()).unwrap().map(|entry| entry.unwrap().file_name());
+    let folders: BTreeSet<String> =
+        folders.map(|name| format!("vrft-{}", name.to_str().unwrap())).collect();
+    let declared = vrft_node::nodes::ALL.iter().map(|ports| ports.executable.to_owned());
+    assert_eq!(folders, declared.collect());
+}
+
+#[test]
+fn manifests_are_those_of_the_declared_ports() {
+    for ports in vrft_node::nodes::ALL {
+        let folder = nodes().join(ports.executable.trim_start_matches("vrft-"));
+        let written = std::fs::read_to_string(folder.join("dora-node.yml")).unwrap();
+        let expected = vrft_node::manifest::manifest(ports);
+        assert_eq!(
+            written, expected,
+            "{folder:?}: run `cargo run --release -p vrft-node --example manifests`"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! What the journal takes and gives: groups in to be written down, or prompts in and logged groups out.
+
+use vrft_messages::{CompletionBatch, PromptBatch};
+use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role, Variable};
+
+/// The ports of the journal.
+pub(crate) const PORTS: Ports = Ports {
+    executable: "vrft-journal",
+    about: "Writes sampled groups down, or plays those of an earlier run back",
+    categories: &["recorder"],
+    variables: &[Variable {
+        name: "VRFT_REPLAY",
+        about: "the run folder to play back, in place of that of `--replay`",
+        required_unless: None,
+    }],
+    roles: &[
+        Role {
+            argument: "--replay",
+            inputs: &[Port::of::<PromptBatch>("prompts", "questions, with --replay")],
+            outputs: &[
+                Port::of::<CompletionBatch>("groups", "what was logged for them, with --replay"),
+                METRICS,
+            ],
+            ..Role::EMPTY
+        },
+        Role {
+            inputs: &[Port::of::<CompletionBatch>("groups", "completions with their logprobs")],
+            outputs: &[METRICS],
+            ..Role::EMPTY
+        },
+    ],
+    ..Ports::EMPTY
+};
+
+/// Groups to be written down.
+pub(crate) const GROUPS: Input<CompletionBatch> = PORTS.input("groups");
+
+/// Prompts to be answered from an earlier run.
+pub(crate) const PROMPTS: Input<PromptBatch> = PORTS.input("prompts");
+
+/// The answers.
+pub(crate) const REPLAYED: Output<CompletionBatch> = PORTS.output("groups");
