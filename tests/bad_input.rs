@@ -142,9 +142,10 @@ fn checkpoint(run: &Run, file: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
     }
     let mut bytes = std::fs::read(copy.join(file)).unwrap();
     change(&mut bytes);
-    match bytes.is_empty() {
-        true => std::fs::remove_file(copy.join(file)).unwrap(),
-        false => std::fs::write(copy.join(file), bytes).unwrap(),
+    if bytes.is_empty() {
+        std::fs::remove_file(copy.join(file)).unwrap()
+    } else {
+        std::fs::write(copy.join(file), bytes).unwrap()
     }
     copy
 }

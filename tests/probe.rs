@@ -31,9 +31,10 @@ fn probe(
     let mut arguments = vec!["probe", "--checkpoint", checkpoint, "--request", asked, "--out", out];
     arguments.extend(more);
     let output = run(&arguments);
-    match output.status.success() {
-        true => Ok(candle_core::safetensors::load(out, &Device::Cpu).unwrap()),
-        false => Err(String::from_utf8(output.stderr).unwrap()),
+    if output.status.success() {
+        Ok(candle_core::safetensors::load(out, &Device::Cpu).unwrap())
+    } else {
+        Err(String::from_utf8(output.stderr).unwrap())
     }
 }
 

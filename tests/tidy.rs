@@ -79,6 +79,15 @@ fn the_mathematics_does_no_input_or_output() {
         }
     }
     assert!(!dependencies("libs", "reward").contains("candle-core"), "rewards are plain numbers");
+    for (path, text) in sources() {
+        let is_pure = ["reward", "objective", "vision"]
+            .iter()
+            .any(|name| path.starts_with(root().join("libs").join(name).join("src")));
+        let is_test = path.file_name().is_some_and(|name| name == "tests.rs");
+        if is_pure && !is_test {
+            assert!(!text.contains("std::fs"), "{path:?} reads or writes files");
+        }
+    }
 }
 
 #[test]
@@ -146,6 +155,8 @@ fn each_outside_system_is_known_to_one_crate() {
         ("tokenizers", vec!["libs/processor", "libs/embedding"]),
         ("minijinja", vec!["libs/processor"]),
         ("hf-hub", vec!["libs/checkpoint"]),
+        // Messages, files of users, and the transport, which names no column.
+        ("arrow", vec!["libs/messages", "libs/dataset", "libs/node"]),
         ("candle-transformers", vec!["libs/embedding"]),
     ];
     for (dependency, allowed) in allowed {
@@ -164,6 +175,16 @@ fn every_graph_names_a_configuration_that_is_there() {
         let named = yaml["env"]["VRFT_CONFIG"].as_str().unwrap_or_else(|| panic!("{graph:?}"));
         let folder = graph.parent().unwrap();
         vrft_config::Document::load(&folder.join(named), &[]).unwrap();
+    }
+}
+
+#[test]
+fn only_messages_names_a_column_of_a_message() {
+    let transport = root().join("libs/node/src");
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with(&transport)) {
+        for names_a_column in ["column_by_name(", ".column(", "Field::new("] {
+            assert!(!text.contains(names_a_column), "{path:?} contains {names_a_column}");
+        }
     }
 }
 
@@ -193,12 +214,28 @@ fn every_node_of_a_graph_is_one_of_ours() {
 }
 
 #[test]
+fn a_graph_that_builds_builds_every_node_of_ours_that_it_runs() {
+    for graph in graphs() {
+        let text = fs::read_to_string(&graph).unwrap();
+        let Some(line) = text.lines().find_map(|line| line.trim().strip_prefix("build: ")) else {
+            continue;
+        };
+        for executable in text.lines().filter_map(|line| line.split_once("target/release/")) {
+            let name = executable.1.split_whitespace().next().unwrap();
+            let built = line.split(' ').any(|word| word == format!("{name}-node"));
+            assert!(built, "{graph:?} runs {name}, which its build line leaves out");
+        }
+    }
+}
+
+#[test]
 fn documents_name_files_that_exist() {
     let folders = [".ci/", ".cargo/", "configs/", "data/", "docs/", "libs/", "nodes/", "tests/"];
     for (document, text) in documents() {
-        for word in text.split(['`', '(', ')', ' ', '|', '\n']) {
+        for word in text.split(['`', '(', ')', '#', ' ', '|', '\n']) {
             let is_path = folders.iter().any(|folder| word.starts_with(folder));
-            if is_path && !word.contains(['*', '<', 'N']) {
+            let is_example = word.contains(['*', '<', 'N']) || word.contains("mine");
+            if is_path && !is_example {
                 let path = word.trim_end_matches(['.', ',', ':', ';', '/']);
                 assert!(
                     root().join(path).exists(),
@@ -306,10 +343,7 @@ fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = vec![];
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => files.extend(files_under(&path)),
-            false => files.push(path),
-        }
+        if path.is_dir() { files.extend(files_under(&path)) } else { files.push(path) }
     }
     files.sort();
     files

@@ -153,9 +153,10 @@ fn open_tun(name: &str) -> Result<File, String> {
 fn ip(arguments: &[&str]) -> Result<(), String> {
     let output = Command::new("ip").args(arguments).output();
     let output = output.map_err(|error| format!("cannot run ip: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr))),
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 }
 

@@ -41,9 +41,10 @@ pub(crate) fn check_pooling(dir: &Path) -> Result<(), EmbeddingError> {
     let others = pooling.iter().filter(|(key, _)| key.starts_with("pooling_mode_") && *key != MEAN);
     let on: Vec<&str> =
         others.filter(|(_, on)| **on == Value::Bool(true)).map(|(key, _)| key.as_str()).collect();
-    match on.is_empty() && pooling.get(MEAN) != Some(&Value::Bool(false)) {
-        true => Ok(()),
-        false => Err(unsupported(&path, MEAN, "true, and every other mode false", on.join(", "))),
+    if on.is_empty() && pooling.get(MEAN) != Some(&Value::Bool(false)) {
+        Ok(())
+    } else {
+        Err(unsupported(&path, MEAN, "true, and every other mode false", on.join(", ")))
     }
 }
 

@@ -67,10 +67,8 @@ fn heading(x: f64, text: &str) -> String {
 
 fn said(x: f64, y: f64, when: &str, prediction: &Value) -> String {
     let said = prediction["predicted"].as_str().filter(|said| said.len() < 6).unwrap_or("–");
-    let (color, mark) = match said == prediction["truth"] {
-        true => ("#00795c", "✓"),
-        false => ("#c2500a", "✗"),
-    };
+    let (color, mark) =
+        if said == prediction["truth"] { ("#00795c", "✓") } else { ("#c2500a", "✗") };
     format!("<text x=\"{x}\" y=\"{y}\" fill=\"{color}\">{when} {said}° {mark}</text>\n")
 }
 

@@ -42,9 +42,10 @@ pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
     }
     // Names have no boxes to show or hide.
     let is_named = run.predictions.values().flatten().all(Prediction::is_name);
-    let (toggles, meaning) = match is_named {
-        true => (String::new(), "Above the answers stands the true name."),
-        false => (toggles(&labels), "Numbers are IoU with the truth."),
+    let (toggles, meaning) = if is_named {
+        (String::new(), "Above the answers stands the true name.")
+    } else {
+        (toggles(&labels), "Numbers are IoU with the truth.")
     };
     let rule = format!(
         "The first {} of the held-out file that have an image, in file order: nothing was picked. {meaning}",
@@ -84,9 +85,10 @@ impl Card<'_> {
                 escape(&text)
             );
         }
-        let truth = match self.sample.is_name() {
-            true => format!("<p class=truth>{}</p>", escape(self.sample.true_name())),
-            false => String::new(),
+        let truth = if self.sample.is_name() {
+            format!("<p class=truth>{}</p>", escape(self.sample.true_name()))
+        } else {
+            String::new()
         };
         format!(
             "<figure class=card>{photo}<figcaption>{truth}<ul class=scores>{scores}</ul></figcaption><details><summary>{id}</summary>{completions}</details></figure>\n"
@@ -100,11 +102,12 @@ impl Card<'_> {
             groups +=
                 &boxes(&label::class(label).replacen("s-", "b-", 1), &answer.predicted_boxes());
         }
-        match groups.is_empty() {
-            true => groups,
-            false => format!(
+        if groups.is_empty() {
+            groups
+        } else {
+            format!(
                 "<svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=none aria-hidden=true>{groups}</svg>"
-            ),
+            )
         }
     }
 }

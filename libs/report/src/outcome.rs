@@ -20,9 +20,10 @@ pub(crate) fn table(comparison: &Comparison) -> String {
     let differences = comparison.differences.iter();
     let sentences: String =
         differences.map(|d| format!("<li>{}</li>", escape(&d.sentence()))).collect();
-    let sentences = match sentences.is_empty() {
-        true => sentences,
-        false => format!("<ul class=differences>{sentences}</ul>\n"),
+    let sentences = if sentences.is_empty() {
+        sentences
+    } else {
+        format!("<ul class=differences>{sentences}</ul>\n")
     };
     format!(
         "<div class=scroll><table>\n<thead><tr><th scope=col>policy</th><th scope=col>learner step</th>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n{sentences}"

@@ -6,7 +6,13 @@ use vrft_reward::Reward;
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::{AnswerConfig, Reader, RewardConfig};
 
-const TIME: Duration = Duration::from_secs(3);
+/// Seconds for each claim, unless `VRFT_FUZZ_SECS` asks for more.
+const SECONDS: u64 = 3;
+
+fn time() -> Duration {
+    let asked = std::env::var("VRFT_FUZZ_SECS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(asked.unwrap_or(SECONDS))
+}
 const PIECES: [&str; 40] = [
     "<think>",
     "</think>",
@@ -74,7 +80,7 @@ fn any_text_gets_a_score_within_the_range() {
     });
     let truth = readers[0].parse_answer("[{'Position': [1, 2, 300, 400]}]").unwrap();
     let (mut texts, start) = (Texts(1), Instant::now());
-    while start.elapsed() < TIME {
+    while start.elapsed() < time() {
         let text = texts.text();
         for reward in &readers {
             let score = reward.score(&text, &truth);
@@ -94,7 +100,7 @@ fn any_text_gets_a_score_within_the_range() {
 fn what_is_read_strictly_is_read_tolerantly() {
     let answers: Vec<AnswerConfig> = AnswerKind::each().into_iter().map(AnswerConfig::of).collect();
     let (mut texts, start, mut n_strict) = (Texts(2), Instant::now(), 0);
-    while start.elapsed() < TIME {
+    while start.elapsed() < time() {
         let text = texts.text();
         for answer in &answers {
             if let Some(strict) = vrft_reward::read_strictly(&text, answer) {

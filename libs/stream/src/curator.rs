@@ -107,10 +107,8 @@ impl Curator {
     }
 
     fn check_rate(&mut self, at_secs: f64) -> Result<(), Reason> {
-        let pause = match self.config.max_fps > 0.0 {
-            true => (1.0 - JITTER) / self.config.max_fps,
-            false => 0.0,
-        };
+        let pause =
+            if self.config.max_fps > 0.0 { (1.0 - JITTER) / self.config.max_fps } else { 0.0 };
         // A clock that was set back counts as a pause.
         let too_soon = |last: f64| (0.0..pause).contains(&(at_secs - last));
         if self.last_at.is_some_and(too_soon) {
@@ -125,10 +123,7 @@ impl Curator {
         if !exposure.contains(&quality.brightness) {
             return Err(Reason::Exposure);
         }
-        match quality.sharpness < self.config.min_sharpness {
-            true => Err(Reason::Blur),
-            false => Ok(()),
-        }
+        if quality.sharpness < self.config.min_sharpness { Err(Reason::Blur) } else { Ok(()) }
     }
 
     fn note(&mut self, error: &StreamError) -> Reason {

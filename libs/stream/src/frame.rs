@@ -103,10 +103,7 @@ impl RawFrame<'_> {
 
     fn check_size(&self, multiple: u32) -> Result<(), StreamError> {
         let fine = |side: u32| (1..=MAX_SIDE).contains(&side) && side.is_multiple_of(multiple);
-        match fine(self.width) && fine(self.height) {
-            true => Ok(()),
-            false => Err(self.bad_size()),
-        }
+        if fine(self.width) && fine(self.height) { Ok(()) } else { Err(self.bad_size()) }
     }
 
     fn bad_size(&self) -> StreamError {
@@ -116,12 +113,11 @@ impl RawFrame<'_> {
 
     fn check_bytes(&self, expected: usize) -> Result<(), StreamError> {
         let (encoding, got) = (self.encoding.to_owned(), self.bytes.len());
-        match got == expected {
-            true => Ok(()),
-            false => {
-                let (width, height) = (self.width, self.height);
-                Err(StreamError::Bytes { encoding, width, height, expected, got })
-            }
+        if got == expected {
+            Ok(())
+        } else {
+            let (width, height) = (self.width, self.height);
+            Err(StreamError::Bytes { encoding, width, height, expected, got })
         }
     }
 }

@@ -169,10 +169,7 @@ fn infos(header: &[u8], len: usize) -> Result<Vec<(String, TensorInfo)>, FileErr
         }
         end = next;
     }
-    match end == len {
-        true => Ok(infos),
-        false => Err(SafeTensorError::MetadataIncompleteBuffer.into()),
-    }
+    if end == len { Ok(infos) } else { Err(SafeTensorError::MetadataIncompleteBuffer.into()) }
 }
 
 /// The values of one tensor.

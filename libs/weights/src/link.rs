@@ -38,13 +38,14 @@ fn open(
     endpoint: &str,
 ) -> Result<Session, WeightsError> {
     let failed = |error: zenoh::Error| failed(action, endpoint, error);
-    let mut config = match file.as_os_str().is_empty() {
-        true => Config::default(),
-        false => Config::from_file(file).map_err(|error| WeightsError::Link {
+    let mut config = if file.as_os_str().is_empty() {
+        Config::default()
+    } else {
+        Config::from_file(file).map_err(|error| WeightsError::Link {
             action,
             endpoint: endpoint.to_owned(),
             message: format!("zenoh settings {file:?}: {error}"),
-        })?,
+        })?
     };
     let always = [
         ("mode", format!("{mode:?}")),

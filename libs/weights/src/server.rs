@@ -110,9 +110,10 @@ fn chunk(dir: &Path, query: &Query) -> Result<Vec<u8>, String> {
     let path = dir.join(file_name(version));
     let bytes =
         read(&path, offset, len).map_err(|error| format!("cannot read {path:?}: {error}"))?;
-    match bytes.is_empty() {
-        true => Err(format!("offset {offset} is past the end of {path:?}")),
-        false => Ok(bytes),
+    if bytes.is_empty() {
+        Err(format!("offset {offset} is past the end of {path:?}"))
+    } else {
+        Ok(bytes)
     }
 }
 

@@ -75,10 +75,7 @@ impl Store {
 
     /// Removes what is of use only to a next version, of which there will be none.
     pub fn close(&self) -> Result<(), WeightsError> {
-        match self.dir.join(SPARE).exists() {
-            true => self.remove(SPARE),
-            false => Ok(()),
-        }
+        if self.dir.join(SPARE).exists() { self.remove(SPARE) } else { Ok(()) }
     }
 
     fn names(&self) -> Result<Vec<String>, WeightsError> {
