@@ -28,6 +28,17 @@ impl Backend {
     }
 }
 
+/// Opens an NVIDIA GPU. Everything on it is computed in order on one stream, whichever thread asks for it.
+///
+/// # Errors
+/// No such GPU, no driver, or a program that was built without the feature `cuda`.
+pub fn open_cuda(ordinal: usize) -> candle_core::Result<Device> {
+    #[cfg(feature = "cuda")]
+    return crate::cuda::open(ordinal);
+    #[cfg(not(feature = "cuda"))]
+    Device::new_cuda(ordinal)
+}
+
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy)]
 enum Mode<'t> {

@@ -15,12 +15,19 @@
 //!   stand `cpu.rs`, fused for main memory, `composed.rs`, the reference of candle's operations, and where there is
 //!   one `cuda.rs`. A test holds the implementations to each other and to finite differences.
 //!
+//! An operation on a GPU is added beside its others. For attention these are: `ops/attention/cuda.cu`, the kernels;
+//! `ops/attention/cuda.rs` with `forward` and `backward`, which launch them; two arms and a `mod` line in
+//! `ops/attention/mod.rs`. `build.rs` finds and compiles the kernels. `tests/cuda_on_cpu.rs` gets their cases, and
+//! `tests/cuda_on_cpu/attention.cpp` runs the same kernels on the CPU, so that they are tested without a GPU.
+//!
 //! Axes: `N` rows (tokens), `D` width, `V` vocabulary. All results are deterministic: sums over rows are taken in
 //! blocks of fixed size, whatever the number of threads.
 
 mod autograd;
 mod context;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod matmul;
 mod ops;
 mod process;
@@ -28,7 +35,7 @@ mod process;
 mod testing;
 
 pub use autograd::{Activation, Gradients, Tape, Weight, checkpoint};
-pub use context::{Backend, Context};
+pub use context::{Backend, Context, open_cuda};
 pub use cpu::exp::exp_in_place;
 pub use cpu::vectorized;
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};

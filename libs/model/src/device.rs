@@ -16,7 +16,7 @@ pub fn open_device(key: &'static str, device: vrft_plan::Device) -> Result<Devic
     check_device(key, device)?;
     match device {
         vrft_plan::Device::Cpu => Ok(Device::Cpu),
-        vrft_plan::Device::Cuda(number) => Device::new_cuda(number).map_err(|error| {
+        vrft_plan::Device::Cuda(number) => vrft_kernels::open_cuda(number).map_err(|error| {
             PolicyError::Device { key, device, reason: format!("it cannot be opened: {error}") }
         }),
     }

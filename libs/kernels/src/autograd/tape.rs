@@ -131,10 +131,10 @@ impl Tape {
             self.steps.borrow_mut().push(Box::new(move |pass| {
                 let gradients = nodes.map(|node| node.and_then(|node| pass.take(node.idx)));
                 // A result that nothing was made of has no gradient.
-                match gradients.iter().any(Option::is_some) {
-                    true => backward(gradients, pass),
-                    false => Ok(()),
+                if gradients.iter().all(Option::is_none) {
+                    return Ok(());
                 }
+                backward(gradients, pass)
             }));
         }
         results
@@ -163,7 +163,7 @@ pub(crate) struct BackwardPass<'a> {
 }
 
 impl BackwardPass<'_> {
-    /// Adds to the gradient of an activation, if it has one; the tensor is nobody else's.
+    /// Adds to the gradient of an activation, if it has one; nothing else holds the tensor.
     pub(crate) fn add(&mut self, to: Option<Node>, gradient: Tensor) -> Result<()> {
         self.sum(to, gradient, false)
     }

@@ -173,9 +173,10 @@ impl Product {
                 }
             }
         };
-        match parallel {
-            true => (0..n_panels).into_par_iter().with_min_len(2).for_each(pack),
-            false => (0..n_panels).for_each(pack),
+        if parallel {
+            (0..n_panels).into_par_iter().with_min_len(2).for_each(pack);
+        } else {
+            (0..n_panels).for_each(pack);
         }
     }
 
@@ -184,13 +185,12 @@ impl Product {
         let n_threads = if parallel { rayon::current_num_threads() } else { 1 };
         let n_blocks = self.rows.div_ceil(ROW_BLOCK).next_multiple_of(n_threads);
         let block = self.rows.div_ceil(n_blocks).next_multiple_of(TILE_ROWS);
-        match parallel {
-            true => (0..self.rows.div_ceil(block))
-                .into_par_iter()
-                .for_each(|i| self.rows(part, panels, i * block, block)),
-            false => (0..self.rows)
-                .step_by(block)
-                .for_each(|first| self.rows(part, panels, first, block)),
+        let n_blocks = self.rows.div_ceil(block);
+        let rows = |i: usize| self.rows(part, panels, i * block, block);
+        if parallel {
+            (0..n_blocks).into_par_iter().for_each(rows);
+        } else {
+            (0..n_blocks).for_each(rows);
         }
     }
 
@@ -252,9 +252,10 @@ impl Product {
             let from = from.wrapping_add(row * self.value_bytes());
             // SAFETY: see `run`; the panel has room for the block.
             unsafe {
-                match self.bf16 {
-                    false => pack_left(part.depth, n, from.cast(), stride, panel),
-                    true => pack_row_pairs(part.inner, n, from.cast(), stride, TILE_ROWS, panel),
+                if self.bf16 {
+                    pack_row_pairs(part.inner, n, from.cast(), stride, TILE_ROWS, panel);
+                } else {
+                    pack_left(part.depth, n, from.cast(), stride, panel);
                 }
             }
         }

@@ -110,10 +110,7 @@ pub(crate) fn tile(rows: usize, registers: usize, bf16: bool) -> Tile {
             }
         };
     }
-    match bf16 {
-        false => choose!(tile_f32: 1 2 3 4 5 6 7 8),
-        true => choose!(tile_bf16: 1 2 3 4 5 6 7 8),
-    }
+    if bf16 { choose!(tile_bf16: 1 2 3 4 5 6 7 8) } else { choose!(tile_f32: 1 2 3 4 5 6 7 8) }
 }
 
 /// The lowest `n` bits.

@@ -120,9 +120,11 @@ pub(super) unsafe fn run(product: &Product, parallel: bool) {
         // SAFETY: the caller's; parts of the output do not overlap.
         unsafe { mkl.serial(&part) }
     };
-    match parallel {
-        true => (0..length.div_ceil(share)).into_par_iter().for_each(task),
-        false => (0..length.div_ceil(share)).for_each(task),
+    let tasks = 0..length.div_ceil(share);
+    if parallel {
+        tasks.into_par_iter().for_each(task);
+    } else {
+        tasks.for_each(task);
     }
 }
 
@@ -136,45 +138,42 @@ impl Mkl {
         let ldc = product.out_stride as c_int;
         // SAFETY: the caller's.
         unsafe {
-            match product.bf16 {
-                false => {
-                    let (a, b) = (product.left.data.cast(), product.right.data.cast());
-                    (self.f32)(
-                        ROW_MAJOR,
-                        left,
-                        right,
-                        m,
-                        n,
-                        k,
-                        alpha,
-                        a,
-                        lda,
-                        b,
-                        ldb,
-                        beta,
-                        product.out,
-                        ldc,
-                    );
-                }
-                true => {
-                    let (a, b) = (product.left.data.cast(), product.right.data.cast());
-                    (self.bf16)(
-                        ROW_MAJOR,
-                        left,
-                        right,
-                        m,
-                        n,
-                        k,
-                        alpha,
-                        a,
-                        lda,
-                        b,
-                        ldb,
-                        beta,
-                        product.out,
-                        ldc,
-                    );
-                }
+            if product.bf16 {
+                let (a, b) = (product.left.data.cast(), product.right.data.cast());
+                (self.bf16)(
+                    ROW_MAJOR,
+                    left,
+                    right,
+                    m,
+                    n,
+                    k,
+                    alpha,
+                    a,
+                    lda,
+                    b,
+                    ldb,
+                    beta,
+                    product.out,
+                    ldc,
+                );
+            } else {
+                let (a, b) = (product.left.data.cast(), product.right.data.cast());
+                (self.f32)(
+                    ROW_MAJOR,
+                    left,
+                    right,
+                    m,
+                    n,
+                    k,
+                    alpha,
+                    a,
+                    lda,
+                    b,
+                    ldb,
+                    beta,
+                    product.out,
+                    ldc,
+                );
             }
         }
     }
@@ -182,8 +181,9 @@ impl Mkl {
 
 /// Whether the operand lies transposed, and the distance of its lines: of a single one, its length.
 fn form(operand: &Operand, rows: usize, cols: usize) -> (c_int, c_int) {
-    match operand.col_stride == 1 && (rows == 1 || operand.row_stride >= cols) {
-        true => (NO_TRANSPOSE, operand.row_stride.max(cols) as c_int),
-        false => (TRANSPOSE, operand.col_stride.max(rows) as c_int),
+    if operand.col_stride == 1 && (rows == 1 || operand.row_stride >= cols) {
+        (NO_TRANSPOSE, operand.row_stride.max(cols) as c_int)
+    } else {
+        (TRANSPOSE, operand.col_stride.max(rows) as c_int)
     }
 }

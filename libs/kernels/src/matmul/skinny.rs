@@ -46,9 +46,10 @@ pub(super) unsafe fn run(products: &[Product], parallel: bool) {
             }
         }
     };
-    match parallel {
-        true => tasks.collect::<Vec<_>>().into_par_iter().for_each(task),
-        false => tasks.for_each(task),
+    if parallel {
+        tasks.collect::<Vec<_>>().into_par_iter().for_each(task);
+    } else {
+        tasks.for_each(task);
     }
 }
 
@@ -71,9 +72,10 @@ unsafe fn tile(product: &Product, row: usize, col: usize, cols: usize) {
     }
     // SAFETY: the caller's.
     unsafe {
-        match product.bf16 {
-            false => choose!(dots_f32: 1 2 3 4 5 6 7 8),
-            true => choose!(dots_bf16: 1 2 3 4 5 6 7 8),
+        if product.bf16 {
+            choose!(dots_bf16: 1 2 3 4 5 6 7 8)
+        } else {
+            choose!(dots_f32: 1 2 3 4 5 6 7 8)
         }
     }
 }

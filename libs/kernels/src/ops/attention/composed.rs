@@ -8,7 +8,7 @@ use candle_core::{D, DType, Result, Tensor};
 use super::Shape;
 use super::layout::AttentionLayout;
 
-/// Queries that see the same keys, up to causality among the last of them.
+/// Queries that attend to the same keys, up to causality among the last of them.
 struct Span {
     queries: Range<usize>,
     /// The prefix, and in a suffix its own tokens.
@@ -115,7 +115,7 @@ fn backward_of_span(
     Ok([of_q, of_shared(of_k)?, of_shared(of_v)?])
 }
 
-/// The gradient of all keys from that of each stretch, by its first row; zeros where no query sees them.
+/// The gradient of all keys from that of each stretch, by its first row; zeros where no query attends to them.
 fn whole(
     mut sums: BTreeMap<usize, Tensor>,
     like: &Tensor,

@@ -1,4 +1,4 @@
-//! One attention head over one group: scores, probabilities, and the products on the way back.
+//! One attention head over one group: scores, probabilities, and the products of the backward pass.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ impl<'a, T: Element> Head<'a, T> {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// Probabilities of a block, (queries, block.width()); what a query does not see is 0.
+    /// Probabilities of a block, (queries, block.width()); 0 for keys that a query does not attend to.
     pub(crate) fn probabilities(&self, block: &Block, scores: &mut Vec<f32>) {
         self.products(block, self.scale(), &|rows| self.q(rows), &|keys| self.k(keys), scores);
         let width = block.width();
@@ -67,10 +67,10 @@ impl<'a, T: Element> Head<'a, T> {
                 || {
                     for row_idx in own.rows.clone() {
                         let row = &mut scores[(row_idx - block.rows.start) * width..][..n_keys];
-                        let n_seen = block.n_shared + row_idx + 1 - own.first_key;
-                        let (seen, unseen) = row.split_at_mut(n_seen);
-                        softmax_row(seen);
-                        unseen.fill(0.0);
+                        let n_past = block.n_shared + row_idx + 1 - own.first_key;
+                        let (past, future) = row.split_at_mut(n_past);
+                        softmax_row(past);
+                        future.fill(0.0);
                     }
                 },
             );
@@ -144,10 +144,10 @@ impl<'a, T: Element> Head<'a, T> {
 
 /// The rows as a matrix whose rows start `stride` apart.
 fn strided<'a, T>(data: &'a [T], rows: &Range<usize>, cols: usize, stride: usize) -> Mat<'a, T> {
-    match rows.is_empty() {
-        true => Mat::new(&[], 0, cols),
-        false => Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride),
+    if rows.is_empty() {
+        return Mat::new(&[], 0, cols);
     }
+    Mat::strided(&data[rows.start * stride..], rows.len(), cols, stride)
 }
 
 fn rows_mut<'a>(
@@ -156,8 +156,8 @@ fn rows_mut<'a>(
     cols: usize,
     stride: usize,
 ) -> MatMut<'a> {
-    match rows.is_empty() {
-        true => MatMut::new(&mut [], 0, cols),
-        false => MatMut::strided(&mut data[rows.start * stride..], rows.len(), cols, stride),
+    if rows.is_empty() {
+        return MatMut::new(&mut [], 0, cols);
     }
+    MatMut::strided(&mut data[rows.start * stride..], rows.len(), cols, stride)
 }

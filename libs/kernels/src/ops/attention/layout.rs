@@ -1,4 +1,4 @@
-//! Who sees whom when several groups are packed into one batch.
+//! Which keys each query attends to when several groups are packed into one batch.
 
 use std::ops::Range;
 
@@ -7,16 +7,16 @@ const QUERIES_PER_BLOCK: usize = 128;
 
 /// A prefix and the suffixes that continue it, as they lie in the packed rows: prefix, then each suffix.
 ///
-/// The prefix is seen by all of the group; a suffix sees the prefix and itself, never its siblings.
+/// All of the group attend to the prefix; a suffix attends to the prefix and to itself, never to another suffix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttentionGroup {
     /// Tokens of the prefix.
     pub prefix: usize,
     /// Tokens of each suffix.
     pub suffixes: Vec<usize>,
-    /// Whether a token sees only what precedes it; without, all tokens of the prefix see one another.
+    /// Whether a token attends only to what precedes it; if not, all tokens of the prefix attend to one another.
     pub causal: bool,
-    /// The first token that asks: those before it have keys and values, but neither a query nor a result.
+    /// The first token with a query: those before it have keys and values, but no query and no result.
     pub first_query: usize,
 }
 
@@ -26,7 +26,7 @@ impl AttentionGroup {
         self.prefix + self.suffixes.iter().sum::<usize>()
     }
 
-    /// Tokens that ask.
+    /// Tokens with a query.
     pub fn n_queries(&self) -> usize {
         self.n_tokens().saturating_sub(self.first_query)
     }
@@ -34,14 +34,16 @@ impl AttentionGroup {
     /// The group's queries in blocks; row numbers count from the group's first token.
     pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
-        // The prompt's last token stands alone, as it does where the rest is known: its sums have the same order then.
+        // The prompt's last token has a block of its own, as it has where the keys of the rest come from a cache: so its
+        // sums have the same order either way.
         let alone = if self.causal { self.prefix.saturating_sub(1) } else { self.prefix };
         let alone = alone.max(self.first_query);
         for rows in chunks(self.first_query..alone).chain(chunks(alone..self.prefix)) {
             let own = Own { rows: rows.clone(), first_key: rows.start };
-            blocks.push(match self.causal {
-                true => Block { n_shared: rows.start, own: vec![own], rows },
-                false => Block { n_shared: self.prefix, own: Vec::new(), rows },
+            blocks.push(if self.causal {
+                Block { n_shared: rows.start, own: vec![own], rows }
+            } else {
+                Block { n_shared: self.prefix, own: Vec::new(), rows }
             });
         }
         for rows in chunks(self.prefix.max(self.first_query)..self.n_tokens()) {
@@ -66,7 +68,7 @@ impl AttentionGroup {
     }
 }
 
-/// Queries that see the group's first `n_shared` tokens, and each its own causal past besides.
+/// Queries that attend to the group's first `n_shared` tokens, and each to its own past besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) rows: Range<usize>,
@@ -81,7 +83,7 @@ impl Block {
     }
 }
 
-/// Queries `rows` see the keys from `first_key` up to themselves.
+/// Queries `rows` attend to the keys from `first_key` up to themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(crate) rows: Range<usize>,
@@ -89,7 +91,7 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Keys that the last query sees.
+    /// Keys that the last query attends to.
     pub(crate) fn n_keys(&self) -> usize {
         self.rows.end - self.first_key
     }
@@ -143,46 +145,46 @@ fn chunks(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 mod tests {
     use super::*;
 
-    /// Which keys a query sees, by the blocks.
-    fn seen(group: &AttentionGroup) -> Vec<Vec<usize>> {
-        let mut seen = vec![Vec::new(); group.n_tokens()];
+    /// The keys that each query attends to, by the blocks.
+    fn keys(group: &AttentionGroup) -> Vec<Vec<usize>> {
+        let mut keys = vec![Vec::new(); group.n_tokens()];
         for block in group.blocks() {
             for row in block.rows.clone() {
-                seen[row].extend(0..block.n_shared);
+                keys[row].extend(0..block.n_shared);
             }
             for own in &block.own {
                 for row in own.rows.clone() {
-                    seen[row].extend(own.first_key..=row);
+                    keys[row].extend(own.first_key..=row);
                 }
             }
         }
-        seen
+        keys
     }
 
     #[test]
-    fn a_suffix_sees_the_prefix_and_itself_across_block_borders() {
+    fn a_suffix_attends_to_the_prefix_and_itself_across_block_borders() {
         let group =
             AttentionGroup { prefix: 70, suffixes: vec![50, 1, 80], causal: true, first_query: 0 };
-        let seen = seen(&group);
-        assert_eq!(seen[69], (0..70).collect::<Vec<_>>());
-        assert_eq!(seen[119], (0..120).collect::<Vec<_>>());
-        assert_eq!(seen[120], (0..70).chain([120]).collect::<Vec<_>>());
-        assert_eq!(seen[200], (0..70).chain(121..201).collect::<Vec<_>>());
+        let keys = keys(&group);
+        assert_eq!(keys[69], (0..70).collect::<Vec<_>>());
+        assert_eq!(keys[119], (0..120).collect::<Vec<_>>());
+        assert_eq!(keys[120], (0..70).chain([120]).collect::<Vec<_>>());
+        assert_eq!(keys[200], (0..70).chain(121..201).collect::<Vec<_>>());
     }
 
     #[test]
-    fn who_does_not_ask_is_seen_all_the_same() {
+    fn tokens_without_a_query_are_attended_to_all_the_same() {
         let all =
             AttentionGroup { prefix: 70, suffixes: vec![50, 9], causal: true, first_query: 0 };
         let tail = AttentionGroup { first_query: 69, ..all.clone() };
-        let (all, tail) = (seen(&all), seen(&tail));
+        let (all, tail) = (keys(&all), keys(&tail));
         assert!(tail[..69].iter().all(Vec::is_empty));
         assert_eq!(all[69..], tail[69..]);
     }
 
     #[test]
-    fn an_image_sees_all_of_itself() {
+    fn an_image_attends_to_all_of_itself() {
         let group = AttentionGroup { prefix: 100, suffixes: vec![], causal: false, first_query: 0 };
-        assert!(seen(&group).iter().all(|keys| keys.len() == 100));
+        assert!(keys(&group).iter().all(|keys| keys.len() == 100));
     }
 }

@@ -14,7 +14,7 @@ pub use layout::{AttentionGroup, AttentionLayout};
 
 use crate::{Activation, Backend, Context};
 
-/// Softmax attention in which each token sees what `layout` says: q (Q, heads · head_dim), k and v
+/// Softmax attention in which each token attends to what `layout` says: q (Q, heads · head_dim), k and v
 /// (N, kv_heads · head_dim), result as q. Consecutive query heads share a key head; Q is N where all tokens have a
 /// query.
 ///

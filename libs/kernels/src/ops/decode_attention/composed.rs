@@ -28,8 +28,8 @@ pub(super) fn forward(
             let scores = (scores / (head_dim as f64).sqrt())?;
             let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
             let weights = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-            let seen = weights.to_dtype(v.dtype())?.matmul(&v)?; // (H, 1, head_dim)
-            rows.push(seen.flatten_all()?.unsqueeze(0)?);
+            let attended = weights.to_dtype(v.dtype())?.matmul(&v)?; // (H, 1, head_dim)
+            rows.push(attended.flatten_all()?.unsqueeze(0)?);
         }
     }
     Tensor::cat(&rows, 0)

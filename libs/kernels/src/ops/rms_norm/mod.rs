@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{Result, bail};
 
@@ -24,15 +26,17 @@ pub fn rms_norm(
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::forward(x.tensor(), weight.tensor(), eps)?,
-        Backend::Cuda | Backend::Composed => composed::forward(x.tensor(), weight.tensor(), eps)?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward(x.tensor(), weight.tensor(), eps)?,
+        _ => composed::forward(x.tensor(), weight.tensor(), eps)?,
     };
     let (from, to, of) = (x.detach(), x.node(), weight.clone());
     context.record_one(&[x], &[weight], y, move |gradient, pass| {
         let [of_x, of_weight] = match backend {
             Backend::Cpu => cpu::backward(&from, of.tensor(), &gradient, eps)?,
-            Backend::Cuda | Backend::Composed => {
-                composed::backward(&from, of.tensor(), &gradient, eps)?
-            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::backward(&from, of.tensor(), &gradient, eps)?,
+            _ => composed::backward(&from, of.tensor(), &gradient, eps)?,
         };
         pass.add(to, of_x)?;
         pass.add_to_weight(&of, &of_weight)
