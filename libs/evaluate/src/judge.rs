@@ -7,7 +7,7 @@ use serde::Serialize;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
-use vrft_model::{LoadOptions, Policy, PolicyError};
+use vrft_model::{LoadOptions, ModelError, Policy};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
 use vrft_prompts::Prompter;
@@ -89,7 +89,7 @@ pub enum JudgeError {
     Dataset(#[from] DatasetError),
     /// The policy.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(#[from] ModelError),
     /// Its processor.
     #[error(transparent)]
     Processor(#[from] ProcessorError),

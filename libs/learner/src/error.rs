@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use vrft_model::PolicyError;
+use vrft_model::ModelError;
 
 /// A step that was not made, or a checkpoint that could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum LearnerError {
     },
     /// The policy failed.
     #[error(transparent)]
-    Policy(#[from] PolicyError),
+    Policy(#[from] ModelError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -1,7 +1,7 @@
 //! The reinforcement step's side of an update: what is computed before it, and the loss of a micro-batch.
 
 use candle_core::Tensor;
-use vrft_model::{PackedGroup, Policy, PolicyError, TokenLogprobs};
+use vrft_model::{ModelError, PackedGroup, Policy, TokenLogprobs};
 use vrft_objective::{Entropy, Loss, LossInputs};
 
 use crate::micro_batch::{MicroBatch, micro_batches};
@@ -129,7 +129,7 @@ impl Learner {
         &self,
         batch: &MicroBatch<'_>,
         stats: &mut StepStats,
-    ) -> Result<Option<Tensor>, PolicyError> {
+    ) -> Result<Option<Tensor>, ModelError> {
         let forward = |groups: &[PackedGroup<'_>]| match &self.reference {
             Reference::None => Ok(None),
             Reference::Frozen(policy) => policy.logprobs(groups, self.temperature).map(Some),

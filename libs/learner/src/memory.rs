@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 use vrft_checkpoint::{Dtype, PolicyConfig};
-use vrft_model::{ModelConfig, PolicyError};
+use vrft_model::{ModelConfig, ModelError};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
 
@@ -65,7 +65,7 @@ impl MemoryEstimate {
         config: &MemorySettings<'_>,
         model: &ModelConfig,
         prompt: PromptSize,
-    ) -> Result<Self, PolicyError> {
+    ) -> Result<Self, ModelError> {
         let dtype = match config.policy.dtype {
             Dtype::F32 => DType::F32,
             Dtype::Bf16 => DType::BF16,
@@ -127,8 +127,8 @@ fn optimizer(state: OptimizerState, n_trained: usize) -> usize {
 fn adapter_values(config: &MemorySettings<'_>, model: &ModelConfig) -> usize {
     let text = &model.text;
     let (width, inner) = (text.hidden_size, text.intermediate_size);
-    let kv_width = text.n_kv_heads * text.head_dim();
-    let sides = 2 * (2 * width) + 2 * (width + kv_width) + 3 * (width + inner);
+    let of_heads = 2 * (width + text.q_width()) + 2 * (width + text.kv_width());
+    let sides = of_heads + 3 * (width + inner);
     config.policy.lora.rank * sides * text.n_layers
 }
 
@@ -142,19 +142,13 @@ fn activations(
     let (group_size, length) = (rollout.group_size, rollout.max_completion_tokens);
     let plan = MicroBatchPlan::new(learner, prompt.n_tokens, group_size, length);
     let n_tokens = plan.largest;
-    let (text, tower) = (&model.text, &model.vision);
     let n_patches = plan.groups_together * prompt.n_patches;
     let all = model.activation_bytes(n_tokens, n_patches, dtype);
     match learner.activation_mib {
         0 => all,
-        // One layer or block is computed again at a time, from the inputs of all.
         mib => {
-            let of_text = text.n_layers * n_tokens * text.hidden_size;
-            let of_tower = tower.depth * n_patches * tower.embed_dim;
-            let inputs = (of_text + of_tower) * dtype.size_in_bytes();
-            let of_layer = text.activation_bytes(n_tokens, dtype);
-            let of_block = tower.block_activation_bytes(n_patches, dtype);
-            all.min((mib << 20) + of_layer.max(of_block) + inputs)
+            let least = model.least_activation_bytes(n_tokens, n_patches, dtype);
+            all.min((mib << 20) + least)
         }
     }
 }

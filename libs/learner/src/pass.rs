@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 use vrft_kernels::Gradients;
-use vrft_model::{PolicyError, TokenLogprobs, TrainingPass};
+use vrft_model::{FeatureGradients, ModelError, TokenLogprobs, TrainingPass};
 
 /// A forward pass with its tape, and the leaves of the loss's own small graph.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Pass {
         self,
         loss: &Tensor,
         gradients: &mut Gradients,
-    ) -> std::result::Result<Vec<Option<Tensor>>, PolicyError> {
+    ) -> std::result::Result<Vec<FeatureGradients>, ModelError> {
         let store = loss.backward()?;
         let of_logprobs = match store.get(&self.logprobs) {
             Some(gradient) => gradient.clone(),

@@ -1,9 +1,8 @@
 //! Images of groups that are cut into several micro-batches: the tower encodes them for the first, and has its backward
 //! pass after the last, with the sum of the gradients of all of them.
 
-use candle_core::Tensor;
 use vrft_kernels::Gradients;
-use vrft_model::{EncodedImages, PolicyError};
+use vrft_model::{EncodedImages, FeatureGradients, ModelError};
 use vrft_processor::EncodedPrompt;
 
 use crate::micro_batch::MicroBatch;
@@ -38,8 +37,8 @@ impl<'a> SharedImages<'a> {
     pub(crate) fn encoded_for(
         &mut self,
         batch: &MicroBatch<'a>,
-        encode: impl Fn(&'a EncodedPrompt) -> Result<Option<EncodedImages<'a>>, PolicyError>,
-    ) -> Result<Vec<&EncodedImages<'a>>, PolicyError> {
+        encode: impl Fn(&'a EncodedPrompt) -> Result<Option<EncodedImages<'a>>, ModelError>,
+    ) -> Result<Vec<&EncodedImages<'a>>, ModelError> {
         for shared in self.prompts.iter_mut().filter(|shared| batch.has_prompt(shared.prompt)) {
             if shared.images.is_none() {
                 shared.images = encode(shared.prompt)?;
@@ -54,14 +53,14 @@ impl<'a> SharedImages<'a> {
     pub(crate) fn backward(
         &mut self,
         batch: &MicroBatch<'a>,
-        from_pass: Vec<Option<Tensor>>,
+        from_pass: Vec<FeatureGradients>,
         gradients: &mut Gradients,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<(), ModelError> {
         let mut from_pass = from_pass.into_iter();
         for shared in self.prompts.iter_mut().filter(|shared| batch.has_prompt(shared.prompt)) {
             shared.n_left -= 1;
             let Some(mut images) = shared.images.take() else { continue };
-            if let Some(gradient) = from_pass.next().flatten() {
+            if let Some(gradient) = from_pass.next() {
                 images.add(gradient)?;
             }
             if shared.n_left == 0 {

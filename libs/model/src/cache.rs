@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use vrft_kernels::{Activation, Context, DecodeGroup};
 
-use crate::PolicyError;
+use crate::ModelError;
 
 /// Places for suffix tokens at the start; doubled when they are full.
 const FIRST_CAPACITY: usize = 32;
@@ -27,7 +27,7 @@ impl Cache {
         &mut self,
         kept: &[u32],
         new: Vec<[Tensor; 2]>,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<(), ModelError> {
         if kept.is_empty() {
             self.prefix = new;
             return Ok(());
@@ -42,7 +42,7 @@ impl Cache {
     }
 
     /// Slots for so many rows, free ones first.
-    pub(crate) fn take_slots(&mut self, n_rows: usize) -> Result<Vec<usize>, PolicyError> {
+    pub(crate) fn take_slots(&mut self, n_rows: usize) -> Result<Vec<usize>, ModelError> {
         if let Some(n_more) = n_rows.checked_sub(self.free_slots.len()).filter(|n| *n > 0) {
             let n_slots = self.suffix.first().map_or(Ok(0), |[k, _]| k.dim(0))?;
             self.capacity = self.capacity.max(FIRST_CAPACITY);
@@ -58,7 +58,7 @@ impl Cache {
     }
 
     /// Makes sure that suffixes may have so many tokens.
-    pub(crate) fn reserve(&mut self, n_tokens: usize) -> Result<(), PolicyError> {
+    pub(crate) fn reserve(&mut self, n_tokens: usize) -> Result<(), ModelError> {
         if n_tokens <= self.capacity {
             return Ok(());
         }
@@ -68,12 +68,12 @@ impl Cache {
     }
 
     /// As many slots of the present capacity, with what there is at their start.
-    fn resize(&mut self, n_slots: usize) -> Result<(), PolicyError> {
+    fn resize(&mut self, n_slots: usize) -> Result<(), ModelError> {
         let old = std::mem::take(&mut self.suffix);
         let mut old = old.into_iter();
         for of_layer in &self.prefix {
             let old = old.next();
-            let larger = |idx: usize| -> Result<Tensor, PolicyError> {
+            let larger = |idx: usize| -> Result<Tensor, ModelError> {
                 let like = &of_layer[idx];
                 let shape = (n_slots, self.capacity, like.dim(1)?);
                 let larger = Tensor::zeros(shape, like.dtype(), like.device())?;
@@ -95,7 +95,7 @@ impl Cache {
         layer: usize,
         [k, v]: [&Activation; 2],
         groups: &[DecodeGroup],
-    ) -> Result<(), PolicyError> {
+    ) -> Result<(), ModelError> {
         let place = |group: &DecodeGroup, slot: &usize| slot * self.capacity + group.n_suffix - 1;
         let places: Vec<usize> =
             groups.iter().flat_map(|g| g.slots.iter().map(move |slot| place(g, slot))).collect();
@@ -113,7 +113,7 @@ impl Cache {
         q: &Activation,
         head_dim: usize,
         groups: &[DecodeGroup],
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         let (prefix, suffix) = (self.prefix[layer].each_ref(), self.suffix[layer].each_ref());
         Ok(vrft_kernels::decode_attention(context, q, prefix, suffix, head_dim, groups)?)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::{CheckpointError, StoredDtype, TensorFiles, TensorView};
 
-use crate::PolicyError;
+use crate::ModelError;
 
 /// The tensors of these names, converted one by one.
 pub(crate) fn read_tensors(
@@ -13,7 +13,7 @@ pub(crate) fn read_tensors(
     names: Option<&BTreeSet<String>>,
     dtype: DType,
     device: &Device,
-) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let wanted = |name: &str| names.is_none_or(|names| names.contains(name));
     let tensors = files.read(|name, view| {
         let tensor = wanted(name).then(|| to_tensor(&view, dtype, device));
@@ -28,7 +28,7 @@ pub(crate) fn to_tensor(
     view: &TensorView,
     dtype: DType,
     device: &Device,
-) -> Result<Tensor, PolicyError> {
+) -> Result<Tensor, ModelError> {
     let own = match view.dtype() {
         StoredDtype::F64 => DType::F64,
         StoredDtype::F16 => DType::F16,
@@ -43,7 +43,7 @@ pub(crate) fn to_tensor(
 /// Tensors of these names and shapes that take no memory: to see what a model would take of a file that is not read.
 pub(crate) fn stand_ins(
     shapes: &BTreeMap<String, Vec<usize>>,
-) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let zero = Tensor::zeros((), DType::F32, &Device::Cpu)?;
     let stand_in = |(name, shape): (&String, &Vec<usize>)| {
         Ok((name.clone(), zero.broadcast_as(shape.as_slice())?))
@@ -52,6 +52,6 @@ pub(crate) fn stand_ins(
 }
 
 /// The error about tensors that have another number of bytes than they should.
-pub(crate) fn damaged(path: &std::path::Path, message: impl ToString) -> PolicyError {
+pub(crate) fn damaged(path: &std::path::Path, message: impl ToString) -> ModelError {
     CheckpointError::damaged(path, message).into()
 }

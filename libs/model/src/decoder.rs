@@ -7,18 +7,19 @@ use candle_core::{DType, Device, Tensor};
 use vrft_kernels::{Activation, Context, Weight};
 
 use crate::layers::{Linear, RmsNorm};
+use crate::names::Names;
 use crate::rotary::Rotary;
-use crate::scope::{Names, Source};
-use crate::{PolicyError, TextConfig};
+use crate::scope::Source;
+use crate::{ModelError, TextConfig};
 
 /// The attention of a layer: called with the layer's index and its rotated queries, keys and values,
 /// (N, heads · head_dim) and twice (N, kv_heads · head_dim).
 pub(crate) type Attend<'a> =
-    dyn FnMut(&Context, usize, [&Activation; 3]) -> Result<Activation, PolicyError> + 'a;
+    dyn FnMut(&Context, usize, [&Activation; 3]) -> Result<Activation, ModelError> + 'a;
 
 /// As [`Attend`], for layers that may run again in the backward pass.
 pub(crate) type SharedAttend =
-    dyn Fn(&Context, usize, [&Activation; 3]) -> Result<Activation, PolicyError> + Send + Sync;
+    dyn Fn(&Context, usize, [&Activation; 3]) -> Result<Activation, ModelError> + Send + Sync;
 
 /// The rows that predict a token: of the others the last layer computes keys and values alone.
 #[derive(Debug, Clone)]
@@ -29,12 +30,12 @@ pub(crate) struct PredictingRows {
 
 impl PredictingRows {
     /// These rows of those that `rotary` is for.
-    pub(crate) fn new(rows: &[u32], rotary: &Rotary, device: &Device) -> Result<Self, PolicyError> {
+    pub(crate) fn new(rows: &[u32], rotary: &Rotary, device: &Device) -> Result<Self, ModelError> {
         let rotary = rotary.select(&Tensor::new(rows, device)?)?;
         Ok(Self { rows: rows.into(), rotary })
     }
 
-    fn select(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
+    fn select(&self, context: &Context, x: &Activation) -> Result<Activation, ModelError> {
         Ok(vrft_kernels::select_rows(context, x, &self.rows)?)
     }
 }
@@ -46,6 +47,45 @@ pub(crate) struct Decoder {
     layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
     head: Weight,
+    /// Layers after which further image features are added.
+    added_after: Vec<usize>,
+}
+
+/// What the layers start from, and what is added on the way.
+#[derive(Debug)]
+pub(crate) struct DecoderInput {
+    /// (N, hidden_size)
+    x: Activation,
+    /// For each of the layers after which image features are added, what is added to all rows, (N, hidden_size); empty
+    /// without images, and where a tower has one kind of features.
+    added: Vec<Activation>,
+}
+
+impl From<Activation> for DecoderInput {
+    fn from(x: Activation) -> Self {
+        Self { x, added: Vec::new() }
+    }
+}
+
+impl DecoderInput {
+    /// Puts image features into these rows: the first replace the embeddings, the others are added after their layers.
+    pub(crate) fn put(
+        &mut self,
+        context: &Context,
+        features: &[Activation],
+        rows: &[usize],
+    ) -> Result<(), ModelError> {
+        let Some((first, others)) = features.split_first() else { return Ok(()) };
+        self.x = vrft_kernels::replace_rows(context, &self.x, first, rows)?;
+        for (i, features) in others.iter().enumerate() {
+            if self.added.len() == i {
+                let zeros = Tensor::zeros(self.x.dims(), self.x.dtype(), context.device())?;
+                self.added.push(Activation::constant(&zeros)?);
+            }
+            self.added[i] = vrft_kernels::replace_rows(context, &self.added[i], features, rows)?;
+        }
+        Ok(())
+    }
 }
 
 impl Decoder {
@@ -53,35 +93,42 @@ impl Decoder {
         source: &Source,
         names: Names,
         config: &TextConfig,
-    ) -> Result<Self, PolicyError> {
-        let scope = source.at(names.text);
+        added_after: &[usize],
+    ) -> Result<Self, ModelError> {
+        let scope = source.at(names.text());
         let (vocab_size, width) = (config.vocab_size, config.hidden_size);
         let embedding = scope.at("embed_tokens").weight("weight", &[vocab_size, width])?;
         let head = if config.tie_word_embeddings {
             embedding.clone()
         } else {
-            source.at(names.head).weight("weight", &[vocab_size, width])?
+            source.at(names.head()).weight("weight", &[vocab_size, width])?
         };
         let layers = (0..config.n_layers).map(|i| {
             let scope = scope.at("layers").at(i);
             let (attention, mlp) = (scope.at("self_attn"), scope.at("mlp"));
-            let kv_width = config.n_kv_heads * config.head_dim();
+            let (q_width, kv_width, bias) = (config.q_width(), config.kv_width(), config.qkv_bias);
             let (inner, eps) = (config.intermediate_size, config.rms_norm_eps);
+            let head_norm = |name: &str| {
+                let norm = || RmsNorm::load(&attention.at(name), config.head_dim, eps);
+                config.qk_norm.then(norm).transpose()
+            };
             Ok(Arc::new(Layer {
                 input_norm: RmsNorm::load(&scope.at("input_layernorm"), width, eps)?,
-                q: Linear::load(&attention.at("q_proj"), width, width, true)?,
-                k: Linear::load(&attention.at("k_proj"), width, kv_width, true)?,
-                v: Linear::load(&attention.at("v_proj"), width, kv_width, true)?,
-                o: Linear::load(&attention.at("o_proj"), width, width, false)?,
+                q: Linear::load(&attention.at("q_proj"), width, q_width, bias)?,
+                k: Linear::load(&attention.at("k_proj"), width, kv_width, bias)?,
+                v: Linear::load(&attention.at("v_proj"), width, kv_width, bias)?,
+                q_norm: head_norm("q_norm")?,
+                k_norm: head_norm("k_norm")?,
+                o: Linear::load(&attention.at("o_proj"), q_width, width, false)?,
                 mlp_norm: RmsNorm::load(&scope.at("post_attention_layernorm"), width, eps)?,
                 gate: Linear::load(&mlp.at("gate_proj"), width, inner, false)?,
                 up: Linear::load(&mlp.at("up_proj"), width, inner, false)?,
                 down: Linear::load(&mlp.at("down_proj"), inner, width, false)?,
             }))
         });
-        let layers = layers.collect::<Result<_, PolicyError>>()?;
+        let layers = layers.collect::<Result<_, ModelError>>()?;
         let norm = RmsNorm::load(&scope.at("norm"), width, config.rms_norm_eps)?;
-        Ok(Self { embedding, layers, norm, head })
+        Ok(Self { embedding, layers, norm, head, added_after: added_after.to_vec() })
     }
 
     /// (N, hidden_size) of token ids, in the type to compute in.
@@ -90,19 +137,20 @@ impl Decoder {
         context: &Context,
         token_ids: &[u32],
         dtype: DType,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         Ok(vrft_kernels::embedding(context, &self.embedding, token_ids, dtype)?)
     }
 
-    /// All layers; x (N, hidden_size), result as x or (predicting rows, hidden_size), before the last normalization.
+    /// All layers; the result is (N, hidden_size) as the input or (predicting rows, hidden_size), before the last normalization.
     pub(crate) fn forward(
         &self,
         context: &Context,
-        mut x: Activation,
+        input: DecoderInput,
         rotary: &Rotary,
         predicting: Option<&PredictingRows>,
         attend: &mut Attend,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
+        let DecoderInput { mut x, added } = input;
         for (idx, layer) in self.layers.iter().enumerate() {
             x = layer.forward(
                 context,
@@ -112,6 +160,7 @@ impl Decoder {
                 predicting.filter(|_| self.is_last(idx)),
                 attend,
             )?;
+            x = self.with_added(context, idx, x, &added)?;
         }
         Ok(x)
     }
@@ -120,13 +169,15 @@ impl Decoder {
     pub(crate) fn forward_watched(
         &self,
         context: &Context,
-        mut x: Activation,
+        input: DecoderInput,
         rotary: &Rotary,
         attend: &mut Attend,
         watch: &mut dyn FnMut(&Activation),
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
+        let DecoderInput { mut x, added } = input;
         for (idx, layer) in self.layers.iter().enumerate() {
             x = layer.forward(context, idx, &x, rotary, None, attend)?;
+            x = self.with_added(context, idx, x, &added)?;
             watch(&x);
         }
         Ok(x)
@@ -137,12 +188,13 @@ impl Decoder {
     pub(crate) fn forward_training(
         &self,
         context: &Context,
-        mut x: Activation,
+        input: DecoderInput,
         rotary: &Rotary,
         predicting: &PredictingRows,
         attend: Arc<SharedAttend>,
         n_kept: usize,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
+        let DecoderInput { mut x, added } = input;
         for (idx, layer) in self.layers.iter().enumerate() {
             let predicting = Some(predicting.clone()).filter(|_| self.is_last(idx));
             let (layer, rotary, attend) = (layer.clone(), rotary.clone(), attend.clone());
@@ -156,8 +208,24 @@ impl Decoder {
             } else {
                 vrft_kernels::checkpoint(context, &x, run)?
             };
+            x = self.with_added(context, idx, x, &added)?;
         }
         Ok(x)
+    }
+
+    /// The output of a layer with the image features that are added after it.
+    fn with_added(
+        &self,
+        context: &Context,
+        idx: usize,
+        x: Activation,
+        added: &[Activation],
+    ) -> Result<Activation, ModelError> {
+        let place = self.added_after.iter().position(|after| *after == idx);
+        match place.and_then(|place| added.get(place)) {
+            Some(features) => Ok(vrft_kernels::add(context, &x, features)?),
+            None => Ok(x),
+        }
     }
 
     fn is_last(&self, idx: usize) -> bool {
@@ -169,7 +237,7 @@ impl Decoder {
         &self,
         context: &Context,
         x: &Activation,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         self.norm.forward(context, x)
     }
 
@@ -179,7 +247,7 @@ impl Decoder {
     }
 
     /// (N, V) in f32 from the rows of [`Decoder::forward`], without gradient.
-    pub(crate) fn logits(&self, context: &Context, x: &Activation) -> Result<Tensor, PolicyError> {
+    pub(crate) fn logits(&self, context: &Context, x: &Activation) -> Result<Tensor, ModelError> {
         let x = self.normalize(context, x)?;
         let logits = vrft_kernels::linear(context, &x, &self.head, None)?;
         Ok(logits.detach().to_dtype(DType::F32)?)
@@ -192,6 +260,8 @@ struct Layer {
     q: Linear,
     k: Linear,
     v: Linear,
+    q_norm: Option<RmsNorm>,
+    k_norm: Option<RmsNorm>,
     o: Linear,
     mlp_norm: RmsNorm,
     gate: Linear,
@@ -208,7 +278,7 @@ impl Layer {
         rotary: &Rotary,
         predicting: Option<&PredictingRows>,
         attend: &mut Attend,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         let normed = self.input_norm.forward(context, x)?;
         let qkv = [&self.q, &self.k, &self.v];
         let ([q, k, v], x, rotary_of_queries) = match predicting {
@@ -219,8 +289,12 @@ impl Layer {
                 ([q, k, v], &predicting.select(context, x)?, &predicting.rotary)
             }
         };
-        let q = rotary_of_queries.apply(context, &q)?;
-        let k = rotary.apply(context, &k)?;
+        let normed = |norm: &Option<RmsNorm>, x| match norm {
+            Some(norm) => norm.forward_heads(context, &x),
+            None => Ok(x),
+        };
+        let q = rotary_of_queries.apply(context, &normed(&self.q_norm, q)?)?;
+        let k = rotary.apply(context, &normed(&self.k_norm, k)?)?;
         let attended = attend(context, idx, [&q, &k, &v])?;
         let x = vrft_kernels::add(context, x, &self.o.forward(context, &attended)?)?;
         let normed = self.mlp_norm.forward(context, &x)?;

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 
-use crate::PolicyError;
+use crate::ModelError;
 
 /// How to get programs that can use a GPU.
 const REMEDY: &str = "this program was built without CUDA; build all of them with \
@@ -12,12 +12,12 @@ const REMEDY: &str = "this program was built without CUDA; build all of them wit
 ///
 /// # Errors
 /// A device that this program was not built for, or that this machine does not have.
-pub fn open_device(key: &'static str, device: vrft_plan::Device) -> Result<Device, PolicyError> {
+pub fn open_device(key: &'static str, device: vrft_plan::Device) -> Result<Device, ModelError> {
     check_device(key, device)?;
     match device {
         vrft_plan::Device::Cpu => Ok(Device::Cpu),
         vrft_plan::Device::Cuda(number) => vrft_kernels::open_cuda(number).map_err(|error| {
-            PolicyError::Device { key, device, reason: format!("it cannot be opened: {error}") }
+            ModelError::Device { key, device, reason: format!("it cannot be opened: {error}") }
         }),
     }
 }
@@ -26,10 +26,10 @@ pub fn open_device(key: &'static str, device: vrft_plan::Device) -> Result<Devic
 ///
 /// # Errors
 /// If it was not.
-pub fn check_device(key: &'static str, device: vrft_plan::Device) -> Result<(), PolicyError> {
+pub fn check_device(key: &'static str, device: vrft_plan::Device) -> Result<(), ModelError> {
     match device {
         vrft_plan::Device::Cuda(_) if !candle_core::utils::cuda_is_available() => {
-            Err(PolicyError::Device { key, device, reason: REMEDY.to_owned() })
+            Err(ModelError::Device { key, device, reason: REMEDY.to_owned() })
         }
         _ => Ok(()),
     }

@@ -6,31 +6,48 @@ use vrft_kernels::{Activation, Context, Gradients, Tape};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
-use crate::PolicyError;
+use crate::ModelError;
+use crate::decoder::DecoderInput;
 
 /// The features of a prompt's images from a tower in training, and the tape of how it computed them.
 #[derive(Debug)]
 pub struct EncodedImages<'a> {
     pub(crate) prompt: &'a EncodedPrompt,
-    /// (tokens of all images, hidden_size)
-    pub(crate) features: Activation,
+    /// Each (tokens of all images, hidden_size): what replaces the embeddings, then what is added after some layers.
+    pub(crate) features: Vec<Activation>,
     pub(crate) tape: Tape,
     /// Bytes that the tape keeps of the tower's blocks.
     pub(crate) kept_bytes: usize,
-    /// Sum of the gradients from all passes so far, of the shape of the features.
-    pub(crate) gradient: Option<Tensor>,
+    /// Sums of the gradients from all passes so far, one for each of the features.
+    gradients: FeatureGradients,
 }
 
-impl EncodedImages<'_> {
-    /// Adds the gradient of the features that [`TrainingPass::backward`](crate::TrainingPass::backward) returned.
+/// The gradients of the features of some [`EncodedImages`] from one pass.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureGradients(pub(crate) Vec<Option<Tensor>>);
+
+impl<'a> EncodedImages<'a> {
+    pub(crate) fn new(
+        prompt: &'a EncodedPrompt,
+        features: Vec<Activation>,
+        tape: Tape,
+        kept_bytes: usize,
+    ) -> Self {
+        let gradients = FeatureGradients(vec![None; features.len()]);
+        Self { prompt, features, tape, kept_bytes, gradients }
+    }
+
+    /// Adds the gradients of the features that [`TrainingPass::backward`](crate::TrainingPass::backward) returned.
     ///
     /// # Errors
-    /// Fails if the gradient has another shape than the features.
-    pub fn add(&mut self, gradient: Tensor) -> Result<(), PolicyError> {
-        self.gradient = Some(match self.gradient.take() {
-            Some(sum) => (sum + gradient)?,
-            None => gradient,
-        });
+    /// Fails if a gradient has another shape than the features.
+    pub fn add(&mut self, gradients: FeatureGradients) -> Result<(), ModelError> {
+        for (sum, gradient) in self.gradients.0.iter_mut().zip(gradients.0) {
+            *sum = match (sum.take(), gradient) {
+                (Some(sum), Some(gradient)) => Some((sum + gradient)?),
+                (sum, gradient) => sum.or(gradient),
+            };
+        }
         Ok(())
     }
 
@@ -38,9 +55,13 @@ impl EncodedImages<'_> {
     ///
     /// # Errors
     /// Fails if an operation fails.
-    pub fn backward(self, gradients: &mut Gradients) -> Result<(), PolicyError> {
-        let Some(gradient) = self.gradient else { return Ok(()) };
-        self.tape.backward(&[(&self.features, gradient)], &[], gradients)?;
+    pub fn backward(self, gradients: &mut Gradients) -> Result<(), ModelError> {
+        let with_gradient = self.features.iter().zip(self.gradients.0);
+        let results: Vec<_> =
+            with_gradient.filter_map(|(features, gradient)| Some((features, gradient?))).collect();
+        if !results.is_empty() {
+            self.tape.backward(&results, &[], gradients)?;
+        }
         Ok(())
     }
 
@@ -58,7 +79,7 @@ impl EncodedImages<'_> {
 }
 
 /// Encoded images together with their features as an input of a pass.
-pub(crate) type Shared<'a> = (&'a EncodedImages<'a>, &'a Activation);
+pub(crate) type Shared<'a> = (&'a EncodedImages<'a>, &'a [Activation]);
 
 /// Images and the rows that their placeholders fill, in order.
 #[derive(Default)]
@@ -67,16 +88,16 @@ pub(crate) struct Placed<'a> {
     pub(crate) places: Vec<usize>,
 }
 
-/// Puts the features of images that are encoded already over their placeholders in `x` (T, hidden_size); returns that,
-/// and the other images with their placeholders. `places` are those of all `images`, in order.
+/// Puts the features of images that are encoded already into the rows of their placeholders; returns the other images
+/// with their placeholders. `places` are those of all `images`, in order.
 pub(crate) fn put_features<'a>(
     context: &Context,
-    mut x: Activation,
+    input: &mut DecoderInput,
     images: &[&'a Patches],
     places: &[usize],
     encoded: &[Shared],
     n_tokens: &dyn Fn(&Patches) -> usize,
-) -> Result<(Activation, Placed<'a>), PolicyError> {
+) -> Result<Placed<'a>, ModelError> {
     let mut others = Placed::default();
     let mut start = 0;
     for image in images {
@@ -84,12 +105,13 @@ pub(crate) fn put_features<'a>(
         start += own.len();
         let found = encoded
             .iter()
-            .find_map(|(encoded, features)| Some((features, encoded.rows(image, n_tokens)?)));
+            .find_map(|(encoded, features)| Some((*features, encoded.rows(image, n_tokens)?)));
         match found {
             Some((features, rows)) => {
                 let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-                let features = vrft_kernels::select_rows(context, features, &rows)?;
-                x = vrft_kernels::replace_rows(context, &x, &features, own)?;
+                let of_image = |features| vrft_kernels::select_rows(context, features, &rows);
+                let features = features.iter().map(of_image).collect::<Result<Vec<_>, _>>()?;
+                input.put(context, &features, own)?;
             }
             None => {
                 others.images.push(*image);
@@ -97,5 +119,5 @@ pub(crate) fn put_features<'a>(
             }
         }
     }
-    Ok((x, others))
+    Ok(others)
 }

@@ -2,7 +2,7 @@
 
 /// A checkpoint that cannot be used, or an input that the model cannot take.
 #[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
+pub enum ModelError {
     /// A file of the checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] vrft_checkpoint::CheckpointError),
@@ -55,7 +55,7 @@ pub enum PolicyError {
     Tensor(#[from] candle_core::Error),
 }
 
-impl PolicyError {
+impl ModelError {
     pub(crate) fn input(
         what: impl Into<String>,
         expected: impl ToString,

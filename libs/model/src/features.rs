@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 use vrft_vision::Patches;
 
-use crate::PolicyError;
+use crate::ModelError;
 use crate::tensor_cache::{Key, TensorCache};
 
 /// The features of the most recently used images, within a budget of bytes.
@@ -19,20 +19,19 @@ impl FeatureCache {
         Self(TensorCache::new(max_bytes))
     }
 
-    /// (tokens of all images, hidden_size) in the images' order. `encode` computes the features of those that are not
+    /// Features of images, each (tokens of all images, hidden_size) in the images' order. `encode` computes the features of those that are not
     /// in the cache, all at once; `n_tokens` says how many rows an image has.
     pub(crate) fn features(
         &self,
         images: &[&Patches],
         n_tokens: &dyn Fn(&Patches) -> usize,
-        encode: &dyn Fn(&[&Patches]) -> Result<Tensor, PolicyError>,
-    ) -> Result<Tensor, PolicyError> {
+        encode: impl Fn(&[&Patches]) -> Result<Vec<Tensor>, ModelError>,
+    ) -> Result<Vec<Tensor>, ModelError> {
         if !self.is_on() {
             return encode(images);
         }
-        let keys: Vec<Key> = images.iter().map(|image| key(image)).collect();
-        let get = |key| self.0.get(key).and_then(|features| features.into_iter().next());
-        let mut found: Vec<Option<Tensor>> = keys.iter().map(get).collect();
+        let keys: Vec<Key> = images.iter().map(|image| image.key().into()).collect();
+        let mut found: Vec<Option<Vec<Tensor>>> = keys.iter().map(|key| self.0.get(key)).collect();
         let missing: Vec<usize> = (0..images.len()).filter(|i| found[*i].is_none()).collect();
         if !missing.is_empty() {
             let new: Vec<&Patches> = missing.iter().map(|i| images[*i]).collect();
@@ -41,17 +40,24 @@ impl FeatureCache {
             for i in missing {
                 let n = n_tokens(images[i]);
                 // A copy, or it would keep those of the other images alive.
-                let features = encoded.narrow(0, start, n)?.copy()?;
-                self.0.insert(keys[i], vec![features.clone()]);
+                let own = |features: &Tensor| features.narrow(0, start, n)?.copy();
+                let features = encoded.iter().map(own).collect::<Result<Vec<Tensor>, _>>()?;
+                self.0.insert(keys[i], features.clone());
                 found[i] = Some(features);
                 start += n;
             }
         }
-        let found: Vec<Tensor> = found.into_iter().flatten().collect();
-        match &found[..] {
+        let mut found = found.into_iter().flatten();
+        let Some(first) = found.next() else { return encode(images) };
+        let mut of_images: Vec<Vec<Tensor>> = first.into_iter().map(|it| vec![it]).collect();
+        for features in found {
+            of_images.iter_mut().zip(features).for_each(|(all, own)| all.push(own));
+        }
+        let joined = |all: Vec<Tensor>| match &all[..] {
             [one] => Ok(one.clone()),
             all => Ok(Tensor::cat(all, 0)?),
-        }
+        };
+        of_images.into_iter().map(joined).collect()
     }
 
     /// Whether anything is kept.
@@ -63,16 +69,6 @@ impl FeatureCache {
     pub(crate) fn turn_off(&self) {
         self.0.turn_off();
     }
-}
-
-/// The cache key of an image: its patches and their grid.
-pub(crate) fn key(image: &Patches) -> Key {
-    let mut hasher = blake3::Hasher::new();
-    for side in [image.grid.t, image.grid.h, image.grid.w] {
-        hasher.update(&(side as u64).to_le_bytes());
-    }
-    hasher.update_rayon(bytemuck::cast_slice(&image.pixels));
-    *hasher.finalize().as_bytes()
 }
 
 #[cfg(test)]
@@ -88,18 +84,27 @@ mod tests {
         Patches { pixels: vec![value; 4], grid: Grid { t: 1, h: 2, w: 2 } }
     }
 
-    /// One row of two values per image: 8 bytes.
+    /// Two kinds of features, of each one row of two values per image: 16 bytes.
     fn ask(cache: &FeatureCache, values: &[f32], encoded: &RefCell<Vec<f32>>) -> Vec<f32> {
         let images: Vec<Patches> = values.iter().map(|value| image(*value)).collect();
         let encode = |images: &[&Patches]| {
             let values: Vec<f32> = images.iter().map(|image| image.pixels[0]).collect();
             encoded.borrow_mut().extend(&values);
             let rows: Vec<f32> = values.iter().flat_map(|value| [*value; 2]).collect();
-            Ok(Tensor::from_vec(rows, (values.len(), 2), &Device::Cpu)?)
+            let first = Tensor::from_vec(rows, (values.len(), 2), &Device::Cpu)?;
+            // What is added later in the model belongs to the same images.
+            let second = (&first * 10.0)?;
+            Ok(vec![first, second])
         };
         let images: Vec<&Patches> = images.iter().collect();
-        let features = cache.features(&images, &|_| 1, &encode).unwrap();
-        features.narrow(1, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        let features = cache.features(&images, &|_| 1, encode).unwrap();
+        let column = |features: &Tensor| -> Vec<f32> {
+            features.narrow(1, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        let [first, second] = &features[..] else { panic!("two kinds of features") };
+        let tenfold: Vec<f32> = column(first).iter().map(|value| value * 10.0).collect();
+        assert_eq!(column(second), tenfold);
+        column(first)
     }
 
     #[test]
@@ -118,11 +123,5 @@ mod tests {
         ask(&cache, &[1.], &encoded);
         ask(&cache, &[1.], &encoded);
         assert_eq!(*encoded.borrow(), [1., 1., 1.]);
-    }
-
-    #[test]
-    fn images_of_another_shape_are_others() {
-        let wide = Patches { grid: Grid { t: 1, h: 1, w: 4 }, ..image(1.) };
-        assert_ne!(key(&image(1.)), key(&wide));
     }
 }

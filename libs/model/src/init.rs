@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 
 use crate::model::Model;
-use crate::{ModelConfig, Policy, PolicyError, checkpoint};
+use crate::{ModelConfig, ModelError, Policy, checkpoint};
 
 impl Policy {
     /// Writes `model.safetensors` into a directory that has the other files of a checkpoint: matrices from a
@@ -17,7 +17,7 @@ impl Policy {
     ///
     /// # Errors
     /// A `config.json` that is absent or of another model, or weights that are there already.
-    pub fn initialize(dir: &Path, seed: u64, dtype: DType) -> Result<(), PolicyError> {
+    pub fn initialize(dir: &Path, seed: u64, dtype: DType) -> Result<(), ModelError> {
         let config = ModelConfig::from_file(&vrft_checkpoint::config(dir)?)?;
         let path = dir.join("model.safetensors");
         if path.exists() {
@@ -35,13 +35,13 @@ impl Policy {
     }
 }
 
-fn values(name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> Result<Vec<f32>, PolicyError> {
+fn values(name: &str, shape: &[usize], rng: &mut ChaCha8Rng) -> Result<Vec<f32>, ModelError> {
     let n = shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side));
     let mut values = Vec::new();
     // The configuration may ask for more than there is.
     let n = n.filter(|n| values.try_reserve_exact(*n).is_ok());
     let n = n.ok_or_else(|| {
-        PolicyError::input(
+        ModelError::input(
             format!("shape of {name}"),
             "one that fits the memory",
             format!("{shape:?}"),

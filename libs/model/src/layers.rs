@@ -4,7 +4,7 @@
 
 use vrft_kernels::{Activation, Context, Weight};
 
-use crate::PolicyError;
+use crate::ModelError;
 use crate::lora::Adapter;
 use crate::scope::Scope;
 
@@ -22,7 +22,7 @@ impl Linear {
         d_in: usize,
         d_out: usize,
         bias: bool,
-    ) -> Result<Self, PolicyError> {
+    ) -> Result<Self, ModelError> {
         let weight = scope.weight("weight", &[d_out, d_in])?;
         let bias = if bias { Some(scope.weight("bias", &[d_out])?) } else { None };
         Ok(Self { weight, bias, adapter: Adapter::load(scope, d_in, d_out)? })
@@ -33,7 +33,7 @@ impl Linear {
         &self,
         context: &Context,
         x: &Activation,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         self.forward_part(context, x, 0, 1)
     }
 
@@ -42,7 +42,7 @@ impl Linear {
         layers: [&Linear; N],
         context: &Context,
         x: &Activation,
-    ) -> Result<[Activation; N], PolicyError> {
+    ) -> Result<[Activation; N], ModelError> {
         let weights = layers.map(|layer| (&layer.weight, layer.bias.as_ref()));
         let mut ys = vrft_kernels::linears(context, x, weights)?;
         for (y, layer) in ys.iter_mut().zip(layers) {
@@ -61,7 +61,7 @@ impl Linear {
         x: &Activation,
         idx: usize,
         n: usize,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         let len = self.weight.n_rows() / n;
         let (weight, bias) = (&self.weight, self.bias.as_ref());
         let outputs = idx * len..(idx + 1) * len;
@@ -72,26 +72,26 @@ impl Linear {
     }
 }
 
-/// As written in transformers' modeling files of both towers; no configuration key.
-const TOWER_EPS: f64 = 1e-6;
-
 /// Layer normalization.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
     weight: Weight,
     bias: Weight,
+    eps: f64,
 }
 
 impl LayerNorm {
-    fn load(scope: &Scope, width: usize) -> Result<Self, PolicyError> {
-        Ok(Self {
-            weight: scope.weight("weight", &[width])?,
-            bias: scope.weight("bias", &[width])?,
-        })
+    pub(crate) fn load(scope: &Scope, width: usize, eps: f64) -> Result<Self, ModelError> {
+        let weight = scope.weight("weight", &[width])?;
+        Ok(Self { weight, bias: scope.weight("bias", &[width])?, eps })
     }
 
-    fn forward(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
-        Ok(vrft_kernels::layer_norm(context, x, &self.weight, &self.bias, TOWER_EPS)?)
+    pub(crate) fn forward(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, ModelError> {
+        Ok(vrft_kernels::layer_norm(context, x, &self.weight, &self.bias, self.eps)?)
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct RmsNorm {
 }
 
 impl RmsNorm {
-    pub(crate) fn load(scope: &Scope, width: usize, eps: f64) -> Result<Self, PolicyError> {
+    pub(crate) fn load(scope: &Scope, width: usize, eps: f64) -> Result<Self, ModelError> {
         Ok(Self { weight: scope.weight("weight", &[width])?, eps })
     }
 
@@ -111,40 +111,18 @@ impl RmsNorm {
         &self,
         context: &Context,
         x: &Activation,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         Ok(vrft_kernels::rms_norm(context, x, &self.weight, self.eps)?)
     }
-}
 
-/// The normalization of a vision tower, whichever kind it uses.
-#[derive(Debug)]
-pub(crate) enum TowerNorm {
-    /// Qwen2-VL.
-    Layer(LayerNorm),
-    /// Qwen2.5-VL.
-    Rms(RmsNorm),
-}
-
-impl TowerNorm {
-    pub(crate) fn load(
-        scope: &Scope,
-        width: usize,
-        kind: &crate::TowerKind,
-    ) -> Result<Self, PolicyError> {
-        Ok(match kind {
-            crate::TowerKind::Plain => Self::Layer(LayerNorm::load(scope, width)?),
-            crate::TowerKind::Windowed { .. } => Self::Rms(RmsNorm::load(scope, width, TOWER_EPS)?),
-        })
-    }
-
-    pub(crate) fn forward(
+    /// [`RmsNorm::forward`] of each head of x (N, heads · width) by itself.
+    pub(crate) fn forward_heads(
         &self,
         context: &Context,
         x: &Activation,
-    ) -> Result<Activation, PolicyError> {
-        match self {
-            Self::Layer(norm) => norm.forward(context, x),
-            Self::Rms(norm) => norm.forward(context, x),
-        }
+    ) -> Result<Activation, ModelError> {
+        let (_, width) = x.dims2()?;
+        let heads = vrft_kernels::reshape(context, x, ((), self.weight.n_rows()))?; // (N · heads, width)
+        Ok(vrft_kernels::reshape(context, &self.forward(context, &heads)?, ((), width))?)
     }
 }

@@ -1,4 +1,4 @@
-//! The policy: a Qwen2-VL that is loaded, trained through, sampled from and saved.
+//! The policy: a vision-language model that is loaded, trained through, sampled from and saved.
 //!
 //! One model definition serves both forward passes: the one over packed groups, for training
 //! ([`Policy::training_pass`]) and without gradients ([`Policy::logprobs`]), and the cached one that decodes
@@ -12,12 +12,14 @@ mod decoder;
 mod device;
 mod encoded_images;
 mod error;
+mod families;
 mod features;
 mod init;
 mod layers;
 mod lora;
 mod memory;
 mod model;
+mod names;
 mod packing;
 mod peft;
 mod policy;
@@ -29,10 +31,10 @@ mod tensor_cache;
 mod tower;
 mod weights;
 
-pub use config::{Architecture, ModelConfig, TextConfig, TowerKind, VisionConfig};
+pub use config::{ModelConfig, TextConfig};
 pub use device::{check_device, open_device};
-pub use encoded_images::EncodedImages;
-pub use error::PolicyError;
+pub use encoded_images::{EncodedImages, FeatureGradients};
+pub use error::ModelError;
 pub use packing::PackedGroup;
 pub use policy::{LoadOptions, Policy, TokenLogprobs, Trace, TrainingPass};
 pub use session::Session;

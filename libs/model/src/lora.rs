@@ -9,8 +9,9 @@ use regex::Regex;
 use vrft_checkpoint::{FACTORS, is_adapter, names_module};
 use vrft_kernels::{Activation, Context, Weight};
 
-use crate::PolicyError;
-use crate::scope::{Names, Scope};
+use crate::ModelError;
+use crate::names::Names;
+use crate::scope::Scope;
 
 /// What all adapters of a policy have in common.
 #[derive(Debug, Clone)]
@@ -33,7 +34,7 @@ impl Lora {
         &self,
         tensors: &BTreeMap<String, Tensor>,
         dtype: DType,
-    ) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+    ) -> Result<BTreeMap<String, Tensor>, ModelError> {
         let mut merged = BTreeMap::new();
         for (name, tensor) in tensors.iter().filter(|(name, _)| !is_adapter(name)) {
             let factor = |factor: &str| {
@@ -75,7 +76,7 @@ impl Adapter {
         scope: &Scope,
         d_in: usize,
         d_out: usize,
-    ) -> Result<Option<Self>, PolicyError> {
+    ) -> Result<Option<Self>, ModelError> {
         let Some(lora) = scope.lora() else { return Ok(None) };
         if !FACTORS.iter().any(|factor| scope.has(factor)) {
             return Ok(None);
@@ -96,7 +97,7 @@ impl Adapter {
         x: &Activation,
         start: usize,
         len: usize,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         let dropped = vrft_kernels::dropout(context, x, self.lora.dropout, self.layer)?;
         let inner = vrft_kernels::linear(context, &dropped, &self.a, None)?; // (N, rank)
         let outputs = start..start + len;
@@ -113,8 +114,8 @@ impl Adapter {
 pub(crate) fn initialize(
     config: &vrft_checkpoint::LoraConfig,
     base: &BTreeMap<String, Tensor>,
-) -> Result<BTreeMap<String, Tensor>, PolicyError> {
-    let names = Names::of(base);
+    names: Names,
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let targets = Targets::new(config)?;
     let mut adapters = BTreeMap::new();
     for (module, tensor) in linear_layers(base, names) {
@@ -133,7 +134,7 @@ pub(crate) fn initialize(
     if adapters.is_empty() {
         let expected = "the name of a linear layer, as q_proj";
         let got = format!("{:?}", config.target_modules);
-        return Err(PolicyError::input("policy.lora.target_modules", expected, got));
+        return Err(ModelError::input("policy.lora.target_modules", expected, got));
     }
     Ok(adapters)
 }
@@ -147,7 +148,7 @@ pub(crate) fn linear_layers(
         let module = name.strip_suffix(".weight").filter(|_| tensor.rank() == 2)?;
         Some((module, tensor))
     });
-    layers.filter(move |(module, _)| !module.ends_with("embed_tokens") && *module != names.head)
+    layers.filter(move |(module, _)| !module.ends_with("embed_tokens") && *module != names.head())
 }
 
 /// Which layers get an adapter, as `peft` reads `target_modules`.
@@ -157,7 +158,7 @@ struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    fn new(config: &'a vrft_checkpoint::LoraConfig) -> Result<Self, PolicyError> {
+    fn new(config: &'a vrft_checkpoint::LoraConfig) -> Result<Self, ModelError> {
         let pattern = match &config.target_modules {
             vrft_checkpoint::TargetModules::Pattern(text)
                 if text != vrft_checkpoint::ALL_LINEAR =>
@@ -165,7 +166,7 @@ impl<'a> Targets<'a> {
                 let pattern = Regex::new(&format!("^(?:{text})$"));
                 Some(pattern.map_err(|error| {
                     let expected = "a list of names, \"all-linear\" or a regular expression";
-                    PolicyError::input("policy.lora.target_modules", expected, error)
+                    ModelError::input("policy.lora.target_modules", expected, error)
                 })?)
             }
             _ => None,

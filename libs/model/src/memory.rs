@@ -3,16 +3,15 @@
 use candle_core::DType;
 
 use crate::model::Model;
-use crate::scope::Names;
-use crate::{ModelConfig, PolicyError, TextConfig, VisionConfig};
+use crate::{ModelConfig, ModelError, TextConfig};
 
 impl ModelConfig {
     /// Values of all weights, and those of the vision tower among them.
     ///
     /// # Errors
     /// A configuration that no model can be made of.
-    pub fn n_values(&self) -> Result<(usize, usize), PolicyError> {
-        let names = Names::published();
+    pub fn n_values(&self) -> Result<(usize, usize), ModelError> {
+        let names = self.family.layouts().published();
         let mut counts = (0, 0);
         for (name, shape) in Model::shapes(self)? {
             let n: usize = shape.iter().product();
@@ -22,38 +21,34 @@ impl ModelConfig {
         Ok(counts)
     }
 
-    /// Bytes that a forward of so many tokens and patches keeps for its way back, if every layer keeps all.
+    /// Bytes that a forward of so many tokens and patches keeps for its backward pass, if every layer keeps all.
     pub fn activation_bytes(&self, n_tokens: usize, n_patches: usize, dtype: DType) -> usize {
         self.text.n_layers * self.text.activation_bytes(n_tokens, dtype)
-            + self.vision.activation_bytes(n_patches, dtype)
+            + self.tower.depth() * self.tower.block_activation_bytes(n_patches, dtype)
+            + self.tower.end_activation_bytes(n_patches, dtype)
+    }
+
+    /// The same if every layer keeps its input alone: then one is computed again at a time.
+    pub fn least_activation_bytes(&self, n_tokens: usize, n_patches: usize, dtype: DType) -> usize {
+        let of_text = self.text.n_layers * n_tokens * self.text.hidden_size;
+        let of_tower = self.tower.depth() * n_patches * self.tower.width();
+        let of_layer = self.text.activation_bytes(n_tokens, dtype);
+        let of_block = self.tower.block_activation_bytes(n_patches, dtype);
+        of_layer.max(of_block) + (of_text + of_tower) * dtype.size_in_bytes()
     }
 }
 
 impl TextConfig {
-    /// Bytes that one layer keeps for its way back.
+    /// Bytes that one layer keeps for its backward pass.
     pub fn activation_bytes(&self, n_tokens: usize, dtype: DType) -> usize {
-        // Two norms, q twice, attention, two branches, two sums; k twice and v; gate, up and their product.
-        let kv_width = self.n_kv_heads * self.head_dim();
-        let values = 9 * self.hidden_size + 3 * kv_width + 3 * self.intermediate_size;
+        // Two norms, two branches, two sums; q twice and attention; k twice and v; gate, up and their product.
+        let of_heads = 3 * (self.q_width() + self.kv_width());
+        let values = 6 * self.hidden_size + of_heads + 3 * self.intermediate_size;
         n_tokens * values * dtype.size_in_bytes()
     }
 
     /// Bytes of keys and values of so many tokens.
     pub fn cache_bytes(&self, n_tokens: usize, dtype: DType) -> usize {
-        2 * self.n_layers * n_tokens * self.n_kv_heads * self.head_dim() * dtype.size_in_bytes()
-    }
-}
-
-impl VisionConfig {
-    /// Bytes that the tower keeps for its way back, pixels included.
-    pub fn activation_bytes(&self, n_patches: usize, dtype: DType) -> usize {
-        let values = self.patch_dim() + 6 * self.embed_dim;
-        let of_ends = n_patches * values * dtype.size_in_bytes();
-        self.depth * self.block_activation_bytes(n_patches, dtype) + of_ends
-    }
-
-    /// Bytes that one block of the tower keeps for its way back.
-    pub fn block_activation_bytes(&self, n_patches: usize, dtype: DType) -> usize {
-        n_patches * (11 * self.embed_dim + 2 * self.mlp_dim) * dtype.size_in_bytes()
+        2 * self.n_layers * n_tokens * self.kv_width() * dtype.size_in_bytes()
     }
 }

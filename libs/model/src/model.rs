@@ -8,23 +8,24 @@ use vrft_kernels::{Activation, Context, Tape};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
-use crate::decoder::{Decoder, PredictingRows, SharedAttend};
+use crate::decoder::{Decoder, DecoderInput, PredictingRows, SharedAttend};
 use crate::encoded_images::{EncodedImages, Shared, put_features};
 use crate::features::FeatureCache;
 use crate::lora::Lora;
+use crate::names::Names;
 use crate::packing::Packed;
 use crate::prefixes::{PrefixCache, Watch};
 use crate::rotary::Rotary;
-use crate::scope::{Names, Source};
-use crate::tower::VisionTower;
-use crate::{ModelConfig, PackedGroup, PolicyError, Trace};
+use crate::scope::{Scope, Source};
+use crate::tower::Tower;
+use crate::{ModelConfig, ModelError, PackedGroup, Trace};
 
 /// The model over one version of the weights. What a pass computes, with gradients or without, is said by its context.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) config: ModelConfig,
     pub(crate) decoder: Decoder,
-    tower: VisionTower,
+    tower: Box<dyn Tower>,
     features: Option<Arc<FeatureCache>>,
     prefixes: Option<PrefixCache>,
     dtype: DType,
@@ -39,13 +40,13 @@ impl Model {
         lora: Option<&Lora>,
         dtype: DType,
         features: Option<Arc<FeatureCache>>,
-    ) -> Result<(Self, BTreeSet<String>), PolicyError> {
-        let names = Names::of(tensors);
+    ) -> Result<(Self, BTreeSet<String>), ModelError> {
+        let names = config.names(tensors);
         let source = Source::new(tensors, lora);
         let (tower, decoder) = Self::parts(config, &source, names)?;
         // Some writers store a tied head a second time.
-        let tied = if config.text.tie_word_embeddings { names.head_weight() } else { Vec::new() };
-        let used = source.finish(&tied)?;
+        let tied = config.text.tie_word_embeddings.then(|| names.head_weight());
+        let used = source.finish(tied.as_slice())?;
         let config = config.clone();
         Ok((Self { config, decoder, tower, features, prefixes: None, dtype }, used))
     }
@@ -56,10 +57,10 @@ impl Model {
     }
 
     /// Names and shapes of all tensors, in the layout of the published checkpoints.
-    pub(crate) fn shapes(config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>, PolicyError> {
+    pub(crate) fn shapes(config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
         let none = BTreeMap::new();
         let source = Source::new(&none, None);
-        Self::parts(config, &source, Names::of(&none))?;
+        Self::parts(config, &source, config.names(&none))?;
         Ok(source.into_missing())
     }
 
@@ -67,9 +68,10 @@ impl Model {
         config: &ModelConfig,
         source: &Source,
         names: Names,
-    ) -> Result<(VisionTower, Decoder), PolicyError> {
-        let decoder = Decoder::load(source, names, &config.text)?;
-        let tower = VisionTower::load(&source.at(names.visual), &config.vision)?;
+    ) -> Result<(Box<dyn Tower>, Decoder), ModelError> {
+        let decoder = Decoder::load(source, names, &config.text, config.tower.added_after())?;
+        let parts: Vec<Scope> = names.visual().iter().map(|part| source.at(part)).collect();
+        let tower = config.tower.load(&parts)?;
         Ok((tower, decoder))
     }
 
@@ -79,18 +81,18 @@ impl Model {
         context: &Context,
         groups: &[PackedGroup],
         temperature: f64,
-    ) -> Result<vrft_kernels::TokenLogprobs, PolicyError> {
+    ) -> Result<vrft_kernels::TokenLogprobs, ModelError> {
         self.logprobs_of(context, groups, temperature, |packed| {
             let forward = |watch: &mut Watch| {
                 let attend = self.attend(packed);
                 let (rotary, predicting) = self.angles(context, packed)?;
-                let x = self.embed(context, packed)?; // (T, hidden_size)
+                let input = self.embed(context, packed)?; // (T, hidden_size)
                 let attend = &mut |context: &Context, idx, qkv: [&Activation; 3]| {
                     let [_, k, v] = qkv;
                     watch(k, v);
                     attend(context, idx, qkv)
                 };
-                self.decoder.forward(context, x, &rotary, Some(&predicting), attend)
+                self.decoder.forward(context, input, &rotary, Some(&predicting), attend)
             };
             match self.prefixes.as_ref().filter(|_| !packed.image_predicts()) {
                 Some(prefixes) => prefixes.predicting(context, self, groups, packed, &forward),
@@ -107,17 +109,18 @@ impl Model {
         temperature: f64,
         budget_bytes: usize,
         encoded: &[Shared],
-    ) -> Result<vrft_kernels::TokenLogprobs, PolicyError> {
+    ) -> Result<vrft_kernels::TokenLogprobs, ModelError> {
         let kept_before: usize = encoded.iter().map(|(encoded, _)| encoded.kept_bytes).sum();
         let budget_bytes = budget_bytes.saturating_sub(kept_before);
         self.logprobs_of(context, groups, temperature, |packed| {
-            let (x, kept_of_tower) = self.embed_training(context, packed, budget_bytes, encoded)?; // (T, hidden_size)
+            let (input, kept_of_tower) =
+                self.embed_training(context, packed, budget_bytes, encoded)?; // (T, hidden_size)
             let n_tokens = packed.token_ids.len();
             let of_layer = self.config.text.activation_bytes(n_tokens, self.dtype);
             let n_kept = (budget_bytes - kept_of_tower) / of_layer.max(1);
             let attend = self.attend(packed);
             let (rotary, predicting) = self.angles(context, packed)?;
-            self.decoder.forward_training(context, x, &rotary, &predicting, attend, n_kept)
+            self.decoder.forward_training(context, input, &rotary, &predicting, attend, n_kept)
         })
     }
 
@@ -126,14 +129,14 @@ impl Model {
         context: &Context,
         groups: &[PackedGroup],
         temperature: f64,
-        run: impl FnOnce(&Packed) -> Result<Activation, PolicyError>,
-    ) -> Result<vrft_kernels::TokenLogprobs, PolicyError> {
+        run: impl FnOnce(&Packed) -> Result<Activation, ModelError>,
+    ) -> Result<vrft_kernels::TokenLogprobs, ModelError> {
         if !(temperature.is_finite() && temperature > 0.0) {
-            return Err(PolicyError::input("temperature", "positive", temperature));
+            return Err(ModelError::input("temperature", "positive", temperature));
         }
         let packed = Packed::new(self, groups)?;
         if packed.targets.is_empty() {
-            return Err(PolicyError::input("completions", "at least 1", 0));
+            return Err(ModelError::input("completions", "at least 1", 0));
         }
         let x = run(&packed)?; // (predicting rows, hidden_size)
         let sources = vrft_kernels::select_rows(context, &x, &packed.sources)?;
@@ -147,27 +150,27 @@ impl Model {
         &self,
         context: &Context,
         prompt: &EncodedPrompt,
-    ) -> Result<Trace, PolicyError> {
+    ) -> Result<Trace, ModelError> {
         let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[] }])?;
         let mut trace = Trace::default();
-        let x = self.place(context, &packed, &mut |images| {
+        let input = self.place(context, &packed, |images| {
             let watch = &mut |x: &Activation| trace.vision.push(x.detach());
             self.encode(context, images, usize::MAX, watch)
         })?;
         let rotary = self.rotary(context, &packed.positions)?;
-        let head_dim = self.config.text.head_dim();
+        let head_dim = self.config.text.head_dim;
         let attend = &mut |context: &Context, _, [q, k, v]: [&Activation; 3]| {
             Ok(vrft_kernels::attention(context, q, k, v, head_dim, &packed.layout)?)
         };
         let watch = &mut |x: &Activation| trace.text.push(x.detach());
-        let x = self.decoder.forward_watched(context, x, &rotary, attend, watch)?; // (T, hidden_size)
+        let x = self.decoder.forward_watched(context, input, &rotary, attend, watch)?; // (T, hidden_size)
         trace.logits = Some(self.decoder.logits(context, &x)?);
         Ok(trace)
     }
 
     /// Attention among the packed rows; in the last layer, the predicting rows alone have queries.
     pub(crate) fn attend(&self, packed: &Packed) -> Arc<SharedAttend> {
-        let (head_dim, n_layers) = (self.config.text.head_dim(), self.config.text.n_layers);
+        let (head_dim, n_layers) = (self.config.text.head_dim, self.config.text.n_layers);
         let (all, predicting) = (packed.layout.clone(), packed.predicting_layout.clone());
         Arc::new(move |context, idx, [q, k, v]| {
             let layout = if idx + 1 == n_layers { &predicting } else { &all };
@@ -180,7 +183,7 @@ impl Model {
         &self,
         context: &Context,
         packed: &Packed,
-    ) -> Result<(Rotary, PredictingRows), PolicyError> {
+    ) -> Result<(Rotary, PredictingRows), ModelError> {
         let rotary = self.rotary(context, &packed.positions)?;
         let predicting = PredictingRows::new(&packed.predicting, &rotary, context.device())?;
         Ok((rotary, predicting))
@@ -191,8 +194,8 @@ impl Model {
         &self,
         context: &Context,
         packed: &Packed,
-    ) -> Result<Activation, PolicyError> {
-        self.place(context, packed, &mut |images| self.features(context, images, usize::MAX))
+    ) -> Result<DecoderInput, ModelError> {
+        self.place(context, packed, |images| self.features(context, images, usize::MAX))
     }
 
     /// As [`Model::embed`], with the features of images that are encoded already. Of the tower's blocks, the last so
@@ -203,17 +206,18 @@ impl Model {
         packed: &Packed,
         budget_bytes: usize,
         encoded: &[Shared],
-    ) -> Result<(Activation, usize), PolicyError> {
-        let x = self.embed_tokens(context, &packed.token_ids)?;
+    ) -> Result<(DecoderInput, usize), ModelError> {
+        let mut input = DecoderInput::from(self.embed_tokens(context, &packed.token_ids)?);
         let n_tokens = |image: &Patches| self.n_tokens(image);
         let (images, places) = (&packed.images, &packed.placeholders);
-        let (x, others) = put_features(context, x, images, places, encoded, &n_tokens)?;
+        let others = put_features(context, &mut input, images, places, encoded, &n_tokens)?;
         if others.images.is_empty() {
-            return Ok((x, 0));
+            return Ok((input, 0));
         }
         let (n_kept, bytes) = self.kept_blocks(&others.images, budget_bytes);
         let features = self.features(context, &others.images, n_kept)?;
-        Ok((vrft_kernels::replace_rows(context, &x, &features, &others.places)?, bytes))
+        input.put(context, &features, &others.places)?;
+        Ok((input, bytes))
     }
 
     /// See [`Policy::encode_images`](crate::Policy::encode_images); the prompt has images.
@@ -223,54 +227,56 @@ impl Model {
         tape: Tape,
         prompt: &'a EncodedPrompt,
         budget_bytes: usize,
-    ) -> Result<EncodedImages<'a>, PolicyError> {
+    ) -> Result<EncodedImages<'a>, ModelError> {
         let images: Vec<&Patches> = prompt.images.iter().collect();
         let (n_kept, kept_bytes) = self.kept_blocks(&images, budget_bytes);
         let features = self.encode(&context.training(&tape), &images, n_kept, &mut |_| ())?;
-        Ok(EncodedImages { prompt, features, tape, kept_bytes, gradient: None })
+        Ok(EncodedImages::new(prompt, features, tape, kept_bytes))
     }
 
     /// How many of the tower's blocks may keep what the backward pass needs, and its bytes.
     fn kept_blocks(&self, images: &[&Patches], budget_bytes: usize) -> (usize, usize) {
         let n_patches = images.iter().map(|image| image.grid.n_patches()).sum();
-        let of_block = self.config.vision.block_activation_bytes(n_patches, self.dtype).max(1);
-        let n_kept = (budget_bytes / of_block).min(self.config.vision.depth);
+        let of_block = self.config.tower.block_activation_bytes(n_patches, self.dtype).max(1);
+        let n_kept = (budget_bytes / of_block).min(self.config.tower.depth());
         (n_kept, n_kept * of_block)
     }
 
-    /// (tokens of all images, hidden_size), from the cache where the tower is not trained.
+    /// As [`Tower::encode`], from the cache where the tower is not trained.
     fn features(
         &self,
         context: &Context,
         images: &[&Patches],
         n_kept: usize,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Vec<Activation>, ModelError> {
         let encode = |images: &[&Patches]| self.encode(context, images, n_kept, &mut |_| ());
         match self.features.as_ref().filter(|cache| cache.is_on()) {
             // The tower is not trained, so no gradient is lost.
             Some(cache) => {
-                let encode = |images: &[&Patches]| Ok(encode(images)?.detach());
-                let features = cache.features(images, &|image| self.n_tokens(image), &encode)?;
-                Ok(Activation::constant(&features)?)
+                let encode = |images: &[&Patches]| {
+                    Ok(encode(images)?.iter().map(Activation::detach).collect())
+                };
+                let features = cache.features(images, &|image| self.n_tokens(image), encode)?;
+                features.iter().map(|features| Ok(Activation::constant(features)?)).collect()
             }
             None => encode(images),
         }
     }
 
-    /// (tokens of all images, hidden_size), by the tower.
+    /// See [`Tower::encode`].
     fn encode(
         &self,
         context: &Context,
         images: &[&Patches],
         n_kept: usize,
         watch: &mut dyn FnMut(&Activation),
-    ) -> Result<Activation, PolicyError> {
-        self.tower.forward(context, images, n_kept, self.dtype, watch)
+    ) -> Result<Vec<Activation>, ModelError> {
+        self.tower.encode(context, images, n_kept, self.dtype, watch)
     }
 
     /// Rows of the language model that an image fills.
     fn n_tokens(&self, image: &Patches) -> usize {
-        image.grid.n_tokens(self.config.vision.merge_size)
+        self.config.tower.n_tokens(image.grid)
     }
 
     /// As [`Model::embed`], with the features that `encode` makes of the images.
@@ -278,14 +284,13 @@ impl Model {
         &self,
         context: &Context,
         packed: &Packed,
-        encode: &mut dyn FnMut(&[&Patches]) -> Result<Activation, PolicyError>,
-    ) -> Result<Activation, PolicyError> {
-        let x = self.embed_tokens(context, &packed.token_ids)?;
-        if packed.images.is_empty() {
-            return Ok(x);
+        encode: impl FnOnce(&[&Patches]) -> Result<Vec<Activation>, ModelError>,
+    ) -> Result<DecoderInput, ModelError> {
+        let mut input = DecoderInput::from(self.embed_tokens(context, &packed.token_ids)?);
+        if !packed.images.is_empty() {
+            input.put(context, &encode(&packed.images)?, &packed.placeholders)?;
         }
-        let features = encode(&packed.images)?;
-        Ok(vrft_kernels::replace_rows(context, &x, &features, &packed.placeholders)?)
+        Ok(input)
     }
 
     /// (N, hidden_size) of tokens alone.
@@ -293,20 +298,20 @@ impl Model {
         &self,
         context: &Context,
         token_ids: &[u32],
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         self.decoder.embed(context, token_ids, self.dtype)
     }
 
     /// Whether a token stands for a merged patch of an image or of a video.
     pub(crate) fn is_placeholder(&self, token_id: u32) -> bool {
-        token_id == self.config.image_token_id || token_id == self.config.video_token_id
+        self.config.placeholder_ids.contains(&token_id)
     }
 
     pub(crate) fn rotary(
         &self,
         context: &Context,
         positions: &[[u32; 3]],
-    ) -> Result<Rotary, PolicyError> {
+    ) -> Result<Rotary, ModelError> {
         Rotary::text(&self.config.text, positions, context.device())
     }
 
@@ -315,9 +320,9 @@ impl Model {
         &self,
         idx: usize,
         prompt: &EncodedPrompt,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<(), ModelError> {
         let input = |what: &str, expected: String, got: usize| {
-            Err(PolicyError::input(format!("{what} of prompt {idx}"), expected, got))
+            Err(ModelError::input(format!("{what} of prompt {idx}"), expected, got))
         };
         let n_tokens = prompt.token_ids.len();
         if n_tokens == 0 {
@@ -332,21 +337,21 @@ impl Model {
         }
         let placeholders = prompt.token_ids.iter().filter(|id| self.is_placeholder(**id));
         let n_placeholders = placeholders.count();
-        let n_seen: usize = prompt.images.iter().map(|image| self.n_tokens(image)).sum();
-        if n_placeholders != n_seen {
-            let expected = format!("{n_seen}, as its {} images give", prompt.images.len());
+        let n_expected: usize = prompt.images.iter().map(|image| self.n_tokens(image)).sum();
+        if n_placeholders != n_expected {
+            let expected = format!("{n_expected}, as its {} images give", prompt.images.len());
             return input("image tokens", expected, n_placeholders);
         }
         self.check_tokens(&format!("prompt {idx}"), &prompt.token_ids)
     }
 
     /// Whether all tokens are in the vocabulary.
-    pub(crate) fn check_tokens(&self, what: &str, token_ids: &[u32]) -> Result<(), PolicyError> {
+    pub(crate) fn check_tokens(&self, what: &str, token_ids: &[u32]) -> Result<(), ModelError> {
         let vocab_size = self.config.text.vocab_size;
         match token_ids.iter().find(|id| **id as usize >= vocab_size) {
             Some(id) => {
                 let expected = format!("below the vocabulary's {vocab_size}");
-                Err(PolicyError::input(format!("tokens of {what}"), expected, id))
+                Err(ModelError::input(format!("tokens of {what}"), expected, id))
             }
             None => Ok(()),
         }

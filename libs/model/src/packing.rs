@@ -6,7 +6,7 @@ use vrft_kernels::{AttentionGroup, AttentionLayout};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
-use crate::PolicyError;
+use crate::ModelError;
 use crate::model::Model;
 
 /// A prompt and the completions that were sampled from it.
@@ -44,7 +44,7 @@ impl<'a> Packed<'a> {
     ///
     /// # Errors
     /// A prompt or completion that the model cannot read; a completion without tokens.
-    pub(crate) fn new(model: &Model, groups: &[PackedGroup<'a>]) -> Result<Self, PolicyError> {
+    pub(crate) fn new(model: &Model, groups: &[PackedGroup<'a>]) -> Result<Self, ModelError> {
         let mut packed = Self {
             token_ids: Vec::new(),
             positions: Vec::new(),
@@ -81,7 +81,7 @@ impl<'a> Packed<'a> {
         model: &Model,
         idx: usize,
         group: &PackedGroup<'a>,
-    ) -> Result<AttentionGroup, PolicyError> {
+    ) -> Result<AttentionGroup, ModelError> {
         let prompt = group.prompt;
         let rows = (self.token_ids.len()..).zip(&prompt.token_ids);
         let placeholders = rows.filter(|(_, id)| model.is_placeholder(**id));
@@ -96,7 +96,7 @@ impl<'a> Packed<'a> {
         for (completion_idx, completion) in group.completions.iter().enumerate() {
             let name = format!("completion {completion_idx} of group {idx}");
             let Some((_, inputs)) = completion.split_last() else {
-                return Err(PolicyError::input(name, "at least 1 token", 0));
+                return Err(ModelError::input(name, "at least 1 token", 0));
             };
             model.check_tokens(&name, completion)?;
             let first_row = self.token_ids.len() as u32;

@@ -7,17 +7,17 @@ use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::LoraConfig;
 use vrft_checkpoint::{Adapter, is_adapter};
 
-use crate::PolicyError;
+use crate::ModelError;
 use crate::checkpoint::to_tensor;
 use crate::lora::linear_layers;
-use crate::scope::Names;
+use crate::names::Names;
 
 /// The factors in an adapter directory under this policy's names, in f32.
 pub(crate) fn read_adapter(
     dir: &Path,
     names: Names,
     device: &Device,
-) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let tensors = Adapter::read_tensors(dir, |_, view| to_tensor(&view, DType::F32, device))?;
     Ok(tensors.into_iter().map(|(name, tensor)| (names.local(&name), tensor)).collect())
 }
@@ -28,8 +28,8 @@ pub(crate) fn write_adapter(
     lora: &LoraConfig,
     base: &Path,
     tensors: &BTreeMap<String, Tensor>,
-) -> Result<(), PolicyError> {
-    let names = Names::of(tensors);
+    names: Names,
+) -> Result<(), ModelError> {
     let (factors, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
         tensors.iter().map(|(n, t)| (n.clone(), t.clone())).partition(|(name, _)| is_adapter(name));
     let is_adapted = |module: &str| {

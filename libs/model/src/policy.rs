@@ -9,13 +9,13 @@ use vrft_checkpoint::{Adapter, TensorFiles, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Gradients, Tape};
 use vrft_processor::EncodedPrompt;
 
+use crate::encoded_images::FeatureGradients;
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
 use crate::model::Model;
 use crate::peft::{read_adapter, write_adapter};
-use crate::scope::Names;
 use crate::weights::{Caches, Weights, check_names};
-use crate::{EncodedImages, ModelConfig, PackedGroup, PolicyError, Session, checkpoint};
+use crate::{EncodedImages, ModelConfig, ModelError, PackedGroup, Session, checkpoint};
 
 /// How to load a checkpoint.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl LoadOptions {
 /// Outputs of the model's blocks for one prompt.
 #[derive(Debug, Clone, Default)]
 pub struct Trace {
-    /// (patches, embed_dim) after each block of the tower; Qwen2.5-VL's in the order of its windows.
+    /// (patches, width) after each block of the tower, in the order in which that tower computes.
     pub vision: Vec<Tensor>,
     /// (tokens, hidden_size) after each decoder layer.
     pub text: Vec<Tensor>,
@@ -96,7 +96,7 @@ pub struct TrainingPass {
     results: vrft_kernels::TokenLogprobs,
     tape: Tape,
     /// The features of the [`EncodedImages`] that the pass was given.
-    features: Vec<Activation>,
+    features: Vec<Vec<Activation>>,
 }
 
 impl TrainingPass {
@@ -111,15 +111,19 @@ impl TrainingPass {
         of_logprobs: &Tensor,
         of_entropy: Option<&Tensor>,
         gradients: &mut Gradients,
-    ) -> Result<Vec<Option<Tensor>>, PolicyError> {
+    ) -> Result<Vec<FeatureGradients>, ModelError> {
         let mut results = vec![(&self.results.logprobs, of_logprobs.clone())];
         results.extend(of_entropy.map(|gradient| (&self.results.entropy, gradient.clone())));
-        let features: Vec<&Activation> = self.features.iter().collect();
-        Ok(self.tape.backward(&results, &features, gradients)?)
+        let features: Vec<&Activation> = self.features.iter().flatten().collect();
+        let mut found = self.tape.backward(&results, &features, gradients)?.into_iter();
+        let of_images = |features: &Vec<Activation>| {
+            FeatureGradients(found.by_ref().take(features.len()).collect())
+        };
+        Ok(self.features.iter().map(of_images).collect())
     }
 }
 
-/// A Qwen2-VL or Qwen2.5-VL with its weights.
+/// A vision-language model with its weights.
 ///
 /// ```no_run
 /// # use candle_core::{DType, Device};
@@ -165,7 +169,7 @@ impl Policy {
     /// # Errors
     /// A file that is absent, cut short or of another model; a tensor that is missing, unknown or of another
     /// shape than `config.json` says; an adapter of another rank than the one asked for.
-    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Policy, PolicyError> {
+    pub fn load(dir: &Path, options: &LoadOptions) -> Result<Policy, ModelError> {
         let adapter = Adapter::read(dir)?;
         let source = adapter.as_ref().map_or(dir, Adapter::base);
         let config = ModelConfig::from_file(&vrft_checkpoint::config(source)?)?;
@@ -177,26 +181,26 @@ impl Policy {
         let mut tensors = checkpoint::read_tensors(&files, Some(&used), dtype, device)?;
         let lora = match &adapter {
             Some(adapter) => {
-                let names = Names::of(&tensors);
+                let names = config.names(&tensors);
                 tensors.extend(read_adapter(dir, names, &options.device)?);
                 Some(adapter.lora(options.lora.as_ref())?)
             }
             None => options.lora.clone(),
         };
         if let (None, Some(lora)) = (&adapter, &lora) {
-            tensors.extend(lora::initialize(lora, &tensors)?);
+            tensors.extend(lora::initialize(lora, &tensors, config.names(&tensors))?);
         }
         Self::with_tensors(config, source.to_owned(), tensors, lora, options)
     }
 
-    fn with_tensors(
+    pub(crate) fn with_tensors(
         config: ModelConfig,
         source: PathBuf,
         mut tensors: BTreeMap<String, Tensor>,
         lora: Option<vrft_checkpoint::LoraConfig>,
         options: &LoadOptions,
-    ) -> Result<Policy, PolicyError> {
-        let names = Names::of(&tensors);
+    ) -> Result<Policy, ModelError> {
+        let names = config.names(&tensors);
         let trained = |name: &str| match lora.is_some() {
             true => is_adapter(name),
             false => !(options.freeze_vision && names.is_visual(name)),
@@ -266,7 +270,7 @@ impl Policy {
     ///
     /// # Errors
     /// What candle says.
-    pub fn version(&self) -> Result<BTreeMap<String, Tensor>, PolicyError> {
+    pub fn version(&self) -> Result<BTreeMap<String, Tensor>, ModelError> {
         let cast = |(name, tensor)| Ok((name, vrft_kernels::cast(&tensor, self.dtype)?));
         self.tensors().into_iter().map(cast).collect()
     }
@@ -276,19 +280,19 @@ impl Policy {
     ///
     /// # Errors
     /// A name that is missing or unknown, a shape that differs; the policy is unchanged then.
-    pub fn set_weights(&self, tensors: &HashMap<String, Tensor>) -> Result<(), PolicyError> {
+    pub fn set_weights(&self, tensors: &HashMap<String, Tensor>) -> Result<(), ModelError> {
         let copies = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)));
-        self.take_weights(copies.collect::<Result<_, PolicyError>>()?)
+        self.take_weights(copies.collect::<Result<_, ModelError>>()?)
     }
 
     /// As [`Policy::set_weights`], without a copy: the tensors should be nobody else's.
     ///
     /// # Errors
     /// As [`Policy::set_weights`].
-    pub fn take_weights(&self, mut tensors: HashMap<String, Tensor>) -> Result<(), PolicyError> {
+    pub fn take_weights(&self, mut tensors: HashMap<String, Tensor>) -> Result<(), ModelError> {
         let old = self.weights();
         check_names(&old.versioned(), &tensors)?;
-        let names = Names::of(&old.tensors);
+        let names = self.config.names(&old.tensors);
         let mut new = BTreeMap::new();
         for (name, old) in &old.tensors {
             let tensor = match tensors.remove(name) {
@@ -323,10 +327,14 @@ impl Policy {
     ///
     /// # Errors
     /// A file that cannot be read or written.
-    pub fn save(&self, dir: &Path) -> Result<(), PolicyError> {
+    pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
         let tensors = self.tensors();
         match &self.lora {
-            Some((_, config)) => write_adapter(dir, config, &self.source, &self.weights().tensors),
+            Some((_, config)) => {
+                let weights = self.weights();
+                let names = self.config.names(&weights.tensors);
+                write_adapter(dir, config, &self.source, &weights.tensors, names)
+            }
             None => Ok(vrft_checkpoint::write_checkpoint(dir, &tensors, &self.source)?),
         }
     }
@@ -335,9 +343,9 @@ impl Policy {
     ///
     /// # Errors
     /// A file that is absent or damaged, tensors of another policy.
-    pub fn restore(&self, dir: &Path) -> Result<(), PolicyError> {
+    pub fn restore(&self, dir: &Path) -> Result<(), ModelError> {
         let device = Device::Cpu;
-        let names = Names::of(&self.weights().tensors);
+        let names = self.config.names(&self.weights().tensors);
         let tensors = match Adapter::read(dir)? {
             Some(_) => read_adapter(dir, names, &device)?,
             None => checkpoint::read_tensors(&TensorFiles::open(dir)?, None, DType::F32, &device)?,
@@ -349,9 +357,9 @@ impl Policy {
     ///
     /// # Errors
     /// A policy without adapters, a file that cannot be read or written.
-    pub fn save_merged(&self, dir: &Path, dtype: DType) -> Result<(), PolicyError> {
+    pub fn save_merged(&self, dir: &Path, dtype: DType) -> Result<(), ModelError> {
         let Some((lora, _)) = &self.lora else {
-            return Err(PolicyError::input("policy to merge", "one with adapters", "none"));
+            return Err(ModelError::input("policy to merge", "one with adapters", "none"));
         };
         let merged = lora.merge(&self.weights().tensors, dtype)?;
         Ok(vrft_checkpoint::write_checkpoint(dir, &merged, &self.source)?)
@@ -367,7 +375,7 @@ impl Policy {
         &self,
         groups: &[PackedGroup],
         temperature: f64,
-    ) -> Result<TokenLogprobs, PolicyError> {
+    ) -> Result<TokenLogprobs, ModelError> {
         let results = self.weights().model.logprobs(&self.context(), groups, temperature)?;
         Ok(TokenLogprobs::detached(&results))
     }
@@ -387,11 +395,16 @@ impl Policy {
         dropout_seed: Option<u64>,
         budget_bytes: usize,
         encoded: &[&EncodedImages],
-    ) -> Result<TrainingPass, PolicyError> {
+    ) -> Result<TrainingPass, ModelError> {
         let tape = Tape::new().with_dropout(dropout_seed);
-        let features = encoded.iter().map(|encoded| Ok(tape.input(&encoded.features.detach())?));
-        let features = features.collect::<Result<Vec<Activation>, PolicyError>>()?;
-        let shared: Vec<_> = encoded.iter().copied().zip(&features).collect();
+        let inputs = |encoded: &&EncodedImages| {
+            let features = encoded.features.iter();
+            features.map(|features| Ok(tape.input(&features.detach())?)).collect()
+        };
+        let features =
+            encoded.iter().map(inputs).collect::<Result<Vec<Vec<Activation>>, ModelError>>()?;
+        let slices = features.iter().map(Vec::as_slice);
+        let shared: Vec<_> = encoded.iter().copied().zip(slices).collect();
         let results = self.weights().model.training_logprobs(
             &self.context().training(&tape),
             groups,
@@ -412,9 +425,9 @@ impl Policy {
         prompt: &'a EncodedPrompt,
         dropout_seed: Option<u64>,
         budget_bytes: usize,
-    ) -> Result<Option<EncodedImages<'a>>, PolicyError> {
+    ) -> Result<Option<EncodedImages<'a>>, ModelError> {
         let weights = self.weights();
-        let names = Names::of(&weights.tensors);
+        let names = self.config.names(&weights.tensors);
         if prompt.images.is_empty() || !self.variables.keys().any(|name| names.is_visual(name)) {
             return Ok(None);
         }
@@ -430,13 +443,13 @@ impl Policy {
         &self,
         groups: &[PackedGroup],
         temperature: f64,
-    ) -> Result<TokenLogprobs, PolicyError> {
+    ) -> Result<TokenLogprobs, ModelError> {
         match &self.weights().base {
             Some(base) => {
                 let results = base.logprobs(&self.context(), groups, temperature)?;
                 Ok(TokenLogprobs::detached(&results))
             }
-            None => Err(PolicyError::input("policy", "one with adapters to switch off", "none")),
+            None => Err(ModelError::input("policy", "one with adapters to switch off", "none")),
         }
     }
 
@@ -444,7 +457,7 @@ impl Policy {
     ///
     /// # Errors
     /// A prompt that the model cannot read.
-    pub fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, PolicyError> {
+    pub fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, ModelError> {
         self.weights().model.trace(&self.context(), prompt)
     }
 
@@ -452,7 +465,7 @@ impl Policy {
     ///
     /// # Errors
     /// What the device says.
-    pub fn session(&self) -> Result<Session, PolicyError> {
+    pub fn session(&self) -> Result<Session, ModelError> {
         Session::new(self.weights().model.clone(), &self.context())
     }
 
@@ -464,7 +477,7 @@ impl Policy {
         &self,
         prompts: &[&EncodedPrompt],
         group_size: usize,
-    ) -> Result<Session, PolicyError> {
+    ) -> Result<Session, ModelError> {
         let mut session = self.session()?;
         session.admit(prompts, group_size)?;
         Ok(session)
@@ -480,6 +493,6 @@ impl Policy {
     }
 }
 
-fn differ(a: &Tensor, b: &Tensor) -> Result<bool, PolicyError> {
+fn differ(a: &Tensor, b: &Tensor) -> Result<bool, ModelError> {
     Ok(a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? > 0)
 }

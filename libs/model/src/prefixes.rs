@@ -4,14 +4,14 @@
 //! micro-batches. Only the completions are new: their rows are computed, the prompt's keys and values looked up.
 
 use candle_core::Tensor;
+use twox_hash::XxHash3_128;
 use vrft_kernels::{Activation, Context};
 use vrft_processor::EncodedPrompt;
 
-use crate::features;
 use crate::model::Model;
 use crate::packing::Packed;
 use crate::tensor_cache::{Key, TensorCache};
-use crate::{PackedGroup, PolicyError};
+use crate::{ModelError, PackedGroup};
 
 /// Called with the keys and values of all packed rows, layer by layer.
 pub(crate) type Watch<'a> = dyn FnMut(&Activation, &Activation) + 'a;
@@ -34,8 +34,8 @@ impl PrefixCache {
         model: &Model,
         groups: &[PackedGroup],
         packed: &Packed,
-        forward: &dyn Fn(&mut Watch) -> Result<Activation, PolicyError>,
-    ) -> Result<Activation, PolicyError> {
+        forward: &dyn Fn(&mut Watch) -> Result<Activation, ModelError>,
+    ) -> Result<Activation, ModelError> {
         let keys: Vec<Key> = groups.iter().map(|group| key(group.prompt)).collect();
         let found: Vec<_> = keys.iter().filter_map(|key| self.0.get(key)).collect();
         if found.len() == groups.len() {
@@ -67,15 +67,15 @@ fn continued(
     model: &Model,
     packed: &Packed,
     prefixes: &[Vec<Tensor>],
-) -> Result<Activation, PolicyError> {
+) -> Result<Activation, ModelError> {
     let pick = |row: &u32| (packed.token_ids[*row as usize], packed.positions[*row as usize]);
     let (token_ids, positions): (Vec<u32>, Vec<[u32; 3]>) =
         packed.predicting.iter().map(pick).unzip();
     let x = model.embed_tokens(context, &token_ids)?;
     let rotary = model.rotary(context, &positions)?;
-    let (head_dim, layout) = (model.config.text.head_dim(), &packed.predicting_layout);
+    let (head_dim, layout) = (model.config.text.head_dim, &packed.predicting_layout);
     // The rows of each prefix, then those that follow it.
-    let joined = |idx: usize, new: &Activation| -> Result<Activation, PolicyError> {
+    let joined = |idx: usize, new: &Activation| -> Result<Activation, ModelError> {
         let new = new.detach();
         let mut start = 0;
         let mut parts = Vec::with_capacity(2 * prefixes.len());
@@ -90,17 +90,17 @@ fn continued(
         let (k, v) = (joined(2 * layer, k)?, joined(2 * layer + 1, v)?);
         Ok(vrft_kernels::attention(context, q, &k, &v, head_dim, layout)?)
     };
-    model.decoder.forward(context, x, &rotary, None, attend)
+    model.decoder.forward(context, x.into(), &rotary, None, attend)
 }
 
 fn key(prompt: &EncodedPrompt) -> Key {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = XxHash3_128::new();
     for (id, position) in prompt.token_ids.iter().zip(&prompt.positions) {
-        hasher.update(bytemuck::bytes_of(id));
-        hasher.update(bytemuck::bytes_of(position));
+        hasher.write(&id.to_le_bytes());
+        position.iter().for_each(|axis| hasher.write(&axis.to_le_bytes()));
     }
     for image in &prompt.images {
-        hasher.update(&features::key(image));
+        hasher.write(&u128::from(image.key()).to_le_bytes());
     }
-    *hasher.finalize().as_bytes()
+    hasher.finish_128()
 }

@@ -1,9 +1,9 @@
-//! Angles of the rotary embeddings: by three axes for text (M-RoPE), by row and column for patches.
+//! Angles of the rotary embeddings: by up to three axes for text, by row and column for patches.
 
 use candle_core::{Device, Tensor};
 use vrft_kernels::{Activation, Context};
 
-use crate::{PolicyError, TextConfig, VisionConfig};
+use crate::{ModelError, TextConfig};
 
 /// Cosine and sine of every row's angles, each (N, head_dim / 2) f32.
 #[derive(Debug, Clone)]
@@ -13,34 +13,33 @@ pub(crate) struct Rotary {
 }
 
 impl Rotary {
-    /// M-RoPE: the frequencies of a head follow time, height and width in contiguous sections
-    /// ([Qwen2-VL](https://arxiv.org/abs/2409.12191), section 2.1).
+    /// Each frequency of a head follows the axis of the positions that the configuration says.
     pub(crate) fn text(
         config: &TextConfig,
         positions: &[[u32; 3]],
         device: &Device,
-    ) -> Result<Self, PolicyError> {
-        let frequencies = frequencies(config.rope_theta, config.head_dim());
-        let axes: Vec<usize> =
-            (0..3).flat_map(|axis| std::iter::repeat_n(axis, config.mrope_section[axis])).collect();
+    ) -> Result<Self, ModelError> {
+        let frequencies = frequencies(config.rope_theta, config.head_dim);
         let angles = positions.iter().flat_map(|position| {
-            frequencies.iter().zip(&axes).map(|(f, axis)| position[*axis] as f32 * f)
+            frequencies.iter().zip(&config.rotary_axes).map(|(f, axis)| position[*axis] as f32 * f)
         });
         Self::new(angles.collect(), positions.len(), device)
     }
 
     /// The first half of a head's frequencies follows the patch's row, the second its column.
     pub(crate) fn patches(
-        config: &VisionConfig,
+        rope_theta: f64,
+        head_dim: usize,
+        merge_size: usize,
         grids: &[vrft_vision::Grid],
         device: &Device,
-    ) -> Result<Self, PolicyError> {
-        let frequencies = frequencies(config.rope_theta, config.head_dim() / 2);
+    ) -> Result<Self, ModelError> {
+        let frequencies = frequencies(rope_theta, head_dim / 2);
         let mut angles = Vec::new();
         let mut n_patches = 0;
         for grid in grids {
             n_patches += grid.n_patches();
-            for [row, column] in patch_positions(grid, config.merge_size) {
+            for [row, column] in patch_positions(grid, merge_size) {
                 angles.extend(frequencies.iter().map(|f| row as f32 * f));
                 angles.extend(frequencies.iter().map(|f| column as f32 * f));
             }
@@ -48,7 +47,7 @@ impl Rotary {
         Self::new(angles, n_patches, device)
     }
 
-    fn new(angles: Vec<f32>, n: usize, device: &Device) -> Result<Self, PolicyError> {
+    fn new(angles: Vec<f32>, n: usize, device: &Device) -> Result<Self, ModelError> {
         let width = angles.len() / n.max(1);
         let table = |f: fn(f32) -> f32| {
             Tensor::from_vec(angles.iter().map(|a| f(*a)).collect(), (n, width), device)
@@ -57,7 +56,7 @@ impl Rotary {
     }
 
     /// The angles of these rows.
-    pub(crate) fn select(&self, rows: &Tensor) -> Result<Self, PolicyError> {
+    pub(crate) fn select(&self, rows: &Tensor) -> Result<Self, ModelError> {
         Ok(Self { cos: self.cos.index_select(rows, 0)?, sin: self.sin.index_select(rows, 0)? })
     }
 
@@ -66,7 +65,7 @@ impl Rotary {
         &self,
         context: &Context,
         x: &Activation,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         Ok(vrft_kernels::rotary(context, x, &self.cos, &self.sin)?)
     }
 }

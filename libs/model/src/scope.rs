@@ -6,72 +6,10 @@ use std::fmt::Display;
 
 use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::is_adapter;
-
 use vrft_kernels::Weight;
 
-use crate::PolicyError;
+use crate::ModelError;
 use crate::lora::Lora;
-
-/// Names of the model's three parts; transformers has changed them over time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Names {
-    pub(crate) visual: &'static str,
-    pub(crate) text: &'static str,
-    pub(crate) head: &'static str,
-}
-
-/// As published, and as transformers writes files.
-const PUBLISHED: Names = Names { visual: "visual", text: "model", head: "lm_head" };
-/// As transformers names its own modules since 4.52.
-const MODULES: Names =
-    Names { visual: "model.visual", text: "model.language_model", head: "lm_head" };
-
-impl Names {
-    /// The layout of published checkpoints.
-    pub(crate) fn published() -> Names {
-        PUBLISHED
-    }
-
-    /// The layout of these tensors.
-    pub(crate) fn of(tensors: &BTreeMap<String, Tensor>) -> Names {
-        let module = |name: &String| name.starts_with("model.language_model.");
-        if tensors.keys().any(module) { MODULES } else { PUBLISHED }
-    }
-
-    /// The head's one tensor.
-    pub(crate) fn head_weight(&self) -> Vec<String> {
-        vec![format!("{}.weight", self.head)]
-    }
-
-    /// Whether a tensor or module belongs to the vision tower.
-    pub(crate) fn is_visual(&self, name: &str) -> bool {
-        below(name, self.visual).is_some()
-    }
-
-    /// How transformers names a module of this layout.
-    pub(crate) fn module(&self, name: &str) -> String {
-        let part = |from, to| below(name, from).map(|rest| format!("{to}.{rest}"));
-        let renamed = part(self.visual, MODULES.visual).or_else(|| part(self.text, MODULES.text));
-        renamed.unwrap_or_else(|| name.to_owned())
-    }
-
-    /// This layout's name of a module that transformers, today's or an older one, names so.
-    pub(crate) fn local(&self, module: &str) -> String {
-        // The newer layout first: the older one's prefix of the text model is a part of it.
-        for layout in [MODULES, PUBLISHED] {
-            for (from, to) in [(layout.visual, self.visual), (layout.text, self.text)] {
-                if let Some(rest) = below(module, from) {
-                    return format!("{to}.{rest}");
-                }
-            }
-        }
-        module.to_owned()
-    }
-}
-
-fn below<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
-    name.strip_prefix(prefix)?.strip_prefix('.')
-}
 
 /// All tensors that a model may take, and what it asked for.
 pub(crate) struct Source<'a> {
@@ -101,18 +39,18 @@ impl<'a> Source<'a> {
     ///
     /// # Errors
     /// All missing names, or else all that nobody asked for; `ignored` may be left over.
-    pub(crate) fn finish(self, ignored: &[String]) -> Result<BTreeSet<String>, PolicyError> {
+    pub(crate) fn finish(self, ignored: &[String]) -> Result<BTreeSet<String>, ModelError> {
         let (used, missing) = (self.used.into_inner(), self.missing.into_inner());
         if !missing.is_empty() {
             let expected = missing.len() + used.len();
             let names = missing.into_iter().map(|(name, _)| name).collect();
-            return Err(PolicyError::MissingTensors { names, expected });
+            return Err(ModelError::MissingTensors { names, expected });
         }
         let left = self.tensors.keys().filter(|name| !used.contains(*name));
         let aside = |name: &str| self.lora.is_none() && is_adapter(name);
         let left = left.filter(|name| !ignored.contains(name) && !aside(name));
         let names: Vec<String> = left.cloned().collect();
-        if names.is_empty() { Ok(used) } else { Err(PolicyError::UnexpectedTensors { names }) }
+        if names.is_empty() { Ok(used) } else { Err(ModelError::UnexpectedTensors { names }) }
     }
 }
 
@@ -145,11 +83,11 @@ impl<'a> Scope<'a> {
 
     /// A weight of this part, trainable if its tensor is a variable's; zeros if it is missing, which
     /// [`Source::finish`] reports.
-    pub(crate) fn weight(&self, name: &str, shape: &[usize]) -> Result<Weight, PolicyError> {
+    pub(crate) fn weight(&self, name: &str, shape: &[usize]) -> Result<Weight, ModelError> {
         Ok(Weight::new(&self.tensor(name, shape)?))
     }
 
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, PolicyError> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
         let name = format!("{}.{name}", self.prefix);
         let Some(tensor) = self.source.tensors.get(&name) else {
             self.source.missing.borrow_mut().push((name, shape.to_vec()));
@@ -159,7 +97,7 @@ impl<'a> Scope<'a> {
         };
         if tensor.dims() != shape {
             let (expected, got) = (shape.to_vec(), tensor.dims().to_vec());
-            return Err(PolicyError::Shape { name, expected, got });
+            return Err(ModelError::Shape { name, expected, got });
         }
         self.source.used.borrow_mut().insert(name);
         Ok(tensor.clone())

@@ -9,7 +9,7 @@ use vrft_processor::EncodedPrompt;
 use crate::cache::Cache;
 use crate::model::Model;
 use crate::packing::Packed;
-use crate::{PackedGroup, PolicyError};
+use crate::{ModelError, PackedGroup};
 
 /// Prompts that were prefilled and the completions that grow from them.
 ///
@@ -28,7 +28,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(model: Arc<Model>, context: &Context) -> Result<Self, PolicyError> {
+    pub(crate) fn new(model: Arc<Model>, context: &Context) -> Result<Self, ModelError> {
         let (device, backend) = (context.device().clone(), context.backend());
         let logits = Tensor::zeros((0, model.config.text.vocab_size), DType::F32, &device)?;
         let (cache, groups, positions) = (Cache::default(), Vec::new(), Vec::new());
@@ -48,10 +48,10 @@ impl Session {
         &mut self,
         prompts: &[&EncodedPrompt],
         group_size: usize,
-    ) -> Result<(), PolicyError> {
+    ) -> Result<(), ModelError> {
         if prompts.is_empty() || group_size == 0 {
             let got = format!("{} and {group_size}", prompts.len());
-            return Err(PolicyError::input("prompts and group size", "at least 1 each", got));
+            return Err(ModelError::input("prompts and group size", "at least 1 each", got));
         }
         let (prefix, logits) = prefill(&self.context(), &self.model, prompts)?;
         self.add_prefixes(prefix)?;
@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// Puts new prefixes behind those of the live groups, and lets go of all others.
-    fn add_prefixes(&mut self, new: Vec<[Tensor; 2]>) -> Result<(), PolicyError> {
+    fn add_prefixes(&mut self, new: Vec<[Tensor; 2]>) -> Result<(), ModelError> {
         let mut kept = Vec::new();
         for group in &mut self.groups {
             let start = kept.len();
@@ -99,17 +99,17 @@ impl Session {
     ///
     /// # Errors
     /// Another number of tokens than rows, or a token outside the vocabulary.
-    pub fn step(&mut self, tokens: &[u32]) -> Result<(), PolicyError> {
+    pub fn step(&mut self, tokens: &[u32]) -> Result<(), ModelError> {
         if tokens.len() != self.n_rows() || tokens.is_empty() {
             let expected = format!("{}, one per live row", self.n_rows());
-            return Err(PolicyError::input("tokens of a step", expected, tokens.len()));
+            return Err(ModelError::input("tokens of a step", expected, tokens.len()));
         }
         self.model.check_tokens("a step", tokens)?;
         let positions: Vec<[u32; 3]> = self.positions.iter().map(|p| [*p; 3]).collect();
         let context = self.context().decoding();
         let rotary = self.model.rotary(&context, &positions)?;
         let x = self.model.embed_tokens(&context, tokens)?; // (rows, hidden_size)
-        let head_dim = self.model.config.text.head_dim();
+        let head_dim = self.model.config.text.head_dim;
         self.groups.iter_mut().for_each(|group| group.n_suffix += 1);
         let longest = self.groups.iter().map(|group| group.n_suffix).max();
         self.cache.reserve(longest.unwrap_or(0))?;
@@ -119,7 +119,7 @@ impl Session {
             cache.append(context, layer, [k, v], groups)?;
             cache.attend(context, layer, q, head_dim, groups)
         };
-        let x = decoder.forward(&context, x, &rotary, None, attend)?;
+        let x = decoder.forward(&context, x.into(), &rotary, None, attend)?;
         self.logits = decoder.logits(&context, &x)?;
         self.positions.iter_mut().for_each(|position| *position += 1);
         Ok(())
@@ -129,10 +129,10 @@ impl Session {
     ///
     /// # Errors
     /// Another number of flags than rows.
-    pub fn retain(&mut self, keep: &[bool]) -> Result<(), PolicyError> {
+    pub fn retain(&mut self, keep: &[bool]) -> Result<(), ModelError> {
         if keep.len() != self.n_rows() {
             let expected = format!("{}, one per live row", self.n_rows());
-            return Err(PolicyError::input("flags of retain", expected, keep.len()));
+            return Err(ModelError::input("flags of retain", expected, keep.len()));
         }
         if keep.iter().all(|keep| *keep) {
             return Ok(());
@@ -164,19 +164,19 @@ fn prefill(
     context: &Context,
     model: &Model,
     prompts: &[&EncodedPrompt],
-) -> Result<(Vec<[Tensor; 2]>, Tensor), PolicyError> {
+) -> Result<(Vec<[Tensor; 2]>, Tensor), ModelError> {
     let groups: Vec<PackedGroup> =
         prompts.iter().map(|prompt| PackedGroup { prompt, completions: &[] }).collect();
     let packed = Packed::new(model, &groups)?;
     let mut prefix = Vec::new();
     let attend = model.attend(&packed);
-    let x = model.embed(context, &packed)?; // (T, hidden_size)
+    let input = model.embed(context, &packed)?; // (T, hidden_size)
     let (rotary, predicting) = model.angles(context, &packed)?;
     let attend = &mut |context: &Context, idx, qkv: [&Activation; 3]| {
         let [_, k, v] = qkv;
         prefix.push([k.detach(), v.detach()]);
         attend(context, idx, qkv)
     };
-    let x = model.decoder.forward(context, x, &rotary, Some(&predicting), attend)?; // (prompts, hidden_size)
+    let x = model.decoder.forward(context, input, &rotary, Some(&predicting), attend)?; // (prompts, hidden_size)
     Ok((prefix, model.decoder.logits(&context.decoding(), &x)?))
 }

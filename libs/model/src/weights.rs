@@ -10,8 +10,7 @@ use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::model::Model;
 use crate::prefixes::PrefixCache;
-use crate::scope::Names;
-use crate::{ModelConfig, PolicyError};
+use crate::{ModelConfig, ModelError};
 
 /// Caches of what weights that do not change compute.
 #[derive(Debug)]
@@ -41,8 +40,8 @@ impl Weights {
         tensors: BTreeMap<String, Tensor>,
         variables: &BTreeMap<String, Var>,
         caches: &Caches,
-    ) -> Result<Self, PolicyError> {
-        let names = Names::of(&tensors);
+    ) -> Result<Self, ModelError> {
+        let names = config.names(&tensors);
         let has_adapted_tower = tensors.keys().any(|n| is_adapter(n) && names.is_visual(n));
         let of_base = (!has_adapted_tower).then(|| caches.features.clone());
         let features = Some(caches.features.clone());
@@ -71,18 +70,18 @@ impl Weights {
 pub(crate) fn check_names(
     old: &BTreeMap<String, Tensor>,
     new: &HashMap<String, Tensor>,
-) -> Result<(), PolicyError> {
+) -> Result<(), ModelError> {
     let missing: Vec<String> = old.keys().filter(|n| !new.contains_key(*n)).cloned().collect();
     if !missing.is_empty() {
-        return Err(PolicyError::MissingTensors { names: missing, expected: old.len() });
+        return Err(ModelError::MissingTensors { names: missing, expected: old.len() });
     }
     let mut unknown: Vec<String> = new.keys().filter(|n| !old.contains_key(*n)).cloned().collect();
     if !unknown.is_empty() {
         unknown.sort();
-        return Err(PolicyError::UnexpectedTensors { names: unknown });
+        return Err(ModelError::UnexpectedTensors { names: unknown });
     }
     match old.iter().find(|(name, tensor)| tensor.dims() != new[*name].dims()) {
-        Some((name, tensor)) => Err(PolicyError::Shape {
+        Some((name, tensor)) => Err(ModelError::Shape {
             name: name.clone(),
             expected: tensor.dims().to_vec(),
             got: new[name].dims().to_vec(),

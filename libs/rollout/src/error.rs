@@ -38,7 +38,7 @@ pub enum RolloutError {
     },
     /// The policy failed.
     #[error(transparent)]
-    Policy(#[from] vrft_model::PolicyError),
+    Policy(#[from] vrft_model::ModelError),
     /// Token ids that have no text.
     #[error(transparent)]
     Processor(#[from] vrft_processor::ProcessorError),

@@ -66,10 +66,9 @@ impl Patches {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageKey(u128);
 
-impl ImageKey {
-    /// The key as bytes, the lowest first.
-    pub fn to_bytes(self) -> [u8; 16] {
-        self.0.to_le_bytes()
+impl From<ImageKey> for u128 {
+    fn from(key: ImageKey) -> u128 {
+        key.0
     }
 }
 

@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor, Var};
 use vrft_checkpoint::{ALL_LINEAR, LoraConfig, TargetModules};
 use vrft_kernels::{Backend, Gradients};
-use vrft_model::{EncodedImages, PackedGroup, Policy};
+use vrft_model::{EncodedImages, FeatureGradients, PackedGroup, Policy};
 use vrft_processor::EncodedPrompt;
 
 use crate::fixture::{Golden, flat, load};
@@ -39,8 +39,8 @@ impl Lesson {
             self.policy.encode_images(&self.prompt, Some(1), budget).unwrap().unwrap();
         for idx in 0..PARTS.len() {
             let of_features = self.pass(idx, &[&encoded], budget, &mut gradients);
-            let [Some(gradient)] = &of_features[..] else { panic!("no gradient") };
-            encoded.add(gradient.clone()).unwrap();
+            let [of_features] = &of_features[..] else { panic!("no gradient") };
+            encoded.add(of_features.clone()).unwrap();
         }
         for (name, variable) in self.policy.variables() {
             let reached = !values(&gradients, variable).is_empty();
@@ -57,7 +57,7 @@ impl Lesson {
         encoded: &[&EncodedImages],
         budget: usize,
         gradients: &mut Gradients,
-    ) -> Vec<Option<Tensor>> {
+    ) -> Vec<FeatureGradients> {
         let group = PackedGroup { prompt: &self.prompt, completions: PARTS[idx] };
         // Each with a dropout of its own.
         let seed = 2 + idx as u64;

@@ -1,7 +1,7 @@
 //! A shared prefix gives what the naive computation gives, and every variable its gradient.
 
 use candle_core::Tensor;
-use vrft_model::{PackedGroup, Policy, PolicyError};
+use vrft_model::{ModelError, PackedGroup, Policy};
 use vrft_processor::EncodedPrompt;
 
 use crate::fixture::{
@@ -142,7 +142,7 @@ fn check_error(change: impl Fn(&mut EncodedPrompt), completion: &[u32], expected
     let mut prompt = Golden::load().prompt("one_image");
     change(&mut prompt);
     let group = PackedGroup { prompt: &prompt, completions: &[completion] };
-    let error: PolicyError = load(false).logprobs(&[group], 1.0).unwrap_err();
+    let error: ModelError = load(false).logprobs(&[group], 1.0).unwrap_err();
     assert_eq!(error.to_string(), expected);
 }
 

@@ -4,15 +4,28 @@ use std::sync::Arc;
 
 use vrft_kernels::{Activation, AttentionLayout, Context};
 
-use crate::layers::{Linear, TowerNorm};
+use super::config::TowerShape;
+use crate::ModelError;
+use crate::layers::{LayerNorm, Linear, RmsNorm};
 use crate::rotary::Rotary;
 use crate::scope::Scope;
-use crate::{PolicyError, TowerKind, VisionConfig};
+
+/// As written in transformers' modeling files; no configuration key.
+const EPS: f64 = 1e-6;
+
+/// What the blocks are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::families) enum Kind {
+    /// Layer normalization, an MLP with QuickGELU.
+    Plain,
+    /// RMS normalization, a gated MLP.
+    Gated,
+}
 
 #[derive(Debug)]
 pub(super) struct Block {
-    norm1: TowerNorm,
-    norm2: TowerNorm,
+    norm1: Norm,
+    norm2: Norm,
     qkv: Linear,
     proj: Linear,
     mlp: Mlp,
@@ -20,15 +33,15 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn load(scope: &Scope, config: &VisionConfig) -> Result<Self, PolicyError> {
-        let (dim, kind) = (config.embed_dim, &config.kind);
+    pub(super) fn load(scope: &Scope, shape: &TowerShape) -> Result<Self, ModelError> {
+        let (dim, kind) = (shape.embed_dim, shape.kind);
         Ok(Self {
-            norm1: TowerNorm::load(&scope.at("norm1"), dim, kind)?,
-            norm2: TowerNorm::load(&scope.at("norm2"), dim, kind)?,
+            norm1: Norm::load(&scope.at("norm1"), dim, kind)?,
+            norm2: Norm::load(&scope.at("norm2"), dim, kind)?,
             qkv: Linear::load(&scope.at("attn.qkv"), dim, 3 * dim, true)?,
             proj: Linear::load(&scope.at("attn.proj"), dim, dim, true)?,
-            mlp: Mlp::load(&scope.at("mlp"), dim, config)?,
-            head_dim: config.head_dim(),
+            mlp: Mlp::load(&scope.at("mlp"), dim, shape)?,
+            head_dim: shape.head_dim(),
         })
     }
 
@@ -39,7 +52,7 @@ impl Block {
         x: &Activation,
         rotary: &Rotary,
         layout: &Arc<AttentionLayout>,
-    ) -> Result<Activation, PolicyError> {
+    ) -> Result<Activation, ModelError> {
         let normed = self.norm1.forward(context, x)?;
         // One product per part: cutting a fused result apart would cost three padded copies in the backward pass.
         let q = rotary.apply(context, &self.qkv.forward_part(context, &normed, 0, 3)?)?;
@@ -52,22 +65,47 @@ impl Block {
     }
 }
 
+/// The normalization of a block, and of the patches before they are merged.
+#[derive(Debug)]
+pub(super) enum Norm {
+    Layer(LayerNorm),
+    Rms(RmsNorm),
+}
+
+impl Norm {
+    pub(super) fn load(scope: &Scope, width: usize, kind: Kind) -> Result<Self, ModelError> {
+        Ok(match kind {
+            Kind::Plain => Self::Layer(LayerNorm::load(scope, width, EPS)?),
+            Kind::Gated => Self::Rms(RmsNorm::load(scope, width, EPS)?),
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        context: &Context,
+        x: &Activation,
+    ) -> Result<Activation, ModelError> {
+        match self {
+            Self::Layer(norm) => norm.forward(context, x),
+            Self::Rms(norm) => norm.forward(context, x),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Mlp {
-    /// Qwen2-VL.
     Plain { fc1: Linear, fc2: Linear },
-    /// Qwen2.5-VL.
     Gated { gate: Linear, up: Linear, down: Linear },
 }
 
 impl Mlp {
-    fn load(scope: &Scope, dim: usize, config: &VisionConfig) -> Result<Self, PolicyError> {
-        let inner = config.mlp_dim;
+    fn load(scope: &Scope, dim: usize, shape: &TowerShape) -> Result<Self, ModelError> {
+        let inner = shape.mlp_dim;
         let widening = |name| Linear::load(&scope.at(name), dim, inner, true);
         let narrowing = |name| Linear::load(&scope.at(name), inner, dim, true);
-        Ok(match config.kind {
-            TowerKind::Plain => Self::Plain { fc1: widening("fc1")?, fc2: narrowing("fc2")? },
-            TowerKind::Windowed { .. } => Self::Gated {
+        Ok(match shape.kind {
+            Kind::Plain => Self::Plain { fc1: widening("fc1")?, fc2: narrowing("fc2")? },
+            Kind::Gated => Self::Gated {
                 gate: widening("gate_proj")?,
                 up: widening("up_proj")?,
                 down: narrowing("down_proj")?,
@@ -75,7 +113,7 @@ impl Mlp {
         })
     }
 
-    fn forward(&self, context: &Context, x: &Activation) -> Result<Activation, PolicyError> {
+    fn forward(&self, context: &Context, x: &Activation) -> Result<Activation, ModelError> {
         match self {
             Self::Plain { fc1, fc2 } => {
                 let inner = vrft_kernels::quick_gelu(context, &fc1.forward(context, x)?)?;

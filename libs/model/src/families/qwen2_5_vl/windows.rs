@@ -4,6 +4,8 @@
 use vrft_kernels::AttentionLayout;
 use vrft_vision::Grid;
 
+use crate::tower::within;
+
 /// The merged patches of some images, window after window.
 #[derive(Debug)]
 pub(super) struct Windows {
@@ -64,8 +66,7 @@ impl Windows {
 
     /// Full attention within each window.
     pub(super) fn layout(&self) -> AttentionLayout {
-        let spans = self.sizes.iter().map(|size| super::span(size * self.patches_per_token));
-        AttentionLayout { groups: spans.collect() }
+        within(self.sizes.iter().map(|size| size * self.patches_per_token))
     }
 }
 

@@ -1,0 +1,45 @@
+//! The model families, as the model sees them: the shape of their parts, the names of their tensors, their towers.
+//!
+//! A family is chosen once, by the `model_type` of the checkpoint's `config.json`. What it has in common with others
+//! (the decoder, adapters, caches, sessions) is outside and asks for it through [`Family`] and
+//! [`TowerConfig`](crate::tower::TowerConfig). Its other half, which encodes prompts, is in `vrft-processor` under the
+//! same name.
+
+use std::fmt::Debug;
+
+use vrft_checkpoint::{JsonFile, Keys};
+
+use crate::names::Layouts;
+use crate::{ModelConfig, ModelError};
+
+mod qwen2_5_vl;
+mod qwen2_vl;
+
+/// All families.
+const FAMILIES: [&dyn Family; 2] = [&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl];
+
+/// What is special to one model family in the model.
+pub(crate) trait Family: Debug + Sync {
+    /// Its `model_type` in `config.json`.
+    fn model_type(&self) -> &'static str;
+
+    /// Reads the keys of `config.json`.
+    fn config(&self, root: &Keys) -> Result<ModelConfig, ModelError>;
+
+    /// The names of its parts.
+    fn layouts(&self) -> &'static Layouts;
+}
+
+/// The configuration of a checkpoint, read by its family.
+pub(crate) fn read_config(file: &JsonFile) -> Result<ModelConfig, ModelError> {
+    let keys = file.keys();
+    let names: Vec<&str> = FAMILIES.iter().map(|family| family.model_type()).collect();
+    let name = keys.one_of("model_type", &names)?;
+    match FAMILIES.into_iter().find(|family| Some(family.model_type()) == name) {
+        Some(family) => family.config(&keys),
+        None => Err(keys.error("model_type", names.join(" or "), "nothing").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
