@@ -3,7 +3,7 @@
 use arrow::error::ArrowError;
 use arrow::ipc::{
     self, Block, DateUnit, FieldNode, KeyValue, Message, MetadataVersion, Precision, RecordBatch,
-    Schema, Type,
+    Schema, TimeUnit, Type,
 };
 
 use super::damaged;
@@ -151,6 +151,24 @@ impl Column {
                 let unit = field.type_as_timestamp().map(|time| time.unit());
                 unit.filter(|unit| unit.variant_name().is_some()).map(|_| 8)
             }
+            Type::Time => {
+                field.type_as_time().and_then(|time| match (time.bitWidth(), time.unit()) {
+                    (32, TimeUnit::SECOND | TimeUnit::MILLISECOND) => Some(4),
+                    (64, TimeUnit::MICROSECOND | TimeUnit::NANOSECOND) => Some(8),
+                    _ => None,
+                })
+            }
+            Type::Duration => {
+                let unit = field.type_as_duration().map(|duration| duration.unit());
+                unit.filter(|unit| unit.variant_name().is_some()).map(|_| 8)
+            }
+            Type::Decimal => field.type_as_decimal().and_then(|decimal| {
+                let is_small = (0..=76).contains(&decimal.precision())
+                    && (-76..=76).contains(&decimal.scale());
+                let bits = decimal.bitWidth();
+                let width = matches!(bits, 32 | 64 | 128 | 256).then(|| bits.unsigned_abs() / 8);
+                width.filter(|_| is_small).map(u64::from)
+            }),
             Type::FixedSizeBinary => {
                 let bytes = field.type_as_fixed_size_binary().map(|bytes| bytes.byteWidth());
                 bytes.filter(|n| *n >= 0).map(|_| 1)
@@ -159,7 +177,7 @@ impl Column {
                 let list = field.type_as_fixed_size_list().filter(|list| list.listSize() >= 0);
                 list.filter(|_| is_list).map(|_| 1)
             }
-            Type::List => is_list.then_some(4),
+            Type::List | Type::Map => is_list.then_some(4),
             Type::LargeList => is_list.then_some(8),
             Type::Null | Type::Bool | Type::Struct_ => Some(1),
             Type::Utf8 | Type::Binary => Some(4),
