@@ -10,7 +10,7 @@ use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
 use vrft_model::{LoadOptions, ModelError, Policy};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
-use vrft_prompts::Prompter;
+use vrft_prompts::{Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
@@ -129,7 +129,8 @@ impl Judge {
         let check = |row: &Row| {
             let truth = prompter.truth(row, &|size| resized(&processor, size))?;
             let truth = reward.parse_answer(&truth).map_err(|error| error.to_string())?;
-            encode(&processor, &prompter, row)?;
+            let n_tokens = encode(&processor, &prompter, row)?.token_ids.len();
+            fits(&processor, n_tokens, config.rollout.max_completion_tokens)?;
             answers.push(truth);
             Ok(())
         };
@@ -213,13 +214,6 @@ fn encode(processor: &Processor, prompter: &Prompter, row: &Row) -> Result<Encod
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let encoded = processor.encode_messages(&prompter.chat_messages(row), &images, &[], true);
     encoded.map_err(|error| error.to_string())
-}
-
-/// The size at which the policy sees a picture.
-fn resized(processor: &Processor, (width, height): (u32, u32)) -> Result<(u32, u32), String> {
-    let size = processor.preprocessor().resized(height as usize, width as usize);
-    let (height, width) = size.map_err(|error| error.to_string())?;
-    Ok((width as u32, height as u32))
 }
 
 /// The measures of a judgement, without the answers.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use eyre::{WrapErr, eyre};
 use vrft_dataset::{Dataset, Overlap, Row};
-use vrft_prompts::Prompter;
+use vrft_processor::Processor;
+use vrft_prompts::{Checker, Prompter};
 
 use crate::graph::Graph;
 
@@ -23,17 +24,20 @@ pub(crate) fn open(graph: &Graph, path: &Path, split: Option<&str>) -> eyre::Res
 pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     let config = &graph.config;
     let (data, evaluation) = (&config.data, &config.evaluation);
+    let mut policy = config.policy.clone();
+    policy.path = graph.checkpoint()?;
+    let processor = &Processor::of(&policy)?;
     let mut training = Vec::new();
     if data.sources.is_empty() {
         let train = (None, data.train.as_path(), data.split.as_deref());
-        training.push(checked(graph, "data.train", train, data.shots, all)?);
+        training.push(checked(graph, processor, "data.train", train, data.shots, all)?);
     }
     for source in &data.sources {
         let train = (Some(source.task.as_str()), source.train.as_path(), source.split.as_deref());
-        training.push(checked(graph, "data.sources.train", train, source.shots, all)?);
+        training.push(checked(graph, processor, "data.sources.train", train, source.shots, all)?);
     }
     let test = (None, evaluation.test.as_path(), evaluation.split.as_deref());
-    let test = checked(graph, "evaluation.test", test, 0, all)?;
+    let test = checked(graph, processor, "evaluation.test", test, 0, all)?;
     for train in &training {
         let overlap = Overlap::between(train, &test);
         if overlap.pictures > 0 {
@@ -46,6 +50,7 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
 /// One data set with the task, the path and the split of it.
 fn checked(
     graph: &Graph,
+    processor: &Processor,
     key: &str,
     (task, path, split): (Option<&str>, &Path, Option<&str>),
     shots: usize,
@@ -54,8 +59,9 @@ fn checked(
     let config = &graph.config;
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let prompter = Prompter::new(reward, &config.policy.system);
+    let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     let check = |row: &Row| {
-        prompter.check_truth(&prompter.truth(row, &|size| Ok(size))?)?;
+        checker.check(&prompter, row)?;
         if all { row.decode() } else { Ok(()) }
     };
     let max_bad_fraction = config.data.max_bad_fraction;

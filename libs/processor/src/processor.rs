@@ -19,6 +19,8 @@ pub struct Processor {
     preprocessor: Preprocessor,
     placeholders: Box<dyn Placeholders>,
     coordinates: Coordinates,
+    /// Tokens that a prompt and its answer may have together, if the checkpoint says so.
+    max_tokens: Option<usize>,
 }
 
 impl Processor {
@@ -36,6 +38,10 @@ impl Processor {
             preprocessor: family.preprocessor(dir)?,
             placeholders: family.placeholders(&config.keys(), &tokenizer)?,
             coordinates: family.coordinates(),
+            max_tokens: {
+                let keys = config.keys();
+                keys.section("text_config").or(&keys).size("max_position_embeddings")?
+            },
             tokenizer,
         };
         if let Some(settings) = GenerationSettings::load(dir)? {
@@ -97,6 +103,35 @@ impl Processor {
         let positions = self.placeholders.positions(&token_ids, &media, merge_size)?;
         let images = media.into_iter().map(|medium| medium.patches).collect();
         Ok(EncodedPrompt { token_ids, positions, images })
+    }
+
+    /// The number of tokens that [`Processor::encode_messages`] would give with a generation prompt, known from the
+    /// width and height of each upright image: no pixel is needed.
+    ///
+    /// # Errors
+    /// As [`Processor::encode_messages`].
+    pub fn count_tokens(
+        &self,
+        messages: &Value,
+        images: &[(u32, u32)],
+    ) -> Result<usize, ProcessorError> {
+        let (n_images, _) = count_media(messages)?;
+        same_number("images", n_images, images.len())?;
+        let outlines = images.iter().enumerate().map(|(image_idx, &(width, height))| {
+            let grid = self.preprocessor.grid(height as usize, width as usize);
+            let grid = grid.map_err(|source| ProcessorError::Image { image_idx, source })?;
+            Ok(Patches { pixels: Vec::new(), grid })
+        });
+        let outlines = outlines.collect::<Result<_, ProcessorError>>()?;
+        let rendered = self.render_messages(messages, true)?;
+        let merge_size = self.preprocessor.merge_size();
+        let expanded = self.placeholders.expand(&rendered, outlines, Vec::new(), merge_size)?;
+        Ok(self.tokenizer.encode(&expanded.text)?.len())
+    }
+
+    /// Tokens that a prompt and its answer may have together; `None` if the checkpoint does not say.
+    pub fn max_tokens(&self) -> Option<usize> {
+        self.max_tokens
     }
 
     /// [`Processor::encode_messages`] of a conversation whose files were read.

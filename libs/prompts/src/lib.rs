@@ -4,6 +4,8 @@
 //! checked before a run is what the rollout will encode.
 
 mod category;
+mod checker;
 mod prompter;
 
+pub use checker::{Checker, fits, resized};
 pub use prompter::{Prompter, Resize};

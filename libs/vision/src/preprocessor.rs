@@ -92,6 +92,16 @@ impl Preprocessor {
         self.image.size(height, width, self.image.settings.max_pixels)
     }
 
+    /// The patches that an image of this size is cut into.
+    ///
+    /// # Errors
+    /// A shape that the patch grid cannot carry.
+    pub fn grid(&self, height: usize, width: usize) -> Result<Grid, VisionError> {
+        let patch_size = self.image.settings.patch_size;
+        let (height, width) = self.resized(height, width)?;
+        Ok(Grid { t: 1, h: height / patch_size, w: width / patch_size })
+    }
+
     /// An image of this size in pixels, as it is and as the model sees it: what coordinates are converted with.
     pub fn sides(&self, height: usize, width: usize) -> Result<Sides, VisionError> {
         let resized = self.resized(height, width)?;

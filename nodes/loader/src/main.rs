@@ -6,7 +6,8 @@ use vrft_config::{ConfigError, Document};
 use vrft_dataset::{DataConfig, EvaluationConfig};
 use vrft_messages::PromptBatch;
 use vrft_node::Node;
-use vrft_plan::{LearnerConfig, RunConfig};
+use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
+use vrft_processor::Processor;
 use vrft_reward::config::RewardsConfig;
 use vrft_stream::StreamConfig;
 
@@ -33,14 +34,15 @@ fn start() -> eyre::Result<()> {
     if let Some(settings) = &config.stream {
         return live::run(Node::join(&PORTS, &document)?, &config, settings);
     }
-    let mut sources = Sources::open(&config)?;
+    let processor = Processor::of(&config.policy)?;
+    let mut sources = Sources::open(&config, &processor)?;
     warn_of_overlap(&sources, &config);
     run(Node::join(&PORTS, &document)?, &config, &mut sources)
 }
 
 /// Warns if rows are learned from that the policy is judged on. Whether the held-out data can be used at all is the
 /// evaluator's to say; a graph may have none.
-fn warn_of_overlap(sources: &Sources, config: &Config) {
+fn warn_of_overlap(sources: &Sources<'_>, config: &Config) {
     if let Ok(overlap) = sources.overlap(config)
         && overlap.pictures > 0
     {
@@ -57,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) evaluation: EvaluationConfig,
     pub(crate) stream: Option<StreamConfig>,
     pub(crate) rewards: RewardsConfig,
+    pub(crate) rollout: RolloutConfig,
     pub(crate) learner: LearnerConfig,
 }
 
@@ -69,13 +72,14 @@ impl Config {
             evaluation: document.section()?,
             stream: document.optional()?,
             rewards: RewardsConfig::read(document)?,
+            rollout: document.section()?,
             learner: document.section()?,
         })
     }
 }
 
 /// Answers each credit with the batch of prompts it names.
-fn run(mut node: Node, config: &Config, sources: &mut Sources) -> eyre::Result<()> {
+fn run(mut node: Node, config: &Config, sources: &mut Sources<'_>) -> eyre::Result<()> {
     while let Some(credit) = node.recv(&CREDIT)? {
         let step = config.learner.step_of(credit.first_prompt_id);
         let batch: eyre::Result<PromptBatch> = node.timed(step, "loader", |_| {

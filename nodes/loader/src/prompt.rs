@@ -2,27 +2,30 @@
 
 use vrft_dataset::{Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
-use vrft_prompts::Prompter;
+use vrft_processor::Processor;
+use vrft_prompts::{Checker, Prompter};
 
 use crate::Config;
 
 /// Makes the prompts of one task.
-pub(crate) struct Maker {
+pub(crate) struct Maker<'a> {
+    checker: Checker<'a>,
     task: String,
     prompter: Prompter,
 }
 
-impl Maker {
+impl<'a> Maker<'a> {
     /// For a task by its name; the task of the run's reward has none.
-    pub(crate) fn new(config: &Config, task: Option<&str>) -> Self {
+    pub(crate) fn new(config: &Config, task: Option<&str>, processor: &'a Processor) -> Self {
         let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
         let task = task.unwrap_or(&reward.task).to_owned();
-        Self { task, prompter: Prompter::new(reward, &config.policy.system) }
+        let checker = Checker::new(processor, config.rollout.max_completion_tokens);
+        Self { task, prompter: Prompter::new(reward, &config.policy.system), checker }
     }
 
     /// What makes a row unusable before its pictures are decoded.
     pub(crate) fn check(&self, row: &Row) -> Result<(), String> {
-        self.prompter.check_truth(&self.prompter.truth(row, &resize)?)
+        self.checker.check(&self.prompter, row)
     }
 
     /// The prompt of this number: a function of the row, the number and the configuration alone.
@@ -46,15 +49,11 @@ impl Maker {
             task: self.task.clone(),
             turns: self.prompter.turns(row),
             images: images.collect::<Result<_, _>>()?,
-            answer: mirror.positions(&self.prompter.truth(row, &resize)?),
+            answer: mirror
+                .positions(&self.prompter.truth(row, &|size| self.checker.resized(size))?),
             policy_version,
         })
     }
-}
-
-/// The size at which the model sees a picture.
-fn resize(size: (u32, u32)) -> Result<(u32, u32), String> {
-    Ok(size)
 }
 
 /// The picture in its file's encoding, or mirrored as PNG. It is decoded to its end in either case: what the policy

@@ -7,6 +7,7 @@ use eyre::{WrapErr, bail};
 use tracing::{info, warn};
 use vrft_dataset::{Dataset, Mixture, Order, Overlap, Row, SourceConfig};
 use vrft_messages::Prompt;
+use vrft_processor::Processor;
 
 use crate::Config;
 use crate::prompt::Maker;
@@ -21,15 +22,15 @@ const MAX_TRIES: u64 = 64;
 const N_TOLD: usize = 5;
 
 /// The data of a run. There is no state: the k-th prompt is a function of the configuration, the files and k.
-pub(crate) struct Sources {
-    sources: Vec<Source>,
+pub(crate) struct Sources<'a> {
+    sources: Vec<Source<'a>>,
     mixture: Mixture,
 }
 
-struct Source {
+struct Source<'a> {
     dataset: Dataset,
     order: Order,
-    maker: Maker,
+    maker: Maker<'a>,
     max_bad_fraction: f64,
     /// Rows whose pictures turned out to be damaged, and why. They are only remembered, not decided by.
     damaged: BTreeMap<usize, String>,
@@ -43,21 +44,28 @@ pub(crate) struct Counts {
     pub(crate) used: usize,
 }
 
-impl Sources {
+impl<'a> Sources<'a> {
     /// Opens `data.train`, or all of `data.sources`.
     ///
     /// # Errors
     /// Data that cannot be used, by file and key.
-    pub(crate) fn open(config: &Config) -> eyre::Result<Self> {
+    pub(crate) fn open(config: &Config, processor: &'a Processor) -> eyre::Result<Self> {
         let data = &config.data;
         let sources = if data.sources.is_empty() {
-            vec![Source::open(config, None, &data.train, data.split.as_deref(), data.shots)?]
+            vec![Source::open(
+                config,
+                processor,
+                None,
+                &data.train,
+                data.split.as_deref(),
+                data.shots,
+            )?]
         } else {
             data.sources
                 .iter()
                 .map(|source| {
                     let SourceConfig { task, train, split, shots, .. } = source;
-                    Source::open(config, Some(task), train, split.as_deref(), *shots)
+                    Source::open(config, processor, Some(task), train, split.as_deref(), *shots)
                 })
                 .collect::<eyre::Result<Vec<_>>>()?
         };
@@ -99,16 +107,17 @@ impl Sources {
     }
 }
 
-impl Source {
+impl<'a> Source<'a> {
     /// The rows to learn from: usable ones, and as many as there should be shots.
     fn open(
         config: &Config,
+        processor: &'a Processor,
         task: Option<&str>,
         train: &Path,
         split: Option<&str>,
         shots: usize,
     ) -> eyre::Result<Self> {
-        let maker = Maker::new(config, task);
+        let maker = Maker::new(config, task, processor);
         let max_bad_fraction = config.data.max_bad_fraction;
         let dataset = Dataset::open_with(train, &config.data.open_options(split))?
             .retain_valid(|row| maker.check(row), max_bad_fraction)?

@@ -18,8 +18,14 @@ fn config() -> Config {
     config
 }
 
+fn processor() -> vrft_processor::Processor {
+    let starter = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/starter");
+    vrft_processor::Processor::load(starter.as_ref()).unwrap()
+}
+
 fn prompts(config: &Config, credits: &[Credit]) -> Vec<PromptBatch> {
-    let mut sources = Sources::open(config).unwrap();
+    let processor = processor();
+    let mut sources = Sources::open(config, &processor).unwrap();
     let script =
         credits.iter().fold(Script::new(&PORTS), |script, credit| script.message("credit", credit));
     let (node, sent) = script.end("credit").node();
@@ -67,7 +73,7 @@ fn only_the_shots_are_shown() {
 fn more_shots_than_rows_is_an_error() {
     let mut config = config();
     config.data.shots = 1_000;
-    let error = format!("{:#}", Sources::open(&config).err().unwrap());
+    let error = format!("{:#}", Sources::open(&config, &processor()).err().unwrap());
     assert!(error.contains("data.shots") && error.contains("1000"), "{error}");
 }
 
@@ -122,7 +128,8 @@ fn it_is_said_what_is_learned_from_and_judged_on_alike() {
     let mut config = config();
     config.data.shots = 0;
     config.evaluation.test = config.data.train.clone();
-    let sources = Sources::open(&config).unwrap();
+    let processor = processor();
+    let sources = Sources::open(&config, &processor).unwrap();
     let counts = sources.counts();
     assert_eq!((counts.skipped, counts.used), (0, counts.total));
     let overlap = sources.overlap(&config).unwrap();
@@ -179,7 +186,33 @@ fn a_damaged_picture_is_replaced_by_a_rule_that_a_resumed_run_repeats() {
 fn too_many_damaged_pictures_end_the_run_by_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let config = with_damaged(folder.path(), 20, &[3, 7]);
-    let mut sources = Sources::open(&config).unwrap();
+    let processor = processor();
+    let mut sources = Sources::open(&config, &processor).unwrap();
     let error = (0..20).find_map(|k| sources.prompt(&config, k, 0).err()).unwrap().to_string();
     assert!(error.contains("2 of 20 rows") && error.contains("row 3: image 0"), "{error}");
+}
+
+#[test]
+fn rows_that_the_model_cannot_be_asked_about_are_found_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = with_damaged(folder.path(), 40, &[]);
+    config.data.max_bad_fraction = 0.01;
+    let strip = image::DynamicImage::from(image::RgbImage::new(1000, 4));
+    strip.save(folder.path().join("5.png")).unwrap();
+    let text = std::fs::read_to_string(&config.data.train).unwrap();
+    let long = text.replacen("Where?", &"Please look carefully. ".repeat(200), 1);
+    std::fs::write(&config.data.train, long).unwrap();
+    let processor = processor();
+    let error = Sources::open(&config, &processor).err().unwrap().to_string();
+    for words in [
+        "2 of 40 rows",
+        "row 0: the question takes",
+        "has 1024 positions",
+        "row 5: image",
+        "1000 × 4",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    config.data.max_bad_fraction = 0.05;
+    assert_eq!(Sources::open(&config, &processor).unwrap().counts().skipped, 2);
 }

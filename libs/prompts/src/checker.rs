@@ -1,0 +1,88 @@
+//! Whether a model can be asked about a row, found out without a pixel.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use vrft_dataset::Row;
+use vrft_processor::Processor;
+
+use crate::Prompter;
+
+/// Encodes rows as the rollout will, up to the pixels.
+pub struct Checker<'a> {
+    processor: &'a Processor,
+    max_completion_tokens: usize,
+    /// Tokens by a hash of conversation and sizes: rows that ask the same about pictures of a size are counted once.
+    counted: RefCell<HashMap<u64, usize>>,
+    hasher: RandomState,
+}
+
+impl<'a> Checker<'a> {
+    /// For the processor of a checkpoint, with room for answers of so many tokens.
+    pub fn new(processor: &'a Processor, max_completion_tokens: usize) -> Self {
+        let (counted, hasher) = (RefCell::default(), RandomState::new());
+        Self { processor, max_completion_tokens, counted, hasher }
+    }
+
+    /// The width and height at which the model sees a picture.
+    ///
+    /// # Errors
+    /// A shape that it cannot see, as a strip.
+    pub fn resized(&self, size: (u32, u32)) -> Result<(u32, u32), String> {
+        resized(self.processor, size)
+    }
+
+    /// Whether the true answer can be read, and the question encoded with room for an answer.
+    ///
+    /// # Errors
+    /// What is wrong with the row.
+    pub fn check(&self, prompter: &Prompter, row: &Row) -> Result<(), String> {
+        let truth = prompter.truth(row, &|size| self.resized(size))?;
+        prompter.check_truth(&truth)?;
+        let n_tokens = self.n_tokens(prompter, row)?;
+        fits(self.processor, n_tokens, self.max_completion_tokens)
+    }
+
+    fn n_tokens(&self, prompter: &Prompter, row: &Row) -> Result<usize, String> {
+        let turns = prompter.turns(row);
+        let sizes = row.pictures.iter().map(|picture| picture.header().displayed());
+        let sizes: Vec<(u32, u32)> = sizes.collect();
+        let key = self.hasher.hash_one((&turns, &sizes));
+        if let Some(n_tokens) = self.counted.borrow().get(&key) {
+            return Ok(*n_tokens);
+        }
+        let counted = self.processor.count_tokens(&vrft_messages::chat_messages(&turns), &sizes);
+        let n_tokens = counted.map_err(|error| error.to_string())?;
+        self.counted.borrow_mut().insert(key, n_tokens);
+        Ok(n_tokens)
+    }
+}
+
+/// The width and height at which a model sees a picture.
+///
+/// # Errors
+/// A shape that it cannot see, as a strip.
+pub fn resized(processor: &Processor, (width, height): (u32, u32)) -> Result<(u32, u32), String> {
+    let size = processor.preprocessor().resized(height as usize, width as usize);
+    let (height, width) = size.map_err(|error| format!("image: {error}"))?;
+    Ok((width as u32, height as u32))
+}
+
+/// Whether a question of so many tokens and an answer have room in the model.
+///
+/// # Errors
+/// Too many tokens, with both numbers.
+pub fn fits(
+    processor: &Processor,
+    n_tokens: usize,
+    max_completion_tokens: usize,
+) -> Result<(), String> {
+    match processor.max_tokens() {
+        Some(max) if n_tokens + max_completion_tokens > max => Err(format!(
+            "the question takes {n_tokens} tokens and its answer may take {max_completion_tokens} \
+             (rollout.max_completion_tokens), the model has {max} positions"
+        )),
+        _ => Ok(()),
+    }
+}
