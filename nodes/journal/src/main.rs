@@ -3,6 +3,7 @@
 //! Played back, it stands where the rollout stood: each prompt gets the completions that were logged for it, with
 //! the logprobs they were sampled with, so that rewards, advantages and losses can be tried without sampling again.
 
+mod lineage;
 mod ports;
 mod records;
 #[cfg(test)]
@@ -12,11 +13,12 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use eyre::{WrapErr, eyre};
-use tracing::info;
+use tracing::{info, warn};
 use vrft_messages::CompletionBatch;
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 
+use crate::lineage::Lineage;
 use crate::ports::{GROUPS, PORTS, PROMPTS, REPLAYED};
 use crate::records::{Logged, Records};
 
@@ -47,7 +49,15 @@ fn start() -> eyre::Result<()> {
                 format!("no groups to replay; {REPLAY_VARIABLE} names the run")
             })?;
             info!(prompts = logged.n_prompts(), run = %run.display(), "Read the groups of a run.");
-            replay(Node::join(&PORTS, &document)?, &learner, &logged)
+            let lineage = Lineage::of(&run, &document);
+            if let Lineage::Start(differs) = &lineage {
+                warn!(
+                    differs,
+                    "The groups were sampled under other settings: after the first step they are off-policy, as \
+                     replay/staleness says."
+                );
+            }
+            replay(Node::join(&PORTS, &document)?, &learner, &logged, &lineage)
         }
     }
 }
@@ -65,7 +75,12 @@ fn write(mut node: Node, learner: &LearnerConfig) -> eyre::Result<()> {
 }
 
 /// Answers prompts with what was logged for them.
-fn replay(mut node: Node, learner: &LearnerConfig, logged: &Logged) -> eyre::Result<()> {
+fn replay(
+    mut node: Node,
+    learner: &LearnerConfig,
+    logged: &Logged,
+    lineage: &Lineage,
+) -> eyre::Result<()> {
     while let Some(batch) = node.recv(&PROMPTS)? {
         let Some(first) = batch.prompts.first() else { continue };
         let step = learner.step_of(first.prompt_id);
@@ -82,8 +97,8 @@ fn replay(mut node: Node, learner: &LearnerConfig, logged: &Logged) -> eyre::Res
         });
         let groups = groups.collect::<eyre::Result<Vec<_>>>()?;
         let completions: Vec<_> = groups.into_iter().flatten().cloned().collect();
-        let age = completions.iter().map(|row| (step - 1) as f64 - row.policy_version as f64);
-        node.metric(step, "replay/staleness", age.fold(0.0, f64::max));
+        let staleness = completions.iter().map(|row| lineage.staleness(step, row.policy_version));
+        node.metric(step, "replay/staleness", staleness.max().unwrap_or(0) as f64);
         node.send(&REPLAYED, &CompletionBatch { completions })?;
         node.send_metrics()?;
     }

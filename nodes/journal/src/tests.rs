@@ -1,11 +1,13 @@
 //! The journal, driven without dora.
 
 use vrft_messages::{
-    Completion, CompletionBatch, CompletionRow, FinishReason, Prompt, PromptBatch, Turn,
+    Completion, CompletionBatch, CompletionRow, FinishReason, MetricBatch, Prompt, PromptBatch,
+    Turn,
 };
 use vrft_node::testing::Script;
 use vrft_plan::LearnerConfig;
 
+use crate::lineage::Lineage;
 use crate::ports::PORTS;
 use crate::records::Logged;
 
@@ -62,9 +64,22 @@ fn what_was_written_down_is_played_back() {
     let script =
         Script::new(&PORTS).message("prompts", &prompts(0)).message("prompts", &prompts(1));
     let (node, sent) = script.end("prompts").node();
-    super::replay(node, &learner(), &logged).unwrap();
+    super::replay(node, &learner(), &logged, &Lineage::Same).unwrap();
     assert_eq!(sent.all::<CompletionBatch>("groups"), [groups(0), groups(1)]);
     assert!(sent.ended("groups"));
+}
+
+#[test]
+fn groups_of_a_run_with_other_settings_grow_stale() {
+    let folder = journal();
+    let logged = Logged::read(folder.path()).unwrap();
+    let script =
+        Script::new(&PORTS).message("prompts", &prompts(0)).message("prompts", &prompts(1));
+    let (node, sent) = script.end("prompts").node();
+    super::replay(node, &learner(), &logged, &Lineage::Start("loss".into())).unwrap();
+    let metrics = sent.all::<MetricBatch>("metrics").into_iter().flat_map(|batch| batch.metrics);
+    let staleness = metrics.filter(|metric| metric.name == "replay/staleness");
+    assert_eq!(staleness.map(|metric| metric.value).collect::<Vec<_>>(), [0.0, 1.0]);
 }
 
 #[test]
@@ -72,7 +87,7 @@ fn a_prompt_that_was_not_logged_is_named() {
     let folder = journal();
     let logged = Logged::read(folder.path()).unwrap();
     let (node, _sent) = Script::new(&PORTS).message("prompts", &prompts(2)).node();
-    let error = super::replay(node, &learner(), &logged).unwrap_err().to_string();
+    let error = super::replay(node, &learner(), &logged, &Lineage::Same).unwrap_err().to_string();
     assert!(error.starts_with("prompt 4 was not logged, only 4 prompts from 0 on"), "{error}");
 }
 
