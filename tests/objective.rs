@@ -83,5 +83,5 @@ fn contradictory_settings_say_what_to_write() {
     Run::small()
         .set("advantage.baseline=leave_one_out")
         .finish()
-        .failed(&["advantage.scale = group: \"none\" or \"batch\""]);
+        .failed(&["advantage.scale = group: expected \"none\" or \"batch\""]);
 }

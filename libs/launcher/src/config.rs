@@ -70,7 +70,7 @@ impl Config {
     /// The same from a document.
     pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
         document.refuse_unknown(&SECTIONS)?;
-        let config = Self {
+        let mut config = Self {
             run: document.section()?,
             policy: document.section()?,
             data: document.section()?,
@@ -87,21 +87,20 @@ impl Config {
             sft: document.section()?,
             evaluation: document.section()?,
         };
+        for source in &mut config.data.sources {
+            let own = config.rewards.own.get(&source.task);
+            source.reward = own.map(|reward| Table::try_from(reward).expect("a reward is a table"));
+        }
         config.check_across().map_err(|error| document.locate(error))?;
         Ok(config)
     }
 
     /// The whole configuration with every default written out; it reads back the same.
     pub(crate) fn to_toml(&self) -> String {
-        let mut data = self.data.clone();
-        for source in &mut data.sources {
-            let own = self.rewards.own.get(&source.task);
-            source.reward = own.map(|reward| Table::try_from(reward).expect("a reward is a table"));
-        }
         let mut printed = Printed::default();
         printed.add(&self.run);
         printed.add(&self.policy);
-        printed.add(&data);
+        printed.add(&self.data);
         self.stream.iter().for_each(|stream| printed.add(stream));
         printed.add(&self.rollout);
         printed.add(&self.pool);

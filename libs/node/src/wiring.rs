@@ -26,7 +26,6 @@ pub fn check(graph: &Descriptor) -> eyre::Result<()> {
             check_names(&declared)?;
             check_pairs(&declared)?;
             check_listeners(graph, &declared)?;
-            check_answers(graph, &declared)?;
         }
         for (id, input) in &node.inputs {
             if let InputMapping::User(source) = &input.mapping {
@@ -34,7 +33,8 @@ pub fn check(graph: &Descriptor) -> eyre::Result<()> {
             }
         }
     }
-    Ok(())
+    // Last: an edge that carries the wrong thing is the better explanation of a missing answer.
+    graph.nodes.iter().filter_map(Declared::of).try_for_each(|it| check_answers(graph, &it))
 }
 
 /// Checks that the environment variables which the nodes cannot do without are set: in the graph, or here.

@@ -31,7 +31,7 @@ fn prompts(step: u64) -> PromptBatch {
         prompt_id,
         sample_id: format!("sample {prompt_id}"),
         task: "detection".into(),
-        turns: vec![Turn::question(1, "Where?")],
+        turns: vec![Turn::question(0, "Where?")],
         images: vec![],
         answer: "<answer>[]</answer>".into(),
         policy_version: step,
