@@ -61,6 +61,10 @@ impl<'a> Declared<'a> {
 
     /// What an output of this name carries; nothing for a name that is not declared.
     pub(crate) fn gives(&self, output: &str) -> Option<Carries> {
+        // Any node may be the one that tells the start of the graph of failures: this output carries nothing.
+        if output == WATCH.name {
+            return Some(WATCH.carries);
+        }
         find(self.role.outputs, self.role.other_outputs.as_ref(), &METRICS, output)
     }
 
