@@ -194,8 +194,7 @@ fn locate<'a>(
             of_category.entry(*place).or_default().truth.push(annotation);
         }
     }
-    for prediction in most_likely(predictions, protocol) {
-        let (index, prediction) = prediction;
+    for (index, prediction) in most_likely(predictions, protocol) {
         let place = places.get(&prediction.image).ok_or_else(|| ScoreError::Prediction {
             index,
             message: format!("its image {} is not among the images of the truth", prediction.image),

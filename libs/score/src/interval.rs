@@ -33,22 +33,31 @@ pub fn percentile_interval(
     n_resamples: usize,
     mut statistic: impl FnMut(&[usize]) -> Option<f64>,
 ) -> Option<(f64, f64)> {
-    if n == 0 {
-        return None;
+    let [interval] = percentile_intervals(n, n_resamples, |drawn| [statistic(drawn)]);
+    interval
+}
+
+/// As [`percentile_interval`], of several statistics of the same resamples.
+pub fn percentile_intervals<const N: usize>(
+    n: usize,
+    n_resamples: usize,
+    mut statistics: impl FnMut(&[usize]) -> [Option<f64>; N],
+) -> [Option<(f64, f64)>; N] {
+    let mut values = [const { Vec::new() }; N];
+    if n > 0 {
+        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+        let mut drawn = vec![0; n];
+        for _ in 0..n_resamples {
+            drawn.iter_mut().for_each(|idx| *idx = rng.random_range(0..n));
+            values.iter_mut().zip(statistics(&drawn)).for_each(|(all, one)| all.extend(one));
+        }
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut drawn = vec![0; n];
-    let mut values = Vec::with_capacity(n_resamples);
-    for _ in 0..n_resamples {
-        drawn.iter_mut().for_each(|idx| *idx = rng.random_range(0..n));
-        values.extend(statistic(&drawn));
-    }
-    if values.is_empty() {
-        return None;
-    }
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| values[(share * (values.len() - 1) as f64).round() as usize];
-    Some((at(ALPHA / 2.0), at(1.0 - ALPHA / 2.0)))
+    values.map(|mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        let last = values.len().checked_sub(1)?;
+        let at = |share: f64| values[(share * last as f64).round() as usize];
+        Some((at(ALPHA / 2.0), at(1.0 - ALPHA / 2.0)))
+    })
 }
 
 #[cfg(test)]

@@ -25,4 +25,4 @@ mod error;
 mod interval;
 
 pub use error::ScoreError;
-pub use interval::{percentile_interval, ratio_interval};
+pub use interval::{percentile_interval, percentile_intervals, ratio_interval};

@@ -3,7 +3,7 @@
 use super::curve::Ranking;
 use super::matching::ImageMatches;
 use super::{AREAS, Category, Evaluation, Frequency, N_THRESHOLDS, Protocol};
-use crate::percentile_interval;
+use crate::percentile_intervals;
 
 /// Number of the overlap 0.5.
 const AT_50: usize = 0;
@@ -33,9 +33,10 @@ struct Cell {
 impl Evaluation {
     /// The reported numbers.
     pub fn summary(&self) -> Summary {
+        let by_area: Vec<_> = (0..AREAS.len()).map(|area| self.cells(area, self.limit())).collect();
         let numbers = match self.protocol {
-            Protocol::Coco => self.coco(),
-            Protocol::Lvis => self.lvis(),
+            Protocol::Coco => self.coco(&by_area),
+            Protocol::Lvis => self.lvis(&by_area),
         };
         Summary(numbers)
     }
@@ -55,54 +56,26 @@ impl Evaluation {
             of_image
         });
         let of_image: Vec<Vec<Option<&ImageMatches>>> = of_image.collect();
-        let resampled = |drawn: &[usize]| {
+        percentile_intervals(self.n_images, n_resamples, |drawn| {
             let cells = of_image
                 .iter()
                 .map(|of_image| cell(drawn.iter().filter_map(|idx| of_image[*idx]), self.limit()));
-            cells.collect::<Vec<_>>()
-        };
-        // Drawn twice from the same seed, so that both see the same resamples.
-        [
-            percentile_interval(self.n_images, n_resamples, |drawn| {
-                precision(&resampled(drawn), None)
-            }),
-            percentile_interval(self.n_images, n_resamples, |drawn| {
-                precision(&resampled(drawn), Some(AT_50))
-            }),
-        ]
+            let cells: Vec<_> = cells.collect();
+            [precision(&cells, None), precision(&cells, Some(AT_50))]
+        })
     }
 
-    fn coco(&self) -> Vec<(String, Option<f64>)> {
-        let limits = self.protocol.max_detections();
-        let by_area: Vec<_> = (0..AREAS.len()).map(|area| self.cells(area, self.limit())).collect();
-        let mut numbers = vec![
-            ("AP".to_owned(), precision(&by_area[0], None)),
-            ("AP50".to_owned(), precision(&by_area[0], Some(AT_50))),
-            ("AP75".to_owned(), precision(&by_area[0], Some(AT_75))),
-        ];
-        let sizes = || AREAS.iter().zip(&by_area).skip(1);
-        numbers.extend(
-            sizes().map(|((size, ..), cells)| (format!("AP{size}"), precision(cells, None))),
-        );
-        for &limit in limits {
+    fn coco(&self, by_area: &[Vec<Option<Cell>>]) -> Vec<(String, Option<f64>)> {
+        let mut numbers = precisions(by_area);
+        for &limit in self.protocol.max_detections() {
             numbers.push((format!("AR{limit}"), recall(&self.cells(0, limit))));
         }
-        numbers.extend(sizes().map(|((size, ..), cells)| (format!("AR{size}"), recall(cells))));
+        numbers.extend(sizes(by_area).map(|(size, cells)| (format!("AR{size}"), recall(cells))));
         numbers
     }
 
-    fn lvis(&self) -> Vec<(String, Option<f64>)> {
-        let limit = self.limit();
-        let by_area: Vec<_> = (0..AREAS.len()).map(|area| self.cells(area, limit)).collect();
-        let mut numbers = vec![
-            ("AP".to_owned(), precision(&by_area[0], None)),
-            ("AP50".to_owned(), precision(&by_area[0], Some(AT_50))),
-            ("AP75".to_owned(), precision(&by_area[0], Some(AT_75))),
-        ];
-        let sizes = || AREAS.iter().zip(&by_area).skip(1);
-        numbers.extend(
-            sizes().map(|((size, ..), cells)| (format!("AP{size}"), precision(cells, None))),
-        );
+    fn lvis(&self, by_area: &[Vec<Option<Cell>>]) -> Vec<(String, Option<f64>)> {
+        let mut numbers = precisions(by_area);
         let groups =
             [("APr", Frequency::Rare), ("APc", Frequency::Common), ("APf", Frequency::Frequent)];
         for (name, group) in groups {
@@ -111,10 +84,10 @@ impl Evaluation {
             let cells: Vec<_> = of_group.map(|(_, cell)| *cell).collect();
             numbers.push((name.to_owned(), precision(&cells, None)));
         }
+        let limit = self.limit();
         numbers.push((format!("AR@{limit}"), recall(&by_area[0])));
-        numbers.extend(
-            sizes().map(|((size, ..), cells)| (format!("AR{size}@{limit}"), recall(cells))),
-        );
+        let of_size = |(size, cells)| (format!("AR{size}@{limit}"), recall(cells));
+        numbers.extend(sizes(by_area).map(of_size));
         numbers
     }
 
@@ -136,6 +109,23 @@ fn cell<'a>(images: impl IntoIterator<Item = &'a ImageMatches>, limit: usize) ->
         precision: curves.map(|curve| curve.average_precision),
         recall: curves.map(|curve| curve.recall),
     })
+}
+
+/// The average precisions that both protocols report, from the cells of each range of area.
+fn precisions(by_area: &[Vec<Option<Cell>>]) -> Vec<(String, Option<f64>)> {
+    let mut numbers = vec![
+        ("AP".to_owned(), precision(&by_area[0], None)),
+        ("AP50".to_owned(), precision(&by_area[0], Some(AT_50))),
+        ("AP75".to_owned(), precision(&by_area[0], Some(AT_75))),
+    ];
+    numbers
+        .extend(sizes(by_area).map(|(size, cells)| (format!("AP{size}"), precision(cells, None))));
+    numbers
+}
+
+/// Letter and cells of small, medium and large.
+fn sizes(by_area: &[Vec<Option<Cell>>]) -> impl Iterator<Item = (&'static str, &[Option<Cell>])> {
+    AREAS.iter().zip(by_area).skip(1).map(|((size, ..), cells)| (*size, &cells[..]))
 }
 
 /// Mean average precision over categories, and over overlaps or at one.
