@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::items;
 use super::items::coordinates::read_solid;
-use super::items::{Area, Keys, bare_lists};
+use super::items::{Area, bare_lists};
 use super::{AnswerKind, Examples, ItemKeys, ItemKind};
 use crate::geometry::{Geometry, Space};
 use crate::rng::Rng;
@@ -11,7 +12,7 @@ use crate::text::value::Value;
 use crate::{Flaw, Item, Place};
 
 /// Any number of boxes in space: center, size and, if wanted, the turn about the vertical.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Box3dAnswer {
     /// What coordinates count. Meters are written as `pixels`, since they have no upper end either.
@@ -22,32 +23,12 @@ pub struct Box3dAnswer {
     pub labels: Vec<String>,
 }
 
-impl Default for Box3dAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: ItemKeys::default(), labels: Vec::new() }
-    }
-}
-
 impl ItemKind for Box3dAnswer {
     fn geometry(&self) -> Geometry {
         Geometry::Solid
     }
 
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        self.keys.view()
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
+    items::say_fields!();
 
     fn instruction(&self) -> String {
         "Give the boxes in space: center, size along their own axes, and turn about the vertical in radians."

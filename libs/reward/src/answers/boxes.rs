@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::items;
 use super::items::coordinates::read_box;
 use super::items::keys::named;
-use super::items::{Area, Keys, bare_numbers};
+use super::items::{Area, bare_numbers};
 use super::{AnswerKind, Examples, ItemKeys, ItemKind};
 use crate::geometry::{Geometry, Space};
 use crate::rng::Rng;
@@ -21,7 +22,7 @@ const QWEN_PLACE: &str = "bbox_2d";
 const QWEN_KEYS: [&str; 2] = [QWEN_PLACE, "label"];
 
 /// Any number of boxes `[x1, y1, x2, y2]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BoxesAnswer {
     /// What coordinates count.
@@ -32,32 +33,12 @@ pub struct BoxesAnswer {
     pub labels: Vec<String>,
 }
 
-impl Default for BoxesAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: ItemKeys::default(), labels: Vec::new() }
-    }
-}
-
 impl ItemKind for BoxesAnswer {
     fn geometry(&self) -> Geometry {
         Geometry::Box
     }
 
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        self.keys.view()
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
+    items::say_fields!();
 
     fn instruction(&self) -> String {
         format!("Give the bounding boxes {}{}.", in_words(self.space), sure(&self.keys))

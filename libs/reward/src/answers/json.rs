@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ItemKind;
 use super::boxes::{EXAMPLE, corners_of, in_words};
+use super::items;
 use super::items::coordinates::read_box;
 use super::items::keys::named;
 use super::items::{Area, Keys, bare_numbers};
@@ -15,7 +16,7 @@ use crate::{Flaw, Item, Place};
 
 /// Labelled boxes and the number of the one that is meant, as in
 /// `{"objects": [{"bbox": […], "label": "…"}], "target": 0}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JsonAnswer {
     /// What coordinates count.
@@ -40,27 +41,10 @@ pub struct JsonKeys {
     pub target: String,
 }
 
-impl Default for JsonAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: JsonKeys::default(), labels: Vec::new() }
-    }
-}
-
-impl ItemKind for JsonAnswer {
-    fn geometry(&self) -> Geometry {
-        Geometry::Box
-    }
-
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        let JsonKeys { place, label, objects, target } = &self.keys;
+impl JsonKeys {
+    /// The keys that there are.
+    fn view(&self) -> Keys<'_> {
+        let Self { place, label, objects, target } = self;
         Keys {
             place: named(place),
             label: named(label),
@@ -69,10 +53,14 @@ impl ItemKind for JsonAnswer {
             ..Keys::default()
         }
     }
+}
 
-    fn labels(&self) -> &[String] {
-        &self.labels
+impl ItemKind for JsonAnswer {
+    fn geometry(&self) -> Geometry {
+        Geometry::Box
     }
+
+    items::say_fields!();
 
     fn check(&self) -> Result<(), ConfigError> {
         let JsonKeys { place, label, objects, target } = &self.keys;

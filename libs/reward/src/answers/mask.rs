@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::boxes::in_words;
+use super::items;
 use super::items::coordinates::read_region;
-use super::items::{Area, Keys, points};
+use super::items::{Area, points};
 use super::polygon::{EXAMPLE, check_space, is_region, outline_of, outline_of_all};
 use super::{ItemKind, OneItemKeys};
 use crate::config::{ConfigError, Reader};
@@ -15,7 +16,7 @@ use crate::text::value::Value;
 use crate::{Flaw, Item, Place};
 
 /// One region: outlines, or run lengths `{"size": [h, w], "counts": […]}` as in COCO.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskAnswer {
     /// What coordinates count; not pixels, since outlines are compared on a grid over the whole image.
@@ -26,32 +27,12 @@ pub struct MaskAnswer {
     pub labels: Vec<String>,
 }
 
-impl Default for MaskAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: OneItemKeys::default(), labels: Vec::new() }
-    }
-}
-
 impl ItemKind for MaskAnswer {
     fn geometry(&self) -> Geometry {
         Geometry::Region
     }
 
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        self.keys.view()
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
+    items::say_fields!();
 
     fn is_single(&self) -> bool {
         true

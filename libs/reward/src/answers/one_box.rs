@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::boxes::{EXAMPLE, corners_of, further_keys_of_box, in_words, is_box, place_of_box};
+use super::items;
 use super::items::coordinates::read_box;
-use super::items::{Area, Keys, bare_numbers, list};
+use super::items::{Area, bare_numbers, list};
 use super::{AnswerKind, Examples, ItemKind, OneItemKeys};
 use crate::config::Reader;
 use crate::geometry::{Geometry, Space};
@@ -13,7 +14,7 @@ use crate::text::value::Value;
 use crate::{Answer, BBox, Flaw, Item, Items, Place, official};
 
 /// One box `[x1, y1, x2, y2]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BoxAnswer {
     /// What coordinates count.
@@ -24,32 +25,12 @@ pub struct BoxAnswer {
     pub labels: Vec<String>,
 }
 
-impl Default for BoxAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: OneItemKeys::default(), labels: Vec::new() }
-    }
-}
-
 impl ItemKind for BoxAnswer {
     fn geometry(&self) -> Geometry {
         Geometry::Box
     }
 
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        self.keys.view()
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
+    items::say_fields!();
 
     fn is_single(&self) -> bool {
         true

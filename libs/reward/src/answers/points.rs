@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::boxes::{in_words, sure};
+use super::items;
 use super::items::coordinates::read_point;
-use super::items::{Area, Keys, bare_numbers};
+use super::items::{Area, bare_numbers};
 use super::{AnswerKind, Examples, ItemKeys, ItemKind};
 use crate::geometry::{Geometry, Space};
 use crate::rng::Rng;
@@ -15,7 +16,7 @@ use crate::{Flaw, Item, Place};
 const MOVED_BY: f64 = 0.1;
 
 /// Any number of points `[x, y]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PointsAnswer {
     /// What coordinates count.
@@ -26,32 +27,12 @@ pub struct PointsAnswer {
     pub labels: Vec<String>,
 }
 
-impl Default for PointsAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: ItemKeys::default(), labels: Vec::new() }
-    }
-}
-
 impl ItemKind for PointsAnswer {
     fn geometry(&self) -> Geometry {
         Geometry::Point
     }
 
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        self.keys.view()
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
+    items::say_fields!();
 
     fn instruction(&self) -> String {
         format!("Give the points {}{}.", in_words(self.space), sure(&self.keys))

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::boxes::{in_words, sure};
+use super::items;
 use super::items::coordinates::read_region;
-use super::items::{Area, Keys, bare_lists, points};
+use super::items::{Area, bare_lists, points};
 use super::{ItemKeys, ItemKind};
 use crate::config::{ConfigError, Reader, ensure};
 use crate::geometry::{Geometry, Space};
@@ -16,7 +17,7 @@ use crate::{Flaw, Item, Place};
 pub(super) const EXAMPLE: &str = "[[x1, y1], [x2, y2], ...]";
 
 /// Any number of outlines `[x1, y1, x2, y2, …]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolygonAnswer {
     /// What coordinates count; not pixels, since outlines are compared on a grid over the whole image.
@@ -27,32 +28,12 @@ pub struct PolygonAnswer {
     pub labels: Vec<String>,
 }
 
-impl Default for PolygonAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: ItemKeys::default(), labels: Vec::new() }
-    }
-}
-
 impl ItemKind for PolygonAnswer {
     fn geometry(&self) -> Geometry {
         Geometry::Region
     }
 
-    fn space(&self) -> Space {
-        self.space
-    }
-
-    fn set_space(&mut self, space: Space) {
-        self.space = space;
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        self.keys.view()
-    }
-
-    fn labels(&self) -> &[String] {
-        &self.labels
-    }
+    items::say_fields!();
 
     fn check(&self) -> Result<(), ConfigError> {
         check_space(self.space)

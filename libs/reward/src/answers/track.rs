@@ -19,7 +19,7 @@ use crate::{Flaw, Item, Place};
 const DRAWN_FRAMES: u64 = 6;
 
 /// Boxes with a frame each, and an id where there are several objects.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackAnswer {
     /// What coordinates count.
@@ -38,12 +38,6 @@ pub struct TrackKeys {
     pub frame: String,
     /// Which of several objects it is; empty where there is one.
     pub id: String,
-}
-
-impl Default for TrackAnswer {
-    fn default() -> Self {
-        Self { space: Space::Thousandths, keys: TrackKeys::default() }
-    }
 }
 
 impl ItemKind for TrackAnswer {

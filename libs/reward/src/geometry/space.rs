@@ -11,10 +11,11 @@ pub const SPACE: f64 = 1000.0;
 const FAR: f64 = 100_000.0;
 
 /// What coordinates count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Space {
     /// 0 to 1000 on both axes, whatever the size of the image (Qwen2-VL, Visual-RFT).
+    #[default]
     Thousandths,
     /// 0 to 1.
     Unit,

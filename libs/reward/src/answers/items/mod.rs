@@ -26,6 +26,28 @@ use crate::{Answer, Flaw, Item, Place, RewardError, official};
 /// Pixels on a side of the images that answers are drawn for, where a task counts in pixels.
 const DRAWN_SIDE: f64 = 640.0;
 
+/// The methods of [`ItemKind`] that say what the fields `space`, `keys` and `labels` hold, for the kinds that have them.
+macro_rules! say_fields {
+    () => {
+        fn space(&self) -> $crate::geometry::Space {
+            self.space
+        }
+
+        fn set_space(&mut self, space: $crate::geometry::Space) {
+            self.space = space;
+        }
+
+        fn keys(&self) -> $crate::answers::items::Keys<'_> {
+            self.keys.view()
+        }
+
+        fn labels(&self) -> &[String] {
+            &self.labels
+        }
+    };
+}
+pub(super) use say_fields;
+
 /// One kind of answer that is made of items.
 pub(crate) trait ItemKind {
     /// The geometry of its items.
