@@ -2,20 +2,10 @@
 
 use toml::Value;
 use vrft_config::Document;
+use vrft_reward::config::TermConfig;
+use vrft_reward::terms::Metric;
 
 use super::{RunFacts, TermFacts, TermRole};
-
-/// Metrics that say neither how right an answer is nor whether it has the declared form.
-const OTHER: [&str; 8] = [
-    "confidence",
-    "brevity",
-    "cosine",
-    "repetition",
-    "overlong",
-    "claims",
-    "consistency",
-    "restated",
-];
 
 impl RunFacts {
     /// The facts of a configuration; single values, since the sections belong to other crates.
@@ -42,15 +32,12 @@ impl RunFacts {
 }
 
 fn term((name, settings): (&String, &Value)) -> Option<TermFacts> {
-    let role = match settings.get("metric")?.as_str()? {
-        "format" | "think_format" => TermRole::Format,
-        other if OTHER.contains(&other) => TermRole::Other,
-        _ => TermRole::Accuracy,
-    };
-    let weight = match settings.get("weight") {
-        Some(Value::Float(weight)) => *weight,
-        Some(Value::Integer(weight)) => *weight as f64,
-        _ => 1.0,
+    let table = settings.as_table()?.clone();
+    let TermConfig { metric, weight, .. } = TermConfig::from_table(table, name).ok()?;
+    let role = match metric {
+        Metric::Format(_) | Metric::ThinkFormat(_) => TermRole::Format,
+        other if other.is_accuracy() => TermRole::Accuracy,
+        _ => TermRole::Other,
     };
     Some(TermFacts { name: name.clone(), role, weight })
 }

@@ -235,7 +235,11 @@ impl TermConfig {
         self.metric.evaluate().range()
     }
 
-    fn from_table(mut table: Table, at: &str) -> Result<Self, String> {
+    /// A term from its table, as `[reward.terms.NAME]` has it; `at` names that table in errors.
+    ///
+    /// # Errors
+    /// No metric, an unknown one, or a key or value that the metric does not know.
+    pub fn from_table(mut table: Table, at: &str) -> Result<Self, String> {
         let Some(name) = table.remove("metric") else {
             return Err(format!("{at}.metric is missing: write what is measured"));
         };
