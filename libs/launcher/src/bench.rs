@@ -17,6 +17,7 @@ use crate::bench::case::Case;
 use crate::bench::phases::StepTimes;
 use crate::bench::summary::Summary;
 use crate::cli::BenchOptions;
+use crate::print::{self, say};
 
 /// Runs the case, prints its phases, and writes them as JSON if asked to.
 pub(crate) fn bench(options: &BenchOptions) -> eyre::Result<()> {
@@ -27,13 +28,13 @@ pub(crate) fn bench(options: &BenchOptions) -> eyre::Result<()> {
         let start = Instant::now();
         let times = case.step(step_idx)?;
         let secs = start.elapsed().as_secs_f64();
-        println!("step {secs:.3} s");
+        say!("step {secs:.3} s");
         steps.push(StepTimes { secs, ..times });
     }
     // Before the machine's rate is measured, which needs memory of its own.
     let peak = memory::peak_bytes()?;
     let summary = Summary::new(options, &case, &steps, peak, vrft_kernels::measure_gflops());
-    print!("{summary}");
+    print::text(&summary.to_string());
     match &options.json {
         Some(path) => std::fs::write(path, serde_json::to_vec_pretty(&summary.to_json())?)
             .wrap_err_with(|| format!("cannot write {path:?}")),

@@ -1,5 +1,8 @@
 //! `vrft check`: everything that can be known to be wrong before a run.
 
+mod nodes;
+
+use eyre::WrapErr;
 use vrft_learner::{MemoryEstimate, MicroBatchPlan, PromptSize};
 use vrft_model::ModelConfig;
 use vrft_processor::Processor;
@@ -8,6 +11,10 @@ use vrft_prompts::Prompter;
 use crate::check_data::{check_data, open};
 use crate::cli::CheckOptions;
 use crate::graph::Graph;
+use crate::origin::fingerprints;
+use crate::print::{self, say};
+
+pub(crate) use nodes::check_nodes;
 
 const MIB: usize = 1 << 20;
 
@@ -16,22 +23,56 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
     let graph = Graph::load(&options.graph)?;
     graph.check_files()?;
     graph.check_devices()?;
-    println!("# {}", graph.path.display());
+    check_nodes(&graph, false)?;
+    vrft_learner::verify_checkpoint(&graph.checkpoint()?).wrap_err("policy.path")?;
+    say!("# {}", graph.path.display());
     for node in &graph.descriptor.nodes {
         let inputs: Vec<String> =
             node.inputs.iter().map(|(id, input)| format!("{id} <- {}", input.mapping)).collect();
-        println!("#   {:<12} {}", node.id.to_string(), inputs.join(", "));
+        say!("#   {:<12} {}", node.id.to_string(), inputs.join(", "));
     }
     if let Some(settings) = vrft_processor::GenerationSettings::load(&graph.checkpoint()?)? {
-        println!("# {settings}");
+        say!("# {settings}");
     }
     // What a camera will show is not known yet, nor how long its questions are.
     if graph.config.stream.is_none() {
         check_data(&graph, options.all)?;
         print_memory(&graph)?;
     }
-    println!("\n{}", graph.config.to_toml());
+    say!("\n{}", graph.config.to_toml());
     Ok(())
+}
+
+/// What is not wrong and still should be known of a run: that the same file is learned from and judged on.
+///
+/// # Errors
+/// Data that cannot be read.
+pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
+    let data = &graph.config.data;
+    let mut pairs = vec![(&data.train, &graph.config.evaluation.test)];
+    for source in &data.sources {
+        pairs.push((&source.train, &graph.config.evaluation.test));
+        pairs.extend(source.test.iter().map(|test| (&source.train, test)));
+    }
+    let mut warnings = Vec::new();
+    for (train, test) in pairs.into_iter().filter(|_| graph.config.stream.is_none()) {
+        if !train.exists() || !test.exists() {
+            continue;
+        }
+        let test_files = fingerprints(std::slice::from_ref(test))?;
+        for (file, print) in fingerprints(std::slice::from_ref(train))? {
+            if test_files.values().any(|of_test| *of_test == print) {
+                warnings.push(format!(
+                    "{} is learned from and judged on ({} has the same content): the numbers say nothing about new \
+                     images",
+                    file.display(),
+                    test.display()
+                ));
+            }
+        }
+    }
+    warnings.dedup();
+    Ok(warnings)
 }
 
 /// What the run will take, if its prompts are like the first, and whether this machine has it.
@@ -58,7 +99,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
     let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;
     print_micro_batches(graph, size.n_tokens);
-    println!("# memory, estimated: {} MiB", estimate.of_graph() / MIB);
+    say!("# memory, estimated: {} MiB", estimate.of_graph() / MIB);
     for (what, bytes) in [
         ("weights of the learner", estimate.learner_weights),
         ("gradients", estimate.gradients),
@@ -68,7 +109,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
         ("keys and values", estimate.cache),
         ("hand-over of weights", estimate.hand_over),
     ] {
-        println!("#   {what:<24}{:>7} MiB", bytes / MIB);
+        say!("#   {what:<24}{:>7} MiB", bytes / MIB);
     }
     let on_gpu: Vec<&str> = graph
         .devices()
@@ -77,12 +118,12 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
         .map(|(key, _)| key)
         .collect();
     if !on_gpu.is_empty() {
-        println!("# {}: part of it is the GPU's, whose memory is not looked at", on_gpu.join(", "));
+        say!("# {}: part of it is the GPU's, whose memory is not looked at", on_gpu.join(", "));
         return Ok(());
     }
     match available() {
         Some(available) if available < estimate.of_graph() => {
-            println!(
+            say!(
                 "# warning: only {} MiB are free here: lower learner.max_tokens_per_micro_batch to that of one group, \
                  set learner.activation_mib (computes layers again) or learner.split_groups (computes prompts again)",
                 available / MIB
@@ -100,11 +141,13 @@ fn print_micro_batches(graph: &Graph, prompt_tokens: usize) {
     let plan = MicroBatchPlan::new(learner, prompt_tokens, group_size, length);
     let n_groups = learner.prompts_per_step;
     let largest = plan.largest;
-    print!("# a step: {n_groups} groups of {prompt_tokens} + {group_size} x {length} tokens, ");
+    print::text(&format!(
+        "# a step: {n_groups} groups of {prompt_tokens} + {group_size} x {length} tokens, "
+    ));
     match (plan.parts_per_group, plan.groups_together) {
-        (1, 1) => println!("one at a time: {largest} tokens"),
-        (1, together) => println!("{together} at a time: {largest} tokens"),
-        (parts, _) => println!(
+        (1, 1) => say!("one at a time: {largest} tokens"),
+        (1, together) => say!("{together} at a time: {largest} tokens"),
+        (parts, _) => say!(
             "each split into {parts} parts of up to {largest} by learner.split_groups: {} tokens of prompts are \
              computed again",
             plan.repeated_tokens

@@ -8,6 +8,7 @@ use vrft_processor::Processor;
 use vrft_prompts::{Checker, Prompter};
 
 use crate::graph::Graph;
+use crate::print::say;
 
 /// Opens a data set of a graph.
 pub(crate) fn open(graph: &Graph, path: &Path, split: Option<&str>) -> eyre::Result<Dataset> {
@@ -41,7 +42,7 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     for train in &training {
         let overlap = Overlap::between(train, &test);
         if overlap.pictures > 0 {
-            println!("# warning: {overlap}");
+            say!("# warning: {overlap}");
         }
     }
     Ok(())
@@ -72,7 +73,7 @@ fn checked(
     let dataset =
         dataset.map_err(|error| eyre!("{key}, of which data.shots are drawn: {error}"))?;
     for (number, line) in dataset.summary(dataset.len()).iter().enumerate() {
-        println!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
+        say!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
     }
     Ok(dataset)
 }

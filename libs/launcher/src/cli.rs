@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// Visual reinforcement fine-tuning as a dora dataflow.
@@ -11,10 +11,40 @@ use clap_complete::Shell;
 /// base, supervised (SFT) and reinforcement (RFT) fine-tuning on held-out ones. Everything is written to a
 /// folder under `out/`; open its `report.html`.
 #[derive(Parser)]
-#[command(name = "vrft", version, after_help = EXAMPLES)]
+#[command(name = "vrft", version, help_template = TEMPLATE)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
+}
+
+/// Subcommands are listed by what a user wants, see [`command`].
+const TEMPLATE: &str =
+    "{about-with-newline}\n{usage-heading} {usage}\n{after-help}\n\nOptions:\n{options}";
+
+/// What a user wants, and the commands for it.
+const GROUPS: [(&str, &[&str]); 6] = [
+    ("Start", &["run", "check", "doctor", "init"]),
+    ("Use the result", &["promote", "rollback", "merge"]),
+    ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
+    ("Look", &["report"]),
+    ("Rewards", &["reward"]),
+    ("Shell", &["completions"]),
+];
+
+/// The command line with its commands grouped.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let mut help = String::new();
+    for (heading, names) in GROUPS {
+        help += &format!("\n{heading}:\n");
+        for name in names {
+            let about = command.find_subcommand(name).and_then(clap::Command::get_about);
+            help += &format!("  {name:<13}{}\n", about.map_or(String::new(), ToString::to_string));
+        }
+    }
+    help += "\n";
+    help += EXAMPLES;
+    command.after_help(help)
 }
 
 const EXAMPLES: &str = "\
@@ -56,17 +86,8 @@ pub(crate) enum Command {
         /// The run folder.
         run: PathBuf,
     },
-    /// Put a run's policy into use, unless it does worse on held-out data than what the run started from.
-    Promote {
-        /// The run folder.
-        run: PathBuf,
-        /// Which policy of the run, by the evaluator's name for it.
-        #[arg(long, default_value = "rft")]
-        label: String,
-        /// Folder of the policies in use; `current` in it is the one that counts.
-        #[arg(long, value_name = "DIR", default_value = "out/served")]
-        served: PathBuf,
-    },
+    /// Put a run's policy into use, unless it does worse on held-out data than the one in use.
+    Promote(PromoteOptions),
     /// Go back to the policy that was in use before.
     Rollback {
         /// Folder of the policies in use.
@@ -163,11 +184,10 @@ impl Default for Command {
 }
 
 /// Which graph, which configuration.
-#[derive(Args, Clone)]
+#[derive(Debug, Default, Args, Clone)]
 pub(crate) struct GraphOptions {
-    /// The graph. Paths in it and in the configuration start at its folder.
-    #[arg(default_value = "dataflow.yml")]
-    pub(crate) graph: PathBuf,
+    /// The graph [default: dataflow.yml]. Paths in it and in its configuration start at its folder.
+    pub(crate) graph: Option<PathBuf>,
     /// Configuration, instead of the one that the graph names.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -192,16 +212,41 @@ pub(crate) struct RunOptions {
     /// Folder to write to [default: a new one under `run.out`].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Continue an interrupted run from its newest intact checkpoint [default: the newest run].
+    /// Continue an interrupted run from its newest intact checkpoint, with the graph and the configuration of its folder
+    /// [default: the newest run under `out/`].
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "out")]
     #[expect(clippy::option_option, reason = "absent, given, given with a folder")]
     pub(crate) resume: Option<Option<PathBuf>>,
+    /// Go on although graph, configuration or data are not those that the run began with.
+    #[arg(long, requires = "resume")]
+    pub(crate) with_changes: bool,
+    /// Begin again at step 1 where no checkpoint is intact; the damaged ones are set aside.
+    #[arg(long, requires = "resume")]
+    pub(crate) start_over: bool,
+    /// Load checkpoints without comparing them with their manifests.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
     /// Use the node executables as they are.
     #[arg(long)]
     pub(crate) no_build: bool,
     /// Show the log of every node.
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PromoteOptions {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    /// Which policy of the run, by the evaluator's name for it.
+    #[arg(long, default_value = "rft")]
+    pub(crate) label: String,
+    /// Folder of the policies in use; `current` in it is the one that counts.
+    #[arg(long, value_name = "DIR", default_value = "out/served")]
+    pub(crate) served: PathBuf,
+    /// Copy the checkpoint without comparing it with its manifest.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
 }
 
 #[derive(Args)]
@@ -212,6 +257,9 @@ pub(crate) struct EvalOptions {
     /// Data set [default: evaluation.test].
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
+    /// Load the checkpoint without comparing it with its manifest.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
     #[command(flatten)]
     pub(crate) graph: GraphOptions,
 }
@@ -305,27 +353,48 @@ impl BenchDtype {
     }
 }
 
-impl Default for GraphOptions {
-    fn default() -> Self {
-        Self { graph: "dataflow.yml".into(), config: None, overrides: Vec::new() }
+impl GraphOptions {
+    /// The graph that is named, or the default one.
+    pub(crate) fn graph(&self) -> PathBuf {
+        self.graph.clone().unwrap_or_else(|| "dataflow.yml".into())
     }
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
         let graph = GraphOptions::default();
-        Self { graph, out: None, resume: None, no_build: false, verbose: false }
+        Self {
+            graph,
+            out: None,
+            resume: None,
+            with_changes: false,
+            start_over: false,
+            no_verify: false,
+            no_build: false,
+            verbose: false,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_listed_once() {
+        let mut listed: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        listed.sort_unstable();
+        let command = Cli::command();
+        let mut there: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        there.sort_unstable();
+        assert_eq!(listed, there);
+        let help = super::command().render_help().to_string();
+        assert!(help.contains("Measure:\n  eval ") && help.contains("Options:"), "{help}");
     }
 
     #[test]

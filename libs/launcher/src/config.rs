@@ -4,7 +4,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use toml::Table;
 use vrft_checkpoint::PolicyConfig;
@@ -116,6 +116,30 @@ impl Config {
         printed.finish()
     }
 
+    /// Makes the paths absolute that start at this folder. A policy that is not a folder there stays as it is: it may
+    /// be a model of the hub.
+    pub(crate) fn anchor(&mut self, folder: &Path) {
+        let policy = joined(folder, &self.policy.path);
+        if policy.exists() {
+            self.policy.path = policy;
+        }
+        let Self { data, evaluation, semantic, stream, weights, .. } = self;
+        let mut paths = vec![&mut evaluation.test, &mut weights.zenoh];
+        if data.sources.is_empty() {
+            paths.push(&mut data.train);
+        }
+        for source in &mut data.sources {
+            paths.push(&mut source.train);
+            paths.extend(source.test.as_mut());
+        }
+        paths.extend(data.image_root.as_mut());
+        paths.extend(semantic.as_mut().map(|semantic| &mut semantic.model));
+        paths.extend(stream.as_mut().map(|stream| &mut stream.held_out_from));
+        for path in paths.into_iter().filter(|path| !path.as_os_str().is_empty()) {
+            *path = joined(folder, path);
+        }
+    }
+
     /// What a judge of policies works by.
     pub(crate) fn judge(&self) -> JudgeConfig {
         JudgeConfig {
@@ -137,4 +161,17 @@ impl Config {
             loss: &self.loss,
         }
     }
+}
+
+/// A path that starts at this folder, without detours.
+pub(crate) fn joined(folder: &Path, path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in folder.join(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if whole.file_name().is_some() => _ = whole.pop(),
+            other => whole.push(other),
+        }
+    }
+    whole
 }

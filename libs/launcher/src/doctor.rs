@@ -4,6 +4,7 @@ use std::path::Path;
 
 use eyre::bail;
 
+use crate::print::say;
 use crate::run_dir;
 
 /// Prints what is wrong with a run.
@@ -13,7 +14,7 @@ use crate::run_dir;
 pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
     let run_dir = run_dir::find(run, Path::new("out"))?;
     match print_verdicts(&run_dir)? {
-        0 => println!("Nothing is wrong with {}, as far as its numbers say.", run_dir.display()),
+        0 => say!("Nothing is wrong with {}, as far as its numbers say.", run_dir.display()),
         1 => bail!("{} has a problem", run_dir.display()),
         n => bail!("{} has {n} problems", run_dir.display()),
     }
@@ -27,7 +28,7 @@ pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
 pub(crate) fn print_verdicts(run_dir: &Path) -> eyre::Result<usize> {
     let verdicts = vrft_report::diagnose_run(run_dir)?;
     for verdict in &verdicts {
-        println!("Problem: {verdict}");
+        say!("Problem: {verdict}");
     }
     Ok(verdicts.len())
 }

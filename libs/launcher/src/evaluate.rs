@@ -2,6 +2,7 @@
 
 use crate::cli::EvalOptions;
 use crate::graph::Graph;
+use crate::print::say;
 
 /// Greedy answers of one policy, measured and printed as JSON.
 pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
@@ -12,10 +13,14 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     };
     let mut config = graph.config;
     config.policy.path = checkpoint;
-    let test = graph.folder.join(&config.evaluation.test);
-    config.evaluation.test = options.data.clone().unwrap_or(test);
+    if let Some(data) = &options.data {
+        config.evaluation.test.clone_from(data);
+    }
+    if !options.no_verify {
+        vrft_learner::verify_checkpoint(&config.policy.path)?;
+    }
     let judge = vrft_evaluate::Judge::load(&config.judge())?;
     let judgement = judge.evaluate(&config.policy.path)?;
-    println!("{}", serde_json::to_string_pretty(&judgement.summary())?);
+    say!("{}", serde_json::to_string_pretty(&judgement.summary())?);
     Ok(())
 }

@@ -7,6 +7,7 @@ use eyre::{WrapErr, ensure};
 use vrft_report::{FewShotRun, FewShotTable};
 
 use crate::cli::FewShotOptions;
+use crate::print::say;
 
 /// Columns of the table; the first is plotted.
 const METRICS: &[&str] = &["miou", "ap50", "ap", "reward"];
@@ -26,7 +27,7 @@ pub(crate) fn few_shot(options: &FewShotOptions) -> eyre::Result<()> {
             FewShotTable::new(&cells, METRICS).write(&options.out)?;
         }
     }
-    println!("{}", FewShotTable::new(&cells, METRICS).to_text());
+    say!("{}", FewShotTable::new(&cells, METRICS).to_text());
     Ok(())
 }
 
@@ -38,12 +39,12 @@ fn run_cell(
     seed: u64,
     folder: &Path,
 ) -> eyre::Result<()> {
-    println!("{shots} shots, seed {seed}");
+    say!("{shots} shots, seed {seed}");
     if folder.exists() {
         std::fs::remove_dir_all(folder).wrap_err_with(|| format!("unfinished cell {folder:?}"))?;
     }
     let mut command = Command::new(vrft);
-    command.arg("run").arg(&options.graph.graph).arg("--out").arg(folder);
+    command.arg("run").arg(options.graph.graph()).arg("--out").arg(folder);
     if let Some(config) = &options.graph.config {
         command.arg("--config").arg(config);
     }

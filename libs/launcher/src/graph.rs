@@ -1,58 +1,62 @@
 //! A graph and the configuration that goes with it.
+//!
+//! Relative paths in a graph and in its configuration start at the folder of the graph, wherever the program is called;
+//! [`Graph::load`] makes them absolute. Paths on the command line, and `run.out`, start at the working folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use dora_message::descriptor::{Descriptor, EnvValue};
 use eyre::{WrapErr, ensure, eyre};
+use vrft_config::Document;
 use vrft_plan::OnLoss;
 
 use crate::cli::GraphOptions;
 use crate::config::Config;
 
 /// A graph that may be run: its wiring and its configuration were checked.
+#[derive(Debug)]
 pub(crate) struct Graph {
     pub(crate) path: PathBuf,
-    /// Folder of the graph: where relative paths start.
+    /// Folder of the graph: where its nodes and build lines run.
     pub(crate) folder: PathBuf,
     pub(crate) descriptor: Descriptor,
     pub(crate) config: Config,
 }
 
 impl Graph {
-    /// Reads graph and configuration.
+    /// Reads the graph and the configuration that the options or the graph name.
     ///
     /// # Errors
     /// A file that cannot be read or does not parse, an unknown key, an impossible value, a wrong edge.
     pub(crate) fn load(options: &GraphOptions) -> eyre::Result<Self> {
-        Self::with_config(options, None)
+        let (path, folder, mut descriptor) = read(&options.graph())?;
+        let file = match &options.config {
+            Some(config) => config.clone(),
+            None => folder.join(named_config(&descriptor)?),
+        };
+        let mut config = Config::load(&file, &options.overrides)?;
+        config.anchor(&folder);
+        anchor_nodes(&mut descriptor, &folder);
+        Ok(Self { path, folder, descriptor, config })
     }
 
-    /// The same with the configuration of an earlier run.
-    pub(crate) fn with_config(
-        options: &GraphOptions,
-        earlier: Option<&Path>,
+    /// The graph and the configuration that a run folder holds.
+    ///
+    /// # Errors
+    /// As [`Graph::load`].
+    pub(crate) fn of_run(
+        run_dir: &Path,
+        folder: &Path,
+        descriptor: Descriptor,
+        overrides: &[String],
     ) -> eyre::Result<Self> {
-        let path = options.graph.clone();
-        let text = std::fs::read_to_string(&path)
-            .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
-        let descriptor: Descriptor =
-            yaml_serde::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
-        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        vrft_node::wiring::check(&descriptor)
-            .and_then(|()| vrft_node::wiring::check_environment(&descriptor, is_set))
-            .wrap_err_with(|| format!("in the graph {path:?}"))?;
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        let file = match (&options.config, earlier) {
-            (Some(config), _) => config.clone(),
-            (None, Some(earlier)) => earlier.to_owned(),
-            (None, None) => folder.join(named_config(&descriptor)?),
-        };
-        let config = Config::load(&file, &options.overrides)?;
-        Ok(Self { path, folder, descriptor, config })
+        let path = run_dir.join(crate::origin::GRAPH);
+        check_wiring(&descriptor, &path)?;
+        let document = Document::load(&run_dir.join("config.toml"), overrides)?;
+        let mut config = Config::read(&document)?;
+        config.anchor(folder);
+        Ok(Self { path, folder: folder.to_owned(), descriptor, config })
     }
 
     /// Sets an environment variable of every node.
@@ -61,16 +65,14 @@ impl Graph {
         env.insert(key.to_owned(), EnvValue::String(value.to_owned()));
     }
 
-    /// The checkpoint directory of `policy.path`: relative paths start at the graph's folder, a model of the
-    /// Hugging Face hub is downloaded if this machine does not have it.
+    /// The checkpoint directory of `policy.path`; a model of the Hugging Face hub is downloaded if this machine does
+    /// not have it.
     pub(crate) fn checkpoint(&self) -> eyre::Result<PathBuf> {
         let path = &self.config.policy.path;
-        let anchored = self.folder.join(path);
-        if anchored.exists() {
-            return Ok(anchored);
+        if path.exists() {
+            return Ok(path.clone());
         }
-        let found = vrft_checkpoint::checkpoint_dir(path).wrap_err("policy.path")?;
-        Ok(if found == *path { anchored } else { found })
+        vrft_checkpoint::checkpoint_dir(path).wrap_err("policy.path")
     }
 
     /// Nodes that the run can do without.
@@ -81,17 +83,21 @@ impl Graph {
         }
     }
 
+    /// Whether every node runs on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.descriptor.nodes.iter().all(|node| node.deploy.is_none())
+    }
+
     /// Checks that nodes which are started from here can use the devices that the configuration gives them.
     ///
     /// # Errors
     /// A device for which neither this program nor, therefore, the nodes are built.
     pub(crate) fn check_devices(&self) -> eyre::Result<()> {
-        if self.descriptor.nodes.iter().any(|node| node.deploy.is_some()) {
-            // Other machines have programs of their own.
-            return Ok(());
-        }
-        for (key, device) in self.devices() {
-            vrft_model::check_device(key, device)?;
+        // Other machines have programs of their own.
+        if self.is_local() {
+            for (key, device) in self.devices() {
+                vrft_model::check_device(key, device)?;
+            }
         }
         Ok(())
     }
@@ -106,19 +112,46 @@ impl Graph {
         ]
     }
 
-    /// Checks that the data and the checkpoint are there. Relative paths start at the graph's folder.
+    /// Checks that the data and the checkpoint are there.
     pub(crate) fn check_files(&self) -> eyre::Result<()> {
         let mut config = self.config.clone();
         config.policy.path = self.checkpoint()?;
-        let of_sources = config.data.sources.iter_mut();
-        let of_sources =
-            of_sources.flat_map(|source| [Some(&mut source.train), source.test.as_mut()]);
-        let files = [&mut config.data.train, &mut config.evaluation.test];
-        let models = config.semantic.iter_mut().map(|semantic| &mut semantic.model);
-        for path in files.into_iter().chain(of_sources.flatten()).chain(models) {
-            *path = self.folder.join(&path);
-        }
         Ok(config.check_files()?)
+    }
+}
+
+/// The file, its folder and what it holds.
+fn read(path: &Path) -> eyre::Result<(PathBuf, PathBuf, Descriptor)> {
+    let text = std::fs::read_to_string(path)
+        .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
+    let descriptor: Descriptor =
+        yaml_serde::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
+    ensure!(
+        !descriptor.nodes.is_empty(),
+        "in the graph {path:?}: `nodes` is empty, so there is nothing to run"
+    );
+    check_wiring(&descriptor, path)?;
+    let path = path.canonicalize().wrap_err_with(|| format!("{path:?}"))?;
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok((path, folder, descriptor))
+}
+
+fn check_wiring(descriptor: &Descriptor, path: &Path) -> eyre::Result<()> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    vrft_node::wiring::check(descriptor)
+        .and_then(|()| vrft_node::wiring::check_environment(descriptor, is_set))
+        .wrap_err_with(|| format!("in the graph {path:?}"))
+}
+
+/// Makes the paths of executables absolute, so that the graph means the same wherever it is kept. A bare name is looked
+/// for on the search path and stays.
+fn anchor_nodes(descriptor: &mut Descriptor, folder: &Path) {
+    for node in &mut descriptor.nodes {
+        let Some(path) = &mut node.path else { continue };
+        let is_file = path.contains('/') && !path.contains("://") && !path.contains('$');
+        if is_file && Path::new(path).is_relative() {
+            *path = crate::config::joined(folder, Path::new(path)).display().to_string();
+        }
     }
 }
 
@@ -130,4 +163,35 @@ fn named_config(descriptor: &Descriptor) -> eyre::Result<String> {
     })?;
     ensure!(!named.is_empty(), "{variable} is empty in the graph's `env`");
     Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_and_its_configuration_mean_the_same_from_everywhere() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+        let options = GraphOptions {
+            graph: Some(root.join("configs/../dataflow.yml")),
+            ..GraphOptions::default()
+        };
+        let graph = Graph::load(&options).unwrap();
+        assert_eq!(graph.config.policy.path, root.join("data/starter"));
+        assert_eq!(graph.config.data.train, root.join("data/digits/shots.parquet"));
+        let expected = root.join("target/release/vrft-").display().to_string();
+        for node in &graph.descriptor.nodes {
+            assert!(node.path.as_ref().unwrap().starts_with(&expected), "{:?}", node.path);
+        }
+    }
+
+    #[test]
+    fn a_graph_without_nodes_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty.yml");
+        std::fs::write(&path, "nodes: []").unwrap();
+        let options = GraphOptions { graph: Some(path), ..GraphOptions::default() };
+        let error = Graph::load(&options).unwrap_err().to_string();
+        assert!(error.contains("`nodes` is empty"), "{error}");
+    }
 }

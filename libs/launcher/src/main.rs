@@ -1,5 +1,4 @@
 //! `vrft`: runs training graphs with dora's own daemon embedded, and looks after what they leave behind.
-#![expect(clippy::print_stdout, reason = "a command-line tool talks to its user on stdout")]
 
 mod bench;
 mod check;
@@ -7,13 +6,18 @@ mod check_data;
 mod cli;
 mod compile;
 mod config;
+mod difference;
 mod doctor;
 mod evaluate;
 mod few_shot;
 mod graph;
+mod lock;
+mod origin;
 mod outcome;
+mod print;
 mod probe;
 mod progress;
+mod resume;
 mod rewards;
 mod run;
 mod run_dir;
@@ -23,24 +27,26 @@ mod serve;
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 use vrft_model::{LoadOptions, Policy};
 
 use crate::cli::{Cli, Command};
+use crate::print::say;
 
 fn main() -> std::process::ExitCode {
     match start() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("error: {}", chain.join("\n  "));
+            eprintln!("error: {}", chain.join("\n").replace('\n', "\n  "));
             std::process::ExitCode::FAILURE
         }
     }
 }
 
 fn start() -> eyre::Result<()> {
-    let cli = Cli::parse();
+    let matches = cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches)?;
     match cli.command.unwrap_or_default() {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::check(&options),
@@ -48,21 +54,21 @@ fn start() -> eyre::Result<()> {
         Command::FewShot(options) => few_shot::few_shot(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Score(options) => {
-            println!("{}", score::score(&options)?);
+            say!("{}", score::score(&options)?);
             Ok(())
         }
         Command::Reward(command) => rewards::reward(&command),
         Command::Doctor { run } => doctor::doctor(run.as_deref()),
         Command::Report { run } => {
-            println!("{}", vrft_report::write_report(&run)?.display());
+            say!("{}", vrft_report::write_report(&run)?.display());
             Ok(())
         }
-        Command::Promote { run, label, served } => {
-            println!("{}", serve::promote(&run, &label, &served)?);
+        Command::Promote(options) => {
+            say!("{}", serve::promote(&options, &serve::judge)?);
             Ok(())
         }
         Command::Rollback { served } => {
-            println!("{}", serve::rollback(&served)?);
+            say!("{}", serve::rollback(&served)?);
             Ok(())
         }
         Command::Init { checkpoint, seed, dtype } => {
@@ -71,7 +77,9 @@ fn start() -> eyre::Result<()> {
         Command::Probe(options) => probe::probe(&options),
         Command::Merge { adapter, out, dtype } => merge(&adapter, &out, dtype.into()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "vrft", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli::command(), "vrft", &mut script);
+            print::text(&String::from_utf8_lossy(&script));
             Ok(())
         }
     }

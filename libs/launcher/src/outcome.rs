@@ -5,8 +5,9 @@ use std::path::Path;
 
 use dora_message::common::{NodeError, NodeErrorCause};
 use dora_message::coordinator_to_cli::DataflowResult;
-use eyre::eyre;
+use eyre::bail;
 
+use crate::print::say;
 use crate::progress::LogLine;
 
 /// What a node says when it was asked to stop.
@@ -22,16 +23,16 @@ pub(crate) fn report(
     run_dir: &Path,
     expendable: &BTreeSet<String>,
 ) -> eyre::Result<()> {
-    let how_to_resume =
-        format!("What was saved is in {0}; go on with `vrft run --resume {0}`.", run_dir.display());
+    let saved = how_to_resume(run_dir);
     // Nodes that stop at different moments leave messages undelivered, which dora calls a loss.
     let was_stopped = log.iter().any(|line| line.text.contains(STOPPED));
     let result = match result {
         Err(_) if was_stopped => {
-            println!("Stopped. {how_to_resume}");
+            say!("Stopped. {saved}");
             return Ok(());
         }
-        other => other.map_err(|error| error.wrap_err(how_to_resume.clone()))?,
+        Err(error) => bail!("{error:#}\n{saved}"),
+        Ok(result) => result,
     };
     let failed: Vec<(String, &NodeError)> = result
         .node_results
@@ -41,38 +42,81 @@ pub(crate) fn report(
     let (lost, failed): (Vec<_>, Vec<_>) =
         failed.into_iter().partition(|(id, _)| expendable.contains(id));
     for (id, _) in &lost {
-        println!("Node {id:?} was lost on the way; the others answered its prompts.");
+        say!("Node {id:?} was lost on the way; the others answered its prompts.");
     }
     let log_file = run_dir.join("run.log");
     let Some((node, error)) = first_failure(&failed) else {
         if was_stopped {
-            println!("Stopped. {how_to_resume}");
-        } else {
-            println!("Run folder: {}", run_dir.display());
+            say!("Stopped. {saved}");
         }
         crate::doctor::print_verdicts(run_dir)?;
         return Ok(());
     };
     let error = error.to_string();
     let error = error.lines().next().unwrap_or_default();
-    let report =
-        eyre!("{how_to_resume}").wrap_err(format!("The log of all nodes is {log_file:?}."));
-    let report = match last_words(node, log) {
-        Some(words) => report.wrap_err(words),
-        None => report,
-    };
-    Err(report.wrap_err(format!("node {node:?} failed: {error}")))
+    let why = last_words(node, log).unwrap_or_else(|| error.to_owned());
+    bail!("node {node:?} failed: {why}\nThe log of all nodes is {}. {saved}", log_file.display())
+}
+
+/// What is left of a run, and how to go on with it.
+fn how_to_resume(run_dir: &Path) -> String {
+    let checkpoints = std::fs::read_dir(run_dir.join("checkpoints"));
+    let has_any = checkpoints.is_ok_and(|learners| {
+        learners.filter_map(Result::ok).any(|learner| {
+            std::fs::read_dir(learner.path()).is_ok_and(|mut steps| steps.next().is_some())
+        })
+    });
+    let run_dir = run_dir.display();
+    if has_any {
+        format!("What was saved is in {run_dir}; go on with `vrft run --resume {run_dir}`.")
+    } else {
+        format!("No checkpoint was saved; begin again with `vrft run --resume {run_dir}`.")
+    }
 }
 
 /// The error that a node ended with; one that was killed had no time to say anything.
 fn last_words(node: &str, log: &[LogLine]) -> Option<String> {
     let of_node = log.iter().rev().filter(|line| line.node == node);
-    let mut errors = of_node.filter_map(|line| line.text.split_once("ERROR "));
-    errors.next().map(|(_, error)| error.to_owned())
+    // A node says ERROR; the parser of its options says error.
+    let error = |line: &LogLine| {
+        let (_, error) = line.text.split_once("ERROR ").or(line.text.split_once("error: "))?;
+        Some(error.to_owned())
+    };
+    of_node.filter_map(error).next()
 }
 
 /// The node that failed by itself, and earliest; the others followed it.
 fn first_failure<'a>(failed: &'a [(String, &'a NodeError)]) -> Option<&'a (String, &'a NodeError)> {
     let by_itself = |error: &NodeError| !matches!(error.cause, NodeErrorCause::Cascading { .. });
     failed.iter().min_by_key(|(_, error)| (!by_itself(error), error.timestamp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(node: &str, text: &str) -> LogLine {
+        LogLine { node: node.into(), text: text.into() }
+    }
+
+    #[test]
+    fn a_node_is_quoted_with_its_own_reason() {
+        let log = [
+            line("loader", "ERROR data.train: no usable row"),
+            line("sft", "error: unexpected argument '--objectiv' found"),
+            line("sft", "Usage: vrft-learner [OPTIONS]"),
+        ];
+        assert_eq!(last_words("loader", &log).unwrap(), "data.train: no usable row");
+        assert_eq!(last_words("sft", &log).unwrap(), "unexpected argument '--objectiv' found");
+        assert_eq!(last_words("reward", &log), None);
+    }
+
+    #[test]
+    fn what_was_saved_is_named_only_where_something_was() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("checkpoints/learner")).unwrap();
+        assert!(how_to_resume(folder.path()).starts_with("No checkpoint was saved"));
+        std::fs::create_dir_all(folder.path().join("checkpoints/learner/step-000001")).unwrap();
+        assert!(how_to_resume(folder.path()).starts_with("What was saved is in"));
+    }
 }

@@ -12,6 +12,7 @@ use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_processor::{Conversation, EncodedPrompt, Processor};
 
 use crate::cli::ProbeOptions;
+use crate::print::say;
 
 /// The file that is asked with.
 #[derive(Deserialize)]
@@ -58,7 +59,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
     }
     safetensors::serialize_to_file(&tensors, None, &options.out)
         .wrap_err_with(|| format!("cannot write {:?}", options.out))?;
-    println!("{}: {}", options.out.display(), summary(&tensors, completion.len())?);
+    say!("{}: {}", options.out.display(), summary(&tensors, completion.len())?);
     Ok(())
 }
 

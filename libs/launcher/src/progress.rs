@@ -8,6 +8,8 @@ use std::time::Duration;
 use dora_message::common::{LogLevelOrStdout, LogMessage};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::print::say;
+
 /// Log lines kept for the explanation of a failure.
 const KEPT_LINES: usize = 200;
 
@@ -20,7 +22,27 @@ const DATA: &str = "Data: ";
 /// Follows a running graph.
 pub(crate) struct Progress {
     sender: flume::Sender<LogMessage>,
-    reader: JoinHandle<Vec<LogLine>>,
+    reader: JoinHandle<Log>,
+}
+
+/// What was said during a run.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// The newest lines of all nodes.
+    pub(crate) lines: Vec<LogLine>,
+    /// dora's id of the dataflow.
+    dataflow: Option<String>,
+}
+
+impl Log {
+    /// Removes the folder `out/ID` that dora's daemon makes where the nodes run: `run.log` holds the same lines.
+    pub(crate) fn remove_logs_of_dora(&self, folder: &Path) {
+        let Some(id) = &self.dataflow else { return };
+        let out = folder.join("out");
+        // What cannot be removed is no harm to the run; an `out` that holds other things stays.
+        let _removed = std::fs::remove_dir_all(out.join(id)).is_ok();
+        let _removed = std::fs::remove_dir(out).is_ok();
+    }
 }
 
 /// A line that a node wrote.
@@ -50,8 +72,8 @@ impl Progress {
         self.sender.clone()
     }
 
-    /// Waits for the last line; gives the newest lines of all nodes.
-    pub(crate) fn finish(self) -> Vec<LogLine> {
+    /// Waits for the last line; gives what was said.
+    pub(crate) fn finish(self) -> Log {
         drop(self.sender);
         self.reader.join().unwrap_or_default()
     }
@@ -62,12 +84,14 @@ fn follow(
     bar: &ProgressBar,
     verbose: bool,
     log: &Path,
-) -> Vec<LogLine> {
+) -> Log {
     use std::io::Write;
+    let mut dataflow = None;
     let mut file = std::fs::File::create(log).ok();
     let mut kept = VecDeque::new();
     // Closed when daemon and nodes are gone.
     for message in receiver {
+        dataflow = message.dataflow_id.or(dataflow);
         let node = message.node_id.map_or("dora".to_owned(), |id| id.to_string());
         let text = message.message.trim_end().to_owned();
         if let Some(file) = &mut file {
@@ -85,17 +109,20 @@ fn follow(
         }
     }
     bar.finish_and_clear();
-    kept.into()
+    Log { lines: kept.into(), dataflow: dataflow.map(|id| id.to_string()) }
 }
 
 fn show(bar: &ProgressBar, node: &str, text: &str, is_output: bool, verbose: bool) {
     let (level, rest) = text.trim_start().split_once(' ').unwrap_or(("", text));
     match level {
-        "WARN" | "ERROR" => bar.suspend(|| println!("{level} {node}: {}", rest.trim_start())),
-        "INFO" | "DEBUG" | "TRACE" if verbose => bar.suspend(|| println!("{node}: {rest}")),
+        "WARN" => bar.suspend(|| say!("{level} {node}: {}", rest.trim_start())),
+        // Why a node failed is said once, at the end.
+        "ERROR" if verbose => bar.suspend(|| say!("{level} {node}: {}", rest.trim_start())),
+        "ERROR" => {}
+        "INFO" | "DEBUG" | "TRACE" if verbose => bar.suspend(|| say!("{node}: {rest}")),
         "INFO" if rest.contains(DATA) => {
             let line = rest.find(DATA).map_or(rest, |start| &rest[start..]);
-            bar.suspend(|| println!("{node}: {line}"));
+            bar.suspend(|| say!("{node}: {line}"));
         }
         "INFO" if rest.contains("Evaluated.") => {
             bar.set_message(rest.trim_start().trim_start_matches("Evaluated. ").to_owned());
@@ -105,9 +132,9 @@ fn show(bar: &ProgressBar, node: &str, text: &str, is_output: bool, verbose: boo
             if let Some(step) = step_of(text) {
                 bar.set_position(step);
             }
-            bar.suspend(|| println!("{text}"));
+            bar.suspend(|| say!("{text}"));
         }
-        _ if verbose => bar.suspend(|| println!("{node}: {text}")),
+        _ if verbose => bar.suspend(|| say!("{node}: {text}")),
         _ => {}
     }
 }

@@ -10,6 +10,7 @@ use vrft_reward::config::{RewardConfig, RewardsConfig};
 use vrft_reward::{Attempt, Example, Reward, Score};
 
 use crate::cli::RewardCommand;
+use crate::print::say;
 
 /// Runs one of the subcommands.
 pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
@@ -37,8 +38,8 @@ fn test(config: &RewardsConfig, data: Option<&Path>, as_json: bool) -> eyre::Res
     for reward in rewards {
         let report = vrft_reward::self_test(reward, &solutions)?;
         match as_json {
-            true => println!("{}", serde_json::to_string_pretty(&report)?),
-            false => println!("{report}"),
+            true => say!("{}", serde_json::to_string_pretty(&report)?),
+            false => say!("{report}"),
         }
         let failures = report.failures().join("; ");
         if !failures.is_empty() {
@@ -60,13 +61,13 @@ fn score(config: &RewardConfig, file: &Path) -> eyre::Result<()> {
         let scored = score_row(&reward, &row, &mut tally).wrap_err_with(at)?;
         let mut fields = serde_json::Map::from_iter([("line".to_owned(), json!(idx + 1))]);
         fields.extend(scored);
-        println!("{}", Value::Object(fields));
+        say!("{}", Value::Object(fields));
     }
     ensure!(
         tally.n + tally.unscored > 0,
         "{file:?} has no rows: expected {{\"completion\": …, \"solution\": …}} a line"
     );
-    println!("{}", tally.summary());
+    say!("{}", tally.summary());
     Ok(())
 }
 
@@ -147,22 +148,18 @@ fn infer(data: &Path) -> eyre::Result<()> {
     let rows = rows(data)?;
     let examples: Vec<Example> = rows.iter().map(Row::example).collect();
     let proposal = vrft_reward::infer(&examples).wrap_err_with(|| format!("{data:?}"))?;
-    println!("# {}", proposal.reason);
+    say!("# {}", proposal.reason);
     if let Some(guess) = &proposal.space {
         let doubt = if guess.is_doubtful { " Look at an image to be sure." } else { "" };
-        println!(
-            "# Coordinates are taken for {}, since {}.{doubt}",
-            guess.space.name(),
-            guess.reason
-        );
+        say!("# Coordinates are taken for {}, since {}.{doubt}", guess.space.name(), guess.reason);
     }
-    println!("# The self-test on {} of the rows:", proposal.report.n);
+    say!("# The self-test on {} of the rows:", proposal.report.n);
     for line in proposal.report.to_string().lines() {
-        println!("# {line}");
+        say!("# {line}");
     }
     let mut section = Printed::default();
     section.add(&proposal.config);
-    println!("\n{}", section.finish());
+    say!("\n{}", section.finish());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `vrft run`: a graph from start to report.
+//! `vrft run`: a graph from start to report, or from where it stopped.
 
 use std::path::{Path, PathBuf};
 
@@ -10,48 +10,105 @@ use eyre::WrapErr;
 use crate::cli::RunOptions;
 use crate::compile::compile;
 use crate::graph::Graph;
+use crate::lock::RunLock;
+use crate::origin::{Origin, fingerprints};
+use crate::print::say;
 use crate::progress::Progress;
-use crate::{outcome, run_dir};
+use crate::{check, outcome, resume, run_dir};
 
 /// Environment variable that the report quotes the command line from.
 const COMMAND_VARIABLE: &str = "VRFT_COMMAND";
 
+/// A run that is ready to start.
+pub(crate) struct Prepared {
+    pub(crate) graph: Graph,
+    pub(crate) run_dir: PathBuf,
+    pub(crate) origin: Origin,
+    /// Held until the run has ended.
+    pub(crate) lock: RunLock,
+}
+
 /// Builds the nodes, runs the graph, shows progress and result.
 pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
-    let (mut graph, run_dir) = prepare(options)?;
-    graph.check_files()?;
+    let Prepared { mut graph, run_dir, origin, lock } = match &options.resume {
+        None => prepare(options)?,
+        Some(named) => resume::prepare(options, named.as_deref())?,
+    };
     if !options.no_build {
         graph.check_devices()?;
         compile(&graph)?;
     }
+    check::check_nodes(&graph, true)?;
     let config_file = run_dir.join("config.toml");
     std::fs::write(&config_file, graph.config.to_toml())
         .wrap_err_with(|| format!("{config_file:?}"))?;
     graph.set_env(vrft_node::CONFIG_VARIABLE, &config_file.display().to_string());
     graph.set_env(vrft_node::RUN_DIR_VARIABLE, &run_dir.display().to_string());
-    graph.set_env(COMMAND_VARIABLE, &std::env::args().collect::<Vec<_>>().join(" "));
-    println!("Run folder: {}", run_dir.display());
+    origin.write(&graph.descriptor, &run_dir)?;
+    graph.set_env(COMMAND_VARIABLE, &command_line());
+    say!("Run folder: {}", run_dir.display());
+    origin.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let progress = Progress::start(graph.config.learner.steps, &run_dir, options.verbose);
     let result = runtime.block_on(dataflow(&graph, progress.log_sender()));
     let log = progress.finish();
-    outcome::report(result, &log, &run_dir, &graph.expendable())
+    log.remove_logs_of_dora(&graph.folder);
+    let told = outcome::report(result, &log.lines, &run_dir, &graph.expendable());
+    drop(lock);
+    told
 }
 
-/// The graph with its configuration, and the folder to write to.
-fn prepare(options: &RunOptions) -> eyre::Result<(Graph, PathBuf)> {
-    let Some(resume) = &options.resume else {
-        let graph = Graph::load(&options.graph)?;
-        let run_dir = match &options.out {
-            Some(folder) => run_dir::make(folder)?,
-            None => run_dir::create(&graph.config.run.out, &graph.config.run.name)?,
-        };
-        return Ok((graph, run_dir));
+/// A new run: its folder is made once all that can be checked before is fine.
+fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
+    let graph = Graph::load(&options.graph)?;
+    graph.check_files()?;
+    verify_start(&graph, options)?;
+    let data = fingerprints(&data_of(&graph))?;
+    let run_dir = match &options.out {
+        Some(folder) => run_dir::make(folder)?,
+        None => run_dir::create(&graph.config.run.out, &graph.config.run.name)?,
     };
-    let run_dir = run_dir::find(resume.as_deref(), Path::new("out"))?;
-    let mut graph = Graph::with_config(&options.graph, Some(&run_dir.join("config.toml")))?;
-    graph.config.run.resume = true;
-    Ok((graph, run_dir))
+    let lock = RunLock::take(&run_dir)?;
+    let origin = Origin {
+        commands: vec![command_line()],
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: graph.path.clone(),
+        folder: graph.folder.clone(),
+        data,
+        warnings: check::warnings(&graph)?,
+    };
+    Ok(Prepared { graph, run_dir, origin, lock })
+}
+
+/// Compares the checkpoint that a run starts from with its manifest, if it has one.
+pub(crate) fn verify_start(graph: &Graph, options: &RunOptions) -> eyre::Result<()> {
+    if options.no_verify {
+        return Ok(());
+    }
+    vrft_learner::verify_checkpoint(&graph.checkpoint()?).wrap_err("policy.path")
+}
+
+/// The files and folders that rows are read from.
+pub(crate) fn data_of(graph: &Graph) -> Vec<PathBuf> {
+    let config = &graph.config;
+    if config.stream.is_some() || !graph.is_local() {
+        return Vec::new();
+    }
+    let mut paths = vec![config.evaluation.test.clone()];
+    if config.data.sources.is_empty() {
+        paths.push(config.data.train.clone());
+    }
+    for source in &config.data.sources {
+        paths.push(source.train.clone());
+        paths.extend(source.test.clone());
+    }
+    paths
+}
+
+pub(crate) fn command_line() -> String {
+    let words = std::env::args();
+    let quoted = words.map(|word| shlex::try_quote(&word).map(Into::into).unwrap_or(word));
+    quoted.collect::<Vec<String>>().join(" ")
 }
 
 /// Runs the graph in a daemon inside this process; every node is a process of its own.
@@ -63,6 +120,7 @@ async fn dataflow(
     // What was under way to a rollout that died is lost on purpose; sequence numbers watch over the rest.
     let options = RunDataflowOptions::default()
         .fail_on_lost_backpressure_messages(graph.expendable().is_empty());
+    let folder: &Path = &graph.folder;
     let daemon = Daemon::run_dataflow_with(
         None,
         &graph.path,
@@ -74,7 +132,7 @@ async fn dataflow(
         None,
         None,
         false,
-        None,
+        Some(folder.to_owned()),
         Some(graph.descriptor.clone()),
         options,
     );

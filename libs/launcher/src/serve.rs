@@ -3,51 +3,143 @@
 //! A folder holds numbered policies, `current`, a link to one of them, and `history.jsonl`. Whoever uses the policy
 //! opens `current`; it is switched in one step.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use eyre::{WrapErr, ensure, eyre};
+use dora_message::config::InputMapping;
+use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::{Value, json};
+
+use crate::cli::PromoteOptions;
+use crate::config::Config;
+use crate::origin::Origin;
+use crate::print::say;
 
 /// What a policy may lose on held-out data and still be promoted: half a point.
 const TOLERANCE: f64 = 0.005;
 
-/// The measures that decide, the first that a run has.
-const MEASURES: [&str; 2] = ["miou", "accuracy"];
+/// The measures that decide, the first that a task has.
+const MEASURES: [&str; 4] = ["miou", "accuracy", "overlap", "reward"];
 
 const CURRENT: &str = "current";
 
-/// Puts the newest evaluated policy of a run into use, unless it does worse than what the run started from.
+/// The measures of a policy by task; the task of `evaluation.test` has no name.
+pub(crate) type Measures = BTreeMap<String, BTreeMap<String, f64>>;
+
+/// Puts the policy of a run into use that the evaluator calls by this label, unless it does worse than the policy in use
+/// on the held-out data of any of the run's tasks. Before there is one in use it is compared with what the run started
+/// from. `judge` measures a checkpoint on the held-out data of a run.
 ///
 /// # Errors
-/// A run without two evaluations, a policy that does worse, a folder that cannot be written.
-pub(crate) fn promote(run: &Path, label: &str, served: &Path) -> eyre::Result<String> {
-    let (base, tuned) = (evaluation(run, "base")?, evaluation(run, label)?);
-    let measure = MEASURES
-        .into_iter()
-        .find(|name| tuned["metrics"][name].is_number() && base["metrics"][name].is_number())
-        .ok_or_else(|| eyre!("{run:?} has none of the measures {MEASURES:?}"))?;
-    let value = |of: &Value| of["metrics"][measure].as_f64().unwrap_or(f64::NAN);
-    let (before, after) = (value(&base), value(&tuned));
-    let is_fine = after >= before - TOLERANCE;
+/// A run without evaluations, a checkpoint that is damaged or gone, a policy that does worse, a folder that cannot be
+/// written.
+pub(crate) fn promote(
+    options: &PromoteOptions,
+    judge: &dyn Fn(&Path, &Path) -> eyre::Result<Measures>,
+) -> eyre::Result<String> {
+    let PromoteOptions { run, label, served, no_verify } = options;
+    let Evaluated { version, learner, measures: tuned } = evaluations(run, label)?;
+    let checkpoint = checkpoint(run, label, version, learner)?;
+    if !no_verify {
+        vrft_learner::verify_checkpoint(&checkpoint)?;
+    }
+    let current = served.join(CURRENT);
+    let (opponent, before) = if current.exists() {
+        let name = fs::read_link(&current).wrap_err_with(|| format!("{current:?}"))?;
+        (name.display().to_string(), judge(run, &current)?)
+    } else {
+        ("the base of the run".to_owned(), evaluations(run, "base")?.measures)
+    };
+    let compared = compare(&before, &tuned);
+    ensure!(!compared.is_empty(), "{run:?} has none of the measures {MEASURES:?} for {label:?}");
+    let worse: Vec<String> = compared
+        .iter()
+        .filter(|one| one.after < one.before - TOLERANCE)
+        .map(ToString::to_string)
+        .collect();
     fs::create_dir_all(served).wrap_err_with(|| format!("{served:?}"))?;
     note(
         served,
         &json!({
-            "event": if is_fine { "promote" } else { "discard" }, "run": run.display().to_string(),
-            "policy_version": tuned["policy_version"], "measure": measure, "before": before, "after": after,
+            "event": if worse.is_empty() { "promote" } else { "discard" }, "run": run.display().to_string(),
+            "label": label, "policy_version": version, "compared_with": opponent,
+            "measures": compared.iter().map(Compared::to_json).collect::<Vec<_>>(),
         }),
     )?;
     ensure!(
-        is_fine,
-        "not promoted: {measure} {after:.4} on held-out data, {before:.4} before (tolerance {TOLERANCE})"
+        worse.is_empty(),
+        "not promoted: on the same held-out data as {opponent}, {} (tolerance {TOLERANCE})",
+        worse.join("; ")
     );
-    let checkpoint = checkpoint(run, &tuned)?;
     let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
     copy(&checkpoint, &served.join(&name))?;
     switch(served, &name)?;
-    Ok(format!("{name}: {measure} {after:.4}, {before:.4} before"))
+    let compared: Vec<String> = compared.iter().map(ToString::to_string).collect();
+    Ok(format!("{name}: {label} of step {version}, beside {opponent}: {}", compared.join("; ")))
+}
+
+/// Measures a checkpoint on the held-out data of a run, as its evaluator does.
+pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
+    let config = Config::load(&run.join("config.toml"), &[])?;
+    let mut tasks = vec![(String::new(), config.judge())];
+    for source in &config.data.sources {
+        let Some(test) = &source.test else { continue };
+        let mut of_task = config.judge();
+        of_task.reward = config.rewards.of(&source.task).clone();
+        of_task.evaluation.test.clone_from(test);
+        tasks.push((source.task.clone(), of_task));
+    }
+    let mut measures = Measures::new();
+    for (task, mut config) in tasks {
+        say!("Measuring {} on {} …", checkpoint.display(), config.evaluation.test.display());
+        config.policy.path = checkpoint.to_owned();
+        let judgement = vrft_evaluate::Judge::load(&config)?.evaluate(checkpoint)?;
+        measures.insert(task, judgement.evaluation.metrics);
+    }
+    Ok(measures)
+}
+
+/// The deciding measure of one task.
+struct Compared {
+    task: String,
+    measure: &'static str,
+    before: f64,
+    after: f64,
+}
+
+impl Compared {
+    fn to_json(&self) -> Value {
+        json!({"task": self.task, "measure": self.measure, "before": self.before, "after": self.after})
+    }
+}
+
+impl std::fmt::Display for Compared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { task, measure, before, after } = self;
+        if !task.is_empty() {
+            write!(f, "{task}: ")?;
+        }
+        write!(f, "{measure} {after:.4}, {before:.4} before")
+    }
+}
+
+/// Every task that both were measured on, by the first measure that both have.
+fn compare(before: &Measures, after: &Measures) -> Vec<Compared> {
+    let of_task = |(task, after): (&String, &BTreeMap<String, f64>)| {
+        let before = before.get(task)?;
+        let measure = MEASURES
+            .into_iter()
+            .find(|name| before.contains_key(*name) && after.contains_key(*name))?;
+        Some(Compared {
+            task: task.clone(),
+            measure,
+            before: before[measure],
+            after: after[measure],
+        })
+    };
+    after.iter().filter_map(of_task).collect()
 }
 
 /// Goes back to the policy before the current one.
@@ -69,26 +161,82 @@ pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
     Ok(format!("{name} is in use again"))
 }
 
-/// The newest evaluation under a label.
-fn evaluation(run: &Path, label: &str) -> eyre::Result<Value> {
-    let path = run.join("evaluations.jsonl");
-    let text = fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
-    let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let newest = lines.find(|line| line["label"] == label);
-    newest.ok_or_else(|| eyre!("{path:?} has no evaluation of {label:?}"))
+/// The newest evaluations of a label.
+struct Evaluated {
+    version: u64,
+    /// The learner whose policy it is.
+    learner: Option<String>,
+    /// Of several tasks the evaluator writes `label@task`.
+    measures: Measures,
 }
 
-/// The checkpoint that an evaluation is about, saved by the learner that the evaluation names.
-fn checkpoint(run: &Path, evaluation: &Value) -> eyre::Result<PathBuf> {
-    let version = evaluation["policy_version"].as_u64().unwrap_or(0);
-    let learner = evaluation["learner"].as_str();
-    let learner = learner.ok_or_else(|| {
-        let label = &evaluation["label"];
-        eyre!("the evaluation of {label} names no learner, so it is unknown which checkpoint it is about")
-    })?;
-    let folder = run.join("checkpoints").join(learner).join(format!("step-{version:06}"));
+fn evaluations(run: &Path, label: &str) -> eyre::Result<Evaluated> {
+    let path = run.join("evaluations.jsonl");
+    let text = fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
+    let mut newest: Option<Evaluated> = None;
+    let mut labels = BTreeSet::new();
+    for line in text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let named = line["label"].as_str().unwrap_or_default();
+        let (of, task) = named.split_once('@').unwrap_or((named, ""));
+        labels.insert(of.to_owned());
+        let version = line["policy_version"].as_u64().unwrap_or(0);
+        if of != label || newest.as_ref().is_some_and(|newest| newest.version != version) {
+            continue;
+        }
+        let learner = line["learner"].as_str().map(str::to_owned);
+        let start = || Evaluated { version, learner, measures: Measures::new() };
+        let of_task = serde_json::from_value(line["metrics"].clone())?;
+        newest.get_or_insert_with(start).measures.entry(task.to_owned()).or_insert(of_task);
+    }
+    newest.ok_or_else(|| eyre!("{path:?} has no evaluation of {label:?}; there are {labels:?}"))
+}
+
+/// The checkpoint of a version that belongs to a label: of the learner that the evaluation names, else of the one which the
+/// graph of the run connects to the evaluator by that name, else of the only learner there is.
+fn checkpoint(
+    run: &Path,
+    label: &str,
+    version: u64,
+    learner: Option<String>,
+) -> eyre::Result<PathBuf> {
+    let folder = run.join("checkpoints");
+    let learner = learner.map_or_else(|| learner_of(run, label), |learner| Ok(Some(learner)))?;
+    let learner = match learner {
+        Some(learner) => learner,
+        None => {
+            let entries = fs::read_dir(&folder).wrap_err_with(|| format!("{folder:?}"))?;
+            let mut learners = entries
+                .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+                .collect::<Vec<String>>();
+            learners.sort();
+            match &learners[..] {
+                [only] => only.clone(),
+                _ => bail!(
+                    "{run:?} does not hold its graph, so it is not known which of {learners:?} the label {label:?} is"
+                ),
+            }
+        }
+    };
+    let folder = folder.join(learner).join(format!("step-{version:06}"));
     ensure!(folder.is_dir(), "the run kept no checkpoint of version {version}: {folder:?}");
     Ok(folder)
+}
+
+/// The node whose checkpoints arrive at the evaluator under this name; `None` if the run does not hold its graph.
+fn learner_of(run: &Path, label: &str) -> eyre::Result<Option<String>> {
+    let Some((_, graph)) = Origin::read(run)? else { return Ok(None) };
+    let inputs = graph.nodes.iter().flat_map(|node| {
+        let is_evaluator = node.path.as_deref().is_some_and(|path| path.contains("evaluator"));
+        node.inputs.iter().filter(move |_| is_evaluator)
+    });
+    for (name, input) in inputs {
+        if let InputMapping::User(source) = &input.mapping
+            && AsRef::<str>::as_ref(name) == label
+        {
+            return Ok(Some(source.source.to_string()));
+        }
+    }
+    Ok(None)
 }
 
 fn numbers(served: &Path) -> eyre::Result<Vec<u32>> {
@@ -139,74 +287,4 @@ fn note(served: &Path, event: &Value) -> eyre::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A run that ended with this mean IoU, from 0.4.
-    fn run(folder: &Path, name: &str, miou: f64) -> PathBuf {
-        let run = folder.join(name);
-        for (learner, weights) in [("policy", name), ("shown", "other weights")] {
-            let checkpoint = run.join("checkpoints").join(learner).join("step-000010");
-            fs::create_dir_all(&checkpoint).unwrap();
-            fs::write(checkpoint.join("model.safetensors"), weights).unwrap();
-        }
-        let line = |label: &str, learner: Option<&str>, version: u64, miou: f64| {
-            let metrics = json!({"miou": miou});
-            json!({"label": label, "learner": learner, "policy_version": version, "metrics": metrics})
-                .to_string()
-        };
-        let lines = [
-            line("base", None, 0, 0.4),
-            line("rft", Some("policy"), 5, 0.1),
-            line("rft", Some("policy"), 10, miou),
-            line("sft", Some("shown"), 10, 0.45),
-        ];
-        fs::write(run.join("evaluations.jsonl"), lines.join("\n")).unwrap();
-        run
-    }
-
-    fn in_use(served: &Path) -> String {
-        fs::read_to_string(served.join("current/model.safetensors")).unwrap()
-    }
-
-    #[test]
-    fn what_is_better_is_used_and_can_be_taken_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let served = folder.path().join("served");
-        promote(&run(folder.path(), "first", 0.5), "rft", &served).unwrap();
-        promote(&run(folder.path(), "second", 0.396), "rft", &served).unwrap();
-        assert_eq!(in_use(&served), "second");
-        rollback(&served).unwrap();
-        assert_eq!(in_use(&served), "first");
-        let error = rollback(&served).unwrap_err().to_string();
-        assert!(error.contains("no policy before policy-0001"), "{error}");
-    }
-
-    #[test]
-    fn a_label_stands_for_the_weights_of_its_own_learner() {
-        let folder = tempfile::tempdir().unwrap();
-        let (run, served) = (run(folder.path(), "run", 0.5), folder.path().join("served"));
-        promote(&run, "sft", &served).unwrap();
-        assert_eq!(in_use(&served), "other weights");
-    }
-
-    #[test]
-    fn what_is_worse_is_discarded_and_noted() {
-        let folder = tempfile::tempdir().unwrap();
-        let served = folder.path().join("served");
-        promote(&run(folder.path(), "good", 0.5), "rft", &served).unwrap();
-        let error =
-            promote(&run(folder.path(), "bad", 0.39), "rft", &served).unwrap_err().to_string();
-        assert!(error.contains("not promoted: miou 0.3900"), "{error}");
-        assert_eq!(in_use(&served), "good");
-        let history = fs::read_to_string(served.join("history.jsonl")).unwrap();
-        assert!(history.lines().last().unwrap().contains("discard"), "{history}");
-    }
-
-    #[test]
-    fn a_run_without_evaluations_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = promote(folder.path(), "rft", &folder.path().join("served")).unwrap_err();
-        assert!(format!("{error:#}").contains("evaluations.jsonl"));
-    }
-}
+mod tests;

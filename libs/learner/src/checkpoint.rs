@@ -102,18 +102,27 @@ impl Checkpoints {
         Ok(path)
     }
 
-    /// The newest intact checkpoint, if there is one; each that is not intact is skipped with a warning.
+    /// The newest intact checkpoint; `None` if none was saved. Each that is not intact is skipped with a warning.
+    ///
+    /// # Errors
+    /// Checkpoints of which none is intact: to begin again is for a person to decide.
     pub fn newest(&self) -> Result<Option<Checkpoint>, LearnerError> {
-        for step in self.steps()?.into_iter().rev() {
+        let steps = self.steps()?;
+        let mut first_reason = None;
+        for &step in steps.iter().rev() {
             let path = self.path(step, "");
             match Checkpoint::open(&path, step) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
                 Err(reason) => {
                     warn!(checkpoint = %path.display(), %reason, "A checkpoint is not intact and was skipped.");
+                    first_reason.get_or_insert(reason);
                 }
             }
         }
-        Ok(None)
+        let n = steps.len();
+        first_reason.map_or(Ok(None), |reason| {
+            Err(LearnerError::NoneIntact { dir: self.dir.clone(), n, newest: Box::new(reason) })
+        })
     }
 
     fn path(&self, step: u64, suffix: &str) -> PathBuf {

@@ -46,6 +46,19 @@ pub enum LearnerError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder of checkpoints of which none can be used.
+    #[error(
+        "none of the {n} checkpoints in {dir:?} is intact; of the newest: {newest}. Restore one, or begin again at step 1 \
+         with `vrft run --resume DIR --start-over`, which sets them aside"
+    )]
+    NoneIntact {
+        /// The folder.
+        dir: PathBuf,
+        /// How many there are.
+        n: usize,
+        /// What is wrong with the newest.
+        newest: Box<LearnerError>,
+    },
     /// The policy failed.
     #[error(transparent)]
     Policy(#[from] ModelError),

@@ -35,6 +35,7 @@ pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig};
 pub use error::LearnerError;
 pub use gradients::StepGradients;
 pub use learner::{Learner, TrainSettings};
+pub use manifest::verify_checkpoint;
 pub use memory::{MemoryEstimate, MemorySettings, PromptSize};
 pub use micro_batch::MicroBatchPlan;
 pub use stats::StepStats;

@@ -27,6 +27,14 @@ struct Fingerprint {
     sha256: String,
 }
 
+/// Compares the files of a checkpoint with its manifest. A checkpoint without one, as others write them, is accepted.
+///
+/// # Errors
+/// The first file that differs, and how.
+pub fn verify_checkpoint(dir: &Path) -> Result<(), LearnerError> {
+    if dir.join(FILE_NAME).exists() { Manifest::verify(dir) } else { Ok(()) }
+}
+
 impl Manifest {
     /// Writes the manifest of a folder into it.
     pub(crate) fn write(dir: &Path) -> Result<(), LearnerError> {

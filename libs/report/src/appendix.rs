@@ -1,4 +1,4 @@
-//! What is needed to run it again: configuration, environment.
+//! What is needed to run it again: configuration and environment.
 
 use toml::Value;
 
@@ -43,8 +43,15 @@ pub(crate) fn recipe(run: &Run) -> String {
 
 /// The configuration, folded.
 pub(crate) fn configuration(run: &Run) -> String {
-    let text = run.config_text.as_deref();
-    text.map(|text| folded("config.toml, every default written out", text)).unwrap_or_default()
+    let config =
+        run.config_text.as_deref().map(|t| folded("config.toml, every default written out", t));
+    config.unwrap_or_default()
+}
+
+/// What a reader of the numbers should know first.
+pub(crate) fn warnings(run: &Run) -> String {
+    let warning = |text: &String| format!("<p class=gap>Warning: {}.</p>\n", escape(text));
+    run.warnings.iter().map(warning).collect()
 }
 
 /// The machine and the program, and what could not be read of the run.

@@ -8,6 +8,11 @@ pub enum ReportError {
     /// The run folder is not there.
     #[error("expected the folder of a run at {0:?}, got no folder")]
     NoRunFolder(PathBuf),
+    /// The folder holds nothing that a run writes.
+    #[error(
+        "{0:?} holds no run: there is no metrics.jsonl, evaluations.jsonl or config.toml; name a folder under out/"
+    )]
+    EmptyFolder(PathBuf),
     /// A file exists and cannot be read.
     #[error("cannot read {path:?}: {source}")]
     Read {

@@ -31,6 +31,7 @@ pub(crate) struct Run {
     pub(crate) config: Option<Settings>,
     pub(crate) environment: Environment,
     pub(crate) teams: Teams,
+    pub(crate) warnings: Vec<String>,
     /// Files with lines that could not be read, and how many.
     pub(crate) unreadable: Vec<(String, usize)>,
 }
@@ -69,6 +70,7 @@ impl Run {
         run.config_text = text(&dir.join("config.toml"))?;
         run.config = run.config_text.as_ref().and_then(|t| Settings::parse(t).ok());
         run.environment = Environment::parse(text(&dir.join("environment.json"))?);
+        run.warnings = warnings(text(&dir.join("run.json"))?);
         Ok(run)
     }
 
@@ -152,6 +154,13 @@ fn prediction_files(dir: &Path) -> Result<Vec<(String, String)>, ReportError> {
     }
     files.sort();
     Ok(files)
+}
+
+/// What the launcher found before the run that a reader of its numbers should know.
+fn warnings(text: Option<String>) -> Vec<String> {
+    let origin = text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+    let warnings = origin.and_then(|mut origin| origin.get_mut("warnings").map(std::mem::take));
+    warnings.and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default()
 }
 
 /// A label from the name of its file, in which `%` and two hexadecimal digits stand for a byte.

@@ -20,8 +20,17 @@ const PAGE_CSS: &str = include_str!("page.css");
 ///
 /// The page holds everything: style, drawings and images; it runs no script and loads nothing. It replaces
 /// an earlier report whole, or not at all.
+///
+/// # Errors
+/// No run folder, or one that holds nothing; a file that cannot be read or written.
 pub fn write_report(run_dir: &Path) -> Result<PathBuf, ReportError> {
-    let page = page(&Run::load(run_dir)?)?;
+    let run = Run::load(run_dir)?;
+    let files = ["metrics.jsonl", "evaluations.jsonl", "config.toml"];
+    let is_empty = files.iter().all(|file| !run_dir.join(file).exists());
+    if is_empty && run.predictions.is_empty() {
+        return Err(ReportError::EmptyFolder(run_dir.to_owned()));
+    }
+    let page = page(&run)?;
     let path = run_dir.join("report.html");
     write(&path, &page)?;
     Ok(path)
@@ -65,6 +74,7 @@ fn page(run: &Run) -> Result<String, ReportError> {
     let sections = sections.concat();
     let verdicts = verdicts(run);
     let recipe = appendix::recipe(run);
+    let warnings = appendix::warnings(run);
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!(
         "<!DOCTYPE html>
@@ -82,7 +92,7 @@ fn page(run: &Run) -> Result<String, ReportError> {
 <header>
 <p class=run><span>{name}</span></p>
 <h1>{headline}</h1>
-{verdicts}{recipe}<nav>{links}</nav>
+{verdicts}{warnings}{recipe}<nav>{links}</nav>
 </header>
 <main>
 {sections}</main>

@@ -123,10 +123,14 @@ fn names_are_compared_as_names() {
 }
 
 #[test]
-fn a_folder_without_files_has_a_report() {
-    let page = page(folder(&[]).path());
+fn a_run_without_numbers_has_a_report_and_a_folder_without_a_run_has_none() {
+    let page = page(folder(&[("config.toml", "")]).path());
     assert!(page.contains("This run has no evaluation yet."));
     assert!(page.contains("</html>"));
+    let empty = folder(&[]);
+    let error = write_report(empty.path()).unwrap_err();
+    assert!(matches!(error, ReportError::EmptyFolder(_)), "{error}");
+    assert!(!empty.path().join("report.html").exists());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use eyre::WrapErr;
-use tracing::info;
+use tracing::{info, warn};
 use vrft_learner::{Checkpoints, Cursor, Learner};
 use vrft_messages::Checkpoint;
 use vrft_node::Node;
@@ -52,7 +52,7 @@ impl Store {
                 learner.restore(&checkpoint)?;
                 info!(step = learner.step(), "Resumed.");
             }
-            None => info!("Nothing to resume from: starting anew."),
+            None => warn!("No checkpoint was saved: starting at step 1."),
         }
         Ok(())
     }

@@ -1,0 +1,113 @@
+//! Going on with a run: with what its folder holds, unless the command line says otherwise and means it.
+
+use std::path::Path;
+
+use eyre::{WrapErr, bail};
+
+use crate::cli::{GraphOptions, RunOptions};
+use crate::graph::Graph;
+use crate::lock::RunLock;
+use crate::origin::{Origin, fingerprints};
+use crate::print::say;
+use crate::run::{Prepared, command_line, data_of, verify_start};
+use crate::{check, difference, run_dir};
+
+/// Finds the run, takes its folder and checks that it is still the same run.
+///
+/// # Errors
+/// No such run, one that is under way, a graph, a configuration or data other than it began with.
+pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Result<Prepared> {
+    let run_dir = run_dir::find(named, Path::new("out"))?;
+    let lock = RunLock::take(&run_dir)?;
+    let kept = Origin::read(&run_dir)?;
+    let is_kept = kept.is_some();
+    let (mut graph, mut origin) = match kept {
+        Some((origin, descriptor)) => {
+            let before = Graph::of_run(&run_dir, &origin.folder, descriptor, &[])?;
+            (asked(options, before, &run_dir)?, origin)
+        }
+        None => without_origin(options, &run_dir)?,
+    };
+    graph.config.run.resume = true;
+    graph.check_files()?;
+    verify_start(&graph, options)?;
+    let data = fingerprints(&data_of(&graph))?;
+    if is_kept && !options.with_changes {
+        origin.check_data(&data)?;
+    }
+    origin.data = data;
+    origin.warnings = check::warnings(&graph)?;
+    origin.commands.push(command_line());
+    if options.start_over {
+        set_damaged_aside(&run_dir)?;
+    }
+    Ok(Prepared { graph, run_dir, origin, lock })
+}
+
+/// The graph and the configuration to go on with: the run's own, or those of the command line where changes are meant.
+fn asked(options: &RunOptions, before: Graph, run_dir: &Path) -> eyre::Result<Graph> {
+    let GraphOptions { graph, config, overrides } = &options.graph;
+    if graph.is_none() && config.is_none() && overrides.is_empty() {
+        return Ok(before);
+    }
+    let named = graph.is_some() || config.is_some();
+    let given = if named { Some(Graph::load(&options.graph)) } else { None };
+    let given = given.transpose()?;
+    let descriptor = match (&given, graph) {
+        (Some(given), Some(_)) => given.descriptor.clone(),
+        _ => before.descriptor.clone(),
+    };
+    let folder =
+        given.as_ref().filter(|_| graph.is_some()).map_or(&before.folder, |one| &one.folder);
+    let mut now = Graph::of_run(run_dir, folder, descriptor, overrides)?;
+    if let (Some(given), Some(_)) = (given, config) {
+        now.config = given.config;
+    }
+    if options.with_changes {
+        return Ok(now);
+    }
+    difference::refuse((&before.descriptor, &before.config), (&now.descriptor, &now.config))?;
+    Ok(before)
+}
+
+/// A run that something else has started says nothing of its graph.
+fn without_origin(options: &RunOptions, run_dir: &Path) -> eyre::Result<(Graph, Origin)> {
+    let config = options.graph.config.clone().unwrap_or_else(|| run_dir.join("config.toml"));
+    let graph = Graph::load(&GraphOptions { config: Some(config), ..options.graph.clone() })
+        .wrap_err_with(|| {
+            format!(
+                "{run_dir:?} does not hold its graph: name it, as in `vrft run GRAPH --resume DIR`"
+            )
+        })?;
+    let origin = Origin {
+        commands: Vec::new(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: graph.path.clone(),
+        folder: graph.folder.clone(),
+        data: Default::default(),
+        warnings: Vec::new(),
+    };
+    Ok((graph, origin))
+}
+
+/// Renames the folders of checkpoints of which none is intact, so that their learners begin again.
+fn set_damaged_aside(run_dir: &Path) -> eyre::Result<()> {
+    let folder = run_dir.join("checkpoints");
+    let Ok(learners) = std::fs::read_dir(&folder) else { return Ok(()) };
+    for learner in learners {
+        let path = learner.wrap_err_with(|| format!("cannot list {folder:?}"))?.path();
+        let checkpoints = vrft_learner::Checkpoints::new(&path, usize::MAX)?;
+        if checkpoints.newest().is_ok() {
+            continue;
+        }
+        let mut aside = path.with_extension("damaged");
+        let mut n = 1;
+        while aside.exists() {
+            n += 1;
+            aside = path.with_extension(format!("damaged-{n}"));
+        }
+        std::fs::rename(&path, &aside).wrap_err_with(|| format!("cannot rename {path:?}"))?;
+        say!("No intact checkpoint in {}: set aside as {}.", path.display(), aside.display());
+    }
+    if folder.is_dir() { Ok(()) } else { bail!("{folder:?} is no folder") }
+}

@@ -1,0 +1,113 @@
+//! Promotion and the way back, with a judge that reads a number out of the checkpoint.
+
+use super::*;
+
+/// A run that ended with this mean IoU, from 0.4; its baseline is another policy with a mean IoU of 0.45.
+fn run(folder: &Path, name: &str, miou: f64) -> PathBuf {
+    let run = folder.join(name);
+    for (learner, text) in [("learner", miou.to_string()), ("sft", "0.45".to_owned())] {
+        let checkpoint = run.join("checkpoints").join(learner).join("step-000010");
+        fs::create_dir_all(&checkpoint).unwrap();
+        fs::write(checkpoint.join("model.safetensors"), text).unwrap();
+    }
+    let line = |label: &str, version: u64, miou: f64| {
+        json!({"label": label, "policy_version": version, "metrics": {"miou": miou}}).to_string()
+    };
+    let lines =
+        [line("base", 0, 0.4), line("rft", 5, 0.1), line("rft", 10, miou), line("sft", 10, 0.45)];
+    fs::write(run.join("evaluations.jsonl"), lines.join("\n")).unwrap();
+    let origin = Origin {
+        commands: vec![],
+        version: String::new(),
+        graph: PathBuf::new(),
+        folder: PathBuf::new(),
+        data: BTreeMap::new(),
+        warnings: vec![],
+    };
+    let graph = "nodes: [{id: evaluator, path: vrft-evaluator, inputs: {rft: learner/checkpoint, sft: sft/checkpoint}}]";
+    origin.write(&yaml_serde::from_str(graph).unwrap(), &run).unwrap();
+    run
+}
+
+fn promoted(run: &Path, label: &str, served: &Path) -> eyre::Result<String> {
+    let judge = |_: &Path, checkpoint: &Path| {
+        let miou = fs::read_to_string(checkpoint.join("model.safetensors"))?.parse()?;
+        Ok(Measures::from([(String::new(), BTreeMap::from([("miou".to_owned(), miou)]))]))
+    };
+    let (run, label, served) = (run.to_owned(), label.to_owned(), served.to_owned());
+    promote(&PromoteOptions { run, label, served, no_verify: false }, &judge)
+}
+
+fn in_use(served: &Path) -> String {
+    fs::read_to_string(served.join("current/model.safetensors")).unwrap()
+}
+
+#[test]
+fn the_checkpoint_of_the_label_is_put_into_use_and_can_be_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("served");
+    promoted(&run(folder.path(), "first", 0.41), "sft", &served).unwrap();
+    assert_eq!(in_use(&served), "0.45");
+    let told = promoted(&run(folder.path(), "second", 0.5), "rft", &served).unwrap();
+    assert!(told.contains("beside policy-0001: miou 0.5000, 0.4500 before"), "{told}");
+    assert_eq!(in_use(&served), "0.5");
+    rollback(&served).unwrap();
+    assert_eq!(in_use(&served), "0.45");
+    let error = rollback(&served).unwrap_err().to_string();
+    assert!(error.contains("no policy before policy-0001"), "{error}");
+}
+
+#[test]
+fn what_is_worse_than_the_policy_in_use_is_discarded_and_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("served");
+    promoted(&run(folder.path(), "good", 0.5), "rft", &served).unwrap();
+    // Better than what the run started from, worse than what is in use.
+    let error = promoted(&run(folder.path(), "bad", 0.42), "rft", &served).unwrap_err().to_string();
+    assert!(
+        error.contains("not promoted") && error.contains("miou 0.4200, 0.5000 before"),
+        "{error}"
+    );
+    assert_eq!(in_use(&served), "0.5");
+    let history = fs::read_to_string(served.join("history.jsonl")).unwrap();
+    assert!(history.lines().last().unwrap().contains("discard"), "{history}");
+}
+
+#[test]
+fn one_task_that_is_worse_is_enough() {
+    let of = |values: [(&str, &str, f64); 2]| -> Measures {
+        let measure = |(task, name, value): (&str, &str, f64)| {
+            (task.to_owned(), BTreeMap::from([(name.to_owned(), value)]))
+        };
+        values.map(measure).into()
+    };
+    let before = of([("", "miou", 0.4), ("names", "accuracy", 0.9)]);
+    let after = of([("", "miou", 0.6), ("names", "accuracy", 0.5)]);
+    let compared = compare(&before, &after);
+    let worse: Vec<&str> =
+        compared.iter().filter(|one| one.after < one.before).map(|one| one.measure).collect();
+    assert_eq!((compared.len(), worse), (2, vec!["accuracy"]));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_not_put_into_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path(), "run", 0.5);
+    let manifest = json!({"files": {"model.safetensors": {"bytes": 3, "sha256": "0"}}}).to_string();
+    fs::write(run.join("checkpoints/learner/step-000010/manifest.json"), manifest).unwrap();
+    let error = promoted(&run, "rft", &folder.path().join("served")).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors\" is damaged"), "{error}");
+}
+
+#[test]
+fn a_run_without_the_evaluation_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("served");
+    let error = promoted(folder.path(), "rft", &served).unwrap_err();
+    assert!(format!("{error:#}").contains("evaluations.jsonl"));
+    let error = promoted(&run(folder.path(), "run", 0.5), "best", &served).unwrap_err().to_string();
+    assert!(
+        error.contains("no evaluation of \"best\"; there are {\"base\", \"rft\", \"sft\"}"),
+        "{error}"
+    );
+}
