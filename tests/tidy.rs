@@ -136,6 +136,27 @@ fn sections_belong_to_the_crates_that_work_by_them() {
     }
 }
 
+/// Whatever is special to a model family is in its folders, `families/<name>/` of the processor and of the model.
+#[test]
+fn no_code_outside_of_families_names_one() {
+    let is_elsewhere = |path: &Path| {
+        let path = path.strip_prefix(root()).unwrap().display().to_string();
+        let of_tests = path.starts_with("tests/") || path.contains("/tests/");
+        let aside = ["/families/", "/benches/", "/fuzz/"].iter().any(|part| path.contains(part));
+        !(of_tests || aside || path.ends_with("tests.rs"))
+    };
+    let mut n_files = 0;
+    for (path, text) in sources().into_iter().filter(|(path, _)| is_elsewhere(path)) {
+        n_files += 1;
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_lowercase();
+        for family in ["qwen", "smolvlm", "idefics"] {
+            let line = code.lines().position(|line| line.contains(family)).map(|line| line + 1);
+            assert_eq!(line, None, "{path:?} names {family} outside of families/");
+        }
+    }
+    assert!(n_files > 200, "the sources were not found");
+}
+
 #[test]
 fn settings_and_prompts_need_no_tensor_library() {
     for name in ["vision", "checkpoint", "processor"] {

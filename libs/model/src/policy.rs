@@ -6,16 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
 use vrft_checkpoint::{Adapter, TensorFiles, is_adapter};
-use vrft_kernels::{Activation, Backend, Context, Gradients, Tape};
+use vrft_kernels::{Activation, Backend, Context, Tape};
 use vrft_processor::EncodedPrompt;
 
-use crate::encoded_images::FeatureGradients;
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
 use crate::model::Model;
 use crate::peft::{read_adapter, write_adapter};
 use crate::weights::{Caches, Weights, check_names};
-use crate::{EncodedImages, ModelConfig, ModelError, PackedGroup, Session, checkpoint};
+use crate::{
+    EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
+    TrainingPass, checkpoint,
+};
 
 /// How to load a checkpoint.
 #[derive(Debug, Clone)]
@@ -58,68 +60,6 @@ impl LoadOptions {
             feature_cache_mib: config.feature_cache_mib,
             prefix_cache_mib: config.prefix_cache_mib,
         }
-    }
-}
-
-/// Outputs of the model's blocks for one prompt.
-#[derive(Debug, Clone, Default)]
-pub struct Trace {
-    /// (patches, width) after each block of the tower, in the order in which that tower computes.
-    pub vision: Vec<Tensor>,
-    /// (tokens, hidden_size) after each decoder layer.
-    pub text: Vec<Tensor>,
-    /// (tokens, vocabulary) f32.
-    pub logits: Option<Tensor>,
-}
-
-/// Logprobs of completion tokens, all completions of all groups one after the other. They have no gradient by
-/// themselves: [`TrainingPass::backward`] takes one.
-#[derive(Debug, Clone)]
-pub struct TokenLogprobs {
-    /// (N,) f32.
-    pub logprobs: Tensor,
-    /// (N,) f32, entropy of the distribution at each of these tokens, in nats.
-    pub entropy: Tensor,
-}
-
-impl TokenLogprobs {
-    fn detached(results: &vrft_kernels::TokenLogprobs) -> Self {
-        Self { logprobs: results.logprobs.detach(), entropy: results.entropy.detach() }
-    }
-}
-
-/// A forward pass with the tape for its backward pass.
-#[derive(Debug)]
-pub struct TrainingPass {
-    /// Of the completion tokens.
-    pub tokens: TokenLogprobs,
-    results: vrft_kernels::TokenLogprobs,
-    tape: Tape,
-    /// The features of the [`EncodedImages`] that the pass was given.
-    features: Vec<Vec<Activation>>,
-}
-
-impl TrainingPass {
-    /// The backward pass from the gradients of the logprobs and of the entropies, each (N,): adds the gradients of the
-    /// variables to `gradients`, and returns those of the features of each of the [`EncodedImages`] that the pass was
-    /// given.
-    ///
-    /// # Errors
-    /// A gradient of another length.
-    pub fn backward(
-        self,
-        of_logprobs: &Tensor,
-        of_entropy: Option<&Tensor>,
-        gradients: &mut Gradients,
-    ) -> Result<Vec<FeatureGradients>, ModelError> {
-        let mut results = vec![(&self.results.logprobs, of_logprobs.clone())];
-        results.extend(of_entropy.map(|gradient| (&self.results.entropy, gradient.clone())));
-        let features: Vec<&Activation> = self.features.iter().flatten().collect();
-        let mut found = self.tape.backward(&results, &features, gradients)?.into_iter();
-        let of_images = |features: &Vec<Activation>| {
-            FeatureGradients(found.by_ref().take(features.len()).collect())
-        };
-        Ok(self.features.iter().map(of_images).collect())
     }
 }
 
@@ -201,19 +141,22 @@ impl Policy {
         options: &LoadOptions,
     ) -> Result<Policy, ModelError> {
         let names = config.names(&tensors);
-        let trained = |name: &str| match lora.is_some() {
-            true => is_adapter(name),
-            false => !(options.freeze_vision && names.is_visual(name)),
+        let has_adapters = lora.is_some();
+        let trained = |name: &str| {
+            if has_adapters {
+                is_adapter(name)
+            } else {
+                !(options.freeze_vision && names.is_visual(name))
+            }
         };
         let mut variables = BTreeMap::new();
         for (name, tensor) in &mut tensors {
-            match options.trainable && trained(name) {
-                true => {
-                    let variable = Var::from_tensor(&tensor.to_dtype(DType::F32)?)?;
-                    *tensor = variable.as_detached_tensor();
-                    variables.insert(name.clone(), variable);
-                }
-                false => *tensor = tensor.to_dtype(options.dtype)?,
+            if options.trainable && trained(name) {
+                let variable = Var::from_tensor(&tensor.to_dtype(DType::F32)?)?;
+                *tensor = variable.as_detached_tensor();
+                variables.insert(name.clone(), variable);
+            } else {
+                *tensor = tensor.to_dtype(options.dtype)?;
             }
         }
         let lora = lora.map(|config| (Lora::new(&config), config));
@@ -269,7 +212,7 @@ impl Policy {
     /// As [`Policy::tensors`], in the type that the policy computes in: all that whoever samples from it needs.
     ///
     /// # Errors
-    /// What candle says.
+    /// Fails if a tensor cannot be converted.
     pub fn version(&self) -> Result<BTreeMap<String, Tensor>, ModelError> {
         let cast = |(name, tensor)| Ok((name, vrft_kernels::cast(&tensor, self.dtype)?));
         self.tensors().into_iter().map(cast).collect()
@@ -464,7 +407,7 @@ impl Policy {
     /// Opens a decoding session with the weights as they are now, without a row.
     ///
     /// # Errors
-    /// What the device says.
+    /// Fails if the device has no memory left.
     pub fn session(&self) -> Result<Session, ModelError> {
         Session::new(self.weights().model.clone(), &self.context())
     }

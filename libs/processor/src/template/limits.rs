@@ -1,4 +1,8 @@
 //! What a chat template may cost: its size, its steps, the memory that it fills and the stack that it needs.
+//!
+//! The engine counts steps and bytes (its "fuel"), except where it writes out a list for `~` or `join`. Lists that would
+//! be long when written out are therefore refused when they are stored. One that is never stored, but made anew in the
+//! arguments of a macro that calls itself, is not looked at.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};

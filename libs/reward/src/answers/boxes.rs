@@ -16,10 +16,10 @@ use crate::{Answer, BBox, Flaw, Item, Items, Place, official};
 /// What boxes are asked for as, and how their coordinates look.
 pub(super) const EXAMPLE: &str = "[x1, y1, x2, y2]";
 
-/// The key of coordinates in the objects that Qwen2.5-VL gives, as it was trained to: `{"bbox_2d": […], "label": …}`.
-const QWEN_PLACE: &str = "bbox_2d";
+/// The key of coordinates in the objects that several families of models were trained to give: `{"bbox_2d": […], "label": …}`.
+const NATIVE_PLACE: &str = "bbox_2d";
 /// All keys of these objects.
-const QWEN_KEYS: [&str; 2] = [QWEN_PLACE, "label"];
+const NATIVE_KEYS: [&str; 2] = [NATIVE_PLACE, "label"];
 
 /// Any number of boxes `[x1, y1, x2, y2]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -137,33 +137,33 @@ pub(super) fn sure(keys: &ItemKeys) -> &'static str {
     }
 }
 
-/// The coordinates of a box: under the declared key, or in the form that Qwen2.5-VL gives.
+/// The coordinates of a box: under the declared key, or in the form that models were trained to give.
 ///
 /// That form is read wherever boxes are in pixels, as that model has them, or have no keys of their own.
 pub(super) fn place_of_box(kind: &dyn ItemKind, object: &Value) -> Result<Place, Flaw> {
     let key = kind.keys().place;
     let declared = key.and_then(|key| object.get(key));
-    match declared.or_else(|| qwen_place(kind, object)) {
+    match declared.or_else(|| native_place(kind, object)) {
         Some(value) => kind.place(value),
         None if key.is_none() => kind.place(object),
         None => Err(Flaw::NoPlace),
     }
 }
 
-/// Whether a value has the declared key of coordinates, or that of Qwen2.5-VL where its form is read.
+/// Whether a value has the declared key of coordinates, or that of the native form where that is read.
 pub(super) fn is_box(kind: &dyn ItemKind, value: &Value) -> bool {
     let declared = kind.keys().place.is_some_and(|key| value.get(key).is_some());
-    declared || qwen_place(kind, value).is_some()
+    declared || native_place(kind, value).is_some()
 }
 
-fn qwen_place<'a>(kind: &dyn ItemKind, object: &'a Value) -> Option<&'a Value> {
+fn native_place<'a>(kind: &dyn ItemKind, object: &'a Value) -> Option<&'a Value> {
     let is_read = kind.space() == Space::Pixels || kind.keys().place.is_none();
-    is_read.then(|| object.get(QWEN_PLACE)).flatten()
+    is_read.then(|| object.get(NATIVE_PLACE)).flatten()
 }
 
-/// The keys of Qwen2.5-VL's form, where boxes have no keys of their own.
+/// The keys of the native form, where boxes have no keys of their own.
 pub(super) fn further_keys_of_box(kind: &dyn ItemKind) -> &'static [&'static str] {
-    if kind.keys().place.is_none() { &QWEN_KEYS } else { &[] }
+    if kind.keys().place.is_none() { &NATIVE_KEYS } else { &[] }
 }
 
 /// Objects with lists of numbers, as a list of boxes if nothing else is particular about them.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::BBox;
 
-/// Thousandths of the image: coordinates run from 0 to this on both axes, whatever its size (Qwen2-VL, Visual-RFT).
+/// Thousandths of the image: coordinates run from 0 to this on both axes, whatever its size (Visual-RFT).
 pub const SPACE: f64 = 1000.0;
 
 /// Farthest coordinate that is believed where a space has no end.
@@ -14,12 +14,12 @@ const FAR: f64 = 100_000.0;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Space {
-    /// 0 to 1000 on both axes, whatever the size of the image (Qwen2-VL, Visual-RFT).
+    /// 0 to 1000 on both axes, whatever the size of the image (Visual-RFT).
     #[default]
     Thousandths,
     /// 0 to 1.
     Unit,
-    /// Pixels of the image as the model sees it (Qwen2.5-VL), or any other unit without an upper end.
+    /// Pixels of the image as the model sees it, or any other unit without an upper end.
     Pixels,
 }
 
@@ -56,7 +56,7 @@ impl Space {
 ///
 /// ```
 /// use vrft_reward::{BBox, Frame};
-/// let seen = Frame::pixels(644, 476); // what Qwen2.5-VL makes of a photo of 640 × 480
+/// let seen = Frame::pixels(644, 476); // what a model sees of a photo of 640 × 480
 /// let bbox = BBox::try_new([250.0, 500.0, 1000.0, 1000.0])?;
 /// assert_eq!(bbox.converted(Frame::Thousandths, seen).corners(), [161.0, 238.0, 644.0, 476.0]);
 /// assert_eq!(bbox.converted(Frame::Thousandths, seen).converted(seen, Frame::Thousandths), bbox);
