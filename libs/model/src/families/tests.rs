@@ -297,3 +297,9 @@ fn the_gradients_of_all_features_are_right() {
         assert!(off < 0.02 * gradient.abs().max(0.05), "{name}: {gradient} for {slope}");
     }
 }
+
+#[test]
+fn processor_and_model_know_the_same_families() {
+    let names: Vec<&str> = FAMILIES.iter().map(|family| family.model_type()).collect();
+    assert_eq!(names, vrft_processor::supported_families());
+}
