@@ -69,6 +69,16 @@ impl Prompter {
         category::answer(category, boxes, &sides, &self.reward)
     }
 
+    /// The true answer as supervised tuning should show it, without the prefix that it puts before every answer: what
+    /// the reward accepts as the best answer, with the thinking of the row if it has any.
+    ///
+    /// A truth that the reward cannot read stays as it is.
+    pub fn demonstration(&self, truth: &str, prefix: &str) -> String {
+        let Ok(read) = self.reader.parse_answer(truth) else { return truth.to_owned() };
+        let shown = self.reader.demonstration(&read, prefix);
+        shown.strip_prefix(prefix).map_or_else(|| shown.clone(), str::to_owned)
+    }
+
     /// Whether the reward can read the true answer.
     ///
     /// # Errors

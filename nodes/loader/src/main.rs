@@ -61,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) rewards: RewardsConfig,
     pub(crate) rollout: RolloutConfig,
     pub(crate) learner: LearnerConfig,
+    /// What supervised tuning puts before every answer, by `sft.answer_prefix`.
+    pub(crate) answer_prefix: String,
 }
 
 impl Config {
@@ -74,6 +76,12 @@ impl Config {
             rewards: RewardsConfig::read(document)?,
             rollout: document.section()?,
             learner: document.section()?,
+            // The section belongs to the learner, which checks it.
+            answer_prefix: document
+                .get("sft.answer_prefix")
+                .and_then(|prefix| prefix.as_str())
+                .unwrap_or_default()
+                .to_owned(),
         })
     }
 }

@@ -43,14 +43,15 @@ impl<'a> Maker<'a> {
         let images = row.pictures.iter().enumerate().map(|(idx, picture)| {
             encoded(picture, mirror).map_err(|error| format!("image {idx}: {error}"))
         });
+        let truth =
+            mirror.positions(&self.prompter.truth(row, &|size| self.checker.resized(size))?);
         Ok(Prompt {
             prompt_id,
             sample_id: row.sample_id().to_owned(),
             task: self.task.clone(),
             turns: self.prompter.turns(row),
             images: images.collect::<Result<_, _>>()?,
-            answer: mirror
-                .positions(&self.prompter.truth(row, &|size| self.checker.resized(size))?),
+            answer: self.prompter.demonstration(&truth, &config.answer_prefix),
             policy_version,
         })
     }

@@ -50,6 +50,30 @@ fn a_credit_is_answered_with_the_prompts_it_names() {
 }
 
 #[test]
+fn an_answer_has_the_form_that_the_task_accepts_as_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/shots.parquet");
+    let picture =
+        vrft_dataset::Dataset::open(pictures.as_ref()).unwrap().get(0).pictures[0].bytes();
+    std::fs::write(folder.path().join("a.png"), picture.unwrap()).unwrap();
+    let boxes = "[{'Position': [1, 2, 3, 4], 'Confidence': 1}]";
+    let row = |solution: String| {
+        let row = format!(
+            "{{\"image\": \"a.png\", \"problem\": \"Where?\", \"solution\": {solution:?}}}"
+        );
+        std::fs::write(folder.path().join("rows.jsonl"), row).unwrap();
+        let mut config = Config { answer_prefix: "<think>a</think>".into(), ..config() };
+        config.data.train = folder.path().join("rows.jsonl");
+        (config.data.shots, config.data.flip) = (0, Flip::None);
+        prompts(&config, &[credit(0)])[0].prompts[0].answer.clone()
+    };
+    let tagged = format!("<answer>{boxes}</answer>");
+    assert_eq!(row(boxes.to_owned()), tagged);
+    let own = format!("<think>Bright.</think>{tagged}");
+    assert_eq!(row(own.clone()), own);
+}
+
+#[test]
 fn no_credit_no_prompts() {
     assert!(prompts(&config(), &[]).is_empty());
 }

@@ -85,3 +85,16 @@ fn instructions_and_a_system_turn_are_added_once() {
     let text = Prompter::new(&reward, "").turns(&annotated())[0].text();
     assert_eq!(text.matches("bbox_2d").count(), 1, "{text}");
 }
+
+#[test]
+fn what_is_demonstrated_is_what_the_task_accepts_as_best() {
+    let prompter = Prompter::new(&RewardConfig::default(), "");
+    let boxes = "[{'Position': [1, 2, 3, 4], 'Confidence': 1}]";
+    let tagged = format!("<answer>{boxes}</answer>");
+    let prefix = "<think> There. </think> ";
+    assert_eq!(prompter.demonstration(&tagged, prefix), tagged);
+    assert_eq!(prompter.demonstration(boxes, prefix), tagged);
+    assert_eq!(prompter.demonstration(boxes, ""), format!("<think></think>{tagged}"));
+    let own = format!("<think>The square is bright.</think>\n{tagged}");
+    assert_eq!(prompter.demonstration(&own, prefix), own);
+}
