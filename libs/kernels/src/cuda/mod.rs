@@ -6,8 +6,12 @@ mod device;
 
 pub(crate) use device::open;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr, LaunchConfig};
-use candle_core::cuda_backend::{CudaDType, CudaFunc};
+use std::sync::Arc;
+
+use candle_core::cuda_backend::CudaDType;
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaSlice, CudaStream, CudaView, DeviceRepr, LaunchArgs, LaunchConfig,
+};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
@@ -21,22 +25,36 @@ pub(crate) struct Module {
 
 impl Module {
     /// A kernel by its name in the source; the module is loaded once per device.
-    pub(crate) fn kernel(&self, device: &CudaDevice, name: &str) -> Result<CudaFunc> {
-        device.get_or_load_custom_func(name, self.name, self.ptx)
+    pub(crate) fn kernel(&self, device: &CudaDevice, name: &str) -> Result<Kernel> {
+        let function = device.get_or_load_custom_func(name, self.name, self.ptx)?;
+        Ok(Kernel { function: function.into_cuda_function(), stream: device.cuda_stream() })
+    }
+}
+
+/// A kernel, and the stream of the device that it is loaded on.
+pub(crate) struct Kernel {
+    function: CudaFunction,
+    stream: Arc<CudaStream>,
+}
+
+impl Kernel {
+    /// A launch that still needs its arguments, in the kernel's order.
+    pub(crate) fn builder(&self) -> LaunchArgs<'_> {
+        self.stream.launch_builder(&self.function)
     }
 }
 
 /// A type of values on a GPU, by its name in the kernels.
 pub(crate) trait Value: CudaDType + DeviceRepr {
-    const NAME: &str;
+    const NAME: &'static str;
 }
 
 impl Value for f32 {
-    const NAME: &str = "f32";
+    const NAME: &'static str = "f32";
 }
 
 impl Value for half::bf16 {
-    const NAME: &str = "bf16";
+    const NAME: &'static str = "bf16";
 }
 
 /// The values of a contiguous tensor on the GPU.
