@@ -56,16 +56,12 @@ impl<'a> Declared<'a> {
 
     /// What an input of this name should carry; nothing for a name that is not declared.
     pub(crate) fn takes(&self, input: &str) -> Option<Carries> {
-        find(self.role.inputs, self.role.other_inputs.as_ref(), &WATCH, input)
+        find(self.role.inputs, self.role.other_inputs.as_ref(), &[WATCH], input)
     }
 
     /// What an output of this name carries; nothing for a name that is not declared.
     pub(crate) fn gives(&self, output: &str) -> Option<Carries> {
-        // Any node may be the one that tells the start of the graph of failures: this output carries nothing.
-        if output == WATCH.name {
-            return Some(WATCH.carries);
-        }
-        find(self.role.outputs, self.role.other_outputs.as_ref(), &METRICS, output)
+        find(self.role.outputs, self.role.other_outputs.as_ref(), &[METRICS, WATCH], output)
     }
 
     /// Names of the inputs in the graph that belong to outputs of the same name.
@@ -84,8 +80,13 @@ impl<'a> Declared<'a> {
     }
 }
 
-/// The type of a port; `everywhere` is one that every node may have.
-fn find(ports: &[Port], others: Option<&Others>, everywhere: &Port, name: &str) -> Option<Carries> {
-    let named = ports.iter().chain([everywhere]).find(|port| port.name == name);
+/// The type of a port; `everywhere` are those that every node may have.
+fn find(
+    ports: &[Port],
+    others: Option<&Others>,
+    everywhere: &[Port],
+    name: &str,
+) -> Option<Carries> {
+    let named = ports.iter().chain(everywhere).find(|port| port.name == name);
     named.map(|port| port.carries).or(others.map(|others| others.carries))
 }

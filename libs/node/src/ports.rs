@@ -128,7 +128,7 @@ pub enum Carries {
 /// Numbers for the monitor: an output that every node may have.
 pub const METRICS: Port = Port::of::<MetricBatch>("metrics", "numbers for the monitor").optional();
 
-/// An input that every node may have: it carries nothing, but tells of the failure of the node behind it.
+/// An input and an output that every node may have: it carries nothing, but tells of the failure of the node behind it.
 pub const WATCH: Port = Port {
     carries: Carries::Nothing,
     is_required: false,
