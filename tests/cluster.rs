@@ -49,7 +49,8 @@ impl<'a> Cluster<'a> {
         wire: Option<&'a Wire>,
         folder: &Path,
     ) -> Self {
-        let (dora, folder) = (dora.to_owned(), folder.to_owned());
+        let dora = dora.to_owned();
+        let folder = folder.to_owned();
         let mut cluster = Cluster { dora, wire, port, folder, children: vec![] };
         let address = cluster.coordinator();
         let port = port.to_string();

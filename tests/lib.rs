@@ -17,6 +17,29 @@ pub fn root() -> PathBuf {
     tests.parent().expect("tests is a folder of the repository").to_owned()
 }
 
+/// All files below a folder, in the order of their names.
+pub fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() { files.extend(files_under(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+/// All Rust sources with their texts.
+pub fn sources() -> Vec<(PathBuf, String)> {
+    let folders = ["libs", "nodes", "tests"];
+    let files = folders.iter().flat_map(|folder| files_under(&root().join(folder)));
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a readable source");
+        (path, text)
+    };
+    files.filter(is_source).map(read).collect()
+}
+
 /// The launcher, built together with all nodes.
 pub fn vrft() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

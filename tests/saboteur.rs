@@ -10,7 +10,8 @@ fn main() -> eyre::Result<()> {
         let mut words = std::env::args().skip_while(|word| word != name).skip(1);
         words.next().and_then(|word| word.parse::<u64>().ok())
     };
-    let (lose, delay) = (option("--lose"), option("--delay").unwrap_or(0));
+    let lose = option("--lose");
+    let delay = option("--delay").unwrap_or(0);
     let (mut node, mut events) = DoraNode::init_from_env().map_err(|error| eyre!("{error}"))?;
     let mut n_seen = 0;
     while let Some(event) = events.recv() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vrft_tests::root;
+use vrft_tests::{files_under, root, sources};
 
 /// Longest file that a reader is asked to hold in mind.
 const MAX_LINES: usize = 500;
@@ -33,6 +33,17 @@ fn nothing_unfinished_is_left_behind() {
         for word in words {
             assert!(!text.contains(word), "{path:?} contains {word}");
         }
+    }
+}
+
+/// Unit tests are at the end of their file, or in `tests.rs` of the folder of that name.
+#[test]
+fn tests_are_where_the_convention_puts_them() {
+    for (path, text) in sources() {
+        let name = path.file_name().unwrap().display().to_string();
+        assert!(!name.ends_with("_tests.rs"), "{path:?}: name it tests.rs, in the module's folder");
+        let elsewhere = text.contains("#[cfg(test)]\n#[path");
+        assert!(!elsewhere, "{path:?} has its tests in a file of another name than tests.rs");
     }
 }
 
@@ -142,7 +153,7 @@ fn no_code_outside_of_families_names_one() {
     let is_elsewhere = |path: &Path| {
         let path = path.strip_prefix(root()).unwrap().display().to_string();
         let of_tests = path.starts_with("tests/") || path.contains("/tests/");
-        let aside = ["/families/", "/benches/", "/fuzz/"].iter().any(|part| path.contains(part));
+        let aside = ["/families/", "/benches/"].iter().any(|part| path.contains(part));
         !(of_tests || aside || path.ends_with("tests.rs"))
     };
     let mut n_files = 0;
@@ -250,73 +261,6 @@ fn a_graph_that_builds_builds_every_node_of_ours_that_it_runs() {
 }
 
 #[test]
-fn documents_name_files_that_exist() {
-    let folders = [".ci/", ".cargo/", "configs/", "data/", "docs/", "libs/", "nodes/", "tests/"];
-    for (document, text) in documents() {
-        for word in text.split(['`', '(', ')', '#', ' ', '|', '\n']) {
-            let is_path = folders.iter().any(|folder| word.starts_with(folder));
-            let is_example = word.contains(['*', '<', 'N']) || word.contains("mine");
-            if is_path && !is_example {
-                let path = word.trim_end_matches(['.', ',', ':', ';', '/']);
-                assert!(
-                    root().join(path).exists(),
-                    "{document:?} names {path}, which is not there"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn links_of_documents_lead_to_files_and_headings_that_exist() {
-    let headings = |text: &str| -> BTreeSet<String> {
-        let titles = text.lines().filter(|line| line.starts_with('#'));
-        titles.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
-    };
-    let mut n_links = 0;
-    for (document, text) in documents() {
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for target in targets.filter(|target| !target.contains("://")) {
-            n_links += 1;
-            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-            let path = match file {
-                "" => document.clone(),
-                _ => document.parent().unwrap().join(file),
-            };
-            assert!(path.exists(), "{document:?} links to {target}, which is not there");
-            let known = heading.is_empty()
-                || headings(&fs::read_to_string(&path).unwrap()).contains(heading);
-            assert!(known, "{document:?} links to {target}, which is no heading of that file");
-        }
-    }
-    assert!(n_links > 20, "the links were not found");
-}
-
-#[test]
-fn the_book_lists_every_page() {
-    let pages = root().join("docs/src");
-    let summary = fs::read_to_string(pages.join("SUMMARY.md")).unwrap();
-    for page in files_under(&pages) {
-        let name = page.strip_prefix(&pages).unwrap().display().to_string();
-        let listed = name == "SUMMARY.md" || summary.contains(&format!("({name})"));
-        assert!(listed, "docs/src/SUMMARY.md does not list {name}");
-    }
-}
-
-/// The anchor that Markdown renderers give a heading.
-fn anchor(title: &str) -> String {
-    let kept = title.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
-    kept.collect::<String>().to_lowercase().replace(' ', "-")
-}
-
-/// The documents for people: those at the top level and the pages of the book.
-fn documents() -> Vec<(PathBuf, String)> {
-    let mut files = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
-    files.extend(files_under(&root().join("docs/src")));
-    files.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
-}
-
-#[test]
 fn the_top_level_holds_what_it_should() {
     let allowed = [
         "ARCHITECTURE.md",
@@ -349,25 +293,6 @@ fn graphs() -> Vec<PathBuf> {
     let is_graph = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yml");
     graphs.extend(files_under(&root().join("configs")).into_iter().filter(is_graph));
     graphs
-}
-
-fn sources() -> Vec<(PathBuf, String)> {
-    let folders = ["libs", "nodes", "tests"];
-    let files = folders.iter().flat_map(|folder| files_under(&root().join(folder)));
-    files
-        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
-        .collect()
-}
-
-fn files_under(folder: &Path) -> Vec<PathBuf> {
-    let mut files = vec![];
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(files_under(&path)) } else { files.push(path) }
-    }
-    files.sort();
-    files
 }
 
 /// Each crate's folder and what it depends on, tests apart.

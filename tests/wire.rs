@@ -93,9 +93,11 @@ impl Wire {
         let lanes: Vec<Arc<Lane>> = devices.iter().map(|_| Arc::default()).collect();
         for (device, lane) in devices.into_iter().zip(&lanes) {
             let reader = device.try_clone().map_err(|error| error.to_string())?;
-            let (switch, all) = (Arc::clone(&self.switch), lanes.clone());
+            let switch = Arc::clone(&self.switch);
+            let all = lanes.clone();
             std::thread::spawn(move || read(reader, &all, &switch));
-            let (switch, lane) = (Arc::clone(&self.switch), Arc::clone(lane));
+            let switch = Arc::clone(&self.switch);
+            let lane = Arc::clone(lane);
             std::thread::spawn(move || deliver(device, &lane, &switch));
         }
         Ok(())

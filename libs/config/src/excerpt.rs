@@ -16,7 +16,8 @@ pub(crate) fn excerpt(text: &str, span: &Range<usize>, message: &str) -> String 
     let content = text[start..].lines().next().unwrap_or_default();
     let column = text[start..span.start].chars().count();
     let gutter = " ".repeat(line.to_string().len() + 1);
-    let (indent, marks) = (" ".repeat(column + 1), "^".repeat(span.len().max(1)));
+    let indent = " ".repeat(column + 1);
+    let marks = "^".repeat(span.len().max(1));
     format!(
         "TOML parse error at line {line}, column {}\n{gutter}|\n{line} | {content}\n{gutter}|{indent}{marks}\n{message}",
         column + 1

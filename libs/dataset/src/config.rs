@@ -147,7 +147,8 @@ impl Section for EvaluationConfig {
 impl DataConfig {
     /// Checks `[[data.sources]]` and what stands beside it.
     fn check_sources(&self) -> Result<(), ConfigError> {
-        let (n, default) = (self.sources.len(), DataConfig::default());
+        let n = self.sources.len();
+        let default = DataConfig::default();
         require(n <= MAX_SOURCES, "data.sources", n, "at most 100 sources")?;
         require(
             n == 0 || (self.train == default.train && self.shots == default.shots),

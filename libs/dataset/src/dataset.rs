@@ -91,7 +91,8 @@ impl Dataset {
             }
         }
         skipped.sort_by_key(|skipped| skipped.row);
-        let (path, skipped_parts) = (path.to_owned(), found.skipped_parts);
+        let path = path.to_owned();
+        let skipped_parts = found.skipped_parts;
         let n_total = rows.len() + skipped.len();
         Self { path, split, rows, n_total, skipped, skipped_parts, notes }.not_empty()
     }
@@ -164,7 +165,8 @@ impl Dataset {
         }
         self.skipped.sort_by_key(|skipped| skipped.row);
         if self.skipped.len() as f64 > max_bad_fraction * total as f64 {
-            let (path, bad) = (self.path, self.skipped);
+            let path = self.path;
+            let bad = self.skipped;
             return Err(DatasetError::TooManyBad { path, bad, total, max_bad_fraction });
         }
         self.not_empty()

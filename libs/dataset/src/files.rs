@@ -154,7 +154,8 @@ fn choose(
         None => match by_split.iter().collect::<Vec<_>>()[..] {
             [one] => one,
             _ => {
-                let (path, splits) = (folder.to_owned(), names().collect());
+                let path = folder.to_owned();
+                let splits = names().collect();
                 return Err(DatasetError::SeveralSplits { path, splits });
             }
         },

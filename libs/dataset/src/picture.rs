@@ -76,7 +76,8 @@ impl Picture {
     /// # Errors
     /// A header that makes no sense.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, PictureError> {
-        let (header, n_bytes) = (header(&bytes)?, bytes.len() as u64);
+        let header = header(&bytes)?;
+        let n_bytes = bytes.len() as u64;
         Ok(Self { source: Source::Blob(Blob::Memory(bytes.into())), header, n_bytes })
     }
 

@@ -25,7 +25,8 @@ impl Section for SemanticConfig {
     const NAME: &'static str = "semantic";
 
     fn check(&self) -> Result<(), ConfigError> {
-        let (weight, floor) = (self.weight, self.floor);
+        let weight = self.weight;
+        let floor = self.floor;
         let fine = weight >= 0.0 && weight.is_finite();
         require(fine, "semantic.weight", weight, "0 or above, and finite")?;
         require((0.0..1.0).contains(&floor), "semantic.floor", floor, "a cosine in [0, 1)")

@@ -27,7 +27,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn vectors_equal_transformers() {
-    let (encoder, cases) = (Encoder::load(&bert()).unwrap(), cases());
+    let encoder = Encoder::load(&bert()).unwrap();
+    let cases = cases();
     // Together, so that all but the longest are padded.
     let sentences: Vec<&str> = cases.iter().map(|case| case.sentence.as_str()).collect();
     for (case, got) in cases.iter().zip(encoder.encode(&sentences).unwrap()) {
@@ -41,7 +42,8 @@ fn vectors_equal_transformers() {
 
 #[test]
 fn likeness_is_the_cosine() {
-    let (encoder, cases) = (Encoder::load(&bert()).unwrap(), cases());
+    let encoder = Encoder::load(&bert()).unwrap();
+    let cases = cases();
     let cosine = |a: usize, b: usize| {
         let pair = [cases[a].sentence.as_str(), cases[b].sentence.as_str()];
         let [a, b] = &encoder.encode(&pair).unwrap()[..] else { panic!("two sentences") };

@@ -25,7 +25,8 @@ fn time(
     let variables = weights.iter().map(|shape| Var::from_tensor(&random(shape)));
     let variables = variables.collect::<Result<Vec<Var>>>().expect("variables");
     let weights: Vec<Weight> = variables.iter().map(Weight::trainable).collect();
-    let (context, mut gradients) = (Context::new(&Device::Cpu), Gradients::default());
+    let context = Context::new(&Device::Cpu);
+    let mut gradients = Gradients::default();
     let mut run = || -> Result<()> {
         let tape = Tape::new();
         let inputs = activations.iter().map(|t| tape.input(t)).collect::<Result<Vec<_>>>()?;
@@ -103,7 +104,11 @@ fn rotary(c: &mut Criterion) {
 
 /// One group of 8 completions; candle's version repeats the prefix for each.
 fn attention(c: &mut Criterion) {
-    let (name, prefix, len, n_heads, head_dim) = ("attention of a group", 100, 24, 6, 32);
+    let name = "attention of a group";
+    let prefix = 100;
+    let len = 24;
+    let n_heads = 6;
+    let head_dim = 32;
     let group = AttentionGroup { prefix, suffixes: vec![len; 8], causal: true, first_query: 0 };
     let layout = Arc::new(AttentionLayout { groups: vec![group] });
     let width = n_heads * head_dim;

@@ -101,7 +101,8 @@ impl<'t> Context<'t> {
     /// The same for a forward pass that is recorded on `tape`.
     #[must_use]
     pub fn training<'a>(&self, tape: &'a Tape) -> Context<'a> {
-        let (device, backend) = (self.device.clone(), self.backend);
+        let device = self.device.clone();
+        let backend = self.backend;
         Context { device, backend, mode: Mode::Training(tape) }
     }
 

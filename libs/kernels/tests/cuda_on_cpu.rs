@@ -114,7 +114,8 @@ impl Case {
 
     /// Result, gradient of x and gradient of the weight by the CPU implementation.
     fn on_cpu(&self) -> candle_core::Result<(Vec<f32>, Vec<f32>, Vec<f32>)> {
-        let (tape, context) = (Tape::new(), Context::new(&Device::Cpu));
+        let tape = Tape::new();
+        let context = Context::new(&Device::Cpu);
         let variable = Var::from_tensor(&self.weight)?;
         let x = tape.input(&self.x)?;
         let weight = Weight::trainable(&variable);

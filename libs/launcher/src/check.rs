@@ -137,7 +137,8 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
 /// How a step passes through the policy, if its prompts are like the first and its completions as long as allowed.
 fn print_micro_batches(graph: &Graph, prompt_tokens: usize) {
     let (rollout, learner) = (&graph.config.rollout, &graph.config.learner);
-    let (group_size, length) = (rollout.group_size, rollout.max_completion_tokens);
+    let group_size = rollout.group_size;
+    let length = rollout.max_completion_tokens;
     let plan = MicroBatchPlan::new(learner, prompt_tokens, group_size, length);
     let n_groups = learner.prompts_per_step;
     let largest = plan.largest;

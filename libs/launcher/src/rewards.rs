@@ -37,9 +37,10 @@ fn test(config: &RewardsConfig, data: Option<&Path>, as_json: bool) -> eyre::Res
     let mut failed = Vec::new();
     for reward in rewards {
         let report = vrft_reward::self_test(reward, &solutions)?;
-        match as_json {
-            true => say!("{}", serde_json::to_string_pretty(&report)?),
-            false => say!("{report}"),
+        if as_json {
+            say!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            say!("{report}");
         }
         let failures = report.failures().join("; ");
         if !failures.is_empty() {

@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("expected CHECKPOINT IMAGE [GROUP_SIZE] [TOKENS]".into());
     };
     let number = |idx: usize, default| numbers.get(idx).map_or(Ok(default), |text| text.parse());
-    let (group_size, n_tokens) = (number(0, 4)?, number(1, 32)?);
+    let group_size = number(0, 4)?;
+    let n_tokens = number(1, 32)?;
     let lora = LoraConfig { rank: 16, ..LoraConfig::default() };
     let config = PolicyConfig { dtype: Dtype::Bf16, lora, ..PolicyConfig::default() };
     let mut clock = Instant::now();

@@ -196,7 +196,8 @@ mod tests {
     #[track_caller]
     fn check_against_torch(backend: Backend) {
         for (name, case) in cases() {
-            let (mut adamw, variables) = (AdamW::new(&case.optimizer, backend), variables(&case));
+            let mut adamw = AdamW::new(&case.optimizer, backend);
+            let variables = variables(&case);
             for (idx, step) in case.steps.iter().enumerate() {
                 let (rate, norm) = make_step(&case, idx, &mut adamw, &variables);
                 assert!((rate - step.learning_rate).abs() < 1e-12, "{name} step {idx}: {rate}");
@@ -233,9 +234,11 @@ mod tests {
                     make_step(case, idx, adamw, variables);
                 }
             };
-        let (mut straight, all) = (AdamW::new(&case.optimizer, Backend::Cpu), variables(case));
+        let mut straight = AdamW::new(&case.optimizer, Backend::Cpu);
+        let all = variables(case);
         steps(0..6, &mut straight, &all);
-        let (mut before, some) = (AdamW::new(&case.optimizer, Backend::Cpu), variables(case));
+        let mut before = AdamW::new(&case.optimizer, Backend::Cpu);
+        let some = variables(case);
         steps(0..3, &mut before, &some);
         let mut after = AdamW::new(&case.optimizer, Backend::Cpu);
         after.restore(&some, reloaded(&before, &some)).unwrap();
@@ -249,7 +252,8 @@ mod tests {
     #[test]
     fn a_state_of_another_policy_is_refused() {
         let case = &cases()["linear"];
-        let (mut adamw, variables) = (AdamW::new(&case.optimizer, Backend::Cpu), variables(case));
+        let mut adamw = AdamW::new(&case.optimizer, Backend::Cpu);
+        let variables = variables(case);
         make_step(case, 0, &mut adamw, &variables);
         let mut other = reloaded(&adamw, &variables);
         other.insert("head.exp_avg".into(), vector(&[1.]));

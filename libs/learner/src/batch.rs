@@ -74,13 +74,11 @@ impl TrainCompletion {
         if let Some(bad) = self.old_logprobs.iter().find(|logprob| !logprob.is_finite()) {
             return Err(LearnerError::input(format!("old_logprobs of {}", name()), "finite", bad));
         }
-        match self.advantage.is_finite() {
-            true => Ok(()),
-            false => {
-                let what = format!("advantage of {}", name());
-                Err(LearnerError::input(what, "finite", self.advantage))
-            }
+        if self.advantage.is_finite() {
+            return Ok(());
         }
+        let what = format!("advantage of {}", name());
+        Err(LearnerError::input(what, "finite", self.advantage))
     }
 }
 

@@ -68,11 +68,10 @@ impl Checkpoints {
             if let Some(replaced) = name.strip_suffix(".old").filter(|name| step_of(name).is_some())
             {
                 let original = dir.join(replaced);
-                match original.exists() {
-                    true => remove(&path)?,
-                    false => {
-                        fs::rename(&path, original).map_err(LearnerError::io("rename", &path))?
-                    }
+                if original.exists() {
+                    remove(&path)?;
+                } else {
+                    fs::rename(&path, original).map_err(LearnerError::io("rename", &path))?;
                 }
             } else if name.strip_suffix(".tmp").and_then(step_of).is_some() {
                 remove(&path)?;
@@ -145,10 +144,7 @@ impl Checkpoints {
         for step in &steps {
             remove(&self.path(*step, ""))?;
         }
-        match steps.is_empty() {
-            true => Ok(()),
-            false => sync_entries(&self.dir),
-        }
+        if steps.is_empty() { Ok(()) } else { sync_entries(&self.dir) }
     }
 }
 

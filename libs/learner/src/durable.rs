@@ -18,10 +18,7 @@ pub(crate) fn sync_folder(dir: &Path) -> Result<(), LearnerError> {
 /// Waits until the names in a folder are on disk.
 pub(crate) fn sync_entries(dir: &Path) -> Result<(), LearnerError> {
     // Only Unix opens folders like files; elsewhere the file system looks after names by itself.
-    match cfg!(unix) {
-        true => sync(dir).map_err(LearnerError::io("sync", dir)),
-        false => Ok(()),
-    }
+    if cfg!(unix) { sync(dir).map_err(LearnerError::io("sync", dir)) } else { Ok(()) }
 }
 
 /// Gives a finished folder its name. What had the name is kept aside under `aside` until the new one is there.
@@ -33,18 +30,12 @@ pub(crate) fn replace_folder(from: &Path, to: &Path, aside: &Path) -> Result<(),
     }
     fs::rename(from, to).map_err(LearnerError::io("rename", from))?;
     to.parent().map_or(Ok(()), sync_entries)?;
-    match replaces {
-        true => remove(aside),
-        false => Ok(()),
-    }
+    if replaces { remove(aside) } else { Ok(()) }
 }
 
 /// Removes a file or folder, if there is one.
 pub(crate) fn remove(path: &Path) -> Result<(), LearnerError> {
-    let removed = match path.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(LearnerError::io("remove", path)),

@@ -84,7 +84,8 @@ fn fingerprint(path: &Path) -> Result<Fingerprint, LearnerError> {
 
 fn digest(path: &Path) -> io::Result<(u64, Vec<u8>)> {
     let mut file = File::open(path)?;
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut hash = Sha256::new();
+    let mut bytes = 0;
     let mut block = vec![0; 1 << 20];
     loop {
         match file.read(&mut block)? {

@@ -139,7 +139,8 @@ fn activations(
     dtype: DType,
 ) -> usize {
     let (learner, rollout) = (&config.learner, &config.rollout);
-    let (group_size, length) = (rollout.group_size, rollout.max_completion_tokens);
+    let group_size = rollout.group_size;
+    let length = rollout.max_completion_tokens;
     let plan = MicroBatchPlan::new(learner, prompt.n_tokens, group_size, length);
     let n_tokens = plan.largest;
     let n_patches = plan.groups_together * prompt.n_patches;

@@ -59,10 +59,8 @@ impl<'a> Columns<'a> {
         let got = array.data_type();
         let widens = got.is_integer() || got.is_floating() && T::DATA_TYPE.is_floating();
         let fitting = CastOptions { safe: false, ..CastOptions::default() };
-        let cast = match widens || got.is_null() {
-            true => cast_with_options(array, &T::DATA_TYPE, &fitting).ok(),
-            false => None,
-        };
+        let cast = || cast_with_options(array, &T::DATA_TYPE, &fitting).ok();
+        let cast = if widens || got.is_null() { cast() } else { None };
         cast.and_then(|cast| cast.as_primitive_opt::<T>().cloned())
             .ok_or_else(|| self.type_error(column, array, type_name::<T>()))
     }

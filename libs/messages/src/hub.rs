@@ -125,12 +125,13 @@ impl Boxes2d {
         let is_xywh = text(tags, "format") == Some("xywh");
         let boxes: Vec<[f64; 4]> = coordinates
             .chunks_exact(4)
-            .map(|b| match is_xywh {
-                // The center comes first, as in YOLO.
-                true => {
+            .map(|b| {
+                if is_xywh {
+                    // The center comes first, as in YOLO.
                     [b[0] - b[2] / 2.0, b[1] - b[3] / 2.0, b[0] + b[2] / 2.0, b[1] + b[3] / 2.0]
+                } else {
+                    [b[0], b[1], b[2], b[3]]
                 }
-                false => [b[0], b[1], b[2], b[3]],
             })
             .collect();
         let fits = |n: usize| n == 0 || n == boxes.len();
@@ -214,5 +215,4 @@ fn text<'a>(tags: &'a Tags, name: &str) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-#[path = "hub_tests.rs"]
 mod tests;

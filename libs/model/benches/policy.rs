@@ -52,7 +52,8 @@ fn prompt() -> EncodedPrompt {
 
 fn learner_step(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (policy, prompt) = (policy(dir.path(), true), prompt());
+    let policy = policy(dir.path(), true);
+    let prompt = prompt();
     let completion: Vec<u32> = (0..N_TOKENS as u32).map(|i| 10 + 7 * i).collect();
     let completions = [completion.as_slice(); GROUP_SIZE];
     let groups = [PackedGroup { prompt: &prompt, completions: &completions }; N_GROUPS];
@@ -70,7 +71,8 @@ fn learner_step(c: &mut Criterion) {
 
 fn rollout(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (policy, prompt) = (policy(dir.path(), false), prompt());
+    let policy = policy(dir.path(), false);
+    let prompt = prompt();
     let prompts = [&prompt; N_GROUPS];
     c.bench_function("prefill of 8 prompts", |b| {
         b.iter(|| black_box(policy.start(&prompts, GROUP_SIZE).expect("a session")))

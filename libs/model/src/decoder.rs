@@ -96,7 +96,8 @@ impl Decoder {
         added_after: &[usize],
     ) -> Result<Self, ModelError> {
         let scope = source.at(names.text());
-        let (vocab_size, width) = (config.vocab_size, config.hidden_size);
+        let vocab_size = config.vocab_size;
+        let width = config.hidden_size;
         let embedding = scope.at("embed_tokens").weight("weight", &[vocab_size, width])?;
         let head = if config.tie_word_embeddings {
             embedding.clone()
@@ -106,8 +107,11 @@ impl Decoder {
         let layers = (0..config.n_layers).map(|i| {
             let scope = scope.at("layers").at(i);
             let (attention, mlp) = (scope.at("self_attn"), scope.at("mlp"));
-            let (q_width, kv_width, bias) = (config.q_width(), config.kv_width(), config.qkv_bias);
-            let (inner, eps) = (config.intermediate_size, config.rms_norm_eps);
+            let q_width = config.q_width();
+            let kv_width = config.kv_width();
+            let bias = config.qkv_bias;
+            let inner = config.intermediate_size;
+            let eps = config.rms_norm_eps;
             let head_norm = |name: &str| {
                 let norm = || RmsNorm::load(&attention.at(name), config.head_dim, eps);
                 config.qk_norm.then(norm).transpose()
@@ -197,7 +201,9 @@ impl Decoder {
         let DecoderInput { mut x, added } = input;
         for (idx, layer) in self.layers.iter().enumerate() {
             let predicting = Some(predicting.clone()).filter(|_| self.is_last(idx));
-            let (layer, rotary, attend) = (layer.clone(), rotary.clone(), attend.clone());
+            let layer = layer.clone();
+            let rotary = rotary.clone();
+            let attend = attend.clone();
             let run = move |context: &Context, x: &Activation| {
                 let attend =
                     &mut |context: &Context, idx, qkv: [&Activation; 3]| attend(context, idx, qkv);

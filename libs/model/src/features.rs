@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn an_image_is_encoded_once_and_the_order_is_kept() {
-        let (cache, encoded) = (FeatureCache::new(100), RefCell::default());
+        let cache = FeatureCache::new(100);
+        let encoded = RefCell::default();
         assert_eq!(ask(&cache, &[1., 2.], &encoded), [1., 2.]);
         assert_eq!(ask(&cache, &[3., 2., 1.], &encoded), [3., 2., 1.]);
         assert_eq!(*encoded.borrow(), [1., 2., 3.]);
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_cache_that_is_off_encodes_every_time() {
-        let (cache, encoded) = (FeatureCache::new(100), RefCell::default());
+        let cache = FeatureCache::new(100);
+        let encoded = RefCell::default();
         ask(&cache, &[1.], &encoded);
         cache.turn_off();
         ask(&cache, &[1.], &encoded);

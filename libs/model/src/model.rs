@@ -141,7 +141,8 @@ impl Model {
         let x = run(&packed)?; // (predicting rows, hidden_size)
         let sources = vrft_kernels::select_rows(context, &x, &packed.sources)?;
         let hidden = self.decoder.normalize(context, &sources)?; // (N, hidden_size)
-        let (head, targets) = (self.decoder.head(), &packed.targets);
+        let head = self.decoder.head();
+        let targets = &packed.targets;
         Ok(vrft_kernels::token_logprobs(context, &hidden, head, targets, temperature)?)
     }
 
@@ -170,7 +171,8 @@ impl Model {
 
     /// Attention among the packed rows; in the last layer, the predicting rows alone have queries.
     pub(crate) fn attend(&self, packed: &Packed) -> Arc<SharedAttend> {
-        let (head_dim, n_layers) = (self.config.text.head_dim, self.config.text.n_layers);
+        let head_dim = self.config.text.head_dim;
+        let n_layers = self.config.text.n_layers;
         let (all, predicting) = (packed.layout.clone(), packed.predicting_layout.clone());
         Arc::new(move |context, idx, [q, k, v]| {
             let layout = if idx + 1 == n_layers { &predicting } else { &all };
@@ -209,7 +211,8 @@ impl Model {
     ) -> Result<(DecoderInput, usize), ModelError> {
         let mut input = DecoderInput::from(self.embed_tokens(context, &packed.token_ids)?);
         let n_tokens = |image: &Patches| self.n_tokens(image);
-        let (images, places) = (&packed.images, &packed.placeholders);
+        let images = &packed.images;
+        let places = &packed.placeholders;
         let others = put_features(context, &mut input, images, places, encoded, &n_tokens)?;
         if others.images.is_empty() {
             return Ok((input, 0));

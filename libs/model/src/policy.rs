@@ -117,7 +117,8 @@ impl Policy {
         // Against the headers, before a tensor is read: the configuration may be that of another model.
         let stand_ins = checkpoint::stand_ins(&files.shapes())?;
         let (_, used) = Model::new(&config, &stand_ins, None, options.dtype, None)?;
-        let (dtype, device) = (options.dtype, &options.device);
+        let dtype = options.dtype;
+        let device = &options.device;
         let mut tensors = checkpoint::read_tensors(&files, Some(&used), dtype, device)?;
         let lora = match &adapter {
             Some(adapter) => {
@@ -168,7 +169,8 @@ impl Policy {
         let dtype = options.dtype;
         let weights = Weights::new(&config, dtype, adapters, tensors, &variables, &caches)?;
         let weights = RwLock::new(Arc::new(weights));
-        let (device, backend) = (options.device.clone(), Backend::of(&options.device));
+        let device = options.device.clone();
+        let backend = Backend::of(&options.device);
         Ok(Self { config, source, dtype, device, backend, lora, variables, caches, weights })
     }
 
@@ -258,7 +260,8 @@ impl Policy {
             }
         }
         let lora = self.lora.as_ref().map(|(lora, _)| lora);
-        let (dtype, caches) = (self.dtype, &self.caches);
+        let dtype = self.dtype;
+        let caches = &self.caches;
         let weights = Weights::new(&self.config, dtype, lora, new, &self.variables, caches)?;
         let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;

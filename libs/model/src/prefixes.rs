@@ -73,7 +73,8 @@ fn continued(
         packed.predicting.iter().map(pick).unzip();
     let x = model.embed_tokens(context, &token_ids)?;
     let rotary = model.rotary(context, &positions)?;
-    let (head_dim, layout) = (model.config.text.head_dim, &packed.predicting_layout);
+    let head_dim = model.config.text.head_dim;
+    let layout = &packed.predicting_layout;
     // The rows of each prefix, then those that follow it.
     let joined = |idx: usize, new: &Activation| -> Result<Activation, ModelError> {
         let new = new.detach();

@@ -29,9 +29,12 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(model: Arc<Model>, context: &Context) -> Result<Self, ModelError> {
-        let (device, backend) = (context.device().clone(), context.backend());
+        let device = context.device().clone();
+        let backend = context.backend();
         let logits = Tensor::zeros((0, model.config.text.vocab_size), DType::F32, &device)?;
-        let (cache, groups, positions) = (Cache::default(), Vec::new(), Vec::new());
+        let cache = Cache::default();
+        let groups = Vec::new();
+        let positions = Vec::new();
         Ok(Self { model, device, backend, cache, groups, positions, logits })
     }
 
@@ -113,7 +116,8 @@ impl Session {
         self.groups.iter_mut().for_each(|group| group.n_suffix += 1);
         let longest = self.groups.iter().map(|group| group.n_suffix).max();
         self.cache.reserve(longest.unwrap_or(0))?;
-        let (cache, groups) = (&self.cache, &self.groups);
+        let cache = &self.cache;
+        let groups = &self.groups;
         let decoder = &self.model.decoder;
         let attend = &mut |context: &Context, layer, [q, k, v]: [&Activation; 3]| {
             cache.append(context, layer, [k, v], groups)?;

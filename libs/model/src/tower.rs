@@ -70,7 +70,8 @@ where
     B: Send + Sync + 'static,
 {
     for (idx, block) in blocks.iter().enumerate() {
-        let (block, run) = (block.clone(), run.clone());
+        let block = block.clone();
+        let run = run.clone();
         let run = move |context: &Context, x: &Activation| run(idx, &block, context, x);
         x = if idx.saturating_add(n_kept) >= blocks.len() {
             run(context, &x)?

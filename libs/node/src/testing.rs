@@ -89,7 +89,8 @@ impl Script {
     #[must_use]
     pub fn message<M: Message>(mut self, input: &str, message: &M) -> Self {
         let header = Header::new(M::NAME, self.next_sequence(input), Kind::Message);
-        let (input, data) = (input.to_owned(), message.to_arrow());
+        let input = input.to_owned();
+        let data = message.to_arrow();
         self.events.push_back(LinkEvent::Message { input, header, data });
         self
     }

@@ -55,7 +55,8 @@ pub fn check_environment(
             let Some(option) = variable.required_unless else { continue };
             let of_graph = [&declared.node.env, &graph.env].into_iter().flatten();
             let mut of_graph = of_graph.filter_map(|env| env.get(variable.name));
-            let (id, name) = (declared.node.id.to_string(), variable.name);
+            let id = declared.node.id.to_string();
+            let name = variable.name;
             ensure!(
                 args.split([' ', '=']).any(|word| word == option)
                     || of_graph.any(is_set)
@@ -98,10 +99,12 @@ fn may_drop(node: &Node, input: &str) -> bool {
 
 /// All required ports are there.
 fn check_ports(declared: &Declared<'_>) -> eyre::Result<()> {
-    let (id, name) = (declared.node.id.to_string(), declared.ports.executable);
+    let id = declared.node.id.to_string();
+    let name = declared.ports.executable;
     let is_required = |port: &&Port| port.is_required;
     for port in declared.role.inputs.iter().filter(is_required) {
-        let (input, carries) = (port.name, port.carries);
+        let input = port.name;
+        let carries = port.carries;
         ensure!(
             declared.node.inputs.keys().any(|id| AsRef::<str>::as_ref(id) == input),
             "node {id:?} ({name}) needs an input {input:?}: connect it to an output that carries {carries}"
@@ -127,7 +130,8 @@ fn check_ports(declared: &Declared<'_>) -> eyre::Result<()> {
 
 /// There is no port that the node would not know.
 fn check_names(declared: &Declared<'_>) -> eyre::Result<()> {
-    let (node, name) = (declared.node, declared.ports.executable);
+    let node = declared.node;
+    let name = declared.ports.executable;
     let id = node.id.to_string();
     for input in node.inputs.keys().map(AsRef::<str>::as_ref) {
         let names = || declared.role.inputs.iter().map(|port| port.name).collect::<Vec<_>>();
@@ -152,7 +156,8 @@ fn check_names(declared: &Declared<'_>) -> eyre::Result<()> {
 
 /// Who shares out work names the way to each helper and the way back alike.
 fn check_pairs(declared: &Declared<'_>) -> eyre::Result<()> {
-    let (id, name) = (declared.node.id.to_string(), declared.ports.executable);
+    let id = declared.node.id.to_string();
+    let name = declared.ports.executable;
     let carries = declared.role.other_outputs.map(|others| others.carries.to_string());
     for input in declared.paired_inputs() {
         ensure!(
@@ -167,7 +172,8 @@ fn check_pairs(declared: &Declared<'_>) -> eyre::Result<()> {
 
 /// Somebody listens to what a node waits for an answer to: credit that nobody hears is never used.
 fn check_listeners(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<()> {
-    let (id, name) = (declared.node.id.to_string(), declared.ports.executable);
+    let id = declared.node.id.to_string();
+    let name = declared.ports.executable;
     for port in declared.role.outputs.iter().filter(|port| port.needs_listener) {
         let output = port.name;
         let listeners = nodes::ALL.iter().filter(|ports| {
@@ -277,5 +283,4 @@ fn check_queue(edge: &Edge) -> eyre::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "wiring_tests.rs"]
 mod tests;

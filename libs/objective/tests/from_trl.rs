@@ -247,7 +247,8 @@ fn the_two_sided_clip_is_the_dual_clip() {
     let weights = case.weights();
     let loss: f32 = (0..advantages.len())
         .map(|t| {
-            let (ratio, a) = ((case.logprobs[t] - case.old_logprobs[t]).exp(), advantages[t]);
+            let ratio = (case.logprobs[t] - case.old_logprobs[t]).exp();
+            let a = advantages[t];
             let clipped = (ratio * a).min(ratio.clamp(1.0 - epsilon, 1.0 + epsilon) * a);
             -weights[t] * if a < 0.0 { clipped.max(c * a) } else { clipped }
         })

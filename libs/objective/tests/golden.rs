@@ -102,7 +102,8 @@ fn as_torch_has_it() {
 #[test]
 fn as_the_closed_form_has_it() {
     let case = &Case::golden()["on policy"];
-    let (advantages, weights) = (case.per_token(&case.advantages), token_weights(&case.lengths));
+    let advantages = case.per_token(&case.advantages);
+    let weights = token_weights(&case.lengths);
     let beta = case.kl_coef as f32;
     let expect: Vec<f32> = (0..advantages.len())
         .map(|t| {
@@ -172,7 +173,8 @@ fn far_off_policy_stays_finite() {
 #[test]
 fn micro_batches_add_up_to_the_batch() {
     let case = &Case::golden()["off policy"];
-    let (config, weights) = (LossConfig::default(), token_weights(&case.lengths));
+    let config = LossConfig::default();
+    let weights = token_weights(&case.lengths);
     let advantages = case.per_token(&case.advantages);
     let loss = |range: std::ops::Range<usize>| {
         let inputs = LossInputs {
@@ -188,7 +190,8 @@ fn micro_batches_add_up_to_the_batch() {
         let loss = policy_loss(&inputs, &config).unwrap();
         [scalar(&loss.loss), scalar(&loss.kl), scalar(&loss.clip_fraction.unwrap())]
     };
-    let (whole, n) = (loss(0..13), [loss(0..8), loss(8..9), loss(9..13)]);
+    let whole = loss(0..13);
+    let n = [loss(0..8), loss(8..9), loss(9..13)];
     let sum: Vec<f32> = (0..3).map(|k| n.iter().map(|part| part[k]).sum()).collect();
     assert_near("sums", &sum, &whole, 1e-6);
 }

@@ -2,13 +2,13 @@
 
 use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
 use vrft_reward::config::{AnswerConfig, FormatConfig, RewardConfig};
-use vrft_reward::{BBox, Reward, Space, instructions};
+use vrft_reward::{BBox, Reward, Space, instructions, visual_rft_question};
 use vrft_vision::{Original, Rect, Resized, Sides, Thousandths};
 
 /// The question for all objects of a category, and whether it says what the answer should look like.
 pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) {
     if is_visual_rft(&reward.answer, &reward.format) {
-        return (visual_rft(category), false);
+        return (visual_rft_question(category), false);
     }
     let asked = match reward.answer.kind {
         AnswerKind::Box(_) => format!("Where in the image is the {category}?"),
@@ -29,20 +29,6 @@ fn is_visual_rft(answer: &AnswerConfig, format: &FormatConfig) -> bool {
         && label.is_empty()
         && format.think
         && format.tags
-}
-
-/// The question of Visual-RFT (arXiv 2503.01785, table 1) as its data sets have it, to the letter: policies that
-/// it tuned have seen exactly this.
-fn visual_rft(category: &str) -> String {
-    format!(
-        "Detect all objects belonging to the category '{category}' in the image, and provide the bounding boxes \
-         (between 0 and 1000, integer) and confidence (between 0 and 1, with two decimal places).\n\
-         If no object belonging to the category '{category}' in the image, return 'No Objects'.\n\
-         Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.\
-         The output answer format should be as follows:\n\
-         <think> ... </think> <answer>[{{'Position': [x1, y1, x2, y2], 'Confidence': number}}, ...]</answer>\n\
-         Please strictly follow the format."
-    )
 }
 
 /// The true answer.

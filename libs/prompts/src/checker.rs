@@ -21,7 +21,8 @@ pub struct Checker<'a> {
 impl<'a> Checker<'a> {
     /// For the processor of a checkpoint, with room for answers of so many tokens.
     pub fn new(processor: &'a Processor, max_completion_tokens: usize) -> Self {
-        let (counted, hasher) = (RefCell::default(), RandomState::new());
+        let counted = RefCell::default();
+        let hasher = RandomState::new();
         Self { processor, max_completion_tokens, counted, hasher }
     }
 

@@ -74,7 +74,8 @@ impl Card<'_> {
         let mut scores = String::new();
         let mut completions = String::new();
         for (label, answer) in &self.answers {
-            let (class, name) = (label::class(label), escape(&label::display(label)));
+            let class = label::class(label);
+            let name = escape(&label::display(label));
             scores += &format!(
                 "<li class={class}><i class=swatch></i><span>{name}</span><b>{}</b></li>",
                 result(answer)

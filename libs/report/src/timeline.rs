@@ -263,7 +263,8 @@ mod tests {
     use super::*;
 
     fn span(node: &str, step: u64, start: f64, end: f64) -> Span {
-        let (node, name) = (node.to_owned(), "work".to_owned());
+        let node = node.to_owned();
+        let name = "work".to_owned();
         Span { node, name, step: Some(step), session: 1, start, end }
     }
 

@@ -27,6 +27,20 @@ pub fn prompt(problem: &str, config: &RewardConfig) -> String {
     }
 }
 
+/// The question for all objects of a category, to the letter as the data sets of Visual-RFT have it (arXiv 2503.01785,
+/// table 1): policies that were tuned on them have seen exactly this.
+pub fn visual_rft_question(category: &str) -> String {
+    format!(
+        "Detect all objects belonging to the category '{category}' in the image, and provide the bounding boxes \
+         (between 0 and 1000, integer) and confidence (between 0 and 1, with two decimal places).\n\
+         If no object belonging to the category '{category}' in the image, return 'No Objects'.\n\
+         Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.\
+         The output answer format should be as follows:\n\
+         <think> ... </think> <answer>[{{'Position': [x1, y1, x2, y2], 'Confidence': number}}, ...]</answer>\n\
+         Please strictly follow the format."
+    )
+}
+
 fn envelope(answer: &AnswerConfig, format: &FormatConfig) -> String {
     let example = answer.kind.kind().example();
     match (format.think, format.tags) {

@@ -1,4 +1,6 @@
-//! What the targets under `fuzz/` check, for a bounded time, with texts made of the pieces that answers are made of.
+//! Texts made at random of the pieces that answers are made of: no reader panics, and no reward leaves its range.
+//!
+//! `VRFT_FUZZ_SECS=600 cargo test --release -p vrft-reward --test fuzz` tries for ten minutes, as `.ci/long fuzz` does.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,22 @@ fn time() -> Duration {
     let asked = std::env::var("VRFT_FUZZ_SECS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(asked.unwrap_or(SECONDS))
 }
+
+/// Declarations of the kinds of answers that have names of parts, with all of them named.
+const WITH_KEYS: [&str; 10] = [
+    "type = 'boxes'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'box'\nspace = 'pixels'\nkeys = { place = 'box', label = 'name' }",
+    "type = 'points'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'polygon'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'mask'\nkeys = { place = 'box', label = 'name' }",
+    "type = 'interval'\nkeys = { start = 'from', end = 'to', label = 'name' }",
+    "type = 'track'\nkeys = { place = 'box', frame = 'frame', id = 'id' }",
+    "type = 'box3d'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'json'\nkeys = { place = 'box', label = 'name', objects = 'objects', target = 'target' }",
+    "type = 'label'\nlabels = ['dog', 'hot dog', 'Caf\u{e9}']",
+];
+
+/// What texts are made of.
 const PIECES: [&str; 40] = [
     "<think>",
     "</think>",
@@ -79,7 +97,8 @@ fn any_text_gets_a_score_within_the_range() {
         Reward::new(&config)
     });
     let truth = readers[0].parse_answer("[{'Position': [1, 2, 300, 400]}]").unwrap();
-    let (mut texts, start) = (Texts(1), Instant::now());
+    let mut texts = Texts(1);
+    let start = Instant::now();
     while start.elapsed() < time() {
         let text = texts.text();
         for reward in &readers {
@@ -98,8 +117,15 @@ fn any_text_gets_a_score_within_the_range() {
 
 #[test]
 fn what_is_read_strictly_is_read_tolerantly() {
-    let answers: Vec<AnswerConfig> = AnswerKind::each().into_iter().map(AnswerConfig::of).collect();
-    let (mut texts, start, mut n_strict) = (Texts(2), Instant::now(), 0);
+    let short = AnswerKind::each().into_iter().map(AnswerConfig::of);
+    let with_keys = WITH_KEYS.iter().map(|text| toml::from_str(text).unwrap());
+    let answers: Vec<AnswerConfig> = short
+        .chain(with_keys)
+        .map(|answer| AnswerConfig { nothing: "No Objects".to_owned(), ..answer })
+        .collect();
+    let mut texts = Texts(2);
+    let start = Instant::now();
+    let mut n_strict = 0;
     while start.elapsed() < time() {
         let text = texts.text();
         for answer in &answers {

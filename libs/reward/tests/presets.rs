@@ -14,10 +14,7 @@ fn presets(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(presets(&path)),
-            false => found.push(path),
-        }
+        if path.is_dir() { found.extend(presets(&path)) } else { found.push(path) }
     }
     found.sort();
     found

@@ -49,12 +49,12 @@ impl Sampler {
         for token in forbidden {
             left -= std::mem::take(&mut self.powers[*token as usize]);
         }
-        let token = match sampling.temperature > 0.0 {
-            true if sampling.top_k > 0 || sampling.top_p < 1.0 => {
-                self.draw_filtered(sampling, left)
-            }
-            true => self.draw_any(left),
-            false => self.largest(),
+        let token = if sampling.temperature <= 0.0 {
+            self.largest()
+        } else if sampling.top_k > 0 || sampling.top_p < 1.0 {
+            self.draw_filtered(sampling, left)
+        } else {
+            self.draw_any(left)
         };
         let logprob = (logits[token as usize] - largest) / temperature - sum.ln();
         Some(Drawn { token, logprob })

@@ -20,7 +20,8 @@ pub(crate) struct StopRule<'a> {
 impl<'a> StopRule<'a> {
     pub(crate) fn new(processor: &'a Processor, sampling: &'a Sampling) -> Self {
         let longest = sampling.stop.iter().map(String::len).max().unwrap_or(0);
-        let (stop, max_tokens) = (sampling.stop.as_slice(), sampling.max_tokens);
+        let stop = sampling.stop.as_slice();
+        let max_tokens = sampling.max_tokens;
         Self { processor, stop, max_tokens, window: longest + SLACK }
     }
 

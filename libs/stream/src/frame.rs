@@ -112,7 +112,8 @@ impl RawFrame<'_> {
     }
 
     fn check_bytes(&self, expected: usize) -> Result<(), StreamError> {
-        let (encoding, got) = (self.encoding.to_owned(), self.bytes.len());
+        let encoding = self.encoding.to_owned();
+        let got = self.bytes.len();
         if got == expected {
             Ok(())
         } else {
@@ -128,7 +129,9 @@ impl Frame {
     /// # Errors
     /// None that a frame which was encoded here can have.
     pub fn decode(&self) -> Result<RgbImage, StreamError> {
-        let (bytes, width, height) = (self.jpeg.as_slice(), self.width, self.height);
+        let bytes = self.jpeg.as_slice();
+        let width = self.width;
+        let height = self.height;
         RawFrame { bytes, encoding: "jpeg", width, height }.decode()
     }
 }

@@ -2,20 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{Feedback, Remark};
+use vrft_reward::visual_rft_question;
 
-/// A question about boxes, in the words of Visual-RFT's data sets.
-pub(crate) fn question(category: &str) -> String {
-    format!(
-        "Detect all objects belonging to the category '{category}' in the image, and provide the bounding boxes \
-         (between 0 and 1000, integer) and confidence (between 0 and 1, with two decimal places).\n\
-         If no object belonging to the category '{category}' in the image, return 'No Objects'.\n\
-         Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.\
-         The output answer format should be as follows:\n\
-         <think> ... </think> <answer>[{{'Position': [x1, y1, x2, y2], 'Confidence': number}}, ...]</answer>\n\
-         Please strictly follow the format."
-    )
-}
+use crate::{Feedback, Remark};
 
 /// A box in thousandths of the frame: x1, y1, x2, y2.
 type Box4 = [f64; 4];
@@ -143,7 +132,7 @@ impl Labels {
         self.by_frame.entry(frame_id.to_owned()).or_default()
     }
 
-    /// Question and answer about boxes, as a data set has them.
+    /// Question and true answer about the boxes of one category, as the data sets of Visual-RFT write them.
     pub fn ask(category: &str, boxes: &[Box4]) -> (String, String) {
         let position = |b: &Box4| {
             let [x1, y1, x2, y2] = b.map(f64::round);
@@ -154,7 +143,7 @@ impl Labels {
         } else {
             format!("[{}]", boxes.iter().map(position).collect::<Vec<_>>().join(", "))
         };
-        (question(category), format!("<answer>{answer}</answer>"))
+        (visual_rft_question(category), format!("<answer>{answer}</answer>"))
     }
 }
 

@@ -13,7 +13,8 @@ pub(crate) struct Convert {
 pub(crate) const YUV420: Convert = Convert {
     bytes_per_pair: 3,
     at: |x, y, width, height| {
-        let (n, color) = (width * height, y / 2 * (width / 2) + x / 2);
+        let n = width * height;
+        let color = y / 2 * (width / 2) + x / 2;
         [y * width + x, n + color, n + n / 4 + color]
     },
 };

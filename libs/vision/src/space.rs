@@ -9,6 +9,14 @@
 //! let annotated = Rect::<Original>::new([64.0, 48.0, 640.0, 480.0]);
 //! assert_eq!(annotated.to::<Thousandths>(&sides).corners(), [100.0, 100.0, 1000.0, 1000.0]);
 //! ```
+//!
+//! To take a box for one of another space does not compile:
+//!
+//! ```compile_fail,E0308
+//! use vrft_vision::{Original, Rect, Thousandths};
+//! let annotated = Rect::<Original>::new([64.0, 48.0, 640.0, 480.0]);
+//! let answer: Rect<Thousandths> = annotated;
+//! ```
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -52,7 +52,8 @@ impl Client {
 
     /// The same with zenoh settings (JSON5) from a file, such as TLS and access control; an empty path for none.
     pub fn connect_with(run: &str, endpoint: &str, settings: &Path) -> Result<Self, WeightsError> {
-        let (run, endpoint) = (run.to_owned(), endpoint.to_owned());
+        let run = run.to_owned();
+        let endpoint = endpoint.to_owned();
         let session = link::connect(&endpoint, settings)?;
         Ok(Self { session, run, endpoint, chunk_bytes: MAX_CHUNK_BYTES, attempts: ATTEMPTS })
     }

@@ -29,7 +29,8 @@ pub(crate) fn check_size(
     if got == version.bytes {
         return Ok(());
     }
-    let (path, expected) = (path.to_owned(), version.bytes);
+    let path = path.to_owned();
+    let expected = version.bytes;
     Err(WeightsError::Size { path, version: version.version, expected, got })
 }
 
@@ -41,7 +42,8 @@ pub(crate) fn check_checksum(
     if got == version.checksum {
         return Ok(());
     }
-    let (path, expected) = (path.to_owned(), version.checksum.clone());
+    let path = path.to_owned();
+    let expected = version.checksum.clone();
     Err(WeightsError::Checksum { path, version: version.version, expected, got })
 }
 

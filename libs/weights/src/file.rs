@@ -205,7 +205,8 @@ impl Content {
     }
 
     fn into_tensor(self, info: &TensorInfo) -> Result<Tensor, FileError> {
-        let (shape, device) = (&info.shape[..], &Device::Cpu);
+        let shape = &info.shape[..];
+        let device = &Device::Cpu;
         Ok(match self {
             Self::F32(values) => Tensor::from_vec(values, shape, device)?,
             Self::Bf16(values) => {

@@ -75,7 +75,9 @@ fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> Comp
             finish_reason: FinishReason::Stop,
             seed: 0,
         };
-        let (policy_version, answer, images) = (0, String::new(), vec![]);
+        let policy_version = 0;
+        let answer = String::new();
+        let images = vec![];
         CompletionRow {
             prompt_id,
             completion_idx,

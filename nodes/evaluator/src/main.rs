@@ -208,7 +208,8 @@ fn evaluate(
     offer: &Offer<'_>,
     base: Option<&str>,
 ) -> eyre::Result<()> {
-    let (label, location) = (offer.label, &offer.checkpoint.location);
+    let label = offer.label;
+    let location = &offer.checkpoint.location;
     let step = offer.checkpoint.version;
     let mut judgement = node.timed(step, "evaluator", |_| {
         let judged = judge.evaluate(location.as_ref());

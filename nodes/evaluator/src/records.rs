@@ -36,7 +36,8 @@ impl Records {
     pub(crate) fn open(run_dir: &Path) -> eyre::Result<Self> {
         let path = run_dir.join("evaluations.jsonl");
         let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
-        let (mut written, mut forgetting) = (BTreeSet::new(), Forgetting::default());
+        let mut written = BTreeSet::new();
+        let mut forgetting = Forgetting::default();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let label = line["label"].as_str().unwrap_or_default().to_owned();
             let Some(version) = line["policy_version"].as_u64() else { continue };

@@ -112,10 +112,8 @@ impl Store {
     ) -> eyre::Result<()> {
         let folder = self.save(node, config, learner)?;
         self.versions.close()?;
-        match learner.step() == config.learner.steps {
-            true => offer(node, learner.step(), &folder, true),
-            false => Ok(()),
-        }
+        let is_last = learner.step() == config.learner.steps;
+        if is_last { offer(node, learner.step(), &folder, true) } else { Ok(()) }
     }
 
     fn save(

@@ -156,5 +156,4 @@ impl Waiting {
 }
 
 #[cfg(test)]
-#[path = "live_tests.rs"]
 mod tests;

@@ -231,7 +231,8 @@ impl Session {
     /// The prompts that a credit names; `None` if too few frames make a question for now.
     pub(crate) fn ask(&mut self, credit: &Credit) -> eyre::Result<Option<PromptBatch>> {
         let is_usable = is_usable(&self.stream, &self.labels);
-        let (mut prompts, mut newest) = (Vec::new(), None);
+        let mut prompts = Vec::new();
+        let mut newest = None;
         for prompt_id in (credit.first_prompt_id..).take(credit.prompts as usize) {
             let mut prompt = None;
             for _ in 0..MAX_DRAWS {

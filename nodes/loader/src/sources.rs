@@ -166,7 +166,8 @@ impl<'a> Source<'a> {
     fn note_damaged(&mut self, idx: usize, why: String) -> eyre::Result<()> {
         let row: &Row = self.dataset.get(idx);
         if self.damaged.len() < N_TOLD {
-            let (file, row) = (row.origin.file.display(), row.origin.place());
+            let file = row.origin.file.display();
+            let row = row.origin.place();
             warn!(%file, row, why, "A picture is damaged; other rows take the place of its row.");
         }
         self.damaged.insert(idx, why);

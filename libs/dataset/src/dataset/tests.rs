@@ -102,7 +102,8 @@ fn parquet_with_lists() {
 }
 #[test]
 fn arrow_file() {
-    let (folder, batch) = (folder(), batch(structs()));
+    let folder = folder();
+    let batch = batch(structs());
     let path = folder.path("a.arrow");
     let mut writer = FileWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
     writer.write(&batch).unwrap();
@@ -111,7 +112,8 @@ fn arrow_file() {
 }
 #[test]
 fn arrow_stream() {
-    let (folder, batch) = (folder(), batch(structs()));
+    let folder = folder();
+    let batch = batch(structs());
     let path = folder.path("a.arrow");
     let mut writer = StreamWriter::try_new(File::create(&path).unwrap(), &batch.schema()).unwrap();
     writer.write(&batch).unwrap();

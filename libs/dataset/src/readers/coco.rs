@@ -142,7 +142,8 @@ fn collect(coco: Coco, file: &Arc<Path>, found: &mut Found) {
             });
             continue;
         }
-        let (name, picture) = (image.id.to_string(), image.file_name());
+        let name = image.id.to_string();
+        let picture = image.file_name();
         let size = image.width.zip(image.height);
         push_rows(&Annotated { name, picture, size, boxes }, file, found);
     }

@@ -45,7 +45,8 @@ fn what_is_computed_again_has_the_same_gradients_to_the_bit() {
 
 #[test]
 fn a_checkpoint_that_nothing_is_trained_through_records_nothing() {
-    let (tape, context) = (Tape::new(), Context::new(&Device::Cpu));
+    let tape = Tape::new();
+    let context = Context::new(&Device::Cpu);
     let (x, weight) = (random((4, 6), 0), Weight::frozen(&random((6, 6), 1)));
     let x = Activation::constant(&x).unwrap();
     let y = checkpoint(&context.training(&tape), &x, move |context, x| block(context, x, &weight));
@@ -69,7 +70,8 @@ fn an_activation_of_another_tape_is_refused() {
 
 #[test]
 fn a_gradient_of_another_shape_than_its_result_is_refused() {
-    let (tape, context) = (Tape::new(), Context::new(&Device::Cpu));
+    let tape = Tape::new();
+    let context = Context::new(&Device::Cpu);
     let x = tape.input(&random((2, 3), 0)).unwrap();
     let y = scale(&context.training(&tape), &x, 2.0).unwrap();
     let result = tape.backward(&[(&y, random((3, 2), 0))], &[&x], &mut Gradients::default());
@@ -79,7 +81,8 @@ fn a_gradient_of_another_shape_than_its_result_is_refused() {
 
 #[test]
 fn an_input_that_no_result_depends_on_has_no_gradient() {
-    let (tape, context) = (Tape::new(), Context::new(&Device::Cpu));
+    let tape = Tape::new();
+    let context = Context::new(&Device::Cpu);
     let [x, unused] = [0, 1].map(|seed| tape.input(&random((2, 3), seed)).unwrap());
     let y = scale(&context.training(&tape), &x, 2.0).unwrap();
     let slopes = y.detach().ones_like().unwrap();

@@ -262,9 +262,10 @@ pub(crate) unsafe fn pack_row_pairs(
             for p in (0..k).step_by(2) {
                 let row = from.wrapping_add(p * row_stride + LANES * v);
                 let low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, row.cast()));
-                let high = match p + 1 < k {
-                    true => _mm256_maskz_loadu_epi16(mask, row.wrapping_add(row_stride).cast()),
-                    false => _mm256_setzero_si256(),
+                let high = if p + 1 < k {
+                    _mm256_maskz_loadu_epi16(mask, row.wrapping_add(row_stride).cast())
+                } else {
+                    _mm256_setzero_si256()
                 };
                 let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
                 let lanes = _mm512_castsi512_ps(_mm512_or_si512(low, high));

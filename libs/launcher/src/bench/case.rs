@@ -84,7 +84,8 @@ impl Case {
         // The learner node is sent images and encodes them itself.
         let prompts = times.timed("prepare", || self.prompts(step_idx))?;
         let groups = train_groups(prompts, groups, advantages);
-        let (before, start) = (vrft_kernels::gemm_flops(), std::time::Instant::now());
+        let before = vrft_kernels::gemm_flops();
+        let start = std::time::Instant::now();
         let stats = self.learner.grpo_step(&groups)?;
         times.learner_secs = start.elapsed().as_secs_f64();
         times.learner_flops = vrft_kernels::gemm_flops() - before;

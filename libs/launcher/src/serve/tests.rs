@@ -34,7 +34,9 @@ fn promoted(run: &Path, label: &str, served: &Path) -> eyre::Result<String> {
         let miou = fs::read_to_string(checkpoint.join("model.safetensors"))?.parse()?;
         Ok(Measures::from([(String::new(), BTreeMap::from([("miou".to_owned(), miou)]))]))
     };
-    let (run, label, served) = (run.to_owned(), label.to_owned(), served.to_owned());
+    let run = run.to_owned();
+    let label = label.to_owned();
+    let served = served.to_owned();
     promote(&PromoteOptions { run, label, served, no_verify: false }, &judge)
 }
 

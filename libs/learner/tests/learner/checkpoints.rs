@@ -19,7 +19,8 @@ fn names(dir: &Path) -> Vec<String> {
 
 #[test]
 fn the_newest_are_kept() {
-    let (dir, batch) = (tempdir().unwrap(), groups(&[&[1.0, -1.0]]));
+    let dir = tempdir().unwrap();
+    let batch = groups(&[&[1.0, -1.0]]);
     let checkpoints = Checkpoints::new(dir.path(), 2).unwrap();
     let mut learner = Setup::without_kl().learner();
     for _ in 0..4 {

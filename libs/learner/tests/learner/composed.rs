@@ -31,7 +31,8 @@ fn run(setup: &Setup, load: &dyn Fn() -> Policy, batch: &[TrainGroup]) -> (Learn
 /// Reports and weights may differ by this share.
 #[track_caller]
 fn check(setup: &Setup, load: &dyn Fn() -> Policy, tolerance: f32) {
-    let (before, batch) = (weights(&load()), batch());
+    let before = weights(&load());
+    let batch = batch();
     let (expected, expected_reports) = run(setup, load, &batch);
     let moved = distance(&before, &weights(expected.policy()));
     let composed = || load().with_backend(Backend::Composed);
@@ -78,7 +79,8 @@ fn sampled(backend: Backend) -> Vec<Vec<Completion>> {
     let processor = Processor::load(&checkpoint_dir()).unwrap();
     let mut sampling = Sampling::greedy(24, Vec::new());
     sampling.temperature = 0.9;
-    let (policy, prompts) = (load(false).with_backend(backend), prompts());
+    let policy = load(false).with_backend(backend);
+    let prompts = prompts();
     let prompts: Vec<_> = prompts.iter().collect();
     let seed = |prompt: usize, completion: usize| (100 * prompt + completion) as u64;
     vrft_rollout::generate(&policy, &processor, &prompts, 3, &sampling, &seed).unwrap()

@@ -11,7 +11,8 @@ use crate::fixture::{Setup, groups};
 /// Saves steps 1 and 2, damages step 2, and expects step 1 to be found.
 #[track_caller]
 fn falls_back(damage: impl FnOnce(&Path)) {
-    let (dir, batch) = (tempdir().unwrap(), groups(&[&[1.0, -1.0]]));
+    let dir = tempdir().unwrap();
+    let batch = groups(&[&[1.0, -1.0]]);
     let checkpoints = Checkpoints::new(dir.path(), 2).unwrap();
     let mut learner = Setup::without_kl().learner();
     for _ in 0..2 {

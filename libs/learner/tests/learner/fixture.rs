@@ -97,7 +97,8 @@ impl Setup {
 
     pub(crate) fn settings(&self) -> TrainSettings<'_> {
         let Self { optimizer, loss, learner, temperature } = self;
-        let (temperature, max_completion_tokens) = (*temperature, 16);
+        let temperature = *temperature;
+        let max_completion_tokens = 16;
         TrainSettings { optimizer, loss, learner, temperature, max_completion_tokens }
     }
 }

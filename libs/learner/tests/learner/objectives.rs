@@ -186,7 +186,8 @@ pub(crate) fn adaptive() -> LossConfig {
 
 #[test]
 fn coefficients_adapt_from_step_to_step() {
-    let (batch, mut learner) = (batch(), with(adaptive()).learner());
+    let batch = batch();
+    let mut learner = with(adaptive()).learner();
     let steps: Vec<StepStats> = (0..3).map(|_| learner.grpo_step(&batch).unwrap()).collect();
     let of = |name: &str| steps.iter().map(|stats| stats.metrics[name]).collect::<Vec<f64>>();
     let entropy = of("policy/entropy_coef");

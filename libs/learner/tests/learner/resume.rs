@@ -27,7 +27,8 @@ fn check(dtype: DType) {
 
 #[track_caller]
 pub(crate) fn check_setup(dtype: DType, backend: Backend, setup: &Setup) {
-    let (batch, dir) = (batch(), tempdir().unwrap());
+    let batch = batch();
+    let dir = tempdir().unwrap();
     let mut straight = learner(setup, dtype, backend);
     let expect = steps(&mut straight, &batch, 4);
 
@@ -66,7 +67,8 @@ fn coefficients_that_adapt_are_part_of_the_checkpoint() {
 
 #[test]
 fn a_checkpoint_is_a_hugging_face_directory() {
-    let (setup, dir) = (Setup::without_kl(), tempdir().unwrap());
+    let setup = Setup::without_kl();
+    let dir = tempdir().unwrap();
     let mut learner = setup.learner();
     learner.grpo_step(&batch()).unwrap();
     let checkpoints = Checkpoints::new(dir.path(), 1).unwrap();

@@ -8,7 +8,8 @@ use crate::fixture::{Setup, checkpoint_dir, load, prompts};
 
 #[test]
 fn the_ratio_of_fresh_completions_is_one() {
-    let (setup, prompts) = (Setup::default(), prompts());
+    let setup = Setup::default();
+    let prompts = prompts();
     let processor = Processor::load(&checkpoint_dir()).unwrap();
     let sampling = Sampling {
         temperature: setup.temperature,

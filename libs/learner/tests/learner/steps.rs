@@ -50,7 +50,8 @@ fn the_first_step_is_on_policy() {
 
 #[test]
 fn a_second_step_on_the_same_batch_sees_a_lower_loss_and_a_kl() {
-    let (batch, mut learner) = (batch(), Setup::default().learner());
+    let batch = batch();
+    let mut learner = Setup::default().learner();
     let first = learner.grpo_step(&batch).unwrap().metrics;
     let second = learner.grpo_step(&batch).unwrap().metrics;
     assert!(second["policy/loss"] < first["policy/loss"] - 1e-3, "{second:?}");
@@ -75,7 +76,8 @@ pub(crate) fn proportional(max_tokens_per_micro_batch: usize) -> Setup {
 
 #[test]
 fn micro_batches_make_the_same_step() {
-    let (batch, before) = (batch(), weights(&load(false)));
+    let batch = batch();
+    let before = weights(&load(false));
     let mut whole = proportional(4096).learner();
     let expect = whole.grpo_step(&batch).unwrap().metrics;
     let moved = distance(&before, &weights(whole.policy()));

@@ -36,7 +36,8 @@ fn decoded(session: &mut Session, n_rows: usize, n_steps: usize) -> Vec<f32> {
 fn decoding_agrees_with_the_packed_forward() {
     // More steps than the cache has places at the start, so that it grows.
     let (n_steps, group_size) = (40, 2);
-    let (policy, prompts) = (load(false), prompts());
+    let policy = load(false);
+    let prompts = prompts();
     let prompt_refs: Vec<&EncodedPrompt> = prompts.iter().collect();
     let mut session = policy.start(&prompt_refs, group_size).unwrap();
     let n_rows = prompts.len() * group_size;

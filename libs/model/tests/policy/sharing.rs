@@ -54,9 +54,10 @@ fn naive(policy: &Policy, groups: &Groups) -> (Vec<f32>, Vec<Tensor>) {
             let share = completion.len() as f64 / groups.n_tokens() as f64;
             let grads = loss_and_grads(policy, &alone).1.into_values();
             let grads = grads.map(|grad| (grad * share).expect("a product"));
-            sums = match sums.is_empty() {
-                true => grads.collect(),
-                false => grads.zip(&sums).map(|(a, b)| (a + b).expect("a sum")).collect(),
+            sums = if sums.is_empty() {
+                grads.collect()
+            } else {
+                grads.zip(&sums).map(|(a, b)| (a + b).expect("a sum")).collect()
             };
         }
     }

@@ -59,7 +59,8 @@ pub(super) fn to_runner_up(rewards: &Values) -> Values {
 /// paper's KL in the reward of each token is not part of it: the KL stays in the loss.
 pub(super) fn to_batch(groups: &[Values], scale: AdvantageScale, eps: f32) -> Vec<Values> {
     let all: Vec<f64> = groups.iter().flat_map(scored).collect();
-    let (mean, equal) = (mean(&all), all_equal(&all));
+    let mean = mean(&all);
+    let equal = all_equal(&all);
     let scale = match scale {
         AdvantageScale::None => 1.0,
         AdvantageScale::Group | AdvantageScale::Batch => reciprocal(std(&all), eps),

@@ -39,7 +39,8 @@ fn assign(n: usize, m: usize, cost: &dyn Fn(usize, usize) -> f64) -> Vec<Option<
         let mut shortest = vec![f64::INFINITY; m];
         let mut came_from: Vec<Option<usize>> = vec![None; m];
         let mut done = vec![false; m];
-        let (mut row, mut at) = (start, None);
+        let mut row = start;
+        let mut at = None;
         loop {
             for column in (0..m).filter(|column| !done[*column]) {
                 let length = cost(row, column) - row_potential[row] - column_potential[column];

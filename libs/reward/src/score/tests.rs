@@ -130,4 +130,4 @@ proptest::proptest! {
     }
 }
 
-mod detection_tests;
+mod detection;

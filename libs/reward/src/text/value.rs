@@ -146,7 +146,8 @@ impl Reader<'_> {
     fn quoted(&mut self) -> Option<String> {
         let quote = self.peek().filter(|c| matches!(c, '\'' | '"'))?;
         let body = &self.rest[1..];
-        let (mut text, mut escaped) = (String::new(), false);
+        let mut text = String::new();
+        let mut escaped = false;
         for (at, c) in body.char_indices() {
             match c {
                 '\\' if !escaped => escaped = true,

@@ -33,7 +33,7 @@ pub(crate) fn make(frame: &RgbImage, other: &RgbImage, rng: &mut impl Rng) -> Op
     let [x1, x2] = [x, x + w].map(|x| thousandths(x, width));
     let [y1, y2] = [y, y + h].map(|y| thousandths(y, height));
     let answer = format!("[{{'Position': [{x1}, {y1}, {x2}, {y2}], 'Confidence': 1}}]");
-    Some((vec![picture], crate::labels::question(CATEGORY), answer))
+    Some((vec![picture], vrft_reward::visual_rft_question(CATEGORY), answer))
 }
 
 fn thousandths(at: u32, whole: u32) -> u32 {

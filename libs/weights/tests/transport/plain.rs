@@ -25,7 +25,8 @@ fn a_version_crosses_and_is_fetched() {
     let endpoint = endpoint();
     let server = Server::start(&store, RUN, &endpoint).unwrap();
     let client = Client::connect(RUN, &endpoint).unwrap().with_chunk_bytes(30_000);
-    let (remote, here) = (elsewhere(&version), tempdir().unwrap());
+    let remote = elsewhere(&version);
+    let here = tempdir().unwrap();
     assert!(!remote.is_local());
     let pulled = client.pull(&remote, here.path()).unwrap();
     assert_eq!(vrft_weights::fetch(&pulled).unwrap()["w"].dims(), [100_000]);

@@ -15,7 +15,8 @@ const BOX: &str =
 fn prompt() -> Prompt {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image::RgbImage::new(8, 8).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
-    let (bytes, encoding) = (bytes.into_inner(), "png".to_owned());
+    let bytes = bytes.into_inner();
+    let encoding = "png".to_owned();
     Prompt {
         prompt_id: 0,
         sample_id: "frame-0".into(),

@@ -171,7 +171,8 @@ fn pictures_are_found_as_coco_lays_them_out() {
 
 #[test]
 fn a_root_of_the_images_may_be_named() {
-    let (text, pictures) = (one(other()).to_string(), Folder::new(&[("a.png", &black(64, 64))]));
+    let text = one(other()).to_string();
+    let pictures = Folder::new(&[("a.png", &black(64, 64))]);
     let folder = Folder::new(&[("coco.json", text.as_bytes())]);
     let options = OpenOptions { image_root: Some(pictures.path("")), ..OpenOptions::default() };
     assert!(Dataset::open(&folder.path("coco.json")).is_err());

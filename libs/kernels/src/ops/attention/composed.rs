@@ -94,7 +94,8 @@ fn backward_of_span(
     span: &Span,
     shape: &Shape,
 ) -> Result<[Tensor; 3]> {
-    let (dtype, head_dim) = (q.dtype(), shape.head_dim);
+    let dtype = q.dtype();
+    let head_dim = shape.head_dim;
     let queries = std::slice::from_ref(&span.queries);
     let (q, g) = (heads(q, queries, head_dim, 1)?, heads(gradient, queries, head_dim, 1)?); // (H, n, head_dim)
     let k = heads(k, &span.keys, head_dim, shape.repeats)?; // (H, keys, head_dim)

@@ -53,7 +53,8 @@ impl Shape {
 
     fn head<'a, T>(&self, [q, k, v]: [&'a [T]; 3], place: &Place, head_idx: usize) -> Head<'a, T> {
         let (q_stride, kv_stride) = self.strides();
-        let (head_dim, first_query) = (self.head_dim, place.group.first_query);
+        let head_dim = self.head_dim;
+        let first_query = place.group.first_query;
         let q = q.get(self.of_queries(place, head_idx)..).unwrap_or_default();
         let kv_at = place.first_row * kv_stride + head_idx / self.repeats * head_dim;
         Head { q, k: &k[kv_at..], v: &v[kv_at..], q_stride, kv_stride, head_dim, first_query }
@@ -107,7 +108,8 @@ impl Shape {
             .par_iter()
             .map(|&(place, kv_idx)| self.backward_head(qkv, result, grad, place, kv_idx))
             .collect();
-        let (n_queries, n) = (self.layout.n_queries(), self.layout.n_tokens());
+        let n_queries = self.layout.n_queries();
+        let n = self.layout.n_tokens();
         let kv_stride = self.n_kv_heads * self.head_dim;
         let lens = [n_queries * kv_stride * self.repeats, n * kv_stride, n * kv_stride];
         let mut out = lens.map(Vec::with_capacity);
@@ -156,7 +158,8 @@ impl Shape {
         place: &Place,
         head_idx: usize,
     ) -> [Vec<f32>; 3] {
-        let (head_dim, group) = (self.head_dim, place.group);
+        let head_dim = self.head_dim;
+        let group = place.group;
         let [mut grad_q, mut grad_k, mut grad_v] =
             [group.n_queries(), group.n_tokens(), group.n_tokens()]
                 .map(|rows| vec![0.0; rows * head_dim]);
@@ -170,7 +173,8 @@ impl Shape {
             let weights = T::of(&probabilities, &mut scratch);
             head.spread(&block, weights, &grad_of, &mut grad_v);
             head.products(&block, 1.0, &grad_of, &|keys| head.v(keys), &mut scores);
-            let (width, scale) = (block.width(), head.scale());
+            let width = block.width();
+            let scale = head.scale();
             vectorized(
                 #[inline(always)]
                 || {

@@ -108,7 +108,8 @@ impl<'a, T: Element> Head<'a, T> {
         out: &mut [f32],
         stride: usize,
     ) {
-        let (width, head_dim) = (block.width(), self.head_dim);
+        let width = block.width();
+        let head_dim = self.head_dim;
         let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width);
         let rows = rows_mut(out, &self.places(&block.rows), head_dim, stride);
         T::matmul(rows, Write::Add, 1.0, shared, right(&(0..block.n_shared)), How::SERIAL);
@@ -129,7 +130,8 @@ impl<'a, T: Element> Head<'a, T> {
         left: &dyn Fn(&Range<usize>) -> Mat<'a, T>,
         out: &mut [f32],
     ) {
-        let (width, head_dim) = (block.width(), self.head_dim);
+        let width = block.width();
+        let head_dim = self.head_dim;
         let shared = Mat::strided(weights, block.rows.len(), block.n_shared, width).t();
         let keys = rows_mut(out, &(0..block.n_shared), head_dim, head_dim);
         T::matmul(keys, Write::Add, 1.0, shared, left(&block.rows), How::SERIAL);

@@ -35,7 +35,8 @@ pub fn attention(
         Backend::Cpu => cpu::forward(qkv.each_ref(), &shape)?,
         Backend::Cuda | Backend::Composed => composed::forward(qkv.each_ref(), &shape)?,
     };
-    let (to, y) = ([q, k, v].map(Activation::node), result.clone());
+    let to = [q, k, v].map(Activation::node);
+    let y = result.clone();
     context.record_one(&[q, k, v], &[], result, move |gradient, pass| {
         let gradients = match backend {
             Backend::Cpu => cpu::backward(qkv.each_ref(), &y, &gradient, &shape)?,
@@ -89,7 +90,9 @@ mod tests {
     #[track_caller]
     fn check_layout(groups: Vec<AttentionGroup>, n_heads: usize, n_kv_heads: usize) {
         let layout = Arc::new(AttentionLayout { groups });
-        let (n, n_queries, head_dim) = (layout.n_tokens(), layout.n_queries(), 6);
+        let n = layout.n_tokens();
+        let n_queries = layout.n_queries();
+        let head_dim = 6;
         let inputs = [
             random((n_queries, n_heads * head_dim), 0),
             random((n, n_kv_heads * head_dim), 1),
@@ -147,10 +150,12 @@ mod tests {
     fn bfloat16_is_near() {
         let group = group(131, &[3, 30, 7], true);
         let layout = Arc::new(AttentionLayout { groups: vec![group] });
-        let (n, head_dim) = (layout.n_tokens(), 8);
+        let n = layout.n_tokens();
+        let head_dim = 8;
         let shapes = [4, 2, 2].map(|heads| (n, heads * head_dim));
         let run = |dtype: DType| {
-            let (tape, context) = (Tape::new(), Context::new(&Device::Cpu));
+            let tape = Tape::new();
+            let context = Context::new(&Device::Cpu);
             let inputs = [0, 1, 2].map(|i| {
                 let rounded = random(shapes[i], i as u64).to_dtype(DType::BF16).unwrap();
                 tape.input(&rounded.to_dtype(dtype).unwrap()).unwrap()
@@ -175,7 +180,8 @@ mod tests {
     #[test]
     fn a_layout_of_another_length_is_an_error() {
         let layout = Arc::new(AttentionLayout { groups: vec![group(4, &[], true)] });
-        let (context, x) = (Context::new(&Device::Cpu), Activation::untracked(random((3, 6), 0)));
+        let context = Context::new(&Device::Cpu);
+        let x = Activation::untracked(random((3, 6), 0));
         assert!(attention(&context, &x, &x, &x, 6, &layout).is_err());
     }
 }

@@ -15,7 +15,8 @@ pub(super) fn forward(
     head_dim: usize,
     groups: &[DecodeGroup],
 ) -> Result<Tensor> {
-    let (kv_width, capacity) = (caches.prefix[0].dim(1)?, caches.suffix[0].dim(1)?);
+    let kv_width = caches.prefix[0].dim(1)?;
+    let capacity = caches.suffix[0].dim(1)?;
     let shape = Decode { head_dim, kv_width, repeats: q.dim(1)? / kv_width, capacity };
     let Caches { prefix, suffix } = caches;
     let tensors = [q, prefix[0], prefix[1], suffix[0], suffix[1]];
@@ -55,7 +56,8 @@ impl Decode {
         let [q, prefix_k, prefix_v, suffix_k, suffix_v] = caches;
         let (head_dim, kv_width, width) =
             (self.head_dim, self.kv_width, self.repeats * self.head_dim);
-        let (n_prefix, n_queries) = (group.prefix.len(), group.rows.len() * self.repeats);
+        let n_prefix = group.prefix.len();
+        let n_queries = group.rows.len() * self.repeats;
         let q: Vec<T> = group
             .rows
             .clone()

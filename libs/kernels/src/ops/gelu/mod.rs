@@ -36,7 +36,8 @@ pub fn quick_gelu(context: &Context, x: &Activation) -> Result<Activation> {
         Backend::Cpu => cpu::quick_gelu(x.tensor())?,
         Backend::Cuda | Backend::Composed => composed::quick_gelu(x.tensor())?,
     };
-    let (from, to) = (x.detach(), x.node());
+    let from = x.detach();
+    let to = x.node();
     context.record_one(&[x], &[], y, move |gradient, pass| {
         let gradient = match backend {
             Backend::Cpu => cpu::quick_gelu_backward(&from, &gradient)?,

@@ -30,7 +30,9 @@ pub fn layer_norm(
             composed::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?
         }
     };
-    let (from, to, weights) = (x.detach(), x.node(), [weight.clone(), bias.clone()]);
+    let from = x.detach();
+    let to = x.node();
+    let weights = [weight.clone(), bias.clone()];
     context.record_one(&[x], &[weight, bias], y, move |gradient, pass| {
         let [weight, bias] = &weights;
         let [of_x, of_weight, of_bias] = match backend {

@@ -43,7 +43,8 @@ pub fn linear_part(
         Backend::Cpu => cpu::forward(x.tensor(), &layer, context.is_decoding())?,
         Backend::Cuda | Backend::Composed => composed::forward(x.tensor(), &layer)?,
     };
-    let (from, to) = (x.detach(), x.node());
+    let from = x.detach();
+    let to = x.node();
     let weights: Vec<&Weight> = [weight].into_iter().chain(bias).collect();
     context.record_one(&[x], &weights, y, move |gradient, pass| {
         if to.is_some() {
@@ -167,7 +168,8 @@ mod tests {
             check(&context, rows, dtype);
             check(&context.decoding(), rows, dtype);
         }
-        let (x, w) = (Activation::untracked(random((2, 3), 0)), Weight::frozen(&random((4, 5), 1)));
+        let x = Activation::untracked(random((2, 3), 0));
+        let w = Weight::frozen(&random((4, 5), 1));
         assert!(linears(&context.decoding(), &x, [(&w, None)]).is_err());
     }
 

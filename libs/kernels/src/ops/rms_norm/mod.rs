@@ -30,7 +30,9 @@ pub fn rms_norm(
         Backend::Cuda => cuda::forward(x.tensor(), weight.tensor(), eps)?,
         _ => composed::forward(x.tensor(), weight.tensor(), eps)?,
     };
-    let (from, to, of) = (x.detach(), x.node(), weight.clone());
+    let from = x.detach();
+    let to = x.node();
+    let of = weight.clone();
     context.record_one(&[x], &[weight], y, move |gradient, pass| {
         let [of_x, of_weight] = match backend {
             Backend::Cpu => cpu::backward(&from, of.tensor(), &gradient, eps)?,

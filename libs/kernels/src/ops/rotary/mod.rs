@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn tables_that_do_not_fit_are_an_error() {
         let context = Context::new(&candle_core::Device::Cpu);
-        let (x, table) = (Activation::untracked(random((3, 8), 0)), random((2, 2), 1));
+        let x = Activation::untracked(random((3, 8), 0));
+        let table = random((2, 2), 1);
         assert!(rotary(&context, &x, &table, &table).is_err());
     }
 }

@@ -67,12 +67,17 @@ fn replace_in<T: Element>(x: &Tensor, new: &Tensor, places: &[usize]) -> Result<
     let (_, width) = x.dims2()?;
     let values = with_elements([x, new], |[old, new]: [&[T]; 2]| {
         let mut values = old.to_vec();
-        for (place, row) in places.iter().zip(new.chunks_exact(width.max(1))) {
-            values[place * width..][..width].copy_from_slice(row);
-        }
+        copy_rows(&mut values, new, places, width);
         Ok(values)
     })?;
     Tensor::from_vec(values, x.shape(), &Device::Cpu)
+}
+
+/// Copies the rows of one matrix to these places of another of the same width.
+fn copy_rows<T: Copy>(to: &mut [T], from: &[T], places: &[usize], width: usize) {
+    for (place, row) in places.iter().zip(from.chunks_exact(width.max(1))) {
+        to[place * width..][..width].copy_from_slice(row);
+    }
 }
 
 /// Gradients of x and of the new rows.
@@ -113,9 +118,7 @@ impl PutRows<'_> {
     fn copy<T: Copy>(&self, table: &mut [T], table_at: &Layout, new: &[T], new_at: &Layout) {
         let (table, new) = (&mut table[table_at.start_offset()..], &new[new_at.start_offset()..]);
         let width = new_at.dims().last().copied().unwrap_or_default();
-        for (place, row) in self.places.iter().zip(new.chunks_exact(width.max(1))) {
-            table[place * width..][..width].copy_from_slice(row);
-        }
+        copy_rows(table, new, self.places, width);
     }
 }
 

@@ -24,7 +24,8 @@ pub fn embedding(
         Backend::Cpu => cpu::select(table.tensor(), ids, dtype)?,
         Backend::Cuda | Backend::Composed => composed::select(table.tensor(), ids, dtype)?,
     };
-    let (table_of, ids) = (table.clone(), ids.to_vec());
+    let table_of = table.clone();
+    let ids = ids.to_vec();
     context.record_one(&[], &[table], y, move |gradient, pass| match backend {
         Backend::Cpu => {
             let mut result = Ok(());
@@ -52,7 +53,8 @@ pub fn select_rows(context: &Context, x: &Activation, rows: &[u32]) -> Result<Ac
         Backend::Cpu => cpu::select(x.tensor(), rows, x.dtype())?,
         Backend::Cuda | Backend::Composed => composed::select(x.tensor(), rows, x.dtype())?,
     };
-    let (to, rows) = (x.node(), rows.to_vec());
+    let to = x.node();
+    let rows = rows.to_vec();
     context.record_one(&[x], &[], y, move |gradient, pass| {
         let gradient = match backend {
             Backend::Cpu => cpu::select_backward(&gradient, &rows, n)?,
@@ -83,7 +85,8 @@ pub fn replace_rows(
         Backend::Cpu => cpu::replace(x.tensor(), new.tensor(), places)?,
         Backend::Cuda | Backend::Composed => composed::replace(x.tensor(), new.tensor(), places)?,
     };
-    let (to, places) = ([x.node(), new.node()], places.to_vec());
+    let to = [x.node(), new.node()];
+    let places = places.to_vec();
     context.record_one(&[x, new], &[], y, move |gradient, pass| {
         let gradients = match backend {
             Backend::Cpu => cpu::replace_backward(&gradient, &places)?,
@@ -123,7 +126,8 @@ pub fn reshape(
     shape: impl ShapeWithOneHole,
 ) -> Result<Activation> {
     let y = x.tensor().reshape(shape)?;
-    let (to, shape) = (x.node(), x.tensor().shape().clone());
+    let to = x.node();
+    let shape = x.tensor().shape().clone();
     context
         .record_one(&[x], &[], y, move |gradient, pass| pass.share(to, &gradient.reshape(&shape)?))
 }
@@ -234,7 +238,8 @@ mod tests {
 
     #[test]
     fn rows_outside_are_an_error() {
-        let (context, table) = (Context::new(&Device::Cpu), random((2, 3), 0));
+        let context = Context::new(&Device::Cpu);
+        let table = random((2, 3), 0);
         assert!(put_rows(&context, &table, &random((1, 3), 1), &[2]).is_err());
         assert!(put_rows(&context, &table, &random((1, 3), 1), &[0, 1]).is_err());
         let [x, new] = [table, random((1, 3), 1)].map(Activation::untracked);

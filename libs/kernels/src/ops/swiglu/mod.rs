@@ -21,7 +21,8 @@ pub fn swiglu(context: &Context, gate: &Activation, up: &Activation) -> Result<A
         Backend::Cpu => cpu::forward(gate.tensor(), up.tensor())?,
         Backend::Cuda | Backend::Composed => composed::forward(gate.tensor(), up.tensor())?,
     };
-    let (from, to) = ([gate.detach(), up.detach()], [gate.node(), up.node()]);
+    let from = [gate.detach(), up.detach()];
+    let to = [gate.node(), up.node()];
     context.record_one(&[gate, up], &[], y, move |gradient, pass| {
         let [gate, up] = &from;
         let gradients = match backend {

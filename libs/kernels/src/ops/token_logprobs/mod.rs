@@ -46,7 +46,8 @@ pub fn token_logprobs(
         Backend::Cpu => cpu::forward(hidden.tensor(), &question)?,
         Backend::Cuda | Backend::Composed => composed::forward(hidden.tensor(), &question)?,
     };
-    let (from, to) = (hidden.detach(), hidden.node());
+    let from = hidden.detach();
+    let to = hidden.node();
     let [logprobs, entropy] =
         context.record(&[hidden], &[head], results, move |gradients, pass| {
             let of_hidden = match backend {
@@ -130,7 +131,8 @@ mod tests {
     #[test]
     fn rows_beyond_one_chunk_agree_too() {
         let vocab_size = cpu::LOGITS_PER_CHUNK / 3;
-        let (hidden, head) = (random((7, 2), 0), random((vocab_size, 2), 1));
+        let hidden = random((7, 2), 0);
+        let head = random((vocab_size, 2), 1);
         let targets: Vec<u32> = (0..7).map(|i| i * 1000).collect();
         let x = Activation::untracked(hidden.clone());
         let context = Context::new(&Device::Cpu);
@@ -141,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_target_outside_the_vocabulary_is_an_error() {
-        let (x, head) = (Activation::untracked(random((1, 2), 0)), random((3, 2), 1));
+        let x = Activation::untracked(random((1, 2), 0));
+        let head = random((3, 2), 1);
         let context = Context::new(&Device::Cpu);
         let result = token_logprobs(&context, &x, &Weight::frozen(&head), &[3], 1.0);
         assert!(result.is_err_and(|e| e.to_string().contains("target 3 in a vocabulary of 3")));

@@ -110,7 +110,8 @@ impl Tower for WindowTower {
         dtype: DType,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
-        let (tower, device) = (&self.tower, context.device());
+        let tower = &self.tower;
+        let device = context.device();
         let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
         let windows = Windows::new(&grids, self.config.window, self.config.shape.merge_size);
         let order = windows.patch_order();

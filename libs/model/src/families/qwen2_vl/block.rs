@@ -34,7 +34,8 @@ pub(super) struct Block {
 
 impl Block {
     pub(super) fn load(scope: &Scope, shape: &TowerShape) -> Result<Self, ModelError> {
-        let (dim, kind) = (shape.embed_dim, shape.kind);
+        let dim = shape.embed_dim;
+        let kind = shape.kind;
         Ok(Self {
             norm1: Norm::load(&scope.at("norm1"), dim, kind)?,
             norm2: Norm::load(&scope.at("norm2"), dim, kind)?,

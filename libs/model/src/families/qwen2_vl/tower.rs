@@ -28,7 +28,9 @@ pub(in crate::families) struct PatchTower {
 
 impl PatchTower {
     pub(in crate::families) fn load(scope: &Scope, shape: &TowerShape) -> Result<Self, ModelError> {
-        let (embed_dim, side, merged) = (shape.embed_dim, shape.patch_size, shape.merged_dim());
+        let embed_dim = shape.embed_dim;
+        let side = shape.patch_size;
+        let merged = shape.merged_dim();
         let patch_shape = [embed_dim, shape.in_channels, shape.temporal_patch_size, side, side];
         let blocks =
             (0..shape.depth).map(|i| Ok(Arc::new(Block::load(&scope.at("blocks").at(i), shape)?)));

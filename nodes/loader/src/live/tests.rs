@@ -124,7 +124,8 @@ fn a_resumed_run_is_judged_on_the_same_and_learns_from_none_of_it() {
 
 #[test]
 fn what_a_cold_start_set_aside_stays_set_aside() {
-    let (start, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let mut config = config(&[PuzzleKind::Rotation]);
     let script = || (0..12).fold(Script::new(&PORTS).message("credit", &credit(0)), frame);
     let before = sent_in(start.path(), &config, script()).all::<PromptBatch>("held_out");
