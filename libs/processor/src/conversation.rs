@@ -58,6 +58,11 @@ pub(crate) fn count_media(messages: &Value) -> Result<(usize, usize), ProcessorE
     Ok((count(Kind::Image), count(Kind::Video)))
 }
 
+/// Whether any part of any message is a video; messages of another form have none.
+pub(crate) fn has_video(messages: &Value) -> bool {
+    count_media(messages).is_ok_and(|(_, n_videos)| n_videos > 0)
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use vrft_vision::{Clip, Patches, Preprocessor, Video};
 
-use crate::conversation::count_media;
-use crate::families::{Coordinates, Expanded, Placeholders, family_of};
+use crate::conversation::{count_media, has_video};
+use crate::families::{Coordinates, Expanded, Family, Placeholders, family_of};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{Conversation, EncodedPrompt, GenerationSettings, ProcessorError};
@@ -14,11 +14,13 @@ use crate::{Conversation, EncodedPrompt, GenerationSettings, ProcessorError};
 /// Chat template, tokenizer and image preprocessor of a checkpoint.
 #[derive(Debug)]
 pub struct Processor {
+    family: &'static dyn Family,
     template: ChatTemplate,
+    /// What the family renders a conversation with a video by, where that is not the checkpoint's template.
+    video_template: Option<ChatTemplate>,
     tokenizer: Tokenizer,
     preprocessor: Preprocessor,
     placeholders: Box<dyn Placeholders>,
-    coordinates: Coordinates,
     /// Tokens that a prompt and its answer may have together, if the checkpoint says so.
     max_tokens: Option<usize>,
 }
@@ -34,10 +36,11 @@ impl Processor {
         let family = family_of(&config)?;
         let tokenizer = Tokenizer::load(dir, &config.keys())?;
         let processor = Self {
+            family,
             template: ChatTemplate::load(dir)?,
+            video_template: family.video_template().map(ChatTemplate::compile).transpose()?,
             preprocessor: family.preprocessor(dir)?,
-            placeholders: family.placeholders(&config.keys(), &tokenizer)?,
-            coordinates: family.coordinates(),
+            placeholders: family.placeholders(dir, &config.keys(), &tokenizer)?,
             max_tokens: {
                 let keys = config.keys();
                 keys.section("text_config").or(&keys).size("max_position_embeddings")?
@@ -118,9 +121,8 @@ impl Processor {
         let (n_images, _) = count_media(messages)?;
         same_number("images", n_images, images.len())?;
         let outlines = images.iter().enumerate().map(|(image_idx, &(width, height))| {
-            let grid = self.preprocessor.grid(height as usize, width as usize);
-            let grid = grid.map_err(|source| ProcessorError::Image { image_idx, source })?;
-            Ok(Patches { pixels: Vec::new(), grid })
+            let outline = self.preprocessor.outline(height as usize, width as usize);
+            outline.map_err(|source| ProcessorError::Image { image_idx, source })
         });
         let outlines = outlines.collect::<Result<_, ProcessorError>>()?;
         let rendered = self.render_messages(messages, true)?;
@@ -162,12 +164,13 @@ impl Processor {
         add_generation_prompt: bool,
     ) -> Result<String, ProcessorError> {
         let mut context = self.tokenizer.special_tokens().clone();
-        context.insert("messages".into(), messages.clone());
+        context.insert("messages".into(), self.family.for_template(messages).into_owned());
         context.insert("add_generation_prompt".into(), add_generation_prompt.into());
         // Templates ask whether these are none, which something undefined is not.
         context.insert("tools".into(), Value::Null);
         context.insert("documents".into(), Value::Null);
-        self.template.render(&context)
+        let of_videos = self.video_template.as_ref().filter(|_| has_video(messages));
+        of_videos.unwrap_or(&self.template).render(&context)
     }
 
     /// Token ids of a text as it stands.
@@ -199,7 +202,7 @@ impl Processor {
 
     /// How the checkpoint's family was trained to say where something is.
     pub fn coordinates(&self) -> Coordinates {
-        self.coordinates
+        self.family.coordinates()
     }
 
     fn images(&self, images: &[&[u8]]) -> Result<Vec<Patches>, ProcessorError> {

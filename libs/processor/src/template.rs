@@ -51,7 +51,11 @@ impl ChatTemplate {
         Err(ProcessorError::ChatTemplate { message })
     }
 
-    fn compile(source: &str) -> Result<Self, ProcessorError> {
+    /// Compiles a template.
+    ///
+    /// # Errors
+    /// One that is no template, or larger than any is.
+    pub(crate) fn compile(source: &str) -> Result<Self, ProcessorError> {
         limits::check_source(source).map_err(|message| ProcessorError::ChatTemplate { message })?;
         let source = prepared(source);
         let mut environment = environment().map_err(template_error)?;

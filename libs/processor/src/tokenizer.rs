@@ -51,6 +51,11 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// The id of a token.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
     /// Ids that end a completion, the end of a turn first; never empty.
     pub(crate) fn end_ids(&self) -> &[u32] {
         &self.end_ids

@@ -67,7 +67,7 @@ fn check_video(name: &str) {
     let rate = golden.case["frames_per_second"].as_f64().expect("a rate");
     let video = Video::try_new(golden.frames.clone(), rate).expect("a video");
     let preprocessor = golden.preprocessor("preprocessor_config.json");
-    let Clip { patches, seconds_per_grid } = preprocessor.clip(&video).expect("patches");
+    let Clip { patches, seconds_per_grid, .. } = preprocessor.clip(&video).expect("patches");
     assert_eq!(patches.grid, golden.grid());
     assert_eq!(patches.pixels, golden.patches);
     assert_eq!(golden.case["seconds_per_grid"], seconds_per_grid);

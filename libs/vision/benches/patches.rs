@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use image::codecs::jpeg::JpegEncoder;
-use vrft_vision::{Filter, ImageSettings, Pixels, Preprocessor, VideoSettings};
+use vrft_vision::{Filter, ImageSettings, Pixels, Preprocessor, VideoBounds, VideoSettings};
 
 fn preprocessor() -> Preprocessor {
     let frame = ImageSettings {
@@ -20,8 +20,10 @@ fn preprocessor() -> Preprocessor {
         filter: Filter::Bicubic,
         min_pixels: 3136,
         max_pixels: 1344 * 1344,
+        tiling: None,
     };
-    let video = VideoSettings { frame: frame.clone(), sampling: None, max_total_pixels: None };
+    let bounds = VideoBounds::EachFrame { max_total_pixels: None };
+    let video = VideoSettings { frame: frame.clone(), sampling: None, bounds };
     Preprocessor::try_new(frame, video).expect("settings")
 }
 

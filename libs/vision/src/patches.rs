@@ -2,6 +2,8 @@
 
 use twox_hash::XxHash3_128;
 
+use crate::Tiles;
+
 /// How many patches an image (or clip) was cut into along time, height and width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Grid {
@@ -35,12 +37,14 @@ pub struct Patches {
     pub pixels: Vec<f32>,
     /// How the rows lie in the image.
     pub grid: Grid,
+    /// How the image was cut into tiles; each is a temporal patch of the grid, that of the whole image the last.
+    pub tiles: Tiles,
 }
 
 impl Patches {
-    /// Of nothing.
-    pub(crate) fn empty() -> Self {
-        Self { pixels: Vec::new(), grid: Grid { t: 0, h: 0, w: 0 } }
+    /// The patches of an image in one piece, or of a video.
+    pub fn whole(pixels: Vec<f32>, grid: Grid) -> Self {
+        Self { pixels, grid, tiles: Tiles::default() }
     }
 
     /// Values in one patch: channels × temporal patch size × patch size².
@@ -78,8 +82,7 @@ mod tests {
 
     #[test]
     fn an_image_is_recognized_by_its_pixels_and_their_places() {
-        let image =
-            |value: f32, h, w| Patches { pixels: vec![value; 8], grid: Grid { t: 1, h, w } };
+        let image = |value: f32, h, w| Patches::whole(vec![value; 8], Grid { t: 1, h, w });
         assert_eq!(image(1.0, 2, 4).key(), image(1.0, 2, 4).key());
         assert_ne!(image(1.0, 2, 4).key(), image(1.0, 4, 2).key());
         assert_ne!(image(1.0, 2, 4).key(), image(2.0, 2, 4).key());

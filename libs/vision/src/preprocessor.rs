@@ -1,8 +1,8 @@
 //! From an image or a video to its patches: scale, normalize, cut.
 
 use crate::{
-    Grid, Header, ImageSettings, Patches, Pixels, Sides, Video, VideoSettings, VisionError, decode,
-    resample, smart_resize,
+    Grid, Header, ImageSettings, Patches, Pixels, Sides, Tiles, Video, VideoSettings, VisionError,
+    decode, resample, smart_resize,
 };
 
 /// Turns images and videos into [`Patches`] as a checkpoint's Hugging Face processor does.
@@ -20,6 +20,8 @@ pub struct Clip {
     pub patches: Patches,
     /// Seconds from one temporal patch to the next.
     pub seconds_per_grid: f64,
+    /// For each temporal patch, the second between its first frame and its last.
+    pub seconds: Vec<f64>,
 }
 
 impl Preprocessor {
@@ -44,6 +46,25 @@ impl Preprocessor {
         max_pixels: usize,
     ) -> Result<(), VisionError> {
         let settings = &mut self.image.settings;
+        if let Some(tiling) = &mut settings.tiling {
+            let got = |key, expected: String, got: usize| {
+                Err(VisionError::Setting { key, expected, got: got.to_string() })
+            };
+            let side = tiling.side;
+            if min_pixels > 0 {
+                let expected =
+                    "0: this model scales the longer side of every picture to one length";
+                return got("min_pixels", expected.to_owned(), min_pixels);
+            }
+            if max_pixels > 0 && max_pixels < side * side {
+                let expected = format!("at least {}, one tile of {side} × {side}", side * side);
+                return got("max_pixels", expected, max_pixels);
+            }
+            if max_pixels > 0 {
+                tiling.max_pixels = max_pixels;
+            }
+            return Ok(());
+        }
         let or = |limit: usize, own: usize| if limit == 0 { own } else { limit };
         settings.min_pixels = or(min_pixels, settings.min_pixels);
         settings.max_pixels = or(max_pixels, settings.max_pixels);
@@ -61,8 +82,7 @@ impl Preprocessor {
 
     /// Patches of decoded pixels.
     pub fn patches_of(&self, pixels: &Pixels) -> Result<Patches, VisionError> {
-        let size = self.resized(pixels.height, pixels.width)?;
-        Ok(self.image.cut(&[self.image.scaled(pixels, size)]))
+        self.image.patches(pixels)
     }
 
     /// Patches of a video: frames are sampled if the checkpoint says so, and the last one is repeated until
@@ -75,31 +95,49 @@ impl Preprocessor {
             Some(sampling) => sampling.frames(video, self.video.settings.temporal_patch_size)?,
             None => (0..video.frames().len()).collect(),
         };
-        let (height, width) = (video.frames()[0].height, video.frames()[0].width);
-        let max_pixels = self.video_settings.max_pixels(frames.len());
-        let size = self.video.size(height, width, max_pixels)?;
-        let scaled = frames.iter().map(|&i| self.video.scaled(&video.frames()[i], size));
-        let patches = self.video.cut(&scaled.collect::<Vec<_>>());
+        let scaled = self.scaled_frames(video, &frames)?;
+        let patches = self.video.cut(&scaled, Tiles::default());
         // Picked frames follow each other more slowly than the video's own.
         let share = frames.len() as f64 / video.frames().len() as f64;
         let rate = share * video.frames_per_second();
-        let seconds_per_grid = self.video.settings.temporal_patch_size as f64 / rate;
-        Ok(Clip { patches, seconds_per_grid })
+        let n_merged = self.video.settings.temporal_patch_size;
+        let second = |frame: usize| frame as f64 / video.frames_per_second();
+        // The last frame is repeated in its patch.
+        let middle = |merged: &[usize]| {
+            let last = merged.last().copied().unwrap_or_default();
+            (second(merged[0]) + second(last)) / 2.0
+        };
+        let seconds = frames.chunks(n_merged).map(middle).collect();
+        Ok(Clip { patches, seconds_per_grid: n_merged as f64 / rate, seconds })
+    }
+
+    fn scaled_frames(&self, video: &Video, frames: &[usize]) -> Result<Vec<Pixels>, VisionError> {
+        let (height, width) = (video.frames()[0].height, video.frames()[0].width);
+        let frames = frames.iter().map(|&i| &video.frames()[i]);
+        let settings = &self.video.settings;
+        if settings.tiling.is_some() {
+            let scaled = frames.map(|frame| Ok(self.video.pieces(frame)?.0));
+            return Ok(scaled.collect::<Result<Vec<_>, VisionError>>()?.concat());
+        }
+        let size = if settings.do_resize {
+            self.video_settings.size(frames.len(), height, width)?
+        } else {
+            self.video.size(height, width)?
+        };
+        Ok(frames.map(|frame| self.video.scaled(frame, size)).collect())
     }
 
     /// The `(height, width)` that an image of this size is scaled to.
     pub fn resized(&self, height: usize, width: usize) -> Result<(usize, usize), VisionError> {
-        self.image.size(height, width, self.image.settings.max_pixels)
+        self.image.size(height, width)
     }
 
-    /// The patches that an image of this size is cut into.
+    /// The patches that an image of this size is cut into, without their pixels.
     ///
     /// # Errors
     /// A shape that the patch grid cannot carry.
-    pub fn grid(&self, height: usize, width: usize) -> Result<Grid, VisionError> {
-        let patch_size = self.image.settings.patch_size;
-        let (height, width) = self.resized(height, width)?;
-        Ok(Grid { t: 1, h: height / patch_size, w: width / patch_size })
+    pub fn outline(&self, height: usize, width: usize) -> Result<Patches, VisionError> {
+        self.image.outline(height, width)
     }
 
     /// An image of this size in pixels, as it is and as the model sees it: what coordinates are converted with.
@@ -139,16 +177,47 @@ impl Recipe {
         Self { settings, normalized }
     }
 
-    /// The `(height, width)` to scale to.
-    fn size(
-        &self,
-        height: usize,
-        width: usize,
-        max_pixels: usize,
-    ) -> Result<(usize, usize), VisionError> {
+    /// Patches of one picture.
+    fn patches(&self, pixels: &Pixels) -> Result<Patches, VisionError> {
+        let (pieces, tiles) = self.pieces(pixels)?;
+        Ok(self.cut(&pieces, tiles))
+    }
+
+    fn outline(&self, height: usize, width: usize) -> Result<Patches, VisionError> {
+        let settings = &self.settings;
+        let (size, tiles) = match &settings.tiling {
+            Some(tiling) => {
+                let tiles = tiling.cut(height, width, settings.do_resize)?.tiles;
+                ((tiling.side, tiling.side), tiles)
+            }
+            None => (self.size(height, width)?, Tiles::default()),
+        };
+        let (h, w) = (size.0 / settings.patch_size, size.1 / settings.patch_size);
+        let grid = Grid { t: tiles.count(), h, w };
+        Ok(Patches { pixels: Vec::new(), grid, tiles })
+    }
+
+    /// A picture in the sizes that patches are cut from: one piece, or its tiles.
+    fn pieces(&self, pixels: &Pixels) -> Result<(Vec<Pixels>, Tiles), VisionError> {
+        let (height, width) = (pixels.height, pixels.width);
+        let settings = &self.settings;
+        let Some(tiling) = &settings.tiling else {
+            let size = self.size(height, width)?;
+            return Ok((vec![self.scaled(pixels, size)], Tiles::default()));
+        };
+        let cut = tiling.cut(height, width, settings.do_resize)?;
+        Ok((tiling.tiles(pixels, &cut, settings.filter), cut.tiles))
+    }
+
+    /// The `(height, width)` to scale to; of tiles, all but that of the whole picture together.
+    fn size(&self, height: usize, width: usize) -> Result<(usize, usize), VisionError> {
         let factor = self.settings.factor();
+        if let Some(tiling) = &self.settings.tiling {
+            return Ok(tiling.cut(height, width, self.settings.do_resize)?.size);
+        }
         if self.settings.do_resize {
-            return smart_resize(height, width, factor, self.settings.min_pixels, max_pixels);
+            let ImageSettings { min_pixels, max_pixels, .. } = self.settings;
+            return smart_resize(height, width, factor, min_pixels, max_pixels);
         }
         if height.is_multiple_of(factor) && width.is_multiple_of(factor) {
             Ok((height, width))
@@ -163,9 +232,11 @@ impl Recipe {
 
     /// Cuts scaled frames into rows: blocks of merged patches first, then the patches of a block; in a row
     /// channel, frame, y, x. The last frame repeats until the frames fill a temporal patch.
-    fn cut(&self, frames: &[Pixels]) -> Patches {
+    fn cut(&self, frames: &[Pixels], tiles: Tiles) -> Patches {
         let ImageSettings { patch_size, merge_size, temporal_patch_size, .. } = self.settings;
-        let [.., last] = frames else { return Patches::empty() };
+        let [.., last] = frames else {
+            return Patches::whole(Vec::new(), Grid { t: 0, h: 0, w: 0 });
+        };
         let grid = Grid {
             t: frames.len().div_ceil(temporal_patch_size),
             h: last.height / patch_size,
@@ -183,7 +254,7 @@ impl Recipe {
                 }
             }
         }
-        Patches { pixels, grid }
+        Patches { pixels, grid, tiles }
     }
 
     /// One channel of one patch of one frame, y then x.
@@ -230,10 +301,11 @@ fn normalize(byte: f32, channel: usize, settings: &ImageSettings) -> f32 {
 mod tests {
     use super::*;
     use crate::settings::tests::settings;
-    use crate::{Original, Rect, Resized};
+    use crate::{Original, Rect, Resized, Tiling, VideoBounds};
 
     fn preprocessor() -> Preprocessor {
-        let video = VideoSettings { frame: settings(), sampling: None, max_total_pixels: None };
+        let bounds = VideoBounds::EachFrame { max_total_pixels: None };
+        let video = VideoSettings { frame: settings(), sampling: None, bounds };
         Preprocessor::try_new(settings(), video).unwrap()
     }
 
@@ -264,6 +336,34 @@ mod tests {
         assert_eq!(preprocessor.resized(480, 640).unwrap(), (224, 308));
         let error = preprocessor.limit_images(200 * 784, 0).unwrap_err().to_string();
         assert_eq!(error, "min_pixels should be at most max_pixels = 78400, got 156800");
+    }
+
+    #[test]
+    fn a_picture_in_tiles_is_bounded_by_their_number() {
+        let tiling = Tiling { side: 56, longest_edge: 224, split: true, max_pixels: usize::MAX };
+        let image =
+            ImageSettings { temporal_patch_size: 1, tiling: Some(tiling.clone()), ..settings() };
+        let frame =
+            ImageSettings { tiling: Some(Tiling { split: false, ..tiling }), ..image.clone() };
+        let bounds = VideoBounds::EachFrame { max_total_pixels: None };
+        let video = VideoSettings { frame, sampling: None, bounds };
+        let mut preprocessor = Preprocessor::try_new(image, video).unwrap();
+        let outline = preprocessor.outline(100, 200).unwrap();
+        assert_eq!(outline.grid, Grid { t: 9, h: 4, w: 4 });
+        assert_eq!(outline.tiles, Tiles { rows: 2, columns: 4 });
+        assert_eq!(preprocessor.resized(100, 200).unwrap(), (112, 224));
+        preprocessor.limit_images(0, 5000).unwrap();
+        assert_eq!(preprocessor.outline(100, 200).unwrap().grid.t, 1);
+        let error = |min, max| {
+            let mut preprocessor = preprocessor.clone();
+            preprocessor.limit_images(min, max).unwrap_err().to_string()
+        };
+        let expected = "max_pixels should be at least 3136, one tile of 56 × 56, got 3000";
+        assert_eq!(error(0, 3000), expected);
+        assert!(error(9, 0).starts_with("min_pixels should be 0: "));
+        let pixels = Pixels::try_new(200, 100, vec![9; 60_000]).unwrap();
+        let patches = preprocessor.patches_of(&pixels).unwrap();
+        assert_eq!(patches.pixels.len(), 16 * 3 * 14 * 14);
     }
 
     #[test]

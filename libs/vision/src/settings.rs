@@ -1,12 +1,17 @@
 //! How pictures and videos are scaled, normalized and cut: plain data, whichever files it was read from.
 
 use crate::sampling::FrameSampling;
-use crate::{Filter, VisionError};
+use crate::size::{resize_frames, smart_resize};
+use crate::{Filter, Tiling, VisionError};
 
 /// Largest side in pixels of what becomes one token: the smallest picture that a model sees has this side.
 const MAX_FACTOR: usize = 1024;
 /// Most frames to a patch.
 const MAX_FRAMES_PER_PATCH: usize = 16;
+/// Largest side of a tile in pixels.
+const MAX_TILE: usize = 4096;
+/// Longest side that a picture is scaled to before it is cut into tiles.
+const MAX_LONGEST: usize = 1 << 16;
 /// Most pixels that a picture is enlarged to: eight times what the largest published settings ask for.
 const MAX_ENLARGED: usize = 1 << 26;
 
@@ -37,6 +42,8 @@ pub struct ImageSettings {
     pub min_pixels: usize,
     /// Most pixels after scaling.
     pub max_pixels: usize,
+    /// How pictures are cut into tiles, which have bounds of their own; `None` keeps a picture in one piece.
+    pub tiling: Option<Tiling>,
 }
 
 /// Settings of videos.
@@ -46,8 +53,23 @@ pub struct VideoSettings {
     pub frame: ImageSettings,
     /// How frames are picked; all of them if `None`.
     pub sampling: Option<FrameSampling>,
-    /// Pixels that all frames may have together.
-    pub max_total_pixels: Option<usize>,
+    /// What the bounds on pixels are bounds of.
+    pub bounds: VideoBounds,
+}
+
+/// What the bounds on pixels of a video's frames are bounds of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoBounds {
+    /// Of each frame by itself.
+    EachFrame {
+        /// Pixels that all frames may have together, besides.
+        max_total_pixels: Option<usize>,
+    },
+    /// Of all frames together.
+    AllFrames {
+        /// Tokens that each frame may have, besides; a long video has fewer to a frame.
+        max_frame_tokens: Option<usize>,
+    },
 }
 
 impl ImageSettings {
@@ -77,7 +99,26 @@ impl ImageSettings {
         let normal = self.rescale_factor.is_normal();
         ensure(normal, "rescale_factor", "a number other than 0", self.rescale_factor)?;
         let divides = !self.image_std.contains(&0.0);
-        ensure(divides, "image_std", "three numbers other than 0", format!("{:?}", self.image_std))
+        ensure(
+            divides,
+            "image_std",
+            "three numbers other than 0",
+            format!("{:?}", self.image_std),
+        )?;
+        self.tiling.as_ref().map_or(Ok(()), |tiling| self.check_tiling(tiling))
+    }
+
+    fn check_tiling(&self, tiling: &Tiling) -> Result<(), VisionError> {
+        let (key, side) = ("max_image_size.longest_edge", tiling.side);
+        ensure((1..=MAX_TILE).contains(&side), key, format!("1 to {MAX_TILE}"), side)?;
+        let whole =
+            side >= self.factor() && (side / self.patch_size).is_multiple_of(self.merge_size);
+        let (patch, merge) = (self.patch_size, self.merge_size);
+        let expected =
+            format!("so many patches of {patch} pixels that {merge} × {merge} make a token");
+        ensure(whole, key, expected, side)?;
+        let (key, longest) = ("size.longest_edge", tiling.longest_edge);
+        ensure((1..=MAX_LONGEST).contains(&longest), key, format!("1 to {MAX_LONGEST}"), longest)
     }
 }
 
@@ -98,15 +139,44 @@ impl VideoSettings {
         Ok(())
     }
 
+    /// The `(height, width)` that each of `n_frames` frames of this size is scaled to.
+    pub(crate) fn size(
+        &self,
+        n_frames: usize,
+        height: usize,
+        width: usize,
+    ) -> Result<(usize, usize), VisionError> {
+        let (frame, factor) = (&self.frame, self.frame.factor());
+        match self.bounds {
+            VideoBounds::EachFrame { max_total_pixels } => {
+                let max_pixels = self.max_pixels(n_frames, max_total_pixels);
+                smart_resize(height, width, factor, frame.min_pixels, max_pixels)
+            }
+            VideoBounds::AllFrames { max_frame_tokens } => {
+                let max_pixels = max_frame_tokens.map_or(frame.max_pixels, |n_tokens| {
+                    let most = n_tokens.saturating_mul(factor * factor);
+                    let share = most.min(frame.max_pixels / n_frames).max(self.least());
+                    share.saturating_mul(n_frames)
+                });
+                let frames = (n_frames, frame.temporal_patch_size);
+                resize_frames(frames, height, width, factor, frame.min_pixels, max_pixels)
+            }
+        }
+    }
+
     /// Most pixels of one of `n_frames` frames.
-    pub(crate) fn max_pixels(&self, n_frames: usize) -> usize {
-        // A frame may always be a little larger than the lower bound, however many there are.
-        const SLACK: f64 = 1.05;
-        let ImageSettings { min_pixels, max_pixels, temporal_patch_size, .. } = self.frame;
-        self.max_total_pixels.map_or(max_pixels, |total| {
+    fn max_pixels(&self, n_frames: usize, max_total_pixels: Option<usize>) -> usize {
+        let ImageSettings { max_pixels, temporal_patch_size, .. } = self.frame;
+        max_total_pixels.map_or(max_pixels, |total| {
             let share = total.saturating_mul(temporal_patch_size) / n_frames;
-            max_pixels.min(share).max((min_pixels as f64 * SLACK) as usize)
+            max_pixels.min(share).max(self.least())
         })
+    }
+
+    /// A frame may always be a little larger than the lower bound, however many there are.
+    fn least(&self) -> usize {
+        const SLACK: f64 = 1.05;
+        (self.frame.min_pixels as f64 * SLACK) as usize
     }
 }
 
@@ -141,6 +211,7 @@ pub(crate) mod tests {
             filter: Filter::Bicubic,
             min_pixels: 3136,
             max_pixels: 1_003_520,
+            tiling: None,
         }
     }
 
@@ -189,20 +260,38 @@ pub(crate) mod tests {
     #[test]
     fn videos_and_images_share_a_grid() {
         let frame = ImageSettings { patch_size: 8, ..settings() };
-        let video = VideoSettings { frame, sampling: None, max_total_pixels: None };
+        let bounds = VideoBounds::EachFrame { max_total_pixels: None };
+        let video = VideoSettings { frame, sampling: None, bounds };
         let message = video.check(&settings()).unwrap_err().to_string();
         assert_eq!(message, "patch_size should be 14, as for images, got 8");
     }
 
     #[test]
     fn the_frames_of_a_video_may_have_to_share() {
-        let mut video =
-            VideoSettings { frame: settings(), sampling: None, max_total_pixels: Some(705_600) };
+        let bounds = VideoBounds::EachFrame { max_total_pixels: None };
+        let mut video = VideoSettings { frame: settings(), sampling: None, bounds };
         (video.frame.min_pixels, video.frame.max_pixels) = (100_352, 602_112);
-        assert_eq!(video.max_pixels(10), 141_120);
-        assert_eq!(video.max_pixels(1000), 105_369);
-        assert_eq!(video.max_pixels(1), 602_112);
-        video.max_total_pixels = Some(usize::MAX);
-        assert_eq!(video.max_pixels(1), 602_112);
+        assert_eq!(video.max_pixels(10, Some(705_600)), 141_120);
+        assert_eq!(video.max_pixels(1000, Some(705_600)), 105_369);
+        assert_eq!(video.max_pixels(1, Some(705_600)), 602_112);
+        assert_eq!(video.max_pixels(1, Some(usize::MAX)), 602_112);
+    }
+
+    #[test]
+    fn a_tile_is_cut_into_whole_tokens() {
+        let tiling = |side, longest_edge| {
+            Some(Tiling { side, longest_edge, split: true, max_pixels: usize::MAX })
+        };
+        let mut settings = settings();
+        // What is left beside the patches is cut off: 57 pixels are 4 patches of 14.
+        settings.tiling = tiling(57, 200);
+        settings.check().unwrap();
+        let expected = "max_image_size.longest_edge should be so many patches of 14 pixels that \
+                        2 × 2 make a token, got 43";
+        check_refused(|s| s.tiling = tiling(43, 200), expected);
+        check_refused(
+            |s| s.tiling = tiling(56, 0),
+            "size.longest_edge should be 1 to 65536, got 0",
+        );
     }
 }

@@ -4,9 +4,11 @@
 //! layers, is in `vrft-model` under the same name; the two are apart so that a program which only encodes prompts, as
 //! the loader, links no tensor library.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::path::Path;
 
+use serde_json::Value;
 use vrft_checkpoint::PolicyConfig;
 use vrft_checkpoint::{JsonFile, Keys};
 use vrft_vision::{Clip, CoordinateSpace, Patches, Preprocessor};
@@ -16,9 +18,18 @@ use crate::tokenizer::Tokenizer;
 
 mod qwen2_5_vl;
 mod qwen2_vl;
+mod qwen3_vl;
+mod settings;
+mod smolvlm;
 
 /// All families.
-const FAMILIES: [&dyn Family; 2] = [&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl];
+const FAMILIES: [&dyn Family; 5] = [
+    &qwen2_vl::Qwen2Vl,
+    &qwen2_5_vl::Qwen25Vl,
+    &qwen3_vl::Qwen3Vl,
+    &smolvlm::SMOLVLM,
+    &smolvlm::IDEFICS3,
+];
 
 /// What is special to one model family in encoding prompts.
 pub(crate) trait Family: Debug + Sync {
@@ -31,9 +42,21 @@ pub(crate) trait Family: Debug + Sync {
     /// How a checkpoint of it scales and cuts pictures, from the settings in its directory.
     fn preprocessor(&self, dir: &Path) -> Result<Preprocessor, ProcessorError>;
 
-    /// The tokens of a checkpoint that stand for pictures; `config` are the keys of `config.json`.
+    /// A chat template that is used instead of the checkpoint's for a conversation with a video.
+    fn video_template(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The messages as the family's chat templates take them: with every content a list of parts, where a text alone
+    /// would be left out without a word.
+    fn for_template<'a>(&self, messages: &'a Value) -> Cow<'a, Value> {
+        Cow::Borrowed(messages)
+    }
+
+    /// The tokens of a checkpoint that stand for pictures; `config` are the keys of its `config.json`.
     fn placeholders(
         &self,
+        dir: &Path,
         config: &Keys,
         tokenizer: &Tokenizer,
     ) -> Result<Box<dyn Placeholders>, ProcessorError>;

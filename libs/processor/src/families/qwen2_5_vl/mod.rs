@@ -6,7 +6,7 @@ use std::path::Path;
 use vrft_checkpoint::Keys;
 use vrft_vision::{CoordinateSpace, Preprocessor};
 
-use super::qwen2_vl::{PadTokens, read_preprocessor};
+use super::qwen2_vl::{PadTokens, Time, read_preprocessor};
 use super::{Coordinates, Family, ItemKeys, Placeholders};
 use crate::ProcessorError;
 use crate::tokenizer::Tokenizer;
@@ -35,11 +35,12 @@ impl Family for Qwen25Vl {
 
     fn placeholders(
         &self,
+        _dir: &Path,
         config: &Keys,
         tokenizer: &Tokenizer,
     ) -> Result<Box<dyn Placeholders>, ProcessorError> {
         let per_second = config.section("vision_config").positive("tokens_per_second")?;
         let per_second = per_second.unwrap_or(TOKENS_PER_SECOND);
-        Ok(Box::new(PadTokens::read(config, tokenizer, Some(per_second))?))
+        Ok(Box::new(PadTokens::read(config, tokenizer, Time::Positions(per_second))?))
     }
 }

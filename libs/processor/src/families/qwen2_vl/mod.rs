@@ -14,8 +14,8 @@ mod placeholders;
 mod positions;
 mod settings;
 
-pub(super) use placeholders::PadTokens;
-pub(super) use settings::read_preprocessor;
+pub(super) use placeholders::{PadTokens, Time, check_count};
+pub(super) use settings::{Defaults, IMAGE, image_settings, read_preprocessor, sampling};
 
 #[derive(Debug)]
 pub(super) struct Qwen2Vl;
@@ -36,10 +36,10 @@ impl Family for Qwen2Vl {
 
     fn placeholders(
         &self,
+        _dir: &Path,
         config: &Keys,
         tokenizer: &Tokenizer,
     ) -> Result<Box<dyn Placeholders>, ProcessorError> {
-        // Each temporal patch is one position, however much time passes.
-        Ok(Box::new(PadTokens::read(config, tokenizer, None)?))
+        Ok(Box::new(PadTokens::read(config, tokenizer, Time::Order)?))
     }
 }

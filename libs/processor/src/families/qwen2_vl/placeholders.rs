@@ -1,9 +1,9 @@
 //! The pad tokens that stand for images and videos in a prompt.
 
 use vrft_checkpoint::{CheckpointError, Keys};
-use vrft_vision::{Clip, Patches};
+use vrft_vision::{Clip, Grid, Patches};
 
-use super::positions::mrope_positions;
+use super::positions::{Span, mrope_positions};
 use crate::ProcessorError;
 use crate::families::{Expanded, Medium, Placeholders};
 use crate::tokenizer::Tokenizer;
@@ -17,8 +17,23 @@ pub(crate) struct PadTokens {
     image: Token,
     /// A tokenizer without it cannot speak of videos; then the error to say so with.
     video: Result<Token, String>,
-    /// Positions a second, where positions follow the clock; else each temporal patch is one.
-    tokens_per_second: Option<f64>,
+    time: Time,
+}
+
+/// How a prompt says when the frames of a video were taken.
+#[derive(Debug)]
+pub(crate) enum Time {
+    /// Each temporal patch is one position, however much time passes.
+    Order,
+    /// Positions follow the clock, so many a second.
+    Positions(f64),
+    /// Each temporal patch stands by itself between these tokens, after a text with its second.
+    Text {
+        /// The token before the patch.
+        start: String,
+        /// The token after it.
+        end: String,
+    },
 }
 
 #[derive(Debug)]
@@ -35,7 +50,7 @@ impl PadTokens {
     pub(crate) fn read(
         config: &Keys,
         tokenizer: &Tokenizer,
-        tokens_per_second: Option<f64>,
+        time: Time,
     ) -> Result<Self, ProcessorError> {
         let token = |(key, default): (&str, u32), what: &str| -> Result<_, CheckpointError> {
             let id = config.token_id(key)?.unwrap_or(default);
@@ -48,7 +63,7 @@ impl PadTokens {
         Ok(Self {
             image: token(image, "")??,
             video: video.map_err(|error| error.to_string()),
-            tokens_per_second,
+            time,
         })
     }
 
@@ -61,12 +76,35 @@ impl PadTokens {
         places.min_by_key(|(start, _)| *start)
     }
 
-    fn clip(&self, clip: Clip, token_id: u32) -> Medium {
-        let Clip { patches, seconds_per_grid } = clip;
-        // transformers keeps the seconds in single precision.
-        let step = |per_second: f64| per_second as f32 * seconds_per_grid as f32;
-        let time_step = self.tokens_per_second.map_or(1.0, step);
-        Medium { patches, token_id, time_step }
+    /// Appends the tokens of a video.
+    fn push_clip(&self, expanded: &mut Expanded, clip: Clip, token: &Token, merge_size: usize) {
+        let Clip { patches, seconds_per_grid, seconds } = clip;
+        let n_tokens = patches.grid.n_tokens(merge_size);
+        let time_step = match &self.time {
+            // transformers keeps the seconds in single precision.
+            Time::Positions(per_second) => *per_second as f32 * seconds_per_grid as f32,
+            Time::Order | Time::Text { .. } => 1.0,
+        };
+        if let Time::Text { start, end } = &self.time {
+            let tokens = token.text.repeat(n_tokens / patches.grid.t.max(1));
+            for second in seconds {
+                expanded.text += &format!("<{second:.1} seconds>{start}{tokens}{end}");
+            }
+        } else {
+            expanded.text += &token.text.repeat(n_tokens);
+        }
+        expanded.media.push(Medium { patches, token_id: token.id, time_step });
+    }
+
+    /// The stretches of tokens of a picture.
+    fn spans(&self, medium: &Medium) -> impl Iterator<Item = Span> + use<> {
+        let Medium { token_id, time_step, .. } = *medium;
+        let whole = medium.patches.grid;
+        let (grid, n) = match self.time {
+            Time::Text { .. } => (Grid { t: 1, ..whole }, whole.t),
+            Time::Order | Time::Positions(_) => (whole, 1),
+        };
+        std::iter::repeat_n(Span { token_id, grid, time_step }, n)
     }
 }
 
@@ -88,16 +126,15 @@ impl Placeholders for PadTokens {
         let mut expanded = Expanded { text: String::new(), media: Vec::new() };
         let mut rest = rendered;
         while let Some((start, token)) = self.first_in(rest) {
-            let found = if token.id == self.image.id {
-                let image = |patches| Medium { patches, token_id: token.id, time_step: 1.0 };
-                images.next().map(image)
-            } else {
-                clips.next().map(|clip| self.clip(clip, token.id))
-            };
-            let Some(found) = found else { break };
             expanded.text += &rest[..start];
-            expanded.text += &token.text.repeat(found.patches.grid.n_tokens(merge_size));
-            expanded.media.push(found);
+            if token.id == self.image.id {
+                let Some(patches) = images.next() else { break };
+                expanded.text += &token.text.repeat(patches.grid.n_tokens(merge_size));
+                expanded.media.push(Medium { patches, token_id: token.id, time_step: 1.0 });
+            } else {
+                let Some(clip) = clips.next() else { break };
+                self.push_clip(&mut expanded, clip, token, merge_size);
+            }
             rest = &rest[start + token.text.len()..];
         }
         expanded.text += rest;
@@ -111,11 +148,13 @@ impl Placeholders for PadTokens {
         merge_size: usize,
     ) -> Result<Vec<[u32; 3]>, ProcessorError> {
         let ids: Vec<u32> = self.tokens().map(|token| token.id).collect();
-        mrope_positions(token_ids, media, &ids, merge_size)
+        let spans = media.iter().flat_map(|medium| self.spans(medium));
+        mrope_positions(token_ids, spans, &ids, merge_size)
     }
 }
 
-fn check_count(
+/// Whether the rendered text has as many placeholders as there are pictures.
+pub(in crate::families) fn check_count(
     rendered: &str,
     token: &str,
     kind: &str,

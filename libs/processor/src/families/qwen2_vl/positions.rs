@@ -3,7 +3,16 @@
 use vrft_vision::Grid;
 
 use crate::ProcessorError;
-use crate::families::Medium;
+
+/// Tokens that follow each other and stand for one image, one video, or one frame of a video.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    /// The token that is repeated.
+    pub(super) token_id: u32,
+    pub(super) grid: Grid,
+    /// Positions from one temporal patch to the next.
+    pub(super) time_step: f32,
+}
 
 /// M-RoPE positions: text counts up on all axes alike, an image or a video spans time, height and width from
 /// where the text stopped, and the text after it goes on past its longer side.
@@ -15,12 +24,12 @@ use crate::families::Medium;
 /// Tokens that are not those of the pictures.
 pub(super) fn mrope_positions(
     token_ids: &[u32],
-    media: &[Medium],
+    spans: impl IntoIterator<Item = Span>,
     special_ids: &[u32],
     merge_size: usize,
 ) -> Result<Vec<[u32; 3]>, ProcessorError> {
     let mut positions = Vec::with_capacity(token_ids.len());
-    let mut media = media.iter();
+    let mut spans = spans.into_iter();
     let mut next = 0;
     while let Some(id) = token_ids.get(positions.len()) {
         if !special_ids.contains(id) {
@@ -28,30 +37,30 @@ pub(super) fn mrope_positions(
             next += 1;
             continue;
         }
-        let found = media.next().filter(|medium| {
+        let found = spans.next().filter(|span| {
             let start = positions.len();
-            let run = token_ids.get(start..start + medium.patches.grid.n_tokens(merge_size));
-            run.is_some_and(|run| run.iter().all(|id| *id == medium.token_id))
+            let run = token_ids.get(start..start + span.grid.n_tokens(merge_size));
+            run.is_some_and(|run| run.iter().all(|id| *id == span.token_id))
         });
-        let Some(medium) = found else {
+        let Some(span) = found else {
             return Err(misplaced(positions.len(), *id));
         };
-        span(&mut positions, medium, merge_size, &mut next);
+        push(&mut positions, span, merge_size, &mut next);
     }
-    match media.next() {
+    match spans.next() {
         None => Ok(positions),
-        Some(medium) => Err(misplaced(positions.len(), medium.token_id)),
+        Some(span) => Err(misplaced(positions.len(), span.token_id)),
     }
 }
 
-/// The positions of one image or video.
-fn span(positions: &mut Vec<[u32; 3]>, medium: &Medium, merge_size: usize, next: &mut u32) {
-    let Grid { t, h, w } = medium.patches.grid;
+/// Adds the positions of one image or video.
+fn push(positions: &mut Vec<[u32; 3]>, span: Span, merge_size: usize, next: &mut u32) {
+    let Grid { t, h, w } = span.grid;
     let (rows, columns) = (h / merge_size, w / merge_size);
     for i in 0..t * rows * columns {
         let (t, h, w) = (i / (rows * columns), i / columns % rows, i % columns);
         // A fraction of a position is dropped, in single precision.
-        let t = (t as f32 * medium.time_step) as usize;
+        let t = (t as f32 * span.time_step) as usize;
         positions.push([t, h, w].map(|offset| *next + offset as u32));
     }
     *next += rows.max(columns) as u32;
@@ -64,23 +73,17 @@ fn misplaced(token_idx: usize, id: u32) -> ProcessorError {
 
 #[cfg(test)]
 mod tests {
-    use vrft_vision::Patches;
-
     use super::*;
 
     const IMAGE: u32 = 9;
     const VIDEO: u32 = 8;
 
-    fn positions(token_ids: &[u32], media: &[Medium]) -> Result<Vec<[u32; 3]>, ProcessorError> {
-        mrope_positions(token_ids, media, &[IMAGE, VIDEO], 2)
+    fn positions(token_ids: &[u32], spans: &[Span]) -> Result<Vec<[u32; 3]>, ProcessorError> {
+        mrope_positions(token_ids, spans.iter().copied(), &[IMAGE, VIDEO], 2)
     }
 
-    fn medium(token_id: u32, grid: Grid, time_step: f32) -> Medium {
-        Medium { patches: Patches { pixels: Vec::new(), grid }, token_id, time_step }
-    }
-
-    fn image(h: usize, w: usize) -> Medium {
-        medium(IMAGE, Grid { t: 1, h, w }, 1.0)
+    fn image(h: usize, w: usize) -> Span {
+        Span { token_id: IMAGE, grid: Grid { t: 1, h, w }, time_step: 1.0 }
     }
 
     #[test]
@@ -91,7 +94,8 @@ mod tests {
 
     #[test]
     fn time_passes_in_a_video() {
-        let video = medium(VIDEO, Grid { t: 3, h: 2, w: 2 }, 2.5);
+        let grid = Grid { t: 3, h: 2, w: 2 };
+        let video = Span { token_id: VIDEO, grid, time_step: 2.5 };
         let positions = positions(&[5, VIDEO, VIDEO, VIDEO, 5], &[video]).expect("fits");
         assert_eq!(positions, [[0; 3], [1, 1, 1], [3, 1, 1], [6, 1, 1], [2; 3]]);
     }
@@ -106,8 +110,8 @@ mod tests {
     fn tokens_must_match_the_grids() {
         let expected = "token 1 of the prompt (9) should be one of as many as the images and videos have patches, \
                         got another";
-        for media in [vec![], vec![image(4, 2)]] {
-            let error = positions(&[5, IMAGE], &media).expect_err("refused");
+        for spans in [vec![], vec![image(4, 2)]] {
+            let error = positions(&[5, IMAGE], &spans).expect_err("refused");
             assert_eq!(error.to_string(), expected);
         }
         assert!(positions(&[5], &[image(2, 2)]).is_err());

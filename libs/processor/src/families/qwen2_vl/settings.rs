@@ -2,108 +2,106 @@
 
 use std::path::Path;
 
-use vrft_checkpoint::{CheckpointError, JsonFile, Keys};
+use vrft_checkpoint::{CheckpointError, Keys};
 use vrft_vision::{
-    Filter, FrameSampling, FrameTarget, ImageSettings, Preprocessor, VideoSettings, VisionError,
+    Filter, FrameSampling, FrameTarget, ImageSettings, Preprocessor, SamplingRule, VideoBounds,
+    VideoSettings,
 };
 
 use crate::ProcessorError;
+use crate::families::settings::{Colors, SettingsFiles, named, sized, with_colors};
 
-const IMAGE_BOUNDS: (usize, usize) = (56 * 56, 28 * 28 * 1280);
-const VIDEO_BOUNDS: (usize, usize) = (128 * 28 * 28, 28 * 28 * 768);
-const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+/// What is assumed of pictures where a checkpoint does not say.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::families) struct Defaults {
+    pub(in crate::families) patch_size: usize,
+    pub(in crate::families) colors: Colors,
+    /// Fewest and most pixels.
+    pub(in crate::families) bounds: (usize, usize),
+}
+
+/// Of images, in this family and in its successors.
+pub(in crate::families) const IMAGE: Defaults = Defaults {
+    patch_size: 14,
+    colors: Colors {
+        mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+        std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
+        filter: Filter::Bicubic,
+    },
+    bounds: (56 * 56, 28 * 28 * 1280),
+};
+/// Of videos.
+const VIDEO: Defaults = Defaults { bounds: (128 * 28 * 28, 28 * 28 * 768), ..IMAGE };
 /// Length of context, in tokens, that the bound on all frames is a share of.
 const MAX_VIDEO_TOKENS: usize = 128_000;
 /// That share.
 const VIDEO_SHARE: f64 = 0.9;
 
-/// Reads the settings of images from `processor_config.json` if it has a section `image_processor`, else from
-/// `preprocessor_config.json`; those of videos from a section `video_processor`, else from
-/// `video_preprocessor_config.json`, else from where those of images are.
+/// Reads the settings of images and of videos.
 ///
 /// # Errors
 /// Settings that are absent, damaged or not supported.
 pub(crate) fn read_preprocessor(dir: &Path) -> Result<Preprocessor, ProcessorError> {
-    let current = JsonFile::read(&dir.join("processor_config.json"))?;
-    let older = JsonFile::read(&dir.join("preprocessor_config.json"))?;
-    let older_video = JsonFile::read(&dir.join("video_preprocessor_config.json"))?;
-    let section = |key: &str| {
-        let section = current.as_ref().map(|file| file.keys().section(key));
-        section.filter(Keys::is_there)
-    };
-    let image = section("image_processor").or(older.as_ref().map(JsonFile::keys));
-    let image = image.ok_or_else(|| ProcessorError::NoImageSettings { dir: dir.to_owned() })?;
-    let video = section("video_processor").or(older_video.as_ref().map(JsonFile::keys));
-    let video = video.unwrap_or_else(|| image.clone());
-    let image_settings = image_settings(&image, IMAGE_BOUNDS)?;
-    let video_settings = video_settings(&video, &image_settings)?;
-    Ok(Preprocessor::try_new(image_settings, video_settings)?)
+    let files = SettingsFiles::read(dir)?;
+    let image = image_settings(&files.image()?, IMAGE)?;
+    let video = video_settings(&files.video()?, &image)?;
+    Ok(Preprocessor::try_new(image, video)?)
 }
 
-fn image_settings(keys: &Keys, bounds: (usize, usize)) -> Result<ImageSettings, CheckpointError> {
-    let (min_pixels, max_pixels) = pixel_bounds(keys, bounds)?;
-    let settings = ImageSettings {
-        patch_size: keys.count("patch_size")?.unwrap_or(14),
-        temporal_patch_size: keys.count("temporal_patch_size")?.unwrap_or(2),
-        merge_size: keys.count("merge_size")?.unwrap_or(2),
-        image_mean: keys.three_numbers("image_mean")?.unwrap_or(MEAN),
-        image_std: keys.three_numbers("image_std")?.unwrap_or(STD),
-        rescale_factor: keys.number("rescale_factor")?.unwrap_or(1.0 / 255.0),
-        do_resize: keys.flag("do_resize")?.unwrap_or(true),
-        do_rescale: keys.flag("do_rescale")?.unwrap_or(true),
-        do_normalize: keys.flag("do_normalize")?.unwrap_or(true),
-        filter: filter(keys)?,
-        min_pixels,
-        max_pixels,
-    };
-    for key in ["do_center_crop", "do_pad"] {
-        let off = !keys.flag(key)?.unwrap_or(false);
-        keys.ensure(off, key, "false: a crop or a border would move the grid", true)?;
-    }
-    settings.check().map_err(|error| named(keys, error))?;
-    Ok(settings)
+/// The settings of images, or of the frames of a video.
+pub(in crate::families) fn image_settings(
+    keys: &Keys,
+    defaults: Defaults,
+) -> Result<ImageSettings, CheckpointError> {
+    let pads = keys.flag("do_pad")?.unwrap_or(false);
+    keys.ensure(!pads, "do_pad", "false: a border would move the grid", true)?;
+    let sizes = [
+        keys.count("patch_size")?.unwrap_or(defaults.patch_size),
+        keys.count("temporal_patch_size")?.unwrap_or(2),
+        keys.count("merge_size")?.unwrap_or(2),
+    ];
+    with_colors(keys, defaults.colors, sized(sizes, pixel_bounds(keys, defaults.bounds)?))
 }
 
 fn video_settings(keys: &Keys, image: &ImageSettings) -> Result<VideoSettings, CheckpointError> {
-    let frame = image_settings(keys, VIDEO_BOUNDS)?;
+    let frame = image_settings(keys, VIDEO)?;
     let sampled = keys.flag("do_sample_frames")?.unwrap_or(false);
     let capped = keys.flag("cap_pixels_per_frame")?.unwrap_or(false);
     let tokens = keys.count("max_video_tokens")?.unwrap_or(MAX_VIDEO_TOKENS);
     // As `cap_pixels_per_frame` of transformers bounds all frames together.
     let total = tokens as f64 * (frame.factor() * frame.factor()) as f64 * VIDEO_SHARE;
     let settings = VideoSettings {
-        sampling: sampled.then(|| sampling(keys)).transpose()?,
-        max_total_pixels: capped.then_some(total as usize),
+        sampling: sampled.then(|| sampling(keys, SamplingRule::Steps, None)).transpose()?,
+        bounds: VideoBounds::EachFrame { max_total_pixels: capped.then_some(total as usize) },
         frame,
     };
     settings.check(image).map_err(|error| named(keys, error))?;
     Ok(settings)
 }
 
-/// The error about a setting, with the file that it stands in.
-fn named(keys: &Keys, error: VisionError) -> CheckpointError {
-    match error {
-        VisionError::Setting { key, expected, got } => keys.error(key, expected, got),
-        other => keys.error("settings", "some that patches can be made with", other),
-    }
-}
-
-fn sampling(keys: &Keys) -> Result<FrameSampling, CheckpointError> {
-    let target = match (keys.count("num_frames")?, keys.number("fps")?) {
+/// How frames are picked, at `default_rate` frames a second if the keys say neither a rate nor a number.
+pub(in crate::families) fn sampling(
+    keys: &Keys,
+    rule: SamplingRule,
+    default_rate: Option<f64>,
+) -> Result<FrameSampling, CheckpointError> {
+    let target = match (keys.count("num_frames")?, keys.positive("fps")?) {
         (Some(n), None) => FrameTarget::Frames(n),
         (None, Some(rate)) => FrameTarget::FramesPerSecond(rate),
-        (None, None) => {
-            let expected = "a number, or num_frames one, where do_sample_frames is true";
-            return Err(keys.error("fps", expected, "nothing"));
-        }
+        (None, None) => match default_rate {
+            Some(rate) => FrameTarget::FramesPerSecond(rate),
+            None => {
+                let expected = "a number, or num_frames one, where do_sample_frames is true";
+                return Err(keys.error("fps", expected, "nothing"));
+            }
+        },
         (Some(_), Some(rate)) => {
             return Err(keys.error("fps", "absent where num_frames is given", rate));
         }
     };
     let min_frames = keys.count("min_frames")?.unwrap_or(4);
     let max_frames = keys.count("max_frames")?.unwrap_or(768);
-    Ok(FrameSampling { target, min_frames, max_frames })
+    Ok(FrameSampling { rule, target, min_frames, max_frames })
 }
 
 /// Bounds on the number of pixels. transformers 5 calls them edges, older ones pixels; the top level wins.
@@ -124,20 +122,10 @@ fn pixel_bounds(keys: &Keys, defaults: (usize, usize)) -> Result<(usize, usize),
     ))
 }
 
-/// Pillow numbers its filters.
-fn filter(keys: &Keys) -> Result<Filter, CheckpointError> {
-    match keys.count("resample")? {
-        Some(1) => Ok(Filter::Lanczos),
-        Some(2) => Ok(Filter::Bilinear),
-        Some(3) | None => Ok(Filter::Bicubic),
-        Some(other) => {
-            Err(keys.error("resample", "1 (lanczos), 2 (bilinear) or 3 (bicubic)", other))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use vrft_checkpoint::JsonFile;
+
     use super::*;
 
     fn read(files: &[(&str, &str)]) -> Result<Preprocessor, ProcessorError> {
@@ -149,7 +137,7 @@ mod tests {
     }
 
     fn parse(text: &str) -> Result<ImageSettings, CheckpointError> {
-        image_settings(&JsonFile::parse("file.json", text).unwrap().keys(), IMAGE_BOUNDS)
+        image_settings(&JsonFile::parse("file.json", text).unwrap().keys(), IMAGE)
     }
 
     #[track_caller]
@@ -214,7 +202,7 @@ mod tests {
         check_refused(r#"{"do_resize": 1}"#, "do_resize should be true or false, got 1");
         check_refused(
             r#"{"do_center_crop": true}"#,
-            "do_center_crop should be false: a crop or a border would move the grid, got true",
+            "do_center_crop should be false: a crop would move the grid, got true",
         );
         check_refused(
             r#"{"merge_size": 4294967296}"#,
@@ -270,7 +258,8 @@ mod tests {
         let image = parse("{}").unwrap();
         // 1000 tokens · 28² pixels · 0.9.
         let settings = video_settings(&keys.keys(), &image).unwrap();
-        assert_eq!(settings.max_total_pixels, Some(705_600));
+        let expected = VideoBounds::EachFrame { max_total_pixels: Some(705_600) };
+        assert_eq!(settings.bounds, expected);
     }
 
     #[track_caller]
