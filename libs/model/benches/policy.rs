@@ -46,7 +46,7 @@ fn prompt() -> EncodedPrompt {
     EncodedPrompt {
         token_ids,
         positions: positions.collect(),
-        images: vec![Patches { pixels, grid }],
+        images: vec![Patches::whole(pixels, grid)],
     }
 }
 

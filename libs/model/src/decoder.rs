@@ -110,6 +110,7 @@ impl Decoder {
             let q_width = config.q_width();
             let kv_width = config.kv_width();
             let bias = config.qkv_bias;
+            let mlp_bias = config.mlp_bias;
             let inner = config.intermediate_size;
             let eps = config.rms_norm_eps;
             let head_norm = |name: &str| {
@@ -123,11 +124,11 @@ impl Decoder {
                 v: Linear::load(&attention.at("v_proj"), width, kv_width, bias)?,
                 q_norm: head_norm("q_norm")?,
                 k_norm: head_norm("k_norm")?,
-                o: Linear::load(&attention.at("o_proj"), q_width, width, false)?,
+                o: Linear::load(&attention.at("o_proj"), q_width, width, config.o_bias)?,
                 mlp_norm: RmsNorm::load(&scope.at("post_attention_layernorm"), width, eps)?,
-                gate: Linear::load(&mlp.at("gate_proj"), width, inner, false)?,
-                up: Linear::load(&mlp.at("up_proj"), width, inner, false)?,
-                down: Linear::load(&mlp.at("down_proj"), inner, width, false)?,
+                gate: Linear::load(&mlp.at("gate_proj"), width, inner, mlp_bias)?,
+                up: Linear::load(&mlp.at("up_proj"), width, inner, mlp_bias)?,
+                down: Linear::load(&mlp.at("down_proj"), inner, width, mlp_bias)?,
             }))
         });
         let layers = layers.collect::<Result<_, ModelError>>()?;
@@ -164,7 +165,7 @@ impl Decoder {
                 predicting.filter(|_| self.is_last(idx)),
                 attend,
             )?;
-            x = self.with_added(context, idx, x, &added)?;
+            x = self.with_added(context, idx, x, &added, predicting)?;
         }
         Ok(x)
     }
@@ -181,7 +182,7 @@ impl Decoder {
         let DecoderInput { mut x, added } = input;
         for (idx, layer) in self.layers.iter().enumerate() {
             x = layer.forward(context, idx, &x, rotary, None, attend)?;
-            x = self.with_added(context, idx, x, &added)?;
+            x = self.with_added(context, idx, x, &added, None)?;
             watch(&x);
         }
         Ok(x)
@@ -200,37 +201,40 @@ impl Decoder {
     ) -> Result<Activation, ModelError> {
         let DecoderInput { mut x, added } = input;
         for (idx, layer) in self.layers.iter().enumerate() {
-            let predicting = Some(predicting.clone()).filter(|_| self.is_last(idx));
+            let of_last = Some(predicting.clone()).filter(|_| self.is_last(idx));
             let layer = layer.clone();
             let rotary = rotary.clone();
             let attend = attend.clone();
             let run = move |context: &Context, x: &Activation| {
                 let attend =
                     &mut |context: &Context, idx, qkv: [&Activation; 3]| attend(context, idx, qkv);
-                layer.forward(context, idx, x, &rotary, predicting.as_ref(), attend)
+                layer.forward(context, idx, x, &rotary, of_last.as_ref(), attend)
             };
             x = if idx + n_kept >= self.layers.len() {
                 run(context, &x)?
             } else {
                 vrft_kernels::checkpoint(context, &x, run)?
             };
-            x = self.with_added(context, idx, x, &added)?;
+            x = self.with_added(context, idx, x, &added, Some(predicting))?;
         }
         Ok(x)
     }
 
-    /// The output of a layer with the image features that are added after it.
+    /// The output of a layer with the image features that are added after it; `x` are the predicting rows alone, if
+    /// they are given and it is the last layer.
     fn with_added(
         &self,
         context: &Context,
         idx: usize,
         x: Activation,
         added: &[Activation],
+        predicting: Option<&PredictingRows>,
     ) -> Result<Activation, ModelError> {
         let place = self.added_after.iter().position(|after| *after == idx);
-        match place.and_then(|place| added.get(place)) {
-            Some(features) => Ok(vrft_kernels::add(context, &x, features)?),
-            None => Ok(x),
+        let Some(features) = place.and_then(|place| added.get(place)) else { return Ok(x) };
+        match predicting.filter(|_| self.is_last(idx)) {
+            Some(rows) => Ok(vrft_kernels::add(context, &x, &rows.select(context, features)?)?),
+            None => Ok(vrft_kernels::add(context, &x, features)?),
         }
     }
 

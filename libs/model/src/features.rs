@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn image(value: f32) -> Patches {
-        Patches { pixels: vec![value; 4], grid: Grid { t: 1, h: 2, w: 2 } }
+        Patches::whole(vec![value; 4], Grid { t: 1, h: 2, w: 2 })
     }
 
     /// Two kinds of features, of each one row of two values per image: 16 bytes.

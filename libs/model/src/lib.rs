@@ -30,6 +30,7 @@ mod scope;
 mod session;
 mod tensor_cache;
 mod tower;
+mod vit;
 mod weights;
 
 pub use config::{ModelConfig, TextConfig};

@@ -148,7 +148,7 @@ pub(crate) fn linear_layers(
         let module = name.strip_suffix(".weight").filter(|_| tensor.rank() == 2)?;
         Some((module, tensor))
     });
-    layers.filter(move |(module, _)| !module.ends_with("embed_tokens") && *module != names.head())
+    layers.filter(move |(module, _)| !names.is_table(module))
 }
 
 /// Which layers get an adapter, as `peft` reads `target_modules`.

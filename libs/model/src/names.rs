@@ -18,6 +18,8 @@ pub(crate) struct Layouts {
     pub(crate) published: Layout,
     /// As transformers names its own modules; `peft` names adapters after them.
     pub(crate) modules: Layout,
+    /// The last names of tables of the tower whose rows are looked up: matrices that are no linear layers.
+    pub(crate) embeddings: &'static [&'static str],
 }
 
 /// The layout of one checkpoint, with the others of its family.
@@ -62,6 +64,12 @@ impl Names {
         format!("{}.weight", self.layout.head)
     }
 
+    /// Whether a module is a table of embeddings or the output head: a matrix that is no linear layer.
+    pub(crate) fn is_table(&self, module: &str) -> bool {
+        let last = module.rsplit('.').next().unwrap_or(module);
+        last == "embed_tokens" || module == self.head() || self.layouts.embeddings.contains(&last)
+    }
+
     /// Whether a tensor or module belongs to the vision tower.
     pub(crate) fn is_visual(&self, name: &str) -> bool {
         self.layout.visual.iter().any(|part| below(name, part).is_some())
@@ -103,6 +111,7 @@ mod tests {
             text: "model.text",
             head: "head",
         },
+        embeddings: &["places"],
     };
 
     fn names(tensor: &str) -> Names {
@@ -120,6 +129,15 @@ mod tests {
         }
         assert_eq!(modules.local("eye.blocks.0"), "model.eye.blocks.0");
         assert_eq!(modules.local("head"), "head");
+    }
+
+    #[test]
+    fn tables_are_told_from_linear_layers() {
+        let published = LAYOUTS.published();
+        for module in ["model.embed_tokens", "eye.places", "head"] {
+            assert!(published.is_table(module), "{module}");
+        }
+        assert!(!published.is_table("eye.places.proj") && !published.is_table("model.head"));
     }
 
     #[test]

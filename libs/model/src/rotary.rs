@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use vrft_kernels::{Activation, Context};
 
+use crate::tower::block_order;
 use crate::{ModelError, TextConfig};
 
 /// Cosine and sine of every row's angles, each (N, head_dim / 2) f32.
@@ -39,7 +40,7 @@ impl Rotary {
         let mut n_patches = 0;
         for grid in grids {
             n_patches += grid.n_patches();
-            for [row, column] in patch_positions(grid, merge_size) {
+            for [row, column] in block_order(grid, merge_size) {
                 angles.extend(frequencies.iter().map(|f| row as f32 * f));
                 angles.extend(frequencies.iter().map(|f| column as f32 * f));
             }
@@ -74,34 +75,4 @@ impl Rotary {
 fn frequencies(theta: f64, dim: usize) -> Vec<f32> {
     let exponents = (0..dim / 2).map(|i| (2 * i) as f32 / dim as f32);
     exponents.map(|exponent| 1.0 / (theta as f32).powf(exponent)).collect()
-}
-
-/// Row and column of each patch, in the order in which patches come: merge block after merge block.
-fn patch_positions(grid: &vrft_vision::Grid, merge_size: usize) -> Vec<[usize; 2]> {
-    let mut positions = Vec::with_capacity(grid.n_patches());
-    for _ in 0..grid.t {
-        for block_row in 0..grid.h / merge_size {
-            for block_column in 0..grid.w / merge_size {
-                for i in 0..merge_size * merge_size {
-                    positions.push([
-                        block_row * merge_size + i / merge_size,
-                        block_column * merge_size + i % merge_size,
-                    ]);
-                }
-            }
-        }
-    }
-    positions
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patches_come_in_merge_blocks() {
-        let grid = vrft_vision::Grid { t: 1, h: 2, w: 4 };
-        let expected = [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]];
-        assert_eq!(patch_positions(&grid, 2), expected);
-    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
 use vrft_kernels::{Activation, AttentionGroup, AttentionLayout, Context};
 use vrft_vision::{Grid, Patches};
 
@@ -98,4 +98,62 @@ pub(crate) fn within(n_patches: impl Iterator<Item = usize>) -> AttentionLayout 
         first_query: 0,
     };
     AttentionLayout { groups: n_patches.map(span).collect() }
+}
+
+/// Row and column of each patch, in the order in which patches come: merge block after merge block.
+pub(crate) fn block_order(grid: &Grid, merge_size: usize) -> Vec<[usize; 2]> {
+    let mut positions = Vec::with_capacity(grid.n_patches());
+    for _ in 0..grid.t {
+        for block_row in 0..grid.h / merge_size {
+            for block_column in 0..grid.w / merge_size {
+                for i in 0..merge_size * merge_size {
+                    positions.push([
+                        block_row * merge_size + i / merge_size,
+                        block_column * merge_size + i % merge_size,
+                    ]);
+                }
+            }
+        }
+    }
+    positions
+}
+
+/// (N, patch_dim) of all patches of all images, in main memory.
+///
+/// # Errors
+/// A grid that no whole tokens can be made of, patches of another size than the model's.
+pub(crate) fn pixels(
+    images: &[&Patches],
+    patch_dim: usize,
+    merge_size: usize,
+) -> Result<Tensor, ModelError> {
+    let mut pixels = Vec::new();
+    for (idx, image) in images.iter().enumerate() {
+        let grid = image.grid;
+        if !grid.h.is_multiple_of(merge_size) || !grid.w.is_multiple_of(merge_size) {
+            let expected = format!("multiples of {merge_size}");
+            let got = format!("{}x{}", grid.h, grid.w);
+            return Err(ModelError::input(format!("grid of image {idx}"), expected, got));
+        }
+        if image.pixels.len() != grid.n_patches() * patch_dim {
+            let expected = format!("{} patches of {patch_dim} values", grid.n_patches());
+            let got = format!("{} values", image.pixels.len());
+            return Err(ModelError::input(format!("pixels of image {idx}"), expected, got));
+        }
+        pixels.extend_from_slice(&image.pixels);
+    }
+    let n_patches = pixels.len() / patch_dim;
+    Ok(Tensor::from_vec(pixels, (n_patches, patch_dim), &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_come_in_merge_blocks() {
+        let grid = Grid { t: 1, h: 2, w: 4 };
+        let expected = [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [0, 3], [1, 2], [1, 3]];
+        assert_eq!(block_order(&grid, 2), expected);
+    }
 }

@@ -14,9 +14,17 @@ use crate::{ModelConfig, ModelError};
 
 mod qwen2_5_vl;
 mod qwen2_vl;
+mod qwen3_vl;
+mod smolvlm;
 
 /// All families.
-const FAMILIES: [&dyn Family; 2] = [&qwen2_vl::Qwen2Vl, &qwen2_5_vl::Qwen25Vl];
+const FAMILIES: [&dyn Family; 5] = [
+    &qwen2_vl::Qwen2Vl,
+    &qwen2_5_vl::Qwen25Vl,
+    &qwen3_vl::Qwen3Vl,
+    &smolvlm::SMOLVLM,
+    &smolvlm::IDEFICS3,
+];
 
 /// What is special to one model family in the model.
 pub(crate) trait Family: Debug + Sync {

@@ -26,6 +26,7 @@ struct MadeUp;
 static LAYOUTS: Layouts = Layouts {
     published: Layout { visual: &["eye"], text: "model", head: "head" },
     modules: Layout { visual: &["model.eye"], text: "model.text", head: "head" },
+    embeddings: &[],
 };
 
 impl Family for MadeUp {
@@ -51,6 +52,8 @@ fn config() -> ModelConfig {
         n_kv_heads: 2,
         head_dim: 8,
         qkv_bias: false,
+        o_bias: true,
+        mlp_bias: true,
         qk_norm: true,
         vocab_size: 16,
         rms_norm_eps: 1e-6,
@@ -149,8 +152,7 @@ fn policy(trainable: bool, cache_mib: usize, change: impl Fn(&str, Tensor) -> Te
 
 /// Two images between three texts.
 fn prompt() -> EncodedPrompt {
-    let image =
-        |h, seed| Patches { pixels: values(2 * h * PATCH_DIM, seed), grid: Grid { t: 1, h, w: 2 } };
+    let image = |h, seed| Patches::whole(values(2 * h * PATCH_DIM, seed), Grid { t: 1, h, w: 2 });
     let token_ids = vec![1, IMAGE, IMAGE, 4, IMAGE, IMAGE, IMAGE, IMAGE, 5, 6];
     let positions = (0..token_ids.len() as u32).map(|i| [i; 3]).collect();
     EncodedPrompt { token_ids, positions, images: vec![image(1, 7), image(2, 8)] }

@@ -116,7 +116,10 @@ fn another_model_type_is_refused_by_name() {
     let path = dir.path().join("config.json");
     let text = std::fs::read_to_string(&path).unwrap().replace("\"qwen2_vl\"", "\"mamba\"");
     std::fs::write(&path, text).unwrap();
-    check_error(&dir, "model_type should be qwen2_vl or qwen2_5_vl, got \"mamba\"");
+    check_error(
+        &dir,
+        "model_type should be qwen2_vl or qwen2_5_vl or qwen3_vl or smolvlm or idefics3, got \"mamba\"",
+    );
 }
 
 /// Loads the checkpoint after a change to its configuration and expects an error.

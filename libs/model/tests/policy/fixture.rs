@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
+use tempfile::TempDir;
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::{Grid, Patches};
@@ -53,7 +54,7 @@ impl Golden {
                 _ => (4, 6),
             };
             let pixels = flat(&self.tensors[&format!("patches.{name}")]);
-            Patches { pixels, grid: Grid { t: 1, h, w } }
+            Patches::whole(pixels, Grid { t: 1, h, w })
         });
         EncodedPrompt {
             token_ids: case.input_ids.clone(),
@@ -66,6 +67,19 @@ impl Golden {
 /// Where the fixtures lie.
 pub(crate) fn golden_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// The adapter in a folder that peft wrote, with the path of its base filled in.
+pub(crate) fn adapter_copy(folder: &str, base: &str) -> TempDir {
+    let dir = TempDir::new().expect("temporary folder");
+    let from = golden_dir().join(folder);
+    let config = std::fs::read_to_string(from.join("adapter_config.json")).expect("adapter");
+    let path = serde_json::to_string(&golden_dir().join(base)).expect("JSON");
+    let config = config.replace(&format!("\"{base}\""), &path);
+    std::fs::write(dir.path().join("adapter_config.json"), config).expect("writes");
+    let tensors = "adapter_model.safetensors";
+    std::fs::copy(from.join(tensors), dir.path().join(tensors)).expect("copies");
+    dir
 }
 
 /// The tiny checkpoint in f32.

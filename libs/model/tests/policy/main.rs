@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may unwrap, as its functions may")]
 
+mod abilities;
 mod checkpoint;
 mod composed;
 mod encoded_images;
+mod families;
 mod features;
 mod fixture;
 mod lora;

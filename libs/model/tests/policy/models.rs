@@ -4,15 +4,15 @@
 //! `tests/golden/make_models.py`.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use tempfile::TempDir;
 use vrft_model::{PackedGroup, Policy};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::{Grid, Patches};
 
-use crate::fixture::{difference, flat, golden_dir, loss_and_grads, options, relative_difference};
+use crate::fixture::{
+    adapter_copy, difference, flat, golden_dir, loss_and_grads, options, relative_difference,
+};
 
 const N_COMPLETION: usize = 9;
 
@@ -41,7 +41,7 @@ impl Case {
         for grid in integers("grids").chunks(3).map(|g| g.iter().map(|n| *n as usize)) {
             let [t, h, w] = grid.collect::<Vec<_>>().try_into().unwrap();
             let (own, after) = rest.split_at(t * h * w * (pixels.len() / n_patches as usize));
-            whole.images.push(Patches { pixels: own.to_vec(), grid: Grid { t, h, w } });
+            whole.images.push(Patches::whole(own.to_vec(), Grid { t, h, w }));
             rest = after;
         }
         Self { name, tensors, whole }
@@ -69,22 +69,8 @@ impl Case {
         if kind != "lora" {
             return Policy::load(&golden_dir().join(kind), &options(trainable)).unwrap();
         }
-        Policy::load(adapter_copy().path(), &options(trainable)).unwrap()
+        Policy::load(adapter_copy("lora", "qwen2_vl").path(), &options(trainable)).unwrap()
     }
-}
-
-/// The adapter that peft wrote, with the path of its base filled in.
-fn adapter_copy() -> TempDir {
-    let dir = TempDir::new().unwrap();
-    let from = golden_dir().join("lora");
-    let base: PathBuf = golden_dir().join("qwen2_vl");
-    let config = std::fs::read_to_string(from.join("adapter_config.json")).unwrap();
-    let path = serde_json::to_string(&base).unwrap();
-    let config = config.replace("\"qwen2_vl\"", &path);
-    std::fs::write(dir.path().join("adapter_config.json"), config).unwrap();
-    let tensors = "adapter_model.safetensors";
-    std::fs::copy(from.join(tensors), dir.path().join(tensors)).unwrap();
-    dir
 }
 
 #[track_caller]

@@ -4,7 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use candle_core::{Result, Tensor};
 
-use super::SLOPE;
+use super::{CUBIC, SLOPE, STEEPNESS};
 use crate::cpu::exp::sigmoid;
 use crate::cpu::{like, make_rows, with_values};
 
@@ -20,6 +20,38 @@ pub(super) fn gelu_backward(x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
         #[inline(always)]
         |x, g| g * slope(x) as f32,
     )
+}
+
+pub(super) fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
+    let (n, width) = x.dims2()?;
+    let values = with_values([x], |[x]| {
+        Ok(make_rows(
+            n,
+            width,
+            #[inline(always)]
+            |i, y| y.write(x[i * width..][..width].iter().map(|x| x * sigmoid(cubic(*x)))),
+        ))
+    })?;
+    like(values, x)
+}
+
+/// With s the sigmoid of the cubic c: s · (1 + x · c′ · (1 - s)).
+pub(super) fn gelu_tanh_backward(x: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    times_slope(
+        x,
+        gradient,
+        #[inline(always)]
+        |x, g| {
+            let s = sigmoid(cubic(x));
+            let steepness = STEEPNESS * (1.0 + 3.0 * CUBIC * x * x);
+            g * s * (1.0 + x * steepness * (1.0 - s))
+        },
+    )
+}
+
+#[inline(always)]
+fn cubic(x: f32) -> f32 {
+    STEEPNESS * (x + CUBIC * x * x * x)
 }
 
 pub(super) fn quick_gelu(x: &Tensor) -> Result<Tensor> {

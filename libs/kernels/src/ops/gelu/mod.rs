@@ -47,6 +47,34 @@ pub fn quick_gelu(context: &Context, x: &Activation) -> Result<Activation> {
     })
 }
 
+/// `x · Φ(x)` with the normal distribution as a sigmoid of a cubic approximates it, `gelu_pytorch_tanh` of transformers;
+/// x (N, D).
+///
+/// # Errors
+/// Fails if x is no matrix.
+pub fn gelu_tanh(context: &Context, x: &Activation) -> Result<Activation> {
+    x.dims2()?;
+    let backend = context.backend();
+    let y = match backend {
+        Backend::Cpu => cpu::gelu_tanh(x.tensor())?,
+        Backend::Cuda | Backend::Composed => composed::gelu_tanh(x.tensor())?,
+    };
+    let from = x.detach();
+    let to = x.node();
+    context.record_one(&[x], &[], y, move |gradient, pass| {
+        let gradient = match backend {
+            Backend::Cpu => cpu::gelu_tanh_backward(&from, &gradient)?,
+            Backend::Cuda | Backend::Composed => composed::gelu_tanh_backward(&from, &gradient)?,
+        };
+        pass.add(to, gradient)
+    })
+}
+
+/// The cubic's factor beside its line.
+const CUBIC: f32 = 0.044_715;
+/// 2 · √(2 / π): tanh is a sigmoid of twice its argument.
+const STEEPNESS: f32 = 1.595_769;
+
 /// 1.702, the slope with which a sigmoid resembles the normal distribution's.
 const SLOPE: f32 = 1.702;
 
@@ -59,6 +87,12 @@ mod tests {
     fn quick_gelu_agrees_with_candle_and_with_differences() {
         let x = [random((30, 21), 0)];
         check(&x, &[], |context, x, _| quick_gelu(context, &x[0]), |t| composed::quick_gelu(&t[0]));
+    }
+
+    #[test]
+    fn gelu_tanh_agrees_with_candle_and_with_differences() {
+        let x = [(random((30, 21), 0) * 4.0).unwrap()];
+        check(&x, &[], |context, x, _| gelu_tanh(context, &x[0]), |t| t[0].gelu());
     }
 
     #[test]

@@ -65,6 +65,8 @@ fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         n_kv_heads,
         head_dim,
         qkv_bias: true,
+        o_bias: false,
+        mlp_bias: false,
         qk_norm: false,
         vocab_size: text.required_size("vocab_size")?,
         rms_norm_eps: text.positive("rms_norm_eps")?.unwrap_or(1e-5),
@@ -228,7 +230,7 @@ mod tests {
 
     #[test]
     fn another_model_is_refused_by_name() {
-        let expected = "model_type should be qwen2_vl or qwen2_5_vl, got \"llama\"";
+        let expected = "model_type should be qwen2_vl or qwen2_5_vl or qwen3_vl or smolvlm or idefics3, got \"llama\"";
         check_error("qwen2_vl", "llama", expected)
     }
 

@@ -27,6 +27,7 @@ pub(super) static LAYOUTS: Layouts = Layouts {
     published: Layout { visual: &["visual"], text: "model", head: "lm_head" },
     // Since transformers 4.52.
     modules: Layout { visual: &["model.visual"], text: "model.language_model", head: "lm_head" },
+    embeddings: &[],
 };
 
 #[derive(Debug)]

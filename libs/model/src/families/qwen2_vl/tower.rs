@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 use vrft_kernels::{Activation, AttentionLayout, Context, Weight};
 use vrft_vision::{Grid, Patches};
 
@@ -13,7 +13,7 @@ use crate::ModelError;
 use crate::layers::Linear;
 use crate::rotary::Rotary;
 use crate::scope::Scope;
-use crate::tower::run_blocks;
+use crate::tower::{pixels, run_blocks};
 
 /// The weights; in which order patches come and which of them see each other is given from outside.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ impl PatchTower {
         images: &[&Patches],
         dtype: DType,
     ) -> Result<Activation, ModelError> {
-        let pixels = self.pixels(images)?.to_dtype(dtype)?.to_device(context.device())?; // (N, patch_dim)
+        let pixels = pixels(images, self.shape.patch_dim(), self.shape.merge_size)?
+            .to_dtype(dtype)?
+            .to_device(context.device())?; // (N, patch_dim)
         let pixels = Activation::constant(&pixels)?;
         // The convolution's kernel is as large as its stride: it is a linear layer.
         Ok(vrft_kernels::linear(context, &pixels, &self.patch_weight, None)?)
@@ -96,27 +98,5 @@ impl PatchTower {
         let x = vrft_kernels::reshape(context, &normed, ((), self.shape.merged_dim()))?; // (tokens, 4 · embed_dim)
         let inner = vrft_kernels::gelu(context, &self.merger_in.forward(context, &x)?)?;
         self.merger_out.forward(context, &inner)
-    }
-
-    fn pixels(&self, images: &[&Patches]) -> Result<Tensor, ModelError> {
-        let patch_dim = self.shape.patch_dim();
-        let merge_size = self.shape.merge_size;
-        let mut pixels = Vec::new();
-        for (idx, image) in images.iter().enumerate() {
-            let grid = image.grid;
-            if !grid.h.is_multiple_of(merge_size) || !grid.w.is_multiple_of(merge_size) {
-                let expected = format!("multiples of {merge_size}");
-                let got = format!("{}x{}", grid.h, grid.w);
-                return Err(ModelError::input(format!("grid of image {idx}"), expected, got));
-            }
-            if image.pixels.len() != grid.n_patches() * patch_dim {
-                let expected = format!("{} patches of {patch_dim} values", grid.n_patches());
-                let got = format!("{} values", image.pixels.len());
-                return Err(ModelError::input(format!("pixels of image {idx}"), expected, got));
-            }
-            pixels.extend_from_slice(&image.pixels);
-        }
-        let n_patches = pixels.len() / patch_dim;
-        Ok(Tensor::from_vec(pixels, (n_patches, patch_dim), &Device::Cpu)?)
     }
 }
