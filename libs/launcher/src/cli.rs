@@ -26,7 +26,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "check", "doctor", "init"]),
     ("Use the result", &["promote", "rollback", "merge"]),
     ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
-    ("Look", &["report"]),
+    ("Report", &["report"]),
     ("Rewards", &["reward"]),
     ("Shell", &["completions"]),
 ];
@@ -56,12 +56,12 @@ Examples:
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
   vrft reward test configs/rewards/visual-rft/detection.toml
-  vrft few-shot --seeds 5 --shots 1,4,16      the table of the README
+  vrft few-shot --seeds 5 --shots 1,4,16      the table of docs/src/measurements.md
   vrft bench --checkpoint DIR --group 8       seconds, memory and speed of a step";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run a graph: build its nodes, start them, show how it goes.
+    /// Run a graph: build its nodes, start them, show the progress.
     Run(RunOptions),
     /// Validate a graph and its configuration and print it resolved; nothing is run.
     Check(CheckOptions),
@@ -69,19 +69,19 @@ pub(crate) enum Command {
     Eval(EvalOptions),
     /// Repeat base / SFT / RFT over seeds and shot counts; write a table and a plot.
     FewShot(FewShotOptions),
-    /// Time GRPO steps on a made-up case, phase by phase.
+    /// Measure time and memory of GRPO steps on a synthetic prompt, phase by phase.
     Bench(BenchOptions),
     /// Score predictions against the truth as COCO or LVIS do; no model is needed.
     Score(crate::score::ScoreOptions),
     /// Test a declared reward, score completions again, or propose a reward from data.
     #[command(subcommand)]
     Reward(RewardCommand),
-    /// Say what is wrong with a run by its numbers, with likely cause and remedy; fails if anything is.
+    /// Diagnose a run from its metrics: each problem with its likely cause and a remedy. Fails if there is a problem.
     Doctor {
         /// The run folder [default: the newest below out/].
         run: Option<PathBuf>,
     },
-    /// Make the report of a run folder again.
+    /// Write the report of a run folder again.
     Report {
         /// The run folder.
         run: PathBuf,
@@ -105,7 +105,7 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value = "f32")]
         dtype: StorageType,
     },
-    /// Write what a checkpoint makes of one conversation, to be compared with another implementation.
+    /// Write the logits of a checkpoint for one conversation, to compare them with those of another implementation.
     Probe(ProbeOptions),
     /// Add an adapter to the weights that it was trained beside and write a plain checkpoint.
     Merge {
@@ -145,7 +145,7 @@ impl From<StorageType> for candle_core::DType {
 /// What to do with a reward. SPEC is any configuration with a section `[reward]`, as in `configs/rewards/`.
 #[derive(Subcommand)]
 pub(crate) enum RewardCommand {
-    /// Attack a reward before a policy does: oracle, fuzzing, corrupted answers, known tricks.
+    /// Look for ways to cheat a reward before a policy finds them: corrupted answers, random texts, known tricks.
     Test {
         /// The declared reward.
         spec: PathBuf,
@@ -217,10 +217,10 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "out")]
     #[expect(clippy::option_option, reason = "absent, given, given with a folder")]
     pub(crate) resume: Option<Option<PathBuf>>,
-    /// Go on although graph, configuration or data are not those that the run began with.
+    /// Continue even if graph, configuration or data differ from those that the run began with.
     #[arg(long, requires = "resume")]
     pub(crate) with_changes: bool,
-    /// Begin again at step 1 where no checkpoint is intact; the damaged ones are set aside.
+    /// Start again at step 1 if no checkpoint is intact; the damaged ones are set aside.
     #[arg(long, requires = "resume")]
     pub(crate) start_over: bool,
     /// Load checkpoints without comparing them with their manifests.
@@ -241,7 +241,7 @@ pub(crate) struct PromoteOptions {
     /// Which policy of the run, by the evaluator's name for it.
     #[arg(long, default_value = "rft")]
     pub(crate) label: String,
-    /// Folder of the policies in use; `current` in it is the one that counts.
+    /// Folder of the policies in use; `current` in it is the one in use now.
     #[arg(long, value_name = "DIR", default_value = "out/served")]
     pub(crate) served: PathBuf,
     /// Copy the checkpoint without comparing it with its manifest.

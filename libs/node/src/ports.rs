@@ -126,13 +126,13 @@ pub enum Carries {
 }
 
 /// Numbers for the monitor: an output that every node may have.
-pub const METRICS: Port = Port::of::<MetricBatch>("metrics", "numbers for the monitor").optional();
+pub const METRICS: Port = Port::of::<MetricBatch>("metrics", "metrics for the monitor").optional();
 
 /// An input and an output that every node may have: it carries nothing, but tells of the failure of the node behind it.
 pub const WATCH: Port = Port {
     carries: Carries::Nothing,
     is_required: false,
-    ..Port::of::<MetricBatch>("watch", "nothing; tells of failures")
+    ..Port::of::<MetricBatch>("watch", "no messages; ends when a node fails")
 };
 
 impl Ports {

@@ -6,14 +6,17 @@ use vrft_node::ports::{Input, METRICS, OtherInputs, Others, Output, Port, Ports,
 /// The ports of the advantage.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-advantage",
-    about: "Compares each score with those of its siblings",
+    about: "Compares each score with the others of its group",
     categories: &["transform"],
     roles: &[Role {
         inputs: &[Port::of::<CompletionBatch>("groups", "completions, for their length and task")
             .optional()],
         other_inputs: Some(
-            Others::of::<RewardBatch>("rewards", "scores; several inputs of any name add up")
-                .at_least(1),
+            Others::of::<RewardBatch>(
+                "rewards",
+                "scores; those of several inputs, of any name, are added",
+            )
+            .at_least(1),
         ),
         outputs: &[
             Port::of::<AdvantageBatch>("advantages", "advantage of each completion"),

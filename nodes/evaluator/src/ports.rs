@@ -6,7 +6,7 @@ use vrft_node::ports::{Input, METRICS, OtherInputs, Others, Port, Ports, Role};
 /// The ports of the evaluator.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-evaluator",
-    about: "Judges policies on held-out images",
+    about: "Evaluates policies on held-out images",
     categories: &["ml-inference"],
     roles: &[Role {
         inputs: &[Port::of::<PromptBatch>(
@@ -16,7 +16,7 @@ pub(crate) const PORTS: Ports = Ports {
         .optional()],
         other_inputs: Some(Others::of::<Checkpoint>(
             "checkpoint",
-            "policies; several inputs of any name, each a label",
+            "policies to evaluate; the name of an input is the label of its policy",
         )),
         outputs: &[METRICS],
         ..Role::EMPTY

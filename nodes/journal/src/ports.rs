@@ -6,11 +6,11 @@ use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role, Variable};
 /// The ports of the journal.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-journal",
-    about: "Writes sampled groups down, or plays those of an earlier run back",
+    about: "Records sampled groups, or replays those of an earlier run",
     categories: &["recorder"],
     variables: &[Variable {
         name: "VRFT_REPLAY",
-        about: "the run folder to play back, in place of that of `--replay`",
+        about: "the run folder to replay, instead of the one that `--replay` names",
         required_unless: None,
     }],
     roles: &[
@@ -18,7 +18,10 @@ pub(crate) const PORTS: Ports = Ports {
             argument: "--replay",
             inputs: &[Port::of::<PromptBatch>("prompts", "questions, with --replay")],
             outputs: &[
-                Port::of::<CompletionBatch>("groups", "what was logged for them, with --replay"),
+                Port::of::<CompletionBatch>(
+                    "groups",
+                    "the recorded completions of these questions, with --replay",
+                ),
                 METRICS,
             ],
             ..Role::EMPTY

@@ -6,13 +6,14 @@ use vrft_messages::{
 use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role};
 
 const PROMPTS_IN: Port = Port::of::<PromptBatch>("prompts", "questions and images");
-const CREDIT_OUT: Port = Port::of::<Credit>("credit", "leave for prompts").needs_listener();
+const CREDIT_OUT: Port =
+    Port::of::<Credit>("credit", "permission to send more prompts").needs_listener();
 const CHECKPOINT_OUT: Port = Port::of::<Checkpoint>("checkpoint", "policies to evaluate");
 
 /// The ports of the learner.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-learner",
-    about: "Moves the policy toward the better answers (GRPO, or supervised)",
+    about: "Trains the policy, by reinforcement (GRPO) or supervised",
     categories: &["ml-inference"],
     roles: &[
         Role {
@@ -51,7 +52,7 @@ pub(crate) const ADVANTAGES: Input<AdvantageBatch> = PORTS.input("advantages");
 /// Policy versions for the rollout.
 pub(crate) const POLICY: Output<PolicyVersion> = PORTS.output("policy");
 
-/// Leave to send prompts.
+/// Permission to send prompts.
 pub(crate) const CREDIT: Output<Credit> = PORTS.output("credit");
 
 /// Policies to evaluate.

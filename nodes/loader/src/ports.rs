@@ -1,5 +1,4 @@
-//! What the loader takes and gives: prompts for every credit, and where it learns from a camera all that belongs to
-//! that.
+//! What the loader takes and gives: credit in, prompts out, and the edges of a camera where it learns from one.
 
 use vrft_messages::{Credit, PromptBatch};
 use vrft_node::ports::{HubInput, HubOutput, Input, METRICS, Output, Port, Ports, Role, WATCH};
@@ -7,11 +6,11 @@ use vrft_node::ports::{HubInput, HubOutput, Input, METRICS, Output, Port, Ports,
 /// The ports of the loader.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-loader",
-    about: "Sends questions about images for every credit it is given",
+    about: "Sends questions about images, as many as it is given credit for",
     categories: &["sensor"],
     roles: &[Role {
         inputs: &[
-            Port::of::<Credit>("credit", "leave for so many prompts, from the learner")
+            Port::of::<Credit>("credit", "permission to send so many prompts, from the learner")
                 .answered_by("prompts"),
             Port::hub(
                 "image",
@@ -44,7 +43,7 @@ pub(crate) const PORTS: Ports = Ports {
     ..Ports::EMPTY
 };
 
-/// Leave to send prompts.
+/// Permission to send prompts.
 pub(crate) const CREDIT: Input<Credit> = PORTS.input("credit");
 
 /// Frames of a camera.

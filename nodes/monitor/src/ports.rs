@@ -1,4 +1,4 @@
-//! What the monitor takes and gives: numbers of all nodes in; out goes nothing, but an edge that tells of failures.
+//! What the monitor takes and gives: metrics of all nodes in; its only output carries no messages and tells of failures.
 
 use vrft_messages::{CompletionBatch, MetricBatch, PromptBatch, RewardBatch};
 use vrft_node::ports::{Input, OtherInputs, Others, Port, Ports, Role, WATCH};
@@ -17,7 +17,7 @@ pub(crate) const PORTS: Ports = Ports {
         ],
         other_inputs: Some(Others::of::<MetricBatch>(
             "metrics",
-            "numbers of a node; one input per node, named like it",
+            "metrics of a node; one input for each node, named after it",
         )),
         outputs: &[WATCH],
         ..Role::EMPTY

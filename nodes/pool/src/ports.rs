@@ -8,7 +8,7 @@ use vrft_node::ports::{
 /// The ports of the pool.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-pool",
-    about: "Shares prompts out to several rollouts and puts their groups together again",
+    about: "Distributes prompts among several rollouts and puts their groups together again",
     categories: &["communication"],
     roles: &[Role {
         inputs: &[Port::of::<PromptBatch>("prompts", "questions and images")],

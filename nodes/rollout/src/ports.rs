@@ -6,7 +6,7 @@ use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role};
 /// The ports of the rollout.
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-rollout",
-    about: "Lets a vision-language policy answer each prompt several times",
+    about: "Samples several answers to each prompt from a vision-language policy",
     categories: &["ml-inference"],
     roles: &[Role {
         inputs: &[

@@ -49,6 +49,32 @@ fn what_is_printed_reads_back_the_same() {
     }
 }
 
+/// The default configuration as commit 42cab72 wrote it into a run folder: with all keys of all kinds of answers.
+#[test]
+fn what_an_earlier_version_wrote_out_reads_as_it_was_meant() {
+    let earlier = read(include_str!("tests/earlier.toml")).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/default.toml");
+    assert_eq!(earlier, Config::load(&file, &[]).unwrap());
+}
+
+#[test]
+fn the_guide_explains_every_key() {
+    let guide = include_str!("../../../../docs/src/configuration.md");
+    let all: Table = toml::from_str(&Config::default().to_toml()).unwrap();
+    // Rewards have a page of their own; of the objective the guide names what is used most.
+    let elsewhere = ["reward", "advantage", "loss"];
+    let mut n_keys = 0;
+    for (section, keys) in all.iter().filter(|(name, _)| !elsewhere.contains(&name.as_str())) {
+        for key in keys.as_table().unwrap().keys() {
+            n_keys += 1;
+            let names = [format!("`{key}`"), format!("`[{section}.{key}]`")];
+            let is_there = names.iter().any(|name| guide.contains(name));
+            assert!(is_there, "the guide does not explain {section}.{key}");
+        }
+    }
+    assert!(n_keys > 50, "{n_keys}");
+}
+
 #[test]
 fn sections_that_contradict_each_other_are_refused() {
     refused(

@@ -13,13 +13,14 @@ pub(crate) type Required = (&'static str, &'static str);
 /// # Errors
 /// A key that is unknown or missing, or that has a value of the wrong type, by its path and with what to write.
 pub(crate) fn part<T: DeserializeOwned>(
-    table: Table,
+    mut table: Table,
     at: &str,
     owner: &str,
     common: &[&str],
     required: &[Required],
 ) -> Result<T, String> {
     let known = fields::<T>();
+    table.retain(|key, value| known.contains(&key) || !says_nothing(key, value));
     if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
         let known: Vec<&str> = known.iter().chain(common).copied().collect();
         return Err(format!("{at}.{key}: {owner} has no such key; it has {}", known.join(", ")));
@@ -28,6 +29,19 @@ pub(crate) fn part<T: DeserializeOwned>(
         return Err(format!("{at}.{key} is missing: {remedy}"));
     }
     read(Value::Table(table), at)
+}
+
+/// Whether a key that does not apply has the value that stands for nothing. Earlier versions wrote all keys of all kinds
+/// and metrics into the configuration of a run folder, those that do not apply with these values.
+fn says_nothing(key: &str, value: &Value) -> bool {
+    match (key, value) {
+        ("space", Value::String(space)) => space == "thousandths",
+        ("shape", Value::String(shape)) => shape == "linear",
+        ("labels", Value::Array(labels)) => labels.is_empty(),
+        ("length", Value::Integer(length)) => *length == 0,
+        ("keys", Value::Table(keys)) => keys.is_empty(),
+        _ => false,
+    }
 }
 
 /// Reads a value at a path.
@@ -114,6 +128,15 @@ mod tests {
         check(
             "scale = 2.0\nnorm = 1",
             Err("reward.x.norm: the metric m has no such key; it has scale, inner, weight"),
+        );
+    }
+    #[test]
+    fn a_key_that_does_not_apply_may_stand_there_with_the_value_for_nothing() {
+        let rest = "shape = 'linear'\nlabels = []\nlength = 0\n[keys]";
+        check(&format!("scale = 2.0\n{rest}"), Ok(Outer { scale: 2.0, inner: None }));
+        check(
+            "scale = 2.0\nlength = 3",
+            Err("reward.x.length: the metric m has no such key; it has scale, inner, weight"),
         );
     }
     #[test]

@@ -147,3 +147,22 @@ fn a_wrong_key_is_shown_with_its_line() {
     let text = "[reward.answer]\ntype = \"label\"\n[reward.terms.a]\nmetric = \"accuracy\"\nnorm = \"max\"";
     refused(text, "TOML parse error at line 3");
 }
+
+/// Earlier versions wrote all keys of all kinds into the configuration of a run folder.
+#[test]
+fn keys_of_other_kinds_may_stand_there_with_the_value_for_nothing() {
+    let keys = ["place", "confidence", "label", "start", "end", "frame", "id", "objects", "target"];
+    let keys = keys.map(|key| format!("{key} = ''")).join(", ");
+    let rest = format!("space = 'thousandths'\nlabels = []\nlength = 0\nkeys = {{ {keys} }}");
+    for name in AnswerKind::NAMES {
+        let short: AnswerConfig = toml::from_str(&format!("type = {name:?}")).unwrap();
+        let long: AnswerConfig = toml::from_str(&format!("type = {name:?}\n{rest}")).unwrap();
+        assert_eq!(short, long);
+    }
+    let wrong = "type = 'label'\nkeys = { place = 'box' }";
+    let error = toml::from_str::<AnswerConfig>(wrong).unwrap_err().to_string();
+    assert!(
+        error.contains("reward.answer.keys: an answer of type label has no such key"),
+        "{error}"
+    );
+}
