@@ -8,26 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 use vrft_tests::cluster::{dora, wait};
 use vrft_tests::harness::Absent;
-use vrft_tests::{alone, root, vrft};
-
-/// Environment variable with a Python that has dora-rs 1.1.0 and pyarrow, if the one on the path has not.
-const PYTHON_VARIABLE: &str = "VRFT_PYTHON";
+use vrft_tests::{alone, python, root, vrft};
 
 /// Longer than three steps take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// A Python that can run dora nodes.
-fn python() -> Result<PathBuf, Absent> {
-    let python = std::env::var_os(PYTHON_VARIABLE).map_or_else(|| "python3".into(), PathBuf::from);
-    let works = Command::new(&python).args(["-c", "import dora, pyarrow"]).output();
-    if works.is_ok_and(|output| output.status.success()) {
-        Ok(python)
-    } else {
-        let remedy = "pip install --no-deps dora-rs==1.1.0 pyarrow";
-        let variable = PYTHON_VARIABLE;
-        Err(Absent::new(format!("needs a Python with dora: {remedy}, or name it in {variable}")))
-    }
-}
 
 /// The example without its build line, and with paths that do not depend on where it is.
 fn write_graph(folder: &Path) -> PathBuf {

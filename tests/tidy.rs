@@ -123,6 +123,7 @@ fn sections_belong_to_the_crates_that_work_by_them() {
     };
     assert_eq!(ours("libs/config"), BTreeSet::new(), "what loads the sections knows none of them");
     let owners = [
+        "vrft-answer",
         "vrft-checkpoint",
         "vrft-dataset",
         "vrft-embedding",

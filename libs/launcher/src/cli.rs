@@ -24,7 +24,7 @@ const TEMPLATE: &str =
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "check", "doctor", "init"]),
-    ("Use the result", &["promote", "rollback", "merge"]),
+    ("Use the result", &["ask", "promote", "rollback", "merge"]),
     ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
@@ -55,6 +55,7 @@ Examples:
   vrft run --resume                           continue the newest run where it stopped
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
+  vrft ask --checkpoint out/RUN --image photo.jpg --category digit --draw found.png
   vrft reward test configs/rewards/visual-rft/detection.toml
   vrft few-shot --seeds 5 --shots 1,4,16      the table of docs/src/measurements.md
   vrft bench --checkpoint DIR --group 8       seconds, memory and speed of a step";
@@ -86,6 +87,8 @@ pub(crate) enum Command {
         /// The run folder.
         run: PathBuf,
     },
+    /// Ask a policy about pictures.
+    Ask(AskOptions),
     /// Put a run's policy into use, unless it does worse on held-out data than the one in use.
     Promote(PromoteOptions),
     /// Go back to the policy that was in use before.
@@ -232,6 +235,50 @@ pub(crate) struct RunOptions {
     /// Show the log of every node.
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+/// Which policy, and how it is loaded.
+#[derive(Args, Clone)]
+pub(crate) struct PolicyOptions {
+    /// Checkpoint folder, run folder (its newest checkpoint), `promoted`, or a model of the hub as owner/name.
+    #[arg(long, value_name = "DIR|RUN|promoted", default_value = "promoted")]
+    pub(crate) checkpoint: String,
+    /// Configuration with the task, `[reward]`, and `[policy]` [default: that of the run which made the checkpoint; else
+    /// answers are read as the model's family gives them].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Override one value, as in `--set answer.max_tokens=256`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Folder of the policies in use.
+    #[arg(long, value_name = "DIR", default_value = "out/served")]
+    pub(crate) served: PathBuf,
+    /// Load the checkpoint without comparing it with its manifest.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct AskOptions {
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
+    /// Picture to ask about; may be repeated. Places in the answer are in pixels of the first.
+    #[arg(long = "image", value_name = "FILE", required = true)]
+    pub(crate) images: Vec<PathBuf>,
+    /// The question [default: answer.question].
+    pub(crate) question: Option<String>,
+    /// Ask for all objects of this category instead, in the words that policies are trained with.
+    #[arg(long, value_name = "NAME", conflicts_with = "question")]
+    pub(crate) category: Option<String>,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the first picture with what was found drawn into it (PNG).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) draw: Option<PathBuf>,
+    /// Seed, where answer.temperature is above 0.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Args)]

@@ -7,6 +7,7 @@ mod tests;
 use std::path::{Component, Path, PathBuf};
 
 use toml::Table;
+use vrft_answer::AnswerConfig;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document, Printed, Section};
 use vrft_dataset::{DataConfig, EvaluationConfig};
@@ -37,10 +38,11 @@ pub(crate) struct Config {
     pub(crate) weights: WeightsConfig,
     pub(crate) sft: SftConfig,
     pub(crate) evaluation: EvaluationConfig,
+    pub(crate) answer: AnswerConfig,
 }
 
 /// All sections there are.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     RunConfig::NAME,
     PolicyConfig::NAME,
     DataConfig::NAME,
@@ -56,6 +58,7 @@ const SECTIONS: [&str; 15] = [
     WeightsConfig::NAME,
     SftConfig::NAME,
     EvaluationConfig::NAME,
+    AnswerConfig::NAME,
 ];
 
 impl Config {
@@ -86,6 +89,7 @@ impl Config {
             weights: document.section()?,
             sft: document.section()?,
             evaluation: document.section()?,
+            answer: document.section()?,
         };
         for source in &mut config.data.sources {
             let own = config.rewards.own.get(&source.task);
@@ -113,6 +117,7 @@ impl Config {
         printed.add(&self.weights);
         printed.add(&self.sft);
         printed.add(&self.evaluation);
+        printed.add(&self.answer);
         printed.finish()
     }
 
@@ -123,8 +128,8 @@ impl Config {
         if policy.exists() {
             self.policy.path = policy;
         }
-        let Self { data, evaluation, semantic, stream, weights, .. } = self;
-        let mut paths = vec![&mut evaluation.test, &mut weights.zenoh];
+        let Self { answer, data, evaluation, semantic, stream, weights, .. } = self;
+        let mut paths = vec![&mut evaluation.test, &mut weights.zenoh, &mut answer.served];
         if data.sources.is_empty() {
             paths.push(&mut data.train);
         }

@@ -103,12 +103,13 @@ impl Graph {
     }
 
     /// Where the nodes with a model compute, by the key that says so.
-    pub(crate) fn devices(&self) -> [(&'static str, vrft_plan::Device); 3] {
-        let Config { rollout, learner, evaluation, .. } = &self.config;
+    pub(crate) fn devices(&self) -> [(&'static str, vrft_plan::Device); 4] {
+        let Config { rollout, learner, evaluation, answer, .. } = &self.config;
         [
             ("rollout.device", rollout.device),
             ("learner.device", learner.device),
             ("evaluation.device", evaluation.device),
+            ("answer.device", answer.device),
         ]
     }
 

@@ -1,5 +1,6 @@
 //! `vrft`: runs training graphs with dora's own daemon embedded, and looks after what they leave behind.
 
+mod ask;
 mod bench;
 mod check;
 mod check_data;
@@ -63,6 +64,7 @@ fn start() -> eyre::Result<()> {
             say!("{}", vrft_report::write_report(&run)?.display());
             Ok(())
         }
+        Command::Ask(options) => ask::ask(&options),
         Command::Promote(options) => {
             say!("{}", serve::promote(&options, &serve::judge)?);
             Ok(())

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float32Array, StringArray, StructArray, UInt8Array, UInt64Array,
+    Array, ArrayRef, AsArray, Float32Array, ListArray, StringArray, StructArray, UInt8Array,
+    UInt64Array,
 };
-use arrow::datatypes::{DataType, Float32Type, UInt8Type};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, Float32Type, UInt8Type};
 
 use crate::MessageError;
+use crate::build::table;
 use crate::columns::Columns;
 
 /// What dora-rerun takes an image without metadata for.
@@ -149,6 +152,32 @@ impl Boxes2d {
     }
 }
 
+impl Boxes2d {
+    /// The message of a detector: one struct of three lists, and tags that say what the numbers are.
+    pub fn to_hub(&self) -> (Tags, ArrayRef) {
+        let mut tags = Tags::from([
+            ("format".to_owned(), Tag::Text("xyxy".to_owned())),
+            ("primitive".to_owned(), Tag::Text("boxes2d".to_owned())),
+        ]);
+        tags.extend(self.frame_id.iter().map(|id| (FRAME_ID.to_owned(), Tag::Text(id.clone()))));
+        let numbers = |values: Vec<f32>| -> ArrayRef { Arc::new(Float32Array::from(values)) };
+        let corners = self.boxes.iter().flatten().map(|value| *value as f32).collect();
+        let sure = self.confidences.iter().map(|value| *value as f32).collect();
+        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+        let labels: ArrayRef = Arc::new(StringArray::from(labels));
+        let columns = [("bbox", numbers(corners)), ("conf", numbers(sure)), ("labels", labels)];
+        let columns = columns.map(|(name, values)| (name, one_list(values)));
+        (tags, Arc::new(table(columns.into())))
+    }
+}
+
+/// A column of one row, which is a list of these values.
+fn one_list(values: ArrayRef) -> ArrayRef {
+    let field = Arc::new(Field::new("item", values.data_type().clone(), true));
+    let offsets = OffsetBuffer::from_lengths([values.len()]);
+    Arc::new(ListArray::new(field, offsets, values, None))
+}
+
 type Lists = (Vec<f64>, Vec<f64>, Vec<String>);
 
 fn lists(array: &StructArray) -> Result<Lists, MessageError> {
@@ -184,6 +213,12 @@ fn floats(array: &ArrayRef) -> Result<Vec<f64>, MessageError> {
 /// Bare coordinates, as a detector may send its boxes.
 pub fn coordinates(tags: Tags, coordinates: &[f32]) -> (Tags, ArrayRef) {
     (tags, Arc::new(Float32Array::from(coordinates.to_vec())))
+}
+
+/// A text with tags that say what it is about.
+pub fn text_message(mut tags: Tags, text: &str) -> (Tags, ArrayRef) {
+    tags.insert("primitive".to_owned(), Tag::Text("text".to_owned()));
+    (tags, Arc::new(StringArray::from(vec![text])))
 }
 
 /// A text message.

@@ -12,7 +12,7 @@ use vrft_messages::hub::Tags;
 use crate::edge::Header;
 use crate::graph::{self, Member};
 use crate::link::{Link, LinkEvent};
-use crate::ports::{Carries, Ports};
+use crate::ports::Ports;
 use crate::{live, wiring};
 
 /// dora refuses messages of 64 MiB; Arrow IPC adds its framing on top of the data.
@@ -61,9 +61,12 @@ impl DoraLink {
         Ok(Self { node, events, ports, is_late })
     }
 
-    /// Whether a failure touches nothing but inputs of dora's hub.
-    fn are_all_foreign(&self, inputs: &[DataId]) -> bool {
-        !inputs.is_empty() && inputs.iter().all(|id| self.is_foreign(id.as_ref()))
+    /// Whether a failure touches nothing but inputs that the node can do without: those of dora's hub, and those of
+    /// which only the newest message is of use.
+    fn are_all_dispensable(&self, inputs: &[DataId]) -> bool {
+        let may_drop = |id: &str| self.ports.find_input(id).is_some_and(|port| port.may_drop);
+        let is_dispensable = |id: &DataId| self.is_foreign(id.as_ref()) || may_drop(id.as_ref());
+        !inputs.is_empty() && inputs.iter().all(is_dispensable)
     }
 
     /// Rollouts that share their prompts.
@@ -107,7 +110,7 @@ impl Link for DoraLink {
                 }
                 Event::InputClosed { id } => LinkEvent::Closed { input: id.to_string() },
                 Event::NodeFailed { source_node_id, error, affected_input_ids }
-                    if self.are_all_foreign(&affected_input_ids) =>
+                    if self.are_all_dispensable(&affected_input_ids) =>
                 {
                     tracing::warn!(node = %source_node_id, error, "A live source failed; the run goes on.");
                     continue;
@@ -150,7 +153,7 @@ impl Link for DoraLink {
     }
 
     fn is_foreign(&self, input: &str) -> bool {
-        self.ports.find_input(input).is_some_and(|port| matches!(port.carries, Carries::Hub(_)))
+        self.ports.is_of_hub(input)
     }
 
     fn source(&self, input: &str) -> String {

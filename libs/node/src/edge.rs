@@ -147,6 +147,11 @@ impl<M> Inbox<M> {
         Ok(())
     }
 
+    /// Whether messages may be missing, the end marker among them.
+    pub(crate) fn may_miss(&self) -> bool {
+        self.live
+    }
+
     /// Whether it has ended, asked for the first time.
     pub(crate) fn ends_untold(&mut self) -> bool {
         self.ended && !std::mem::replace(&mut self.told, self.ended)

@@ -57,4 +57,6 @@ pub use live::{Arrival, Live};
 pub use metrics::unix_secs;
 pub use node::Node;
 pub use receive::Waited;
-pub use start::{CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, file_name, load_document};
+pub use start::{
+    CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, file_name, load_document, load_document_if_named,
+};

@@ -53,7 +53,7 @@ pub fn manifest(ports: &Ports) -> String {
 
 /// Ports of any name as the one that stands for them.
 fn named(others: &Others) -> Port {
-    let Others { name, about, carries, at_least } = *others;
+    let Others { name, about, carries, at_least, .. } = *others;
     Port { name, about, carries, is_required: at_least > 0, ..METRICS }
 }
 

@@ -129,6 +129,12 @@ impl Node {
         node_of(&self.link.source(input.name())).to_owned()
     }
 
+    /// The inputs that the graph connects, each with what sends to it: `node/output`, or a timer as `dora/timer/…`.
+    pub fn inputs(&self) -> Vec<(String, String)> {
+        let inputs = self.link.inputs().into_iter();
+        inputs.map(|input| (input.clone(), self.link.source(&input))).collect()
+    }
+
     /// Whether the graph connects this input.
     pub fn has_input<M>(&self, input: &Input<M>) -> bool {
         self.link.inputs().iter().any(|found| found == input.name())

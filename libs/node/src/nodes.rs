@@ -34,6 +34,7 @@ nodes! {
     advantage: "../../../nodes/advantage/src/ports.rs",
     learner: "../../../nodes/learner/src/ports.rs",
     evaluator: "../../../nodes/evaluator/src/ports.rs",
+    answer: "../../../nodes/answer/src/ports.rs",
     monitor: "../../../nodes/monitor/src/ports.rs",
 }
 

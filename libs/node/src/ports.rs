@@ -101,6 +101,8 @@ pub struct Others {
     pub carries: Carries,
     /// The fewest that there must be.
     pub at_least: usize,
+    /// Whether messages may be dropped on their way, because only the newest is of use.
+    pub may_drop: bool,
 }
 
 /// An environment variable that a node reads.
@@ -245,6 +247,19 @@ impl Ports {
         self.roles.iter().flat_map(|role| role.inputs).find(|port| port.name == name)
     }
 
+    /// Whether what arrives on an input of this name is in a convention of dora's hub.
+    pub(crate) fn is_of_hub(&self, input: &str) -> bool {
+        let is_hub = |carries: &Carries| matches!(carries, Carries::Hub(_));
+        match self.find_input(input) {
+            Some(port) => is_hub(&port.carries),
+            None if input == WATCH.name => false,
+            None => {
+                let others = self.roles.iter().filter_map(|role| role.other_inputs.as_ref());
+                others.into_iter().any(|others| is_hub(&others.carries))
+            }
+        }
+    }
+
     /// The role that `args` give the node.
     pub fn role(&self, args: &str) -> Option<&'static Role> {
         let is_word = |word: &str| args.split([' ', '=']).any(|found| found == word);
@@ -305,7 +320,12 @@ impl Port {
 impl Others {
     /// Any number of ports for messages of a type.
     pub const fn of<M: Message>(name: &'static str, about: &'static str) -> Others {
-        Others { name, about, carries: Carries::Message(M::NAME), at_least: 0 }
+        Others { name, about, carries: Carries::Message(M::NAME), at_least: 0, may_drop: false }
+    }
+
+    /// Any number of ports in a convention of dora's hub, of which only the newest message is of use.
+    pub const fn hub(name: &'static str, convention: &'static str, about: &'static str) -> Others {
+        Others { name, about, carries: Carries::Hub(convention), at_least: 0, may_drop: true }
     }
 
     /// The same, at least so many of them.

@@ -122,10 +122,17 @@ impl Node {
                 && (polled == Polled::Over || grace.is_some_and(|until| until <= Instant::now()))
             {
                 let source = self.link.source(input);
+                if self.inbox(input).may_miss() {
+                    self.inbox(input).ended = true;
+                    continue;
+                }
                 ensure!(self.can_lose(&source), "{source} ended without an end marker");
                 self.lose(&source, "it ended without an end marker");
             }
             match polled {
+                Polled::Over if open.iter().all(|input| self.inbox(input).may_miss()) => {
+                    return Ok(Waited::Over);
+                }
                 Polled::Over if !self.stopped => {
                     bail!("the dataflow ended while {open:?} still expected messages")
                 }

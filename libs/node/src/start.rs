@@ -34,6 +34,28 @@ pub fn exit(result: eyre::Result<()>) -> ExitCode {
 /// # Errors
 /// No configuration named, or one that cannot be read.
 pub fn load_document() -> eyre::Result<Document> {
+    start_logging()?;
+    let path = std::env::var(CONFIG_VARIABLE).wrap_err_with(|| {
+        format!("{CONFIG_VARIABLE} is not set: the graph should name a configuration in its `env`")
+    })?;
+    Ok(Document::load(path.as_ref(), &[])?)
+}
+
+/// The same for a node that can do with the defaults of every section, where the graph names no configuration.
+///
+/// # Errors
+/// A configuration that cannot be read.
+pub fn load_document_if_named() -> eyre::Result<Document> {
+    match std::env::var_os(CONFIG_VARIABLE) {
+        Some(path) if !path.is_empty() => load_document(),
+        _ => {
+            start_logging()?;
+            Ok(Document::empty())
+        }
+    }
+}
+
+fn start_logging() -> eyre::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(QUIET));
     // dora puts time and node before each line.
     let started = tracing_subscriber::fmt()
@@ -42,11 +64,7 @@ pub fn load_document() -> eyre::Result<Document> {
         .with_target(false)
         .without_time()
         .try_init();
-    started.map_err(|error| eyre!("cannot start logging: {error}"))?;
-    let path = std::env::var(CONFIG_VARIABLE).wrap_err_with(|| {
-        format!("{CONFIG_VARIABLE} is not set: the graph should name a configuration in its `env`")
-    })?;
-    Ok(Document::load(path.as_ref(), &[])?)
+    started.map_err(|error| eyre!("cannot start logging: {error}"))
 }
 
 /// A name as that of a file: what could lead to another folder, or is not plain, becomes `%` and two hexadecimal digits

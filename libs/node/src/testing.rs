@@ -35,7 +35,7 @@ use crate::edge::{Header, Kind};
 use crate::graph::Member;
 use crate::link::{Link, LinkEvent};
 use crate::node::Node;
-use crate::ports::{Carries, Ports};
+use crate::ports::Ports;
 
 /// What arrives at the node under test, in order.
 ///
@@ -244,8 +244,7 @@ impl Link for MemoryLink {
     }
 
     fn is_foreign(&self, input: &str) -> bool {
-        let port = self.ports.find_input(input);
-        port.is_some_and(|port| matches!(port.carries, Carries::Hub(_)))
+        self.ports.is_of_hub(input)
     }
 
     fn is_live(&self, _input: &str) -> bool {

@@ -10,7 +10,7 @@ use eyre::{ensure, eyre};
 use vrft_messages::{Message, MetricBatch};
 
 use crate::nodes::{self, Declared};
-use crate::ports::{Carries, Port};
+use crate::ports::{Carries, Port, WATCH};
 
 /// Shortest queue of a training edge: a backpressure edge drops what is beyond ten times its queue.
 const MIN_QUEUE_SIZE: usize = 16;
@@ -92,9 +92,12 @@ fn source(input: &Input) -> Option<&UserInputMapping> {
 fn may_drop(node: &Node, input: &str) -> bool {
     let is_late = node.path.as_deref() == Some("dynamic");
     let declared = Declared::of(node);
-    let port =
-        declared.and_then(|declared| declared.role.inputs.iter().find(|port| port.name == input));
-    is_late || port.is_some_and(|port| port.may_drop)
+    let of_port = declared.is_some_and(|declared| {
+        let port = declared.role.inputs.iter().find(|port| port.name == input);
+        let others = declared.role.other_inputs.filter(|_| input != WATCH.name);
+        port.map_or_else(|| others.is_some_and(|others| others.may_drop), |port| port.may_drop)
+    });
+    is_late || of_port
 }
 
 /// All required ports are there.

@@ -28,11 +28,16 @@ impl Prompter {
     /// What the policy reads: a system turn if there is one, the turns of the row, and at the end of the question what
     /// the answer should look like, where the task says so.
     pub fn turns(&self, row: &Row) -> Vec<Turn> {
-        let (mut turns, is_instructed) = match &row.question {
+        self.ask(&row.question, row.pictures.len())
+    }
+
+    /// The same of a question about so many pictures that no data set has.
+    pub fn ask(&self, question: &Question, n_pictures: usize) -> Vec<Turn> {
+        let (mut turns, is_instructed) = match question {
             Question::Turns(turns) => (turns.to_vec(), false),
             Question::Category(name) => {
                 let (text, is_instructed) = category::question(name, &self.reward);
-                (vec![Turn::question(row.pictures.len(), &text)], is_instructed)
+                (vec![Turn::question(n_pictures, &text)], is_instructed)
             }
         };
         if self.reward.format.instruct && !is_instructed {

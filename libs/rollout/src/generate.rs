@@ -7,7 +7,11 @@ use vrft_processor::{EncodedPrompt, Processor};
 
 use crate::row::Row;
 use crate::stop::StopRule;
-use crate::{Completion, RolloutError, Sampling};
+use crate::{Completion, FinishReason, RolloutError, Sampling};
+
+/// Told after every token of a completion: the index of its prompt, its own index, its tokens so far. Where it returns
+/// `false` the completion is cut there.
+pub type Watch<'a> = dyn Fn(usize, usize, &[u32]) -> bool + Sync + 'a;
 
 /// `group_size` completions of every prompt, in the order of the prompts.
 ///
@@ -26,6 +30,22 @@ pub fn generate(
     sampling: &Sampling,
     seeds: &dyn Fn(usize, usize) -> u64,
 ) -> Result<Vec<Vec<Completion>>, RolloutError> {
+    generate_watched(policy, processor, prompts, group_size, sampling, seeds, &|_, _, _| true)
+}
+
+/// As [`generate`], watched while the completions grow.
+///
+/// # Errors
+/// As [`generate`].
+pub fn generate_watched(
+    policy: &Policy,
+    processor: &Processor,
+    prompts: &[&EncodedPrompt],
+    group_size: usize,
+    sampling: &Sampling,
+    seeds: &dyn Fn(usize, usize) -> u64,
+    watch: &Watch,
+) -> Result<Vec<Vec<Completion>>, RolloutError> {
     sampling.check()?;
     if prompts.is_empty() || group_size == 0 {
         return Ok(vec![Vec::new(); prompts.len()]);
@@ -33,7 +53,7 @@ pub fn generate(
     let places = (0..prompts.len()).flat_map(|prompt| (0..group_size).map(move |i| (prompt, i)));
     let rows = places.map(|(prompt, i)| Row::new(prompt, i, seeds(prompt, i))).collect();
     vrft_kernels::on_worker(policy.backend(), || {
-        sample(policy, processor, prompts, group_size, sampling, rows)
+        sample(policy, processor, prompts, group_size, sampling, rows, watch)
     })
 }
 
@@ -45,6 +65,7 @@ fn sample(
     group_size: usize,
     sampling: &Sampling,
     waiting: Vec<Row>,
+    watch: &Watch,
 ) -> Result<Vec<Vec<Completion>>, RolloutError> {
     let mut session = policy.session()?;
     let mut waiting = waiting.into_iter();
@@ -68,7 +89,9 @@ fn sample(
         let mut keep = Vec::with_capacity(rows.len());
         let mut growing = Vec::with_capacity(rows.len());
         for row in rows {
+            let goes_on = watch(row.prompt_idx, row.completion_idx, &row.token_ids);
             let reason = stop_rule.reason(&row.token_ids)?;
+            let reason = reason.or_else(|| (!goes_on).then_some(FinishReason::Length));
             keep.push(reason.is_none());
             match reason {
                 Some(reason) => {

@@ -21,7 +21,7 @@ mod stop;
 
 pub use encode::{encode, image_sizes};
 pub use error::RolloutError;
-pub use generate::generate;
+pub use generate::{Watch, generate, generate_watched};
 pub use sampling::Sampling;
 pub use seed::completion_seed;
 pub use vrft_messages::{Completion, FinishReason};

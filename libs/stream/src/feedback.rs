@@ -40,21 +40,32 @@ impl Feedback {
     /// # Errors
     /// Text that is not one, stars outside 1 to 5, a box outside 0 to 1000 or without an inside.
     pub fn parse(text: &str) -> Result<Self, StreamError> {
-        let bad = |why: String| StreamError::Feedback {
-            text: text.chars().take(QUOTED_CHARS).collect(),
-            why,
-        };
+        let bad = |why: String| StreamError::Feedback { text: quoted(text), why };
         let feedback: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
         match &feedback.remark {
-            Remark::Rate(stars) if !(1..=5).contains(stars) => {
-                Err(bad(format!("expected 1 to 5 stars, got {stars}")))
-            }
-            Remark::Edit(boxes) if !boxes.iter().all(is_box) => {
-                Err(bad("expected boxes [x1, y1, x2, y2] with x1 < x2, y1 < y2, 0 to 1000".into()))
-            }
-            _ => Ok(feedback),
+            Remark::Rate(stars) => check_stars(*stars).map_err(bad)?,
+            Remark::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
+            Remark::Accept | Remark::Reject => {}
         }
+        Ok(feedback)
     }
+}
+
+/// The start of a text, for errors.
+pub(crate) fn quoted(text: &str) -> String {
+    text.chars().take(QUOTED_CHARS).collect()
+}
+
+pub(crate) fn check_stars(stars: u8) -> Result<(), String> {
+    let is_fine = (1..=5).contains(&stars);
+    if is_fine { Ok(()) } else { Err(format!("expected 1 to 5 stars, got {stars}")) }
+}
+
+pub(crate) fn check_boxes(boxes: &[[f64; 4]]) -> Result<(), String> {
+    if boxes.iter().all(is_box) {
+        return Ok(());
+    }
+    Err("expected boxes [x1, y1, x2, y2] with x1 < x2, y1 < y2, 0 to 1000".into())
 }
 
 fn is_box([x1, y1, x2, y2]: &[f64; 4]) -> bool {

@@ -9,6 +9,7 @@
 //! Memory is bounded by the configuration, whatever the stream does: stop, restart, change its resolution or
 //! send garbage. No clock and no file is read here, except in [`Journal`], which only appends.
 
+mod answer_remark;
 mod config;
 mod counters;
 mod curator;
@@ -25,6 +26,7 @@ mod reservoir;
 #[cfg(test)]
 mod testing;
 
+pub use answer_remark::{AnswerRemark, Said};
 pub use config::{PuzzleKind, StreamConfig, Truth};
 pub use counters::{Counters, Reason};
 pub use curator::{Curator, Verdict};

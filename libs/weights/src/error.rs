@@ -84,6 +84,14 @@ pub enum WeightsError {
         /// Attempts made for the chunk that did not come.
         attempts: u32,
     },
+    /// A file that this machine does not see, and no endpoint to pull it from.
+    #[error(
+        "{location:?} is not on this machine: set weights.endpoint to an address of the learner's machine"
+    )]
+    Elsewhere {
+        /// The file, as the learner's machine names it.
+        location: String,
+    },
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

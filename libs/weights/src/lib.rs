@@ -14,6 +14,7 @@ mod link;
 mod server;
 mod store;
 mod version;
+mod versions;
 
 pub use client::Client;
 pub use config::WeightsConfig;
@@ -22,4 +23,5 @@ pub use fetch::fetch;
 pub use link::DEFAULT_ENDPOINT;
 pub use server::Server;
 pub use store::Store;
+pub use versions::Versions;
 pub use vrft_messages::PolicyVersion;

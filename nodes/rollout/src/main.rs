@@ -2,7 +2,6 @@
 
 mod announced;
 mod ports;
-mod versions;
 
 use eyre::WrapErr;
 use tracing::debug;
@@ -14,11 +13,10 @@ use vrft_node::Node;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_processor::{EncodedPrompt, Processor};
 use vrft_rollout::Sampling;
-use vrft_weights::WeightsConfig;
+use vrft_weights::{Versions, WeightsConfig};
 
 use crate::announced::Announced;
 use crate::ports::{GROUPS, PORTS, PROMPTS};
-use crate::versions::Versions;
 
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
@@ -66,7 +64,8 @@ fn run(
     policy: &Policy,
     processor: &Processor,
 ) -> eyre::Result<()> {
-    let mut versions = Versions::new(&node, &config.weights);
+    let folder = node.run_dir().join("pulled").join(node.id());
+    let mut versions = Versions::new(&config.weights, &node.run_name(), &folder);
     let mut announced = Announced::default();
     let mut version = None;
     while let Some(batch) = node.recv(&PROMPTS)? {
@@ -76,7 +75,9 @@ fn run(
         if version != Some(wanted) {
             let Some(found) = announced.wait_for(&mut node, wanted)? else { break };
             node.timed(step, "policy_load", |_| {
-                let tensors = versions.fetch(&found)?;
+                let tensors = versions
+                    .fetch(&found)
+                    .wrap_err_with(|| format!("cannot load policy version {wanted}"))?;
                 policy.take_weights(tensors).wrap_err("the learner's policy is of another model")
             })?;
             debug!(version = wanted, "Swapped the policy.");

@@ -27,6 +27,7 @@ const OPTIONS: &[(&str, &[(&str, Value)])] = &[
     ("vrft-advantage", &[]),
     ("vrft-learner", &[("--objective", Value::OneOf(&["grpo", "sft"]))]),
     ("vrft-evaluator", &[]),
+    ("vrft-answer", &[]),
     ("vrft-monitor", &[("--join", Value::Any)]),
 ];
 

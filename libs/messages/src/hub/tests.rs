@@ -112,3 +112,20 @@ fn a_tick_names_the_frame() {
         ["a", "b"]
     );
 }
+
+#[test]
+fn boxes_that_are_sent_are_read_as_a_detectors() {
+    let sent = Boxes2d {
+        boxes: vec![[1.0, 2.0, 30.5, 40.0], [5.0, 6.0, 7.0, 8.0]],
+        confidences: vec![0.5, 0.25],
+        labels: vec!["cup".into(), String::new()],
+        frame_id: Some("7".into()),
+    };
+    let (tags, data) = sent.to_hub();
+    assert_eq!(tags["format"], Tag::Text("xyxy".into()));
+    assert_eq!(Boxes2d::from_hub(&tags, &data).unwrap(), sent);
+    let none = Boxes2d { boxes: vec![], confidences: vec![], labels: vec![], frame_id: None };
+    let (tags, data) = none.to_hub();
+    assert_eq!(Boxes2d::from_hub(&tags, &data).unwrap(), none);
+    assert_eq!(data.len(), 1);
+}

@@ -1,0 +1,297 @@
+//! [`Answerer`]: a loaded policy that is asked, one question after the other.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use vrft_checkpoint::PolicyConfig;
+use vrft_config::{ConfigError, Document};
+use vrft_dataset::Question;
+use vrft_messages::{FinishReason, Turn, chat_messages};
+use vrft_model::{LoadOptions, Policy};
+use vrft_plan::RolloutConfig;
+use vrft_processor::Processor;
+use vrft_prompts::Prompter;
+use vrft_reward::config::RewardConfig;
+use vrft_rollout::{Sampling, completion_seed};
+
+use crate::found::Reader;
+use crate::{AnswerConfig, AnswerError, Found, Picture, Reading, Target};
+
+/// The sections that say how a policy is loaded, asked and read.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// How it is loaded and prompted.
+    pub policy: PolicyConfig,
+    /// Of the sampling, the texts that end an answer.
+    pub rollout: RolloutConfig,
+    /// The task; without one, answers are read as the checkpoint's family was trained to give them.
+    pub reward: Option<RewardConfig>,
+    /// How it is asked.
+    pub answer: AnswerConfig,
+}
+
+impl Settings {
+    /// Reads the sections.
+    ///
+    /// # Errors
+    /// A section that cannot be used.
+    pub fn read(document: &Document) -> Result<Self, ConfigError> {
+        Ok(Self {
+            policy: document.section()?,
+            rollout: document.section()?,
+            reward: document.optional()?,
+            answer: document.section()?,
+        })
+    }
+}
+
+/// A policy that is asked.
+pub struct Answerer {
+    settings: Settings,
+    loaded: Loaded,
+}
+
+/// A checkpoint in memory.
+struct Loaded {
+    policy: Policy,
+    processor: Processor,
+    /// How its answers are read; `None` where that is not known.
+    reader: Option<Reader>,
+    prompter: Prompter,
+    version: String,
+}
+
+/// What takes the place of the version in use.
+pub struct Fresh {
+    version: String,
+    change: Change,
+}
+
+enum Change {
+    /// New weights of the same policy.
+    Weights(HashMap<String, Tensor>),
+    /// Another checkpoint.
+    Whole(Box<Loaded>),
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    /// What the policy said.
+    pub text: String,
+    /// The version that said it, from the first token to the last.
+    pub version: String,
+    /// What became of the text.
+    pub reading: Reading,
+    /// What the answer says is in the first picture.
+    pub found: Vec<Found>,
+    /// Why the answer ended.
+    pub finish_reason: FinishReason,
+    /// Tokens of the question, with those of its pictures.
+    pub n_prompt_tokens: usize,
+    /// Tokens of the answer.
+    pub n_tokens: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Told of the text of an answer while it grows; `false` ends the answer there.
+pub type Watch<'a> = dyn Fn(&str) -> bool + Sync + 'a;
+
+impl Answerer {
+    /// Loads a checkpoint.
+    ///
+    /// # Errors
+    /// Files that are absent, damaged or of another model; a device that is not there.
+    pub fn load(settings: &Settings, target: &Target) -> Result<Self, AnswerError> {
+        let loaded = Loaded::load(settings, &target.checkpoint, &target.version)?;
+        Ok(Self { settings: settings.clone(), loaded })
+    }
+
+    /// What the version in use is called.
+    pub fn version(&self) -> &str {
+        &self.loaded.version
+    }
+
+    /// How it is asked.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A question in somebody's own words about so many pictures, which come first.
+    pub fn question(&self, words: &str, n_pictures: usize) -> Vec<Turn> {
+        let turns = [Turn::question(n_pictures, words)];
+        self.loaded.prompter.ask(&Question::Turns(turns.into()), n_pictures)
+    }
+
+    /// Where are all objects of a category? As the policy was asked in training.
+    pub fn category(&self, category: &str, n_pictures: usize) -> Vec<Turn> {
+        self.loaded.prompter.ask(&Question::Category(category.into()), n_pictures)
+    }
+
+    /// How answers are decoded unless somebody says otherwise.
+    pub fn sampling(&self) -> Sampling {
+        let AnswerConfig { temperature, top_p, top_k, max_tokens, .. } = self.settings.answer;
+        let stop = self.settings.rollout.stop.clone();
+        Sampling { temperature, top_p, top_k, ..Sampling::greedy(max_tokens, stop) }
+    }
+
+    /// The answer to a conversation whose last turn is a question. `number` is the seed where answers are sampled.
+    ///
+    /// # Errors
+    /// Pictures that are not as many as the conversation speaks of, or cannot be decoded; a question that is too long.
+    pub fn answer(
+        &self,
+        turns: &[Turn],
+        pictures: &[Picture],
+        number: u64,
+    ) -> Result<Answered, AnswerError> {
+        self.answer_with(turns, pictures, &self.sampling(), number, &|_| true)
+    }
+
+    /// The same with sampling of one's own, watched while it grows.
+    ///
+    /// # Errors
+    /// As [`Answerer::answer`].
+    pub fn answer_with(
+        &self,
+        turns: &[Turn],
+        pictures: &[Picture],
+        sampling: &Sampling,
+        number: u64,
+        watch: &Watch,
+    ) -> Result<Answered, AnswerError> {
+        let start = Instant::now();
+        let Loaded { policy, processor, reader, version, .. } = &self.loaded;
+        let expected = turns.iter().map(Turn::n_images).sum();
+        if expected != pictures.len() {
+            return Err(AnswerError::NumberOfPictures { expected, got: pictures.len() });
+        }
+        let files: Vec<&[u8]> = pictures.iter().map(|picture| &picture.file[..]).collect();
+        let prompt = processor.encode_messages(&chat_messages(turns), &files, &[], true)?;
+        let n_prompt_tokens = prompt.token_ids.len();
+        check_length(processor, n_prompt_tokens, sampling.max_tokens)?;
+        let told = |_: usize, _: usize, token_ids: &[u32]| {
+            // What cannot be decoded yet is told with the next token.
+            processor.decode(token_ids).map_or(true, |text| watch(&text))
+        };
+        let seed = |_, _| completion_seed(0, 0, number, 0);
+        let mut groups = vrft_rollout::generate_watched(
+            policy,
+            processor,
+            &[&prompt],
+            1,
+            sampling,
+            &seed,
+            &told,
+        )?;
+        let completion = groups.pop().and_then(|mut group| group.pop());
+        let completion = completion.expect("one completion of one prompt was asked for");
+        let (reading, found) = match (reader, pictures.first()) {
+            (Some(reader), Some(first)) => {
+                let resized = resized(processor, first.shown)?;
+                reader.read(&completion.text, first.original, resized)
+            }
+            _ => (Reading::Unread, Vec::new()),
+        };
+        Ok(Answered {
+            text: completion.text,
+            version: version.clone(),
+            reading,
+            found,
+            finish_reason: completion.finish_reason,
+            n_prompt_tokens,
+            n_tokens: completion.token_ids.len(),
+            took: start.elapsed(),
+        })
+    }
+
+    /// Puts another version into use; answers from now on are its own alone.
+    ///
+    /// # Errors
+    /// Weights of another policy; the version in use stays then.
+    pub fn take(&mut self, fresh: Fresh) -> Result<(), AnswerError> {
+        match fresh.change {
+            Change::Weights(tensors) => {
+                self.loaded.policy.take_weights(tensors)?;
+                self.loaded.version = fresh.version;
+            }
+            Change::Whole(loaded) => self.loaded = *loaded,
+        }
+        Ok(())
+    }
+}
+
+impl Loaded {
+    fn load(settings: &Settings, checkpoint: &Path, version: &str) -> Result<Self, AnswerError> {
+        let Settings { policy, reward, answer, .. } = settings;
+        let device = vrft_model::open_device("answer.device", answer.device)?;
+        let config = PolicyConfig { path: checkpoint.to_owned(), ..policy.clone() };
+        let processor = Processor::of(&config)?;
+        let policy = Policy::load(checkpoint, &options(&config, device, checkpoint)?)?;
+        let reader = match reward {
+            Some(reward) => Some(Reader::declared(reward)),
+            None => Reader::native(processor.coordinates()),
+        };
+        let task = reader.as_ref().map(|reader| reader.reward.config().clone());
+        let prompter = Prompter::new(&task.unwrap_or_default(), &config.system);
+        Ok(Self { policy, processor, reader, prompter, version: version.to_owned() })
+    }
+}
+
+/// An adapter brings its own rank and layers; a run's own adapter begins beside plain weights.
+fn options(
+    config: &PolicyConfig,
+    device: Device,
+    checkpoint: &Path,
+) -> Result<LoadOptions, AnswerError> {
+    let options = LoadOptions::new(config, device, false);
+    let is_adapter = vrft_checkpoint::Adapter::read(checkpoint)?.is_some();
+    Ok(if is_adapter { LoadOptions { lora: None, ..options } } else { options })
+}
+
+impl Fresh {
+    /// New weights of the policy in use.
+    pub(crate) fn weights(version: String, tensors: HashMap<String, Tensor>) -> Self {
+        Self { version, change: Change::Weights(tensors) }
+    }
+
+    /// A checkpoint, loaded.
+    pub(crate) fn whole(settings: &Settings, target: &Target) -> Result<Self, AnswerError> {
+        let loaded = Loaded::load(settings, &target.checkpoint, &target.version)?;
+        Ok(Self { version: target.version.clone(), change: Change::Whole(Box::new(loaded)) })
+    }
+
+    /// What it is called.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+}
+
+fn resized(processor: &Processor, (width, height): (u32, u32)) -> Result<(u32, u32), AnswerError> {
+    let resized = processor.preprocessor().resized(height as usize, width as usize);
+    let failed = |error: vrft_vision::VisionError| AnswerError::Picture {
+        number: 1,
+        why: error.to_string(),
+    };
+    let (height, width) = resized.map_err(failed)?;
+    Ok((width as u32, height as u32))
+}
+
+fn check_length(
+    processor: &Processor,
+    n_tokens: usize,
+    max_tokens: usize,
+) -> Result<(), AnswerError> {
+    match processor.max_tokens() {
+        Some(positions) if n_tokens + max_tokens > positions => {
+            Err(AnswerError::TooLong { n_tokens, max_tokens, positions })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! A picture as the policy is shown it, and the size that it came with.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{ImageFormat, RgbImage};
+use vrft_stream::RawFrame;
+use vrft_vision::Header;
+
+use crate::AnswerError;
+
+/// Encodings of frames that are image files already.
+const FILES: [&str; 7] = ["jpeg", "jpg", "jpe", "mjpeg", "png", "webp", "bmp"];
+
+/// An encoded picture; places in it are told in pixels of the original.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// The bytes of an image file, as the policy is shown it.
+    pub file: Vec<u8>,
+    /// Width and height of that file in pixels, upright.
+    pub shown: (u32, u32),
+    /// Width and height of the picture as it came, upright.
+    pub original: (u32, u32),
+}
+
+impl Picture {
+    /// An image file in memory, shown as it is.
+    ///
+    /// # Errors
+    /// Bytes that are no image of a format that is decoded, or that claim a size which they cannot have.
+    pub fn of_file(file: Vec<u8>) -> Result<Self, String> {
+        let header = Header::of(&file).map_err(|error| error.to_string())?;
+        let size = header.displayed();
+        Ok(Self { file, shown: size, original: size })
+    }
+
+    /// An image file on the disk, shown as it is.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no image.
+    pub fn open(path: &Path) -> Result<Self, AnswerError> {
+        let failed = |source| AnswerError::File { path: path.to_owned(), source };
+        let file = std::fs::read(path).map_err(failed)?;
+        let refused = |why| AnswerError::Target { name: path.display().to_string(), why };
+        Self::of_file(file).map_err(refused)
+    }
+
+    /// A camera's frame, scaled by `ratio`.
+    ///
+    /// # Errors
+    /// An unknown encoding, bytes that do not fit the sides, a file that cannot be decoded.
+    pub fn of_frame(frame: &RawFrame<'_>, ratio: f64) -> Result<Self, String> {
+        let is_file = FILES.contains(&frame.encoding.to_ascii_lowercase().as_str());
+        if is_file && ratio == 1.0 {
+            return Self::of_file(frame.bytes.to_vec());
+        }
+        let pixels = frame.decode().map_err(|error| error.to_string())?;
+        let original = pixels.dimensions();
+        let pixels = scaled(pixels, ratio);
+        Ok(Self { shown: pixels.dimensions(), file: bitmap(&pixels)?, original })
+    }
+}
+
+fn scaled(pixels: RgbImage, ratio: f64) -> RgbImage {
+    if ratio == 1.0 {
+        return pixels;
+    }
+    let side = |side: u32| (f64::from(side) * ratio).round().max(1.0) as u32;
+    let (width, height) = pixels.dimensions();
+    imageops::resize(&pixels, side(width), side(height), FilterType::Triangle)
+}
+
+/// The pixels as a file without compression, which is written and read in no time.
+fn bitmap(pixels: &RgbImage) -> Result<Vec<u8>, String> {
+    let mut file = Cursor::new(Vec::new());
+    pixels.write_to(&mut file, ImageFormat::Bmp).map_err(|error| error.to_string())?;
+    Ok(file.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame<'a>(bytes: &'a [u8], encoding: &'a str) -> RawFrame<'a> {
+        RawFrame { bytes, encoding, width: 4, height: 2 }
+    }
+
+    #[test]
+    fn a_frame_is_shown_with_the_pixels_that_it_has() {
+        let bgr: Vec<u8> = (0..24).collect();
+        let picture = Picture::of_frame(&frame(&bgr, "bgr8"), 1.0).unwrap();
+        assert_eq!((picture.shown, picture.original), ((4, 2), (4, 2)));
+        let shown = vrft_vision::decode(&picture.file).unwrap();
+        assert_eq!(shown.rgb[..6], [2, 1, 0, 5, 4, 3]);
+    }
+
+    #[test]
+    fn a_scaled_frame_remembers_its_size() {
+        let picture = Picture::of_frame(&frame(&[7; 24], "rgb8"), 2.5).unwrap();
+        assert_eq!((picture.shown, picture.original), ((10, 5), (4, 2)));
+    }
+
+    #[test]
+    fn an_image_file_stays_as_it_is() {
+        let mut png = Cursor::new(Vec::new());
+        RgbImage::new(6, 3).write_to(&mut png, ImageFormat::Png).unwrap();
+        let png = png.into_inner();
+        // What the camera says of the size does not count.
+        let picture = Picture::of_frame(&frame(&png, "PNG"), 1.0).unwrap();
+        assert_eq!((picture.file, picture.original), (png, (6, 3)));
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused() {
+        assert!(Picture::of_frame(&frame(&[7; 23], "rgb8"), 1.0).is_err());
+        assert!(Picture::of_frame(&frame(&[7; 24], "h264"), 1.0).unwrap_err().contains("h264"));
+        assert!(Picture::of_file(b"no picture".to_vec()).is_err());
+        let error = Picture::open("nowhere/photo.jpg".as_ref()).unwrap_err().to_string();
+        assert!(error.contains("nowhere/photo.jpg"), "{error}");
+    }
+}

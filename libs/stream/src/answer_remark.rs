@@ -1,0 +1,107 @@
+//! A remark on a live answer, as one JSON object.
+
+use serde::{Deserialize, Serialize};
+
+use crate::feedback::{check_boxes, check_stars, quoted};
+use crate::{Feedback, Remark, StreamError};
+
+/// `{"answer_id": "18c-12", "remark": "accept"}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerRemark {
+    /// The answer it is about.
+    pub answer_id: String,
+    /// What is said of it.
+    pub remark: Said,
+    /// Who says it.
+    #[serde(default)]
+    pub user: String,
+}
+
+/// What can be said of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// It is right.
+    Accept,
+    /// It is wrong; what would be right is not said.
+    Reject,
+    /// From 1, wrong, to 5, right.
+    Rate(u8),
+    /// These boxes are right, in thousandths of the frame.
+    Edit(Vec<[f64; 4]>),
+    /// This text is right.
+    Text(String),
+}
+
+impl AnswerRemark {
+    /// Reads one remark.
+    ///
+    /// # Errors
+    /// Text that is not one, stars outside 1 to 5, a box outside 0 to 1000 or without an inside, a text without words.
+    pub fn parse(text: &str) -> Result<Self, StreamError> {
+        let bad = |why: String| StreamError::Feedback { text: quoted(text), why };
+        let remark: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        match &remark.remark {
+            Said::Rate(stars) => check_stars(*stars).map_err(bad)?,
+            Said::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
+            Said::Text(text) if text.trim().is_empty() => {
+                return Err(bad("expected a text with words".into()));
+            }
+            Said::Accept | Said::Reject | Said::Text(_) => {}
+        }
+        Ok(remark)
+    }
+
+    /// What it says of the frame that was answered about: the boxes that are right. `None` where it does not say what
+    /// is right in boxes. `boxes` are those of the answer, in thousandths of the frame.
+    pub fn of_frame(&self, frame_id: &str, boxes: &[[f64; 4]]) -> Option<Feedback> {
+        let right = match &self.remark {
+            Said::Accept => boxes.to_vec(),
+            Said::Edit(edited) => edited.clone(),
+            Said::Reject | Said::Rate(_) | Said::Text(_) => return None,
+        };
+        let (frame_id, user) = (frame_id.to_owned(), self.user.clone());
+        Some(Feedback { frame_id, remark: Remark::Edit(right), user })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(remark: &str) -> Result<AnswerRemark, StreamError> {
+        AnswerRemark::parse(&format!("{{\"answer_id\": \"a-1\", \"remark\": {remark}}}"))
+    }
+
+    #[test]
+    fn accepted_and_edited_boxes_are_the_truth_about_the_frame() {
+        let boxes = [[1.0, 2.0, 30.0, 40.0]];
+        let of_frame = |remark: &str| parse(remark).unwrap().of_frame("7", &boxes);
+        let truth = |boxes: Vec<[f64; 4]>| {
+            let remark = Remark::Edit(boxes);
+            Some(Feedback { frame_id: "7".into(), remark, user: String::new() })
+        };
+        assert_eq!(of_frame("\"accept\""), truth(boxes.to_vec()));
+        assert_eq!(of_frame("{\"edit\": [[5, 6, 70, 80]]}"), truth(vec![[5.0, 6.0, 70.0, 80.0]]));
+        for remark in ["\"reject\"", "{\"rate\": 1}", "{\"text\": \"a cup\"}"] {
+            assert_eq!(of_frame(remark), None, "{remark}");
+        }
+    }
+
+    #[test]
+    fn what_a_loader_is_told_is_what_it_reads() {
+        let told = parse("\"accept\"").unwrap().of_frame("7", &[[1.0, 2.0, 30.0, 40.0]]).unwrap();
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(Feedback::parse(&text).unwrap(), told);
+    }
+
+    #[test]
+    fn what_is_not_a_remark_is_refused() {
+        for remark in
+            ["\"maybe\"", "{\"rate\": 0}", "{\"edit\": [[9, 2, 3, 4]]}", "{\"text\": \" \"}"]
+        {
+            assert!(parse(remark).unwrap_err().to_string().starts_with("feedback "), "{remark}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The answering node, driven without dora: the starter policy and pictures of its own data.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use vrft_answer::{Answerer, Settings, Target};
+use vrft_config::Document;
+use vrft_dataset::Dataset;
+use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, message_of_texts, texts};
+use vrft_node::testing::{Script, SentLive};
+
+use crate::desk::Desk;
+use crate::environment::Environment;
+use crate::intake::Intake;
+use crate::ports::PORTS;
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name)
+}
+
+fn photo(n: usize) -> Vec<u8> {
+    let dataset = Dataset::open(&data("digits/test.parquet")).unwrap();
+    dataset.get(n).pictures[0].bytes().unwrap()
+}
+
+trait Camera {
+    fn frame(self, input: &str, n: usize, frame_id: &str) -> Self;
+    fn says(self, input: &str, text: &str) -> Self;
+}
+
+impl Camera for Script {
+    fn frame(self, input: &str, n: usize, frame_id: &str) -> Self {
+        let bytes = photo(n);
+        let image = RawImage {
+            bytes: &bytes,
+            encoding: "png",
+            width: 64,
+            height: 64,
+            frame_id: Some(frame_id),
+        };
+        self.live_data(input, image.to_hub())
+    }
+
+    fn says(self, input: &str, text: &str) -> Self {
+        self.live_data(input, message_of_texts(&[text]))
+    }
+}
+
+struct Ran {
+    sent: Vec<SentLive>,
+    journal: Vec<Value>,
+    _folder: tempfile::TempDir,
+}
+
+impl Ran {
+    fn of(&self, output: &str) -> Vec<&SentLive> {
+        self.sent.iter().filter(|(to, _, _)| to == output).collect()
+    }
+
+    fn events(&self, event: &str) -> Vec<&Value> {
+        self.journal.iter().filter(|line| line["event"] == event).collect()
+    }
+}
+
+fn ran(config: &str, inputs: &[&str], script: impl FnOnce(Script) -> Script) -> Ran {
+    let text = format!("[reward]\ntask = \"detection\"\n{config}");
+    let settings = Settings::read(&Document::parse(&text, "test").unwrap()).unwrap();
+    let starter = data("starter").display().to_string();
+    let target = Target::find(&starter, "nowhere".as_ref()).unwrap();
+    let answerer = Answerer::load(&settings, &target).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (node, sent) = script(Script::new(&PORTS).run_dir(folder.path())).node();
+    let desk = Desk::open(&node, answerer, None, Environment::default(), "t".into()).unwrap();
+    let inputs: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+    super::run(node, Intake::new(&inputs), desk).unwrap();
+    let journal = std::fs::read_to_string(folder.path().join("answers.jsonl")).unwrap();
+    let journal = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Ran { sent: sent.live_data(), journal, _folder: folder }
+}
+
+fn tag<'a>(tags: &'a Tags, name: &str) -> &'a str {
+    match tags.get(name) {
+        Some(Tag::Text(text)) => text,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+const DIGIT: &str = "[answer]\ncategory = \"digit\"";
+
+#[test]
+fn a_text_is_answered_about_the_newest_frame_in_the_conventions_of_the_hub() {
+    let ran = ran("", &["image", "text"], |script| {
+        let script = script.frame("image", 0, "f0").frame("image", 1, "f1");
+        script.says("text", "Where is the digit?")
+    });
+    let [(_, tags, data)] = ran.of("text")[..] else { panic!("one answer") };
+    assert_eq!((tag(tags, "image_id"), tag(tags, "primitive")), ("image", "text"));
+    assert_eq!((tag(tags, "frame_id"), tag(tags, "policy_version")), ("f1", "starter"));
+    let text = texts(data).unwrap().remove(0);
+    let [(_, tags, data)] = ran.of("boxes2d")[..] else { panic!("its boxes") };
+    assert_eq!((tag(tags, "primitive"), tag(tags, "format")), ("boxes2d", "xyxy"));
+    let boxes = Boxes2d::from_hub(tags, data).unwrap();
+    let [answer] = ran.events("answer")[..] else { panic!("one line") };
+    assert_eq!(answer["text"], text.as_str());
+    assert_eq!(answer["found"].as_array().unwrap().len(), boxes.boxes.len());
+    assert_eq!(tag(tags, "answer_id"), answer["answer_id"].as_str().unwrap());
+}
+
+#[test]
+fn without_questions_every_frame_is_answered_and_none_is_queued() {
+    // All frames are there before the first answer: the newest wins.
+    let ran = ran(DIGIT, &["image"], |script| {
+        (0..5).fold(script, |script, n| script.frame("image", n, &format!("f{n}")))
+    });
+    let answers = ran.events("answer");
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0]["frame_id"], "f4");
+}
+
+#[test]
+fn a_question_may_be_about_several_cameras() {
+    let ran = ran("", &["image_left", "right_image", "text"], |script| {
+        let script = script.frame("image_left", 0, "l").frame("right_image", 1, "r");
+        script.says("text", "Which is larger?")
+    });
+    let [(_, tags, _)] = ran.of("text")[..] else { panic!("one answer") };
+    assert_eq!((tag(tags, "image_id"), tag(tags, "frame_id")), ("image_left", "l"));
+}
+
+#[test]
+fn what_cannot_be_used_stops_nothing() {
+    let broken =
+        RawImage { bytes: &[1, 2, 3], encoding: "rgb8", width: 9, height: 9, frame_id: None };
+    let ran = ran("", &["image", "text"], |script| {
+        let script = script.live_data("image", message_of_texts(&["no picture"]));
+        let script = script.says("text", "?").live_data("image", broken.to_hub());
+        let script = script.says("text", "<|assistant|>\nNo question.").says("feedback", "{}");
+        script.says("boxes2d", "no boxes").frame("image", 0, "f0").says("text", "Where is it?")
+    });
+    // All of it was there at once, so each question met the last frame; one of them is none.
+    let questions = ran.events("answer").into_iter().map(|line| line["question"].clone());
+    assert_eq!(questions.collect::<Vec<_>>(), ["?", "Where is it?"]);
+}
+
+#[test]
+fn an_answer_is_measured_by_the_true_boxes_of_its_frame() {
+    let truth = Boxes2d {
+        boxes: vec![[0.0, 0.0, 1.0, 1.0]],
+        confidences: vec![],
+        labels: vec!["digit".into()],
+        frame_id: Some("f0".into()),
+    };
+    let other = Boxes2d { labels: vec!["cup".into()], ..truth.clone() };
+    let overlap = |truth: &Boxes2d| {
+        let ran = ran(DIGIT, &["image", "boxes2d"], |script| {
+            script.live_data("boxes2d", truth.to_hub()).frame("image", 0, "f0")
+        });
+        let [score] = ran.events("score")[..] else { panic!("one score") };
+        assert_eq!(score["answer_id"], ran.events("answer")[0]["answer_id"]);
+        let found = ran.events("answer")[0]["found"].as_array().unwrap().len();
+        (score["overlap"].as_f64().unwrap(), found)
+    };
+    let (at_corner, found) = overlap(&truth);
+    assert!(at_corner < 0.5 && found > 0, "{at_corner} {found}");
+    // Boxes of another category are not those that were asked for: nothing is true, and something was found.
+    assert_eq!(overlap(&other).0, 0.0);
+}
+
+#[test]
+fn an_accepted_answer_is_the_truth_about_its_frame_for_a_loader() {
+    let remark = |answer: &str| format!("{{\"answer_id\": \"{answer}\", \"remark\": \"accept\"}}");
+    let ran = ran(DIGIT, &["image", "feedback"], |script| {
+        let script = script.frame("image", 0, "f0").pause();
+        script.says("feedback", &remark("t-0")).says("feedback", &remark("another"))
+    });
+    assert_eq!(ran.events("feedback").len(), 2, "both are written down");
+    let [(_, _, data)] = ran.of("corrections")[..] else { panic!("one is of a frame") };
+    let told = vrft_stream::Feedback::parse(&texts(data).unwrap()[0]).unwrap();
+    let vrft_stream::Remark::Edit(boxes) = &told.remark else { panic!("boxes") };
+    assert_eq!(told.frame_id, "f0");
+    let answer = ran.events("answer")[0];
+    let (width, found) = (answer["width"].as_f64().unwrap(), &answer["found"]);
+    assert_eq!(boxes.len(), found.as_array().unwrap().len());
+    let x1 = found[0]["box"][0].as_f64().unwrap();
+    assert!((boxes[0][0] - x1 / width * 1000.0).abs() < 1e-6);
+}

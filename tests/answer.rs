@@ -1,0 +1,264 @@
+//! A policy in use in a dora graph: swaps while it answers, live scores while it learns, a node in Python behind it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use vrft_tests::cluster::{dora, wait};
+use vrft_tests::harness::Absent;
+use vrft_tests::{alone, python, root, vrft};
+
+/// Longer than a run takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(570);
+
+/// A graph of `configs/` through the stock CLI, with changes, in a folder of its own.
+struct Robot {
+    dora: PathBuf,
+    folder: tempfile::TempDir,
+    graph: String,
+    config: String,
+}
+
+impl Robot {
+    fn of(name: &str) -> Result<Self, Absent> {
+        let dora = dora()?;
+        vrft();
+        let read = |file: &str| std::fs::read_to_string(root().join("configs").join(file)).unwrap();
+        let anchored = |text: String| {
+            text.replace("../", &format!("{}/", root().display()))
+                .replace("\"rewards/", &format!("\"{}/configs/rewards/", root().display()))
+        };
+        let graph = anchored(read(&format!("dataflow.{name}.yml")));
+        let lines = graph.lines().filter(|line| !line.trim_start().starts_with("build:"));
+        let graph = lines.collect::<Vec<_>>().join("\n");
+        let config = anchored(read(&format!("{name}.toml")));
+        let folder = tempfile::tempdir().unwrap();
+        let mut robot = Self { dora, folder, graph, config };
+        let config = robot.path("config.toml").display().to_string();
+        robot =
+            robot.in_graph(&format!("VRFT_CONFIG: {name}.toml"), &format!("VRFT_CONFIG: {config}"));
+        let served = robot.path("served").display().to_string();
+        Ok(robot.in_config(&format!("{}/out/served", root().display()), &served))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn in_graph(mut self, from: &str, to: &str) -> Self {
+        assert!(self.graph.contains(from), "{from:?} is not in the graph");
+        self.graph = self.graph.replace(from, to);
+        self
+    }
+
+    fn in_config(mut self, from: &str, to: &str) -> Self {
+        assert!(self.config.contains(from), "{from:?} is not in the configuration");
+        self.config = self.config.replace(from, to);
+        self
+    }
+
+    /// A camera whose scene changes, and that knows where things are, in place of camera and detector.
+    fn with_scene(mut self, change: usize, n_frames: usize) -> Self {
+        let data = root().join("data/digits").display().to_string();
+        let scene = root().join("target/release/vrft-scene").display().to_string();
+        let args = format!("{data}/shots.parquet {data}/test.parquet {change} {n_frames}");
+        let camera = root().join("target/release/vrft-camera").display().to_string();
+        let camera = format!("path: {camera}");
+        self = self.in_graph(&camera, &format!("path: {scene}\n    args: {args}"));
+        self.in_graph("outputs: [image]", "outputs: [image, boxes2d]")
+            .in_config("category = \"mug\"", "category = \"digit\"")
+    }
+
+    fn start(&self) -> Child {
+        std::fs::write(self.path("config.toml"), &self.config).unwrap();
+        std::fs::write(self.path("graph.yml"), &self.graph).unwrap();
+        let log = std::fs::File::create(self.path("log")).unwrap();
+        let mut command = Command::new(&self.dora);
+        command.arg("run").arg(self.path("graph.yml")).current_dir(self.folder.path());
+        if let Ok(python) = python() {
+            let path = std::env::var("PATH").unwrap_or_default();
+            let bin = python.parent().unwrap_or(Path::new("")).display().to_string();
+            command.env("PATH", format!("{bin}:{path}"));
+        }
+        command.env("VRFT_RUN_DIR", self.path("run")).env_remove("CAPTURE_PATH");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command.spawn().unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Lines of the journal that are of this kind.
+    fn events(&self, kind: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("run/answers.jsonl")).unwrap_or_default();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["event"] == kind).collect()
+    }
+
+    /// Waits until something is so.
+    fn until(&self, child: &mut Child, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !is_so(self) {
+            let is_alive = child.try_wait().unwrap().is_none();
+            assert!(is_alive, "the graph ended before {what}\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "never {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn text<'a>(event: &'a Value, key: &str) -> &'a str {
+    event[key].as_str().unwrap_or_else(|| panic!("{key} of {event}"))
+}
+
+fn at(event: &Value) -> f64 {
+    event["at"].as_f64().unwrap()
+}
+
+/// The number of a version of the learner; 0 for what the run began with.
+fn number(event: &Value) -> u64 {
+    text(event, "version").strip_prefix("step-").map_or(0, |digits| digits.parse().unwrap())
+}
+
+/// The starter policy under another name in the folder of the promoted ones.
+fn promote(served: &Path, name: &str) {
+    let folder = served.join(name);
+    if !folder.exists() {
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in std::fs::read_dir(root().join("data/starter")).unwrap() {
+            let file = file.unwrap().path();
+            std::fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let next = served.join("next");
+    std::os::unix::fs::symlink(name, &next).unwrap();
+    std::fs::rename(next, served.join("current")).unwrap();
+}
+
+fn what_is_promoted_and_taken_back_is_used_without_a_gap() -> Result<(), Absent> {
+    let robot = Robot::of("answer")?.with_scene(40, 100_000).in_graph("millis/200", "millis/50");
+    let _guard = alone();
+    let mut child = robot.start();
+    robot.until(&mut child, "ten answers", |robot| robot.events("answer").len() >= 10);
+    let mut moments = Vec::new();
+    for name in ["policy-0001", "policy-0002", "policy-0001"] {
+        promote(&robot.path("served"), name);
+        let asked = Instant::now();
+        robot.until(&mut child, "it was used", |robot| {
+            robot.events("answer").last().is_some_and(|answer| text(answer, "version") == name)
+        });
+        moments.push(asked.elapsed());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    vrft_tests::signal(child.id(), libc::SIGINT);
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
+    // The way back included; the machine may be busy with other tests.
+    assert!(moments.iter().all(|moment| *moment < Duration::from_secs(3)), "{moments:?}");
+    let swaps = robot.events("swap");
+    assert_eq!(swaps.len(), 3, "{swaps:?}");
+    let answers = robot.events("answer");
+    for swap in &swaps {
+        let within = |from: f64, to: f64| {
+            let since = |answer: &&Value| (from..to).contains(&(at(answer) - at(swap)));
+            answers.iter().filter(since).count()
+        };
+        // A second before and a second after: no gap in which nothing is answered.
+        let (before, after) = (within(-1.0, 0.0), within(0.0, 1.0));
+        assert!(before > 0 && after > 0, "{before} answers before, {after} after");
+    }
+    Ok(())
+}
+
+fn a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions() -> Result<(), Absent> {
+    let robot = Robot::of("robot")?.with_scene(300, 1_000_000);
+    let detector = "  - id: detector";
+    let from = robot.graph.find(detector).unwrap();
+    let to = from + robot.graph[from..].find("\n\n").unwrap();
+    let part = robot.graph[from..to].to_owned();
+    let robot = robot
+        .in_graph(&part, "")
+        .in_graph("detector/boxes2d", "camera/boxes2d")
+        .in_graph("millis/200", "millis/50")
+        .in_config("max_fps = 5.0", "max_fps = 0.0")
+        .in_config("steps = 200", "steps = 60")
+        .in_config("learning_rate = 1e-4", "learning_rate = 2e-4")
+        .in_config("every = 50\nbatch", "every = 0\nbatch");
+    let _guard = alone();
+    let mut child = robot.start();
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
+
+    let answers = robot.events("answer");
+    let newest = answers.iter().map(number).max().unwrap();
+    assert!(newest >= 50, "{newest}");
+    // Versions only grow: each answer is of the one that was in use when it began.
+    assert!(answers.windows(2).all(|pair| number(&pair[0]) <= number(&pair[1])));
+    let scores = robot.events("score");
+    let of = |is_wanted: &dyn Fn(u64) -> bool| -> Vec<f64> {
+        let wanted = scores.iter().filter(|score| is_wanted(number(score)));
+        wanted.map(|score| score["overlap"].as_f64().unwrap()).collect()
+    };
+    let (early, late) = (of(&|version| version <= 10), of(&|version| version >= 40));
+    let (before, before_error) = mean(&early);
+    let (after, after_error) = mean(&late);
+    let error = 1.96 * before_error.hypot(after_error);
+    println!(
+        "live overlap {before:.3} over {} answers of versions 0 to 10, {after:.3} over {} of versions 40 on: \
+         {:+.3} ± {error:.3}; {} swaps",
+        early.len(),
+        late.len(),
+        after - before,
+        robot.events("swap").len()
+    );
+    assert!(after - before > error, "{before} {after} ± {error}");
+    let metrics = std::fs::read_to_string(robot.path("run/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("\"live/overlap_low\""), "the interval is among the metrics");
+    // Nothing of the training was lost: a gap would have stopped the run.
+    assert!(!robot.log().contains("lost"), "{}", robot.log());
+    Ok(())
+}
+
+/// Mean and its standard error.
+fn mean(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (variance / n).sqrt())
+}
+
+fn a_short_node_in_python_uses_what_is_answered() -> Result<(), Absent> {
+    python()?;
+    let consumer = root().join("nodes/answer/python/consumer.py");
+    let lines = std::fs::read_to_string(&consumer).unwrap();
+    let code = lines.lines().filter(|line| !line.trim().is_empty());
+    assert!(code.count() <= 16, "the example grew beyond 15 lines and its title");
+    let robot = Robot::of("answer")?.with_scene(3, 100_000);
+    let node = format!(
+        "\n  - id: arm\n    path: {}\n    inputs: {{text: answer/text, boxes2d: answer/boxes2d}}\n",
+        consumer.display()
+    );
+    let robot = Robot { graph: robot.graph.clone() + &node, ..robot };
+    let _guard = alone();
+    let mut child = robot.start();
+    robot.until(&mut child, "boxes reached it", |robot| {
+        let log = robot.log();
+        log.contains("boxes ") && log.contains("<answer>")
+    });
+    vrft_tests::signal(child.id(), libc::SIGINT);
+    wait(&mut child, PATIENCE);
+    let log = robot.log();
+    assert!(
+        log.lines().any(|line| line.contains("starter ") && line.contains("<answer>")),
+        "{log}"
+    );
+    assert!(!log.contains("Traceback"), "{log}");
+    Ok(())
+}
+
+vrft_tests::tests_that_need_tools!(
+    what_is_promoted_and_taken_back_is_used_without_a_gap,
+    a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions,
+    a_short_node_in_python_uses_what_is_answered,
+);
