@@ -68,7 +68,7 @@ impl Robot {
         let camera = format!("path: {camera}");
         self = self.in_graph(&camera, &format!("path: {scene}\n    args: {args}"));
         self.in_graph("outputs: [image]", "outputs: [image, boxes2d]")
-            .in_config("category = \"mug\"", "category = \"digit\"")
+            .in_config("category = \"mug\"", "category = \"handwritten digit\"")
     }
 
     fn start(&self) -> Child {
@@ -204,7 +204,7 @@ fn a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions() -> Result<
     let (before, before_error) = mean(&early);
     let (after, after_error) = mean(&late);
     let error = 1.96 * before_error.hypot(after_error);
-    println!(
+    eprintln!(
         "live overlap {before:.3} over {} answers of versions 0 to 10, {after:.3} over {} of versions 40 on: \
          {:+.3} ± {error:.3}; {} swaps",
         early.len(),

@@ -55,7 +55,7 @@ Examples:
   vrft run --resume                           continue the newest run where it stopped
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
-  vrft ask --checkpoint out/RUN --image photo.jpg --category digit --draw found.png
+  vrft ask --checkpoint out/RUN --image photo.jpg --category cup --draw found.png
   vrft reward test configs/rewards/visual-rft/detection.toml
   vrft few-shot --seeds 5 --shots 1,4,16      the table of docs/src/measurements.md
   vrft bench --checkpoint DIR --group 8       seconds, memory and speed of a step";

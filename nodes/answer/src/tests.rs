@@ -63,7 +63,8 @@ impl Ran {
 }
 
 fn ran(config: &str, inputs: &[&str], script: impl FnOnce(Script) -> Script) -> Ran {
-    let text = format!("[reward]\ntask = \"detection\"\n{config}");
+    let preset = data("../configs/rewards/visual-rft/detection.toml");
+    let text = format!("[reward]\npreset = {preset:?}\n{config}");
     let settings = Settings::read(&Document::parse(&text, "test").unwrap()).unwrap();
     let starter = data("starter").display().to_string();
     let target = Target::find(&starter, "nowhere".as_ref()).unwrap();
@@ -85,7 +86,7 @@ fn tag<'a>(tags: &'a Tags, name: &str) -> &'a str {
     }
 }
 
-const DIGIT: &str = "[answer]\ncategory = \"digit\"";
+const DIGIT: &str = "[answer]\ncategory = \"handwritten digit\"";
 
 #[test]
 fn a_text_is_answered_about_the_newest_frame_in_the_conventions_of_the_hub() {
@@ -147,7 +148,7 @@ fn an_answer_is_measured_by_the_true_boxes_of_its_frame() {
     let truth = Boxes2d {
         boxes: vec![[0.0, 0.0, 1.0, 1.0]],
         confidences: vec![],
-        labels: vec!["digit".into()],
+        labels: vec!["handwritten digit".into()],
         frame_id: Some("f0".into()),
     };
     let other = Boxes2d { labels: vec!["cup".into()], ..truth.clone() };

@@ -29,8 +29,9 @@ fn picture(n: usize) -> Picture {
 fn a_policy_finds_what_it_was_trained_to_find_in_pixels_of_the_picture() {
     let answerer = starter(&settings());
     let picture = picture(0);
-    let answered =
-        answerer.answer(&answerer.category("digit", 1), std::slice::from_ref(&picture), 0).unwrap();
+    let answered = answerer
+        .answer(&answerer.category("handwritten digit", 1), std::slice::from_ref(&picture), 0)
+        .unwrap();
     assert_eq!(answered.version, "starter");
     assert_eq!(answered.reading, Reading::Something, "{}", answered.text);
     let Place::Box([x1, y1, x2, y2]) = answered.found[0].place else { panic!("no box") };
@@ -44,7 +45,7 @@ fn a_policy_finds_what_it_was_trained_to_find_in_pixels_of_the_picture() {
 fn an_answer_is_that_of_the_evaluator() {
     // One decoder: what is asked here is decoded as in training and evaluation.
     let answerer = starter(&settings());
-    let turns = answerer.category("digit", 1);
+    let turns = answerer.category("handwritten digit", 1);
     let answered = answerer.answer(&turns, &[picture(1)], 0).unwrap();
     let Loaded { policy, processor, .. } = &answerer.loaded;
     let file = picture(1).file;
@@ -64,7 +65,7 @@ fn a_scaled_frame_is_answered_in_pixels_of_the_frame() {
     let (width, height) = shown.original;
     let large = Picture { original: (4 * width, 4 * height), ..shown.clone() };
     let found = |picture: Picture| {
-        let turns = answerer.category("digit", 1);
+        let turns = answerer.category("handwritten digit", 1);
         answerer.answer(&turns, &[picture], 0).unwrap().found[0].place
     };
     let (Place::Box(small), Place::Box(large)) = (found(shown), found(large)) else {
@@ -78,7 +79,7 @@ fn a_scaled_frame_is_answered_in_pixels_of_the_frame() {
 #[test]
 fn the_text_is_told_while_it_grows_and_can_be_cut() {
     let answerer = starter(&settings());
-    let turns = answerer.category("digit", 1);
+    let turns = answerer.category("handwritten digit", 1);
     let whole = answerer.answer(&turns, &[picture(0)], 0).unwrap();
     let seen = std::sync::Mutex::new(Vec::<String>::new());
     let watch = |text: &str| {
@@ -96,7 +97,8 @@ fn the_text_is_told_while_it_grows_and_can_be_cut() {
 #[test]
 fn a_question_without_its_picture_is_refused() {
     let answerer = starter(&settings());
-    let error = answerer.answer(&answerer.category("digit", 2), &[picture(0)], 0).unwrap_err();
+    let error =
+        answerer.answer(&answerer.category("handwritten digit", 2), &[picture(0)], 0).unwrap_err();
     assert_eq!(error.to_string(), "the question speaks of 2 pictures, got 1");
     let long = Settings {
         answer: AnswerConfig { max_tokens: 1_000_000, ..AnswerConfig::default() },
@@ -134,7 +136,7 @@ fn what_is_promoted_takes_its_place_within_a_second_and_so_does_what_was_before(
         let start = Instant::now();
         while answerer.version() != name {
             assert!(start.elapsed() < Duration::from_secs(10), "{name} never came");
-            let turns = answerer.category("digit", 1);
+            let turns = answerer.category("handwritten digit", 1);
             // Answers go on while the next version is loaded.
             answerer.answer(&turns, &[picture(0)], 0).unwrap();
             if let Some(fresh) = follower.newest() {
@@ -149,7 +151,8 @@ fn weights_of_a_learner_take_their_place_and_damaged_ones_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let store = vrft_weights::Store::new(folder.path()).unwrap();
     let mut answerer = starter(&settings());
-    let before = answerer.answer(&answerer.category("digit", 1), &[picture(0)], 0).unwrap();
+    let before =
+        answerer.answer(&answerer.category("handwritten digit", 1), &[picture(0)], 0).unwrap();
     let versions = vrft_weights::Versions::new(&Default::default(), "run", folder.path());
     let follower = Follower::learner(versions);
     let mut tensors = answerer.loaded.policy.version().unwrap();
@@ -171,6 +174,7 @@ fn weights_of_a_learner_take_their_place_and_damaged_ones_do_not() {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let after = answerer.answer(&answerer.category("digit", 1), &[picture(0)], 0).unwrap();
+    let after =
+        answerer.answer(&answerer.category("handwritten digit", 1), &[picture(0)], 0).unwrap();
     assert_ne!((before.text, "step-000008"), (after.text, after.version.as_str()));
 }
