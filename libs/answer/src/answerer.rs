@@ -100,6 +100,9 @@ pub struct Answered {
 /// Told of the text of an answer while it grows; `false` ends the answer there.
 pub type Watch<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 
+/// The question about a category.
+pub type AskCategory = dyn Fn(&str) -> Vec<Turn> + Send + Sync;
+
 impl Answerer {
     /// Loads a checkpoint.
     ///
@@ -129,6 +132,13 @@ impl Answerer {
     /// Where are all objects of a category? As the policy was asked in training.
     pub fn category(&self, category: &str, n_pictures: usize) -> Vec<Turn> {
         self.loaded.prompter.ask(&Question::Category(category.into()), n_pictures)
+    }
+
+    /// [`Answerer::category`] about one picture, for who does not have the policy itself.
+    pub fn categories(&self) -> Box<AskCategory> {
+        let task = self.loaded.reader.as_ref().map(|reader| reader.reward.config().clone());
+        let prompter = Prompter::new(&task.unwrap_or_default(), &self.settings.policy.system);
+        Box::new(move |category| prompter.ask(&Question::Category(category.into()), 1))
     }
 
     /// How answers are decoded unless somebody says otherwise.

@@ -25,7 +25,7 @@ mod found;
 mod picture;
 mod target;
 
-pub use answerer::{Answered, Answerer, Fresh, Settings, Watch};
+pub use answerer::{Answered, Answerer, AskCategory, Fresh, Settings, Watch};
 pub use config::{AnswerConfig, Follow};
 pub use draw::draw;
 pub use error::AnswerError;

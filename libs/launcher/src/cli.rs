@@ -24,7 +24,7 @@ const TEMPLATE: &str =
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "check", "doctor", "init"]),
-    ("Use the result", &["ask", "promote", "rollback", "merge"]),
+    ("Use the result", &["ask", "serve", "promote", "rollback", "merge"]),
     ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     },
     /// Ask a policy about pictures.
     Ask(AskOptions),
+    /// Answer questions over HTTP: OpenAI's chat completions with images, and a page for a browser.
+    Serve(ServeOptions),
     /// Put a run's policy into use, unless it does worse on held-out data than the one in use.
     Promote(PromoteOptions),
     /// Go back to the policy that was in use before.
@@ -279,6 +281,36 @@ pub(crate) struct AskOptions {
     /// Seed, where answer.temperature is above 0.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct ServeOptions {
+    #[command(flatten)]
+    pub(crate) policy: PolicyOptions,
+    /// Address to listen on; other than this machine's own needs a token.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: std::net::IpAddr,
+    /// Port; 0 takes any that is free.
+    #[arg(long, default_value_t = 8000)]
+    pub(crate) port: u16,
+    /// What clients must know, as in `Authorization: Bearer TOKEN`. The variable does not show up in lists of processes.
+    #[arg(long, env = "VRFT_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Questions that may wait; of more, clients are told to come back.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) queue: usize,
+    /// Largest request in MiB, pictures included.
+    #[arg(long, default_value_t = 32)]
+    pub(crate) max_request_mib: usize,
+    /// Most pictures of a request.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) max_pictures: usize,
+    /// Largest picture in millions of pixels.
+    #[arg(long, default_value_t = 32)]
+    pub(crate) max_megapixels: u64,
+    /// Longest answer in tokens that a request may ask for.
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) max_tokens: usize,
 }
 
 #[derive(Args)]

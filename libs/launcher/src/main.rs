@@ -12,6 +12,7 @@ mod doctor;
 mod evaluate;
 mod few_shot;
 mod graph;
+mod listen;
 mod lock;
 mod origin;
 mod outcome;
@@ -65,6 +66,7 @@ fn start() -> eyre::Result<()> {
             Ok(())
         }
         Command::Ask(options) => ask::ask(&options),
+        Command::Serve(options) => listen::serve(&options),
         Command::Promote(options) => {
             say!("{}", serve::promote(&options, &serve::judge)?);
             Ok(())

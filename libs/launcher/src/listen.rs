@@ -1,0 +1,45 @@
+//! `vrft serve`: a policy behind the OpenAI-compatible chat endpoint, with a page for a browser.
+
+use std::net::SocketAddr;
+
+use eyre::{WrapErr, ensure};
+use vrft_answer::{Follower, Settings};
+use vrft_serve::{Limits, Options, Server};
+
+use crate::ask;
+use crate::cli::ServeOptions;
+use crate::print::say;
+
+/// Serves until it is stopped.
+pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
+    let token = options.token.clone().filter(|token| !token.is_empty());
+    ensure!(options.queue > 0, "--queue: expected 1 or more questions that may wait");
+    let answerer = ask::load(&options.policy)?;
+    let follower = (options.policy.checkpoint == "promoted").then(|| {
+        let settings: &Settings = answerer.settings();
+        Follower::promoted(settings, answerer.version())
+    });
+    let version = answerer.version().to_owned();
+    let served = Options {
+        address: SocketAddr::new(options.host, options.port),
+        token,
+        queue: options.queue,
+        request_bytes: options.max_request_mib << 20,
+        limits: Limits {
+            pictures: options.max_pictures,
+            pixels: options.max_megapixels * 1_000_000,
+            tokens: options.max_tokens,
+        },
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.wrap_err("cannot start the server")?.block_on(async {
+        let server = Server::listen(served, answerer, follower).await?;
+        let address = server.address();
+        say!("Serving {version} at http://{address}/ (the page) and http://{address}/v1 (OpenAI's API). Ctrl-C ends it.");
+        tokio::select! {
+            () = server.run() => Ok(()),
+            stopped = tokio::signal::ctrl_c() => stopped.wrap_err("cannot wait for Ctrl-C"),
+        }
+    })
+}

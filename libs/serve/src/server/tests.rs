@@ -1,0 +1,162 @@
+//! A server on a port of this machine, asked by hand.
+
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use vrft_answer::{Settings, Target};
+use vrft_dataset::Dataset;
+use vrft_reward::config::RewardConfig;
+
+use super::*;
+
+fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name)
+}
+
+fn options() -> Options {
+    Options {
+        address: "127.0.0.1:0".parse().unwrap(),
+        token: None,
+        queue: 1,
+        request_bytes: 1 << 20,
+        limits: Limits { pictures: 4, pixels: 1 << 20, tokens: 256 },
+    }
+}
+
+fn starter() -> Answerer {
+    let settings = Settings { reward: Some(RewardConfig::default()), ..Settings::default() };
+    let target = Target::find(&data("starter").display().to_string(), "nowhere".as_ref()).unwrap();
+    Answerer::load(&settings, &target).unwrap()
+}
+
+async fn server(options: Options) -> SocketAddr {
+    let server = Server::listen(options, starter(), None).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.run());
+    address
+}
+
+/// Status and body of one request.
+async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let host =
+        if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+fn question(stream: bool) -> String {
+    let dataset = Dataset::open(&data("digits/test.parquet")).unwrap();
+    let picture = STANDARD.encode(dataset.get(0).pictures[0].bytes().unwrap());
+    let url = format!("data:image/png;base64,{picture}");
+    let turns = starter().category("handwritten digit", 1);
+    let content = json!([
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "text", "text": turns[0].text()},
+    ]);
+    json!({"model": "policy", "messages": [{"role": "user", "content": content}], "stream": stream})
+        .to_string()
+}
+
+#[tokio::test]
+async fn an_answer_comes_whole_or_in_pieces_and_says_the_same() {
+    let address = server(options()).await;
+    let path = "/v1/chat/completions";
+    let (status, body) = send(address, "POST", path, "", &question(false)).await;
+    assert_eq!(status, 200, "{body}");
+    let whole: Value = serde_json::from_str(&body).unwrap();
+    let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(text.ends_with("</answer>"), "{text}");
+    assert_eq!(whole["choices"][0]["finish_reason"], "stop");
+    assert_eq!(whole["model"], "starter");
+    assert!(whole["vrft"]["found"][0]["box"].is_array(), "{whole}");
+    let (status, body) = send(address, "POST", path, "", &question(true)).await;
+    assert_eq!(status, 200);
+    let events = body.lines().filter_map(|line| line.strip_prefix("data: "));
+    let chunks: Vec<Value> = events
+        .filter(|event| *event != "[DONE]")
+        .map(|event| serde_json::from_str(event).unwrap())
+        .collect();
+    let words = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
+    assert_eq!(words.collect::<String>(), text);
+    assert!(chunks.len() > 5 && body.contains("data: [DONE]"), "{body}");
+    assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
+    assert_eq!(chunks.last().unwrap()["vrft"]["found"], whole["vrft"]["found"]);
+}
+
+#[tokio::test]
+async fn the_page_and_what_it_asks_for_are_there() {
+    let address = server(options()).await;
+    let (status, page) = send(address, "GET", "/", "", "").await;
+    assert!(status == 200 && page.contains("<canvas"), "{page}");
+    let (_, models) = send(address, "GET", "/v1/models", "", "").await;
+    assert!(models.contains("\"starter\""), "{models}");
+    let (_, question) = send(address, "GET", "/v1/question?category=red+cup", "", "").await;
+    assert!(question.contains("'red cup'"), "{question}");
+    assert_eq!(send(address, "GET", "/nowhere", "", "").await.0, 404);
+    assert_eq!(send(address, "DELETE", "/", "", "").await.0, 405);
+}
+
+#[tokio::test]
+async fn only_who_may_ask_is_answered() {
+    let open = server(options()).await;
+    let asks = async |headers: &str| send(open, "GET", "/v1/models", headers, "").await.0;
+    assert_eq!(asks("Host: localhost\r\n").await, 200);
+    assert_eq!(asks("Host: evil.example\r\n").await, 403, "a name that leads here from elsewhere");
+    assert_eq!(asks("Origin: https://evil.example\r\n").await, 403, "another site's page");
+    let token = Some("secret".to_owned());
+    let closed = server(Options { token: token.clone(), ..options() }).await;
+    let asks = async |headers: &str| send(closed, "GET", "/v1/models", headers, "").await.0;
+    assert_eq!(asks("").await, 401);
+    assert_eq!(asks("Authorization: Bearer secre\r\n").await, 401);
+    assert_eq!(asks("Authorization: Bearer secret\r\nHost: robot.local\r\n").await, 200);
+    assert_eq!(send(closed, "GET", "/", "", "").await.0, 200, "the page asks for the token");
+    let address = "0.0.0.0:0".parse().unwrap();
+    let error =
+        Server::listen(Options { address, ..options() }, starter(), None).await.err().unwrap();
+    assert!(error.to_string().contains("--token"), "{error}");
+    Server::listen(Options { address, token, ..options() }, starter(), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_much_is_turned_away() {
+    let address = server(Options { request_bytes: 100, ..options() }).await;
+    let path = "/v1/chat/completions";
+    assert_eq!(send(address, "POST", path, "", &question(false)).await.0, 413);
+    let small = Limits { pixels: 100, ..options().limits };
+    let address = server(Options { limits: small, ..options() }).await;
+    let (status, why) = send(address, "POST", path, "", &question(false)).await;
+    assert!(status == 400 && why.contains("scale the picture down"), "{why}");
+    let (status, why) = send(address, "POST", path, "", "not json").await;
+    assert!(status == 400 && why.contains("invalid_request_error"), "{why}");
+    // Two questions fit, one under way and one waiting; of more at once some are told to come back.
+    let address = server(options()).await;
+    let question = question(false);
+    let asked = (0..12).map(|_| {
+        let question = question.clone();
+        tokio::spawn(async move { send(address, "POST", path, "", &question).await.0 })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut statuses = Vec::new();
+    for one in asked {
+        statuses.push(one.await.unwrap());
+    }
+    assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+}
