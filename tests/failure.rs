@@ -1,4 +1,4 @@
-//! What happens when something breaks: the run ends soon, says why, and can go on.
+//! What happens when something breaks: the run ends soon, says why, and can be resumed.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::sync::OnceLock;

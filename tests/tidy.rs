@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vrft_tests::{files_under, root, sources};
 
-/// Longest file that a reader is asked to hold in mind.
+/// Greatest number of lines of a file.
 const MAX_LINES: usize = 500;
 
 #[test]

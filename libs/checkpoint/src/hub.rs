@@ -13,7 +13,7 @@ use crate::{CheckpointError, JsonFile};
 ///
 /// An existing path is itself. Of the form `owner/name` it is a model of the Hugging Face hub: its snapshot in the
 /// local cache (`HF_HUB_CACHE`, else `HF_HOME`, else `~/.cache/huggingface`), downloaded with a progress bar if it is
-/// not there, unless `HF_HUB_OFFLINE` says not to. Anything else comes back as it is, for whoever opens it to name.
+/// not there, unless `HF_HUB_OFFLINE` says not to. Any other path is returned unchanged; opening it names the error.
 ///
 /// # Errors
 /// A model that is not in the cache and cannot be downloaded.

@@ -177,7 +177,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// That error, unless the value fits.
+    /// The error for a value of another type, unless the value fits.
     pub fn ensure(
         &self,
         fits: bool,

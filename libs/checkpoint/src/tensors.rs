@@ -18,7 +18,7 @@ const N_LEN: usize = 8;
 
 /// The tensors of one or several safetensors files, mapped and not yet read.
 ///
-/// Opening checks every header against the length of its file, so whoever asks for shapes or bytes gets what is
+/// Opening checks every header against the length of its file, so shapes and bytes that are asked for are what is
 /// there. Each name is in one file alone.
 #[derive(Debug)]
 pub struct TensorFiles {

@@ -130,7 +130,7 @@ impl Document {
         }
     }
 
-    /// Refuses sections that nobody owns. Of a dotted name, the first part counts.
+    /// Refuses sections that no crate owns. Of a dotted name, the first part counts.
     ///
     /// # Errors
     /// The first unknown section, with its line.

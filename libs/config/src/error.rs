@@ -100,7 +100,7 @@ impl ConfigError {
     }
 }
 
-/// Refuses a value unless the condition holds; `expected` goes on after the word "expected".
+/// Refuses a value unless the condition holds. `expected` completes the sentence "expected …".
 ///
 /// # Errors
 /// The condition does not hold.

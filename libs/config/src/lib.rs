@@ -1,7 +1,7 @@
 //! The mechanism of configurations: one TOML file of sections, each of which belongs to the crate that works by it.
 //!
 //! This crate reads the file, applies `--set section.key=value`, resolves presets and says where a wrong value was
-//! written. It knows no section: the owner of one implements [`Section`], and whoever needs it asks the [`Document`].
+//! written. It knows no section: its owner implements [`Section`], and a crate that needs it asks the [`Document`].
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};

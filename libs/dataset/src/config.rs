@@ -50,7 +50,7 @@ pub struct DataConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// Its name: of its metrics, and in every message about its prompts.
+    /// Name of the task, in its metrics and in every message about its prompts.
     pub task: String,
     /// As `data.train`.
     pub train: PathBuf,
@@ -81,7 +81,7 @@ pub enum Flip {
     None,
     /// Left and right may swap.
     Horizontal,
-    /// Left and right, top and bottom may swap: aerial views have no up.
+    /// Left and right, top and bottom may swap: aerial photos have no fixed upward direction.
     Both,
 }
 
@@ -96,7 +96,7 @@ pub struct EvaluationConfig {
     pub split: Option<String>,
     /// Rows to use, from the start; 0 uses all.
     pub limit: usize,
-    /// Evaluate every so many learner steps besides first and last; 0 for first and last only.
+    /// Learner steps between evaluations, besides the first and the last; 0 for first and last only.
     pub every: u64,
     /// Prompts decoded together.
     pub batch_size: usize,

@@ -10,9 +10,9 @@ const MAX_OUTSIDE: f64 = 2.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BoxesAre {
-    /// Of the picture as it lies in the file, before it is turned.
+    /// Pixels of the picture as it lies in the file, before EXIF turns it.
     Stored,
-    /// Of the picture as it is shown.
+    /// Pixels of the picture as it is shown.
     Displayed,
 }
 

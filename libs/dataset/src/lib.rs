@@ -14,7 +14,7 @@
 //! come first.
 //!
 //! Opening reads rows and the headers of pictures; pixels are decoded when they are asked for ([`Row::decode`]). A row
-//! that cannot be used is left out and kept in mind ([`Dataset::skipped`]); a file without usable rows, or without a
+//! that cannot be used is left out and reported ([`Dataset::skipped`]); a file without usable rows, or without a
 //! column, is an error that says what was expected and what is there.
 
 mod config;

@@ -24,7 +24,7 @@ pub struct JudgeConfig {
     pub policy: PolicyConfig,
     /// The held-out data, and how it is decoded.
     pub evaluation: EvaluationConfig,
-    /// Of the data, the share of rows that may be unusable.
+    /// The section `[data]`: how files are opened, and the share of rows that may be unusable.
     pub data: DataConfig,
     /// How long an answer may be.
     pub rollout: RolloutConfig,
@@ -61,7 +61,7 @@ pub struct Judge {
 pub struct Judgement {
     /// The measures.
     pub evaluation: Evaluation,
-    /// Its answers, in the order of the data.
+    /// Answers of the policy, in the order of the data.
     pub predictions: Vec<Prediction>,
     /// How the answers were read and scored.
     pub reward: Reward,
@@ -90,7 +90,7 @@ pub enum JudgeError {
     /// The policy.
     #[error(transparent)]
     Policy(#[from] ModelError),
-    /// Its processor.
+    /// The processor of the checkpoint refuses something.
     #[error(transparent)]
     Processor(#[from] ProcessorError),
     /// A question that the policy could be asked when the data was opened, and cannot be asked any more.

@@ -65,7 +65,7 @@ impl Config {
     /// Reads a file, applies `section.key=value` overrides, checks every section and what they ask of each other.
     ///
     /// # Errors
-    /// What the first wrong section says, or a section that nobody owns.
+    /// What the first wrong section says, or a section that no crate owns.
     pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         Self::read(&Document::load(path, overrides)?)
     }

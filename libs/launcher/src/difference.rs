@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-/// Keys that say where and how a run goes on, not what it computes.
+/// Keys that say where and how a run continues, not what it computes.
 const OF_THE_START: [&str; 3] = ["config.run.resume", "config.run.out", "graph.env."];
 
 /// Refuses a graph or a configuration other than the run's own.

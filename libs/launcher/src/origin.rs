@@ -38,7 +38,7 @@ pub(crate) struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     pub(crate) bytes: u64,
-    /// Of the whole content.
+    /// Checksum of the whole content.
     pub(crate) xxh3: String,
 }
 

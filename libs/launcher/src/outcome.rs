@@ -16,7 +16,7 @@ const STOPPED: &str = "Asked to stop.";
 /// Tells the result of a run.
 ///
 /// # Errors
-/// The node that failed first, its last words, and how to go on.
+/// The node that failed first, its last lines of log, and how to resume.
 pub(crate) fn report(
     result: eyre::Result<DataflowResult>,
     log: &[LogLine],
@@ -58,7 +58,7 @@ pub(crate) fn report(
     bail!("node {node:?} failed: {why}\nThe log of all nodes is {}. {saved}", log_file.display())
 }
 
-/// What is left of a run, and how to go on with it.
+/// The last checkpoint of a run, and how to resume from it.
 fn how_to_resume(run_dir: &Path) -> String {
     let checkpoints = std::fs::read_dir(run_dir.join("checkpoints"));
     let has_any = checkpoints.is_ok_and(|learners| {
@@ -85,7 +85,7 @@ fn last_words(node: &str, log: &[LogLine]) -> Option<String> {
     of_node.filter_map(error).next()
 }
 
-/// The node that failed by itself, and earliest; the others followed it.
+/// The node that failed first; the others ended because of it.
 fn first_failure<'a>(failed: &'a [(String, &'a NodeError)]) -> Option<&'a (String, &'a NodeError)> {
     let by_itself = |error: &NodeError| !matches!(error.cause, NodeErrorCause::Cascading { .. });
     failed.iter().min_by_key(|(_, error)| (!by_itself(error), error.timestamp))

@@ -11,6 +11,6 @@ pub(crate) use say;
 /// Prints a text as it is.
 pub(crate) fn text(text: &str) {
     let mut out = std::io::stdout().lock();
-    // There is nobody left to tell that nobody reads.
+    // The reader of the output is gone, so the failure cannot be reported either.
     let _told = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
 }

@@ -1,4 +1,4 @@
-//! `vrft probe`: what a checkpoint makes of one conversation, for whoever doubts that it is what transformers makes.
+//! `vrft probe`: logits and gradients of a checkpoint for one conversation, to compare them with those of transformers.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -44,7 +44,7 @@ pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Resul
     Ok(Prepared { graph, run_dir, origin, lock })
 }
 
-/// The graph and the configuration to go on with: the run's own, or those of the command line where changes are meant.
+/// The graph and the configuration to resume with: the run's own, or those of the command line with `--with-changes`.
 fn asked(options: &RunOptions, before: Graph, run_dir: &Path) -> eyre::Result<Graph> {
     let GraphOptions { graph, config, overrides } = &options.graph;
     if graph.is_none() && config.is_none() && overrides.is_empty() {

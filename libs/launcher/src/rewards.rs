@@ -130,7 +130,7 @@ impl Tally {
         self.spoiled += u32::from(after < before);
     }
 
-    /// Of corrections also how much better they are on average, and the shares that are better and worse.
+    /// A summary of all rewards; for corrections also the mean gain and the shares that got better and worse.
     fn summary(&self) -> Value {
         let mean = self.sum / f64::from(self.n.max(1));
         let mut summary = json!({"n": self.n, "unscored": self.unscored, "mean": mean});

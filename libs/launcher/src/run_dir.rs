@@ -1,4 +1,4 @@
-//! The folder of a run: a new one, a named one, or the one to go on with.
+//! The folder of a run: a new one, a named one, or that of the run to resume.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ pub(crate) fn make(folder: &Path) -> eyre::Result<PathBuf> {
     folder.canonicalize().wrap_err_with(|| format!("{folder:?}"))
 }
 
-/// The run to go on with: the named one, or the newest.
+/// The run to resume: the named one, or the newest.
 pub(crate) fn find(named: Option<&Path>, out: &Path) -> eyre::Result<PathBuf> {
     let folder = match named {
         Some(folder) => folder.to_owned(),

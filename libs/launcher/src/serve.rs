@@ -1,4 +1,4 @@
-//! Which policy is in use: promotion of a run's result, if it is no worse, and the way back.
+//! The policy that is in use: promotion of a run's result, unless it does worse, and rollback.
 //!
 //! A folder holds numbered policies, `current`, a link to one of them, and `history.jsonl`. Whoever uses the policy
 //! opens `current`; it is switched in one step.
@@ -166,7 +166,7 @@ struct Evaluated {
     version: u64,
     /// The learner whose policy it is.
     learner: Option<String>,
-    /// Of several tasks the evaluator writes `label@task`.
+    /// The evaluator writes `label@task` where there are several tasks.
     measures: Measures,
 }
 

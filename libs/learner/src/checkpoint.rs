@@ -1,4 +1,4 @@
-//! Checkpoints: everything a learner needs to go on as if nothing had happened.
+//! Checkpoints: everything that a learner needs to continue as if it had not been interrupted.
 //!
 //! `step-000040/` is a checkpoint directory of Hugging Face, loadable by anything that reads those, with three
 //! files more: `optimizer.safetensors`, `state.json` (step, cursor, settings) and `manifest.json`.
@@ -29,7 +29,7 @@ pub struct Checkpoints {
 /// An intact checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub path: PathBuf,
     /// Steps made when it was saved.
     pub step: u64,

@@ -58,7 +58,7 @@ pub enum Schedule {
 pub struct SftConfig {
     /// Text put before the answer of a sample, so that demonstrations have the format that is asked for.
     pub answer_prefix: String,
-    /// Its optimizer, tuned on its own.
+    /// Optimizer of the supervised baseline.
     pub optimizer: OptimizerConfig,
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn sync_folder(dir: &Path) -> Result<(), LearnerError> {
 
 /// Waits until the names in a folder are on disk.
 pub(crate) fn sync_entries(dir: &Path) -> Result<(), LearnerError> {
-    // Only Unix opens folders like files; elsewhere the file system looks after names by itself.
+    // Only Unix opens folders like files; elsewhere the file system makes names durable without help.
     if cfg!(unix) { sync(dir).map_err(LearnerError::io("sync", dir)) } else { Ok(()) }
 }
 

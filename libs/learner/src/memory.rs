@@ -57,7 +57,7 @@ pub struct MemoryEstimate {
 }
 
 impl MemoryEstimate {
-    /// Of a run with prompts of this size.
+    /// Estimates the memory of a run with prompts of this size.
     ///
     /// # Errors
     /// A model that cannot be.

@@ -19,7 +19,7 @@ pub(crate) struct Sequence<'a> {
     /// Place of its first token among all completion tokens of the step.
     pub(crate) first_token: usize,
     pub(crate) token_ids: &'a [u32],
-    /// Empty for a demonstration, which nobody sampled.
+    /// Empty for a demonstration, which was not sampled.
     pub(crate) old_logprobs: &'a [f32],
     /// The logprobs as the sampler computed them; empty likewise.
     pub(crate) sampler_logprobs: &'a [f32],

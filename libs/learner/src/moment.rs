@@ -29,7 +29,7 @@ pub(crate) enum Moment {
     Int8 { codes: Vec<u8>, scales: Vec<f32>, map: &'static DynamicMap },
 }
 
-/// The type for a variable of so many values.
+/// The type in which the moments of a variable are kept, by its number of values.
 pub(crate) fn state_of(n: usize, asked: OptimizerState) -> OptimizerState {
     if n < SMALL { OptimizerState::F32 } else { asked }
 }

@@ -1,4 +1,4 @@
-//! `learner/checkpoint`: a policy that was saved for good, as a Hugging Face directory.
+//! `learner/checkpoint`: a policy that was saved as a Hugging Face directory.
 
 use arrow::array::{AsArray, StructArray};
 use arrow::datatypes::UInt64Type;

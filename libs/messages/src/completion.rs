@@ -46,11 +46,11 @@ pub struct CompletionRow {
 /// Why a completion ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FinishReason {
-    /// Its last token completed a stop text.
+    /// The last token completed a stop text.
     Stop,
-    /// Its last token ends a turn.
+    /// The last token ends a turn.
     EndOfTurn,
-    /// It was cut at the most tokens allowed.
+    /// The completion was cut at the greatest number of tokens allowed.
     Length,
 }
 

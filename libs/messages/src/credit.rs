@@ -14,7 +14,7 @@ pub struct Credit {
     pub prompts: u32,
     /// The policy version that must answer them.
     pub policy_version: u64,
-    /// Number of the first prompt: the loader needs no memory of its own, so a resumed run goes on where it stopped.
+    /// Number of the first prompt: the loader needs no memory of its own, so a resumed run continues where it stopped.
     pub first_prompt_id: u64,
 }
 

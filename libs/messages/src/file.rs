@@ -33,7 +33,7 @@ pub enum FileError {
     Version {
         /// The file.
         path: PathBuf,
-        /// Its version; those before 2 had none in their files.
+        /// Schema version of the file; files before version 2 do not state it.
         got: String,
     },
     /// A file that holds something else.

@@ -8,7 +8,7 @@ use crate::MessageError;
 use crate::build::{nullable_strings, numbers, strings, table};
 use crate::columns::Columns;
 
-/// Who speaks.
+/// Speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Sets the scene.
@@ -31,7 +31,7 @@ pub enum Part {
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Turn {
-    /// Who speaks.
+    /// Speaker of the turn.
     pub role: Role,
     /// What is said and shown, in its order.
     pub parts: Vec<Part>,

@@ -41,7 +41,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Slots for so many rows, free ones first.
+    /// Slots for a number of rows, free ones first.
     pub(crate) fn take_slots(&mut self, n_rows: usize) -> Result<Vec<usize>, ModelError> {
         if let Some(n_more) = n_rows.checked_sub(self.free_slots.len()).filter(|n| *n > 0) {
             let n_slots = self.suffix.first().map_or(Ok(0), |[k, _]| k.dim(0))?;
@@ -57,7 +57,7 @@ impl Cache {
         self.free_slots.extend(slots);
     }
 
-    /// Makes sure that suffixes may have so many tokens.
+    /// Makes room for suffixes of a number of tokens.
     pub(crate) fn reserve(&mut self, n_tokens: usize) -> Result<(), ModelError> {
         if n_tokens <= self.capacity {
             return Ok(());

@@ -25,7 +25,7 @@ pub enum ModelError {
     Device {
         /// The key of the configuration that names it.
         key: &'static str,
-        /// Its name.
+        /// Name of the tensor.
         device: vrft_plan::Device,
         /// Why it cannot be used.
         reason: String,

@@ -21,7 +21,7 @@ impl ModelConfig {
         Ok(counts)
     }
 
-    /// Bytes that a forward of so many tokens and patches keeps for its backward pass, if every layer keeps all.
+    /// Bytes that a forward pass of `n_tokens` and `n_patches` keeps for its backward pass, if every layer keeps all.
     pub fn activation_bytes(&self, n_tokens: usize, n_patches: usize, dtype: DType) -> usize {
         self.text.n_layers * self.text.activation_bytes(n_tokens, dtype)
             + self.tower.depth() * self.tower.block_activation_bytes(n_patches, dtype)
@@ -47,7 +47,7 @@ impl TextConfig {
         n_tokens * values * dtype.size_in_bytes()
     }
 
-    /// Bytes of keys and values of so many tokens.
+    /// Bytes that the keys and values of a number of tokens take.
     pub fn cache_bytes(&self, n_tokens: usize, dtype: DType) -> usize {
         2 * self.n_layers * n_tokens * self.kv_width() * dtype.size_in_bytes()
     }

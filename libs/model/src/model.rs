@@ -1,4 +1,4 @@
-//! Tower and decoder put together, over one set of tensors.
+//! The whole model: vision tower and decoder, over one set of tensors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

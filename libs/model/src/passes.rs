@@ -36,7 +36,7 @@ impl TokenLogprobs {
 /// A forward pass with the tape for its backward pass.
 #[derive(Debug)]
 pub struct TrainingPass {
-    /// Of the completion tokens.
+    /// Log-probabilities of the completion tokens.
     pub tokens: TokenLogprobs,
     pub(crate) results: vrft_kernels::TokenLogprobs,
     pub(crate) tape: Tape,

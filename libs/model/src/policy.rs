@@ -230,7 +230,7 @@ impl Policy {
         self.take_weights(copies.collect::<Result<_, ModelError>>()?)
     }
 
-    /// As [`Policy::set_weights`], without a copy: the tensors should be nobody else's.
+    /// As [`Policy::set_weights`], without a copy: nothing else may hold the tensors.
     ///
     /// # Errors
     /// As [`Policy::set_weights`].

@@ -45,7 +45,7 @@ impl TensorCache {
         self.with(|state| state.insert(key, tensors, self.max_bytes));
     }
 
-    /// Whether tensors of so many bytes would be kept.
+    /// Whether tensors that take `n_bytes` would be kept.
     pub(crate) fn takes(&self, n_bytes: usize) -> bool {
         n_bytes <= self.max_bytes && self.is_on()
     }
@@ -55,7 +55,7 @@ impl TensorCache {
         self.with(|state| !state.is_off)
     }
 
-    /// Forgets everything for good.
+    /// Removes everything from the cache.
     pub(crate) fn turn_off(&self) {
         self.with(|state| *state = State { is_off: true, ..State::default() });
     }

@@ -1,4 +1,4 @@
-//! Writes `dora-node.yml` of every node anew, from the ports that the nodes declare:
+//! Writes the `dora-node.yml` of every node from the ports that the node declares:
 //!
 //! ```sh
 //! cargo run --release -p vrft-node --example manifests

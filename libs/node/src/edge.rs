@@ -94,9 +94,9 @@ pub(crate) struct Inbox<M> {
     next_sequence: i64,
     pub(crate) ended: bool,
     pub(crate) closed: bool,
-    /// Its sender is gone: what still comes from it is of no use.
+    /// The sending node is gone, and what still arrives from it is discarded.
     pub(crate) lost: bool,
-    /// Its end was told to whoever waits for it.
+    /// The end of this input was reported to the node's code.
     pub(crate) told: bool,
     /// Messages may be missing; they are never repeated.
     live: bool,

@@ -9,12 +9,12 @@ use vrft_messages::{Credit, Message, MetricBatch};
 use crate::nodes::Declared;
 use crate::ports::Carries;
 
-/// A node of the graph, as far as it is told to others.
+/// A node of the graph, as far as other nodes need to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Its name in the graph.
+    /// Name of the node in the graph.
     pub id: String,
-    /// Its executable if it is one of this project's; else empty.
+    /// Name of the node's executable if it is one of this project's; else empty.
     pub executable: String,
     /// The word of its `args` that gives it its role, such as `sft`; empty for the usual role.
     pub role: String,

@@ -38,7 +38,7 @@ pub struct Node {
     pub(crate) stopped: bool,
     /// Nodes that the run can do without.
     pub(crate) expendable: BTreeSet<String>,
-    /// Inputs whose sender was lost, until somebody is told.
+    /// Inputs whose sender was lost, until the node's code is told.
     pub(crate) losses: Vec<String>,
     pub(crate) metrics: Metrics,
 }

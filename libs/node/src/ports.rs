@@ -74,7 +74,7 @@ pub struct Role {
 /// A port that has a name.
 #[derive(Debug, Clone, Copy)]
 pub struct Port {
-    /// Its name in a graph.
+    /// Name of the port in a graph.
     pub name: &'static str,
     /// What comes or goes by it, in a few words.
     pub about: &'static str,
@@ -84,9 +84,9 @@ pub struct Port {
     pub is_required: bool,
     /// Whether messages may be dropped on their way, because only the newest is of use.
     pub may_drop: bool,
-    /// Whether the node would wait for ever if nobody listened to this output.
+    /// Whether the node would wait forever if no node received this output.
     pub needs_listener: bool,
-    /// The output by which whoever sends to this input must be answered.
+    /// The output that must lead back to the node which sends to this input.
     pub answered_by: Option<&'static str>,
 }
 
@@ -108,7 +108,7 @@ pub struct Others {
 /// An environment variable that a node reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Variable {
-    /// Its name.
+    /// Name of the environment variable.
     pub name: &'static str,
     /// What it says.
     pub about: &'static str,
@@ -328,7 +328,7 @@ impl Others {
         Others { name, about, carries: Carries::Hub(convention), at_least: 0, may_drop: true }
     }
 
-    /// The same, at least so many of them.
+    /// The same, with a least number of them.
     pub const fn at_least(self, n: usize) -> Others {
         Others { at_least: n, ..self }
     }

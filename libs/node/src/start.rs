@@ -17,7 +17,7 @@ pub const RUN_DIR_VARIABLE: &str = "VRFT_RUN_DIR";
 /// dora and zenoh warn of harmless things at every start; what they drop is an error.
 const QUIET: &str = "info,dora_node_api=error,zenoh=error";
 
-/// Ends the process: an error is told in one line, from the outermost circumstance to the cause.
+/// Ends the process. An error is printed in one line, from the outermost context to the cause.
 pub fn exit(result: eyre::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -71,14 +71,14 @@ impl Script {
         }
     }
 
-    /// Who is in the graph.
+    /// Sets the nodes of the graph.
     #[must_use]
     pub fn members(mut self, members: &[Member]) -> Self {
         self.members = members.to_vec();
         self
     }
 
-    /// Where the node may write.
+    /// Sets the run folder, where the node may write.
     #[must_use]
     pub fn run_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.run_dir = Some(dir.into());

@@ -157,7 +157,7 @@ fn check_names(declared: &Declared<'_>) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Who shares out work names the way to each helper and the way back alike.
+/// A node that distributes work has, for each helper, an output and an input of the same name.
 fn check_pairs(declared: &Declared<'_>) -> eyre::Result<()> {
     let id = declared.node.id.to_string();
     let name = declared.ports.executable;
@@ -173,7 +173,7 @@ fn check_pairs(declared: &Declared<'_>) -> eyre::Result<()> {
     Ok(())
 }
 
-/// Somebody listens to what a node waits for an answer to: credit that nobody hears is never used.
+/// An output that a node waits to have answered is connected: credit that no node receives is never used.
 fn check_listeners(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<()> {
     let id = declared.node.id.to_string();
     let name = declared.ports.executable;
@@ -197,7 +197,7 @@ fn check_listeners(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<
     Ok(())
 }
 
-/// Whoever sends what is to be answered gets the answer: credit comes from the learner that gets the prompts.
+/// The node that sends a request gets the answer: credit comes from the learner that receives the prompts.
 fn check_answers(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<()> {
     let id = declared.node.id.to_string();
     for port in declared.role.inputs {
@@ -229,7 +229,7 @@ fn listens(node: &Node, from: &str, output: &str) -> bool {
     })
 }
 
-/// One edge of the graph, seen from its receiving end.
+/// One edge of the graph, as its receiving node declares it.
 struct Edge<'a> {
     node: &'a Node,
     id: &'a str,
@@ -264,7 +264,7 @@ fn check_edge(graph: &Descriptor, edge: &Edge) -> eyre::Result<()> {
             "{edge} carries {gives}, but {takes} is expected there: connect it to an output that carries {takes}"
         );
     }
-    // The numbers for a monitor of somebody else may be lost; what is learned from may not, whoever gets it.
+    // Metrics for a monitor that is not ours may be lost; what is learned from may not, whichever node gets it.
     let is_metrics = gives == Some(Carries::Message(MetricBatch::NAME));
     let is_message = matches!(gives, Some(Carries::Message(_)));
     let must_arrive = receiver.is_some() || is_message && !is_metrics;

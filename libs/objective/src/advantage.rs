@@ -22,13 +22,13 @@ pub struct ScoredGroup<'a> {
 /// One completion.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scored<'a> {
-    /// Its reward; `None` when it could not be scored.
+    /// Reward of the completion; `None` when it could not be scored.
     pub reward: Option<f32>,
     /// What the reward is made of.
     pub terms: Vec<ScoredTerm<'a>>,
-    /// Its length; only for [`crate::config::OverlongConfig`].
+    /// Number of its tokens; only for [`crate::config::OverlongConfig`].
     pub n_tokens: usize,
-    /// Its answer; only for [`crate::config::CurriculumConfig`].
+    /// Text of its answer; only for [`crate::config::CurriculumConfig`].
     pub answer: &'a str,
 }
 
@@ -37,7 +37,7 @@ pub struct Scored<'a> {
 pub struct ScoredTerm<'a> {
     /// As the task calls it.
     pub name: &'a str,
-    /// Its value before weighting, at most 1.
+    /// Value of the term before weighting, at most 1.
     pub value: f32,
     /// What it is multiplied with in the reward.
     pub weight: f32,

@@ -15,7 +15,7 @@ pub struct KlController {
 }
 
 impl KlController {
-    /// Takes in the KL per token of a step of so many completions.
+    /// Adapts the coefficient to the KL per token of a step, by the number of its completions.
     pub fn update(&mut self, kl: f64, n_completions: usize, config: &AdaptiveKlConfig) {
         let error = (kl / config.target - 1.0).clamp(-MAX_KL_ERROR, MAX_KL_ERROR);
         self.coef *= 1.0 + error * n_completions as f64 / config.horizon;

@@ -39,7 +39,7 @@ pub struct Loss {
     pub correction: Option<Tensor>,
 }
 
-/// `Σ_t w_t · (surrogate_t + β · kl_t) - c · entropy`, put together as configured.
+/// `Σ_t w_t · (surrogate_t + β · kl_t) - c · entropy`, from the configured parts.
 ///
 /// The default is GRPO, [DeepSeekMath](https://arxiv.org/abs/2402.03300), equations 3 and 4: the surrogate is
 /// `-min(ratio · A, clip(ratio, 1 - ε, 1 + ε) · A)` with `ratio = exp(logprob - old_logprob)`, and the KL

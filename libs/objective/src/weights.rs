@@ -5,11 +5,11 @@ use crate::config::{Aggregation, LossConfig, Masks};
 /// A completion, as far as the weight of its tokens depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CompletionFacts {
-    /// Its tokens; one without tokens has nothing to average and is not counted.
+    /// Number of tokens; a completion without tokens has nothing to average and is not counted.
     pub n_tokens: usize,
     /// Whether it was cut at the longest length allowed.
     pub is_truncated: bool,
-    /// Its advantage.
+    /// Advantage of the completion.
     pub advantage: f32,
 }
 
@@ -62,7 +62,7 @@ impl Masks {
 }
 
 impl Aggregation {
-    /// Weight of each token of a completion with so many tokens.
+    /// Weight of each token of a completion, by its number of tokens.
     fn weight(self, n_tokens: usize, counts: &UpdateCounts, max_tokens: usize) -> f64 {
         let n_completions = counts.n_completions as f64;
         match self {

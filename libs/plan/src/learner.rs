@@ -21,7 +21,7 @@ pub struct LearnerConfig {
     /// Times that a step may ask for further prompts in place of those whose completions all did equally well
     /// (dynamic sampling, DAPO, arXiv 2503.14476); 0 for never. Needs a window of 1.
     pub refills: usize,
-    /// Groups pass through the policy together up to so many tokens; a larger step is cut into micro-batches, whose
+    /// Most tokens of groups that pass through the policy together; a larger step is cut into micro-batches, whose
     /// gradients are summed. A group that alone has more passes alone, whole: see `split_groups`.
     pub max_tokens_per_micro_batch: usize,
     /// Cut a group that has more than `max_tokens_per_micro_batch`. Its prompt is then computed again for each part,

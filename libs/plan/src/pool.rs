@@ -11,7 +11,7 @@ pub struct PoolConfig {
     pub on_loss: OnLoss,
     /// Seconds that a rollout may take for its share before it counts as lagging; 0 waits forever.
     pub patience_secs: f64,
-    /// Parts into which the prompts of a step are cut for each rollout; whoever is free first gets the next. Of more
+    /// Parts into which the prompts of a step are cut for each rollout; the rollout that is free first gets the next. Of more
     /// parts a faster rollout does more, but fewer prompts are sampled together.
     pub units_per_rollout: usize,
 }

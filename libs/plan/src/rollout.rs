@@ -16,7 +16,7 @@ pub struct RolloutConfig {
     pub temperature: f64,
     /// Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
     pub top_p: f64,
-    /// Keep the most probable so many tokens; 0 keeps all.
+    /// Number of most probable tokens to sample from; 0 keeps all.
     pub top_k: usize,
     /// A completion is cut here and counts as truncated.
     pub max_completion_tokens: usize,

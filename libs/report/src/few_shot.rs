@@ -13,7 +13,7 @@ use crate::page::{CHART_CSS, write};
 use crate::student::mean_interval;
 use crate::{ReportError, label};
 
-/// The result of one run: a method, trained on so many samples with one seed.
+/// The result of one run: a method, a number of training samples, a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FewShotRun {
     /// Training samples; 0 for a policy that was not trained.

@@ -11,7 +11,7 @@ use crate::prediction::{Corners, Prediction};
 
 /// Images on show.
 const MAX_IMAGES: usize = 24;
-/// A policy that fills an image with boxes has made its point after so many.
+/// Most boxes drawn in one image, for policies that fill it with boxes.
 const MAX_BOXES: usize = 12;
 /// Characters of a completion that are printed.
 const MAX_CHARACTERS: usize = 4000;

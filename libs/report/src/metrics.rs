@@ -80,7 +80,7 @@ impl Metrics {
         terms
     }
 
-    /// Seconds between the first and the last number of each session, summed up: between two sessions nobody worked.
+    /// Seconds between the first and the last number of each session, summed over the sessions, so that pauses do not count.
     /// `starts` says when the sessions began.
     pub(crate) fn elapsed(&self, starts: &[f64]) -> Option<f64> {
         let session = |at: &f64| starts.iter().filter(|start| *start <= at).count();

@@ -18,7 +18,7 @@ pub fn mean_interval(values: &[f64]) -> Option<(f64, Option<f64>)> {
     Some((mean, Some(student_t_975(n - 1) * (variance / n as f64).sqrt())))
 }
 
-/// The 97.5 % quantile of Student's t with so many degrees of freedom (at least 1).
+/// The 97.5 % quantile of Student's t distribution; it has at least 1 degree of freedom.
 ///
 /// Solved by bisection over the angle `θ = atan(t / √ν)`, in which the distribution is a finite series
 /// (Abramowitz and Stegun, 26.7.3 and 26.7.4).

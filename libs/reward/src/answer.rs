@@ -7,7 +7,7 @@ use crate::{BBox, Flaw, Place, same_label};
 /// An answer, predicted or true.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// That there is nothing.
+    /// The answer says that there is nothing.
     Nothing,
     /// Places, one by one.
     Items(Items),

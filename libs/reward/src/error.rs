@@ -14,7 +14,7 @@ pub enum RewardError {
     /// One of the items.
     #[error("item {index} of the true answer: {flaw}")]
     Item {
-        /// Its place among the items that are wrong, from 0.
+        /// Index of the item in the answer, from 0.
         index: usize,
         /// What is wrong with it.
         flaw: Flaw,

@@ -1,4 +1,4 @@
-//! What a policy is told about the form of its answer, made from the declared task.
+//! Format instructions: what a question says about the form of the answer, made from the declared task.
 
 use crate::config::{AnswerConfig, FormatConfig, RewardConfig};
 

@@ -15,7 +15,7 @@ pub struct Reward {
 pub struct Attempt<'a> {
     /// What was said.
     pub text: &'a str,
-    /// Its tokens; words stand for them where they are not known.
+    /// Token ids of the completion; where they are not known, its words are counted instead.
     pub token_ids: Option<&'a [u32]>,
     /// Share of the training that is done, from 0 to 1.
     pub progress: f64,

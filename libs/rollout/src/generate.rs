@@ -111,7 +111,7 @@ fn sample(
     Ok(prompts.iter().map(|_| done.by_ref().take(group_size).collect()).collect())
 }
 
-/// Groups that there is room for beside so many rows; one of any size where there is none.
+/// Number of groups that fit beside the rows which are decoded already; at least one if there are none.
 fn n_to_admit(n_rows: usize, group_size: usize, sampling: &Sampling) -> usize {
     let room = sampling.max_rows.saturating_sub(n_rows) / group_size;
     if n_rows == 0 { room.max(1) } else { room }

@@ -9,11 +9,11 @@ pub struct Sampling {
     pub temperature: f64,
     /// Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
     pub top_p: f64,
-    /// Keep the most probable so many tokens; 0 keeps all.
+    /// Number of most probable tokens to sample from; 0 keeps all.
     pub top_k: usize,
     /// A completion is cut here.
     pub max_tokens: usize,
-    /// Tokens that end a turn are not drawn before a completion has so many.
+    /// Length before which no token that ends a turn is drawn.
     pub min_tokens: usize,
     /// Texts that end a completion, besides the end of a turn; they stay in it. Special tokens are not part of
     /// the text that is searched.

@@ -13,7 +13,7 @@ pub(crate) struct StopRule<'a> {
     processor: &'a Processor,
     stop: &'a [String],
     max_tokens: usize,
-    /// A token is at least one byte long, so the last so many tokens hold any stop text that just ended.
+    /// Number of last tokens that hold any stop text which just ended, since a token has at least one byte.
     window: usize,
 }
 
@@ -25,7 +25,7 @@ impl<'a> StopRule<'a> {
         Self { processor, stop, max_tokens, window: longest + SLACK }
     }
 
-    /// Why a completion ends with the last of these tokens; `None` if it goes on.
+    /// Why a completion ends with the last of these tokens; `None` if it does not end.
     pub(crate) fn reason(&self, token_ids: &[u32]) -> Result<Option<FinishReason>, RolloutError> {
         let Some(last) = token_ids.last() else { return Ok(None) };
         if self.processor.end_ids().contains(last) {

@@ -21,7 +21,7 @@ pub use summary::Summary;
 /// IoU thresholds: 0.5, 0.55 … 0.95.
 pub(crate) const N_THRESHOLDS: usize = 10;
 
-/// Whose rules apply.
+/// The benchmark whose rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// Every category is annotated in every image; at most 100 detections of a category in an image

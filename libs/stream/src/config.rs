@@ -13,7 +13,7 @@ pub struct StreamConfig {
     pub truth: Truth,
     /// Puzzles to make, in equal parts; a label-free task each.
     pub puzzles: Vec<PuzzleKind>,
-    /// Frames looked at per second; what comes faster is not even decoded. 0 for no limit.
+    /// Frames per second that are examined; further ones are not even decoded. 0 for no limit.
     pub max_fps: f64,
     /// Frames are scaled down to this longest side before they are kept.
     pub max_side: u32,
@@ -25,7 +25,7 @@ pub struct StreamConfig {
     pub max_brightness: f64,
     /// Bits of 64 in which a frame's perceptual hash must differ from the recent ones to be new.
     pub novelty_bits: u32,
-    /// Hashes remembered: a scene that returns after so many others is new again.
+    /// Number of hashes remembered: a scene that returns after more than these is new again.
     pub novelty_ring: usize,
     /// Frames kept, drawn evenly from the whole session.
     pub reservoir: usize,
@@ -35,18 +35,18 @@ pub struct StreamConfig {
     pub fresh: f64,
     /// Frames set aside to be judged on, and whatever looks like them with them; 0 for no evaluation.
     pub held_out: usize,
-    /// One of so many frames that would be kept is set aside, until there are enough.
+    /// Every how many frames that would be kept one is set aside, until there are enough.
     pub held_out_every: usize,
     /// Questions asked about each frame that was set aside.
     pub held_out_questions: usize,
     /// The folder of a run, a cold start for example, whose held-out questions are asked again instead: what it has not
-    /// learned from is not learned from here either. Empty to set frames aside anew.
+    /// learned from is not learned from here either. Empty to set aside other frames.
     pub held_out_from: PathBuf,
     /// Seconds within which there must be enough frames to begin with, else the run gives up; 0 waits for ever.
     pub patience_secs: f64,
-    /// Teacher: what its boxes are boxes of, as the question names it.
+    /// Teacher: the category of its boxes, as the question names it.
     pub category: String,
-    /// Teacher: boxes it is less sure of are left out.
+    /// Teacher: boxes of a lower confidence are ignored.
     pub min_confidence: f64,
 }
 

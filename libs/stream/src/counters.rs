@@ -3,17 +3,17 @@
 /// Why a frame was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// It came sooner than the rate limit allows; it was not decoded.
+    /// The frame came sooner than the rate limit allows and was not decoded.
     Rate,
-    /// It is no picture.
+    /// The frame is no picture.
     Undecodable,
     /// Too dark or too bright.
     Exposure,
     /// Too blurred.
     Blur,
-    /// It looks like one of the frames before.
+    /// The frame looks like one of the frames before.
     Familiar,
-    /// It looks like a frame that the policy is judged on.
+    /// The frame looks like one that was set aside for evaluation.
     HeldOutTwin,
 }
 

@@ -23,11 +23,11 @@ const JITTER: f64 = 0.1;
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may be asked about.
+    /// The frame may be asked about.
     Kept,
-    /// It is set aside to be judged on.
+    /// The frame is set aside for evaluation.
     HeldOut,
-    /// It is not needed.
+    /// The frame is not kept.
     Dropped(Reason),
 }
 

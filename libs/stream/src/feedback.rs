@@ -15,7 +15,7 @@ pub struct Feedback {
     pub frame_id: String,
     /// What is said of it.
     pub remark: Remark,
-    /// Who says it.
+    /// Name of the person.
     #[serde(default)]
     pub user: String,
 }

@@ -12,7 +12,7 @@ use image::imageops::{self, FilterType};
 pub struct Fingerprint(pub u64);
 
 impl Fingerprint {
-    /// Of a picture of any size.
+    /// Computes the fingerprint of a picture of any size.
     pub fn of(image: &RgbImage) -> Self {
         let gray = imageops::grayscale(image);
         let small = imageops::resize(&gray, 9, 8, FilterType::Triangle);
@@ -40,12 +40,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Remembers so many.
+    /// Creates a ring that remembers the newest `capacity` fingerprints.
     pub fn new(capacity: usize) -> Self {
         Self { newest: VecDeque::new(), capacity }
     }
 
-    /// Whether one within so many bits is remembered.
+    /// Whether a fingerprint that differs in at most `bits` bits is remembered.
     pub fn has_near(&self, fingerprint: Fingerprint, bits: u32) -> bool {
         self.newest.iter().any(|known| known.distance(fingerprint) <= bits)
     }

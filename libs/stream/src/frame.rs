@@ -32,7 +32,7 @@ pub struct RawFrame<'a> {
 pub struct Frame {
     /// Name by which others speak of it.
     pub id: String,
-    /// Milliseconds, on the clock of whoever offers frames, at which it was offered.
+    /// Milliseconds at which the frame was offered, on the clock of the caller.
     pub at_millis: u64,
     /// JPEG.
     pub jpeg: Vec<u8>,

@@ -30,7 +30,7 @@ impl Journal {
         Ok((Self { path: path.to_owned(), file }, known))
     }
 
-    /// Writes a remark to the disk; when this returns it is there for good.
+    /// Writes a remark to the disk; when this returns, it is durable.
     ///
     /// # Errors
     /// A disk that is full or gone.

@@ -84,7 +84,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Room for the labels of so many frames; the oldest are forgotten.
+    /// Creates a store for the labels of at most `capacity` frames; the oldest are removed.
     pub fn new(capacity: usize) -> Self {
         Self { by_frame: BTreeMap::new(), order: VecDeque::new(), capacity: capacity.max(1) }
     }

@@ -11,7 +11,7 @@ pub struct Reservoir<T> {
 }
 
 impl<T> Reservoir<T> {
-    /// Room for so many.
+    /// Creates a reservoir that holds at most `capacity` frames.
     pub fn new(capacity: usize) -> Self {
         Self { items: Vec::new(), capacity, n_offered: 0 }
     }

@@ -1,6 +1,7 @@
 //! Images to patches, at the settings of the published Qwen2-VL: from decoded pixels, and from the bytes of a file.
 //!
-//! Why each node that needs patches makes them itself: see `libs/messages/benches/images.rs`.
+//! With `libs/messages/benches/images.rs` it shows why each node that needs patches makes them itself; the numbers are in
+//! `docs/src/measurements.md`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use image::codecs::jpeg::JpegEncoder;

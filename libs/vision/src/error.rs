@@ -16,7 +16,7 @@ pub enum VisionError {
     /// A setting outside of what patches can be made with.
     #[error("{key} should be {expected}, got {got}")]
     Setting {
-        /// Its name in Hugging Face's files.
+        /// Name of the setting in Hugging Face's files.
         key: &'static str,
         /// What would be accepted.
         expected: String,

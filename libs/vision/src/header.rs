@@ -14,7 +14,7 @@ pub const MAX_PIXELS: usize = 178_956_970;
 /// Bytes of one pixel in the widest form that is decoded: four channels of 16 bits.
 const MAX_PIXEL_BYTES: usize = 8;
 
-/// Deflate, the compression of PNG, never packs more than so many bytes into one.
+/// Most bytes that Deflate, the compression of PNG, packs into one.
 const MAX_DEFLATE_RATIO: u64 = 1032;
 
 /// The formats that are decoded, as messages name them.

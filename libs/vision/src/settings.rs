@@ -60,12 +60,12 @@ pub struct VideoSettings {
 /// What the bounds on pixels of a video's frames are bounds of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoBounds {
-    /// Of each frame by itself.
+    /// The limits are those of each frame.
     EachFrame {
         /// Pixels that all frames may have together, besides.
         max_total_pixels: Option<usize>,
     },
-    /// Of all frames together.
+    /// The limits are those of all frames together.
     AllFrames {
         /// Tokens that each frame may have, besides; a long video has fewer to a frame.
         max_frame_tokens: Option<usize>,

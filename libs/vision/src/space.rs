@@ -141,7 +141,7 @@ impl<S> Rect<S> {
         Self { corners, space: PhantomData }
     }
 
-    /// Its corners `[x1, y1, x2, y2]`.
+    /// Corners of the box, `[x1, y1, x2, y2]`.
     pub fn corners(&self) -> [f64; 4] {
         self.corners
     }

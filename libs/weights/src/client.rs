@@ -72,7 +72,7 @@ impl Client {
 
     /// Brings the file of a version into a folder of this machine and returns the version as found there.
     ///
-    /// A pull that breaks off leaves its part, and the next pull of the same version goes on from it. What
+    /// A pull that breaks off keeps its part, and the next pull of the same version continues from there. What
     /// arrives whole but damaged is thrown away. One folder belongs to one client.
     pub fn pull(&self, version: &PolicyVersion, dir: &Path) -> Result<PolicyVersion, WeightsError> {
         fs::create_dir_all(dir).map_err(WeightsError::io("create", dir))?;

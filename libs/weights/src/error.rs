@@ -77,7 +77,7 @@ pub enum WeightsError {
         version: u64,
         /// The endpoint of the learner.
         endpoint: String,
-        /// Bytes that arrived; they are kept, and the next pull goes on from there.
+        /// Bytes that arrived; they are kept, and the next pull continues from there.
         got: u64,
         /// Bytes there are.
         expected: u64,

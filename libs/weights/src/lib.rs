@@ -1,4 +1,4 @@
-//! Versioned policy weights: published by the learner, fetched by whoever runs the policy.
+//! Versioned policy weights: published by the learner, fetched by the nodes that run the policy.
 //!
 //! Weights never travel on an edge of the graph. The learner writes each version to a file ([`Store`]) and
 //! announces where it is ([`PolicyVersion`]); the others read that file ([`fetch`]). Where the file is not

@@ -22,7 +22,7 @@ pub(crate) fn listen(endpoint: &str, settings: &Path) -> Result<Session, Weights
     open(settings, "peer", &[("listen/endpoints", endpoints(endpoint))], "listen", endpoint)
 }
 
-/// Opens the other end; waits up to ten seconds for the learner to be there, and reconnects by itself.
+/// Opens the other end; waits up to ten seconds for the learner to be there, and reconnects automatically.
 pub(crate) fn connect(endpoint: &str, settings: &Path) -> Result<Session, WeightsError> {
     let always =
         [("connect/endpoints", endpoints(endpoint)), ("connect/timeout_ms", "10000".to_owned())];

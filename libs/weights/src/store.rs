@@ -10,8 +10,8 @@ use crate::file::{self, FileError};
 use crate::version::{file_name, parse_file_name};
 use crate::{PolicyVersion, WeightsError};
 
-/// A version that nobody needs any more: the next one is written over it, which spares the system the making of
-/// new pages. Whoever reads it all the same finds that the checksum is wrong.
+/// A version that is no longer needed: the next one is written over it, which spares the system the making of
+/// new pages. A node that reads it all the same finds that the checksum is wrong.
 const SPARE: &str = "spare.safetensors.tmp";
 
 /// The folder that a learner publishes to; in memory (`/dev/shm`) or on disk.

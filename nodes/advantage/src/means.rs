@@ -1,4 +1,4 @@
-//! What was earned on average, whoever judged.
+//! Mean reward and mean of each term, whichever node gave them.
 
 use std::collections::BTreeMap;
 

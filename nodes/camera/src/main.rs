@@ -21,7 +21,7 @@ use vrft_node::{Arrival, Node};
 use crate::ports::{IMAGE, PORTS, TICK};
 use crate::source::Source;
 
-/// How often it is noticed that nobody asks for frames any more.
+/// How often the camera checks whether frames are still asked for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Sends a frame for every tick.
@@ -77,7 +77,7 @@ fn run(mut node: Node, mut source: Box<dyn Source>) -> eyre::Result<()> {
         let frame = match source.next() {
             Ok(Some(frame)) => frame,
             Ok(None) => break,
-            // One bad picture is no reason to stop; a source that is gone ends by itself.
+            // One bad picture is no reason to stop; a source that is gone ends the loop.
             Err(error) => {
                 warn!(error = format!("{error:#}"), "A frame could not be read.");
                 continue;

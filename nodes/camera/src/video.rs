@@ -55,7 +55,7 @@ impl Source for Video {
 
 impl Drop for Video {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         if self.child.kill().is_ok() {
             drop(self.child.wait());
         }

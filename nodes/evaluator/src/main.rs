@@ -145,7 +145,7 @@ struct Offer<'a> {
 }
 
 impl<'a> Offer<'a> {
-    /// The policy of the configuration, where nobody learns.
+    /// The policy of the configuration, in a graph without a learner.
     fn nobodys(checkpoint: &'a Checkpoint) -> Self {
         Self { label: BASE, learner: None, checkpoint }
     }

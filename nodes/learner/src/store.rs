@@ -1,4 +1,4 @@
-//! Where the learner's policies go: versions for the rollout, checkpoints for good, copies to evaluate.
+//! Where the learner's policies go: versions for the rollout, checkpoints to keep, copies to evaluate.
 
 use std::path::{Path, PathBuf};
 

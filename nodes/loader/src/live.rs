@@ -16,7 +16,7 @@ use crate::session::Session;
 /// How often the loader looks up when nothing happens.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A camera is called silent after so long, and what is waited for is told as often; less and less often after that.
+/// Time without frames after which a warning is logged; further warnings follow less and less often.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Takes frames in, and answers each credit once there is enough to ask about.

@@ -264,7 +264,7 @@ impl Session {
         self.config.learner.step_of(credit.first_prompt_id)
     }
 
-    /// A credit says that the batch so many before it was learned from: the window's length.
+    /// A credit says that an earlier batch was learned from; it is `learner.window` batches before this one.
     pub(crate) fn note_gradient(&mut self, node: &mut Node, credit: &Credit) {
         let window = self.config.learner.window as u64 * u64::from(credit.prompts);
         let Some(learned) = credit.first_prompt_id.checked_sub(window) else { return };

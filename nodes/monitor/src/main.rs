@@ -36,7 +36,7 @@ fn main() -> std::process::ExitCode {
 /// Writes down what the nodes say of themselves.
 #[derive(Parser)]
 struct Arguments {
-    /// Join a run that goes on already, as its node of this name whose path is `dynamic`.
+    /// Join a run that has started already, as its node of this name whose path is `dynamic`.
     #[arg(long, value_name = "ID")]
     join: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! The run as a Rerun recording, `run.rrd`: what was asked, what was answered and earned, and every curve.
 //!
-//! Written while the run goes on, so that a viewer can follow it: `rerun out/RUN/run.rrd`. For each of the first
+//! Written during the run, so that a viewer can follow it: `rerun out/RUN/run.rrd`. For each of the first
 //! prompts of a step it holds the pictures, the true and the predicted boxes, and the answers with their rewards.
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use vrft_reward::{Detection, Reward};
 
 use crate::ports::{GROUPS, PROMPTS, REWARDS};
 
-/// Prompts of a step that are recorded: enough to see what goes on, in a file that stays small.
+/// Prompts of a step that are recorded: enough to see what happens, in a file that stays small.
 const MAX_SHOWN: usize = 4;
 
 const TRUTH: (u8, u8, u8) = (0, 160, 90);

@@ -1,4 +1,4 @@
-//! TensorBoard event files, written while the run goes on: `tensorboard/<node>/events.out.tfevents.*`.
+//! TensorBoard event files, written during the run: `tensorboard/<node>/events.out.tfevents.*`.
 //!
 //! An event file is a sequence of records: length (u64), its masked CRC-32C, data, its masked CRC-32C, all little
 //! endian. The data is an `Event` of TensorFlow's `event.proto`, of which five fields are needed. Each node has a

@@ -41,7 +41,7 @@ pub(crate) struct Whole {
 struct Rollout {
     /// The prompts that it works on, and since when.
     work: Option<(Vec<u64>, Instant)>,
-    /// It took too long: others got its unit, and it gets none before it has answered.
+    /// The rollout took too long: others got its unit, and it gets none before it has answered.
     is_late: bool,
 }
 
@@ -69,7 +69,7 @@ impl Unit {
 }
 
 impl Pool {
-    /// A pool of these rollouts, for each of which a batch has so many units.
+    /// Creates a pool of these rollouts; a batch is cut into `units_per_rollout` units for each.
     pub(crate) fn new(rollouts: &[String], units_per_rollout: usize) -> Self {
         let n_units = (rollouts.len() * units_per_rollout).max(1) as u64;
         let free = rollouts.iter().cloned().collect();

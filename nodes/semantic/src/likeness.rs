@@ -17,7 +17,7 @@ pub(crate) struct Likeness {
     rewards: Rewards,
 }
 
-/// What is known of a completion before any sentence is looked at.
+/// What is known of a completion before any sentence is embedded.
 enum Case {
     /// The task has no words: nothing to say about it.
     Wordless,

@@ -1,6 +1,6 @@
 //! The semantic reward: how near in meaning the words of an answer are to those of the truth.
 //!
-//! One term by itself, beside the rules of the reward node; the advantage adds them up. It has a process of its own
+//! It gives one term; the advantage node adds it to the terms of the reward node. It has a process of its own
 //! since it runs a sentence model, and the rules should run on anything.
 
 use eyre::{WrapErr, eyre};

@@ -13,7 +13,7 @@ use super::json_text::{self, WithoutNan};
 use crate::DatasetError;
 use crate::pictures::Cell;
 
-/// How much of a file is looked at to tell lines from annotations.
+/// Bytes at the start of a file that are read to tell JSON lines from annotations.
 const PEEKED_BYTES: u64 = 1 << 20;
 
 /// Reads a file of one JSON object a line, or a JSON list of objects; empty lines do not count as rows.

@@ -13,7 +13,7 @@ const UNWRITTEN: &str = "a result with places that nothing was written to";
 /// A stretch of a result that has no values yet.
 pub(crate) struct Unset<'a, T = f32>(&'a mut [MaybeUninit<T>]);
 
-/// The same stretch with its values. Only [`Unset::write`] makes one, so whoever returns it has written all of it.
+/// The same stretch with its values. Only [`Unset::write`] makes one, so code that returns it has written all of it.
 pub(crate) struct Written<'a, T = f32>(&'a mut [T]);
 
 impl<'a, T> Unset<'a, T> {

@@ -89,7 +89,7 @@ pub(crate) fn tensor<T: Value>(
     Tensor::from_storage(storage, shape, BackpropOp::none(), false)
 }
 
-/// So many blocks of so many threads, without dynamic shared memory.
+/// A launch of a number of blocks and of threads in each, without dynamic shared memory.
 pub(crate) fn grid(n_blocks: usize, n_threads: usize) -> LaunchConfig {
     LaunchConfig {
         grid_dim: (n_blocks as u32, 1, 1),

@@ -100,7 +100,7 @@ unsafe fn store<const M: usize, const V: usize>(sums: &[[__m512; V]; M], to: Tar
     }
 }
 
-/// The tile of so many rows and registers.
+/// The product of one tile, by its number of rows and registers.
 pub(crate) fn tile(rows: usize, registers: usize, bf16: bool) -> Tile {
     macro_rules! choose {
         ($name:ident: $($m:literal)*) => {

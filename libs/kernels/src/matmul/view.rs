@@ -85,7 +85,7 @@ impl<'a> MatMut<'a> {
     ) -> Self {
         assert!(fits(data.len(), rows, cols, row_stride), "matrix outside its slice");
         assert!(rows <= 1 || row_stride >= cols, "rows of an output overlap");
-        // What lies behind the last row is nobody's task.
+        // What lies behind the last row belongs to no task.
         let len = data.len().min(rows * row_stride);
         Self { data: &mut data[..len], rows, cols, row_stride }
     }

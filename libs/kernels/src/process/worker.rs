@@ -33,7 +33,7 @@ pub fn on_worker<R: Send>(backend: Backend, f: impl FnOnce() -> R + Send) -> R {
 /// The threads that stay awake for as long as it lives.
 struct Helpers {
     done: Arc<AtomicBool>,
-    /// Of the caller's thread; nothing if it is none of the first ones.
+    /// Counter of the calls of the caller's thread; `None` if the thread is not among the first ones.
     n_calls: Option<&'static AtomicUsize>,
 }
 
@@ -69,7 +69,7 @@ fn n_calls_here() -> Option<&'static AtomicUsize> {
 fn look_for_work(is_done: &AtomicBool) {
     while !is_done.load(Ordering::Relaxed) {
         if rayon::yield_now() != Some(rayon::Yield::Executed) {
-            // Whoever else needs this core gets it.
+            // Another process that needs this core gets it.
             std::thread::yield_now();
         }
     }

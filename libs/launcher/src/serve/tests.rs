@@ -1,4 +1,4 @@
-//! Promotion and the way back, with a judge that reads a number out of the checkpoint.
+//! Promotion and rollback, with a judge that reads a number out of the checkpoint.
 
 use super::*;
 

@@ -43,7 +43,7 @@ pub struct HubOutput {
 
 /// An input, whatever its messages are: what a node waits for.
 pub trait AnyInput {
-    /// Its name in the graph.
+    /// Name of the port in the graph.
     fn name(&self) -> &str;
 }
 
@@ -54,7 +54,7 @@ impl<M> AnyInput for Input<M> {
 }
 
 impl<M> Input<M> {
-    /// Its name in the graph.
+    /// Name of the port in the graph.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -67,7 +67,7 @@ impl<M> Clone for Input<M> {
 }
 
 impl<M> Output<M> {
-    /// Its name in the graph.
+    /// Name of the port in the graph.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -88,14 +88,14 @@ impl<M> OtherOutputs<M> {
 }
 
 impl HubInput {
-    /// Its name in the graph.
+    /// Name of the port in the graph.
     pub fn name(&self) -> &'static str {
         self.name
     }
 }
 
 impl HubOutput {
-    /// Its name in the graph.
+    /// Name of the port in the graph.
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -90,10 +90,10 @@ pub enum Aggregate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OverlongConfig {
-    /// The penalty grows from 0 to its full size over the last so many tokens before
+    /// Tokens over which the penalty grows from 0 to its full size, the last ones before
     /// `rollout.max_completion_tokens`.
     pub cushion: usize,
-    /// Its full size; DAPO's is 1.
+    /// The penalty's full size; DAPO's is 1.
     #[serde(default = "one")]
     pub penalty: f32,
 }

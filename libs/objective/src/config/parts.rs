@@ -1,4 +1,4 @@
-//! The parts that an objective is put together from: importance ratio × surrogate × aggregation × masks.
+//! The parts of an objective: importance ratio × surrogate × aggregation × masks.
 //!
 //! Each is set on its own. The names of papers are in [`super::Objective`].
 
@@ -129,7 +129,7 @@ impl Surrogate {
         }
     }
 
-    /// Its settings that must be above 0, by name.
+    /// Settings of the surrogate that must be above 0, by name.
     pub(super) fn positive_settings(&self) -> Vec<(&'static str, f64)> {
         match self {
             Self::Clip(_) => vec![],

@@ -97,7 +97,7 @@ impl Written {
         self.preset.unwrap_or(Preset::Grpo).parts()
     }
 
-    /// Refuses a part that contradicts the paper's name: without the name, parts may be put together freely.
+    /// Refuses a part that contradicts the paper's name: without the name, parts may be combined freely.
     fn agree<T: PartialEq>(
         &self,
         key: &'static str,

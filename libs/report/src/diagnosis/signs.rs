@@ -2,7 +2,7 @@
 
 use super::{History, Problem, RunFacts, TermRole, Verdict};
 
-/// Steps in a row that a sign must hold before it is told, or all of a shorter run: a single bad batch is no sign.
+/// Steps in a row that a sign must hold before it is reported, or all of a shorter run: a single bad batch is no sign.
 const PATIENCE: usize = 3;
 /// The same for signs that a hard but sound task may show at its start.
 const LONG_PATIENCE: usize = 5;
@@ -13,7 +13,7 @@ const NEARLY_NOTHING: f64 = 0.01;
 /// KL per token, in nats, beyond which no answer is left that the reference policy would give: sound runs stay below
 /// 0.5, runs that were blown up on purpose are at 5 and more.
 const DIVERGED_KL: f64 = 1.0;
-/// A gradient norm so many times the median of the steps before is no fluctuation.
+/// A gradient norm above this multiple of the median of the steps before is no fluctuation.
 const BLOWN_UP: f64 = 10.0;
 /// Share of the entropy at the start below which a policy has nothing left to choose from.
 const COLLAPSED: f64 = 0.05;

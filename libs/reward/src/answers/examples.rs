@@ -24,7 +24,7 @@ pub struct Example<'a> {
 pub(crate) struct Examples<'a> {
     questions: Vec<String>,
     answers: Vec<&'a str>,
-    /// Of the image of each answer.
+    /// Size of the image of each answer.
     sizes: Vec<Option<[u32; 2]>>,
     objects: Objects,
 }
@@ -72,7 +72,7 @@ impl<'a> Examples<'a> {
         self.all(|answer| answer.contains(['[', '(']))
     }
 
-    /// Whether every answer has so many numbers.
+    /// Whether every answer has `n` numbers.
     pub(crate) fn have_numbers(&self, n: usize) -> bool {
         self.all(|answer| numbers(answer).count() == n)
     }

@@ -38,7 +38,7 @@ pub(super) fn with_mode(mut reward: Table) -> Result<Table, ConfigError> {
     Ok(reward)
 }
 
-/// Takes away the gates that are empty, and names what a declared task cannot do without.
+/// Removes empty gates, and refuses a task that lacks what it cannot do without.
 pub(super) fn finish(mut reward: Table) -> Result<Table, ConfigError> {
     if let Some(preset) = reward.get("preset") {
         require(false, "reward.preset", preset, "the path of a file that ends in .toml")?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MatchConfig {
-    /// Who chooses whom.
+    /// How predicted items are paired with true ones.
     pub by: MatchBy,
     /// How alike two items are.
     pub measure: Measure,
@@ -20,7 +20,7 @@ pub struct MatchConfig {
     pub repeats: Repeats,
 }
 
-/// Who chooses whom.
+/// How predicted items are paired with true ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MatchBy {
@@ -54,7 +54,7 @@ pub enum Measure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Repeats {
-    /// They are predictions like any other.
+    /// Repeated predictions count like any others.
     Count,
     /// The first one stands for all.
     Drop,

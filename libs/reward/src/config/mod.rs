@@ -32,7 +32,7 @@ use crate::terms::{Confidence, Format, Overlap};
 pub struct RewardConfig {
     /// Name of the task; it travels with every prompt.
     pub task: String,
-    /// Whose rules; each but `fixed` is a table of differences under `modes`.
+    /// Which rules apply; each mode but `fixed` is a table of differences under `modes`.
     pub mode: RewardMode,
     /// Share of the training after which the `refined` values of the terms apply; 1 for never.
     pub refine_after: f64,

@@ -1,4 +1,4 @@
-//! Texts that nobody would write, to see that every one gets a finite score within the range, and always the same.
+//! Random texts: each must get a finite score within the range, and the same score every time.
 
 use super::{Check, SEED, Tester};
 use crate::Attempt;

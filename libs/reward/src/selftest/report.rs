@@ -11,7 +11,7 @@ use crate::config::RewardMode;
 pub struct Report {
     /// The task.
     pub task: String,
-    /// Whose rules.
+    /// Mode of the reward, as in `reward.mode`.
     pub mode: RewardMode,
     /// True answers that were used.
     pub n: usize,

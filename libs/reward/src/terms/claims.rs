@@ -53,7 +53,7 @@ impl Evaluate for Claims {
     }
 }
 
-/// 1 if a number is claimed and the answer has so many items.
+/// 1 if a number is claimed and the answer has that number of items.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Consistency {}

@@ -11,7 +11,7 @@ pub enum Shape {
     /// As it is.
     #[default]
     Linear,
-    /// Its power α.
+    /// The value to the power of α.
     Power(f64),
     /// 0 below the first, 1 from the second on, as it is between.
     Ramp([f64; 2]),

@@ -14,7 +14,7 @@ pub(crate) struct Curve {
     pub(crate) recall: f64,
 }
 
-/// Detections of all images, the likeliest first; at most so many of each image. `None` where nothing is to be found.
+/// Detections of all images, the most confident first, a limited number of each image. `None` where there is no true box.
 pub(crate) struct Ranking<'a> {
     images: Vec<&'a ImageMatches>,
     /// Index into `images` and of the detection in it.

@@ -1,4 +1,4 @@
-//! COCO as it is meant, and as other tools write it.
+//! COCO annotations as specified, and as other tools write them.
 
 use serde_json::{Value, json};
 use vrft_vision::Rect;
