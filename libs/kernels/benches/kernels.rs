@@ -110,7 +110,7 @@ fn attention(c: &mut Criterion) {
     let n_heads = 6;
     let head_dim = 32;
     let group = AttentionGroup { prefix, suffixes: vec![len; 8], causal: true, first_query: 0 };
-    let layout = Arc::new(AttentionLayout { groups: vec![group] });
+    let layout = Arc::new(AttentionLayout::new(vec![group]));
     let width = n_heads * head_dim;
     let rows = [layout.n_tokens(), width];
     time(c, name, [&[&rows, &rows, &rows], &[]], |context, x, _| {

@@ -40,9 +40,9 @@ pub use cpu::exp::exp_in_place;
 pub use cpu::vectorized;
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
 pub use ops::{
-    AttentionGroup, AttentionLayout, DecodeGroup, Tap, TokenLogprobs, add, attention, cast,
-    decode_attention, dropout, embedding, gelu, gelu_tanh, layer_norm, linear, linear_part,
-    linears, mix_rows, put_rows, quick_gelu, replace_rows, reshape, rms_norm, rotary, scale,
-    select_rows, swiglu, token_logprobs,
+    AttentionGroup, AttentionLayout, DecodeGroup, DecodeLayout, DecodeTables, LayoutTables, Tap,
+    TokenLogprobs, add, append_newest, attention, cast, decode_attention, dropout, embedding, gelu,
+    gelu_tanh, layer_norm, linear, linear_part, linears, mix_rows, put_rows, quick_gelu,
+    replace_rows, reshape, rms_norm, rotary, scale, select_rows, swiglu, token_logprobs,
 };
 pub use process::{give_back_freed_memory, keep_freed_memory, on_worker, share_one_heap};

@@ -1,7 +1,7 @@
 //! Keys and values of a session: each prefix once per group, each suffix in a slot of its own.
 
 use candle_core::Tensor;
-use vrft_kernels::{Activation, Context, DecodeGroup};
+use vrft_kernels::{Activation, Context, DecodeGroup, DecodeLayout};
 
 use crate::ModelError;
 
@@ -94,15 +94,15 @@ impl Cache {
         context: &Context,
         layer: usize,
         [k, v]: [&Activation; 2],
-        groups: &[DecodeGroup],
+        layout: &DecodeLayout,
     ) -> Result<(), ModelError> {
-        let place = |group: &DecodeGroup, slot: &usize| slot * self.capacity + group.n_suffix - 1;
-        let places: Vec<usize> =
-            groups.iter().flat_map(|g| g.slots.iter().map(move |slot| place(g, slot))).collect();
-        for (tensor, new) in self.suffix[layer].iter().zip([k, v]) {
-            vrft_kernels::put_rows(context, tensor, &new.detach(), &places)?;
-        }
-        Ok(())
+        let suffix = self.suffix[layer].each_ref();
+        Ok(vrft_kernels::append_newest(context, suffix, [k, v], layout)?)
+    }
+
+    /// Which keys the rows of these groups attend to.
+    pub(crate) fn layout(&self, groups: &[DecodeGroup]) -> DecodeLayout {
+        DecodeLayout::new(groups.to_vec(), self.capacity)
     }
 
     /// Attention of q (rows, heads · head_dim) in a layer.
@@ -112,9 +112,9 @@ impl Cache {
         layer: usize,
         q: &Activation,
         head_dim: usize,
-        groups: &[DecodeGroup],
+        layout: &DecodeLayout,
     ) -> Result<Activation, ModelError> {
         let (prefix, suffix) = (self.prefix[layer].each_ref(), self.suffix[layer].each_ref());
-        Ok(vrft_kernels::decode_attention(context, q, prefix, suffix, head_dim, groups)?)
+        Ok(vrft_kernels::decode_attention(context, q, prefix, suffix, head_dim, layout)?)
     }
 }

@@ -48,9 +48,9 @@ impl<'a> Packed<'a> {
         let mut packed = Self {
             token_ids: Vec::new(),
             positions: Vec::new(),
-            layout: Arc::new(AttentionLayout { groups: Vec::new() }),
+            layout: Arc::new(AttentionLayout::default()),
             predicting: Vec::new(),
-            predicting_layout: Arc::new(AttentionLayout { groups: Vec::new() }),
+            predicting_layout: Arc::new(AttentionLayout::default()),
             images: Vec::new(),
             placeholders: Vec::new(),
             sources: Vec::new(),
@@ -66,8 +66,8 @@ impl<'a> Packed<'a> {
             ..group.clone()
         };
         let predicting_layout = layout.iter().map(of_predicting).collect();
-        packed.layout = Arc::new(AttentionLayout { groups: layout });
-        packed.predicting_layout = Arc::new(AttentionLayout { groups: predicting_layout });
+        packed.layout = Arc::new(AttentionLayout::new(layout));
+        packed.predicting_layout = Arc::new(AttentionLayout::new(predicting_layout));
         Ok(packed)
     }
 

@@ -44,7 +44,7 @@ impl PrefixCache {
         let mut new = Vec::new();
         let x = forward(&mut |k, v| new.extend([k.detach(), v.detach()]))?;
         let mut start = 0;
-        for (layout, key) in packed.layout.groups.iter().zip(keys) {
+        for (layout, key) in packed.layout.groups().iter().zip(keys) {
             let n = layout.prefix - 1;
             if self.0.takes(model.config.text.cache_bytes(n, x.dtype())) {
                 // Copies, or they would keep those of all rows alive.
@@ -80,7 +80,7 @@ fn continued(
         let new = new.detach();
         let mut start = 0;
         let mut parts = Vec::with_capacity(2 * prefixes.len());
-        for (group, prefix) in layout.groups.iter().zip(prefixes) {
+        for (group, prefix) in layout.groups().iter().zip(prefixes) {
             parts.extend(prefix.get(idx).cloned());
             parts.push(new.narrow(0, start, group.n_queries())?);
             start += group.n_queries();

@@ -117,11 +117,11 @@ impl Session {
         let longest = self.groups.iter().map(|group| group.n_suffix).max();
         self.cache.reserve(longest.unwrap_or(0))?;
         let cache = &self.cache;
-        let groups = &self.groups;
+        let layout = &cache.layout(&self.groups);
         let decoder = &self.model.decoder;
         let attend = &mut |context: &Context, layer, [q, k, v]: [&Activation; 3]| {
-            cache.append(context, layer, [k, v], groups)?;
-            cache.attend(context, layer, q, head_dim, groups)
+            cache.append(context, layer, [k, v], layout)?;
+            cache.attend(context, layer, q, head_dim, layout)
         };
         let x = decoder.forward(&context, x.into(), &rotary, None, attend)?;
         self.logits = decoder.logits(&context, &x)?;

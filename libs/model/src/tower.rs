@@ -97,7 +97,7 @@ pub(crate) fn within(n_patches: impl Iterator<Item = usize>) -> AttentionLayout 
         causal: false,
         first_query: 0,
     };
-    AttentionLayout { groups: n_patches.map(span).collect() }
+    AttentionLayout::new(n_patches.map(span).collect())
 }
 
 /// Row and column of each patch, in the order in which patches come: merge block after merge block.

@@ -90,10 +90,27 @@ impl Gradients {
         }
         let gradient = gradient.detach().to_dtype(DType::F32)?;
         match self.tensors.iter_mut().find(|(of, _)| *of == variable) {
+            #[cfg(feature = "cuda")]
+            Some((_, sum)) if self.backend == Backend::Cuda => {
+                crate::ops::add_in_place(sum, &gradient)?;
+            }
             Some((_, sum)) => *sum = (&*sum + gradient)?,
-            None => self.tensors.push((variable, gradient)),
+            // Copied, since it is added to in place and others may hold it.
+            None => self.tensors.push((variable, gradient.copy()?)),
         }
         Ok(())
+    }
+
+    /// The sum of a variable's gradient on its device, to be added to in place; zeros if none has reached it.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn sum_of(&mut self, variable: TensorId, like: &Tensor) -> Result<Tensor> {
+        let found = self.tensors.iter().find(|(of, _)| *of == variable);
+        if let Some((_, sum)) = found {
+            return Ok(sum.clone());
+        }
+        let zeros = Tensor::zeros(like.dims(), DType::F32, like.device())?;
+        self.tensors.push((variable, zeros.clone()));
+        Ok(zeros)
     }
 
     /// Lets `f` write or add to the `n` values of a variable's gradient.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use candle_core::{DType, Result, Tensor};
 
 use crate::autograd::{Activation, Gradients, Weight};
-use crate::cpu::add_in_place;
 use crate::matmul::Write;
 
 type Backward = Box<dyn FnOnce(&mut BackwardPass) -> Result<()> + Send>;
@@ -147,6 +146,15 @@ impl Tape {
     }
 }
 
+/// `a += b` in the memory of `a`.
+fn add_in_place(a: &Tensor, b: &Tensor) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if a.device().is_cuda() {
+        return crate::ops::add_in_place(a, b);
+    }
+    crate::cpu::add_in_place(a, b)
+}
+
 /// The gradient of an activation, as far as it is summed.
 struct Sum {
     gradient: Tensor,
@@ -188,6 +196,12 @@ impl BackwardPass<'_> {
         }
     }
 
+    /// Where the gradient of a weight is summed on its device, if it has one.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn sum_of(&mut self, weight: &Weight) -> Result<Option<Tensor>> {
+        weight.variable().map(|of| self.gradients.sum_of(of, weight.tensor())).transpose()
+    }
+
     fn sum(&mut self, to: Option<Node>, gradient: Tensor, is_shared: bool) -> Result<()> {
         let Some(node) = to else { return Ok(()) };
         let new = Sum { gradient: gradient.contiguous()?, is_shared };
@@ -212,8 +226,9 @@ impl BackwardPass<'_> {
 
 impl Sum {
     fn plus(self, other: Sum) -> Result<Sum> {
-        let in_place = self.gradient.device().is_cpu()
-            && matches!(self.gradient.dtype(), DType::F32 | DType::BF16);
+        let device = self.gradient.device();
+        let is_ours = device.is_cpu() || (cfg!(feature = "cuda") && device.is_cuda());
+        let in_place = is_ours && matches!(self.gradient.dtype(), DType::F32 | DType::BF16);
         let gradient = match (in_place, self.is_shared, other.is_shared) {
             (true, false, _) => {
                 add_in_place(&self.gradient, &other.gradient)?;
@@ -223,8 +238,10 @@ impl Sum {
                 add_in_place(&other.gradient, &self.gradient)?;
                 other.gradient
             }
-            (true, true, true) => crate::cpu::add(&self.gradient, &other.gradient)?,
-            (false, ..) => (self.gradient + other.gradient)?,
+            (true, true, true) if device.is_cpu() => {
+                crate::cpu::add(&self.gradient, &other.gradient)?
+            }
+            _ => (self.gradient + other.gradient)?,
         };
         Ok(Sum { gradient, is_shared: false })
     }

@@ -20,8 +20,12 @@ mod swiglu;
 mod token_logprobs;
 
 pub use add::add;
-pub use attention::{AttentionGroup, AttentionLayout, attention};
-pub use decode_attention::{DecodeGroup, decode_attention};
+#[cfg(feature = "cuda")]
+pub(crate) use add::add_in_place;
+pub use attention::{AttentionGroup, AttentionLayout, LayoutTables, attention};
+pub use decode_attention::{
+    DecodeGroup, DecodeLayout, DecodeTables, append_newest, decode_attention,
+};
 pub use dropout::dropout;
 pub use gelu::{gelu, gelu_tanh, quick_gelu};
 pub use layer_norm::layer_norm;

@@ -1,8 +1,14 @@
 //! Sums of two activations.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use candle_core::{Result, bail};
 
 use crate::{Activation, Backend, Context, cpu};
+
+#[cfg(feature = "cuda")]
+pub(crate) use self::cuda::add_in_place;
 
 /// `a + b`, both of the same shape and type: a residual connection. The gradient of each is that of the sum.
 ///
@@ -10,12 +16,15 @@ use crate::{Activation, Backend, Context, cpu};
 /// Shapes or types that differ.
 pub fn add(context: &Context, a: &Activation, b: &Activation) -> Result<Activation> {
     if (a.dims(), a.dtype()) != (b.dims(), b.dtype()) {
-        let (a, b) = ((a.dims(), a.dtype()), (b.dims(), b.dtype()));
+        let a = (a.dims(), a.dtype());
+        let b = (b.dims(), b.dtype());
         bail!("add: {a:?} and {b:?} differ in shape or type")
     }
     let y = match context.backend() {
         Backend::Cpu => cpu::add(a.tensor(), b.tensor())?,
-        Backend::Cuda | Backend::Composed => (a.tensor() + b.tensor())?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::add(a.tensor(), b.tensor())?,
+        _ => (a.tensor() + b.tensor())?,
     };
     let to = [a.node(), b.node()];
     context.record_one(&[a, b], &[], y, move |gradient, pass| {

@@ -97,7 +97,8 @@ fn backward_of_span(
     let dtype = q.dtype();
     let head_dim = shape.head_dim;
     let queries = std::slice::from_ref(&span.queries);
-    let (q, g) = (heads(q, queries, head_dim, 1)?, heads(gradient, queries, head_dim, 1)?); // (H, n, head_dim)
+    let q = heads(q, queries, head_dim, 1)?;
+    let g = heads(gradient, queries, head_dim, 1)?; // (H, n, head_dim)
     let k = heads(k, &span.keys, head_dim, shape.repeats)?; // (H, keys, head_dim)
     let v = heads(v, &span.keys, head_dim, shape.repeats)?; // (H, keys, head_dim)
     let p = probabilities(&q, &k, span.causal)?; // (H, n, keys)

@@ -83,7 +83,8 @@ impl Shape {
             .map(|&(place, head_idx)| {
                 let head = self.head(qkv, place, head_idx);
                 let mut out = vec![0.0; place.group.n_queries() * self.head_dim];
-                let (mut scores, mut scratch) = (Vec::new(), Vec::new());
+                let mut scores = Vec::new();
+                let mut scratch = Vec::new();
                 for block in place.group.blocks() {
                     head.probabilities(&block, &mut scores);
                     let scores = T::of(&scores, &mut scratch);
@@ -163,7 +164,9 @@ impl Shape {
         let [mut grad_q, mut grad_k, mut grad_v] =
             [group.n_queries(), group.n_tokens(), group.n_tokens()]
                 .map(|rows| vec![0.0; rows * head_dim]);
-        let (mut probabilities, mut scores, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+        let mut probabilities = Vec::new();
+        let mut scores = Vec::new();
+        let mut scratch = Vec::new();
         let head = self.head(qkv, place, head_idx);
         let at = self.of_queries(place, head_idx);
         let [result, grad] = [result, grad].map(|all| all.get(at..).unwrap_or_default());

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::tables::LayoutTables;
+
 /// Rows of a block of queries. Large enough for a good product, small enough that the scores stay in cache.
 const QUERIES_PER_BLOCK: usize = 128;
 
@@ -98,13 +100,35 @@ impl Own {
 }
 
 /// The groups of a packed batch, one after the other.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AttentionLayout {
     /// In the order of their rows.
-    pub groups: Vec<AttentionGroup>,
+    pub(crate) groups: Vec<AttentionGroup>,
+    /// Its tables, once a GPU has asked for them.
+    #[cfg(feature = "cuda")]
+    pub(super) on_gpu: crate::cuda::Uploaded<super::cuda::OnGpu>,
 }
 
 impl AttentionLayout {
+    /// Groups in the order of their rows.
+    pub fn new(groups: Vec<AttentionGroup>) -> Self {
+        Self {
+            groups,
+            #[cfg(feature = "cuda")]
+            on_gpu: crate::cuda::Uploaded::default(),
+        }
+    }
+
+    /// The groups in the order of their rows.
+    pub fn groups(&self) -> &[AttentionGroup] {
+        &self.groups
+    }
+
+    /// What GPU kernels read of it.
+    pub fn tables(&self) -> LayoutTables {
+        LayoutTables::new(self)
+    }
+
     /// Rows of the packed batch.
     pub fn n_tokens(&self) -> usize {
         self.groups.iter().map(AttentionGroup::n_tokens).sum()
@@ -177,7 +201,8 @@ mod tests {
         let all =
             AttentionGroup { prefix: 70, suffixes: vec![50, 9], causal: true, first_query: 0 };
         let tail = AttentionGroup { first_query: 69, ..all.clone() };
-        let (all, tail) = (keys(&all), keys(&tail));
+        let all = keys(&all);
+        let tail = keys(&tail);
         assert!(tail[..69].iter().all(Vec::is_empty));
         assert_eq!(all[69..], tail[69..]);
     }

@@ -2,15 +2,21 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod head;
 mod layout;
+mod tables;
 
 use std::sync::Arc;
 
 use candle_core::{Result, bail};
 
 pub(crate) use composed::all_heads;
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::head_kernel;
 pub use layout::{AttentionGroup, AttentionLayout};
+pub use tables::LayoutTables;
 
 use crate::{Activation, Backend, Context};
 
@@ -33,17 +39,30 @@ pub fn attention(
     let qkv = [q, k, v].map(Activation::detach);
     let result = match backend {
         Backend::Cpu => cpu::forward(qkv.each_ref(), &shape)?,
-        Backend::Cuda | Backend::Composed => composed::forward(qkv.each_ref(), &shape)?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => return on_gpu(context, [q, k, v], shape),
+        _ => composed::forward(qkv.each_ref(), &shape)?,
     };
     let to = [q, k, v].map(Activation::node);
     let y = result.clone();
     context.record_one(&[q, k, v], &[], result, move |gradient, pass| {
         let gradients = match backend {
             Backend::Cpu => cpu::backward(qkv.each_ref(), &y, &gradient, &shape)?,
-            Backend::Cuda | Backend::Composed => {
-                composed::backward(qkv.each_ref(), &gradient, &shape)?
-            }
+            _ => composed::backward(qkv.each_ref(), &gradient, &shape)?,
         };
+        to.into_iter().zip(gradients).try_for_each(|(to, gradient)| pass.add(to, gradient))
+    })
+}
+
+/// By CUDA kernels, whose backward pass needs more of the forward than its result.
+#[cfg(feature = "cuda")]
+fn on_gpu(context: &Context, inputs: [&Activation; 3], shape: Shape) -> Result<Activation> {
+    let qkv = inputs.map(Activation::detach);
+    let [result, lse] = cuda::forward(qkv.each_ref(), &shape)?;
+    let to = inputs.map(Activation::node);
+    let y = result.clone();
+    context.record_one(&inputs, &[], result, move |gradient, pass| {
+        let gradients = cuda::backward(qkv.each_ref(), [&y, &lse], &gradient, &shape)?;
         to.into_iter().zip(gradients).try_for_each(|(to, gradient)| pass.add(to, gradient))
     })
 }
@@ -63,14 +82,16 @@ impl Shape {
         head_dim: usize,
         layout: &Arc<AttentionLayout>,
     ) -> Result<Self> {
-        let ((n_queries, q_width), (n, kv_width)) = (q.dims2()?, k.dims2()?);
+        let (n_queries, q_width) = q.dims2()?;
+        let (n, kv_width) = k.dims2()?;
         let n_kv_heads = kv_width / head_dim.max(1);
         let fits = n_kv_heads > 0
             && kv_width == n_kv_heads * head_dim
             && q_width.is_multiple_of(kv_width)
             && v.dims2()? == (n, kv_width)
             && [k.dtype(), v.dtype()] == [q.dtype(); 2];
-        let (expected_queries, expected) = (layout.n_queries(), layout.n_tokens());
+        let expected_queries = layout.n_queries();
+        let expected = layout.n_tokens();
         if !fits || (expected_queries, expected) != (n_queries, n) {
             let shapes = format!("q is ({n_queries}, {q_width}), k is ({n}, {kv_width})");
             bail!("attention: {shapes}, layout has {expected_queries} queries, {expected} tokens")
@@ -89,7 +110,7 @@ mod tests {
 
     #[track_caller]
     fn check_layout(groups: Vec<AttentionGroup>, n_heads: usize, n_kv_heads: usize) {
-        let layout = Arc::new(AttentionLayout { groups });
+        let layout = Arc::new(AttentionLayout::new(groups));
         let n = layout.n_tokens();
         let n_queries = layout.n_queries();
         let head_dim = 6;
@@ -149,7 +170,7 @@ mod tests {
     #[test]
     fn bfloat16_is_near() {
         let group = group(131, &[3, 30, 7], true);
-        let layout = Arc::new(AttentionLayout { groups: vec![group] });
+        let layout = Arc::new(AttentionLayout::new(vec![group]));
         let n = layout.n_tokens();
         let head_dim = 8;
         let shapes = [4, 2, 2].map(|heads| (n, heads * head_dim));
@@ -179,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_layout_of_another_length_is_an_error() {
-        let layout = Arc::new(AttentionLayout { groups: vec![group(4, &[], true)] });
+        let layout = Arc::new(AttentionLayout::new(vec![group(4, &[], true)]));
         let context = Context::new(&Device::Cpu);
         let x = Activation::untracked(random((3, 6), 0));
         assert!(attention(&context, &x, &x, &x, 6, &layout).is_err());

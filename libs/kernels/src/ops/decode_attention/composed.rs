@@ -23,7 +23,8 @@ pub(super) fn forward(
                     Tensor::cat(&[prefix, suffix.get(*slot)?.narrow(0, 0, group.n_suffix)?], 0)?;
                 all_heads(&both, head_dim, repeats)
             };
-            let (k, v) = (all(prefix_k, suffix_k)?, all(prefix_v, suffix_v)?);
+            let k = all(prefix_k, suffix_k)?;
+            let v = all(prefix_v, suffix_v)?;
             let scores = q.matmul(&k.t()?)?.to_dtype(DType::F32)?; // (H, 1, keys)
             let scores = (scores / (head_dim as f64).sqrt())?;
             let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;

@@ -43,7 +43,8 @@ impl Decode {
             groups.iter().flat_map(|g| (0..n_kv_heads).map(move |head| (g, head))).collect();
         let parts: Vec<Vec<f32>> =
             tasks.par_iter().map(|(group, kv_idx)| self.head(caches, group, *kv_idx)).collect();
-        let (q_width, width) = (self.kv_width * self.repeats, self.repeats * self.head_dim);
+        let q_width = self.kv_width * self.repeats;
+        let width = self.repeats * self.head_dim;
         let mut out = vec![0.0; caches[0].len()];
         for ((group, kv_idx), part) in tasks.iter().zip(parts) {
             scatter(&mut out[group.rows.start * q_width + kv_idx * width..], q_width, &part, width);
@@ -54,8 +55,9 @@ impl Decode {
     /// (rows, repeats · head_dim) of one key head in one group.
     fn head<T: Element>(&self, caches: [&[T]; 5], group: &DecodeGroup, kv_idx: usize) -> Vec<f32> {
         let [q, prefix_k, prefix_v, suffix_k, suffix_v] = caches;
-        let (head_dim, kv_width, width) =
-            (self.head_dim, self.kv_width, self.repeats * self.head_dim);
+        let head_dim = self.head_dim;
+        let kv_width = self.kv_width;
+        let width = self.repeats * self.head_dim;
         let n_prefix = group.prefix.len();
         let n_queries = group.rows.len() * self.repeats;
         let q: Vec<T> = group

@@ -1,5 +1,8 @@
 //! Dropout ([arXiv 1207.0580](https://arxiv.org/abs/1207.0580)) whose mask is a function of a seed.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use candle_core::{Device, Result, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +27,15 @@ pub fn dropout(
         return Ok(x.clone());
     };
     let dims = x.dims2()?;
+    #[cfg(feature = "cuda")]
+    if context.backend() == Backend::Cuda {
+        let seed = seed.max(1) ^ layer;
+        let to = x.node();
+        let y = cuda::dropped(x.tensor(), seed, probability)?;
+        return context.record_one(&[x], &[], y, move |gradient, pass| {
+            pass.add(to, cuda::dropped(&gradient, seed, probability)?)
+        });
+    }
     // Seed 0 once meant "no dropout", and runs that were made with it should stay what they are.
     let mask = mask(seed.max(1) ^ layer, probability, dims)?;
     let mask = mask.to_dtype(x.dtype())?.to_device(context.device())?;

@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::Result;
 
@@ -13,13 +15,21 @@ use crate::{Activation, Backend, Context};
 /// Fails if x is no matrix.
 pub fn gelu(context: &Context, x: &Activation) -> Result<Activation> {
     x.dims2()?;
-    // candle's own is fused, too.
-    let y = x.tensor().gelu_erf()?;
-    let (from, to, backend) = (x.detach(), x.node(), context.backend());
+    let backend = context.backend();
+    let y = match backend {
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward("gelu", x.tensor())?,
+        // candle's own is fused, too.
+        _ => x.tensor().gelu_erf()?,
+    };
+    let from = x.detach();
+    let to = x.node();
     context.record_one(&[x], &[], y, move |gradient, pass| {
         let gradient = match backend {
             Backend::Cpu => cpu::gelu_backward(&from, &gradient)?,
-            Backend::Cuda | Backend::Composed => composed::gelu_backward(&from, &gradient)?,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::backward("gelu", &from, &gradient)?,
+            _ => composed::gelu_backward(&from, &gradient)?,
         };
         pass.add(to, gradient)
     })
@@ -34,14 +44,18 @@ pub fn quick_gelu(context: &Context, x: &Activation) -> Result<Activation> {
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::quick_gelu(x.tensor())?,
-        Backend::Cuda | Backend::Composed => composed::quick_gelu(x.tensor())?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward("quick_gelu", x.tensor())?,
+        _ => composed::quick_gelu(x.tensor())?,
     };
     let from = x.detach();
     let to = x.node();
     context.record_one(&[x], &[], y, move |gradient, pass| {
         let gradient = match backend {
             Backend::Cpu => cpu::quick_gelu_backward(&from, &gradient)?,
-            Backend::Cuda | Backend::Composed => composed::quick_gelu_backward(&from, &gradient)?,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::backward("quick_gelu", &from, &gradient)?,
+            _ => composed::quick_gelu_backward(&from, &gradient)?,
         };
         pass.add(to, gradient)
     })

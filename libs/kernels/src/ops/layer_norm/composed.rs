@@ -4,7 +4,8 @@ use candle_core::{D, DType, Result, Tensor};
 
 pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let (normalized, _) = normalized(&x.to_dtype(DType::F32)?, eps)?;
-    let (weight, bias) = (weight.to_dtype(x.dtype())?, bias.to_dtype(x.dtype())?);
+    let weight = weight.to_dtype(x.dtype())?;
+    let bias = bias.to_dtype(x.dtype())?;
     normalized.to_dtype(x.dtype())?.broadcast_mul(&weight)?.broadcast_add(&bias)
 }
 

@@ -37,7 +37,8 @@ pub(super) fn backward(
             2 * width,
             #[inline(always)]
             |i, out, sums| {
-                let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
+                let x = &xs[i * width..][..width];
+                let g = &gs[i * width..][..width];
                 let (mean, scale) = statistics(x, eps as f32);
                 let (of_weight, of_bias) = sums.split_at_mut(width);
                 let sums = of_weight.iter_mut().zip(of_bias);

@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{Result, bail};
 
@@ -20,15 +22,16 @@ pub fn layer_norm(
 ) -> Result<Activation> {
     let (_, width) = x.dims2()?;
     if (weight.dims(), bias.dims()) != (&[width], &[width]) {
-        let (weight, bias) = (weight.dims(), bias.dims());
+        let weight = weight.dims();
+        let bias = bias.dims();
         bail!("layer_norm: weight and bias should have {width} values, got {weight:?} and {bias:?}")
     }
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
-        Backend::Cuda | Backend::Composed => {
-            composed::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?
-        }
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
+        _ => composed::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
     };
     let from = x.detach();
     let to = x.node();
@@ -37,9 +40,9 @@ pub fn layer_norm(
         let [weight, bias] = &weights;
         let [of_x, of_weight, of_bias] = match backend {
             Backend::Cpu => cpu::backward(&from, weight.tensor(), &gradient, eps)?,
-            Backend::Cuda | Backend::Composed => {
-                composed::backward(&from, weight.tensor(), &gradient, eps)?
-            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::backward(&from, weight.tensor(), &gradient, eps)?,
+            _ => composed::backward(&from, weight.tensor(), &gradient, eps)?,
         };
         pass.add(to, of_x)?;
         pass.add_to_weight(weight, &of_weight)?;

@@ -25,16 +25,19 @@ pub(super) fn forward(x: &Tensor, layer: &Layer, decoding: bool) -> Result<Tenso
 }
 
 fn forward_in<T: Element>(x: &Tensor, layer: &Layer, how: How) -> Result<Vec<f32>> {
-    let ((n, d_in), d_out) = (x.dims2()?, layer.outputs.len());
+    let (n, d_in) = x.dims2()?;
+    let d_out = layer.outputs.len();
     with_elements([x, &layer.rows_of_weight()?], |[x, weight]: [&[T]; 2]| {
-        let (x, weight) = (Mat::new(x, n, d_in), Mat::new(weight, d_out, d_in));
+        let x = Mat::new(x, n, d_in);
+        let weight = Mat::new(weight, d_out, d_in);
         Ok(product(1.0, x, weight.t(), how))
     })
 }
 
 /// (N, outputs) of the product's values.
 fn with_bias(mut values: Vec<f32>, x: &Tensor, layer: &Layer) -> Result<Tensor> {
-    let (n, d_out) = (x.dims2()?.0, layer.outputs.len());
+    let n = x.dims2()?.0;
+    let d_out = layer.outputs.len();
     if let Some(bias) = &layer.bias {
         with_values([&bias.tensor().contiguous()?], |[bias]| {
             let bias = &bias[layer.outputs.clone()];
@@ -91,9 +94,11 @@ pub(super) fn gradient_of_x(x: &Tensor, layer: &Layer, gradient: &Tensor) -> Res
 }
 
 fn gradient_of_x_in<T: Element>(x: &Tensor, layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
-    let ((n, d_in), d_out) = (x.dims2()?, layer.outputs.len());
+    let (n, d_in) = x.dims2()?;
+    let d_out = layer.outputs.len();
     let values = with_elements([gradient, &layer.rows_of_weight()?], |[g, weight]: [&[T]; 2]| {
-        let (g, weight) = (Mat::new(g, n, d_out), Mat::new(weight, d_out, d_in));
+        let g = Mat::new(g, n, d_out);
+        let weight = Mat::new(weight, d_out, d_in);
         Ok(product(1.0, g, weight, How::PARALLEL))
     })?;
     like(values, x)
@@ -133,7 +138,8 @@ fn add_gradient_of_weight<T: Element>(
     sum: &mut [f32],
     mut write: Write,
 ) -> Result<()> {
-    let ((n, d_in), d_out) = (x.dims2()?, layer.outputs.len());
+    let (n, d_in) = x.dims2()?;
+    let d_out = layer.outputs.len();
     if d_out < layer.weight.n_rows() && write == Write::Overwrite {
         sum.fill(0.0);
         write = Write::Add;
@@ -141,7 +147,8 @@ fn add_gradient_of_weight<T: Element>(
     let rows = &mut sum[layer.outputs.start * d_in..layer.outputs.end * d_in];
     let out = MatMut::new(rows, d_out, d_in);
     with_elements([x, gradient], |[x, g]: [&[T]; 2]| {
-        let (g, x) = (Mat::new(g, n, d_out).t(), Mat::new(x, n, d_in));
+        let g = Mat::new(g, n, d_out).t();
+        let x = Mat::new(x, n, d_in);
         T::matmul(out, write, 1.0, g, x, How::PARALLEL);
         Ok(())
     })

@@ -2,11 +2,15 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use std::ops::Range;
 
 use candle_core::{Result, bail};
 
+#[cfg(feature = "cuda")]
+pub(crate) use self::cuda::sum_parts;
 use crate::{Activation, Backend, Context, Weight};
 
 /// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out) in the type of x.
@@ -41,7 +45,9 @@ pub fn linear_part(
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::forward(x.tensor(), &layer, context.is_decoding())?,
-        Backend::Cuda | Backend::Composed => composed::forward(x.tensor(), &layer)?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward(x.tensor(), &layer)?,
+        _ => composed::forward(x.tensor(), &layer)?,
     };
     let from = x.detach();
     let to = x.node();
@@ -50,15 +56,17 @@ pub fn linear_part(
         if to.is_some() {
             let of_x = match backend {
                 Backend::Cpu => cpu::gradient_of_x(&from, &layer, &gradient)?,
-                Backend::Cuda | Backend::Composed => composed::gradient_of_x(&layer, &gradient)?,
+                #[cfg(feature = "cuda")]
+                Backend::Cuda => cuda::gradient_of_x(&layer, &gradient)?,
+                _ => composed::gradient_of_x(&layer, &gradient)?,
             };
             pass.add(to, of_x)?;
         }
         match backend {
             Backend::Cpu => cpu::add_gradients_of_weights(&from, &layer, &gradient, pass),
-            Backend::Cuda | Backend::Composed => {
-                composed::add_gradients_of_weights(&from, &layer, &gradient, pass)
-            }
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::add_gradients_of_weights(&from, &layer, &gradient, pass),
+            _ => composed::add_gradients_of_weights(&from, &layer, &gradient, pass),
         }
     })
 }

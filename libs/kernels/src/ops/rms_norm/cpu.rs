@@ -36,7 +36,8 @@ pub(super) fn backward(
             width,
             #[inline(always)]
             |i, out, sums| {
-                let (x, g) = (&xs[i * width..][..width], &gs[i * width..][..width]);
+                let x = &xs[i * width..][..width];
+                let g = &gs[i * width..][..width];
                 let scale = inverse_rms(x, eps as f32);
                 let values = x.iter().zip(g).zip(ws.iter().zip(sums)).map(
                     #[inline(always)]

@@ -2,36 +2,9 @@
 //
 // A block takes rows one after the other, each with all of its threads: a thread has the columns threadIdx.x,
 // threadIdx.x + blockDim.x and so on. blockDim.x is a multiple of 32 and at most 1024.
-#include <cuda_bf16.h>
+#include "../../cuda/common.cuh"
 
 namespace {
-
-__device__ __forceinline__ float to_float(float x) { return x; }
-__device__ __forceinline__ float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
-__device__ __forceinline__ void store(float *to, float x) { *to = x; }
-__device__ __forceinline__ void store(__nv_bfloat16 *to, float x) { *to = __float2bfloat16(x); }
-
-// The sums of two values over all threads of the block, in every thread. `scratch` has room for 64 floats.
-__device__ __forceinline__ float2 block_sums(float2 value, float *scratch) {
-  const unsigned all = 0xffffffffu;
-  for (int lane = 16; lane > 0; lane /= 2) {
-    value.x += __shfl_xor_sync(all, value.x, lane);
-    value.y += __shfl_xor_sync(all, value.y, lane);
-  }
-  const int warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
-  __syncthreads();  // The sums of the row before have been read by all.
-  if (threadIdx.x % 32 == 0) {
-    scratch[2 * warp] = value.x;
-    scratch[2 * warp + 1] = value.y;
-  }
-  __syncthreads();
-  float2 sums = make_float2(0.0f, 0.0f);
-  for (int i = 0; i < n_warps; i++) {  // In one order for all threads.
-    sums.x += scratch[2 * i];
-    sums.y += scratch[2 * i + 1];
-  }
-  return sums;
-}
 
 // y = x / sqrt(mean(x²) + eps) · weight for the rows of this block: a row, then the gridDim.x-th after it.
 template <class T, class W>
@@ -40,12 +13,12 @@ __device__ void forward(const T *x, const W *weight, T *y, int n, int width, flo
   for (int row = blockIdx.x; row < n; row += gridDim.x) {
     const T *from = x + static_cast<size_t>(row) * width;
     T *to = y + static_cast<size_t>(row) * width;
-    float2 squares = make_float2(0.0f, 0.0f);
+    float squares = 0.0f;
     for (int col = threadIdx.x; col < width; col += blockDim.x) {
       const float value = to_float(from[col]);
-      squares.x += value * value;
+      squares += value * value;
     }
-    const float scale = rsqrtf(block_sums(squares, scratch).x / width + eps);
+    const float scale = rsqrtf(block_sum(squares, scratch) / width + eps);
     for (int col = threadIdx.x; col < width; col += blockDim.x) {
       store(to + col, to_float(from[col]) * scale * to_float(weight[col]));
     }
@@ -87,22 +60,15 @@ __device__ void backward(const T *x, const W *weight, const T *gradient, T *of_x
                                                      float eps) {                                               \
     forward(x, weight, y, n, width, eps);                                                                       \
   }                                                                                                             \
+  KERNEL(rms_norm_forward_##NAME)                                                                               \
   extern "C" __global__ void rms_norm_backward_##NAME(const T *x, const W *weight, const T *gradient, T *of_x,  \
                                                       float *partial, int n, int width, int rows_per_block,     \
                                                       float eps) {                                              \
     backward(x, weight, gradient, of_x, partial, n, width, rows_per_block, eps);                                \
-  }
+  }                                                                                                             \
+  KERNEL(rms_norm_backward_##NAME)
 
 // The type of the values, then that of the weight.
 RMS_NORM(f32_f32, float, float)
-RMS_NORM(bf16_f32, __nv_bfloat16, float)
-RMS_NORM(bf16_bf16, __nv_bfloat16, __nv_bfloat16)
-
-// The gradient of the weight: the sum of the blocks' parts, in their order. A thread has one column.
-extern "C" __global__ void rms_norm_sum_parts(const float *partial, float *of_weight, int n_parts, int width) {
-  const int col = blockIdx.x * blockDim.x + threadIdx.x;
-  if (col >= width) return;
-  float sum = 0.0f;
-  for (int part = 0; part < n_parts; part++) sum += partial[static_cast<size_t>(part) * width + col];
-  of_weight[col] = sum;
-}
+RMS_NORM(bf16_f32, bf16, float)
+RMS_NORM(bf16_bf16, bf16, bf16)

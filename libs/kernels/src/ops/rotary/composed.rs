@@ -10,11 +10,14 @@ pub(super) fn rotated(
     sin: &Tensor,
     direction: Direction,
 ) -> Result<Tensor> {
-    let ((n, width), (_, half)) = (x.dims2()?, cos.dims2()?);
+    let (n, width) = x.dims2()?;
+    let (_, half) = cos.dims2()?;
     let dtype = x.dtype();
     let x = x.to_dtype(cos.dtype())?.reshape((n, width / (2 * half), 2 * half))?; // (N, heads, head_dim)
-    let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?);
-    let (cos, sin) = (cos.unsqueeze(1)?, sin.unsqueeze(1)?); // (N, 1, head_dim / 2)
+    let a = x.narrow(D::Minus1, 0, half)?;
+    let b = x.narrow(D::Minus1, half, half)?;
+    let cos = cos.unsqueeze(1)?;
+    let sin = sin.unsqueeze(1)?; // (N, 1, head_dim / 2)
     let sin = if direction == Direction::Back { sin.neg()? } else { sin };
     let rotated_a = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
     let rotated_b = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;

@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{Result, Tensor, bail};
 
@@ -14,13 +16,15 @@ use crate::{Activation, Backend, Context};
 /// # Errors
 /// Shapes that do not fit.
 pub fn rotary(context: &Context, x: &Activation, cos: &Tensor, sin: &Tensor) -> Result<Activation> {
-    let ((n, width), (rows, half)) = (x.dims2()?, cos.dims2()?);
+    let (n, width) = x.dims2()?;
+    let (rows, half) = cos.dims2()?;
     let fits = rows == n && half > 0 && width.is_multiple_of(2 * half);
     if !fits || sin.dims2()? != (rows, half) {
         let sin = sin.dims();
         bail!("rotary: tables are ({rows}, {half}) and {sin:?}, x is ({n}, {width})")
     }
-    let (cos, sin) = (cos.contiguous()?, sin.contiguous()?);
+    let cos = cos.contiguous()?;
+    let sin = sin.contiguous()?;
     let backend = context.backend();
     let y = rotated(backend, x.tensor(), &cos, &sin, Direction::Forward)?;
     let to = x.node();
@@ -45,7 +49,9 @@ fn rotated(
 ) -> Result<Tensor> {
     match backend {
         Backend::Cpu => cpu::rotated(x, cos, sin, direction),
-        Backend::Cuda | Backend::Composed => composed::rotated(x, cos, sin, direction),
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::rotated(x, cos, sin, direction),
+        _ => composed::rotated(x, cos, sin, direction),
     }
 }
 
@@ -57,7 +63,8 @@ mod tests {
     #[test]
     fn agrees_with_candle_and_with_differences() {
         let angle = random((11, 4), 7);
-        let (cos, sin) = (angle.cos().unwrap(), angle.sin().unwrap());
+        let cos = angle.cos().unwrap();
+        let sin = angle.sin().unwrap();
         check(
             &[random((11, 24), 0)],
             &[],

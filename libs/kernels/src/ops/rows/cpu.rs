@@ -116,7 +116,8 @@ struct PutRows<'a> {
 
 impl PutRows<'_> {
     fn copy<T: Copy>(&self, table: &mut [T], table_at: &Layout, new: &[T], new_at: &Layout) {
-        let (table, new) = (&mut table[table_at.start_offset()..], &new[new_at.start_offset()..]);
+        let table = &mut table[table_at.start_offset()..];
+        let new = &new[new_at.start_offset()..];
         let width = new_at.dims().last().copied().unwrap_or_default();
         copy_rows(table, new, self.places, width);
     }

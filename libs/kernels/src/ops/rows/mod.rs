@@ -2,10 +2,14 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::shape::ShapeWithOneHole;
 use candle_core::{D, DType, Result, Tensor, bail};
 
+#[cfg(feature = "cuda")]
+pub(super) use self::cuda::put as put_on_gpu;
 use crate::{Activation, Backend, Context, Weight};
 
 /// The rows `ids` of a table (V, D) in `dtype`: the embeddings of tokens. A row may be named more than once.
@@ -22,7 +26,9 @@ pub fn embedding(
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::select(table.tensor(), ids, dtype)?,
-        Backend::Cuda | Backend::Composed => composed::select(table.tensor(), ids, dtype)?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::select(table.tensor(), ids, dtype)?,
+        _ => composed::select(table.tensor(), ids, dtype)?,
     };
     let table_of = table.clone();
     let ids = ids.to_vec();
@@ -34,7 +40,12 @@ pub fn embedding(
             });
             result
         }
-        Backend::Cuda | Backend::Composed => {
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => match pass.sum_of(&table_of)? {
+            Some(sum) => cuda::scatter(&gradient, &ids, &sum),
+            None => Ok(()),
+        },
+        _ => {
             let n = table_of.n_rows();
             pass.add_to_weight(&table_of, &composed::select_backward(&gradient, &ids, n)?)
         }
@@ -51,14 +62,18 @@ pub fn select_rows(context: &Context, x: &Activation, rows: &[u32]) -> Result<Ac
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::select(x.tensor(), rows, x.dtype())?,
-        Backend::Cuda | Backend::Composed => composed::select(x.tensor(), rows, x.dtype())?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::select(x.tensor(), rows, x.dtype())?,
+        _ => composed::select(x.tensor(), rows, x.dtype())?,
     };
     let to = x.node();
     let rows = rows.to_vec();
     context.record_one(&[x], &[], y, move |gradient, pass| {
         let gradient = match backend {
             Backend::Cpu => cpu::select_backward(&gradient, &rows, n)?,
-            Backend::Cuda | Backend::Composed => composed::select_backward(&gradient, &rows, n)?,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::select_backward(&gradient, &rows, n)?,
+            _ => composed::select_backward(&gradient, &rows, n)?,
         };
         pass.add(to, gradient)
     })
@@ -74,23 +89,29 @@ pub fn replace_rows(
     new: &Activation,
     places: &[usize],
 ) -> Result<Activation> {
-    let ((n, width), new_dims) = (x.dims2()?, new.dims2()?);
+    let (n, width) = x.dims2()?;
+    let new_dims = new.dims2()?;
     let fits = new_dims == (places.len(), width) && places.iter().all(|place| *place < n);
     if !fits || x.dtype() != new.dtype() {
-        let (expected, got) = ((places.len(), width, x.dtype()), (new_dims, new.dtype()));
+        let expected = (places.len(), width, x.dtype());
+        let got = (new_dims, new.dtype());
         bail!("replace_rows: ({n}, {width}) should get {expected:?}, got {got:?}")
     }
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::replace(x.tensor(), new.tensor(), places)?,
-        Backend::Cuda | Backend::Composed => composed::replace(x.tensor(), new.tensor(), places)?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::replace(x.tensor(), new.tensor(), places)?,
+        _ => composed::replace(x.tensor(), new.tensor(), places)?,
     };
     let to = [x.node(), new.node()];
     let places = places.to_vec();
     context.record_one(&[x, new], &[], y, move |gradient, pass| {
         let gradients = match backend {
             Backend::Cpu => cpu::replace_backward(&gradient, &places)?,
-            Backend::Cuda | Backend::Composed => composed::replace_backward(&gradient, &places)?,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::replace_backward(&gradient, &places)?,
+            _ => composed::replace_backward(&gradient, &places)?,
         };
         to.into_iter().zip(gradients).try_for_each(|(to, gradient)| pass.add(to, gradient))
     })
@@ -101,19 +122,28 @@ pub fn replace_rows(
 /// # Errors
 /// As many places as new rows are expected, all inside the table, which is contiguous.
 pub fn put_rows(context: &Context, table: &Tensor, new: &Tensor, places: &[usize]) -> Result<()> {
-    let (n_new, width) = new.dims2()?;
-    let n = table.elem_count() / width.max(1);
-    let fits = n_new == places.len() && table.dim(D::Minus1)? == width;
-    if !fits || places.iter().any(|place| *place >= n) {
-        bail!("put_rows: ({n}, {width}) takes {} rows, got ({n_new}, {width})", places.len())
-    }
+    check_put(table, new, places)?;
     let new = new.contiguous()?;
     match context.backend() {
         Backend::Cpu => cpu::put(table, &new, places),
-        Backend::Cuda | Backend::Composed => {
-            composed::put(&table.reshape((n, width))?, &new, places)
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => {
+            let rows: Vec<u32> = places.iter().map(|place| *place as u32).collect();
+            cuda::put(table, &new, &crate::cuda::upload(&rows, table.device().as_cuda_device()?)?)
         }
+        _ => composed::put(&table.reshape(((), new.dim(1)?))?, &new, places),
     }
+}
+
+/// Whether the rows can be put there.
+pub(super) fn check_put(table: &Tensor, new: &Tensor, places: &[usize]) -> Result<()> {
+    let (n_new, width) = new.dims2()?;
+    let n = table.elem_count() / width.max(1);
+    let fits = n_new == places.len() && table.dim(D::Minus1)? == width;
+    if !fits || new.dtype() != table.dtype() || places.iter().any(|place| *place >= n) {
+        bail!("put_rows: ({n}, {width}) takes {} rows, got ({n_new}, {width})", places.len())
+    }
+    Ok(())
 }
 
 /// The same values in another shape.
@@ -141,6 +171,10 @@ pub fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     let is_ours = is_float(x.dtype()) && is_float(dtype) && x.dtype() != dtype;
     if is_ours && x.device().is_cpu() && x.is_contiguous() {
         return cpu::cast(x, dtype);
+    }
+    #[cfg(feature = "cuda")]
+    if is_ours && x.device().is_cuda() && x.is_contiguous() {
+        return cuda::cast(x, dtype);
     }
     x.to_dtype(dtype)
 }
@@ -189,7 +223,8 @@ mod tests {
     #[test]
     fn replaced_rows_pass_their_gradient_to_what_replaced_them() {
         let reference = |t: &[Tensor]| {
-            let (old, new) = (&t[0], &t[1]);
+            let old = &t[0];
+            let new = &t[1];
             let rows = [(old, 0), (new, 1), (old, 2), (new, 0)];
             let rows = rows.map(|(from, row)| from.narrow(0, row, 1));
             Tensor::cat(&rows.into_iter().collect::<Result<Vec<_>>>()?, 0)
@@ -215,7 +250,8 @@ mod tests {
     #[test]
     fn a_cast_rounds_to_the_nearest() {
         let x = random((40, 50), 3);
-        let (ours, theirs) = (cast(&x, DType::BF16).unwrap(), x.to_dtype(DType::BF16).unwrap());
+        let ours = cast(&x, DType::BF16).unwrap();
+        let theirs = x.to_dtype(DType::BF16).unwrap();
         let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
         assert_eq!(wide(&ours), wide(&theirs));
         assert_eq!(wide(&cast(&ours, DType::F32).unwrap()), wide(&theirs));
@@ -231,7 +267,8 @@ mod tests {
             let new = random((2, 3), 0).to_dtype(dtype).unwrap();
             put_rows(&context, &table, &new, &[3, 0]).unwrap();
             let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
-            let (got, new) = (wide(&table.reshape((4, 3)).unwrap()), wide(&new));
+            let got = wide(&table.reshape((4, 3)).unwrap());
+            let new = wide(&new);
             assert_eq!(got, [new[1].clone(), vec![0.0; 3], vec![0.0; 3], new[0].clone()]);
         }
     }

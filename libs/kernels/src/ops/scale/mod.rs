@@ -1,5 +1,8 @@
 //! Products with a number that nothing trains.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
 use candle_core::{Result, Tensor};
 
 use crate::cpu::{like, make_rows, with_values};
@@ -22,7 +25,9 @@ pub fn scale(context: &Context, x: &Activation, factor: f64) -> Result<Activatio
 fn scaled(backend: Backend, x: &Tensor, factor: f64) -> Result<Tensor> {
     match backend {
         Backend::Cpu => scaled_on_cpu(x, factor as f32),
-        Backend::Cuda | Backend::Composed => x * factor,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::scaled(x, factor),
+        _ => x * factor,
     }
 }
 

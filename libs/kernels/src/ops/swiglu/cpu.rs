@@ -13,7 +13,8 @@ pub(super) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
             width,
             #[inline(always)]
             |i, y| {
-                let (gate, up) = (&gate[i * width..][..width], &up[i * width..][..width]);
+                let gate = &gate[i * width..][..width];
+                let up = &up[i * width..][..width];
                 y.write(gate.iter().zip(up).map(|(g, u)| g * sigmoid(*g) * u))
             },
         ))

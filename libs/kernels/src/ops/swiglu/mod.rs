@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{Result, bail};
 
@@ -13,13 +15,16 @@ use crate::{Activation, Backend, Context};
 /// Shapes or types that differ.
 pub fn swiglu(context: &Context, gate: &Activation, up: &Activation) -> Result<Activation> {
     if gate.dims2()? != up.dims2()? || gate.dtype() != up.dtype() {
-        let (gate, up) = ((gate.dims(), gate.dtype()), (up.dims(), up.dtype()));
+        let gate = (gate.dims(), gate.dtype());
+        let up = (up.dims(), up.dtype());
         bail!("swiglu: gate is {gate:?}, up is {up:?}")
     }
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::forward(gate.tensor(), up.tensor())?,
-        Backend::Cuda | Backend::Composed => composed::forward(gate.tensor(), up.tensor())?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward(gate.tensor(), up.tensor())?,
+        _ => composed::forward(gate.tensor(), up.tensor())?,
     };
     let from = [gate.detach(), up.detach()];
     let to = [gate.node(), up.node()];
@@ -27,7 +32,9 @@ pub fn swiglu(context: &Context, gate: &Activation, up: &Activation) -> Result<A
         let [gate, up] = &from;
         let gradients = match backend {
             Backend::Cpu => cpu::backward(gate, up, &gradient)?,
-            Backend::Cuda | Backend::Composed => composed::backward(gate, up, &gradient)?,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::backward(gate, up, &gradient)?,
+            _ => composed::backward(gate, up, &gradient)?,
         };
         to.into_iter().zip(gradients).try_for_each(|(to, gradient)| pass.add(to, gradient))
     })

@@ -20,7 +20,8 @@ pub(super) fn results(
     targets: &[u32],
     temperature: f64,
 ) -> Result<[Tensor; 2]> {
-    let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
+    let mut logprobs = Vec::new();
+    let mut entropy = Vec::new();
     let head = head.to_dtype(hidden.dtype())?;
     for (start, targets) in chunks(targets, &head)? {
         let hidden = hidden.narrow(0, start, targets.len())?;
@@ -43,7 +44,8 @@ pub(super) fn backward(
     let narrow = head.tensor().to_dtype(hidden.dtype())?;
     let zeros = || Tensor::zeros(targets.len(), DType::F32, hidden.device());
     let [of_logprob, of_entropy] = gradients.map(|gradient| gradient.map_or_else(zeros, Ok));
-    let (of_logprob, of_entropy) = (of_logprob?.unsqueeze(1)?, of_entropy?.unsqueeze(1)?); // (N, 1)
+    let of_logprob = of_logprob?.unsqueeze(1)?;
+    let of_entropy = of_entropy?.unsqueeze(1)?; // (N, 1)
     let mut of_hidden = Vec::new();
     for (start, targets) in chunks(targets, &narrow)? {
         let rows = |t: &Tensor| t.narrow(0, start, targets.len());

@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{Result, bail};
 
@@ -30,7 +32,8 @@ pub fn token_logprobs(
     targets: &[u32],
     temperature: f64,
 ) -> Result<TokenLogprobs> {
-    let ((n, width), (vocab_size, head_width)) = (hidden.dims2()?, head.tensor().dims2()?);
+    let (n, width) = hidden.dims2()?;
+    let (vocab_size, head_width) = head.tensor().dims2()?;
     if width != head_width {
         bail!("token_logprobs: hidden width {width}, head width {head_width}")
     }
@@ -44,7 +47,9 @@ pub fn token_logprobs(
     let backend = context.backend();
     let results = match backend {
         Backend::Cpu => cpu::forward(hidden.tensor(), &question)?,
-        Backend::Cuda | Backend::Composed => composed::forward(hidden.tensor(), &question)?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward(hidden.tensor(), &question)?,
+        _ => composed::forward(hidden.tensor(), &question)?,
     };
     let from = hidden.detach();
     let to = hidden.node();
@@ -52,9 +57,9 @@ pub fn token_logprobs(
         context.record(&[hidden], &[head], results, move |gradients, pass| {
             let of_hidden = match backend {
                 Backend::Cpu => cpu::backward(&from, &question, gradients, pass)?,
-                Backend::Cuda | Backend::Composed => {
-                    composed::backward(&from, &question, gradients, pass)?
-                }
+                #[cfg(feature = "cuda")]
+                Backend::Cuda => cuda::backward(&from, &question, gradients, pass)?,
+                _ => composed::backward(&from, &question, gradients, pass)?,
             };
             pass.add(to, of_hidden)
         })?;
@@ -122,7 +127,8 @@ mod tests {
                 (of_x.unwrap(), Tensor::from_vec(of_head, (31, 8), &Device::Cpu).unwrap())
             };
             let both = of([Some(1.0), Some(2.0)]);
-            let (first, second) = (of([Some(1.0), None]), of([None, Some(2.0)]));
+            let first = of([Some(1.0), None]);
+            let second = of([None, Some(2.0)]);
             assert!(difference(&both.0, &(first.0 + second.0).unwrap()) < 1e-5);
             assert!(difference(&both.1, &(first.1 + second.1).unwrap()) < 1e-5);
         }

@@ -1,0 +1,121 @@
+//! On an NVIDIA GPU, by the kernels in `cuda.cu`.
+
+use std::collections::BTreeMap;
+
+use candle_core::{CudaDevice, DType, Result, Tensor};
+
+use crate::cuda::{Module, address, blocks, count, empty, flat, name_of, none, size, upload};
+
+const KERNELS: Module =
+    Module { name: "rows", ptx: include_str!(concat!(env!("OUT_DIR"), "/rows.ptx")) };
+
+const THREADS: usize = 128;
+/// Blocks at most: enough to fill a GPU, each taking several rows.
+const MAX_BLOCKS: usize = 4096;
+/// Marks a row that stays as it is.
+const NONE: u32 = u32::MAX;
+
+pub(super) fn select(table: &Tensor, rows: &[u32], dtype: DType) -> Result<Tensor> {
+    let (_, width) = table.dims2()?;
+    let device = table.device().as_cuda_device()?;
+    let out = empty((rows.len(), width), dtype, device)?;
+    let places = upload(rows, device)?;
+    let kernel = format!("rows_select_{}_{}", name_of(table.dtype())?, name_of(dtype)?);
+    let arguments = [address(table)?, address(&places)?, address(&out)?];
+    launch(device, &kernel, &arguments, (rows.len(), width))?;
+    Ok(out)
+}
+
+/// The gradient of a matrix of `n` rows.
+pub(super) fn select_backward(gradient: &Tensor, rows: &[u32], n: usize) -> Result<Tensor> {
+    let (_, width) = gradient.dims2()?;
+    let sum = Tensor::zeros((n, width), gradient.dtype(), gradient.device())?;
+    scatter(gradient, rows, &sum)?;
+    Ok(sum)
+}
+
+/// Adds each row of the gradient to the one that it was selected from, in the order in which they come.
+pub(super) fn scatter(gradient: &Tensor, rows: &[u32], sum: &Tensor) -> Result<()> {
+    let (_, width) = gradient.dims2()?;
+    let device = gradient.device().as_cuda_device()?;
+    let mut by_row: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (source, row) in (0..).zip(rows) {
+        by_row.entry(*row).or_default().push(source);
+    }
+    let named: Vec<u32> = by_row.keys().copied().collect();
+    let mut starts = vec![0u32];
+    let mut sources = Vec::with_capacity(rows.len());
+    for of_row in by_row.into_values() {
+        sources.extend(of_row);
+        starts.push(sources.len() as u32);
+    }
+    let kernel = format!("rows_scatter_{}_{}", name_of(gradient.dtype())?, name_of(sum.dtype())?);
+    let tables = [upload(&named, device)?, upload(&starts, device)?, upload(&sources, device)?];
+    let [of_rows, of_starts, of_sources] = tables.each_ref().map(address);
+    let arguments = [address(gradient)?, of_rows?, of_starts?, of_sources?, address(sum)?];
+    launch(device, &kernel, &arguments, (named.len(), width))
+}
+
+pub(super) fn replace(x: &Tensor, new: &Tensor, places: &[usize]) -> Result<Tensor> {
+    let device = x.device().as_cuda_device()?;
+    let sources = sources(x.dim(0)?, places, device)?;
+    replaced(x, Some(new), &sources)
+}
+
+/// Gradients of x and of the new rows.
+pub(super) fn replace_backward(gradient: &Tensor, places: &[usize]) -> Result<[Tensor; 2]> {
+    let device = gradient.device().as_cuda_device()?;
+    let sources = sources(gradient.dim(0)?, places, device)?;
+    let rows: Vec<u32> = places.iter().map(|place| *place as u32).collect();
+    Ok([replaced(gradient, None, &sources)?, select(gradient, &rows, gradient.dtype())?])
+}
+
+/// For each of `n` rows the new one that takes its place.
+fn sources(n: usize, places: &[usize], device: &CudaDevice) -> Result<Tensor> {
+    let mut sources = vec![NONE; n];
+    for (source, place) in (0..).zip(places) {
+        sources[*place] = source;
+    }
+    upload(&sources, device)
+}
+
+fn replaced(x: &Tensor, new: Option<&Tensor>, sources: &Tensor) -> Result<Tensor> {
+    let (n, width) = x.dims2()?;
+    let device = x.device().as_cuda_device()?;
+    let out = empty((n, width), x.dtype(), device)?;
+    let new = new.map_or_else(|| Ok(none()), address)?;
+    let kernel = format!("rows_replace_{}", name_of(x.dtype())?);
+    launch(device, &kernel, &[address(x)?, new, address(sources)?, address(&out)?], (n, width))?;
+    Ok(out)
+}
+
+pub(super) fn put(table: &Tensor, new: &Tensor, places: &Tensor) -> Result<()> {
+    let kernel = format!("rows_put_{}", name_of(table.dtype())?);
+    let arguments = [address(table)?, address(new)?, address(places)?];
+    launch(table.device().as_cuda_device()?, &kernel, &arguments, new.dims2()?)
+}
+
+pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    let n = x.elem_count();
+    let device = x.device().as_cuda_device()?;
+    let y = empty(x.shape(), dtype, device)?;
+    if n > 0 {
+        let kernel = format!("cast_{}_{}", name_of(x.dtype())?, name_of(dtype)?);
+        KERNELS.launch(device, &kernel, flat(n), &[address(x)?, address(&y)?, count(n)])?;
+    }
+    Ok(y)
+}
+
+/// With a block for each of `n` rows.
+fn launch(
+    device: &CudaDevice,
+    kernel: &str,
+    arguments: &[crate::cuda::Argument],
+    (n, width): (usize, usize),
+) -> Result<()> {
+    if n * width == 0 {
+        return Ok(());
+    }
+    let arguments = [arguments, &[count(n), size(width)?]].concat();
+    KERNELS.launch(device, kernel, blocks(n.min(MAX_BLOCKS), THREADS), &arguments)
+}
