@@ -11,9 +11,12 @@ use crate::values::{DTYPES, OnCpu, Outcome, compare, name, random};
 
 const THREADS: u32 = 128;
 
+/// The groups of a case.
+type Layout = fn() -> Vec<AttentionGroup>;
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let layouts: [(&str, fn() -> Vec<AttentionGroup>); 4] = [
+    let layouts: [(&str, Layout); 4] = [
         ("causal", || vec![group(9, &[], true)]),
         ("images", || vec![group(70, &[], false), group(5, &[], false)]),
         ("ragged_suffixes", || vec![group(70, &[50, 90, 3, 0, 1, 1], true), group(2, &[5], true)]),
@@ -45,7 +48,7 @@ fn group(prefix: usize, suffixes: &[usize], causal: bool) -> AttentionGroup {
 
 /// The width that a head is rounded up to where tensor cores take it.
 fn tile_width(dtype: DType, head_dim: usize) -> Option<usize> {
-    let fits = dtype == DType::BF16 && head_dim % 8 == 0;
+    let fits = dtype == DType::BF16 && head_dim.is_multiple_of(8);
     [32, 64, 80, 96, 128].into_iter().find(|width| fits && head_dim <= *width)
 }
 
