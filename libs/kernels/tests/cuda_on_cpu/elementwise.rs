@@ -1,7 +1,9 @@
 //! Operations value by value: sums, scales, activations, rotations, dropout; and the ends of a linear layer.
 
 use candle_core::{DType, Tensor};
-use vrft_kernels::{Activation, Context, Weight, add, gelu, quick_gelu, rotary, scale, swiglu};
+use vrft_kernels::{
+    Activation, Context, Weight, add, gelu, gelu_tanh, quick_gelu, rotary, scale, swiglu,
+};
 
 use crate::Case;
 use crate::program::{Argument, Grid, Program};
@@ -26,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
             };
             push("gelu", Box::new(of("gelu", |context, x| gelu(context, &x[0]))));
             push("quick_gelu", Box::new(of("quick_gelu", |context, x| quick_gelu(context, &x[0]))));
+            push("gelu_tanh", Box::new(of("gelu_tanh", |context, x| gelu_tanh(context, &x[0]))));
             push("swiglu", Box::new(move |program| gated(program, dtype, size)));
             push("add", Box::new(move |program| sum(program, dtype, size)));
             push("scale", Box::new(move |program| scaled(program, dtype, size)));

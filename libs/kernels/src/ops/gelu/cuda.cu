@@ -1,4 +1,4 @@
-// GELU with the exact normal distribution, and with a sigmoid in its place; both forward and backward.
+// GELU with the exact normal distribution, and with sigmoids in its place; all forward and backward.
 #include "../../cuda/common.cuh"
 
 namespace {
@@ -31,6 +31,17 @@ template <class F, class T> __device__ void backward(const T *x, const T *gradie
   }
 }
 
+// x · sigmoid(2 √(2 / π) (x + 0.044715 x³)), which is the approximation with a hyperbolic tangent.
+struct GeluTanh {
+  static constexpr float CUBIC = 0.044715f, STEEPNESS = 1.595769f;
+
+  static __device__ float value(float x) { return x * sigmoid(STEEPNESS * (x + CUBIC * x * x * x)); }
+  static __device__ float slope(float x) {
+    const float s = sigmoid(STEEPNESS * (x + CUBIC * x * x * x));
+    return s + x * s * (1.0f - s) * STEEPNESS * (1.0f + 3.0f * CUBIC * x * x);
+  }
+};
+
 }  // namespace
 
 #define GELU(NAME, F, T)                                                                                         \
@@ -45,3 +56,5 @@ GELU(gelu_f32, Gelu, float)
 GELU(gelu_bf16, Gelu, bf16)
 GELU(quick_gelu_f32, QuickGelu, float)
 GELU(quick_gelu_bf16, QuickGelu, bf16)
+GELU(gelu_tanh_f32, GeluTanh, float)
+GELU(gelu_tanh_bf16, GeluTanh, bf16)

@@ -7,7 +7,7 @@ use crate::cuda::{Module, address, count, empty, flat, name_of};
 const KERNELS: Module =
     Module { name: "gelu", ptx: include_str!(concat!(env!("OUT_DIR"), "/gelu.ptx")) };
 
-/// `function` is "gelu" or "quick_gelu".
+/// `function` is "gelu", "quick_gelu" or "gelu_tanh".
 pub(super) fn forward(function: &str, x: &Tensor) -> Result<Tensor> {
     let y = empty(x.shape(), x.dtype(), x.device().as_cuda_device()?)?;
     if x.elem_count() > 0 {

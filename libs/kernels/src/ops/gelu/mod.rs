@@ -71,14 +71,18 @@ pub fn gelu_tanh(context: &Context, x: &Activation) -> Result<Activation> {
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::gelu_tanh(x.tensor())?,
-        Backend::Cuda | Backend::Composed => composed::gelu_tanh(x.tensor())?,
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward("gelu_tanh", x.tensor())?,
+        _ => composed::gelu_tanh(x.tensor())?,
     };
     let from = x.detach();
     let to = x.node();
     context.record_one(&[x], &[], y, move |gradient, pass| {
         let gradient = match backend {
             Backend::Cpu => cpu::gelu_tanh_backward(&from, &gradient)?,
-            Backend::Cuda | Backend::Composed => composed::gelu_tanh_backward(&from, &gradient)?,
+            #[cfg(feature = "cuda")]
+            Backend::Cuda => cuda::backward("gelu_tanh", &from, &gradient)?,
+            _ => composed::gelu_tanh_backward(&from, &gradient)?,
         };
         pass.add(to, gradient)
     })
