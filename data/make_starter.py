@@ -74,12 +74,15 @@ def config(tokenizer):
 
 
 def processor():
-    image = dict(
-        image_processor_type="Qwen2VLImageProcessor", do_convert_rgb=True, do_resize=True, resample=3, do_rescale=True,
+    shared = dict(
+        do_convert_rgb=True, do_resize=True, resample=3, do_rescale=True,
         rescale_factor=1 / 255, do_normalize=True, image_mean=[0.48145466, 0.4578275, 0.40821073],
         image_std=[0.26862954, 0.26130258, 0.27577711], patch_size=8, merge_size=2, temporal_patch_size=2,
         size=dict(shortest_edge=64 * 64, longest_edge=64 * 64))
-    return dict(processor_class="Qwen2VLProcessor", image_processor=image)
+    # transformers' AutoProcessor wants to know of videos too.
+    return dict(processor_class="Qwen2VLProcessor",
+                image_processor=dict(image_processor_type="Qwen2VLImageProcessor", **shared),
+                video_processor=dict(video_processor_type="Qwen2VLVideoProcessor", do_sample_frames=False, **shared))
 
 
 def main(out):

@@ -118,9 +118,9 @@ pub(crate) enum Command {
         adapter: PathBuf,
         /// Folder to write.
         out: PathBuf,
-        /// Type to store the weights as.
-        #[arg(long, value_enum, default_value = "bf16")]
-        dtype: StorageType,
+        /// Type to store the weights as; that of the base without.
+        #[arg(long, value_enum)]
+        dtype: Option<StorageType>,
     },
     /// Print shell completions.
     Completions {

@@ -79,7 +79,7 @@ fn start() -> eyre::Result<()> {
             Ok(Policy::initialize(&checkpoint, seed, dtype.into())?)
         }
         Command::Probe(options) => probe::probe(&options),
-        Command::Merge { adapter, out, dtype } => merge(&adapter, &out, dtype.into()),
+        Command::Merge { adapter, out, dtype } => merge(&adapter, &out, dtype.map(Into::into)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "vrft", &mut script);
@@ -89,7 +89,7 @@ fn start() -> eyre::Result<()> {
     }
 }
 
-fn merge(adapter: &Path, out: &Path, dtype: DType) -> eyre::Result<()> {
+fn merge(adapter: &Path, out: &Path, dtype: Option<DType>) -> eyre::Result<()> {
     let options = LoadOptions {
         dtype: DType::F32,
         device: Device::Cpu,

@@ -23,21 +23,30 @@ pub(crate) fn read_tensors(
     Ok(wanted.collect())
 }
 
+/// The types that tensors are stored in, by name.
+pub(crate) fn stored_dtypes(files: &TensorFiles) -> Result<BTreeMap<String, DType>, ModelError> {
+    files.read(|_, view| Ok(own_dtype(&view)))
+}
+
 /// A tensor of a file in another type and place.
 pub(crate) fn to_tensor(
     view: &TensorView,
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor, ModelError> {
-    let own = match view.dtype() {
+    let own = own_dtype(view);
+    let tensor = Tensor::from_raw_buffer(view.data(), own, view.shape(), &Device::Cpu)?;
+    Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+}
+
+fn own_dtype(view: &TensorView) -> DType {
+    match view.dtype() {
         StoredDtype::F64 => DType::F64,
         StoredDtype::F16 => DType::F16,
         StoredDtype::BF16 => DType::BF16,
         // Files are opened only if all of their tensors are floats.
         _ => DType::F32,
-    };
-    let tensor = Tensor::from_raw_buffer(view.data(), own, view.shape(), &Device::Cpu)?;
-    Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+    }
 }
 
 /// Tensors of these names and shapes that take no memory: to see what a model would take of a file that is not read.

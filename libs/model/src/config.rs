@@ -52,12 +52,65 @@ pub struct TextConfig {
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
+    /// How these are stretched for longer texts than the model was first trained on.
+    pub rope_stretch: Option<RopeStretch>,
     /// Which axis of a position (0 time, 1 height, 2 width) each of a head's `head_dim` / 2 rotary frequencies follows.
     pub rotary_axes: Vec<usize>,
     /// Whether the embedding is also the output head.
     pub tie_word_embeddings: bool,
     /// Longest sequence that the model was made for.
     pub max_position_embeddings: usize,
+}
+
+/// Slow rotary frequencies become slower, fast ones stay, and those between are mixed: `llama3` in transformers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RopeStretch {
+    /// How many times slower the slowest become.
+    pub factor: f64,
+    /// Frequencies of fewer turns than this within the first context count as slow.
+    pub slow_turns: f64,
+    /// Frequencies of more turns than this count as fast.
+    pub fast_turns: f64,
+    /// Tokens of the context that the model was first trained on.
+    pub first_context: usize,
+}
+
+impl RopeStretch {
+    /// Reads the keys of `rope_scaling`.
+    ///
+    /// # Errors
+    /// A key that is absent or out of its bounds.
+    pub(crate) fn read(rope: &Keys) -> Result<Self, ModelError> {
+        let number = |key: &str| {
+            let missing = || rope.error(key, "a number above 0", "nothing");
+            rope.positive(key)?.ok_or_else(missing)
+        };
+        let (slow_turns, fast_turns) = (number("low_freq_factor")?, number("high_freq_factor")?);
+        let expected = format!("above low_freq_factor, {slow_turns}");
+        rope.ensure(fast_turns > slow_turns, "high_freq_factor", expected, fast_turns)?;
+        Ok(Self {
+            factor: number("factor")?,
+            slow_turns,
+            fast_turns,
+            first_context: rope.required_size("original_max_position_embeddings")?,
+        })
+    }
+
+    /// The stretched frequency.
+    pub(crate) fn apply(&self, frequency: f32) -> f32 {
+        let context = self.first_context as f64;
+        let length = (std::f64::consts::TAU as f32) / frequency;
+        let slower = frequency / self.factor as f32;
+        if length > (context / self.slow_turns) as f32 {
+            return slower;
+        }
+        if length < (context / self.fast_turns) as f32 {
+            return frequency;
+        }
+        let turns = context as f32 / length;
+        let share = (turns - self.slow_turns as f32) / (self.fast_turns - self.slow_turns) as f32;
+        (1.0 - share) * slower + share * frequency
+    }
 }
 
 impl TextConfig {

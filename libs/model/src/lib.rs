@@ -33,7 +33,7 @@ mod tower;
 mod vit;
 mod weights;
 
-pub use config::{ModelConfig, TextConfig};
+pub use config::{ModelConfig, RopeStretch, TextConfig};
 pub use device::{check_device, open_device};
 pub use encoded_images::{EncodedImages, FeatureGradients};
 pub use error::ModelError;

@@ -29,11 +29,12 @@ impl Lora {
         Self { rank: config.rank, alpha: config.alpha, dropout: config.dropout }
     }
 
-    /// All weights without adapters: W + α/r · B · A where there was one, in f32, then in `dtype`.
+    /// All weights without adapters: W + α/r · B · A where there was one, in f32, then in the type that `dtype` says of
+    /// each name.
     pub(crate) fn merge(
         &self,
         tensors: &BTreeMap<String, Tensor>,
-        dtype: DType,
+        dtype: impl Fn(&str) -> DType,
     ) -> Result<BTreeMap<String, Tensor>, ModelError> {
         let mut merged = BTreeMap::new();
         for (name, tensor) in tensors.iter().filter(|(name, _)| !is_adapter(name)) {
@@ -48,7 +49,7 @@ impl Lora {
                 let added = (b.matmul(&a)? * self.scale())?; // (out, in)
                 tensor = (tensor.to_dtype(DType::F32)? + added)?;
             }
-            merged.insert(name.clone(), tensor.to_dtype(dtype)?);
+            merged.insert(name.clone(), tensor.to_dtype(dtype(name))?);
         }
         Ok(merged)
     }

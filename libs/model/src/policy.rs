@@ -299,15 +299,18 @@ impl Policy {
         self.set_weights(&tensors.into_iter().collect())
     }
 
-    /// Writes a checkpoint directory with the adapters added to the weights that they stand beside.
+    /// Writes a checkpoint directory with the adapters added to the weights that they stand beside: all in `dtype`, or
+    /// without one each in the type that it has in the base.
     ///
     /// # Errors
     /// A policy without adapters, a file that cannot be read or written.
-    pub fn save_merged(&self, dir: &Path, dtype: DType) -> Result<(), ModelError> {
+    pub fn save_merged(&self, dir: &Path, dtype: Option<DType>) -> Result<(), ModelError> {
         let Some((lora, _)) = &self.lora else {
             return Err(ModelError::input("policy to merge", "one with adapters", "none"));
         };
-        let merged = lora.merge(&self.weights().tensors, dtype)?;
+        let stored = checkpoint::stored_dtypes(&TensorFiles::open(&self.source)?)?;
+        let of = |name: &str| dtype.or(stored.get(name).copied()).unwrap_or(DType::F32);
+        let merged = lora.merge(&self.weights().tensors, of)?;
         Ok(vrft_checkpoint::write_checkpoint(dir, &merged, &self.source)?)
     }
 

@@ -20,7 +20,10 @@ impl Rotary {
         positions: &[[u32; 3]],
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let frequencies = frequencies(config.rope_theta, config.head_dim);
+        let mut frequencies = frequencies(config.rope_theta, config.head_dim);
+        if let Some(stretch) = &config.rope_stretch {
+            frequencies.iter_mut().for_each(|frequency| *frequency = stretch.apply(*frequency));
+        }
         let angles = positions.iter().flat_map(|position| {
             frequencies.iter().zip(&config.rotary_axes).map(|(f, axis)| position[*axis] as f32 * f)
         });

@@ -58,6 +58,7 @@ fn config() -> ModelConfig {
         vocab_size: 16,
         rms_norm_eps: 1e-6,
         rope_theta: 1e4,
+        rope_stretch: None,
         // One axis, as in most language models.
         rotary_axes: vec![0; 4],
         tie_word_embeddings: false,

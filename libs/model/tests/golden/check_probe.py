@@ -31,7 +31,7 @@ def load(folder):
     return model, AutoProcessor.from_pretrained(base)
 
 
-def encode(processor, request):
+def encode(processor, request, folder):
     """The model's inputs with the completion's tokens at the end, and how many these are."""
     messages, images, videos, metadata = json.loads(json.dumps(request["messages"])), [], [], []
     for message in messages:
@@ -40,9 +40,9 @@ def encode(processor, request):
             message["content"] = [{"type": "text", "text": message["content"]}]
         for part in message["content"]:
             if part["type"] == "image":
-                images.append(upright(part.pop("path")))
+                images.append(upright(folder / part.pop("path")))
             elif part["type"] == "video":
-                frames = [torch.from_numpy(np.array(upright(file).convert("RGB"))) for file in part.pop("video")]
+                frames = [torch.from_numpy(np.array(upright(folder / file).convert("RGB"))) for file in part.pop("video")]
                 videos.append(torch.stack(frames).permute(0, 3, 1, 2))
                 metadata.append(dict(total_num_frames=len(frames), fps=part.get("fps", 24),
                                      frames_indices=list(range(len(frames)))))
@@ -83,9 +83,10 @@ def compare_gradients(model, ours):
 
 
 def main(folder, request, ours):
-    request, ours = json.loads(Path(request).read_text()), load_file(ours)
+    path = Path(request)
+    request, ours = json.loads(path.read_text()), load_file(ours)
     model, processor = load(folder)
-    inputs, completion = encode(processor, request)
+    inputs, completion = encode(processor, request, path.parent)
     assert inputs["input_ids"][0].tolist() == ours["input_ids"].tolist(), "input ids differ"
     taken = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
     logits = model(**{key: value for key, value in inputs.items() if key in taken}).logits[0]

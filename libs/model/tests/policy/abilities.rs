@@ -262,10 +262,18 @@ fn adapters_beside_layers_of_tower_and_decoder_are_saved_and_merged() {
         let loaded = Policy::load(&saved, &options(false)).unwrap();
         assert_eq!(flat(&row.logprobs(&loaded)), flat(&expected), "{}", row.model_type);
         let merged = folder.path().join("merged");
-        loaded.save_merged(&merged, DType::F32).unwrap();
+        loaded.save_merged(&merged, Some(DType::F32)).unwrap();
         let merged = Policy::load(&merged, &options(false)).unwrap();
         assert!(difference(&row.logprobs(&merged), &expected) < 1e-4, "{}", row.model_type);
+        let as_stored = folder.path().join("as_stored");
+        loaded.save_merged(&as_stored, None).unwrap();
+        assert_eq!(dtypes(&as_stored), dtypes(&row.dir()), "{}", row.model_type);
     }
+}
+
+fn dtypes(dir: &Path) -> BTreeMap<String, StoredDtype> {
+    let files = TensorFiles::open(dir).unwrap();
+    files.read(|_, view| Ok::<_, vrft_checkpoint::CheckpointError>(view.dtype())).unwrap()
 }
 
 /// Every linear layer, and no table that is a matrix too.

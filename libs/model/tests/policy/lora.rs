@@ -146,7 +146,7 @@ fn merged_weights_give_the_same_without_the_adapter() {
     let all = TargetModules::Pattern(vrft_checkpoint::ALL_LINEAR.into());
     let policy = trained(LoraConfig { vision: true, ..config(all) });
     let dir = TempDir::new().unwrap();
-    policy.save_merged(dir.path(), DType::F32).unwrap();
+    policy.save_merged(dir.path(), Some(DType::F32)).unwrap();
     let merged = Policy::load(dir.path(), &options(false)).unwrap();
     assert!(!merged.has_adapters());
     check_near(&logprobs(&merged), &logprobs(&policy));

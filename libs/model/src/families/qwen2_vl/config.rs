@@ -71,6 +71,7 @@ fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         vocab_size: text.required_size("vocab_size")?,
         rms_norm_eps: text.positive("rms_norm_eps")?.unwrap_or(1e-5),
         rope_theta: rope.positive("rope_theta")?.unwrap_or(1e6),
+        rope_stretch: None,
         rotary_axes: rotary_axes(&rope, head_dim)?,
         tie_word_embeddings: tie.and_then(Value::as_bool).unwrap_or(false),
         max_position_embeddings: text.size("max_position_embeddings")?.unwrap_or(32_768),

@@ -45,6 +45,7 @@ pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         vocab_size: text.size("vocab_size")?.unwrap_or(151_936),
         rms_norm_eps: text.positive("rms_norm_eps")?.unwrap_or(1e-6),
         rope_theta: rope.positive("rope_theta")?.unwrap_or(5e5),
+        rope_stretch: None,
         rotary_axes: rotary_axes(&rope, head_dim)?,
         tie_word_embeddings: root.flag("tie_word_embeddings")?.unwrap_or(false),
         max_position_embeddings: text.size("max_position_embeddings")?.unwrap_or(128_000),

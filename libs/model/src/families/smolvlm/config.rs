@@ -9,7 +9,7 @@ use crate::config::{divides, layers};
 use crate::scope::Scope;
 use crate::tower::{Tower, TowerConfig};
 use crate::vit::{BlockShape, Curve};
-use crate::{ModelError, TextConfig};
+use crate::{ModelError, RopeStretch, TextConfig};
 
 /// The most pixels that a side of a patch may have, and the most patches along a side of what becomes one token.
 const MAX_SIDE: usize = 1024;
@@ -20,8 +20,10 @@ pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
     let rope = text.section("rope_parameters").or(&text.section("rope_scaling")).or(&text);
     text.one_of("model_type", &["llama"])?;
     text.one_of("hidden_act", &["silu"])?;
-    rope.one_of("rope_type", &["default"])?;
-    rope.one_of("type", &["default"])?;
+    let kind = rope.one_of("rope_type", &["default", "llama3"])?;
+    let older = rope.one_of("type", &["default", "llama3"])?;
+    let stretched = kind.or(older) == Some("llama3");
+    let stretch = stretched.then(|| RopeStretch::read(&rope)).transpose()?;
     let hidden_size = text.size("hidden_size")?.unwrap_or(4096);
     let n_heads = text.size("num_attention_heads")?.unwrap_or(32);
     let n_kv_heads = text.size("num_key_value_heads")?.unwrap_or(n_heads);
@@ -50,6 +52,7 @@ pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         vocab_size: text.size("vocab_size")?.unwrap_or(32_000),
         rms_norm_eps: text.positive("rms_norm_eps")?.unwrap_or(1e-6),
         rope_theta: rope.positive("rope_theta")?.unwrap_or(1e4),
+        rope_stretch: stretch,
         rotary_axes: vec![0; head_dim / 2],
         tie_word_embeddings: root.flag("tie_word_embeddings")?.unwrap_or(false),
         max_position_embeddings: text.size("max_position_embeddings")?.unwrap_or(2048),
@@ -189,7 +192,12 @@ mod tests {
         check_refused(
             "\"rope_theta\": 130000",
             "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0}",
-            "text_config.rope_scaling.rope_type should be default, got \"llama3\"",
+            "text_config.rope_scaling.low_freq_factor should be a number above 0, got nothing",
+        );
+        check_refused(
+            "\"rope_theta\": 130000",
+            "\"rope_scaling\": {\"rope_type\": \"yarn\"}",
+            "text_config.rope_scaling.rope_type should be default or llama3, got \"yarn\"",
         );
         check_refused(
             "\"image_size\": 384",
