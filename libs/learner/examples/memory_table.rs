@@ -1,9 +1,9 @@
 //! The memory that fine-tuning takes, estimated from `config.json` files alone, as the table of the documentation has it.
 //!
-//!     cargo run --release --workspace --example memory_table -- CONFIG_JSON…
+//!     cargo run --release --workspace --example memory_table -- CONFIG_JSON[@PATCHES]…
 //!
 //! The policy computes in bfloat16. A step is cut into single groups: a prompt of 356 tokens, of which 256 stand for an
-//! image, and 4 completions of 256 tokens.
+//! image, and 4 completions of 256 tokens. The image has 1024 patches, four to a token, unless a number says otherwise.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
 use vrft_checkpoint::{Dtype, PolicyConfig};
@@ -13,17 +13,24 @@ use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
 
 const GIB: f64 = (1_u64 << 30) as f64;
-const PROMPT: PromptSize = PromptSize { n_tokens: 356, n_patches: 1024 };
+const N_TOKENS: usize = 356;
+const N_PATCHES: usize = 1024;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
         "| model | adapters, rank 16 | all but the vision tower | everything |\n|---|---:|---:|---:|"
     );
-    for file in std::env::args().skip(1) {
-        let model = ModelConfig::from_json(&std::fs::read_to_string(&file)?)?;
-        let adapters = estimate(&model, |policy| policy.lora.rank = 16)?;
-        let language = estimate(&model, |policy| policy.freeze_vision = true)?;
-        let everything = estimate(&model, |_| ())?;
+    for argument in std::env::args().skip(1) {
+        let (file, n_patches) = match argument.rsplit_once('@') {
+            Some((file, n)) => (file, n.parse()?),
+            None => (argument.as_str(), N_PATCHES),
+        };
+        let prompt = PromptSize { n_tokens: N_TOKENS, n_patches };
+        let model = ModelConfig::from_json(&std::fs::read_to_string(file)?)?;
+        let estimate = |trains: &dyn Fn(&mut PolicyConfig)| estimate(&model, prompt, trains);
+        let adapters = estimate(&|policy| policy.lora.rank = 16)?;
+        let language = estimate(&|policy| policy.freeze_vision = true)?;
+        let everything = estimate(&|_| ())?;
         println!("| {file} | {adapters} | {language} | {everything} |");
     }
     Ok(())
@@ -33,7 +40,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// optimizer.
 fn estimate(
     model: &ModelConfig,
-    trains: impl Fn(&mut PolicyConfig),
+    prompt: PromptSize,
+    trains: &dyn Fn(&mut PolicyConfig),
 ) -> Result<String, Box<dyn std::error::Error>> {
     let mut policy = PolicyConfig { dtype: Dtype::Bf16, ..PolicyConfig::default() };
     trains(&mut policy);
@@ -48,7 +56,7 @@ fn estimate(
         optimizer: &OptimizerConfig::default(),
         loss: &LossConfig::default(),
     };
-    let memory = MemoryEstimate::new(&settings, model, PROMPT)?;
+    let memory = MemoryEstimate::new(&settings, model, prompt)?;
     let trained = memory.learner_weights + memory.gradients + memory.optimizer;
     let gib = |bytes: usize| bytes as f64 / GIB;
     Ok(format!("{:.0} GiB ({:.1})", gib(memory.of_graph()), gib(trained)))
