@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::directory::copy_companions;
+use crate::hub;
 use crate::{CheckpointError, JsonFile, Keys, LoraConfig, TensorFiles, write_tensors};
 use safetensors::tensor::{TensorView, View};
 use serde_json::{Value, json};
@@ -24,12 +25,13 @@ const SUPPORTED: [(&str, Value); 6] = [
     ("layers_to_transform", Value::Null),
 ];
 
-/// The directory of the whole model: this one, or the one that the adapter in this one is for.
+/// The directory of the whole model: this one, or the one that the adapter in this one is for; `base` as in
+/// [`Adapter::read_beside`].
 ///
 /// # Errors
 /// As [`Adapter::read`].
-pub fn model_dir(dir: &Path) -> Result<PathBuf, CheckpointError> {
-    Ok(Adapter::read(dir)?.map_or_else(|| dir.to_owned(), |adapter| adapter.base))
+pub fn model_dir(dir: &Path, base: Option<&Path>) -> Result<PathBuf, CheckpointError> {
+    Ok(Adapter::read_beside(dir, base)?.map_or_else(|| dir.to_owned(), |adapter| adapter.base))
 }
 
 /// Whether a tensor of this name is a factor of an adapter.
@@ -56,11 +58,25 @@ impl Adapter {
         Self { base: base.to_owned(), path: PathBuf::from(CONFIG), lora: lora.clone() }
     }
 
-    /// The settings in a directory, or `None` if it is not that of an adapter.
+    /// Whether a directory is that of an adapter.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(CONFIG).exists()
+    }
+
+    /// The settings in a directory, or `None` if it is not that of an adapter. The base is the directory that they name,
+    /// from the working folder or from this directory on, else the model of the hub of that name.
     ///
     /// # Errors
     /// Settings that are damaged or not supported; a base that is not there.
     pub fn read(dir: &Path) -> Result<Option<Self>, CheckpointError> {
+        Self::read_beside(dir, None)
+    }
+
+    /// The same, with this base in place of the one that the settings name.
+    ///
+    /// # Errors
+    /// As [`Adapter::read`].
+    pub fn read_beside(dir: &Path, base: Option<&Path>) -> Result<Option<Self>, CheckpointError> {
         let Some(file) = JsonFile::read(&dir.join(CONFIG))? else { return Ok(None) };
         let keys = file.keys();
         check_supported(&keys)?;
@@ -71,11 +87,10 @@ impl Adapter {
             dropout: keys.number("lora_dropout")?.unwrap_or(0.0),
             ..LoraConfig::default()
         };
-        let base = keys.get("base_model_name_or_path");
-        let expected = "a checkpoint directory that exists";
-        let got = base.map_or_else(|| "nothing".to_owned(), Value::to_string);
-        let base = base.and_then(Value::as_str).map(PathBuf::from).filter(|base| base.is_dir());
-        let base = base.ok_or_else(|| keys.error("base_model_name_or_path", expected, got))?;
+        let base = match base {
+            Some(base) => given_base(dir, base)?,
+            None => named_base(dir, &keys)?,
+        };
         Ok(Some(Self { base, path: file.path().to_owned(), lora }))
     }
 
@@ -148,11 +163,16 @@ impl Adapter {
     }
 
     fn json(&self, target_modules: &[String]) -> Value {
-        let base = std::path::absolute(&self.base).unwrap_or_else(|_| self.base.clone());
+        // A snapshot in the cache of one machine is a model of the hub everywhere.
+        let (base, revision) = match hub::model_of_snapshot(&self.base) {
+            Some((model, revision)) => (PathBuf::from(model), Some(revision)),
+            None => (std::path::absolute(&self.base).unwrap_or_else(|_| self.base.clone()), None),
+        };
         json!({
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
             "base_model_name_or_path": base,
+            "revision": revision,
             "r": self.lora.rank,
             // peft's own type for it is an integer.
             "lora_alpha": number(self.lora.alpha),
@@ -166,6 +186,46 @@ impl Adapter {
             "use_dora": false,
             "use_rslora": false,
         })
+    }
+}
+
+/// The base that somebody has named.
+fn given_base(adapter: &Path, base: &Path) -> Result<PathBuf, CheckpointError> {
+    let found = hub::checkpoint_dir(base)?;
+    if found.is_dir() {
+        return Ok(found);
+    }
+    Err(missing_base(adapter, base.display(), "there is no such folder"))
+}
+
+/// The base that the settings of an adapter name.
+fn named_base(adapter: &Path, keys: &Keys) -> Result<PathBuf, CheckpointError> {
+    let key = "base_model_name_or_path";
+    let got = keys.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let named = keys.get(key).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let named = named.ok_or_else(|| {
+        keys.error(key, "the folder of the base or its name on the Hugging Face hub", got)
+    })?;
+    let folders = [PathBuf::from(named), adapter.join(named)];
+    if let Some(found) = folders.into_iter().find(|folder| folder.is_dir()) {
+        return Ok(found);
+    }
+    let revision = keys.get("revision").and_then(Value::as_str);
+    match hub::named_model(Path::new(named), revision) {
+        Some(found) => found.map_err(|error| missing_base(adapter, named, error)),
+        None => Err(missing_base(adapter, named, "there is no such folder")),
+    }
+}
+
+fn missing_base(
+    adapter: &Path,
+    base: impl std::fmt::Display,
+    reason: impl std::fmt::Display,
+) -> CheckpointError {
+    CheckpointError::Base {
+        adapter: adapter.to_owned(),
+        base: base.to_string(),
+        reason: reason.to_string(),
     }
 }
 
@@ -249,11 +309,52 @@ mod tests {
         check_refused("r", 0.into(), "a positive integer, got 0");
         check_refused("lora_alpha", Value::Null, "a number, got nothing");
         check_refused("rank_pattern", json!({"q_proj": 8}), "empty: every layer has the same rank");
-        check_refused(
-            "base_model_name_or_path",
-            "nowhere".into(),
-            "a checkpoint directory that exists, got \"nowhere\"",
-        );
+        let unnamed = "the folder of the base or its name on the Hugging Face hub, got 7";
+        check_refused("base_model_name_or_path", 7.into(), unnamed);
+    }
+
+    #[test]
+    fn a_base_that_moved_is_named_with_the_remedy_and_may_be_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("adapter");
+        let moved = folder.path().join("moved");
+        std::fs::create_dir(&dir).unwrap();
+        let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
+        let json = Adapter::new(&lora, &folder.path().join("base")).json(&[]);
+        std::fs::write(dir.join(CONFIG), json.to_string()).unwrap();
+        let message = Adapter::read(&dir).unwrap_err().to_string();
+        for words in
+            ["was trained beside", "base\", which is not there", "--base DIR", "policy.base"]
+        {
+            assert!(message.contains(words), "{message}");
+        }
+        assert!(Adapter::read_beside(&dir, Some(&moved)).is_err());
+        std::fs::create_dir(&moved).unwrap();
+        let adapter = Adapter::read_beside(&dir, Some(&moved)).unwrap().unwrap();
+        assert_eq!(adapter.base(), moved);
+        assert_eq!(model_dir(&dir, Some(&moved)).unwrap(), moved);
+    }
+
+    #[test]
+    fn a_base_beside_the_adapter_is_found_from_everywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("adapter")).unwrap();
+        std::fs::create_dir_all(folder.path().join("some-base")).unwrap();
+        let dir = folder.path().join("adapter");
+        let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
+        let mut json = Adapter::new(&lora, folder.path()).json(&[]);
+        json["base_model_name_or_path"] = "../some-base".into();
+        std::fs::write(dir.join(CONFIG), json.to_string()).unwrap();
+        let adapter = Adapter::read(&dir).unwrap().unwrap();
+        assert_eq!(adapter.base(), dir.join("../some-base"));
+    }
+
+    #[test]
+    fn a_model_of_the_hub_is_written_by_its_name() {
+        let snapshot = Path::new("/cache/hub/models--me--a-b--c/snapshots/0123abc");
+        let json = Adapter::new(&LoraConfig::default(), snapshot).json(&[]);
+        assert_eq!(json["base_model_name_or_path"], "me/a-b--c");
+        assert_eq!(json["revision"], "0123abc");
     }
 
     #[test]

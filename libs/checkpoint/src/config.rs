@@ -11,6 +11,10 @@ use vrft_config::{ConfigError, Section, require};
 pub struct PolicyConfig {
     /// Checkpoint directory in the Hugging Face layout, or a model of its hub as `owner/name`.
     pub path: PathBuf,
+    /// The model that the adapter in `path` was trained beside, where it is no longer what the adapter's own files name;
+    /// a directory or a model of the hub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<PathBuf>,
     /// Type to compute in; the loss and the optimizer stay in f32.
     pub dtype: Dtype,
     /// Leave the vision tower as it is and train the language model alone.
@@ -93,6 +97,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             path: "data/starter".into(),
+            base: None,
             dtype: Dtype::F32,
             freeze_vision: false,
             system: String::new(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, View};
 
 use crate::tensors::SINGLE;
-use crate::{CheckpointError, JsonFile, write_tensors};
+use crate::{CheckpointError, JsonFile, Manifest, write_tensors};
 
 const CONFIG: &str = "config.json";
 /// What else a checkpoint directory may hold that belongs to the model.
@@ -68,6 +68,68 @@ where
     let to = dir.join(CONFIG);
     std::fs::write(&to, config).map_err(CheckpointError::write(&to))?;
     copy_companions(source, dir)
+}
+
+/// What only the learner that has written a checkpoint needs, to go on.
+const OF_THE_LEARNER: [&str; 3] = ["optimizer.safetensors", "state.json", "manifest.json"];
+
+/// How the files of a checkpoint get to another folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transfer {
+    /// They are there and no longer here. Both folders are on one file system.
+    Move,
+    /// Both names are of the same files, or of copies where the file system has no links.
+    Link,
+    /// They are there twice.
+    Copy,
+}
+
+/// Makes `to` a checkpoint of the policy in `from`, with a manifest and without what only its learner needs. `to` is whole
+/// or not there, whatever happens meanwhile; what was there before is replaced.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn transfer(from: &Path, to: &Path, how: Transfer) -> Result<(), CheckpointError> {
+    let partial = to.with_extension("partial");
+    let parent = to.parent().unwrap_or(to);
+    std::fs::create_dir_all(parent).map_err(CheckpointError::write(parent))?;
+    remove(&partial)?;
+    if how == Transfer::Move {
+        std::fs::rename(from, &partial).map_err(CheckpointError::write(&partial))?;
+        for name in OF_THE_LEARNER {
+            remove(&partial.join(name))?;
+        }
+    } else {
+        std::fs::create_dir(&partial).map_err(CheckpointError::write(&partial))?;
+        for entry in std::fs::read_dir(from).map_err(CheckpointError::read(from))? {
+            let file = entry.map_err(CheckpointError::read(from))?.path();
+            let name = file.file_name().unwrap_or_default();
+            if file.is_file() && OF_THE_LEARNER.iter().all(|other| name != *other) {
+                place(&file, &partial.join(name), how)?;
+            }
+        }
+    }
+    Manifest::write(&partial)?;
+    remove(to)?;
+    std::fs::rename(&partial, to).map_err(CheckpointError::write(to))
+}
+
+fn place(file: &Path, to: &Path, how: Transfer) -> Result<(), CheckpointError> {
+    let is_linked = how == Transfer::Link && std::fs::hard_link(file, to).is_ok();
+    if is_linked {
+        return Ok(());
+    }
+    std::fs::copy(file, to).map(drop).map_err(CheckpointError::write(to))
+}
+
+/// Removes a file or a folder if it is there.
+fn remove(path: &Path) -> Result<(), CheckpointError> {
+    let removed = match path {
+        path if path.is_dir() => std::fs::remove_dir_all(path),
+        path if path.exists() => std::fs::remove_file(path),
+        _ => Ok(()),
+    };
+    removed.map_err(CheckpointError::write(path))
 }
 
 /// Copies tokenizer and processor files.

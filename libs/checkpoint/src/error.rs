@@ -49,6 +49,19 @@ pub enum CheckpointError {
         /// What the configuration says.
         got: String,
     },
+    /// An adapter without the model that it was trained beside.
+    #[error(
+        "the adapter {adapter:?} was trained beside {base:?}, which is not there: {reason}. Name the base by --base DIR, or by \
+         policy.base in a configuration"
+    )]
+    Base {
+        /// Folder of the adapter.
+        adapter: PathBuf,
+        /// The folder or the name that its settings have.
+        base: String,
+        /// Where it was looked for.
+        reason: String,
+    },
     /// A model of the Hugging Face hub that is neither on this machine nor to be had.
     #[error(
         "there is no directory {model:?}, the model of that name is not in the cache {cache:?}, \

@@ -24,6 +24,33 @@ pub fn checkpoint_dir(path: &Path) -> Result<PathBuf, CheckpointError> {
     }
 }
 
+/// The directory of the model that an adapter names as its base: by its name on the hub, or by a snapshot in the cache of
+/// another machine. `None` for any other path. Where this revision of the model is in the cache, it is that one.
+pub(crate) fn named_model(
+    path: &Path,
+    revision: Option<&str>,
+) -> Option<Result<PathBuf, CheckpointError>> {
+    let snapshot = model_of_snapshot(path);
+    let revision = revision.map(str::to_owned).or(snapshot.as_ref().map(|found| found.1.clone()));
+    let model = snapshot.map(|found| found.0).or_else(|| model_name(path))?;
+    let hub = Hub::from_env();
+    let exact = revision.map(|revision| hub.snapshot(&model, &revision));
+    Some(match exact.filter(|folder| folder.join("config.json").exists()) {
+        Some(folder) => Ok(folder),
+        None => hub.checkpoint(&model),
+    })
+}
+
+/// `owner/name` and the revision of a snapshot in a cache of the hub, `…/models--owner--name/snapshots/REVISION`.
+pub(crate) fn model_of_snapshot(path: &Path) -> Option<(String, String)> {
+    let mut parts = path.components().rev().filter_map(|part| part.as_os_str().to_str());
+    let revision = parts.next()?;
+    let snapshots = parts.next()?;
+    let folder = parts.next()?;
+    let (owner, name) = folder.strip_prefix("models--")?.split_once("--")?;
+    (snapshots == "snapshots").then(|| (format!("{owner}/{name}"), revision.to_owned()))
+}
+
 /// `owner/name`, if the path has that form.
 fn model_name(path: &Path) -> Option<String> {
     let mut parts = path.components().map(|part| match part {
@@ -56,6 +83,11 @@ impl Hub {
             None => Cache::from_env(),
         };
         Self { cache, offline: is_on(variable("HF_HUB_OFFLINE").as_deref()) }
+    }
+
+    fn snapshot(&self, model: &str, revision: &str) -> PathBuf {
+        let folder = Repo::model(model.to_owned()).folder_name();
+        self.cache.path().join(folder).join("snapshots").join(revision)
     }
 
     fn checkpoint(&self, model: &str) -> Result<PathBuf, CheckpointError> {

@@ -22,13 +22,15 @@ mod directory;
 mod error;
 mod hub;
 mod keys;
+mod manifest;
 mod tensors;
 
 pub use adapter::{Adapter, FACTORS, is_adapter, model_dir, names_module};
 pub use config::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
-pub use directory::{config, read_text, write_checkpoint};
+pub use directory::{Transfer, config, read_text, transfer, write_checkpoint};
 pub use error::CheckpointError;
 pub use hub::checkpoint_dir;
 pub use keys::{JsonFile, Keys, MAX_SIZE};
+pub use manifest::{Manifest, verify};
 pub use safetensors::tensor::{Dtype as StoredDtype, TensorView, View};
 pub use tensors::{TensorFiles, write_tensors};

@@ -13,6 +13,12 @@ use crate::{BoxesAre, OpenOptions};
 /// Prompts are dealt out by the hundred, and every source has one of them.
 const MAX_SOURCES: usize = 100;
 
+/// Evaluations in a run that does not say how many.
+const N_EVALUATIONS: u64 = 10;
+
+/// Steps between these in a short run: an evaluation takes as long as some steps.
+const MIN_INTERVAL: u64 = 10;
+
 /// The training split. Where there is a section `[data.stream]`, a live stream of frames is learned from instead, and
 /// `train`, `shots`, `flip` and `evaluation.test` have no part in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,14 +100,30 @@ pub struct EvaluationConfig {
     /// Which split of a folder that has several, as `test`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// File of further rows to choose the best policy on, which are neither learned from nor reported on. Left out, it is
+    /// chosen on the rows of `test`, and is a little worse on new ones than its number says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<PathBuf>,
+    /// Which split of a folder that has several, as `validation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_split: Option<String>,
     /// Rows to use, from the start; 0 uses all.
     pub limit: usize,
-    /// Learner steps between evaluations, besides the first and the last; 0 for first and last only.
-    pub every: u64,
+    /// Evaluate every so many learner steps besides first and last; 0 for first and last only. Left out, ten times in a
+    /// run, and at most every ten steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<u64>,
     /// Prompts decoded together.
     pub batch_size: usize,
     /// Where the evaluator computes.
     pub device: Device,
+}
+
+impl EvaluationConfig {
+    /// Steps from one evaluation to the next in a run of so many; 0 for none in between.
+    pub fn interval(&self, n_steps: u64) -> u64 {
+        self.every.unwrap_or_else(|| (n_steps / N_EVALUATIONS).max(MIN_INTERVAL))
+    }
 }
 
 impl DataConfig {
@@ -217,7 +239,9 @@ impl Default for EvaluationConfig {
             test: "data/test.parquet".into(),
             split: None,
             limit: 0,
-            every: 0,
+            validation: None,
+            validation_split: None,
+            every: None,
             batch_size: 16,
             device: Device::Cpu,
         }
@@ -229,6 +253,13 @@ mod tests {
     use vrft_config::{Document, Printed};
 
     use super::*;
+
+    #[test]
+    fn a_long_run_is_evaluated_ten_times_and_a_short_one_seldom() {
+        let of = |every| EvaluationConfig { every, ..EvaluationConfig::default() };
+        assert_eq!([4, 100, 500].map(|steps| of(None).interval(steps)), [10, 10, 50]);
+        assert_eq!((of(Some(0)).interval(500), of(Some(3)).interval(500)), (0, 3));
+    }
 
     const TWO: &str = "[[data.sources]]\ntask = \"a\"\ntrain = \"a.jsonl\"\n\
                        [[data.sources]]\ntask = \"b\"\ntrain = \"b.jsonl\"\nweight = 2.0\ntest = \"t.jsonl\"";

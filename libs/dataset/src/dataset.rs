@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::geometry::{self, Frame};
 use crate::readers::{self, Draft, DraftTruth, Found};
 use crate::row::Skipped;
-use crate::{BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, shots};
+use crate::{Boxes, BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, shots};
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
 #[derive(Debug, Clone)]
@@ -276,14 +276,18 @@ impl Checked {
         let Self { draft, pictures, frame } = self;
         let truth = match (draft.truth, &pictures[..]) {
             (DraftTruth::Text(text), _) => Truth::Text(text),
-            (DraftTruth::Boxes { corners, .. }, [picture, ..]) => {
+            (DraftTruth::Boxes { marked, .. }, [picture, ..]) => {
                 let boxes_are = match frame {
                     Frame::Upright => BoxesAre::Displayed,
                     Frame::Known(known) => known,
                     Frame::Unknown => default,
                 };
-                let boxes = geometry::upright(&corners, picture.header(), boxes_are);
-                Truth::Boxes(boxes.map_err(|why| draft.origin.skipped(named(picture, &why)))?)
+                let upright = |corners: &[[f64; 4]]| {
+                    geometry::upright(corners, picture.header(), boxes_are)
+                        .map_err(|why| draft.origin.skipped(named(picture, &why)))
+                };
+                let objects = upright(&marked.corners)?;
+                Truth::Boxes(Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?))
             }
             (DraftTruth::Boxes { .. }, []) => {
                 return Err(draft.origin.skipped("boxes without a picture".to_owned()));

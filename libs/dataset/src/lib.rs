@@ -48,4 +48,4 @@ pub use options::OpenOptions;
 pub use order::Order;
 pub use overlap::Overlap;
 pub use picture::{Picture, PictureError};
-pub use row::{Origin, Question, Row, Skipped, Truth};
+pub use row::{Boxes, Origin, Question, Row, Skipped, Truth};

@@ -48,7 +48,18 @@ pub enum Truth {
     /// In words, as the row has it.
     Text(Arc<str>),
     /// The boxes around the objects of the question's category, in pixels of the upright picture.
-    Boxes(Box<[Rect<Original>]>),
+    Boxes(Boxes),
+}
+
+/// The annotated boxes of one category on one picture, in pixels of the upright picture. It is the list of those that an
+/// answer should name, one around each object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Boxes {
+    objects: Box<[Rect<Original>]>,
+    /// Pixels that each object covers: of its outline where the data says so, else of its box.
+    pub areas: Box<[f64]>,
+    /// Boxes around many objects at once (COCO's `iscrowd`): an answer need not name them, and does no wrong if it does.
+    pub crowds: Box<[Rect<Original>]>,
 }
 
 /// A row, or a part of one, that was left out.
@@ -65,6 +76,34 @@ pub struct Skipped {
 impl std::fmt::Display for Skipped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+impl Boxes {
+    /// Boxes around objects, each with the pixels that its object covers, and boxes around crowds.
+    pub fn new(
+        objects: Box<[Rect<Original>]>,
+        areas: Box<[f64]>,
+        crowds: Box<[Rect<Original>]>,
+    ) -> Self {
+        Self { objects, areas, crowds }
+    }
+}
+
+impl From<Vec<Rect<Original>>> for Boxes {
+    /// Objects that fill their boxes.
+    fn from(objects: Vec<Rect<Original>>) -> Self {
+        let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1) * (y2 - y1);
+        let areas = objects.iter().map(|rect| area(rect.corners())).collect();
+        Self { objects: objects.into(), areas, crowds: Box::default() }
+    }
+}
+
+impl std::ops::Deref for Boxes {
+    type Target = [Rect<Original>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.objects
     }
 }
 

@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::{Metric, RewardConfig, TermConfig};
 use vrft_reward::terms::{Accuracy, Overlap};
-use vrft_reward::{Answer, Detection, Reward, Truth};
+use vrft_reward::{Answer, Reward, Truth};
 
 use vrft_score::ratio_interval;
 
-use crate::DetectionEvaluator;
+use crate::{DetectionEvaluator, Subject};
 
 /// Takes answers one by one and measures them together.
 ///
 /// | metric | for | what it is |
 /// |---|---|---|
-/// | `ap`, `ap50` | boxes | COCO's average precision, over overlaps of 0.5 to 0.95, and at 0.5 |
+/// | `ap`, `ap50` | boxes | COCO's average precision, the mean over categories: over overlaps of 0.5 to 0.95, and at 0.5 |
+/// | `ap75`, `ap_small`, `ap_medium`, `ap_large` | boxes that are annotated in pixels | the same at 0.75, and by the objects' areas |
 /// | `miou`, `miou_ci_low`, `miou_ci_high` | boxes, one box | mean IoU over the true boxes, and its 95% interval |
 /// | `no_objects` | answers that may be "nothing" | share of those whose answer says so |
 /// | `accuracy` with interval | names, numbers, permutations, texts | share of right answers |
@@ -64,9 +65,14 @@ impl Evaluator {
         }
     }
 
-    /// Adds a completion and the true answer to its question. Returns how right it is, in [0, 1], by the one measure
-    /// of the kind of answer; boxes have none for a single image.
+    /// Adds a completion and the true answer to its question, of which nothing else is known.
     pub fn add(&mut self, completion: &str, truth: &Truth) -> Option<f64> {
+        self.add_about(completion, truth, &Subject::default())
+    }
+
+    /// Adds a completion, the true answer to its question and what the question is about. Returns how right it is, in
+    /// [0, 1], by the one measure of the kind of answer; boxes have none for a single image.
+    pub fn add_about(&mut self, completion: &str, truth: &Truth, subject: &Subject) -> Option<f64> {
         self.n += 1;
         let score = self.reward.score(completion, truth);
         self.format.add(score.term("format"));
@@ -77,7 +83,7 @@ impl Evaluator {
         }
         match &self.main {
             None => {
-                self.add_boxes(reading.as_ref(), truth);
+                self.add_boxes(reading.as_ref(), truth, subject);
                 None
             }
             Some((_, main)) => {
@@ -103,20 +109,25 @@ impl Evaluator {
         }
     }
 
-    fn add_boxes(&mut self, reading: Option<&Answer>, truth: &Truth) {
-        let boxes: Vec<_> = truth.answer.detections().iter().map(|truth| truth.bbox).collect();
-        let predicted: Vec<Detection> = reading.map_or_else(Vec::new, Answer::detections);
-        self.detection.add(predicted, &boxes);
+    fn add_boxes(&mut self, reading: Option<&Answer>, truth: &Truth, subject: &Subject) {
+        let space = self.reward.config().answer.space().unwrap_or_default();
+        let predicted = reading.map_or(&[][..], Answer::items);
+        self.detection.add(predicted, truth.answer.items(), subject, space);
     }
 
     /// Measures all answers that were added.
     pub fn finish(&self) -> Evaluation {
         let report = self.detection.report();
         let miou = report.mean_iou_interval;
+        let [small, medium, large] = report.ap_by_size;
         let many = !matches!(self.reward.config().answer.kind, AnswerKind::Box(_));
         let mut metrics = vec![
             ("ap".to_owned(), report.ap.filter(|_| many)),
             ("ap50".to_owned(), report.ap50),
+            ("ap75".to_owned(), report.ap75.filter(|_| many)),
+            ("ap_small".to_owned(), small.filter(|_| many)),
+            ("ap_medium".to_owned(), medium.filter(|_| many)),
+            ("ap_large".to_owned(), large.filter(|_| many)),
             ("miou".to_owned(), report.mean_iou),
             ("miou_ci_low".to_owned(), miou.map(|interval| interval.0)),
             ("miou_ci_high".to_owned(), miou.map(|interval| interval.1)),

@@ -1,11 +1,13 @@
 //! Lets a policy answer the held-out questions and measures the answers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
+use vrft_dataset::Truth as RowTruth;
 use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
 use vrft_model::{LoadOptions, ModelError, Policy};
 use vrft_plan::RolloutConfig;
@@ -14,8 +16,9 @@ use vrft_prompts::{Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
+use vrft_vision::Sides;
 
-use crate::{Evaluation, Evaluator, best_constant};
+use crate::{Evaluation, Evaluator, Subject, best_constant};
 
 /// The sections that say how a policy is judged.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +57,7 @@ pub struct Judge {
     test: Dataset,
     prompter: Prompter,
     answers: Vec<Truth>,
+    subjects: Vec<Subject>,
     processor: Processor,
 }
 
@@ -85,7 +89,7 @@ pub struct Prediction {
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     /// The held-out data.
-    #[error("evaluation.test: {0}")]
+    #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// The policy.
     #[error(transparent)]
@@ -126,12 +130,14 @@ impl Judge {
         let prompter = Prompter::new(&config.reward, &config.policy.system);
         let reward = Reward::new(&config.reward);
         let mut answers = Vec::new();
+        let mut subjects = Vec::new();
         let check = |row: &Row| {
             let truth = prompter.truth(row, &|size| resized(&processor, size))?;
             let truth = reward.parse_answer(&truth).map_err(|error| error.to_string())?;
             let n_tokens = encode(&processor, &prompter, row)?.token_ids.len();
             fits(&processor, n_tokens, config.rollout.max_completion_tokens)?;
             answers.push(truth);
+            subjects.push(subject(&processor, &prompter, row));
             Ok(())
         };
         let limit = config.data.max_bad_fraction;
@@ -140,7 +146,7 @@ impl Judge {
             // The launcher shows lines that begin so.
             tracing::info!("Data: {line}");
         }
-        Ok(Self { config: config.clone(), test, prompter, answers, processor })
+        Ok(Self { config: config.clone(), test, prompter, answers, subjects, processor })
     }
 
     /// The held-out data.
@@ -156,7 +162,8 @@ impl Judge {
         let start = Instant::now();
         let device = vrft_model::open_device("evaluation.device", self.config.evaluation.device)?;
         let options = LoadOptions::new(&self.config.policy, device, false);
-        let policy = Policy::load(checkpoint, &options)?;
+        let base = self.config.policy.base.as_deref();
+        let policy = Policy::load_beside(checkpoint, base, &options)?;
         let completions = self.complete(&policy)?;
         Ok(self.judge(completions, start))
     }
@@ -174,7 +181,7 @@ impl Judge {
         for (idx, completion) in completions.into_iter().enumerate() {
             let (sample_id, answer) =
                 (self.test.get(idx).sample_id().to_owned(), &self.answers[idx]);
-            let score = evaluator.add(&completion, answer);
+            let score = evaluator.add_about(&completion, answer, &self.subjects[idx]);
             predictions.push(Prediction { sample_id, completion, answer: answer.clone(), score });
         }
         let secs = start.elapsed().as_secs_f64();
@@ -207,6 +214,20 @@ impl Judge {
     }
 }
 
+/// What a row is about.
+fn subject(processor: &Processor, prompter: &Prompter, row: &Row) -> Subject {
+    let original = row.pictures.first().map(|picture| picture.header().displayed());
+    let sides = original.and_then(|original| {
+        let float = |(width, height): (u32, u32)| (f64::from(width), f64::from(height));
+        Some(Sides::new(float(original), float(resized(processor, original).ok()?)))
+    });
+    let boxes = match &row.truth {
+        RowTruth::Boxes(boxes) => Some(boxes.clone()),
+        RowTruth::Text(_) => None,
+    };
+    Subject { category: prompter.category(row), sides, boxes }
+}
+
 /// What the policy reads about a row.
 fn encode(processor: &Processor, prompter: &Prompter, row: &Row) -> Result<EncodedPrompt, String> {
     let images = row.pictures.iter().map(|picture| picture.bytes());
@@ -214,6 +235,14 @@ fn encode(processor: &Processor, prompter: &Prompter, row: &Row) -> Result<Encod
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let encoded = processor.encode_messages(&prompter.chat_messages(row), &images, &[], true);
     encoded.map_err(|error| error.to_string())
+}
+
+/// The measures that may decide which of two policies is better, the most telling first; all are better the higher.
+pub const LEADING_MEASURES: [&str; 4] = ["miou", "accuracy", "overlap", "reward"];
+
+/// The first of [`LEADING_MEASURES`] that is among these metrics, and its value.
+pub fn leading_measure(metrics: &BTreeMap<String, f64>) -> Option<(&'static str, f64)> {
+    LEADING_MEASURES.into_iter().find_map(|name| Some((name, *metrics.get(name)?)))
 }
 
 /// The measures of a judgement, without the answers.
@@ -224,10 +253,15 @@ pub struct Summary {
     /// Seconds.
     pub secs: f64,
     /// By name.
-    pub metrics: std::collections::BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, f64>,
 }
 
 impl Judgement {
+    /// The measure that decides which of two policies is better, and its value.
+    pub fn leading(&self) -> Option<(&'static str, f64)> {
+        leading_measure(&self.evaluation.metrics)
+    }
+
     /// What fits on a screen.
     pub fn summary(&self) -> Summary {
         let Evaluation { n, metrics } = self.evaluation.clone();

@@ -14,8 +14,12 @@ mod constant;
 mod detection;
 mod evaluator;
 mod judge;
+mod precision;
 
 pub use constant::best_constant;
-pub use detection::{DetectionEvaluator, DetectionReport};
+pub use detection::{DetectionEvaluator, DetectionReport, Subject};
 pub use evaluator::{Evaluation, Evaluator};
-pub use judge::{Judge, JudgeConfig, JudgeError, Judgement, Prediction, Summary};
+pub use judge::{
+    Judge, JudgeConfig, JudgeError, Judgement, LEADING_MEASURES, Prediction, Summary,
+    leading_measure,
+};

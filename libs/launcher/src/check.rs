@@ -24,7 +24,8 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
     graph.check_files()?;
     graph.check_devices()?;
     check_nodes(&graph, false)?;
-    vrft_learner::verify_checkpoint(&graph.checkpoint()?).wrap_err("policy.path")?;
+    let base = graph.config.policy.base.as_deref();
+    vrft_checkpoint::verify(&graph.checkpoint()?, base).wrap_err("policy.path")?;
     say!("# {}", graph.path.display());
     for node in &graph.descriptor.nodes {
         let inputs: Vec<String> =
@@ -54,6 +55,13 @@ pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
         pairs.push((&source.train, &graph.config.evaluation.test));
         pairs.extend(source.test.iter().map(|test| (&source.train, test)));
     }
+    let validation = graph.config.evaluation.validation.iter();
+    pairs.extend(validation.clone().map(|validation| (&data.train, validation)));
+    pairs.extend(
+        data.sources.iter().flat_map(|source| {
+            validation.clone().map(move |validation| (&source.train, validation))
+        }),
+    );
     let mut warnings = Vec::new();
     for (train, test) in pairs.into_iter().filter(|_| graph.config.stream.is_none()) {
         if !train.exists() || !test.exists() {
@@ -67,6 +75,17 @@ pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
                      images",
                     file.display(),
                     test.display()
+                ));
+            }
+        }
+    }
+    for validation in validation.filter(|path| path.exists()) {
+        let test = fingerprints(std::slice::from_ref(&graph.config.evaluation.test))?;
+        for (file, print) in fingerprints(std::slice::from_ref(validation))? {
+            if test.values().any(|of_test| *of_test == print) {
+                warnings.push(format!(
+                    "{} is what the best policy is chosen on and what is reported on: its number is too good",
+                    file.display()
                 ));
             }
         }

@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 /// Subcommands are listed by what a user wants, see [`command`].
 const TEMPLATE: &str =
-    "{about-with-newline}\n{usage-heading} {usage}\n{after-help}\n\nOptions:\n{options}";
+    "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
 
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
@@ -118,9 +118,15 @@ pub(crate) enum Command {
         adapter: PathBuf,
         /// Folder to write.
         out: PathBuf,
-        /// Type to store the weights as; that of the base without.
+        /// The model that the adapter was trained beside, where it is no longer what the adapter names.
+        #[arg(long, value_name = "DIR")]
+        base: Option<PathBuf>,
+        /// Type to store the weights as [default: that of the base].
         #[arg(long, value_enum)]
         dtype: Option<StorageType>,
+        /// Load the adapter without comparing it with its manifest.
+        #[arg(long)]
+        no_verify: bool,
     },
     /// Print shell completions.
     Completions {
@@ -320,6 +326,9 @@ pub(crate) struct PromoteOptions {
     /// Which policy of the run, by the evaluator's name for it.
     #[arg(long, default_value = "rft")]
     pub(crate) label: String,
+    /// Which of its checkpoints: `best` on held-out data, `last`, or a number of steps.
+    #[arg(long, value_name = "STEP", default_value = "best")]
+    pub(crate) step: crate::serve::result::Which,
     /// Folder of the policies in use; `current` in it is the one in use now.
     #[arg(long, value_name = "DIR", default_value = "out/served")]
     pub(crate) served: PathBuf,
@@ -333,6 +342,9 @@ pub(crate) struct EvalOptions {
     /// Checkpoint folder in the Hugging Face layout [default: policy.path].
     #[arg(long, value_name = "DIR")]
     pub(crate) checkpoint: Option<PathBuf>,
+    /// The model that an adapter was trained beside, where it is no longer what the adapter names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
     /// Data set [default: evaluation.test].
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
@@ -348,6 +360,12 @@ pub(crate) struct ProbeOptions {
     /// Checkpoint or adapter folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) checkpoint: PathBuf,
+    /// The model that an adapter was trained beside, where it is no longer what the adapter names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
+    /// Load the checkpoint without comparing it with its manifest.
+    #[arg(long)]
+    pub(crate) no_verify: bool,
     /// JSON: `messages` as Hugging Face chat messages, images as {"type": "image", "path": ...} from this file's
     /// folder on; `completion` a text or null.
     #[arg(long, value_name = "FILE")]

@@ -128,6 +128,12 @@ impl Config {
         if policy.exists() {
             self.policy.path = policy;
         }
+        if let Some(base) = &mut self.policy.base {
+            let at = joined(folder, base);
+            if at.exists() {
+                *base = at;
+            }
+        }
         let Self { answer, data, evaluation, semantic, stream, weights, .. } = self;
         let mut paths = vec![&mut evaluation.test, &mut weights.zenoh, &mut answer.served];
         if data.sources.is_empty() {
@@ -137,6 +143,7 @@ impl Config {
             paths.push(&mut source.train);
             paths.extend(source.test.as_mut());
         }
+        paths.extend(evaluation.validation.as_mut());
         paths.extend(data.image_root.as_mut());
         paths.extend(semantic.as_mut().map(|semantic| &mut semantic.model));
         paths.extend(stream.as_mut().map(|stream| &mut stream.held_out_from));

@@ -13,6 +13,10 @@ use crate::run_dir;
 /// No such run folder, or a run with which something is wrong.
 pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
     let run_dir = run_dir::find(run, Path::new("out"))?;
+    for best in vrft_report::best_policies(&run_dir)? {
+        say!("{best}");
+        say!("  {}", run_dir.join(&best.checkpoint).display());
+    }
     match print_verdicts(&run_dir)? {
         0 => say!("Nothing is wrong with {}, as far as its numbers say.", run_dir.display()),
         1 => bail!("{} has a problem", run_dir.display()),

@@ -1,5 +1,7 @@
 //! `vrft eval`: what a checkpoint does on held-out data.
 
+use eyre::WrapErr;
+
 use crate::cli::EvalOptions;
 use crate::graph::Graph;
 use crate::print::say;
@@ -12,14 +14,19 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
         None => graph.checkpoint()?,
     };
     let mut config = graph.config;
+    if options.checkpoint.is_some() || options.base.is_some() {
+        config.policy.base.clone_from(&options.base);
+    }
     config.policy.path = checkpoint;
     if let Some(data) = &options.data {
         config.evaluation.test.clone_from(data);
+        config.evaluation.split = None;
     }
     if !options.no_verify {
-        vrft_learner::verify_checkpoint(&config.policy.path)?;
+        vrft_checkpoint::verify(&config.policy.path, config.policy.base.as_deref())?;
     }
-    let judge = vrft_evaluate::Judge::load(&config.judge())?;
+    let key = if options.data.is_some() { "--data" } else { "evaluation.test" };
+    let judge = vrft_evaluate::Judge::load(&config.judge()).wrap_err(key)?;
     let judgement = judge.evaluate(&config.policy.path)?;
     say!("{}", serde_json::to_string_pretty(&judgement.summary())?);
     Ok(())

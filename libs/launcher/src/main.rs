@@ -30,6 +30,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use clap::FromArgMatches;
+use eyre::ensure;
 use vrft_model::{LoadOptions, Policy};
 
 use crate::cli::{Cli, Command};
@@ -79,7 +80,9 @@ fn start() -> eyre::Result<()> {
             Ok(Policy::initialize(&checkpoint, seed, dtype.into())?)
         }
         Command::Probe(options) => probe::probe(&options),
-        Command::Merge { adapter, out, dtype } => merge(&adapter, &out, dtype.map(Into::into)),
+        Command::Merge { adapter, out, base, dtype, no_verify } => {
+            merge(&adapter, base.as_deref(), !no_verify, &out, dtype.map(Into::into))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli::command(), "vrft", &mut script);
@@ -89,7 +92,21 @@ fn start() -> eyre::Result<()> {
     }
 }
 
-fn merge(adapter: &Path, out: &Path, dtype: Option<DType>) -> eyre::Result<()> {
+fn merge(
+    adapter: &Path,
+    base: Option<&Path>,
+    verify: bool,
+    out: &Path,
+    dtype: Option<DType>,
+) -> eyre::Result<()> {
+    ensure!(
+        vrft_checkpoint::Adapter::is_in(adapter),
+        "{adapter:?} is no adapter: it has no adapter_config.json; a whole model needs no merging"
+    );
+    if verify {
+        vrft_checkpoint::verify(adapter, base)?;
+    }
+
     let options = LoadOptions {
         dtype: DType::F32,
         device: Device::Cpu,
@@ -99,5 +116,5 @@ fn merge(adapter: &Path, out: &Path, dtype: Option<DType>) -> eyre::Result<()> {
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };
-    Ok(Policy::load(adapter, &options)?.save_merged(out, dtype)?)
+    Ok(Policy::load_beside(adapter, base, &options)?.save_merged(out, dtype)?)
 }

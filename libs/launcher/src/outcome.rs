@@ -52,9 +52,7 @@ pub(crate) fn report(
         crate::doctor::print_verdicts(run_dir)?;
         return Ok(());
     };
-    let error = error.to_string();
-    let error = error.lines().next().unwrap_or_default();
-    let why = last_words(node, log).unwrap_or_else(|| error.to_owned());
+    let why = last_words(node, log).unwrap_or_else(|| in_one_line(&error.to_string()));
     bail!("node {node:?} failed: {why}\nThe log of all nodes is {}. {saved}", log_file.display())
 }
 
@@ -85,6 +83,18 @@ fn last_words(node: &str, log: &[LogLine]) -> Option<String> {
     of_node.filter_map(error).next()
 }
 
+/// What dora says of a node, with the last line that the node wrote to its standard error: where a program in another
+/// language breaks off, the reason stands there.
+fn in_one_line(error: &str) -> String {
+    let mut lines = error.lines().map(str::trim);
+    let first = lines.next().unwrap_or_default();
+    let is_text = |line: &&str| line.chars().any(char::is_alphanumeric);
+    match (first.strip_suffix(" with stderr output:"), lines.rfind(is_text)) {
+        (Some(first), Some(last)) => format!("{first}: {last}"),
+        _ => first.to_owned(),
+    }
+}
+
 /// The node that failed first; the others ended because of it.
 fn first_failure<'a>(failed: &'a [(String, &'a NodeError)]) -> Option<&'a (String, &'a NodeError)> {
     let by_itself = |error: &NodeError| !matches!(error.cause, NodeErrorCause::Cascading { .. });
@@ -109,6 +119,13 @@ mod tests {
         assert_eq!(last_words("loader", &log).unwrap(), "data.train: no usable row");
         assert_eq!(last_words("sft", &log).unwrap(), "unexpected argument '--objectiv' found");
         assert_eq!(last_words("reward", &log), None);
+    }
+
+    #[test]
+    fn a_program_that_breaks_off_is_quoted_with_its_last_line() {
+        let error = "exited with code 1 with stderr output:\n---\nTraceback:\n  File x\nModuleNotFoundError: dora\n---\n";
+        assert_eq!(in_one_line(error), "exited with code 1: ModuleNotFoundError: dora");
+        assert_eq!(in_one_line("was killed by SIGKILL"), "was killed by SIGKILL");
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub(crate) fn verify_start(graph: &Graph, options: &RunOptions) -> eyre::Result<
     if options.no_verify {
         return Ok(());
     }
-    vrft_learner::verify_checkpoint(&graph.checkpoint()?).wrap_err("policy.path")
+    let base = graph.config.policy.base.as_deref();
+    vrft_checkpoint::verify(&graph.checkpoint()?, base).wrap_err("policy.path")
 }
 
 /// The files and folders that rows are read from.
@@ -95,6 +96,7 @@ pub(crate) fn data_of(graph: &Graph) -> Vec<PathBuf> {
         return Vec::new();
     }
     let mut paths = vec![config.evaluation.test.clone()];
+    paths.extend(config.evaluation.validation.clone());
     if config.data.sources.is_empty() {
         paths.push(config.data.train.clone());
     }

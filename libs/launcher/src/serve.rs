@@ -3,25 +3,27 @@
 //! A folder holds numbered policies, `current`, a link to one of them, and `history.jsonl`. Whoever uses the policy
 //! opens `current`; it is switched in one step.
 
+pub(crate) mod result;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use dora_message::config::InputMapping;
-use eyre::{WrapErr, bail, ensure, eyre};
+use eyre::{WrapErr, ensure, eyre};
 use serde_json::{Value, json};
+use vrft_checkpoint::{Transfer, transfer};
+use vrft_evaluate::LEADING_MEASURES;
+use vrft_prompts::HELD_OUT_FILE;
 
 use crate::cli::PromoteOptions;
 use crate::config::Config;
-use crate::origin::Origin;
+use crate::origin::{Origin, fingerprints};
 use crate::print::say;
+use crate::serve::result::Policy;
 
 /// What a policy may lose on held-out data and still be promoted: half a point.
 const TOLERANCE: f64 = 0.005;
-
-/// The measures that decide, the first that a task has.
-const MEASURES: [&str; 4] = ["miou", "accuracy", "overlap", "reward"];
 
 const CURRENT: &str = "current";
 
@@ -39,21 +41,30 @@ pub(crate) fn promote(
     options: &PromoteOptions,
     judge: &dyn Fn(&Path, &Path) -> eyre::Result<Measures>,
 ) -> eyre::Result<String> {
-    let PromoteOptions { run, label, served, no_verify } = options;
-    let Evaluated { version, learner, measures: tuned } = evaluations(run, label)?;
-    let checkpoint = checkpoint(run, label, version, learner)?;
+    let PromoteOptions { run, label, step, served, no_verify } = options;
+    let chosen = result::policy(run, label, *step)?;
+    let Policy { version, folder, measures: tuned, choice } = &chosen;
+    ensure!(
+        *version > 0,
+        "{label:?} at step 0 is what the run started from: there is nothing to promote"
+    );
     if !no_verify {
-        vrft_learner::verify_checkpoint(&checkpoint)?;
+        vrft_checkpoint::verify(folder, None)?;
     }
     let current = served.join(CURRENT);
     let (opponent, before) = if current.exists() {
         let name = fs::read_link(&current).wrap_err_with(|| format!("{current:?}"))?;
+        if !no_verify {
+            vrft_checkpoint::verify(&current, None).wrap_err("the policy in use")?;
+        }
         (name.display().to_string(), judge(run, &current)?)
     } else {
-        ("the base of the run".to_owned(), evaluations(run, "base")?.measures)
+        let base = result::evaluations(run, "base")?;
+        let measures = base.newest().map(|(_, measures)| measures.clone());
+        ("the base of the run".to_owned(), measures.unwrap_or_default())
     };
-    let compared = compare(&before, &tuned);
-    ensure!(!compared.is_empty(), "{run:?} has none of the measures {MEASURES:?} for {label:?}");
+    let compared = compare(&before, tuned)
+        .wrap_err_with(|| format!("{label:?} at step {version} beside {opponent}"))?;
     let worse: Vec<String> = compared
         .iter()
         .filter(|one| one.after < one.before - TOLERANCE)
@@ -64,7 +75,7 @@ pub(crate) fn promote(
         served,
         &json!({
             "event": if worse.is_empty() { "promote" } else { "discard" }, "run": run.display().to_string(),
-            "label": label, "policy_version": version, "compared_with": opponent,
+            "label": label, "policy_version": version, "choice": choice, "compared_with": opponent,
             "measures": compared.iter().map(Compared::to_json).collect::<Vec<_>>(),
         }),
     )?;
@@ -74,15 +85,29 @@ pub(crate) fn promote(
         worse.join("; ")
     );
     let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
-    copy(&checkpoint, &served.join(&name))?;
+    transfer(folder, &served.join(&name), Transfer::Copy)?;
     switch(served, &name)?;
     let compared: Vec<String> = compared.iter().map(ToString::to_string).collect();
-    Ok(format!("{name}: {label} of step {version}, beside {opponent}: {}", compared.join("; ")))
+    let compared = compared.join("; ");
+    Ok(format!("{name}: {label} of step {version} ({choice}), beside {opponent}: {compared}"))
 }
 
 /// Measures a checkpoint on the held-out data of a run, as its evaluator does.
 pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
-    let config = Config::load(&run.join("config.toml"), &[])?;
+    let mut config = Config::load(&run.join("config.toml"), &[])?;
+    // The policy in use says itself what it was trained beside.
+    config.policy.base = None;
+    if config.stream.is_some() {
+        let rows = vrft_prompts::held_out(run).map_err(|why| eyre!(why))?;
+        let rows = rows.ok_or_else(|| {
+            eyre!("{run:?} has set no frames aside ({HELD_OUT_FILE}) to compare with the policy in use on")
+        })?;
+        say!("Measuring {} on the frames that the run has set aside …", checkpoint.display());
+        config.policy.path = checkpoint.to_owned();
+        let judgement = vrft_evaluate::Judge::of(&config.judge(), rows)?.evaluate(checkpoint)?;
+        return Ok(Measures::from([(String::new(), judgement.evaluation.metrics)]));
+    }
+    check_unchanged(run, &config)?;
     let mut tasks = vec![(String::new(), config.judge())];
     for source in &config.data.sources {
         let Some(test) = &source.test else { continue };
@@ -101,7 +126,23 @@ pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
     Ok(measures)
 }
 
+/// Checks that the held-out data is still what the run was judged on.
+fn check_unchanged(run: &Path, config: &Config) -> eyre::Result<()> {
+    let Some((origin, _)) = Origin::read(run)? else { return Ok(()) };
+    let tests = config.data.sources.iter().filter_map(|source| source.test.clone());
+    let tests: Vec<PathBuf> = tests.chain([config.evaluation.test.clone()]).collect();
+    for (path, now) in fingerprints(&tests)? {
+        let is_same = origin.data.get(&path).is_none_or(|before| *before == now);
+        ensure!(
+            is_same,
+            "{path:?} is not what the run was judged on any more, so the policy in use cannot be compared with it"
+        );
+    }
+    Ok(())
+}
+
 /// The deciding measure of one task.
+#[derive(Debug)]
 struct Compared {
     task: String,
     measure: &'static str,
@@ -125,21 +166,31 @@ impl std::fmt::Display for Compared {
     }
 }
 
-/// Every task that both were measured on, by the first measure that both have.
-fn compare(before: &Measures, after: &Measures) -> Vec<Compared> {
-    let of_task = |(task, after): (&String, &BTreeMap<String, f64>)| {
-        let before = before.get(task)?;
-        let measure = MEASURES
+/// Every task, by the first measure that both have.
+///
+/// # Errors
+/// A task that one of them was not measured on, or not by the same measure.
+fn compare(before: &Measures, after: &Measures) -> eyre::Result<Vec<Compared>> {
+    let none = BTreeMap::new();
+    let tasks: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let of_task = |task: &String| {
+        let of = |measures: &'_ Measures| measures.get(task).unwrap_or(&none).clone();
+        let (before, after) = (of(before), of(after));
+        let measure = LEADING_MEASURES
             .into_iter()
-            .find(|name| before.contains_key(*name) && after.contains_key(*name))?;
-        Some(Compared {
-            task: task.clone(),
-            measure,
-            before: before[measure],
-            after: after[measure],
-        })
+            .find(|name| before.contains_key(*name) && after.contains_key(*name))
+            .ok_or_else(|| {
+                let task = if task.is_empty() { "the run's own task" } else { task };
+                eyre!(
+                    "{task}: both should have one of {LEADING_MEASURES:?} on the same held-out data"
+                )
+            })?;
+        let (before, after) = (before[measure], after[measure]);
+        Ok(Compared { task: task.clone(), measure, before, after })
     };
-    after.iter().filter_map(of_task).collect()
+    let compared: Vec<Compared> = tasks.into_iter().map(of_task).collect::<eyre::Result<_>>()?;
+    ensure!(!compared.is_empty(), "nothing was measured");
+    Ok(compared)
 }
 
 /// Goes back to the policy before the current one.
@@ -161,84 +212,6 @@ pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
     Ok(format!("{name} is in use again"))
 }
 
-/// The newest evaluations of a label.
-struct Evaluated {
-    version: u64,
-    /// The learner whose policy it is.
-    learner: Option<String>,
-    /// The evaluator writes `label@task` where there are several tasks.
-    measures: Measures,
-}
-
-fn evaluations(run: &Path, label: &str) -> eyre::Result<Evaluated> {
-    let path = run.join("evaluations.jsonl");
-    let text = fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
-    let mut newest: Option<Evaluated> = None;
-    let mut labels = BTreeSet::new();
-    for line in text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let named = line["label"].as_str().unwrap_or_default();
-        let (of, task) = named.split_once('@').unwrap_or((named, ""));
-        labels.insert(of.to_owned());
-        let version = line["policy_version"].as_u64().unwrap_or(0);
-        if of != label || newest.as_ref().is_some_and(|newest| newest.version != version) {
-            continue;
-        }
-        let learner = line["learner"].as_str().map(str::to_owned);
-        let start = || Evaluated { version, learner, measures: Measures::new() };
-        let of_task = serde_json::from_value(line["metrics"].clone())?;
-        newest.get_or_insert_with(start).measures.entry(task.to_owned()).or_insert(of_task);
-    }
-    newest.ok_or_else(|| eyre!("{path:?} has no evaluation of {label:?}; there are {labels:?}"))
-}
-
-/// The checkpoint of a version that belongs to a label: of the learner that the evaluation names, else of the one which the
-/// graph of the run connects to the evaluator by that name, else of the only learner there is.
-fn checkpoint(
-    run: &Path,
-    label: &str,
-    version: u64,
-    learner: Option<String>,
-) -> eyre::Result<PathBuf> {
-    let folder = run.join("checkpoints");
-    let learner = learner.map_or_else(|| learner_of(run, label), |learner| Ok(Some(learner)))?;
-    let learner = match learner {
-        Some(learner) => learner,
-        None => {
-            let entries = fs::read_dir(&folder).wrap_err_with(|| format!("{folder:?}"))?;
-            let mut learners = entries
-                .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-                .collect::<Vec<String>>();
-            learners.sort();
-            match &learners[..] {
-                [only] => only.clone(),
-                _ => bail!(
-                    "{run:?} does not hold its graph, so it is not known which of {learners:?} the label {label:?} is"
-                ),
-            }
-        }
-    };
-    let folder = folder.join(learner).join(format!("step-{version:06}"));
-    ensure!(folder.is_dir(), "the run kept no checkpoint of version {version}: {folder:?}");
-    Ok(folder)
-}
-
-/// The node whose checkpoints arrive at the evaluator under this name; `None` if the run does not hold its graph.
-fn learner_of(run: &Path, label: &str) -> eyre::Result<Option<String>> {
-    let Some((_, graph)) = Origin::read(run)? else { return Ok(None) };
-    let inputs = graph.nodes.iter().flat_map(|node| {
-        let is_evaluator = node.path.as_deref().is_some_and(|path| path.contains("evaluator"));
-        node.inputs.iter().filter(move |_| is_evaluator)
-    });
-    for (name, input) in inputs {
-        if let InputMapping::User(source) = &input.mapping
-            && AsRef::<str>::as_ref(name) == label
-        {
-            return Ok(Some(source.source.to_string()));
-        }
-    }
-    Ok(None)
-}
-
 fn numbers(served: &Path) -> eyre::Result<Vec<u32>> {
     let entries = fs::read_dir(served).wrap_err_with(|| format!("{served:?}"))?;
     let mut numbers: Vec<u32> = entries.filter_map(|entry| number(&entry.ok()?.path())).collect();
@@ -248,20 +221,6 @@ fn numbers(served: &Path) -> eyre::Result<Vec<u32>> {
 
 fn number(policy: &Path) -> Option<u32> {
     policy.file_name()?.to_str()?.strip_prefix("policy-")?.parse().ok()
-}
-
-/// Under another name first, so that a copy that broke off is never taken for a policy.
-fn copy(from: &Path, to: &Path) -> eyre::Result<()> {
-    let partial = to.with_extension("partial");
-    fs::create_dir_all(&partial).wrap_err_with(|| format!("{partial:?}"))?;
-    for entry in fs::read_dir(from).wrap_err_with(|| format!("{from:?}"))? {
-        let file = entry?.path();
-        if file.is_file() {
-            let name = file.file_name().unwrap_or_default();
-            fs::copy(&file, partial.join(name)).wrap_err_with(|| format!("{file:?}"))?;
-        }
-    }
-    fs::rename(&partial, to).wrap_err_with(|| format!("{to:?}"))
 }
 
 #[cfg(unix)]

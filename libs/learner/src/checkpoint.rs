@@ -10,10 +10,10 @@ use candle_core::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
+use vrft_checkpoint::Manifest;
 
 use crate::controllers::Controllers;
 use crate::durable::{remove, replace_folder, sync_entries, sync_folder};
-use crate::manifest::Manifest;
 use crate::{Learner, LearnerError};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -204,7 +204,7 @@ fn write(learner: &Learner, cursor: &Cursor, dir: &Path) -> Result<(), LearnerEr
     let json = serde_json::to_string_pretty(&state)
         .map_err(|error| LearnerError::damaged(&path, error))?;
     fs::write(&path, json).map_err(LearnerError::io("write", &path))?;
-    Manifest::write(dir)
+    Ok(Manifest::write(dir)?)
 }
 
 /// What a step depends on besides the weights and the batch.
@@ -218,12 +218,23 @@ fn settings(learner: &Learner) -> Value {
 }
 
 fn warn_of_changes(saved: &Value, current: &Value) {
-    for (section, current) in current.as_object().into_iter().flatten() {
-        let saved = &saved[section];
-        if saved != current {
-            warn!(%section, %saved, %current, "Settings differ from those of the checkpoint.");
-        }
+    let changes = changes("", saved, current);
+    if !changes.is_empty() {
+        warn!("Settings differ from those of the checkpoint: {}.", changes.join(", "));
     }
+}
+
+/// Each value that differs, by its key.
+fn changes(at: &str, saved: &Value, current: &Value) -> Vec<String> {
+    let Value::Object(fields) = current else {
+        let differs = saved != current;
+        return differs.then(|| format!("{at} was {saved}, is {current}")).into_iter().collect();
+    };
+    let inner = fields.iter().flat_map(|(key, current)| {
+        let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+        changes(&at, &saved[key], current)
+    });
+    inner.collect()
 }
 
 fn names(dir: &Path) -> Result<Vec<String>, LearnerError> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use vrft_checkpoint::CheckpointError;
 use vrft_model::ModelError;
 
 /// A step that was not made, or a checkpoint that could not be written or read.
@@ -59,6 +60,9 @@ pub enum LearnerError {
         /// What is wrong with the newest.
         newest: Box<LearnerError>,
     },
+    /// A file of a checkpoint that is absent, or is not what the manifest says.
+    #[error(transparent)]
+    Files(#[from] CheckpointError),
     /// The policy failed.
     #[error(transparent)]
     Policy(#[from] ModelError),

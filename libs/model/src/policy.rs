@@ -110,7 +110,19 @@ impl Policy {
     /// A file that is absent, cut short or of another model; a tensor that is missing, unknown or of another
     /// shape than `config.json` says; an adapter of another rank than the one asked for.
     pub fn load(dir: &Path, options: &LoadOptions) -> Result<Policy, ModelError> {
-        let adapter = Adapter::read(dir)?;
+        Self::load_beside(dir, None, options)
+    }
+
+    /// The same; `base` stands for the base that an adapter names.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn load_beside(
+        dir: &Path,
+        base: Option<&Path>,
+        options: &LoadOptions,
+    ) -> Result<Policy, ModelError> {
+        let adapter = Adapter::read_beside(dir, base)?;
         let source = adapter.as_ref().map_or(dir, Adapter::base);
         let config = ModelConfig::from_file(&vrft_checkpoint::config(source)?)?;
         let files = TensorFiles::open(source)?;
@@ -292,9 +304,10 @@ impl Policy {
     pub fn restore(&self, dir: &Path) -> Result<(), ModelError> {
         let device = Device::Cpu;
         let names = self.config.names(&self.weights().tensors);
-        let tensors = match Adapter::read(dir)? {
-            Some(_) => read_adapter(dir, names, &device)?,
-            None => checkpoint::read_tensors(&TensorFiles::open(dir)?, None, DType::F32, &device)?,
+        let tensors = if Adapter::is_in(dir) {
+            read_adapter(dir, names, &device)?
+        } else {
+            checkpoint::read_tensors(&TensorFiles::open(dir)?, None, DType::F32, &device)?
         };
         self.set_weights(&tensors.into_iter().collect())
     }

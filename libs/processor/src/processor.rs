@@ -31,7 +31,15 @@ impl Processor {
     ///
     /// Sampling settings that the checkpoint has are logged, not applied.
     pub fn load(dir: &Path) -> Result<Self, ProcessorError> {
-        let dir = &vrft_checkpoint::model_dir(dir)?;
+        Self::load_beside(dir, None)
+    }
+
+    /// The same; `base` stands for the base that an adapter names.
+    ///
+    /// # Errors
+    /// As [`Processor::load`].
+    pub fn load_beside(dir: &Path, base: Option<&Path>) -> Result<Self, ProcessorError> {
+        let dir = &vrft_checkpoint::model_dir(dir, base)?;
         let config = vrft_checkpoint::config(dir)?;
         let family = family_of(&config)?;
         let tokenizer = Tokenizer::load(dir, &config.keys())?;
@@ -58,7 +66,8 @@ impl Processor {
     /// # Errors
     /// As [`Processor::load`]; a model that is not on this machine.
     pub fn of(config: &vrft_checkpoint::PolicyConfig) -> Result<Self, ProcessorError> {
-        let mut processor = Self::load(&vrft_checkpoint::checkpoint_dir(&config.path)?)?;
+        let dir = vrft_checkpoint::checkpoint_dir(&config.path)?;
+        let mut processor = Self::load_beside(&dir, config.base.as_deref())?;
         processor.preprocessor.limit_images(config.min_pixels, config.max_pixels)?;
         Ok(processor)
     }

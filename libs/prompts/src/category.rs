@@ -20,6 +20,12 @@ pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) 
     (format!("{asked}\n{}", instructions(reward)), true)
 }
 
+/// The category that a question in the words of [`question`] asks for: the data sets of Visual-RFT name it nowhere else.
+pub(crate) fn named_in(question: &str) -> Option<&str> {
+    let (_, rest) = question.split_once("objects belonging to the category '")?;
+    rest.split_once("' in the image").map(|(name, _)| name)
+}
+
 /// Whether answers have the form that the data sets of Visual-RFT ask for.
 fn is_visual_rft(answer: &AnswerConfig, format: &FormatConfig) -> bool {
     let AnswerKind::Boxes(BoxesAnswer { space, keys, .. }) = &answer.kind else { return false };

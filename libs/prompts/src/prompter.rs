@@ -1,5 +1,7 @@
 //! The conversation and the true answer that a row becomes under a declared task.
 
+use std::sync::Arc;
+
 use vrft_dataset::{Question, Row, Truth};
 use vrft_messages::{Part, Role, Turn};
 use vrft_reward::config::RewardConfig;
@@ -47,6 +49,17 @@ impl Prompter {
             turns.insert(0, Turn::system(&self.system));
         }
         turns
+    }
+
+    /// The category whose objects the row asks for; `None` where the question is another one.
+    pub fn category(&self, row: &Row) -> Option<Arc<str>> {
+        match &row.question {
+            Question::Category(name) => Some(name.clone()),
+            Question::Turns(turns) => {
+                let asked = turns.iter().rfind(|turn| turn.role == Role::User)?;
+                category::named_in(&asked.text()).map(Into::into)
+            }
+        }
     }
 
     /// [`Prompter::turns`] in the form of Hugging Face's chat messages.

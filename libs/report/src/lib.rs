@@ -5,6 +5,7 @@
 
 mod appendix;
 mod axis;
+mod best;
 mod chart;
 mod comparison;
 mod curves;
@@ -34,6 +35,7 @@ mod student;
 mod teams;
 mod timeline;
 
+pub use best::{BestPolicy, best_policies};
 pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};
 pub use diagnosis::{
     History, Problem, RunFacts, TermFacts, TermRole, Verdict, Watch, diagnose, diagnose_run,

@@ -10,6 +10,7 @@ use vrft_config::{ConfigError, Document};
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 
 use crate::ReportError;
+use crate::best::{BestPolicy, best_policies};
 use crate::environment::Environment;
 use crate::evaluation::Evaluation;
 use crate::label::{self, Kind};
@@ -31,6 +32,7 @@ pub(crate) struct Run {
     pub(crate) config: Option<Settings>,
     pub(crate) environment: Environment,
     pub(crate) teams: Teams,
+    pub(crate) best: Vec<BestPolicy>,
     pub(crate) warnings: Vec<String>,
     /// Files with lines that could not be read, and how many.
     pub(crate) unreadable: Vec<(String, usize)>,
@@ -81,6 +83,7 @@ impl Run {
         }
         let mut run = Run { dir: dir.to_owned(), ..Run::default() };
         run.evaluations = run.lines("evaluations.jsonl")?;
+        run.best = best_policies(dir)?;
         for (label, file) in prediction_files(dir)? {
             let predictions = run.lines(&file)?;
             run.predictions.insert(label, predictions);

@@ -125,14 +125,25 @@ fn held_out(run: &Run, comparison: &Comparison) -> String {
         curves::held_out(run, comparison),
     ];
     let n = comparison.rows.iter().map(|row| row.n).max().unwrap_or(0);
+    let best = best(run);
     let metric = escape(comparison.metrics.first().map_or("", |name| metric_title(name)));
     let intro = format!(
         "{}. SFT is the supervised baseline from the same start and the same samples. \
-         Shown is the last version of each policy, not its best. Ranges are 95 % confidence intervals of {metric}; \
+         Shown is the last version of each policy{best}. Ranges are 95 % confidence intervals of {metric}; \
          small signed numbers are differences to base.",
         count(n, "held-out sample"),
     );
     section("result", "Result", &intro, &(outcome::table(comparison) + &grid(&figures.concat())))
+}
+
+/// What was the best of each policy, behind what is said of the last.
+fn best(run: &Run) -> String {
+    if run.best.is_empty() {
+        return ", not its best".to_owned();
+    }
+    let told = run.best.iter().map(|best| format!(" {best}: <code>{}</code>.", best.checkpoint));
+    let told: String = told.collect();
+    format!(".{}", told.trim_end_matches('.'))
 }
 
 fn training(run: &Run) -> String {

@@ -46,10 +46,7 @@ pub use geometry::{
 pub use infer::space::{Evidence, SpaceGuess, guess as guess_space};
 pub use infer::{InferError, Proposal, infer};
 pub use instructions::{instructions, prompt, visual_rft_question};
-pub use matching::{
-    IOU_THRESHOLDS, MAX_DETECTIONS, Match, RankedImage, at_threshold, match_greedily,
-    over_thresholds,
-};
+pub use matching::{Match, match_greedily};
 pub use reading::{read_answer, read_strictly, read_truth};
 pub use rewards::Rewards;
 pub use score::{Attempt, Reward, Score, Term};

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use crate::ScoreError;
+use curve::Ranking;
 use matching::{ImageMatches, Located};
 
 pub use json::Id;
@@ -108,6 +109,62 @@ pub struct Prediction {
     pub score: f64,
 }
 
+impl Prediction {
+    /// Its area in pixels.
+    fn area(&self) -> f64 {
+        self.bbox[2] * self.bbox[3]
+    }
+}
+
+/// Average precision of the detections in one image, all of one category, as COCO defines it: the mean over these
+/// overlaps. Boxes are x, y, width, height in any unit; a detection has its score behind it. `None` without a true box.
+pub fn of_one_image(
+    detections: &[([f64; 4], f64)],
+    truth: &[[f64; 4]],
+    overlaps: &[f64],
+) -> Option<f64> {
+    let id = Id::Number(1);
+    let annotation = |(number, bbox): (i64, &[f64; 4])| Annotation {
+        id: Id::Number(number),
+        image: id.clone(),
+        category: id.clone(),
+        bbox: *bbox,
+        area: bbox[2] * bbox[3],
+        crowd: false,
+        ignore: false,
+    };
+    let truth: Vec<Annotation> = (1..).zip(truth).map(annotation).collect();
+    let prediction = |(bbox, score): &([f64; 4], f64)| Prediction {
+        image: id.clone(),
+        category: id.clone(),
+        bbox: *bbox,
+        score: *score,
+    };
+    let predictions: Vec<Prediction> = detections.iter().map(prediction).collect();
+    let located =
+        Located { truth: truth.iter().collect(), predictions: predictions.iter().collect() };
+    let (_, low, high) = AREAS[0];
+    let matches = located.matches(0, (low, high), Protocol::Coco, false, overlaps);
+    let ranking = Ranking::new([&matches], Protocol::Coco.limit())?;
+    let curves = (0..overlaps.len()).map(|number| ranking.curve(number).average_precision);
+    Some(curves.sum::<f64>() / overlaps.len() as f64)
+}
+
+/// COCO's overlaps from which on a detection may count as right, 0.5, 0.55 … 0.95, as numpy's `linspace` rounds them, so
+/// that one of exactly 0.7 falls on the same side.
+pub const OVERLAPS: [f64; N_THRESHOLDS] = overlaps();
+
+const fn overlaps() -> [f64; N_THRESHOLDS] {
+    let step = (0.95 - 0.5) / (N_THRESHOLDS - 1) as f64;
+    let mut overlaps = [0.95; N_THRESHOLDS];
+    let mut k = 0;
+    while k < N_THRESHOLDS - 1 {
+        overlaps[k] = k as f64 * step + 0.5;
+        k += 1;
+    }
+    overlaps
+}
+
 /// Ranges of area: all, small, medium, large.
 pub(crate) const AREAS: [(&str, f64, f64); 4] = [
     ("", 0.0, 1e10),
@@ -123,6 +180,11 @@ impl Protocol {
             Self::Coco => &[1, 10, 100],
             Self::Lvis => &[300],
         }
+    }
+
+    /// The highest of these.
+    pub(crate) fn limit(self) -> usize {
+        *self.max_detections().last().expect("a protocol has limits")
     }
 }
 
@@ -161,7 +223,7 @@ impl Evaluation {
             AREAS.map(|(_, low, high)| {
                 let of_image = |(idx, located): (&usize, &Located)| {
                     let partial = images[*idx].not_exhaustive.contains(&category.id);
-                    located.matches(*idx, (low, high), protocol, partial)
+                    located.matches(*idx, (low, high), protocol, partial, &OVERLAPS)
                 };
                 of_category.iter().map(of_image).collect()
             })
@@ -240,3 +302,6 @@ fn check_unique<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

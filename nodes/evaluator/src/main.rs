@@ -1,23 +1,23 @@
 //! The evaluator: what each policy does on held-out images, greedily decoded.
 
+mod best;
 mod forgetting;
 mod ports;
 mod records;
 
 use std::path::Path;
-use std::sync::Arc;
 
-use eyre::WrapErr;
+use eyre::{WrapErr, eyre};
 use tracing::info;
 use vrft_config::{ConfigError, Document};
-use vrft_dataset::{Dataset, Origin, Picture, Question, Row, Truth};
-use vrft_evaluate::{Judge, JudgeConfig};
-use vrft_messages::{Checkpoint, Prompt};
+use vrft_evaluate::{Judge, JudgeConfig, leading_measure};
+use vrft_messages::Checkpoint;
 use vrft_node::Node;
 use vrft_node::ports::Input;
 use vrft_reward::config::RewardsConfig;
 use vrft_stream::StreamConfig;
 
+use crate::best::{Best, Rated};
 use crate::ports::{CHECKPOINTS, HELD_OUT, PORTS};
 use crate::records::Records;
 
@@ -38,12 +38,13 @@ fn start() -> eyre::Result<()> {
     if config.is_live {
         let mut node = Node::join(&PORTS, &document)?;
         return match held_out(&mut node, &config)? {
-            Some(judge) => run(node, &config, &[(None, judge)]),
+            Some(judge) => run(node, &config, &[(None, judge)], None),
             None => node.finish(),
         };
     }
     let judges = judges(&config)?;
-    run(Node::join(&PORTS, &document)?, &config, &judges)
+    let validation = validation(&config)?;
+    run(Node::join(&PORTS, &document)?, &config, &judges, validation.as_ref())
 }
 
 /// What the node reads of the configuration.
@@ -67,7 +68,8 @@ impl Config {
 
 /// Judges by task: of `evaluation.test` without a name, and of each source with held-out data of its own.
 fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
-    let mut judges = vec![(None, Judge::load(&config.judge)?)];
+    let own = Judge::load(&config.judge).wrap_err("evaluation.test")?;
+    let mut judges = vec![(None, own)];
     for source in &config.judge.data.sources {
         let Some(test) = &source.test else { continue };
         let mut of_task =
@@ -80,36 +82,34 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
     Ok(judges)
 }
 
+/// The judge that the best policy is chosen by, if there are rows of its own for that.
+fn validation(config: &Config) -> eyre::Result<Option<Judge>> {
+    let Some(rows) = &config.judge.evaluation.validation else { return Ok(None) };
+    let mut config = config.judge.clone();
+    config.evaluation.test.clone_from(rows);
+    config.evaluation.split = config.evaluation.validation_split.take();
+    Judge::load(&config).map(Some).wrap_err("evaluation.validation")
+}
+
 /// Of a stream, what is judged on comes as a message, once there were frames to set aside.
 fn held_out(node: &mut Node, config: &Config) -> eyre::Result<Option<Judge>> {
     let Some(batch) = node.recv(&HELD_OUT)? else { return Ok(None) };
-    let rows = batch.prompts.into_iter().enumerate().map(|(row, prompt)| held_out_row(row, prompt));
-    let samples = Dataset::of(rows.collect::<eyre::Result<_>>()?)?;
+    let samples = vrft_prompts::held_out_rows(batch).map_err(|why| eyre!(why))?;
     Ok(Some(Judge::of(&config.judge, samples)?))
 }
 
-/// A question as it was sent, as a row.
-fn held_out_row(row: usize, prompt: Prompt) -> eyre::Result<Row> {
-    let pictures = prompt.images.into_iter().map(|image| {
-        let picture = Picture::of_bytes(image.bytes);
-        picture.map(Arc::new).wrap_err_with(|| format!("held-out question {:?}", prompt.sample_id))
-    });
-    Ok(Row {
-        pictures: pictures.collect::<eyre::Result<_>>()?,
-        origin: Origin {
-            file: Path::new(HELD_OUT.name()).into(),
-            row,
-            sample_id: prompt.sample_id.as_str().into(),
-        },
-        question: Question::Turns(prompt.turns.into()),
-        truth: Truth::Text(prompt.answer.into()),
-    })
-}
+/// Judges by task.
+type Judges = [(Option<String>, Judge)];
 
 /// Evaluates every checkpoint that is offered. An input's name is the label of its policy.
 ///
 /// Where no learner offers any, the policy of the configuration is evaluated and that is all.
-fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> eyre::Result<()> {
+fn run(
+    mut node: Node,
+    config: &Config,
+    judges: &Judges,
+    validation: Option<&Judge>,
+) -> eyre::Result<()> {
     let inputs = node.others(&CHECKPOINTS);
     for (task, _) in judges {
         let labels = inputs.iter().map(Input::name).chain([BASE, CONSTANT]);
@@ -118,6 +118,8 @@ fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> e
             .try_for_each(|l| records::check_label(&l))?;
     }
     let mut records = Records::open(node.run_dir())?;
+    let rows = if validation.is_some() { "evaluation.validation" } else { "evaluation.test" };
+    let mut best = Best::open(node.run_dir(), rows);
     for (task, judge) in judges {
         note_constant(&mut node, &mut records, task.as_deref(), judge)?;
     }
@@ -131,6 +133,18 @@ fn run(mut node: Node, config: &Config, judges: &[(Option<String>, Judge)]) -> e
         let learner = learner.map(|input| node.sender(input));
         let offer = Offer { label: &input, learner: learner.as_deref(), checkpoint: &checkpoint };
         evaluate_on_all(&mut node, &mut records, judges, &offer)?;
+        let worth = match validation {
+            Some(judge) => validated(&mut records, judge, &offer)?,
+            None => tested(&records, judges, &offer),
+        };
+        let rated = worth.filter(|_| checkpoint.version > 0);
+        if let Some((measure, value, base)) = rated {
+            let worth = (measure.as_str(), value);
+            let step = checkpoint.version;
+            let rated = Rated { label: &input, learner: learner.as_deref(), step, worth, base };
+            best.offer(&rated, checkpoint.location.as_ref())?;
+        }
+        records::remove_candidate(node.run_dir(), checkpoint.location.as_ref())?;
     }
     node.finish()
 }
@@ -179,7 +193,7 @@ fn note_constant(
 fn evaluate_on_all(
     node: &mut Node,
     records: &mut Records,
-    judges: &[(Option<String>, Judge)],
+    judges: &Judges,
     offer: &Offer<'_>,
 ) -> eyre::Result<()> {
     let version = offer.checkpoint.version;
@@ -197,7 +211,45 @@ fn evaluate_on_all(
         evaluate(node, records, judge, &offer, base.as_deref())?;
         vrft_kernels::give_back_freed_memory();
     }
-    records::remove_candidate(node.run_dir(), offer.checkpoint.location.as_ref())
+    Ok(())
+}
+
+/// The measure, what a checkpoint is worth by it and what the base is worth.
+type Worth = (String, f64, Option<f64>);
+
+/// On the rows that the best policy is chosen on.
+fn validated(
+    records: &mut Records,
+    judge: &Judge,
+    offer: &Offer<'_>,
+) -> eyre::Result<Option<Worth>> {
+    let version = offer.checkpoint.version;
+    let label = if version == 0 { BASE } else { offer.label };
+    if records.choice(label, version).is_none() {
+        let location: &Path = offer.checkpoint.location.as_ref();
+        let judged = judge.evaluate(location);
+        let judged = judged.wrap_err_with(|| format!("cannot evaluate {location:?}"))?;
+        if let Some(worth) = judged.leading() {
+            records.write_choice(label, version, worth)?;
+        }
+        vrft_kernels::give_back_freed_memory();
+    }
+    let base = records.choice(BASE, 0).map(|(_, value)| value);
+    Ok(records.choice(label, version).map(|(measure, value)| (measure, value, base)))
+}
+
+/// On the rows that are reported on, the mean over the tasks.
+fn tested(records: &Records, judges: &Judges, offer: &Offer<'_>) -> Option<Worth> {
+    let leading = |label: &str, version: u64| {
+        let of_task = |(task, _): &(Option<String>, Judge)| {
+            leading_measure(records.metrics(&named(label, task.as_deref()), version)?)
+        };
+        let measured: Vec<(&str, f64)> = judges.iter().filter_map(of_task).collect();
+        let mean = measured.iter().map(|(_, value)| value).sum::<f64>() / measured.len() as f64;
+        Some((measured.first()?.0.to_owned(), mean))
+    };
+    let (measure, value) = leading(offer.label, offer.checkpoint.version)?;
+    Some((measure, value, leading(BASE, 0).map(|(_, value)| value)))
 }
 
 /// Evaluates one checkpoint on one split; with the label of a base also how much was forgotten since.

@@ -1,10 +1,11 @@
 //! What the evaluator leaves in the run folder, one JSON object a line.
 //!
 //! `evaluations.jsonl` has the metrics of each policy, `predictions-<label>.jsonl` the newest answers of each,
+//! `validations.jsonl` what policies are worth on the rows that the best one is chosen on,
 //! `images/` the first held-out images for the report, by the number of their sample: a sample's name is data, and may
 //! be anything.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,19 @@ use crate::forgetting::Forgetting;
 /// Images copied for the report.
 const N_IMAGES: usize = 24;
 
+/// What policies are worth on the rows that the best one is chosen on.
+const CHOICES: &str = "validations.jsonl";
+
 /// Bytes of a file's name that every common file system takes.
 const MAX_FILE_NAME: usize = 255;
 
 /// The evaluator's files.
 pub(crate) struct Records {
     run_dir: PathBuf,
-    written: BTreeSet<(String, u64)>,
+    /// The metrics by label and version.
+    written: BTreeMap<(String, u64), BTreeMap<String, f64>>,
+    /// By label and version, the measure that is chosen by and its value, on rows that are not reported on.
+    chosen_by: BTreeMap<(String, u64), (String, f64)>,
     /// What each label was worth.
     pub(crate) forgetting: Forgetting,
 }
@@ -36,20 +43,47 @@ impl Records {
     pub(crate) fn open(run_dir: &Path) -> eyre::Result<Self> {
         let path = run_dir.join("evaluations.jsonl");
         let text = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
-        let mut written = BTreeSet::new();
+        let mut written = BTreeMap::new();
         let mut forgetting = Forgetting::default();
         for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             let label = line["label"].as_str().unwrap_or_default().to_owned();
             let Some(version) = line["policy_version"].as_u64() else { continue };
-            let metrics = serde_json::from_value(line["metrics"].clone()).unwrap_or_default();
+            let metrics: BTreeMap<String, f64> =
+                serde_json::from_value(line["metrics"].clone()).unwrap_or_default();
             forgetting.add(&label, &metrics);
-            written.insert((label, version));
+            written.insert((label, version), metrics);
         }
-        Ok(Self { run_dir: run_dir.to_owned(), written, forgetting })
+        let chosen_by = read_choices(run_dir);
+        Ok(Self { run_dir: run_dir.to_owned(), written, chosen_by, forgetting })
     }
 
     pub(crate) fn has(&self, label: &str, version: u64) -> bool {
-        self.written.contains(&(label.to_owned(), version))
+        self.written.contains_key(&(label.to_owned(), version))
+    }
+
+    /// The metrics of a policy, if it was evaluated.
+    pub(crate) fn metrics(&self, label: &str, version: u64) -> Option<&BTreeMap<String, f64>> {
+        self.written.get(&(label.to_owned(), version))
+    }
+
+    /// What a policy is worth on the rows that the best one is chosen on, if it was evaluated there.
+    pub(crate) fn choice(&self, label: &str, version: u64) -> Option<(String, f64)> {
+        self.chosen_by.get(&(label.to_owned(), version)).cloned()
+    }
+
+    /// Writes that down.
+    pub(crate) fn write_choice(
+        &mut self,
+        label: &str,
+        version: u64,
+        (measure, value): (&str, f64),
+    ) -> eyre::Result<()> {
+        let line = json!({
+            "label": label, "policy_version": version, "measure": measure, "value": value,
+        });
+        append(&self.run_dir.join(CHOICES), &line)?;
+        self.chosen_by.insert((label.to_owned(), version), (measure.to_owned(), value));
+        Ok(())
     }
 
     /// Writes an evaluation down; `learner` is the node whose policy it is, if it is one's.
@@ -76,11 +110,9 @@ impl Records {
             "label": label, "learner": learner, "policy_version": version, "n": summary.n,
             "secs": summary.secs, "metrics": summary.metrics,
         });
-        let path = self.run_dir.join("evaluations.jsonl");
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        writeln!(file.wrap_err_with(|| format!("{path:?}"))?, "{line}")?;
+        append(&self.run_dir.join("evaluations.jsonl"), &line)?;
         self.forgetting.add(label, &summary.metrics);
-        self.written.insert((label.to_owned(), version));
+        self.written.insert((label.to_owned(), version), summary.metrics);
         Ok(())
     }
 
@@ -100,6 +132,25 @@ impl Records {
         let path = self.run_dir.join(name);
         File::create(&path).wrap_err_with(|| format!("{path:?}"))
     }
+}
+
+/// Adds a line to a file.
+fn append(path: &Path, line: &Value) -> eyre::Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+    written.wrap_err_with(|| format!("cannot write {path:?}"))
+}
+
+/// What the policies of a resumed run were worth on the rows that the best one is chosen on.
+fn read_choices(run_dir: &Path) -> BTreeMap<(String, u64), (String, f64)> {
+    let text = fs::read_to_string(run_dir.join(CHOICES)).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let choice = |line: Value| {
+        let label = line["label"].as_str()?.to_owned();
+        let measure = line["measure"].as_str()?.to_owned();
+        Some(((label, line["policy_version"].as_u64()?), (measure, line["value"].as_f64()?)))
+    };
+    lines.filter_map(choice).collect()
 }
 
 /// The file with the newest answers under a label.
@@ -158,7 +209,7 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
 
 /// A copy that was made only to be evaluated goes away; checkpoints stay.
 pub(crate) fn remove_candidate(run_dir: &Path, location: &Path) -> eyre::Result<()> {
-    if location.starts_with(run_dir.join("candidates")) {
+    if location.starts_with(run_dir.join("candidates")) && location.exists() {
         fs::remove_dir_all(location).wrap_err_with(|| format!("{location:?}"))?;
     }
     Ok(())
@@ -172,6 +223,8 @@ mod tests {
     use vrft_evaluate::Evaluator;
     use vrft_reward::Reward;
     use vrft_reward::config::RewardConfig;
+
+    use std::collections::BTreeSet;
 
     use super::*;
 

@@ -84,5 +84,5 @@ fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {
     let path: &Path = &config.policy.path;
     let device = vrft_model::open_device("learner.device", config.learner.device)?;
     let options = LoadOptions::new(&config.policy, device, trainable);
-    Policy::load(path, &options).wrap_err("policy.path")
+    Policy::load_beside(path, config.policy.base.as_deref(), &options).wrap_err("policy.path")
 }

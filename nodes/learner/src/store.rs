@@ -1,5 +1,6 @@
 //! Where the learner's policies go: versions for the rollout, checkpoints to keep, copies to evaluate.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use eyre::WrapErr;
@@ -75,10 +76,30 @@ impl Store {
         config: &Config,
         learner: &Learner,
     ) -> eyre::Result<()> {
-        match learner.step() {
-            0 => offer(node, 0, &config.policy.path, false),
-            _ => Ok(()),
+        // Of a resumed run too, with all that was offered before and perhaps not evaluated: the evaluator knows what it has.
+        offer(node, 0, &config.policy.path, false)?;
+        for (step, folder) in self.waiting()?.into_iter().filter(|(step, _)| *step < learner.step())
+        {
+            offer(node, step, &folder, false)?;
         }
+        if learner.step() > 0 {
+            self.offer_if_due(node, config, learner)?;
+        }
+        Ok(())
+    }
+
+    /// Copies that wait to be evaluated, in the order of their steps.
+    fn waiting(&self) -> eyre::Result<BTreeMap<u64, PathBuf>> {
+        let mut waiting = BTreeMap::new();
+        let Ok(entries) = std::fs::read_dir(&self.candidates) else { return Ok(waiting) };
+        for entry in entries {
+            let path = entry.wrap_err_with(|| format!("cannot list {:?}", self.candidates))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(step) = name.strip_prefix("step-").and_then(|step| step.parse().ok()) {
+                waiting.insert(step, path);
+            }
+        }
+        Ok(waiting)
     }
 
     /// Saves, and offers for evaluation, at the configured steps.
@@ -88,19 +109,32 @@ impl Store {
         config: &Config,
         learner: &Learner,
     ) -> eyre::Result<()> {
-        let step = learner.step();
-        let due =
-            |every: u64| every > 0 && step.is_multiple_of(every) && step < config.learner.steps;
-        if due(config.learner.checkpoint_every) {
+        if is_due(config, learner, config.learner.checkpoint_every) {
             self.save(node, config, learner)?;
         }
-        if due(config.evaluation.every) {
-            // A copy of its own: checkpoints are removed as newer ones come, the evaluator may be behind.
-            let folder = self.candidates.join(format!("step-{step:06}"));
-            learner.policy().save(&folder).wrap_err("cannot save a policy to evaluate")?;
-            offer(node, step, &folder, false)?;
+        self.offer_if_due(node, config, learner)
+    }
+
+    fn offer_if_due(
+        &self,
+        node: &mut Node,
+        config: &Config,
+        learner: &Learner,
+    ) -> eyre::Result<()> {
+        if !is_due(config, learner, config.evaluation.interval(config.learner.steps)) {
+            return Ok(());
         }
-        Ok(())
+        // A copy of its own: checkpoints are removed as newer ones come, the evaluator may be behind.
+        let step = learner.step();
+        let folder = self.candidates.join(format!("step-{step:06}"));
+        let partial = folder.with_extension("partial");
+        learner.policy().save(&partial).wrap_err("cannot save a policy to evaluate")?;
+        // Whole or not there, also where the run is killed meanwhile.
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
+        }
+        std::fs::rename(&partial, &folder).wrap_err_with(|| format!("{folder:?}"))?;
+        offer(node, step, &folder, false)
     }
 
     /// Saves what there is at the end or at a stop; a finished run is also offered for evaluation.
@@ -133,6 +167,12 @@ impl Store {
         self.last_saved = Some((step, folder.clone()));
         Ok(folder)
     }
+}
+
+/// Whether something is to be done after this step that is done every so many; after the last one it is done anyway.
+fn is_due(config: &Config, learner: &Learner, every: u64) -> bool {
+    let step = learner.step();
+    every > 0 && step.is_multiple_of(every) && step < config.learner.steps
 }
 
 fn offer(node: &mut Node, version: u64, folder: &Path, last: bool) -> eyre::Result<()> {

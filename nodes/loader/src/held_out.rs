@@ -5,12 +5,10 @@ use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, eyre};
 use vrft_messages::{PromptBatch, file};
+use vrft_prompts::HELD_OUT_FILE;
 use vrft_stream::{Fingerprint, StreamConfig};
 
 use crate::Config;
-
-/// The questions.
-const QUESTIONS: &str = "held-out.arrow";
 
 /// What the frames they are about look like, so that none of their like is learned from: a number a line.
 const FINGERPRINTS: &str = "held-out.fingerprints";
@@ -32,7 +30,7 @@ impl HeldOut {
         let lines: Vec<String> =
             self.fingerprints.iter().map(|print| format!("{:016x}\n", print.0)).collect();
         fs::write(&path, lines.concat()).wrap_err_with(|| format!("cannot write {path:?}"))?;
-        Ok(file::write(&self.questions, &run_dir.join(QUESTIONS))?)
+        Ok(file::write(&self.questions, &run_dir.join(HELD_OUT_FILE))?)
     }
 
     /// What was set aside before this run began: by the run that it resumes, or by the one that the configuration names.
@@ -50,7 +48,9 @@ impl HeldOut {
             return Ok(resumed);
         }
         let held_out = Self::load(from)?.ok_or_else(|| {
-            eyre!("data.stream.held_out_from = {from:?}: there is no {QUESTIONS} of a run there")
+            eyre!(
+                "data.stream.held_out_from = {from:?}: there is no {HELD_OUT_FILE} of a run there"
+            )
         })?;
         held_out.save(run_dir)?;
         Ok(Some(held_out))
@@ -58,7 +58,7 @@ impl HeldOut {
 
     /// `None` if nothing was set aside there.
     fn load(run_dir: &Path) -> eyre::Result<Option<Self>> {
-        if !run_dir.join(QUESTIONS).exists() {
+        if !run_dir.join(HELD_OUT_FILE).exists() {
             return Ok(None);
         }
         let path = fingerprints(run_dir);
@@ -66,7 +66,7 @@ impl HeldOut {
         let print = |line: &str| u64::from_str_radix(line, 16).map(Fingerprint);
         let fingerprints = text.lines().map(print).collect::<Result<_, _>>();
         let fingerprints = fingerprints.wrap_err_with(|| format!("{path:?}"))?;
-        Ok(Some(Self { questions: file::read(&run_dir.join(QUESTIONS))?, fingerprints }))
+        Ok(Some(Self { questions: file::read(&run_dir.join(HELD_OUT_FILE))?, fingerprints }))
     }
 }
 

@@ -70,6 +70,10 @@ fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
     if let Ok(comparison) = vrft_report::comparison(&run_dir) {
         println!("{}", comparison.to_text());
     }
+    for best in vrft_report::best_policies(&run_dir)? {
+        println!("{best}");
+        println!("  {}", run_dir.join(&best.checkpoint).display());
+    }
     println!("Report: {}", report.display());
     // A run that broke off has a report too, of what there is.
     collected?;

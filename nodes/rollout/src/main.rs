@@ -30,7 +30,9 @@ fn start() -> eyre::Result<()> {
         vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let device = vrft_model::open_device("rollout.device", config.rollout.device)?;
     let options = LoadOptions::new(&config.policy, device, false);
-    let policy = Policy::load(&config.policy.path, &options).wrap_err("policy.path")?;
+    let base = config.policy.base.as_deref();
+    let policy =
+        Policy::load_beside(&config.policy.path, base, &options).wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;
     run(Node::join(&PORTS, &document)?, &config, &policy, &processor)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::annotated::{Annotated, push_rows};
+use super::annotated::{Annotated, Marked, push_rows};
 use super::fields::Found;
 use super::json_text::{self, WithoutNan};
 use crate::DatasetError;
@@ -44,6 +44,9 @@ struct Annotation {
     category_id: Id,
     #[serde(default)]
     bbox: Bbox,
+    /// Pixels of the object's outline.
+    #[serde(default, deserialize_with = "side")]
+    area: Option<f64>,
     /// A box around many objects at once: no answer to a question for each of them.
     #[serde(default, deserialize_with = "flag")]
     iscrowd: bool,
@@ -115,14 +118,19 @@ fn collect(coco: Coco, file: &Arc<Path>, found: &mut Found) {
         .collect();
     let known: HashMap<&Id, usize> =
         coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
-    let mut boxes: Vec<BTreeMap<Arc<str>, Vec<[f64; 4]>>> =
-        vec![BTreeMap::new(); coco.images.len()];
+    let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     for (number, annotation) in coco.annotations.iter().enumerate() {
-        if annotation.iscrowd {
-            continue;
-        }
         match usable(annotation, &known, &names) {
-            Ok((image, name, corners)) => boxes[image].entry(name).or_default().push(corners),
+            Ok((image, name, corners)) => {
+                let marked = boxes[image].entry(name).or_default();
+                if annotation.iscrowd {
+                    marked.crowds.push(corners);
+                } else {
+                    marked.push(corners, annotation.area);
+                }
+            }
+            // A crowd is no answer, so nothing is lost with it.
+            Err(_) if annotation.iscrowd => {}
             Err(why) => {
                 let place = match &annotation.id {
                     Id::None => format!("annotation number {number}"),
@@ -230,7 +238,7 @@ impl<'de> Deserialize<'de> for Bbox {
     }
 }
 
-/// A side of an image; tools write -1 or 0 where they do not know it.
+/// A side of an image, or an area; tools write -1 or 0 where they do not know it.
 fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use vrft_messages::{Part, Role, Turn};
 
+use super::annotated::Marked;
 use super::conversation::{self, CONVERSATION_KEYS, Conversation};
 use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
@@ -37,8 +38,8 @@ pub(crate) struct Draft {
 pub(crate) enum DraftTruth {
     Text(Arc<str>),
     Boxes {
-        /// Corners `[x1, y1, x2, y2]` in pixels.
-        corners: Vec<[f64; 4]>,
+        /// Where they are.
+        marked: Marked,
         /// Width and height of the picture that the annotations speak of, where they say so.
         size: Option<(f64, f64)>,
     },

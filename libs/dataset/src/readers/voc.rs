@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roxmltree::{Document, Node};
 
-use super::annotated::{Annotated, push_rows};
+use super::annotated::{Annotated, Marked, push_rows};
 use super::fields::Found;
 use crate::DatasetError;
 use crate::path::Locator;
@@ -58,11 +58,11 @@ pub(crate) fn read(
 fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>), String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     let root = document.root_element();
-    let (mut boxes, mut bad) = (BTreeMap::<Arc<str>, Vec<[f64; 4]>>::new(), Vec::new());
+    let (mut boxes, mut bad) = (BTreeMap::<Arc<str>, Marked>::new(), Vec::new());
     let objects = root.children().filter(|node| node.has_tag_name("object"));
     for (number, object) in objects.enumerate() {
         match named_box(object) {
-            Ok((name, corners)) => boxes.entry(name).or_default().push(corners),
+            Ok((name, corners)) => boxes.entry(name).or_default().push(corners, None),
             Err(why) => bad.push((number, why)),
         }
     }

@@ -22,6 +22,12 @@ impl Config {
         if let Some(stream) = &self.stream {
             check_puzzles(stream, &self.rewards.shared.answer.kind)?;
         }
+        require(
+            self.stream.is_none() || self.evaluation.validation.is_none(),
+            "evaluation.validation",
+            self.evaluation.validation.as_deref().unwrap_or(Path::new("")).display(),
+            "left out: what a stream is judged on is set aside of its own frames",
+        )?;
         self.check_semantic()
     }
 
@@ -33,6 +39,8 @@ impl Config {
         let mut files = vec![("policy.path", &self.policy.path)];
         if self.stream.is_none() {
             files.push(("evaluation.test", &self.evaluation.test));
+            let validation = self.evaluation.validation.iter();
+            files.extend(validation.map(|path| ("evaluation.validation", path)));
             if self.data.sources.is_empty() {
                 files.push(("data.train", &self.data.train));
             }

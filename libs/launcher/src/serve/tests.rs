@@ -37,7 +37,8 @@ fn promoted(run: &Path, label: &str, served: &Path) -> eyre::Result<String> {
     let run = run.to_owned();
     let label = label.to_owned();
     let served = served.to_owned();
-    promote(&PromoteOptions { run, label, served, no_verify: false }, &judge)
+    let step = result::Which::Best;
+    promote(&PromoteOptions { run, label, step, served, no_verify: false }, &judge)
 }
 
 fn in_use(served: &Path) -> String {
@@ -57,6 +58,30 @@ fn the_checkpoint_of_the_label_is_put_into_use_and_can_be_taken_back() {
     assert_eq!(in_use(&served), "0.45");
     let error = rollback(&served).unwrap_err().to_string();
     assert!(error.contains("no policy before policy-0001"), "{error}");
+}
+
+#[test]
+fn the_best_is_promoted_unless_another_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path(), "run", 0.5);
+    let kept = run.join("best/rft/step-000005");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("model.safetensors"), "0.8").unwrap();
+    let best = json!({"rft": {"step": 5, "measure": "miou", "value": 0.8, "base": 0.4,
+        "chosen_on": "evaluation.validation", "checkpoint": "best/rft/step-000005"}});
+    fs::write(run.join("best.json"), best.to_string()).unwrap();
+    let evaluations = fs::read_to_string(run.join("evaluations.jsonl")).unwrap();
+    fs::write(run.join("evaluations.jsonl"), evaluations.replace("0.1}", "0.8}")).unwrap();
+    let chosen = |which: &str| result::policy(&run, "rft", which.parse().unwrap());
+    assert_eq!(chosen("best").unwrap().folder, kept);
+    assert_eq!(chosen("last").unwrap().version, 10);
+    assert_eq!(chosen("5").unwrap().folder, kept);
+    let error = chosen("7").err().unwrap().to_string();
+    assert!(error.contains("no evaluation of \"rft\" at step 7; there are [5, 10]"), "{error}");
+    assert!("newest".parse::<result::Which>().is_err());
+    let told = promoted(&run, "rft", &folder.path().join("served")).unwrap();
+    assert!(told.contains("step 5 (the best, selected on evaluation.validation)"), "{told}");
+    assert_eq!(in_use(&folder.path().join("served")), "0.8");
 }
 
 #[test]
@@ -85,10 +110,13 @@ fn one_task_that_is_worse_is_enough() {
     };
     let before = of([("", "miou", 0.4), ("names", "accuracy", 0.9)]);
     let after = of([("", "miou", 0.6), ("names", "accuracy", 0.5)]);
-    let compared = compare(&before, &after);
+    let compared = compare(&before, &after).unwrap();
     let worse: Vec<&str> =
         compared.iter().filter(|one| one.after < one.before).map(|one| one.measure).collect();
     assert_eq!((compared.len(), worse), (2, vec!["accuracy"]));
+    let alone = Measures::from([after.into_iter().next().unwrap()]);
+    let error = compare(&before, &alone).unwrap_err().to_string();
+    assert!(error.contains("names: both should have one of"), "{error}");
 }
 
 #[test]

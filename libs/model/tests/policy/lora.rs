@@ -173,7 +173,7 @@ fn an_adapter_that_means_something_else_is_refused() {
     check_error(|json| json["r"] = 8.into(), "should have shape [8, 64], got [4, 64]");
     check_error(
         |json| json["base_model_name_or_path"] = "/nowhere".into(),
-        "base_model_name_or_path should be a checkpoint directory that exists, got \"/nowhere\"",
+        "was trained beside \"/nowhere\", which is not there: there is no such folder",
     );
 }
 

@@ -134,7 +134,8 @@ pub struct ItemKeys {
 /// # Errors
 /// A model that is not on this machine, a family that is not supported, settings that cannot be.
 pub fn preprocessor(config: &PolicyConfig) -> Result<Preprocessor, ProcessorError> {
-    let dir = vrft_checkpoint::model_dir(&vrft_checkpoint::checkpoint_dir(&config.path)?)?;
+    let dir = vrft_checkpoint::checkpoint_dir(&config.path)?;
+    let dir = vrft_checkpoint::model_dir(&dir, config.base.as_deref())?;
     let family = family_of(&vrft_checkpoint::config(&dir)?)?;
     let mut preprocessor = family.preprocessor(&dir)?;
     preprocessor.limit_images(config.min_pixels, config.max_pixels)?;

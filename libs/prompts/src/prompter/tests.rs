@@ -23,7 +23,7 @@ fn row(question: Question, truth: Truth) -> Row {
 
 fn annotated() -> Row {
     let boxes = [Rect::new([40.0, 20.0, 160.0, 80.0])];
-    row(Question::Category("square".into()), Truth::Boxes(boxes.into()))
+    row(Question::Category("square".into()), Truth::Boxes(boxes.to_vec().into()))
 }
 
 /// The picture is 400 × 200.
@@ -50,6 +50,17 @@ fn annotated_boxes_are_asked_for_as_visual_rft_does() {
     let truth = prompter.truth(&annotated(), &resize).unwrap();
     assert_eq!(truth, "<answer>[{'Position': [100, 100, 400, 400], 'Confidence': 1}]</answer>");
     assert_eq!(prompter.check_truth(&truth), Ok(()));
+}
+
+#[test]
+fn the_category_is_known_of_annotations_and_of_the_questions_of_visual_rft() {
+    let prompter = Prompter::new(&RewardConfig::default(), "");
+    assert_eq!(prompter.category(&annotated()).as_deref(), Some("square"));
+    let turns: Arc<[Turn]> = prompter.turns(&annotated()).into();
+    let named = row(Question::Turns(turns), Truth::Text("[]".into()));
+    assert_eq!(prompter.category(&named).as_deref(), Some("square"));
+    let other = Arc::new([Turn::question(1, "Where is the lorry?")]);
+    assert_eq!(prompter.category(&row(Question::Turns(other), Truth::Text("[]".into()))), None);
 }
 
 #[test]

@@ -1,11 +1,7 @@
-//! Which true item each prediction is compared with, and average precision over many images.
+//! Which true item each prediction is compared with.
 
-mod average_precision;
 mod hungarian;
 
-pub use average_precision::{
-    IOU_THRESHOLDS, MAX_DETECTIONS, RankedImage, at_threshold, over_thresholds,
-};
 pub(crate) use hungarian::best_pairing;
 
 use crate::config::{MatchBy, MatchConfig, Repeats};

@@ -1,13 +1,13 @@
 //! Average precision of one answer alone.
 
 use serde::{Deserialize, Serialize};
+use vrft_score::detection::{OVERLAPS, of_one_image};
 
 use super::{Evaluate, check_threshold};
 use crate::answers::AnswerKind;
 use crate::case::Case;
 use crate::config::{AnswerConfig, ConfigError};
-use crate::matching::{RankedImage, at_threshold, over_thresholds};
-use crate::{BBox, Detection, Item, Place, same_label};
+use crate::{Item, Place, same_label};
 
 /// COCO's average precision of this answer alone, all confidences equal, averaged over the true labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,13 +58,10 @@ impl AveragePrecision {
         let of_label = |item: &&Item| is_same(item.label.as_deref(), label);
         let truth = case.true_items().iter().filter(of_label).filter_map(bbox);
         let said = case.predicted().iter().filter(of_label).filter_map(bbox);
-        let said = said.map(|bbox| Detection { bbox, confidence: 1.0 });
-        let image = RankedImage::new(said.collect(), truth.collect());
-        let precision = match self.threshold {
-            Some(threshold) => at_threshold(&[image], threshold),
-            None => over_thresholds(&[image]),
-        };
-        precision.unwrap_or(0.0)
+        let said: Vec<([f64; 4], f64)> = said.map(|bbox| (bbox, 1.0)).collect();
+        let truth: Vec<[f64; 4]> = truth.collect();
+        let overlaps = self.threshold.as_ref().map_or(&OVERLAPS[..], std::slice::from_ref);
+        of_one_image(&said, &truth, overlaps).unwrap_or(0.0)
     }
 }
 
@@ -82,9 +79,10 @@ fn is_same(a: Option<&str>, b: Option<&str>) -> bool {
     }
 }
 
-fn bbox(item: &Item) -> Option<BBox> {
+/// x, y, width, height.
+fn bbox(item: &Item) -> Option<[f64; 4]> {
     match item.place {
-        Place::Box(bbox) => Some(bbox),
+        Place::Box(bbox) => Some([bbox.x1, bbox.y1, bbox.x2 - bbox.x1, bbox.y2 - bbox.y1]),
         _ => None,
     }
 }

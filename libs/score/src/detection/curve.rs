@@ -54,7 +54,9 @@ impl<'a> Ranking<'a> {
                 Outcome::Ignored => {}
             }
             recalls.push(hits / self.n_truth as f64);
-            precisions.push(hits / (misses + hits + f64::EPSILON));
+            // The programs add an epsilon to the count instead, so that 0 of 0 is 0.
+            let n_counted: f64 = misses + hits;
+            precisions.push(if n_counted > 0.0 { hits / n_counted } else { 0.0 });
         }
         for rank in (1..precisions.len()).rev() {
             precisions[rank - 1] = f64::max(precisions[rank - 1], precisions[rank]);

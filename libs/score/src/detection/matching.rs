@@ -1,6 +1,6 @@
 //! One category in one image: which detection is which true box, at each overlap.
 
-use super::{Annotation, N_THRESHOLDS, Prediction, Protocol};
+use super::{Annotation, Prediction, Protocol};
 use crate::detection::Id;
 
 /// Truth and predictions of one category in one image, in the order of their files.
@@ -16,8 +16,8 @@ pub(crate) struct ImageMatches {
     /// The image's place in the order of ids.
     pub(crate) image: usize,
     pub(crate) scores: Vec<f64>,
-    /// By threshold, then by detection.
-    pub(crate) outcomes: [Vec<Outcome>; N_THRESHOLDS],
+    /// By least overlap, then by detection.
+    pub(crate) outcomes: Vec<Vec<Outcome>>,
     /// True boxes that should be found.
     pub(crate) n_truth: usize,
 }
@@ -35,13 +35,15 @@ pub(crate) enum Outcome {
 
 impl Located<'_> {
     /// Matches greedily, the likeliest detection first; each takes the true box that it overlaps most. `area` is the
-    /// range within which boxes count; `partial` says that there may be more true boxes than are annotated (LVIS).
+    /// range within which boxes count; `partial` says that there may be more true boxes than are annotated (LVIS);
+    /// `least` are the overlaps that are asked for.
     pub(crate) fn matches(
         &self,
         image: usize,
         area: (f64, f64),
         protocol: Protocol,
         partial: bool,
+        least: &[f64],
     ) -> ImageMatches {
         let outside = |size: f64| size < area.0 || size > area.1;
         let ignored = |truth: &Annotation| {
@@ -54,20 +56,20 @@ impl Located<'_> {
         truth.sort_by_key(|(_, ignored)| *ignored);
         let mut detections = self.predictions.clone();
         detections.sort_by(|a, b| b.score.total_cmp(&a.score));
-        detections.truncate(*protocol.max_detections().last().expect("a protocol has limits"));
+        detections.truncate(protocol.limit());
 
         let is_crowd = |truth: &Annotation| protocol == Protocol::Coco && truth.crowd;
         let overlap = |d: &Prediction, t: &Annotation| overlap(&d.bbox, &t.bbox, is_crowd(t));
         let overlaps: Vec<Vec<f64>> =
             detections.iter().map(|d| truth.iter().map(|(t, _)| overlap(d, t)).collect()).collect();
-        let outcomes = std::array::from_fn(|k| {
-            let found = assign(&overlaps, &truth, &is_crowd, threshold(k));
+        let outcomes = least.iter().map(|least| {
+            let found = assign(&overlaps, &truth, &is_crowd, *least);
             let of = |(d, found): (&&Prediction, Option<usize>)| {
                 // Both programs tell a match by its id, so that a true box of id 0 is never found.
                 let found = found.map(|t| (truth[t].0, truth[t].1));
                 let matched = found.is_some_and(|(t, _)| t.id != Id::Number(0));
                 let excused = found.is_some_and(|(_, ignored)| ignored)
-                    || !matched && (outside(d.bbox[2] * d.bbox[3]) || partial);
+                    || !matched && (outside(d.area()) || partial);
                 match (excused, matched) {
                     (true, _) => Outcome::Ignored,
                     (false, true) => Outcome::Hit,
@@ -76,6 +78,7 @@ impl Located<'_> {
             };
             detections.iter().zip(found).map(of).collect()
         });
+        let outcomes = outcomes.collect();
         let n_truth = truth.iter().filter(|(_, ignored)| !ignored).count();
         let scores = detections.iter().map(|detection| detection.score).collect();
         ImageMatches { image, scores, outcomes, n_truth }
@@ -111,12 +114,6 @@ fn assign(
         best
     };
     overlaps.iter().map(take).collect()
-}
-
-/// The overlaps as numpy's `linspace(0.5, 0.95, 10)` rounds them, so that one of exactly 0.7 falls on the same side.
-pub(crate) fn threshold(k: usize) -> f64 {
-    let step = (0.95 - 0.5) / (N_THRESHOLDS - 1) as f64;
-    if k == N_THRESHOLDS - 1 { 0.95 } else { k as f64 * step + 0.5 }
 }
 
 /// Intersection over union; over the detection's own area where the truth is a crowd.

@@ -93,7 +93,7 @@ impl Evaluation {
 
     /// The highest number of detections that count.
     fn limit(&self) -> usize {
-        *self.protocol.max_detections().last().expect("a protocol has limits")
+        self.protocol.limit()
     }
 
     /// One cell a category, `None` where nothing is to be found.

@@ -74,6 +74,21 @@ fn a_row_for_each_category_on_a_picture() {
 }
 
 #[test]
+fn what_the_protocol_asks_for_besides_the_boxes_is_kept() {
+    let mut coco = one(
+        json!({"id": 6, "image_id": 1, "category_id": 1, "bbox": [40, 0, 20, 9], "iscrowd": 1}),
+    );
+    coco["annotations"][0]["area"] = json!(450.5);
+    let dataset = open(&coco);
+    let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!("boxes") };
+    assert_eq!((boxes.len(), &boxes.areas[..]), (1, &[450.5][..]));
+    assert_eq!(boxes.crowds[0].corners(), [40.0, 0.0, 60.0, 9.0]);
+    // A crowd alone is nothing to ask for.
+    coco["annotations"][0]["iscrowd"] = json!(1);
+    refused(&coco, &["no usable row"]);
+}
+
+#[test]
 fn a_bad_annotation_is_skipped_by_its_id() {
     let bad = |bbox: Value| {
         let mut annotation = other();
