@@ -240,7 +240,8 @@ impl Loaded {
         let device = vrft_model::open_device("answer.device", answer.device)?;
         let config = PolicyConfig { path: checkpoint.to_owned(), ..policy.clone() };
         let processor = Processor::of(&config)?;
-        let policy = Policy::load(checkpoint, &options(&config, device, checkpoint)?)?;
+        let options = options(&config, device, checkpoint);
+        let policy = Policy::load_beside(checkpoint, config.base.as_deref(), &options)?;
         let reader = match reward {
             Some(reward) => Some(Reader::declared(reward)),
             None => Reader::native(processor.coordinates()),
@@ -252,14 +253,10 @@ impl Loaded {
 }
 
 /// An adapter brings its own rank and layers; a run's own adapter begins beside plain weights.
-fn options(
-    config: &PolicyConfig,
-    device: Device,
-    checkpoint: &Path,
-) -> Result<LoadOptions, AnswerError> {
+fn options(config: &PolicyConfig, device: Device, checkpoint: &Path) -> LoadOptions {
     let options = LoadOptions::new(config, device, false);
-    let is_adapter = vrft_checkpoint::Adapter::read(checkpoint)?.is_some();
-    Ok(if is_adapter { LoadOptions { lora: None, ..options } } else { options })
+    let is_adapter = vrft_checkpoint::Adapter::is_in(checkpoint);
+    if is_adapter { LoadOptions { lora: None, ..options } } else { options }
 }
 
 impl Fresh {

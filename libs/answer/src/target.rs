@@ -96,7 +96,8 @@ fn newest_of_run(run: &Path) -> Result<Target, AnswerError> {
     Ok(Target { checkpoint, version: newest.clone(), config })
 }
 
-/// The configuration beside a checkpoint, or of the run that it lies in: `RUN/checkpoints/LEARNER/step-N`.
+/// The configuration beside a checkpoint, or of the run that it lies in: `RUN/checkpoints/LEARNER/step-N`, or
+/// `RUN/best/LABEL/step-N`.
 fn config_of(checkpoint: &Path) -> Option<PathBuf> {
     let beside = checkpoint.join(CONFIG);
     if beside.is_file() {
@@ -104,7 +105,7 @@ fn config_of(checkpoint: &Path) -> Option<PathBuf> {
     }
     let whole = checkpoint.canonicalize().ok()?;
     let run = whole.ancestors().nth(3)?;
-    let in_run = whole.starts_with(run.join("checkpoints"));
+    let in_run = ["checkpoints", "best"].iter().any(|folder| whole.starts_with(run.join(folder)));
     Some(run.join(CONFIG)).filter(|path| in_run && path.is_file())
 }
 

@@ -46,10 +46,13 @@ pub(crate) fn load(options: &PolicyOptions) -> eyre::Result<Answerer> {
         Some(file) => Document::load(file, &options.overrides)?,
         None => Document::parse_with("", "--set", &options.overrides)?,
     };
-    if !options.no_verify {
-        vrft_learner::verify_checkpoint(&target.checkpoint)?;
-    }
     let mut settings = Settings::read(&document)?;
+    if options.base.is_some() {
+        settings.policy.base.clone_from(&options.base);
+    }
+    if !options.no_verify {
+        vrft_checkpoint::verify(&target.checkpoint, settings.policy.base.as_deref())?;
+    }
     settings.answer.served.clone_from(&options.served);
     Ok(Answerer::load(&settings, &target)?)
 }

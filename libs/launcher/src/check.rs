@@ -97,7 +97,9 @@ pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
 /// What the run will take, if its prompts are like the first, and whether this machine has it.
 fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let checkpoint = graph.checkpoint()?;
-    let model = ModelConfig::from_file(&vrft_checkpoint::config(&checkpoint)?)?;
+    let base = graph.config.policy.base.as_deref();
+    let whole = vrft_checkpoint::model_dir(&checkpoint, base)?;
+    let model = ModelConfig::from_file(&vrft_checkpoint::config(&whole)?)?;
     let data = &graph.config.data;
     let (train, split) = match data.sources.first() {
         Some(source) => (&source.train, &source.split),
@@ -113,7 +115,12 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let prompter = Prompter::new(&graph.config.rewards.shared, &graph.config.policy.system);
     let messages = prompter.chat_messages(row);
-    let prompt = Processor::load(&checkpoint)?.encode_messages(&messages, &images, &[], true)?;
+    let prompt = Processor::load_beside(&checkpoint, base)?.encode_messages(
+        &messages,
+        &images,
+        &[],
+        true,
+    )?;
     let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
     let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
     let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;

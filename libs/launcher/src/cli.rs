@@ -251,6 +251,9 @@ pub(crate) struct PolicyOptions {
     /// Checkpoint folder, run folder (its newest checkpoint), `promoted`, or a model of the hub as owner/name.
     #[arg(long, value_name = "DIR|RUN|promoted", default_value = "promoted")]
     pub(crate) checkpoint: String,
+    /// The model that an adapter was trained beside, where it is no longer what the adapter names.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
     /// Configuration with the task, `[reward]`, and `[policy]` [default: that of the run which made the checkpoint; else
     /// answers are read as the model's family gives them].
     #[arg(long, value_name = "FILE")]

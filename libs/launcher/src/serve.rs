@@ -27,6 +27,9 @@ const TOLERANCE: f64 = 0.005;
 
 const CURRENT: &str = "current";
 
+/// The configuration of a run, and of a policy in use that of the run which made it.
+const CONFIG: &str = "config.toml";
+
 /// The measures of a policy by task; the task of `evaluation.test` has no name.
 pub(crate) type Measures = BTreeMap<String, BTreeMap<String, f64>>;
 
@@ -86,6 +89,12 @@ pub(crate) fn promote(
     );
     let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
     transfer(folder, &served.join(&name), Transfer::Copy)?;
+    // What whoever asks the policy should know of it: the task and how pictures are scaled.
+    let config = run.join(CONFIG);
+    if config.exists() {
+        fs::copy(&config, served.join(&name).join(CONFIG))
+            .wrap_err_with(|| format!("{config:?}"))?;
+    }
     switch(served, &name)?;
     let compared: Vec<String> = compared.iter().map(ToString::to_string).collect();
     let compared = compared.join("; ");
@@ -94,7 +103,7 @@ pub(crate) fn promote(
 
 /// Measures a checkpoint on the held-out data of a run, as its evaluator does.
 pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
-    let mut config = Config::load(&run.join("config.toml"), &[])?;
+    let mut config = Config::load(&run.join(CONFIG), &[])?;
     // The policy in use says itself what it was trained beside.
     config.policy.base = None;
     if config.stream.is_some() {

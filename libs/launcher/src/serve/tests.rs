@@ -26,6 +26,7 @@ fn run(folder: &Path, name: &str, miou: f64) -> PathBuf {
     };
     let graph = "nodes: [{id: evaluator, path: vrft-evaluator, inputs: {rft: learner/checkpoint, sft: sft/checkpoint}}]";
     origin.write(&yaml_serde::from_str(graph).unwrap(), &run).unwrap();
+    fs::write(run.join(CONFIG), name).unwrap();
     run
 }
 
@@ -54,6 +55,8 @@ fn the_checkpoint_of_the_label_is_put_into_use_and_can_be_taken_back() {
     let told = promoted(&run(folder.path(), "second", 0.5), "rft", &served).unwrap();
     assert!(told.contains("beside policy-0001: miou 0.5000, 0.4500 before"), "{told}");
     assert_eq!(in_use(&served), "0.5");
+    let config = fs::read_to_string(served.join("current").join(CONFIG));
+    assert_eq!(config.unwrap(), "second");
     rollback(&served).unwrap();
     assert_eq!(in_use(&served), "0.45");
     let error = rollback(&served).unwrap_err().to_string();
