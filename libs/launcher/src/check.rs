@@ -96,10 +96,35 @@ pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
 
 /// What the run will take, if its prompts are like the first, and whether this machine has it.
 fn print_memory(graph: &Graph) -> eyre::Result<()> {
-    let checkpoint = graph.checkpoint()?;
+    let Some(size) = size_of_first_prompt(graph)? else { return Ok(()) };
     let base = graph.config.policy.base.as_deref();
-    let whole = vrft_checkpoint::model_dir(&checkpoint, base)?;
+    let whole = vrft_checkpoint::model_dir(&graph.checkpoint()?, base)?;
     let model = ModelConfig::from_file(&vrft_checkpoint::config(&whole)?)?;
+    let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;
+    print_micro_batches(graph, size.n_tokens);
+    print_estimate(&estimate);
+    let on_gpu: Vec<&str> = graph
+        .devices()
+        .into_iter()
+        .filter(|(_, device)| *device != vrft_plan::Device::Cpu)
+        .map(|(key, _)| key)
+        .collect();
+    if !on_gpu.is_empty() {
+        say!("# {}: part of it is the GPU's, whose memory is not looked at", on_gpu.join(", "));
+        return Ok(());
+    }
+    if let Some(available) = available().filter(|available| *available < estimate.of_graph()) {
+        say!(
+            "# warning: only {} MiB are free here: lower learner.max_tokens_per_micro_batch to that of one group, \
+             set learner.activation_mib (computes layers again) or learner.split_groups (computes prompts again)",
+            available / MIB
+        );
+    }
+    Ok(())
+}
+
+/// Tokens and patches of the first prompt of the training data; `None` if there is no row.
+fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
     let data = &graph.config.data;
     let (train, split) = match data.sources.first() {
         Some(source) => (&source.train, &source.split),
@@ -107,7 +132,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     };
     let data = open(graph, train, split.as_deref())?;
     if data.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let row = data.get(0);
     let images: Vec<Vec<u8>> =
@@ -115,16 +140,14 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let prompter = Prompter::new(&graph.config.rewards.shared, &graph.config.policy.system);
     let messages = prompter.chat_messages(row);
-    let prompt = Processor::load_beside(&checkpoint, base)?.encode_messages(
-        &messages,
-        &images,
-        &[],
-        true,
-    )?;
+    let base = graph.config.policy.base.as_deref();
+    let processor = Processor::load_beside(&graph.checkpoint()?, base)?;
+    let prompt = processor.encode_messages(&messages, &images, &[], true)?;
     let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
-    let size = PromptSize { n_tokens: prompt.token_ids.len(), n_patches };
-    let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;
-    print_micro_batches(graph, size.n_tokens);
+    Ok(Some(PromptSize { n_tokens: prompt.token_ids.len(), n_patches }))
+}
+
+fn print_estimate(estimate: &MemoryEstimate) {
     say!("# memory, estimated: {} MiB", estimate.of_graph() / MIB);
     for (what, bytes) in [
         ("weights of the learner", estimate.learner_weights),
@@ -137,27 +160,6 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     ] {
         say!("#   {what:<24}{:>7} MiB", bytes / MIB);
     }
-    let on_gpu: Vec<&str> = graph
-        .devices()
-        .into_iter()
-        .filter(|(_, device)| *device != vrft_plan::Device::Cpu)
-        .map(|(key, _)| key)
-        .collect();
-    if !on_gpu.is_empty() {
-        say!("# {}: part of it is the GPU's, whose memory is not looked at", on_gpu.join(", "));
-        return Ok(());
-    }
-    match available() {
-        Some(available) if available < estimate.of_graph() => {
-            say!(
-                "# warning: only {} MiB are free here: lower learner.max_tokens_per_micro_batch to that of one group, \
-                 set learner.activation_mib (computes layers again) or learner.split_groups (computes prompts again)",
-                available / MIB
-            );
-        }
-        _ => {}
-    }
-    Ok(())
 }
 
 /// How a step passes through the policy, if its prompts are like the first and its completions as long as allowed.

@@ -50,28 +50,21 @@ fn page(run: &Run) -> Result<String, ReportError> {
     let comparison = Comparison::new(run);
     let headline = escape(&headline(&comparison));
     let name = escape(&run_name(run));
+    let configuration =
+        section("configuration", "Configuration", "", &appendix::configuration(run));
+    let environment = section("environment", "Environment", "", &appendix::environment(run));
     let sections = [
-        held_out(run, &comparison),
-        training(run),
-        images(run)?,
-        time(run),
-        section("configuration", "Configuration", "", &appendix::configuration(run)),
-        section("environment", "Environment", "", &appendix::environment(run)),
+        ("result", "Result", held_out(run, &comparison)),
+        ("training", "Training", training(run)),
+        ("images", "Images", images(run)?),
+        ("time", "Time", time(run)),
+        ("configuration", "Configuration", configuration),
+        ("environment", "Environment", environment),
     ];
-    let links: String = [
-        ("result", "Result"),
-        ("training", "Training"),
-        ("images", "Images"),
-        ("time", "Time"),
-        ("configuration", "Configuration"),
-        ("environment", "Environment"),
-    ]
-    .iter()
-    .zip(&sections)
-    .filter(|(_, section)| !section.is_empty())
-    .map(|((id, title), _)| format!("<a href=\"#{id}\">{title}</a>"))
-    .collect();
-    let sections = sections.concat();
+    let shown = sections.iter().filter(|(_, _, html)| !html.is_empty());
+    let links: String =
+        shown.map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>")).collect();
+    let sections: String = sections.into_iter().map(|(_, _, html)| html).collect();
     let verdicts = verdicts(run);
     let recipe = appendix::recipe(run);
     let warnings = appendix::warnings(run);

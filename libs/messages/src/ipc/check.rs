@@ -131,62 +131,8 @@ impl Column {
         let children = field.children().into_iter().flatten();
         let children =
             children.map(|child| Column::new(child, depth + 1)).collect::<Checked<Vec<_>>>()?;
-        let is_list = children.len() == 1;
-        let width = match field.type_type() {
-            Type::Int => field.type_as_int().and_then(whole_width),
-            Type::FloatingPoint => {
-                field.type_as_floating_point().and_then(|float| match float.precision() {
-                    Precision::HALF => Some(2),
-                    Precision::SINGLE => Some(4),
-                    Precision::DOUBLE => Some(8),
-                    _ => None,
-                })
-            }
-            Type::Date => field.type_as_date().and_then(|date| match date.unit() {
-                DateUnit::DAY => Some(4),
-                DateUnit::MILLISECOND => Some(8),
-                _ => None,
-            }),
-            Type::Timestamp => {
-                let unit = field.type_as_timestamp().map(|time| time.unit());
-                unit.filter(|unit| unit.variant_name().is_some()).map(|_| 8)
-            }
-            Type::Time => {
-                field.type_as_time().and_then(|time| match (time.bitWidth(), time.unit()) {
-                    (32, TimeUnit::SECOND | TimeUnit::MILLISECOND) => Some(4),
-                    (64, TimeUnit::MICROSECOND | TimeUnit::NANOSECOND) => Some(8),
-                    _ => None,
-                })
-            }
-            Type::Duration => {
-                let unit = field.type_as_duration().map(|duration| duration.unit());
-                unit.filter(|unit| unit.variant_name().is_some()).map(|_| 8)
-            }
-            Type::Decimal => field.type_as_decimal().and_then(|decimal| {
-                let is_small = (0..=76).contains(&decimal.precision())
-                    && (-76..=76).contains(&decimal.scale());
-                let bits = decimal.bitWidth();
-                let width = matches!(bits, 32 | 64 | 128 | 256).then(|| bits.unsigned_abs() / 8);
-                width.filter(|_| is_small).map(u64::from)
-            }),
-            Type::FixedSizeBinary => {
-                let bytes = field.type_as_fixed_size_binary().map(|bytes| bytes.byteWidth());
-                bytes.filter(|n| *n >= 0).map(|_| 1)
-            }
-            Type::FixedSizeList => {
-                let list = field.type_as_fixed_size_list().filter(|list| list.listSize() >= 0);
-                list.filter(|_| is_list).map(|_| 1)
-            }
-            Type::List | Type::Map => is_list.then_some(4),
-            Type::LargeList => is_list.then_some(8),
-            Type::Null | Type::Bool | Type::Struct_ => Some(1),
-            Type::Utf8 | Type::Binary => Some(4),
-            Type::LargeUtf8 | Type::LargeBinary => Some(8),
-            Type::Utf8View | Type::BinaryView => Some(16),
-            _ => None,
-        };
         let kind = field.type_type();
-        let width = width.ok_or_else(|| {
+        let width = width(&field, children.len() == 1).ok_or_else(|| {
             damaged(&format!("column {name:?} is of a type not read here: {kind:?}"))
         })?;
         let values = Column { kind, width, children, dictionary: None };
@@ -205,6 +151,61 @@ impl Column {
             Some((_, values)) => values.dictionary(id),
             None => self.children.iter().find_map(|child| child.dictionary(id)),
         }
+    }
+}
+
+/// Bytes of one value in the buffers of a column, or of its offset; `None` for a type that is not read here.
+fn width(field: &ipc::Field<'_>, is_list: bool) -> Option<u64> {
+    match field.type_type() {
+        Type::Int => field.type_as_int().and_then(whole_width),
+        Type::FloatingPoint => {
+            field.type_as_floating_point().and_then(|float| match float.precision() {
+                Precision::HALF => Some(2),
+                Precision::SINGLE => Some(4),
+                Precision::DOUBLE => Some(8),
+                _ => None,
+            })
+        }
+        Type::Date => field.type_as_date().and_then(|date| match date.unit() {
+            DateUnit::DAY => Some(4),
+            DateUnit::MILLISECOND => Some(8),
+            _ => None,
+        }),
+        Type::Timestamp => {
+            let unit = field.type_as_timestamp().map(|time| time.unit());
+            unit.filter(|unit| unit.variant_name().is_some()).map(|_| 8)
+        }
+        Type::Time => field.type_as_time().and_then(|time| match (time.bitWidth(), time.unit()) {
+            (32, TimeUnit::SECOND | TimeUnit::MILLISECOND) => Some(4),
+            (64, TimeUnit::MICROSECOND | TimeUnit::NANOSECOND) => Some(8),
+            _ => None,
+        }),
+        Type::Duration => {
+            let unit = field.type_as_duration().map(|duration| duration.unit());
+            unit.filter(|unit| unit.variant_name().is_some()).map(|_| 8)
+        }
+        Type::Decimal => field.type_as_decimal().and_then(|decimal| {
+            let is_small =
+                (0..=76).contains(&decimal.precision()) && (-76..=76).contains(&decimal.scale());
+            let bits = decimal.bitWidth();
+            let width = matches!(bits, 32 | 64 | 128 | 256).then(|| bits.unsigned_abs() / 8);
+            width.filter(|_| is_small).map(u64::from)
+        }),
+        Type::FixedSizeBinary => {
+            let bytes = field.type_as_fixed_size_binary().map(|bytes| bytes.byteWidth());
+            bytes.filter(|n| *n >= 0).map(|_| 1)
+        }
+        Type::FixedSizeList => {
+            let list = field.type_as_fixed_size_list().filter(|list| list.listSize() >= 0);
+            list.filter(|_| is_list).map(|_| 1)
+        }
+        Type::List | Type::Map => is_list.then_some(4),
+        Type::LargeList => is_list.then_some(8),
+        Type::Null | Type::Bool | Type::Struct_ => Some(1),
+        Type::Utf8 | Type::Binary => Some(4),
+        Type::LargeUtf8 | Type::LargeBinary => Some(8),
+        Type::Utf8View | Type::BinaryView => Some(16),
+        _ => None,
     }
 }
 

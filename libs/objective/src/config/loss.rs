@@ -246,20 +246,29 @@ impl LossConfig {
             true,
             "false where loss.kl_coef is 0",
         )?;
-        if self.kl_in == KlPlace::Reward {
-            require(
-                self.kl_coef > 0.0,
-                "loss.kl_in",
-                "reward",
-                "\"loss\" where loss.kl_coef is 0, since there is no KL to take from the reward",
-            )?;
-            require(
-                !self.kl_bias_correction,
-                "loss.kl_bias_correction",
-                true,
-                "false with loss.kl_in = \"reward\", where the KL has no gradient to correct",
-            )?;
+        self.check_kl_in_reward()?;
+        self.check_adaptive_kl()
+    }
+
+    fn check_kl_in_reward(&self) -> Result<(), ConfigError> {
+        if self.kl_in != KlPlace::Reward {
+            return Ok(());
         }
+        require(
+            self.kl_coef > 0.0,
+            "loss.kl_in",
+            "reward",
+            "\"loss\" where loss.kl_coef is 0, since there is no KL to take from the reward",
+        )?;
+        require(
+            !self.kl_bias_correction,
+            "loss.kl_bias_correction",
+            true,
+            "false with loss.kl_in = \"reward\", where the KL has no gradient to correct",
+        )
+    }
+
+    fn check_adaptive_kl(&self) -> Result<(), ConfigError> {
         let Some(adaptive) = &self.kl_adaptive else { return Ok(()) };
         require(
             self.kl_coef > 0.0,
