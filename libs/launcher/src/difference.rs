@@ -24,7 +24,7 @@ pub(crate) fn refuse(
         return Ok(());
     }
     bail!(
-        "this is not what made the run:\n    {}\n  Leave it out to go on as the run began, or go on with it by --with-changes",
+        "this is not what made the run:\n    {}\n  Leave it out to continue as the run began, or add --with-changes to continue with it",
         differences.join("\n    ")
     )
 }

@@ -95,7 +95,7 @@ impl Origin {
             return Ok(());
         }
         bail!(
-            "the data is not what this run began with: {}. Restore it, or go on with what is there by --with-changes",
+            "the data is not what this run began with: {}. Restore it, or add --with-changes to continue with what is there",
             changed.join("; ")
         )
     }

@@ -189,7 +189,7 @@ fn check_listeners(graph: &Descriptor, declared: &Declared<'_>) -> eyre::Result<
         let listeners: Vec<&str> = listeners.map(|ports| ports.executable).collect();
         ensure!(
             graph.nodes.iter().any(|other| listens(other, &id, output)),
-            "node {id:?} ({name}): nobody listens to its {output}, so it would wait for ever: give its {} an input \
+            "node {id:?} ({name}): no node receives its {output}, so it would wait forever: give its {} an input \
              `{output}: {{source: {id}/{output}, queue_size: {MIN_QUEUE_SIZE}, queue_policy: backpressure}}`",
             listeners.join(" or ")
         );

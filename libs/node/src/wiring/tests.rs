@@ -126,7 +126,7 @@ fn a_window_without_credit_is_named() {
   - {id: third, path: vrft-learner, args: --objective sft, outputs: [credit, checkpoint],
      inputs: {prompts: {source: loader/prompts, queue_size: 16, queue_policy: backpressure}}}";
     let error = check(&graph(&format!("{}{another}", SFT.trim_end()))).unwrap_err().to_string();
-    assert!(error.contains("\"third\" (vrft-learner): nobody listens to its credit"), "{error}");
+    assert!(error.contains("\"third\" (vrft-learner): no node receives its credit"), "{error}");
     assert!(
         error.contains("give its vrft-loader an input `credit: {source: third/credit"),
         "{error}"
