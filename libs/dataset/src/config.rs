@@ -8,7 +8,7 @@ use toml::Table;
 use vrft_config::{ConfigError, Section, require};
 use vrft_plan::Device;
 
-use crate::{BoxesAre, OpenOptions};
+use crate::{BoxesAre, DataSpace, OpenOptions};
 
 /// Prompts are dealt out by the hundred, and every source has one of them.
 const MAX_SOURCES: usize = 100;
@@ -35,10 +35,17 @@ pub struct DataConfig {
     pub image_root: Option<PathBuf>,
     /// Also read pictures that lie outside of the data set's folder and of `image_root`.
     pub allow_outside: bool,
+    /// What the coordinates of true answers in words count: `thousandths`, `unit`, `pixels`, or `resized` for pixels of
+    /// the picture as the model sees it. Left out, what they look like beside the sizes of the pictures. They are
+    /// converted to what `reward.answer.space` declares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub space: Option<DataSpace>,
     /// In which pixels annotated boxes are where EXIF turns a picture and the annotated size does not tell: `stored`
     /// (as in the file) or `displayed`. Left out, as in the other pictures of the data, else `stored`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boxes_are: Option<BoxesAre>,
+    /// Most pixels that a picture may have; a row with a larger one cannot be used. Decoded, a pixel takes 3 to 8 bytes.
+    pub max_image_pixels: usize,
     /// Rows to keep, drawn with the run's seed; 0 keeps all.
     pub shots: usize,
     /// Mirror images (and the boxes of their answers) at random.
@@ -63,6 +70,9 @@ pub struct SourceConfig {
     /// As `data.split`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// As `data.space`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<DataSpace>,
     /// As `data.shots`.
     #[serde(default)]
     pub shots: usize,
@@ -134,7 +144,14 @@ impl DataConfig {
             image_root: self.image_root.clone(),
             allow_outside: self.allow_outside,
             boxes_are: self.boxes_are,
+            max_image_pixels: Some(self.max_image_pixels),
         }
+    }
+
+    /// What the true answers of a task count, if that is declared: by its source, else for all.
+    pub fn space_of(&self, task: Option<&str>) -> Option<DataSpace> {
+        let own = self.sources.iter().find(|source| Some(source.task.as_str()) == task);
+        own.and_then(|source| source.space).or(self.space)
     }
 
     /// Weight λ of a task; 1 where only one is learned.
@@ -153,6 +170,12 @@ impl Section for DataConfig {
             "data.max_bad_fraction",
             self.max_bad_fraction,
             "a share in [0, 1]",
+        )?;
+        require(
+            (1..=vrft_vision::MAX_PIXELS).contains(&self.max_image_pixels),
+            "data.max_image_pixels",
+            self.max_image_pixels,
+            format!("1 to {}, the most that are ever decoded", vrft_vision::MAX_PIXELS),
         )?;
         self.check_sources()
     }
@@ -223,7 +246,9 @@ impl Default for DataConfig {
             split: None,
             image_root: None,
             allow_outside: false,
+            space: None,
             boxes_are: None,
+            max_image_pixels: vrft_vision::MAX_PIXELS,
             shots: 0,
             flip: Flip::None,
             max_bad_fraction: 0.05,
@@ -289,6 +314,8 @@ mod tests {
         refused(&format!("[data]\ntrain = \"x.jsonl\"\n{TWO}"), "data.train", "left out");
         refused("[data]\nsampling_exponent = 0.5", "data.sampling_exponent", "[[data.sources]]");
         refused("[data]\nmax_bad_fraction = 1.5", "data.max_bad_fraction", "a share");
+        refused("[data]\nmax_image_pixels = 0", "data.max_image_pixels", "1 to 178956970");
+        refused("[data]\nspace = \"inches\"", "in test", "thousandths");
         refused(&TWO.replace("\"b\"", "\"a\""), "data.sources.task", "another name");
         refused(&TWO.replace("\"b\"", "\"b/c\""), "data.sources.task", "letters");
         refused(&TWO.replace("2.0", "0.0"), "data.sources.weight", "above 0");

@@ -44,7 +44,7 @@ pub use error::DatasetError;
 pub use geometry::BoxesAre;
 pub use mirror::Mirror;
 pub use mixture::Mixture;
-pub use options::OpenOptions;
+pub use options::{DataSpace, OpenOptions};
 pub use order::Order;
 pub use overlap::Overlap;
 pub use picture::{Picture, PictureError};

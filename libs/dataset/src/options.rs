@@ -2,7 +2,35 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::BoxesAre;
+
+/// What the coordinates of true answers in words count. Annotations (COCO, Pascal VOC) are always in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataSpace {
+    /// Thousandths of the picture's sides, 0 to 1000.
+    Thousandths,
+    /// Shares of the picture's sides, 0 to 1.
+    Unit,
+    /// Pixels of the picture in its full size.
+    Pixels,
+    /// Pixels of the picture as the model sees it, scaled.
+    Resized,
+}
+
+impl DataSpace {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            DataSpace::Thousandths => "thousandths",
+            DataSpace::Unit => "unit",
+            DataSpace::Pixels => "pixels",
+            DataSpace::Resized => "resized",
+        }
+    }
+}
 
 /// What a file or folder does not say about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,4 +43,6 @@ pub struct OpenOptions {
     pub allow_outside: bool,
     /// In which pixels boxes are where EXIF turns a picture and the annotated size does not tell.
     pub boxes_are: Option<BoxesAre>,
+    /// Most pixels that a picture may have; `None` for as many as are ever decoded.
+    pub max_image_pixels: Option<usize>,
 }

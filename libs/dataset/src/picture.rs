@@ -4,9 +4,12 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use vrft_vision::{Header, Pixels, VisionError};
+use vrft_vision::{Header, MAX_PIXELS, Pixels, VisionError};
 
 use crate::store::Blob;
+
+/// Most bytes of an encoded picture: what is longer is read into memory for nothing.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// An encoded picture, in a file of its own or inside the file of the rows.
 #[derive(Debug)]
@@ -43,6 +46,29 @@ pub enum PictureError {
     /// Bytes that were taken out of the file of the rows cannot be read again.
     #[error("cannot read a picture back from temporary storage: {0}")]
     Store(std::io::Error),
+    /// More pixels than are allowed.
+    #[error(
+        "{}{width} × {height} pixels are more than {max} (data.max_image_pixels): scale the picture down",
+        path.as_ref().map_or(String::new(), |path| format!("{path:?}: "))
+    )]
+    TooLarge {
+        /// The file, if it has one of its own.
+        path: Option<PathBuf>,
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Pixels that a picture may have.
+        max: usize,
+    },
+    /// A file of more bytes than any picture has.
+    #[error("{path:?} has {n_bytes} bytes, more than a picture may have ({MAX_BYTES})")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        n_bytes: u64,
+    },
     /// The bytes are no picture that can be used.
     #[error("{}{source}", path.as_ref().map_or(String::new(), |path| format!("{path:?}: ")))]
     Vision {
@@ -59,16 +85,28 @@ impl Picture {
     /// # Errors
     /// Something that is not a regular file, symbolic links followed; a header that makes no sense.
     pub fn open(path: &Path) -> Result<Self, PictureError> {
+        Self::open_within(path, None)
+    }
+
+    /// [`Picture::open`] of a picture that may have no more than so many pixels.
+    pub(crate) fn open_within(
+        path: &Path,
+        max_pixels: Option<usize>,
+    ) -> Result<Self, PictureError> {
         let failed = |source| PictureError::Read { path: path.to_owned(), source };
         // Opening a pipe would wait for somebody to write to it.
         let metadata = std::fs::metadata(path).map_err(failed)?;
         if !metadata.is_file() {
             return Err(PictureError::NotAFile { path: path.to_owned() });
         }
+        let n_bytes = metadata.len();
+        if n_bytes > MAX_BYTES {
+            return Err(PictureError::TooLong { path: path.to_owned(), n_bytes });
+        }
         let mut reader = BufReader::new(File::open(path).map_err(failed)?);
-        let header = Header::read(&mut reader)
-            .map_err(|source| PictureError::Vision { path: Some(path.to_owned()), source })?;
-        Ok(Self { source: Source::File(path.into()), header, n_bytes: metadata.len() })
+        let header = Header::read_within(&mut reader, max_pixels.unwrap_or(MAX_PIXELS));
+        let header = header.map_err(|source| refused(Some(path), source))?;
+        Ok(Self { source: Source::File(path.into()), header, n_bytes })
     }
 
     /// A picture in memory.
@@ -76,14 +114,18 @@ impl Picture {
     /// # Errors
     /// A header that makes no sense.
     pub fn of_bytes(bytes: Vec<u8>) -> Result<Self, PictureError> {
-        let header = header(&bytes)?;
+        let header = header(&bytes, None)?;
         let n_bytes = bytes.len() as u64;
         Ok(Self { source: Source::Blob(Blob::Memory(bytes.into())), header, n_bytes })
     }
 
-    pub(crate) fn stored(blob: Blob, bytes: &[u8]) -> Result<Self, PictureError> {
+    pub(crate) fn stored(
+        blob: Blob,
+        bytes: &[u8],
+        max_pixels: Option<usize>,
+    ) -> Result<Self, PictureError> {
         let n_bytes = bytes.len() as u64;
-        Ok(Self { source: Source::Blob(blob), header: header(bytes)?, n_bytes })
+        Ok(Self { source: Source::Blob(blob), header: header(bytes, max_pixels)?, n_bytes })
     }
 
     /// Format, size and orientation.
@@ -137,6 +179,19 @@ impl PartialEq for Picture {
     }
 }
 
-fn header(bytes: &[u8]) -> Result<Header, PictureError> {
-    Header::of(bytes).map_err(|source| PictureError::Vision { path: None, source })
+fn header(bytes: &[u8], max_pixels: Option<usize>) -> Result<Header, PictureError> {
+    let mut reader = std::io::Cursor::new(bytes);
+    Header::read_within(&mut reader, max_pixels.unwrap_or(MAX_PIXELS))
+        .map_err(|source| refused(None, source))
+}
+
+/// Why a header is refused, with the key that sets the limit where that is why.
+fn refused(path: Option<&Path>, source: VisionError) -> PictureError {
+    let path = path.map(Path::to_owned);
+    match source {
+        VisionError::TooLarge { width, height, max } => {
+            PictureError::TooLarge { path, width, height, max }
+        }
+        source => PictureError::Vision { path, source },
+    }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Pictures {
     by_name: HashMap<(usize, Box<str>), PictureIdx>,
     list: Vec<Named>,
     store: Store,
+    /// Most pixels that one may have; `None` for as many as are ever decoded.
+    max_pixels: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,11 @@ enum Named {
 pub(crate) type Opened = Vec<Result<Arc<Picture>, String>>;
 
 impl Pictures {
+    /// None with more pixels than this.
+    pub(crate) fn limit(&mut self, max_pixels: Option<usize>) {
+        self.max_pixels = max_pixels;
+    }
+
     /// Names that are added from now on are looked for there.
     pub(crate) fn locate_with(&mut self, locator: Locator) {
         self.locators.push(locator);
@@ -81,7 +88,8 @@ impl Pictures {
         let blob = self.store.keep(bytes).map_err(|error| {
             format!("image: cannot keep {} bytes in a temporary file: {error}", bytes.len())
         })?;
-        let picture = Picture::stored(blob, bytes).map_err(|error| format!("image: {error}"))?;
+        let picture = Picture::stored(blob, bytes, self.max_pixels);
+        let picture = picture.map_err(|error| format!("image: {error}"))?;
         self.list.push(Named::Inside(Arc::new(picture)));
         Ok(self.list.len() - 1)
     }
@@ -93,16 +101,15 @@ impl Pictures {
 
     /// Finds all files and reads their headers, on all processors.
     pub(crate) fn open(self) -> Opened {
-        let locators = &self.locators;
+        let (locators, max_pixels) = (&self.locators, self.max_pixels);
         self.list
             .into_par_iter()
             .map(|named| match named {
                 Named::Inside(picture) => Ok(picture),
                 Named::File { name, locator } => {
                     let path = locators[locator].resolve(&name)?;
-                    let picture =
-                        Picture::open(&path).map_err(|error| format!("image: {error}"))?;
-                    Ok(Arc::new(picture))
+                    let picture = Picture::open_within(&path, max_pixels);
+                    Ok(Arc::new(picture.map_err(|error| format!("image: {error}"))?))
                 }
             })
             .collect()

@@ -28,6 +28,7 @@ pub(crate) use fields::{Draft, DraftTruth, Found};
 /// A file that cannot be read, is not of its kind or lacks a column.
 pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, DatasetError> {
     let mut found = Found::default();
+    found.pictures.limit(options.max_image_pixels);
     let image_root = options.image_root.as_deref();
     if files.kind == Kind::Voc {
         voc::read(&files.paths, image_root, options.allow_outside, &mut found)?;

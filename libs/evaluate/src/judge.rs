@@ -12,7 +12,7 @@ use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
 use vrft_model::{LoadOptions, ModelError, Policy};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
-use vrft_prompts::{Prompter, fits, resized};
+use vrft_prompts::{Declared, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
@@ -117,17 +117,27 @@ impl Judge {
     /// Data or tokenizer that cannot be used.
     pub fn load(config: &JudgeConfig) -> Result<Self, JudgeError> {
         let options = config.data.open_options(config.evaluation.split.as_deref());
-        Self::of(config, Dataset::open_with(&config.evaluation.test, &options)?)
+        let test = Dataset::open_with(&config.evaluation.test, &options)?;
+        let data = &config.data;
+        let space = data.space_of(Some(&config.reward.task));
+        let declared = Declared { space, boxes_are: data.boxes_are };
+        let prompter = Prompter::new(&config.reward, &config.policy.system);
+        let prompter = prompter.for_data(&test, declared);
+        Self::with(config, test, prompter)
     }
 
-    /// Judges on the first `evaluation.limit` rows of this data instead; rows that the policy cannot be asked about are
-    /// skipped within `data.max_bad_fraction`.
+    /// Judges on the first `evaluation.limit` rows of this data instead, whose true answers are in the coordinates of the
+    /// task; rows that the policy cannot be asked about are skipped within `data.max_bad_fraction`.
     ///
     /// # Errors
     /// As [`Judge::load`].
     pub fn of(config: &JudgeConfig, test: Dataset) -> Result<Self, JudgeError> {
-        let processor = Processor::of(&config.policy)?;
         let prompter = Prompter::new(&config.reward, &config.policy.system);
+        Self::with(config, test, prompter)
+    }
+
+    fn with(config: &JudgeConfig, test: Dataset, prompter: Prompter) -> Result<Self, JudgeError> {
+        let processor = Processor::of(&config.policy)?;
         let reward = Reward::new(&config.reward);
         let mut answers = Vec::new();
         let mut subjects = Vec::new();
@@ -142,7 +152,7 @@ impl Judge {
         };
         let limit = config.data.max_bad_fraction;
         let test = test.first_valid(config.evaluation.limit, check, limit)?;
-        for line in test.summary(test.len()) {
+        for line in test.summary(test.len()).iter().chain(prompter.notes()) {
             // The launcher shows lines that begin so.
             tracing::info!("Data: {line}");
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use eyre::{WrapErr, eyre};
 use vrft_dataset::{Dataset, Overlap, Row};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Prompter};
+use vrft_prompts::{Checker, Declared, Prompter};
 
 use crate::graph::Graph;
 use crate::print::say;
@@ -59,20 +59,24 @@ fn checked(
 ) -> eyre::Result<Dataset> {
     let config = &graph.config;
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
-    let prompter = Prompter::new(reward, &config.policy.system);
+    let data = &config.data;
+    let dataset = open(graph, path, split).wrap_err_with(|| key.to_owned())?;
+    let declared = Declared { space: data.space_of(task), boxes_are: data.boxes_are };
+    let prompter = Prompter::new(reward, &config.policy.system).for_data(&dataset, declared);
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     let check = |row: &Row| {
         checker.check(&prompter, row)?;
         if all { row.decode() } else { Ok(()) }
     };
     let max_bad_fraction = config.data.max_bad_fraction;
-    let dataset = open(graph, path, split).wrap_err_with(|| key.to_owned())?;
     let dataset = dataset.retain_valid(check, max_bad_fraction);
     let dataset = dataset.map_err(|error| eyre!("{key}: {error}"))?;
     let dataset = dataset.shots(shots, config.run.seed, max_bad_fraction);
     let dataset =
         dataset.map_err(|error| eyre!("{key}, of which data.shots are drawn: {error}"))?;
-    for (number, line) in dataset.summary(dataset.len()).iter().enumerate() {
+    let summary = dataset.summary(dataset.len());
+    let note = checker.note(reward);
+    for (number, line) in summary.iter().chain(prompter.notes()).chain(&note).enumerate() {
         say!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
     }
     Ok(dataset)

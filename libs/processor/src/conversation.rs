@@ -14,7 +14,7 @@ use crate::ProcessorError;
 pub struct Conversation {
     /// The list of messages.
     pub messages: Value,
-    /// Image files (PNG, JPEG, WebP or BMP), in the order of the parts.
+    /// Image files (PNG, JPEG, WebP, BMP, GIF, TIFF or PNM), in the order of the parts.
     pub images: Vec<Vec<u8>>,
     /// Videos, in the order of the parts.
     pub videos: Vec<Video>,

@@ -12,6 +12,7 @@ mod families;
 mod generation;
 mod processor;
 mod prompt;
+mod spelled;
 mod template;
 mod tokenizer;
 

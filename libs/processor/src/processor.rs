@@ -73,7 +73,7 @@ impl Processor {
     }
 
     /// One user turn (the images, then the text), after a system turn if there is one, up to where the
-    /// assistant starts to speak. `images` are encoded files: PNG, JPEG, WebP or BMP.
+    /// assistant starts to speak. `images` are encoded files: PNG, JPEG, WebP, BMP, GIF, TIFF or PNM.
     ///
     /// Without `system`, or with an empty one, the template's own default applies.
     ///
@@ -90,11 +90,11 @@ impl Processor {
 
     /// A conversation of any turns in the form of Hugging Face chat messages (see [`Conversation`]), its images
     /// and videos given apart, in the order of its parts; with `add_generation_prompt` up to where the assistant
-    /// starts to speak.
+    /// starts to speak. A special token that a text spells is plain text, as with `split_special_tokens` of transformers.
     ///
     /// # Errors
     /// Messages of another form; images or videos that are not as many as the parts; an image that cannot be
-    /// decoded, by its index; a text that itself contains a placeholder; a template that refuses.
+    /// decoded, by its index; a template that refuses.
     pub fn encode_messages(
         &self,
         messages: &Value,
@@ -107,11 +107,11 @@ impl Processor {
         same_number("videos", n_videos, videos.len())?;
         let images = self.images(images)?;
         let clips = self.clips(videos)?;
-        let rendered = self.render_messages(messages, add_generation_prompt)?;
+        let (rendered, mark) = self.render_marked(messages, add_generation_prompt)?;
         let merge_size = self.preprocessor.merge_size();
         let Expanded { text, media } =
             self.placeholders.expand(&rendered, images, clips, merge_size)?;
-        let token_ids = self.tokenizer.encode(&text)?;
+        let token_ids = self.tokenizer.encode_marked(&text, mark)?;
         let positions = self.placeholders.positions(&token_ids, &media, merge_size)?;
         let images = media.into_iter().map(|medium| medium.patches).collect();
         Ok(EncodedPrompt { token_ids, positions, images })
@@ -134,10 +134,10 @@ impl Processor {
             outline.map_err(|source| ProcessorError::Image { image_idx, source })
         });
         let outlines = outlines.collect::<Result<_, ProcessorError>>()?;
-        let rendered = self.render_messages(messages, true)?;
+        let (rendered, mark) = self.render_marked(messages, true)?;
         let merge_size = self.preprocessor.merge_size();
         let expanded = self.placeholders.expand(&rendered, outlines, Vec::new(), merge_size)?;
-        Ok(self.tokenizer.encode(&expanded.text)?.len())
+        Ok(self.tokenizer.encode_marked(&expanded.text, mark)?.len())
     }
 
     /// Tokens that a prompt and its answer may have together; `None` if the checkpoint does not say.
@@ -182,14 +182,29 @@ impl Processor {
         of_videos.unwrap_or(&self.template).render(&context)
     }
 
-    /// Token ids of a text as it stands.
+    /// The conversation as text in which special tokens that people spell are marked by a character, if there are any.
+    fn render_marked(
+        &self,
+        messages: &Value,
+        add_generation_prompt: bool,
+    ) -> Result<(String, Option<char>), ProcessorError> {
+        match self.tokenizer.spelled().mark(messages) {
+            Some((marked, mark)) => {
+                Ok((self.render_messages(&marked, add_generation_prompt)?, Some(mark)))
+            }
+            None => Ok((self.render_messages(messages, add_generation_prompt)?, None)),
+        }
+    }
+
+    /// Token ids of a text as it stands, special tokens by their ids.
     pub fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
         self.tokenizer.encode(text)
     }
 
-    /// Token ids of an answer with the end of the turn after it: a target of supervised fine-tuning.
+    /// Token ids of an answer with the end of the turn after it: a target of supervised fine-tuning. A special token that
+    /// the answer spells is plain text: learned by its id it would end the turn.
     pub fn encode_completion(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
-        let mut ids = self.encode_text(text)?;
+        let mut ids = self.tokenizer.encode_plain(text)?;
         ids.extend(self.end_ids().first());
         Ok(ids)
     }

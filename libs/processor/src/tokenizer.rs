@@ -1,16 +1,21 @@
 //! Text to token ids and back, and the ids that mean something.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 use vrft_checkpoint::{CheckpointError, JsonFile, Keys};
 
 use crate::ProcessorError;
+use crate::spelled::{Piece, Spelled, unmarked};
 
 /// The tokenizer of a checkpoint with its special tokens.
 #[derive(Debug)]
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same, but special tokens are plain text. Hardly anybody spells one, and it takes as much memory again.
+    plain: OnceLock<tokenizers::Tokenizer>,
+    spelled: Spelled,
     /// Ids that end a completion; the first is the end of a turn.
     end_ids: Vec<u32>,
     special_tokens: Map<String, Value>,
@@ -32,13 +37,49 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(damaged)?;
         let special_tokens = special_tokens(dir)?;
         let end_ids = end_ids(dir, config, &inner, special_tokens.get("eos_token"))?;
-        Ok(Self { inner, end_ids, special_tokens })
+        let added = inner.get_added_tokens_decoder().into_values().filter(|token| token.special);
+        let spelled = Spelled::new(added.map(|token| token.content).collect());
+        Ok(Self { inner, plain: OnceLock::new(), spelled, end_ids, special_tokens })
     }
 
     /// Ids of a text; special tokens in it become their id, none are added.
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
-        let encoding = self.inner.encode_fast(text, false).map_err(tokenizer_error)?;
-        Ok(encoding.get_ids().to_vec())
+        ids(&self.inner, text)
+    }
+
+    /// Ids of a text that spells no special token, whatever is in it.
+    pub(crate) fn encode_plain(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
+        if !self.spelled.is_in(text) {
+            return self.encode(text);
+        }
+        let plain = self.plain.get_or_init(|| {
+            let mut plain = self.inner.clone();
+            plain.set_encode_special_tokens(true);
+            plain
+        });
+        ids(plain, text)
+    }
+
+    /// Ids of a rendered conversation in which special tokens that people spell are marked, if there are any.
+    pub(crate) fn encode_marked(
+        &self,
+        text: &str,
+        mark: Option<char>,
+    ) -> Result<Vec<u32>, ProcessorError> {
+        let Some(mark) = mark else { return self.encode(text) };
+        let mut ids = Vec::new();
+        for piece in self.spelled.pieces(text, mark) {
+            ids.extend(match piece {
+                Piece::Template(text) => self.encode(text)?,
+                Piece::Said(text) => self.encode_plain(&unmarked(text, Some(mark)))?,
+            });
+        }
+        Ok(ids)
+    }
+
+    /// The special tokens, to be found where people spell them.
+    pub(crate) fn spelled(&self) -> &Spelled {
+        &self.spelled
     }
 
     /// Text of ids, special tokens left out.
@@ -65,6 +106,11 @@ impl Tokenizer {
     pub(crate) fn special_tokens(&self) -> &Map<String, Value> {
         &self.special_tokens
     }
+}
+
+fn ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, ProcessorError> {
+    let encoding = tokenizer.encode_fast(text, false).map_err(tokenizer_error)?;
+    Ok(encoding.get_ids().to_vec())
 }
 
 fn tokenizer_error(error: tokenizers::Error) -> ProcessorError {

@@ -91,11 +91,24 @@ fn an_empty_system_turn_is_none() {
     assert_eq!(processor.encode(Some(""), "hi", &[]).expect("encodes"), prompt);
 }
 
+/// Made by `golden/make_spelled.py`.
 #[test]
-fn a_placeholder_in_the_question_is_refused() {
-    let error = processor().encode(None, "what is <|image_pad|>?", &[]).expect_err("refused");
-    let expected = "<|image_pad|> in the rendered prompt should be 0, one per image, got 1";
-    assert_eq!(error.to_string(), expected);
+fn special_tokens_that_a_text_spells_are_plain_text() {
+    let text = include_str!("golden/spelled.json");
+    let cases: Vec<Value> = serde_json::from_str(text).expect("json");
+    let processor = processor();
+    for case in cases {
+        let text = case["text"].as_str().expect("text");
+        let messages = serde_json::json!([{"role": "user", "content": text}]);
+        // The template puts a default system turn before it.
+        let ids = processor.encode_messages(&messages, &[], &[], true).expect("encodes").token_ids;
+        let expected: Vec<u32> = list(&case["ids"]);
+        assert!(ids.ends_with(&expected), "{text}: {ids:?} does not end with {expected:?}");
+        assert_eq!(processor.count_tokens(&messages, &[]).expect("counts"), ids.len());
+        let mut completion: Vec<u32> = list(&case["plain"]);
+        completion.push(END_OF_TURN);
+        assert_eq!(processor.encode_completion(text).expect("encodes"), completion);
+    }
 }
 
 #[test]

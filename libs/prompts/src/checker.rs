@@ -6,6 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use vrft_dataset::Row;
 use vrft_processor::Processor;
+use vrft_reward::config::RewardConfig;
+use vrft_reward::{Geometry, Space};
+use vrft_vision::CoordinateSpace;
 
 use crate::Prompter;
 
@@ -32,6 +35,30 @@ impl<'a> Checker<'a> {
     /// A shape that it cannot see, as a strip.
     pub fn resized(&self, size: (u32, u32)) -> Result<(u32, u32), String> {
         resized(self.processor, size)
+    }
+
+    /// What the user should know of a task that asks for places in another way than the model was trained to say them;
+    /// `None` where it asks for no places, or in the model's own way.
+    pub fn note(&self, reward: &RewardConfig) -> Option<String> {
+        let declared = reward.answer.space()?;
+        let is_in_picture = matches!(
+            reward.answer.kind.geometry(),
+            Some(Geometry::Box | Geometry::Point | Geometry::Region)
+        );
+        let own = self.processor.coordinates();
+        let (name, words) = match own.space {
+            CoordinateSpace::Thousandths => (Space::Thousandths, "thousandths of the picture"),
+            CoordinateSpace::Resized => (Space::Pixels, "pixels of the picture as it sees it"),
+            // No task asks for these.
+            CoordinateSpace::Original => return None,
+        };
+        let form = own.item_keys.map(|keys| format!(" under {:?}", keys.place)).unwrap_or_default();
+        (is_in_picture && name != declared).then(|| {
+            format!(
+                "the model was trained to say places in {words}{form}, the task asks for {} (reward.answer.space): another                  form is learned too, but takes longer",
+                declared.name()
+            )
+        })
     }
 
     /// Whether the true answer can be read, and the question encoded with room for an answer.

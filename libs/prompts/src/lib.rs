@@ -7,7 +7,9 @@ mod category;
 mod checker;
 mod held_out;
 mod prompter;
+mod space;
 
 pub use checker::{Checker, fits, resized};
 pub use held_out::{HELD_OUT_FILE, held_out, held_out_rows};
 pub use prompter::{Prompter, Resize};
+pub use space::Declared;

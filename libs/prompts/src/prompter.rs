@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use vrft_dataset::{Question, Row, Truth};
+use vrft_dataset::{Dataset, Question, Row, Truth};
 use vrft_messages::{Part, Role, Turn};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, instructions};
 use vrft_vision::Sides;
 
 use crate::category;
+use crate::space::{Declared, Reading};
 
 /// The width and height at which a model sees a picture of this width and height, or why it cannot see it.
 pub type Resize<'a> = dyn Fn((u32, u32)) -> Result<(u32, u32), String> + 'a;
@@ -18,13 +19,27 @@ pub struct Prompter {
     reward: RewardConfig,
     reader: Reward,
     system: String,
+    reading: Reading,
 }
 
 impl Prompter {
-    /// For a task; `system` is the system turn of rows that have none of their own, empty for none.
+    /// For a task; `system` is the system turn of rows that have none of their own, empty for none. The true answers of
+    /// rows are taken to be in the coordinates of the task.
     pub fn new(reward: &RewardConfig, system: &str) -> Self {
-        let reader = Reward::new(reward);
-        Self { reward: reward.clone(), reader, system: system.to_owned() }
+        let (reader, reading) = (Reward::new(reward), Reading::of_task());
+        Self { reward: reward.clone(), reader, system: system.to_owned(), reading }
+    }
+
+    /// The same for rows of this data set: the coordinates of their true answers are what is declared, else what they
+    /// look like, and are converted to those of the task.
+    pub fn for_data(mut self, dataset: &Dataset, declared: Declared) -> Self {
+        self.reading = Reading::of(&self.reader, dataset.iter(), declared);
+        self
+    }
+
+    /// What was assumed about the coordinates of the data, in a few lines for the user.
+    pub fn notes(&self) -> &[String] {
+        &self.reading.notes
     }
 
     /// What the policy reads: a system turn if there is one, the turns of the row, and at the end of the question what
@@ -70,10 +85,11 @@ impl Prompter {
     /// The true answer in words, as the reward reads it.
     ///
     /// # Errors
-    /// Boxes where the task declares an answer without places, or pixels of a picture that the model cannot see.
+    /// Boxes where the task declares an answer without places, pixels of a picture that the model cannot see, an answer
+    /// in other coordinates that cannot be read.
     pub fn truth(&self, row: &Row, resize: &Resize) -> Result<String, String> {
         let boxes = match &row.truth {
-            Truth::Text(text) => return Ok(text.to_string()),
+            Truth::Text(text) => return self.converted(row, text, resize),
             Truth::Boxes(boxes) => boxes,
         };
         let category = match &row.question {
@@ -85,6 +101,16 @@ impl Prompter {
         let as_numbers = |(width, height): (u32, u32)| (f64::from(width), f64::from(height));
         let sides = Sides::new(as_numbers(original), as_numbers(resize(original)?));
         category::answer(category, boxes, &sides, &self.reward)
+    }
+
+    /// An answer in words, in the coordinates of the task.
+    fn converted(&self, row: &Row, text: &str, resize: &Resize) -> Result<String, String> {
+        let Some(own) = self.reward.answer.space() else { return Ok(text.to_owned()) };
+        let Some(conversion) = self.reading.conversion(row, own, resize)? else {
+            return Ok(text.to_owned());
+        };
+        let truth = self.reader.parse_answer_in(&conversion, text);
+        truth.map(|truth| truth.solution).map_err(|error| error.to_string())
     }
 
     /// The true answer as supervised tuning should show it, without the prefix that it puts before every answer: what

@@ -43,6 +43,22 @@ pub enum RewardError {
         /// The space of the coordinates.
         got: &'static str,
     },
+    /// A place outside of the image, by more than rounding explains.
+    #[error(
+        "the true answer has a place at ({}, {}), outside of the image of {} × {} pixels",
+        point[0], point[1], size[0], size[1]
+    )]
+    Outside {
+        /// The place.
+        point: [f64; 2],
+        /// Width and height of the image.
+        size: [f64; 2],
+    },
+    /// Run lengths of a stored image that is turned before it is shown.
+    #[error(
+        "the true answer has run lengths, and EXIF turns the image: save the image upright, or give outlines"
+    )]
+    TurnedRuns,
     /// A class name without a letter or digit.
     #[error("expected a name as the true answer, got {got:?}")]
     EmptyLabel {

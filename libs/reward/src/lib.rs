@@ -19,6 +19,7 @@ mod answer;
 pub mod answers;
 mod case;
 pub mod config;
+mod conversion;
 mod correction;
 mod error;
 mod geometry;
@@ -38,6 +39,7 @@ mod writing;
 
 pub use answer::{Answer, Detection, Item, Items};
 pub use answers::Example;
+pub use conversion::{Conversion, Turning};
 pub use correction::Turns;
 pub use error::{Flaw, RewardError};
 pub use geometry::{

@@ -32,8 +32,8 @@ impl Pixels {
     }
 }
 
-/// Decodes PNG, JPEG, WebP or BMP: the first frame, turned upright where EXIF says so, transparency
-/// laid on white.
+/// Decodes PNG, JPEG, WebP, BMP, GIF, TIFF or PNM: the first frame or page, turned upright where EXIF says so,
+/// transparency laid on white.
 ///
 /// # Errors
 /// What [`Header::read`] refuses, before anything is allocated; pixels that are damaged or break off.
@@ -114,10 +114,10 @@ mod tests {
 
     #[test]
     fn a_file_that_breaks_off_is_refused() {
-        use image::ImageFormat::{Bmp, Jpeg, Png, WebP};
+        use image::ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
         let noise = |x, y| image::Rgb([x * 7, y * 13, x * y].map(|v: u32| v as u8));
         let image = DynamicImage::from(RgbImage::from_fn(40, 40, noise));
-        for format in [Png, Jpeg, WebP, Bmp] {
+        for format in [Png, Jpeg, WebP, Bmp, Gif, Tiff, Pnm] {
             let mut whole = Cursor::new(Vec::new());
             image.write_to(&mut whole, format).expect("encodes");
             let whole = whole.into_inner();
@@ -126,6 +126,29 @@ mod tests {
                 let cut = decode(&whole[..n_bytes]);
                 assert!(cut.is_err(), "{n_bytes} of {} bytes of {format:?}", whole.len());
             }
+        }
+    }
+
+    #[test]
+    fn gif_tiff_and_pnm_are_decoded() {
+        use image::codecs::gif::GifEncoder;
+        let frame = |gray: u8| {
+            image::Frame::new(image::RgbaImage::from_pixel(2, 1, Rgba([gray, 0, 255, 255])))
+        };
+        let mut gif = Vec::new();
+        GifEncoder::new(&mut gif).encode_frames([frame(255), frame(0)]).expect("encodes");
+        assert_eq!(decode(&gif).expect("gif").rgb, [255, 0, 255, 255, 0, 255]);
+        let deep = image::ImageBuffer::from_pixel(1, 2, image::Luma([0x8000_u16]));
+        let mut tiff = Cursor::new(Vec::new());
+        DynamicImage::from(deep).write_to(&mut tiff, image::ImageFormat::Tiff).expect("encodes");
+        assert_eq!(decode(tiff.get_ref()).expect("tiff").rgb, [128; 6]);
+        for (pnm, rgb) in [
+            (&b"P6 1 1 255\n\x01\x02\x03"[..], [1, 2, 3]),
+            (b"P3\n# by hand\n1 1 15\n15 0 3\n", [255, 0, 51]),
+            (b"P5 1 1 255\n\x07", [7, 7, 7]),
+            (b"P1 1 1\n1\n", [0, 0, 0]),
+        ] {
+            assert_eq!(decode(pnm).expect("pnm").rgb, rgb);
         }
     }
 

@@ -18,7 +18,13 @@ const MAX_PIXEL_BYTES: usize = 8;
 const MAX_DEFLATE_RATIO: u64 = 1032;
 
 /// The formats that are decoded, as messages name them.
-pub(crate) const FORMATS: &str = "PNG, JPEG, WebP and BMP";
+pub(crate) const FORMATS: &str = "PNG, JPEG, WebP, BMP, GIF, TIFF and PNM";
+
+/// No compression that is decoded here packs more than so many bytes of pixels into one: LZW comes closest.
+const MAX_RATIO: u64 = 1 << 14;
+
+/// Bytes of pixels that a file may claim whatever its length: it costs little to find out that they are not there.
+const MIN_CLAIM: u64 = 64 << 20;
 
 /// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,17 @@ impl Header {
     /// Bytes that are no image or one of a format that is not decoded (by its name), a damaged header, an image
     /// without pixels or with more than [`MAX_PIXELS`].
     pub fn read<R: BufRead + Seek>(reader: &mut R) -> Result<Self, VisionError> {
+        Self::read_within(reader, MAX_PIXELS)
+    }
+
+    /// [`Header::read`] of an image that may have no more than `max_pixels`, and never more than [`MAX_PIXELS`].
+    ///
+    /// # Errors
+    /// As [`Header::read`].
+    pub fn read_within<R: BufRead + Seek>(
+        reader: &mut R,
+        max_pixels: usize,
+    ) -> Result<Self, VisionError> {
         let n_bytes = reader.seek(SeekFrom::End(0)).map_err(VisionError::Io)?;
         reader.rewind().map_err(VisionError::Io)?;
         let mut start = Vec::new();
@@ -56,7 +73,7 @@ impl Header {
         } else {
             other_than_jpeg(reader, &start, n_bytes)?
         };
-        header.check(n_bytes)?;
+        header.check(n_bytes, max_pixels.min(MAX_PIXELS))?;
         Ok(header)
     }
 
@@ -72,7 +89,7 @@ impl Header {
         matches!(self.orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
     }
 
-    /// The format's name, as it is sent along with the bytes: `png`, `jpeg`, `webp` or `bmp`.
+    /// The format's name, as it is sent along with the bytes: `png`, `jpeg`, `webp`, `bmp`, `gif`, `tiff` or `pbm`.
     pub fn encoding(&self) -> &'static str {
         match self.format {
             ImageFormat::Jpeg => "jpeg",
@@ -80,14 +97,14 @@ impl Header {
         }
     }
 
-    fn check(&self, n_bytes: u64) -> Result<(), VisionError> {
+    fn check(&self, n_bytes: u64, max: usize) -> Result<(), VisionError> {
         let (width, height) = (self.stored.0 as usize, self.stored.1 as usize);
         let n_pixels = width.saturating_mul(height);
         if n_pixels == 0 {
             return Err(VisionError::Empty { width, height });
         }
-        if n_pixels > MAX_PIXELS {
-            return Err(VisionError::TooLarge { width, height, max: MAX_PIXELS });
+        if n_pixels > max {
+            return Err(VisionError::TooLarge { width, height, max });
         }
         // A PNG has at least one bit a pixel.
         if self.format == ImageFormat::Png
@@ -123,7 +140,14 @@ fn other_than_jpeg<R: BufRead + Seek>(
     let failed = |source| VisionError::Decode { n_bytes: n_bytes as usize, source };
     let (mut decoder, format) = decoder(reader).map_err(failed)?;
     let orientation = decoder.orientation().map_err(failed)?;
-    Ok(Header { format, stored: decoder.dimensions(), orientation })
+    let (width, height) = decoder.dimensions();
+    // What is claimed is allocated before it is found to be missing. What is too large anyway is said to be so later.
+    let is_allowed = u64::from(width) * u64::from(height) <= MAX_PIXELS as u64;
+    if is_allowed && decoder.total_bytes() > MIN_CLAIM.max(n_bytes.saturating_mul(MAX_RATIO)) {
+        let (width, height) = (width as usize, height as usize);
+        return Err(VisionError::Impossible { width, height, n_bytes });
+    }
+    Ok(Header { format, stored: (width, height), orientation })
 }
 
 /// The name of a format that is known and not decoded.
@@ -168,11 +192,29 @@ mod tests {
 
     #[test]
     fn every_format_says_its_size() {
-        use ImageFormat::{Bmp, Jpeg, Png, WebP};
-        for format in [Png, Jpeg, WebP, Bmp] {
+        use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+        for format in [Png, Jpeg, WebP, Bmp, Gif, Tiff, Pnm] {
             let header = Header::of(&encoded(format, 7, 5)).unwrap();
             assert_eq!((header.format, header.displayed()), (format, (7, 5)));
         }
+    }
+
+    #[test]
+    fn what_a_file_cannot_hold_is_refused_before_it_is_allocated() {
+        let mut gif = encoded(ImageFormat::Gif, 7, 5);
+        gif[6..10].copy_from_slice(&[0, 40, 0, 40]);
+        let message = Header::of(&gif).unwrap_err().to_string();
+        assert!(message.starts_with("10240 × 10240 pixels do not fit into a file"), "{message}");
+        let message = Header::of(b"P6 9000 9000 255\n").unwrap_err().to_string();
+        assert!(message.starts_with("9000 × 9000 pixels do not fit into a file"), "{message}");
+    }
+
+    #[test]
+    fn a_smaller_limit_may_be_set() {
+        let png = encoded(ImageFormat::Png, 7, 5);
+        let read = |max| Header::read_within(&mut Cursor::new(&png), max);
+        assert!(read(35).is_ok());
+        assert!(matches!(read(34), Err(VisionError::TooLarge { max: 34, .. })));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Preprocessor {
         settings.check()
     }
 
-    /// Patches of an encoded image (PNG, JPEG, WebP, BMP).
+    /// Patches of an encoded image (PNG, JPEG, WebP, BMP, GIF, TIFF, PNM).
     pub fn patches(&self, bytes: &[u8]) -> Result<Patches, VisionError> {
         self.patches_of(&decode(bytes)?)
     }
@@ -146,7 +146,7 @@ impl Preprocessor {
         Ok(Sides::new((width as f64, height as f64), (resized.1 as f64, resized.0 as f64)))
     }
 
-    /// As [`Preprocessor::sides`] of an encoded image (PNG, JPEG, WebP, BMP), of which only the header is read.
+    /// As [`Preprocessor::sides`] of an encoded image (PNG, JPEG, WebP, BMP, GIF, TIFF, PNM), of which only the header is read.
     ///
     /// # Errors
     /// Bytes that do not start as an image does, or a shape that the patch grid cannot carry.

@@ -32,7 +32,7 @@ impl Video {
         Ok(Self { frames, frames_per_second })
     }
 
-    /// Decodes frames that are image files: PNG, JPEG, WebP or BMP.
+    /// Decodes frames that are image files: PNG, JPEG, WebP, BMP, GIF, TIFF or PNM.
     ///
     /// # Errors
     /// As [`Video::try_new`], and a frame that cannot be decoded, by its number.

@@ -97,6 +97,7 @@ fn two_tasks() -> Config {
         task: task.to_owned(),
         train: task.into(),
         split: None,
+        space: None,
         shots: 0,
         weight,
         test: None,

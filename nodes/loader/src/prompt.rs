@@ -1,9 +1,9 @@
 //! From a row of the data set to a prompt.
 
-use vrft_dataset::{Mirror, Picture, Row};
+use vrft_dataset::{Dataset, Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Prompter};
+use vrft_prompts::{Checker, Declared, Prompter};
 
 use crate::Config;
 
@@ -12,15 +12,29 @@ pub(crate) struct Maker<'a> {
     checker: Checker<'a>,
     task: String,
     prompter: Prompter,
+    notes: Vec<String>,
 }
 
 impl<'a> Maker<'a> {
-    /// For a task by its name; the task of the run's reward has none.
-    pub(crate) fn new(config: &Config, task: Option<&str>, processor: &'a Processor) -> Self {
+    /// For the rows of a task by its name; the task of the run's reward has none.
+    pub(crate) fn new(
+        config: &Config,
+        task: Option<&str>,
+        processor: &'a Processor,
+        dataset: &Dataset,
+    ) -> Self {
         let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
-        let task = task.unwrap_or(&reward.task).to_owned();
         let checker = Checker::new(processor, config.rollout.max_completion_tokens);
-        Self { task, prompter: Prompter::new(reward, &config.policy.system), checker }
+        let Config { data, policy, .. } = config;
+        let declared = Declared { space: data.space_of(task), boxes_are: data.boxes_are };
+        let prompter = Prompter::new(reward, &policy.system).for_data(dataset, declared);
+        let notes = prompter.notes().iter().cloned().chain(checker.note(reward)).collect();
+        Self { task: task.unwrap_or(&reward.task).to_owned(), prompter, checker, notes }
+    }
+
+    /// What was assumed about the data and the model, in a few lines for the user.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What makes a row unusable before its pictures are decoded.

@@ -117,9 +117,10 @@ impl<'a> Source<'a> {
         split: Option<&str>,
         shots: usize,
     ) -> eyre::Result<Self> {
-        let maker = Maker::new(config, task, processor);
+        let dataset = Dataset::open_with(train, &config.data.open_options(split))?;
+        let maker = Maker::new(config, task, processor, &dataset);
         let max_bad_fraction = config.data.max_bad_fraction;
-        let dataset = Dataset::open_with(train, &config.data.open_options(split))?
+        let dataset = dataset
             .retain_valid(|row| maker.check(row), max_bad_fraction)?
             .shots(shots, config.run.seed, max_bad_fraction)
             .wrap_err_with(|| format!("data.shots with data.train = {train:?}"))?;
@@ -129,7 +130,7 @@ impl<'a> Source<'a> {
             task,
             "Opened the training data."
         );
-        for line in dataset.summary(dataset.len()) {
+        for line in dataset.summary(dataset.len()).iter().chain(maker.notes()) {
             // The launcher shows lines that begin so.
             info!("Data: {line}");
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::{DynamicImage, ImageFormat, RgbImage};
-use vrft_dataset::{Origin, Picture};
+use vrft_dataset::{DataSpace, Origin, Picture};
 use vrft_reward::Space;
 use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys, LabelAnswer};
 use vrft_reward::config::AnswerConfig;
@@ -108,4 +108,79 @@ fn what_is_demonstrated_is_what_the_task_accepts_as_best() {
     assert_eq!(prompter.demonstration(boxes, ""), format!("<think></think>{tagged}"));
     let own = format!("<think>The square is bright.</think>\n{tagged}");
     assert_eq!(prompter.demonstration(&own, prefix), own);
+}
+
+fn answered(solutions: &[&str]) -> Dataset {
+    let one = |solution: &&str| {
+        let turns = Question::Turns([Turn::question(1, "Where?")].into());
+        row(turns, Truth::Text((*solution).into()))
+    };
+    Dataset::of(solutions.iter().map(one).collect()).unwrap()
+}
+
+/// Boxes in pixels of the picture, of 400 × 200.
+const IN_PIXELS: [&str; 3] = [
+    "[{'Position': [40, 20, 160, 80], 'Confidence': 1}]",
+    "[{'Position': [0, 0, 399, 199], 'Confidence': 1}]",
+    "<answer>[{'Position': [200, 100, 300, 150], 'Confidence': 1}]</answer>",
+];
+
+#[test]
+fn pixels_are_told_by_the_sizes_of_the_pictures_and_converted_once() {
+    let data = answered(&IN_PIXELS);
+    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
+    let [note] = prompter.notes() else { panic!("{:?}", prompter.notes()) };
+    assert!(note.contains("pixels, since") && note.contains("converted to thousandths"), "{note}");
+    let truth = prompter.truth(data.get(0), &resize).unwrap();
+    assert_eq!(truth, "[{\"Position\": [100, 100, 400, 400], \"Confidence\": 1}]");
+    let tagged = prompter.truth(data.get(2), &resize).unwrap();
+    assert!(tagged.starts_with("<answer>[{\"Position\": [500, 500, 750, 750]"), "{tagged}");
+}
+
+#[test]
+fn what_is_declared_is_not_guessed() {
+    let data = answered(&IN_PIXELS);
+    let declared = Declared { space: Some(DataSpace::Thousandths), boxes_are: None };
+    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared);
+    assert!(prompter.notes()[0].contains("as data.space says"), "{:?}", prompter.notes());
+    assert_eq!(prompter.truth(data.get(0), &resize).unwrap(), IN_PIXELS[0]);
+}
+
+#[test]
+fn thousandths_stay_to_the_letter_and_serve_a_task_in_pixels() {
+    let solutions = ["[{'bbox_2d': [100, 100, 400, 400], 'label': 'a'}]"; 3];
+    let far = "[{'bbox_2d': [0, 0, 1000, 1000], 'label': 'b'}]";
+    let data = answered(&[solutions.as_slice(), &[far]].concat());
+    let prompter = Prompter::new(&pixels(), "").for_data(&data, Declared::default());
+    let truth = prompter.truth(data.get(0), &resize).unwrap();
+    assert_eq!(truth, "[{\"bbox_2d\": [39, 20, 157, 78], \"label\": \"a\"}]");
+    let whole = prompter.truth(data.get(3), &resize).unwrap();
+    assert_eq!(whole, "[{\"bbox_2d\": [0, 0, 392, 196], \"label\": \"b\"}]");
+}
+
+#[test]
+fn few_rows_that_could_be_either_are_what_the_task_says() {
+    let data = answered(&["[{'Position': [40, 20, 160, 80], 'Confidence': 1}]"]);
+    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
+    assert!(prompter.notes()[0].contains("data.space"), "{:?}", prompter.notes());
+    assert!(prompter.truth(data.get(0), &resize).unwrap().contains("[40, 20, 160, 80]"));
+}
+
+#[test]
+fn a_place_outside_of_its_picture_is_named() {
+    let declared = Declared { space: Some(DataSpace::Pixels), boxes_are: None };
+    let data = answered(&["[{'Position': [40, 20, 460, 80], 'Confidence': 1}]"]);
+    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared);
+    let error = prompter.truth(data.get(0), &resize).unwrap_err();
+    assert!(error.contains("(460, 80)") && error.contains("400 × 200"), "{error}");
+}
+
+#[test]
+fn answers_without_places_are_not_touched() {
+    let mut names = RewardConfig::default();
+    names.answer.kind = AnswerKind::Label(LabelAnswer::default());
+    let data = answered(&["cat 40"]);
+    let prompter = Prompter::new(&names, "").for_data(&data, Declared::default());
+    assert!(prompter.notes().is_empty());
+    assert_eq!(prompter.truth(data.get(0), &resize).unwrap(), "cat 40");
 }

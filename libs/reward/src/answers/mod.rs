@@ -26,7 +26,7 @@ pub use examples::Example;
 pub(crate) use examples::Examples;
 pub use interval::{IntervalAnswer, IntervalKeys};
 pub use items::keys::{ItemKeys, OneItemKeys};
-pub(crate) use items::{ItemKind, drawn_sketch, elsewhere};
+pub(crate) use items::{ItemKind, drawn_sketch, elsewhere, quoted};
 pub use json::{JsonAnswer, JsonKeys};
 pub use label::LabelAnswer;
 pub use mask::MaskAnswer;

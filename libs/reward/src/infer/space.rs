@@ -6,6 +6,10 @@ use crate::geometry::{SPACE, Space};
 const MARGIN: f64 = 2.0;
 /// Images whose sides are so much like 1000 pixels, by ratio, say nothing.
 const ALIKE: f64 = 1.1;
+/// A guess is doubtful where coordinates of the other space would look the same with a higher probability than this.
+const MAX_CHANCE: f64 = 0.05;
+/// Fewer answers than this share that reach beyond their image may be annotated badly, and tell no space.
+const MIN_BEYOND: f64 = 0.05;
 
 /// Coordinates of one answer, and the image that it is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +46,10 @@ pub struct SpaceGuess {
 pub fn guess(evidence: &[Evidence]) -> SpaceGuess {
     let most = evidence.iter().flat_map(|e| &e.coordinates).copied().fold(0.0, f64::max);
     let sure = |space, reason| SpaceGuess { space, reason, is_doubtful: false };
+    if most <= 0.0 {
+        let (space, reason) = (Space::default(), "no coordinate is above 0".to_owned());
+        return SpaceGuess { space, reason, is_doubtful: true };
+    }
     if most <= 1.0 {
         return sure(Space::Unit, "no coordinate is above 1".to_owned());
     }
@@ -56,13 +64,14 @@ pub fn guess(evidence: &[Evidence]) -> SpaceGuess {
                 "all coordinates lie within their images, and some are above 1000, up to {most}"
             ),
         ),
-        (n, true) => sure(
-            Space::Thousandths,
-            format!(
+        (n, true) => SpaceGuess {
+            space: Space::Thousandths,
+            reason: format!(
                 "{n} of {} answers reach beyond their images, as pixels do not, and no coordinate is above 1000",
                 sizes.n
             ),
-        ),
+            is_doubtful: (n as f64) < MIN_BEYOND * sizes.n as f64,
+        },
         (n, false) => SpaceGuess {
             space: Space::Pixels,
             reason: format!(
@@ -98,6 +107,8 @@ struct Sizes {
     farthest: f64,
     /// The first of the images.
     first: [u32; 2],
+    /// How probable it is that coordinates of the other space, spread evenly, look like these.
+    chance: f64,
 }
 
 impl Sizes {
@@ -118,7 +129,10 @@ impl Sizes {
             n_coordinates += 1;
             farthest = farthest.max(coordinate / side);
         }
+        let shared = |side: f64| (side / SPACE).min(SPACE / side);
+        let chance = known.iter().map(|(_, size)| shared(side(*size, 0)) * shared(side(*size, 1)));
         Some(Self {
+            chance: chance.product(),
             n: known.len(),
             n_beyond: known.iter().filter(is_beyond).count(),
             mean_side: (log_sum / f64::from(n_coordinates)).exp(),
@@ -129,11 +143,15 @@ impl Sizes {
 
     /// Where pixels and thousandths both hold all coordinates.
     fn tightest(&self, most: f64) -> SpaceGuess {
-        let is_doubtful = (1.0 / ALIKE..=ALIKE).contains(&(self.mean_side / SPACE));
-        let doubt = if is_doubtful {
-            "; the images are about 1000 pixels wide and high, so that the other would do as well"
-        } else {
-            ""
+        let are_alike = (1.0 / ALIKE..=ALIKE).contains(&(self.mean_side / SPACE));
+        let are_few = self.chance > MAX_CHANCE;
+        let is_doubtful = are_alike || are_few;
+        let doubt = match (are_alike, are_few) {
+            (true, _) => {
+                "; the images are about 1000 pixels wide and high, so that the other would do as well"
+            }
+            (false, true) => "; so few answers may look like this by chance",
+            (false, false) => "",
         };
         let [width, height] = self.first;
         if self.mean_side < SPACE {
@@ -195,6 +213,15 @@ mod tests {
     #[test]
     fn boxes_below_one_are_shares() {
         check(&[[0.1, 0.2, 0.5, 1.0]], PHOTO, Space::Unit, false, "above 1");
+    }
+    #[test]
+    fn few_answers_may_fit_by_chance() {
+        check(&[[243., 17., 343., 119.]], PHOTO, Space::Pixels, true, "by chance");
+        check(&[[10., 10., 300., 900.]], Some([1500, 1200]), Space::Thousandths, true, "by chance");
+        let one_bad = [[20., 30., 600., 440.]; 30].into_iter().chain([[20., 30., 600., 700.]]);
+        let one_bad: Vec<_> = one_bad.collect();
+        check(&one_bad, PHOTO, Space::Thousandths, true, "1 of 31 answers");
+        check(&[], PHOTO, Space::Thousandths, true, "above 0");
     }
     #[test]
     fn what_cannot_be_told_is_said_to_be_doubtful() {

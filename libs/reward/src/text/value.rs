@@ -15,6 +15,32 @@ pub(crate) enum Value {
     Object(Vec<(String, Value)>),
 }
 
+/// As JSON.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Value::Number(number) => number.fmt(f),
+            Value::Text(text) => f.write_str(&crate::answers::quoted(text)),
+            Value::List(items) => {
+                f.write_str("[")?;
+                for (idx, item) in items.iter().enumerate() {
+                    f.write_str(if idx > 0 { ", " } else { "" })?;
+                    item.fmt(f)?;
+                }
+                f.write_str("]")
+            }
+            Value::Object(fields) => {
+                f.write_str("{")?;
+                for (idx, (key, value)) in fields.iter().enumerate() {
+                    f.write_str(if idx > 0 { ", " } else { "" })?;
+                    write!(f, "{}: {value}", crate::answers::quoted(key))?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
 impl Value {
     /// The value of a key, whatever the case of its letters; the first one where it is repeated.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
