@@ -14,7 +14,8 @@ pub(crate) const PRESET: &str = "preset";
 const MAX_NESTED: usize = 4;
 
 /// Resolves the presets of all tables in `table`. `[NAME]` with `preset = "FILE.toml"` is laid over `[NAME]` of that
-/// file, so that what stands here wins; paths start at `folder`, the folder of the file that names the preset.
+/// file, so that what stands here wins; paths start at `folder`, the folder of the file that names the preset, and where there is no such file at the
+/// working folder.
 ///
 /// # Errors
 /// A file that cannot be read or has no such section, presets that build on each other without end.
@@ -64,7 +65,10 @@ fn with_preset(
     table.remove(PRESET);
     let key = || format!("{name}.{PRESET}");
     require(left > 0, key(), &file, "a file whose presets end somewhere")?;
-    let path = folder.join(&file);
+    let beside = folder.join(&file);
+    let here = Path::new(&file);
+    // Written for the folder that the program is started in.
+    let path = if !beside.exists() && here.exists() { here.to_owned() } else { beside };
     let text = std::fs::read_to_string(&path)
         .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
     let origin = path.display().to_string();

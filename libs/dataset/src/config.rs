@@ -8,7 +8,7 @@ use toml::Table;
 use vrft_config::{ConfigError, Section, require};
 use vrft_plan::Device;
 
-use crate::{BoxesAre, DataSpace, OpenOptions};
+use crate::{BoxesAre, DataSpace, OpenOptions, Part};
 
 /// Prompts are dealt out by the hundred, and every source has one of them.
 const MAX_SOURCES: usize = 100;
@@ -48,6 +48,9 @@ pub struct DataConfig {
     pub max_image_pixels: usize,
     /// Rows to keep, drawn with the run's seed; 0 keeps all.
     pub shots: usize,
+    /// Share of the pictures of `train` that are not learned from: where `evaluation.test` is the same data, its rows
+    /// about these are judged on.
+    pub hold_out: f64,
     /// Mirror images (and the boxes of their answers) at random.
     pub flip: Flip,
     /// Share of rows that may be unusable before the run refuses to start. They are skipped and counted.
@@ -144,8 +147,29 @@ impl DataConfig {
             image_root: self.image_root.clone(),
             allow_outside: self.allow_outside,
             boxes_are: self.boxes_are,
+            part: None,
             max_image_pixels: Some(self.max_image_pixels),
         }
+    }
+
+    /// How data is opened to be learned from.
+    pub fn options_to_learn(&self, split: Option<&str>) -> OpenOptions {
+        let part = Part { hold_out: self.hold_out, is_held_out: false };
+        let part = Some(part).filter(|_| self.hold_out > 0.0);
+        OpenOptions { part, ..self.open_options(split) }
+    }
+
+    /// How `evaluation.test` is opened.
+    pub fn options_to_judge(&self, evaluation: &EvaluationConfig) -> OpenOptions {
+        let part = Part { hold_out: self.hold_out, is_held_out: true };
+        let part = Some(part).filter(|_| self.is_divided(evaluation));
+        OpenOptions { part, ..self.open_options(evaluation.split.as_deref()) }
+    }
+
+    /// Whether a part of `data.train` is set aside to be judged on.
+    pub fn is_divided(&self, evaluation: &EvaluationConfig) -> bool {
+        let is_same = self.train == evaluation.test && self.split == evaluation.split;
+        self.hold_out > 0.0 && self.sources.is_empty() && is_same
     }
 
     /// What the true answers of a task count, if that is declared: by its source, else for all.
@@ -170,6 +194,13 @@ impl Section for DataConfig {
             "data.max_bad_fraction",
             self.max_bad_fraction,
             "a share in [0, 1]",
+        )?;
+        require(
+            (0.0..1.0).contains(&self.hold_out)
+                && (self.hold_out == 0.0 || self.sources.is_empty()),
+            "data.hold_out",
+            self.hold_out,
+            "a share in [0, 1), and left out with [[data.sources]]",
         )?;
         require(
             (1..=vrft_vision::MAX_PIXELS).contains(&self.max_image_pixels),
@@ -250,6 +281,7 @@ impl Default for DataConfig {
             boxes_are: None,
             max_image_pixels: vrft_vision::MAX_PIXELS,
             shots: 0,
+            hold_out: 0.0,
             flip: Flip::None,
             max_bad_fraction: 0.05,
             sampling_exponent: None,

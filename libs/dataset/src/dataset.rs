@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::geometry::{self, Frame};
 use crate::readers::{self, Draft, DraftTruth, Found};
 use crate::row::Skipped;
-use crate::{Boxes, BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, shots};
+use crate::{Boxes, BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, hold_out, shots};
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
 #[derive(Debug, Clone)]
@@ -89,6 +89,11 @@ impl Dataset {
                 Ok(row) => rows.push(row),
                 Err(why) => skipped.push(why),
             }
+        }
+        if let Some(part) = options.part {
+            let n_all = rows.len();
+            rows.retain(|row| hold_out::is_in(part, row));
+            notes.push(hold_out::note(part, rows.len(), n_all));
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();

@@ -33,7 +33,7 @@ impl DataSpace {
 }
 
 /// What a file or folder does not say about itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct OpenOptions {
     /// Which split of a folder that has several.
     pub split: Option<String>,
@@ -43,6 +43,17 @@ pub struct OpenOptions {
     pub allow_outside: bool,
     /// In which pixels boxes are where EXIF turns a picture and the annotated size does not tell.
     pub boxes_are: Option<BoxesAre>,
+    /// Of a data set that is both learned from and judged on, the part that is wanted.
+    pub part: Option<Part>,
     /// Most pixels that a picture may have; `None` for as many as are ever decoded.
     pub max_image_pixels: Option<usize>,
+}
+
+/// One side of a data set that is divided by its pictures, so that none is on both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    /// Share of the pictures that are set aside.
+    pub hold_out: f64,
+    /// Whether these are wanted, or the others.
+    pub is_held_out: bool,
 }

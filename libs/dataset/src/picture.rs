@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use twox_hash::XxHash3_128;
 use vrft_vision::{Header, MAX_PIXELS, Pixels, VisionError};
 
 use crate::store::Blob;
@@ -157,6 +158,17 @@ impl Picture {
     pub fn decode(&self) -> Result<Pixels, PictureError> {
         let pixels = vrft_vision::decode(&self.bytes()?);
         pixels.map_err(|source| PictureError::Vision { path: self.path().map(Into::into), source })
+    }
+
+    /// A number that is the same for the same picture on any machine: of its bytes, or of its folder and name.
+    pub(crate) fn key(&self) -> u64 {
+        match &self.source {
+            Source::File(path) => {
+                let parts: Vec<_> = path.iter().rev().take(2).collect();
+                XxHash3_128::oneshot(parts.join("/".as_ref()).as_encoded_bytes()) as u64
+            }
+            Source::Blob(blob) => XxHash3_128::oneshot(&blob.read().unwrap_or_default()) as u64,
+        }
     }
 
     /// The file, if the picture has one of its own.

@@ -16,6 +16,7 @@ mod conversation;
 mod fields;
 mod json;
 mod json_text;
+mod pages;
 mod parquet_file;
 mod value;
 mod voc;

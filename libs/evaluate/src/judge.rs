@@ -116,7 +116,7 @@ impl Judge {
     /// # Errors
     /// Data or tokenizer that cannot be used.
     pub fn load(config: &JudgeConfig) -> Result<Self, JudgeError> {
-        let options = config.data.open_options(config.evaluation.split.as_deref());
+        let options = config.data.options_to_judge(&config.evaluation);
         let test = Dataset::open_with(&config.evaluation.test, &options)?;
         let data = &config.data;
         let space = data.space_of(Some(&config.reward.task));

@@ -3,12 +3,13 @@
 mod nodes;
 
 use eyre::WrapErr;
+use vrft_dataset::Dataset;
 use vrft_learner::{MemoryEstimate, MicroBatchPlan, PromptSize};
 use vrft_model::ModelConfig;
 use vrft_processor::Processor;
 use vrft_prompts::Prompter;
 
-use crate::check_data::{check_data, open};
+use crate::check_data::check_data;
 use crate::cli::CheckOptions;
 use crate::graph::Graph;
 use crate::origin::fingerprints;
@@ -50,6 +51,9 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
 /// Data that cannot be read.
 pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
     let data = &graph.config.data;
+    if data.is_divided(&graph.config.evaluation) {
+        return Ok(Vec::new());
+    }
     let mut pairs = vec![(&data.train, &graph.config.evaluation.test)];
     for source in &data.sources {
         pairs.push((&source.train, &graph.config.evaluation.test));
@@ -130,7 +134,7 @@ fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
         Some(source) => (&source.train, &source.split),
         None => (&data.train, &data.split),
     };
-    let data = open(graph, train, split.as_deref())?;
+    let data = Dataset::open_with(train, &data.options_to_learn(split.as_deref()))?;
     if data.is_empty() {
         return Ok(None);
     }

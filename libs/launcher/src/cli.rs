@@ -27,7 +27,7 @@ const TEMPLATE: &str =
 
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Start", &["run", "check", "doctor", "init"]),
+    ("Start", &["run", "new", "check", "doctor", "init"]),
     ("Use the result", &["ask", "serve", "promote", "rollback", "merge"]),
     ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
     ("Report", &["report"]),
@@ -56,6 +56,7 @@ Examples:
   vrft                                        the default run
   vrft run --set learner.steps=20             the same, shorter
   vrft run my-graph.yml --config my.toml      your own graph and configuration
+  vrft new mine --data photos/train.jsonl     a configuration for your own rows
   vrft run --resume                           continue the newest run where it stopped
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
@@ -68,6 +69,8 @@ Examples:
 pub(crate) enum Command {
     /// Run a graph: build its nodes, start them, show the progress.
     Run(RunOptions),
+    /// Look at your own rows and write a commented configuration for them.
+    New(crate::new::NewOptions),
     /// Validate a graph and its configuration and print it resolved; nothing is run.
     Check(CheckOptions),
     /// Evaluate a checkpoint on held-out data.

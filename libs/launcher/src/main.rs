@@ -14,6 +14,7 @@ mod few_shot;
 mod graph;
 mod listen;
 mod lock;
+mod new;
 mod origin;
 mod outcome;
 mod print;
@@ -52,6 +53,7 @@ fn start() -> eyre::Result<()> {
     let cli = Cli::from_arg_matches(&matches)?;
     match cli.command.unwrap_or_default() {
         Command::Run(options) => run::run(&options),
+        Command::New(options) => new::new(&options),
         Command::Check(options) => check::check(&options),
         Command::Eval(options) => evaluate::evaluate(&options),
         Command::FewShot(options) => few_shot::few_shot(&options),

@@ -45,17 +45,18 @@ impl<'a> Checker<'a> {
             reward.answer.kind.geometry(),
             Some(Geometry::Box | Geometry::Point | Geometry::Region)
         );
-        let own = self.processor.coordinates();
-        let (name, words) = match own.space {
-            CoordinateSpace::Thousandths => (Space::Thousandths, "thousandths of the picture"),
-            CoordinateSpace::Resized => (Space::Pixels, "pixels of the picture as it sees it"),
-            // No task asks for these.
-            CoordinateSpace::Original => return None,
+        let own = own_space(self.processor)?;
+        let words = match own {
+            Space::Thousandths => "thousandths of the picture",
+            Space::Unit => "shares of the picture's sides",
+            Space::Pixels => "pixels of the picture as it sees it",
         };
-        let form = own.item_keys.map(|keys| format!(" under {:?}", keys.place)).unwrap_or_default();
-        (is_in_picture && name != declared).then(|| {
+        let keys = self.processor.coordinates().item_keys;
+        let form = keys.map(|keys| format!(" under {:?}", keys.place)).unwrap_or_default();
+        (is_in_picture && own != declared).then(|| {
             format!(
-                "the model was trained to say places in {words}{form}, the task asks for {} (reward.answer.space): another                  form is learned too, but takes longer",
+                "the model was trained to say places in {words}{form}, the task asks for {} (reward.answer.space): another \
+                 form is learned too, but takes longer",
                 declared.name()
             )
         })
@@ -84,6 +85,15 @@ impl<'a> Checker<'a> {
         let n_tokens = counted.map_err(|error| error.to_string())?;
         self.counted.borrow_mut().insert(key, n_tokens);
         Ok(n_tokens)
+    }
+}
+
+/// What a model was trained to say places in, as a task declares it; `None` for what no task declares.
+pub fn own_space(processor: &Processor) -> Option<Space> {
+    match processor.coordinates().space {
+        CoordinateSpace::Thousandths => Some(Space::Thousandths),
+        CoordinateSpace::Resized => Some(Space::Pixels),
+        CoordinateSpace::Original => None,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use vrft_dataset::{Dataset, Question, Row, Truth};
+use vrft_dataset::{Dataset, Mirror, Question, Row, Truth};
 use vrft_messages::{Part, Role, Turn};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, instructions};
-use vrft_vision::Sides;
+use vrft_vision::{Original, Rect, Sides};
 
 use crate::category;
 use crate::space::{Declared, Reading};
@@ -88,8 +88,29 @@ impl Prompter {
     /// Boxes where the task declares an answer without places, pixels of a picture that the model cannot see, an answer
     /// in other coordinates that cannot be read.
     pub fn truth(&self, row: &Row, resize: &Resize) -> Result<String, String> {
+        self.truth_of(row, resize, Mirror::default())
+    }
+
+    /// [`Prompter::truth`] of the row whose pictures are mirrored. Words such as "left" stay as they are.
+    ///
+    /// # Errors
+    /// As [`Prompter::truth`].
+    pub fn mirrored_truth(
+        &self,
+        row: &Row,
+        resize: &Resize,
+        mirror: Mirror,
+    ) -> Result<String, String> {
+        if self.reward.answer.has_positions() {
+            // These are mirrored within their text, which stays as it is but for the numbers.
+            return Ok(mirror.positions(&self.truth(row, resize)?));
+        }
+        self.truth_of(row, resize, mirror)
+    }
+
+    fn truth_of(&self, row: &Row, resize: &Resize, mirror: Mirror) -> Result<String, String> {
         let boxes = match &row.truth {
-            Truth::Text(text) => return self.converted(row, text, resize),
+            Truth::Text(text) => return self.converted(row, text, resize, mirror),
             Truth::Boxes(boxes) => boxes,
         };
         let category = match &row.question {
@@ -100,13 +121,21 @@ impl Prompter {
         let original = picture.header().displayed();
         let as_numbers = |(width, height): (u32, u32)| (f64::from(width), f64::from(height));
         let sides = Sides::new(as_numbers(original), as_numbers(resize(original)?));
-        category::answer(category, boxes, &sides, &self.reward)
+        let boxes: Vec<Rect<Original>> =
+            boxes.iter().map(|rect| mirrored(rect, &sides, mirror)).collect();
+        category::answer(category, &boxes, &sides, &self.reward)
     }
 
     /// An answer in words, in the coordinates of the task.
-    fn converted(&self, row: &Row, text: &str, resize: &Resize) -> Result<String, String> {
+    fn converted(
+        &self,
+        row: &Row,
+        text: &str,
+        resize: &Resize,
+        mirror: Mirror,
+    ) -> Result<String, String> {
         let Some(own) = self.reward.answer.space() else { return Ok(text.to_owned()) };
-        let Some(conversion) = self.reading.conversion(row, own, resize)? else {
+        let Some(conversion) = self.reading.conversion(row, own, resize, mirror)? else {
             return Ok(text.to_owned());
         };
         let truth = self.reader.parse_answer_in(&conversion, text);
@@ -130,6 +159,15 @@ impl Prompter {
     pub fn check_truth(&self, truth: &str) -> Result<(), String> {
         self.reader.parse_answer(truth).map(drop).map_err(|error| error.to_string())
     }
+}
+
+/// A box on the mirrored picture.
+fn mirrored(rect: &Rect<Original>, sides: &Sides, mirror: Mirror) -> Rect<Original> {
+    let [x1, y1, x2, y2] = rect.corners();
+    let (width, height) = sides.original();
+    let (x1, x2) = if mirror.horizontal { (width - x2, width - x1) } else { (x1, x2) };
+    let (y1, y2) = if mirror.vertical { (height - y2, height - y1) } else { (y1, y2) };
+    Rect::new([x1, y1, x2, y2])
 }
 
 /// Adds to the words of the last question.

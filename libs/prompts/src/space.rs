@@ -3,7 +3,7 @@
 //! Annotations say it themselves. Answers in words do not, and one number means another place in thousandths, in pixels
 //! of the file, and in pixels of what a model sees. They are converted here, once, to what the task declares.
 
-use vrft_dataset::{BoxesAre, DataSpace, Picture, Row, Truth};
+use vrft_dataset::{BoxesAre, DataSpace, Mirror, Picture, Row, Truth};
 use vrft_reward::{Conversion, Evidence, Frame, Reward, Space, Turning, guess_space};
 use vrft_vision::{Header, Orientation};
 
@@ -60,7 +60,8 @@ impl Reading {
         Self { space: Some(space), boxes_are, notes }
     }
 
-    /// From the coordinates of a row to those of the task; `None` where nothing has to be done.
+    /// From the coordinates of a row to those of the task, on the picture as `mirror` shows it; `None` where nothing has to
+    /// be done.
     ///
     /// # Errors
     /// A picture that the model cannot see; several of which it is open which one the places are in.
@@ -69,8 +70,11 @@ impl Reading {
         row: &Row,
         own: Space,
         resize: &Resize,
+        mirror: Mirror,
     ) -> Result<Option<Conversion>, String> {
-        let (Some(space), Some(picture)) = (self.space, row.pictures.first()) else {
+        let of_mirrored = (!mirror.is_none()).then(|| of_task(own));
+        let (Some(space), Some(picture)) = (self.space.or(of_mirrored), row.pictures.first())
+        else {
             return Ok(None);
         };
         let header = picture.header();
@@ -85,7 +89,9 @@ impl Reading {
             DataSpace::Pixels => Frame::pixels(size.0, size.1),
             DataSpace::Resized => Frame::pixels(width, height),
         };
-        let turning = if is_stored { turning(header.orientation) } else { Turning::default() };
+        let mut turning = if is_stored { turning(header.orientation) } else { Turning::default() };
+        turning.flips_x ^= mirror.horizontal;
+        turning.flips_y ^= mirror.vertical;
         let conversion = Conversion { data, turning, answers: Frame::of(own, width, height) };
         let is_alike = |other: &Picture| {
             let other = other.header();
@@ -134,7 +140,6 @@ fn space(
     declared: Option<DataSpace>,
     notes: &mut Vec<String>,
 ) -> DataSpace {
-    let of_task = of_data(own);
     if let Some(declared) = declared {
         let name = declared.name();
         notes.push(format!(
@@ -162,10 +167,15 @@ fn space(
     };
     notes.push(format!(
         "coordinates of the true answers are taken for {}, as reward.answer.space says; {doubt}: data.space says for sure{}",
-        of_task.name(),
-        converted(of_task, own)
+        of_data(own).name(),
+        converted(of_data(own), own)
     ));
-    of_task
+    of_data(own)
+}
+
+/// The coordinates of data that are those of the task already.
+fn of_task(own: Space) -> DataSpace {
+    if own == Space::Pixels { DataSpace::Resized } else { of_data(own) }
 }
 
 fn of_data(space: Space) -> DataSpace {

@@ -46,7 +46,7 @@ pub use geometry::{
     BBox, Frame, Geometry, Mask, Place, SPACE, Solid, Space, Span, compress, decompress,
 };
 pub use infer::space::{Evidence, SpaceGuess, guess as guess_space};
-pub use infer::{InferError, Proposal, infer};
+pub use infer::{InferError, Proposal, infer, usual_reward};
 pub use instructions::{instructions, prompt, visual_rft_question};
 pub use matching::{Match, match_greedily};
 pub use reading::{read_answer, read_strictly, read_truth};

@@ -1,7 +1,6 @@
 //! What a completion is checked against, and how it gets into the coordinates of its task.
 
 use crate::answers::Draft;
-use crate::config::AnswerConfig;
 use crate::conversion::Conversion;
 use crate::geometry::{Geometry, Space};
 use crate::text::extract::Solution;
@@ -60,7 +59,7 @@ impl Reward {
         if geometry == Geometry::Region {
             return self.region(conversion, solution);
         }
-        let declared = AnswerConfig { kind: config.kind.in_space(data.space()), ..config.clone() };
+        let declared = config.in_space(data.space());
         let read = read_truth(solution, &declared)?;
         let answer = conversion.answer(&read)?;
         if conversion.is_identity() && answer == read {
@@ -91,7 +90,7 @@ impl Reward {
     /// image, or one that cannot be read.
     pub fn coordinates(&self, solution: &str) -> Option<Vec<f64>> {
         let config = &self.config().answer;
-        let declared = AnswerConfig { kind: config.kind.in_space(Space::Pixels), ..config.clone() };
+        let declared = config.in_space(Space::Pixels);
         match config.kind.geometry()? {
             Geometry::Span | Geometry::Solid => None,
             Geometry::Region => {
@@ -145,7 +144,7 @@ fn rounded(mut draft: Draft, round: impl Fn(f64) -> f64) -> Draft {
 mod tests {
     use super::*;
     use crate::answers::{AnswerKind, BoxesAnswer, ItemKeys};
-    use crate::config::RewardConfig;
+    use crate::config::{AnswerConfig, RewardConfig};
     use crate::geometry::Frame;
 
     fn converted(data: Frame, answers: Frame, solution: &str) -> Result<Truth, RewardError> {

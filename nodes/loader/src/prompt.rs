@@ -57,8 +57,8 @@ impl<'a> Maker<'a> {
         let images = row.pictures.iter().enumerate().map(|(idx, picture)| {
             encoded(picture, mirror).map_err(|error| format!("image {idx}: {error}"))
         });
-        let truth =
-            mirror.positions(&self.prompter.truth(row, &|size| self.checker.resized(size))?);
+        let resize = |size| self.checker.resized(size);
+        let truth = self.prompter.mirrored_truth(row, &resize, mirror)?;
         Ok(Prompt {
             prompt_id,
             sample_id: row.sample_id().to_owned(),

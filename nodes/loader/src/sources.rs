@@ -91,7 +91,7 @@ impl<'a> Sources<'a> {
     /// Held-out data that cannot be opened.
     pub(crate) fn overlap(&self, config: &Config) -> eyre::Result<Overlap> {
         let evaluation = &config.evaluation;
-        let options = config.data.open_options(evaluation.split.as_deref());
+        let options = config.data.options_to_judge(evaluation);
         let test = Dataset::open_with(&evaluation.test, &options).wrap_err("evaluation.test")?;
         let each = self.sources.iter().map(|source| Overlap::between(&source.dataset, &test));
         Ok(each.max_by_key(|overlap| overlap.pictures).unwrap_or_default())
@@ -117,7 +117,7 @@ impl<'a> Source<'a> {
         split: Option<&str>,
         shots: usize,
     ) -> eyre::Result<Self> {
-        let dataset = Dataset::open_with(train, &config.data.open_options(split))?;
+        let dataset = Dataset::open_with(train, &config.data.options_to_learn(split))?;
         let maker = Maker::new(config, task, processor, &dataset);
         let max_bad_fraction = config.data.max_bad_fraction;
         let dataset = dataset

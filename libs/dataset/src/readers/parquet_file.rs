@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::columns::Columns;
 use super::fields::Found;
+use super::pages;
 use crate::DatasetError;
 
 /// Rows that are decoded together: pictures inside are large.
@@ -16,10 +17,14 @@ const BATCH_ROWS: usize = 64;
 /// Reads a Parquet file, of its columns those that rows are made of.
 pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
     let content = |message: String| super::content(path, "Parquet", message);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(super::open_file(path)?)
+    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+    let opened = super::open_file(path)?;
+    let pages = opened.try_clone().map_err(failed)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened)
         .map_err(|error| content(error.to_string()))?;
     let columns = Columns::find(path, builder.schema())?;
     let needed = ProjectionMask::roots(builder.parquet_schema(), columns.places());
+    pages::check(&pages, builder.metadata(), &needed).map_err(content)?;
     let reader = builder.with_projection(needed).with_batch_size(BATCH_ROWS).build();
     let file: Arc<Path> = path.into();
     let mut first_row = 0;

@@ -69,7 +69,7 @@ impl Config {
             self.data.flip == Flip::None || mirrored,
             "data.flip",
             format!("{:?}", self.data.flip).to_lowercase(),
-            "none: only boxes in thousandths under the key 'Position' are mirrored with their image",
+            "none: masks, outlines and boxes in space are not mirrored with their image",
         )
     }
 

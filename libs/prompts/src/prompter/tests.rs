@@ -184,3 +184,15 @@ fn answers_without_places_are_not_touched() {
     assert!(prompter.notes().is_empty());
     assert_eq!(prompter.truth(data.get(0), &resize).unwrap(), "cat 40");
 }
+
+#[test]
+fn answers_of_any_form_are_mirrored_with_their_picture() {
+    let mirror = Mirror { horizontal: true, vertical: false };
+    let in_pixels = Prompter::new(&pixels(), "");
+    let truth = in_pixels.mirrored_truth(&annotated(), &resize, mirror).unwrap();
+    assert_eq!(truth, r#"<answer>[{"bbox_2d": [235, 20, 353, 78], "label": "square"}]</answer>"#);
+    let solution = "[{'bbox_2d': [39, 20, 157, 78], 'label': 'square'}]";
+    let data = answered(&[solution]);
+    let truth = in_pixels.mirrored_truth(data.get(0), &resize, mirror).unwrap();
+    assert_eq!(truth, "[{\"bbox_2d\": [235, 20, 353, 78], \"label\": \"square\"}]");
+}

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::parts;
 use crate::answers::{AnswerKind, BoxesAnswer, Form, ItemKeys};
-use crate::geometry::Space;
+use crate::geometry::{Geometry, Space};
 
 /// The declared shape of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -118,6 +118,11 @@ impl AnswerConfig {
         self.kind.kind().as_items().map(|items| items.space())
     }
 
+    /// The same answer with coordinates that count something else.
+    pub fn in_space(&self, space: Space) -> Self {
+        Self { kind: self.kind.in_space(space), ..self.clone() }
+    }
+
     /// The key of the coordinates of an item; `None` for items without keys and for answers without items.
     pub fn place_key(&self) -> Option<&str> {
         self.kind.kind().as_items()?.keys().place
@@ -138,11 +143,16 @@ impl AnswerConfig {
         matches!(self.kind.form(), Form::Name | Form::Text) || self.has_item_labels()
     }
 
-    /// Whether an answer stays true when its image is mirrored, since it is mirrored too or names no place.
+    /// Whether an answer stays true when its image is mirrored, since its places can be mirrored too or it names none.
     pub fn may_be_mirrored(&self) -> bool {
+        !matches!(self.kind.geometry(), Some(Geometry::Region | Geometry::Solid))
+    }
+
+    /// Whether an answer has boxes in thousandths under `Position`, as in the data sets of Visual-RFT.
+    pub fn has_positions(&self) -> bool {
         let is_position = self.place_key().is_some_and(|key| key.eq_ignore_ascii_case("position"));
         let boxes = matches!(self.kind, AnswerKind::Boxes(_) | AnswerKind::Box(_));
-        boxes && is_position && self.space() == Some(Space::Thousandths) || !self.has_items()
+        boxes && is_position && self.space() == Some(Space::Thousandths)
     }
 
     /// The answer that a table declares; `at` is its path.

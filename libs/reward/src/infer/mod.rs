@@ -67,7 +67,7 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     let some: Vec<(Example, &str)> = pairs.filter(|(_, answer)| *answer != nothing).collect();
     let some = Examples::new(&some);
     let (kind, reason) = recognize(&some);
-    let config = declare(AnswerConfig { nothing, ..AnswerConfig::of(kind) });
+    let config = usual_reward(AnswerConfig { nothing, ..AnswerConfig::of(kind) });
     let unfit = |error| InferError::Unfit {
         kind: config.answer.kind.name().to_owned(),
         error,
@@ -121,8 +121,8 @@ fn four(numbers: &[f64]) -> [f64; 4] {
     [numbers[0], numbers[1], numbers[2], numbers[3]]
 }
 
-/// The usual terms of a kind of answer.
-fn declare(answer: AnswerConfig) -> RewardConfig {
+/// A task with this answer and the terms that are usual for its kind: how right it is, and its form.
+pub fn usual_reward(answer: AnswerConfig) -> RewardConfig {
     let metric = answer.kind.kind().usual_metric();
     let mut terms = BTreeMap::from([
         (metric.name().to_owned(), TermConfig::of(metric)),

@@ -1,0 +1,137 @@
+//! `vrft new`: a commented configuration for somebody's own rows, after a look at them.
+
+mod proposal;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use eyre::{WrapErr, ensure, eyre};
+use vrft_checkpoint::PolicyConfig;
+use vrft_dataset::{Dataset, DatasetError, OpenOptions};
+use vrft_processor::Processor;
+
+use crate::config::Config;
+use crate::print::say;
+use proposal::{Given, Proposal};
+
+/// The configuration within the new folder.
+const FILE: &str = "config.toml";
+
+/// Splits that are learned from and judged on where a folder has several, the better ones first.
+const LEARNED: [&str; 1] = ["train"];
+const JUDGED: [&str; 2] = ["test", "validation"];
+
+#[derive(Args)]
+pub(crate) struct NewOptions {
+    /// Folder to write `config.toml` to; it is made if it is not there.
+    pub(crate) folder: PathBuf,
+    /// Rows, COCO or Pascal VOC annotations: a file or a folder.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// The same for rows that are never learned from [default: another split of the data, else a fifth of its pictures].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) test: Option<PathBuf>,
+    /// Split to learn from, where a folder has several [default: train].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<String>,
+    /// Checkpoint folder, or a model of the Hugging Face hub as owner/name [default: data/starter].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Folder that the names of pictures start at [default: that of the data].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) image_root: Option<PathBuf>,
+    /// A reward to use instead of one that is inferred, as in `configs/rewards/`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reward: Option<PathBuf>,
+}
+
+/// Which splits of a folder are used for what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Splits {
+    learned: Option<String>,
+    judged: Option<String>,
+}
+
+/// Looks at the rows and writes the configuration.
+///
+/// # Errors
+/// Rows that cannot be read or whose task cannot be inferred; a configuration that is there already.
+pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
+    let file = options.folder.join(FILE);
+    ensure!(!file.exists(), "{file:?} is there already: name another folder, or remove it");
+    let (dataset, splits) = open(options)?;
+    let starter = Path::new("data/starter");
+    let checkpoint = options.checkpoint.as_deref().unwrap_or(starter);
+    let policy = PolicyConfig { path: checkpoint.to_owned(), ..PolicyConfig::default() };
+    let processor = Processor::of(&policy)
+        .wrap_err_with(|| format!("--checkpoint {}", checkpoint.display()))?;
+    let data = absolute(&options.data)?;
+    let test = options.test.clone().or_else(|| sibling(&data).filter(|_| splits.judged.is_none()));
+    let given = Given {
+        name: options.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        data,
+        test: test.as_deref().map(absolute).transpose()?,
+        checkpoint: if checkpoint.exists() { absolute(checkpoint)? } else { checkpoint.to_owned() },
+        image_root: options.image_root.as_deref().map(absolute).transpose()?,
+        reward: options.reward.as_deref().map(absolute).transpose()?,
+        learned: splits.learned,
+        judged: splits.judged,
+    };
+    let proposal = Proposal::make(&dataset, &processor, given)?;
+    let written = text::configuration(&proposal);
+    std::fs::create_dir_all(&options.folder).wrap_err_with(|| format!("{:?}", options.folder))?;
+    std::fs::write(&file, written).wrap_err_with(|| format!("{file:?}"))?;
+    // What was written must be what the program reads.
+    Config::load(&file, &[]).wrap_err("the new configuration")?;
+    proposal.lines().iter().for_each(|line| say!("{line}"));
+    let shown = shlex::try_quote(&file.display().to_string())?.into_owned();
+    say!(
+        "\nWritten: {shown}. Read it, then:\n  vrft check --config {shown}\n  vrft run --config {shown}"
+    );
+    Ok(())
+}
+
+/// The rows to learn from, and which splits are which.
+fn open(options: &NewOptions) -> eyre::Result<(Dataset, Splits)> {
+    let path = absolute(&options.data)?;
+    let open = |split: Option<&str>| {
+        let split = split.map(str::to_owned);
+        let image_root = options.image_root.clone();
+        Dataset::open_with(&path, &OpenOptions { split, image_root, ..OpenOptions::default() })
+    };
+    let splits = match open(options.split.as_deref()) {
+        Ok(dataset) => {
+            let learned = options.split.clone();
+            return Ok((dataset, Splits { learned, judged: None }));
+        }
+        Err(DatasetError::SeveralSplits { splits, .. }) => splits,
+        Err(error) => return Err(error.into()),
+    };
+    // As in `train (2 files)`.
+    let names: Vec<&str> = splits
+        .iter()
+        .map(|split| split.split_once(" (").map_or(&**split, |(name, _)| name))
+        .collect();
+    let first = |wanted: &[&str]| {
+        let found = wanted.iter().find(|name| names.contains(name));
+        found.map(|name| (*name).to_owned())
+    };
+    let learned = first(&LEARNED).ok_or_else(|| {
+        eyre!("{path:?} has the splits {}: choose one by --split", splits.join(", "))
+    })?;
+    Ok((open(Some(&learned))?, Splits { learned: Some(learned), judged: first(&JUDGED) }))
+}
+
+/// The file to judge on that lies beside a file to learn from: `test.jsonl` beside `train.jsonl`,
+/// `instances_val2017.json` beside `instances_train2017.json`.
+fn sibling(data: &Path) -> Option<PathBuf> {
+    let name = data.file_name()?.to_str()?;
+    let names = ["test", "validation", "valid", "val", "dev"].iter();
+    let candidates = names.map(|other| data.with_file_name(name.replace("train", other)));
+    candidates.filter(|other| other != data).find(|other| other.is_file())
+}
+
+fn absolute(path: &Path) -> eyre::Result<PathBuf> {
+    path.canonicalize().wrap_err_with(|| format!("{}", path.display()))
+}

@@ -1,0 +1,248 @@
+//! What is proposed for somebody's rows: the task, the coordinates, and how much there is to learn.
+
+use std::path::PathBuf;
+
+use eyre::{WrapErr, eyre};
+use vrft_config::Document;
+use vrft_dataset::{DataSpace, Dataset, Question, Row, Truth};
+use vrft_processor::Processor;
+use vrft_prompts::{Checker, Declared, Prompter, own_space};
+use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
+use vrft_reward::config::{AnswerConfig, RewardConfig};
+use vrft_reward::{Example, Geometry, Space, usual_reward};
+
+/// Rows that the task is inferred from.
+const N_LOOKED_AT: usize = 2000;
+
+/// Share of the pictures that is set aside where there is no other data to judge on.
+pub(super) const HOLD_OUT: f64 = 0.2;
+
+/// Room for thinking before an answer, in tokens, and the least room at all.
+const THINKING_TOKENS: usize = 192;
+const MIN_TOKENS: usize = 256;
+
+/// How often each row comes about, in as many steps as that takes.
+const EPOCHS: usize = 4;
+
+/// What the user gave.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    /// Name of the runs: that of the new folder.
+    pub(super) name: String,
+    pub(super) data: PathBuf,
+    pub(super) test: Option<PathBuf>,
+    pub(super) checkpoint: PathBuf,
+    pub(super) image_root: Option<PathBuf>,
+    pub(super) reward: Option<PathBuf>,
+    /// Splits of the data that are learned from and judged on.
+    pub(super) learned: Option<String>,
+    pub(super) judged: Option<String>,
+}
+
+/// What stands in the new configuration.
+pub(super) struct Proposal {
+    pub(super) given: Given,
+    pub(super) reward: RewardConfig,
+    /// Why this task.
+    pub(super) reason: String,
+    /// What the true answers count, and why; `None` where there is nothing to say.
+    pub(super) space: Option<(DataSpace, String)>,
+    pub(super) n_rows: usize,
+    pub(super) n_pictures: usize,
+    /// What the policy reads about the first row, and what would be the best answer.
+    pub(super) question: String,
+    pub(super) answer: String,
+    pub(super) max_completion_tokens: usize,
+    pub(super) prompts_per_step: usize,
+    pub(super) steps: usize,
+    pub(super) model: Model,
+    /// What is odd about the data, a line each.
+    pub(super) notes: Vec<String>,
+}
+
+/// How large a model is, which decides how it is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Model {
+    /// Trains within minutes, and with large steps.
+    Tiny,
+    /// Whole weights are trained.
+    Small,
+    /// Adapters are trained.
+    Large,
+}
+
+impl Proposal {
+    /// # Errors
+    /// Rows whose task cannot be inferred; a reward that cannot be read; no row that the model can be asked about.
+    pub(super) fn make(
+        dataset: &Dataset,
+        processor: &Processor,
+        given: Given,
+    ) -> eyre::Result<Self> {
+        let own = own_space(processor).unwrap_or_default();
+        let (mut reward, reason, space) = match &given.reward {
+            Some(file) => {
+                let document = Document::load(file, &[])?;
+                let reward: RewardConfig = document.section()?;
+                (reward, format!("as {} says", file.display()), None)
+            }
+            None if is_annotated(dataset) => annotated(processor, own),
+            None => inferred(dataset, own)?,
+        };
+        let is_asked_for = dataset.iter().take(N_LOOKED_AT).all(says_its_form);
+        if !is_asked_for && given.reward.is_none() {
+            reward.format.instruct = true;
+        }
+        let declared = Declared { space: space.as_ref().map(|(space, _)| *space), boxes_are: None };
+        let prompter = Prompter::new(&reward, "").for_data(dataset, declared);
+        let checker = Checker::new(processor, 0);
+        let usable = dataset.iter().find(|row| checker.check(&prompter, row).is_ok());
+        let row = usable.ok_or_else(|| match checker.check(&prompter, dataset.get(0)) {
+            Err(why) => eyre!("no row can be used; {}: {why}", dataset.get(0).origin.place()),
+            Ok(()) => eyre!("no row can be used"),
+        })?;
+        let mut notes = dataset.summary(dataset.len());
+        match &space {
+            Some((space, reason)) => notes.push(format!(
+                "coordinates of the true answers are taken for {}, since {reason}",
+                space.name()
+            )),
+            None => notes.extend(prompter.notes().iter().cloned()),
+        }
+        notes.extend(checker.note(&reward));
+        let turns = prompter.turns(row);
+        let question: Vec<String> = turns.iter().map(|turn| turn.text()).collect();
+        let n_rows = dataset.len();
+        let prompts_per_step = n_rows.clamp(1, 8);
+        Ok(Self {
+            space,
+            reason,
+            n_rows,
+            n_pictures: n_pictures(dataset),
+            question: question.join("\n"),
+            answer: shown(&prompter, &checker, row),
+            max_completion_tokens: room(dataset, processor, &prompter, &checker),
+            prompts_per_step,
+            steps: (EPOCHS * n_rows).div_ceil(prompts_per_step).clamp(20, 500),
+            model: Model::of(&given)?,
+            notes,
+            reward,
+            given,
+        })
+    }
+
+    /// What was found, for the terminal.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = self.notes.clone();
+        lines.push(format!("Task: {} ({})", self.reward.answer.kind.name(), self.reason));
+        lines.push(format!("Question: {}", self.question.replace('\n', "\n  ")));
+        lines.push(format!("Best answer: {}", self.answer));
+        lines
+    }
+}
+
+fn is_annotated(dataset: &Dataset) -> bool {
+    dataset.iter().all(|row| matches!(row.truth, Truth::Boxes(_)))
+}
+
+type Task = (RewardConfig, String, Option<(DataSpace, String)>);
+
+/// Annotated boxes, asked for one category at a time in the form that the model was trained to answer in.
+fn annotated(processor: &Processor, own: Space) -> Task {
+    let reason = |form: &str| format!("annotated boxes, asked for one category at a time, {form}");
+    let Some(keys) = processor.coordinates().item_keys else {
+        return (RewardConfig::default(), reason("as Visual-RFT does"), None);
+    };
+    let (place, label) = (keys.place.to_owned(), keys.label.to_owned());
+    let keys = ItemKeys { place, label, ..ItemKeys::default() };
+    let kind = BoxesAnswer { space: own, keys, labels: Vec::new() };
+    let answer =
+        AnswerConfig { nothing: "None".to_owned(), ..AnswerConfig::of(AnswerKind::Boxes(kind)) };
+    (usual_reward(answer), reason("in the form that this model was trained to give"), None)
+}
+
+/// The kind of answer by its looks, in the coordinates of the model.
+fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
+    let rows: Vec<(String, &str, [u32; 2])> =
+        dataset.iter().take(N_LOOKED_AT).filter_map(text_of).collect();
+    let examples: Vec<Example> = rows
+        .iter()
+        .map(|(question, solution, size)| Example { question, solution, size: Some(*size) })
+        .collect();
+    let proposal = vrft_reward::infer(&examples).wrap_err(
+        "the task cannot be inferred from these rows; --reward FILE takes one of configs/rewards/, or your own",
+    )?;
+    let mut config = proposal.config;
+    let space = proposal.space.map(|guess| {
+        let of_data = match guess.space {
+            Space::Thousandths => DataSpace::Thousandths,
+            Space::Unit => DataSpace::Unit,
+            Space::Pixels => DataSpace::Pixels,
+        };
+        let doubt = if guess.is_doubtful { ". Look at a picture to be sure" } else { "" };
+        (of_data, format!("{}{doubt}", guess.reason))
+    });
+    // Outlines are never in pixels, and a question that names thousandths would contradict pixels.
+    let is_region = config.answer.kind.geometry() == Some(Geometry::Region);
+    let names_its_space = dataset.iter().take(N_LOOKED_AT).any(says_its_form);
+    if space.is_some() && !(is_region && own == Space::Pixels) && !names_its_space {
+        config.answer = config.answer.in_space(own);
+    }
+    Ok((config, proposal.reason, space))
+}
+
+/// Question, true answer, and the size of the first picture.
+fn text_of(row: &Row) -> Option<(String, &str, [u32; 2])> {
+    let (Question::Turns(turns), Truth::Text(solution)) = (&row.question, &row.truth) else {
+        return None;
+    };
+    let size = row.pictures.first().map_or([0, 0], |picture| picture.header().displayed().into());
+    Some((turns.last().map(|turn| turn.text()).unwrap_or_default(), solution, size))
+}
+
+/// Whether the question says what an answer looks like.
+fn says_its_form(row: &Row) -> bool {
+    match &row.question {
+        Question::Turns(turns) => turns.iter().any(|turn| turn.text().contains("<answer>")),
+        // Annotations are asked about with instructions.
+        Question::Category(_) => true,
+    }
+}
+
+fn n_pictures(dataset: &Dataset) -> usize {
+    let all = dataset.iter().flat_map(|row| &row.pictures);
+    all.map(std::sync::Arc::as_ptr).collect::<std::collections::HashSet<_>>().len()
+}
+
+/// The best answer to a row.
+fn shown(prompter: &Prompter, checker: &Checker, row: &Row) -> String {
+    let truth = prompter.truth(row, &|size| checker.resized(size)).unwrap_or_default();
+    prompter.demonstration(&truth, "<think>...</think>")
+}
+
+/// Tokens for thinking and the longest true answer, rounded up.
+fn room(dataset: &Dataset, processor: &Processor, prompter: &Prompter, checker: &Checker) -> usize {
+    let tokens = |row: &Row| {
+        let text = shown(prompter, checker, row);
+        processor.encode_completion(&text).map_or(0, |ids| ids.len())
+    };
+    let longest = dataset.iter().take(N_LOOKED_AT).map(tokens).max().unwrap_or(0);
+    (longest + THINKING_TOKENS).next_multiple_of(64).max(MIN_TOKENS)
+}
+
+impl Model {
+    /// By the bytes of its weights.
+    fn of(given: &Given) -> eyre::Result<Self> {
+        let folder = vrft_checkpoint::checkpoint_dir(&given.checkpoint)?;
+        let files = std::fs::read_dir(&folder).wrap_err_with(|| format!("{folder:?}"))?;
+        let is_weights = |path: &PathBuf| path.extension().is_some_and(|e| e == "safetensors");
+        let sizes = files.flatten().map(|entry| entry.path()).filter(is_weights);
+        let bytes: u64 =
+            sizes.filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+        Ok(match bytes {
+            0..200_000_000 => Model::Tiny,
+            200_000_000..2_000_000_000 => Model::Small,
+            _ => Model::Large,
+        })
+    }
+}

@@ -1,0 +1,366 @@
+//! Damaged files of every kind that comes from outside: each is read or refused, and none ends the program.
+//!
+//! `VRFT_MUTATIONS=5000` tries so many instead of a few; `.ci/long mutations` does so under a limit of memory. An input
+//! that panics, hangs or takes too much memory is named by its kind and number, by which it can be made again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
+use arrow::ipc::writer::{FileWriter, StreamWriter};
+use image::{DynamicImage, ImageFormat, RgbImage};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use vrft_config::Document;
+use vrft_dataset::{DataConfig, Dataset, EvaluationConfig, Row};
+use vrft_processor::Processor;
+use vrft_prompts::{Declared, Prompter};
+use vrft_reward::Reward;
+use vrft_reward::config::{RewardConfig, RewardsConfig};
+use vrft_tests::root;
+
+/// Inputs that are tried where nobody asks for more.
+const FEW: usize = 300;
+
+/// Longest that one input may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Most memory that the program may ever have taken, in kB.
+const MAX_KB: usize = 1_500_000;
+
+/// Texts that upset readers.
+const EVIL: [&str; 16] = [
+    "-1",
+    "1e308",
+    "99999999999999999999",
+    "NaN",
+    "\0",
+    "\u{feff}",
+    "../../etc/passwd",
+    "/dev/zero",
+    "[[[[[[[[[[",
+    "{{{{",
+    "<|im_end|>",
+    "<answer>",
+    "<image>",
+    "\"",
+    "{% for i in range(999999999) %}",
+    "\\ud800",
+];
+
+/// Random numbers that are the same everywhere (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n.max(1) as u64) as usize
+    }
+}
+
+/// One to four changes to these bytes.
+fn mutated(original: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = original.to_vec();
+    for _ in 0..=dice.roll(4) {
+        let at = dice.roll(bytes.len());
+        let end = (at + 1 + dice.roll(16)).min(bytes.len());
+        match dice.roll(9) {
+            0 if !bytes.is_empty() => bytes[at] ^= 1 << dice.roll(8),
+            1 if !bytes.is_empty() => bytes[at] = [0, 0xff, 0x7f, 0x80][dice.roll(4)],
+            2 => bytes.truncate(at),
+            3 => drop(bytes.drain(at..end)),
+            4 => bytes[at..end].fill([0, 0xff][dice.roll(2)]),
+            5 => {
+                let copy = bytes[at..end].to_vec();
+                let to = dice.roll(bytes.len());
+                drop(bytes.splice(to..to, copy));
+            }
+            6 => drop(bytes.splice(at..at, EVIL[dice.roll(EVIL.len())].bytes())),
+            7 => drop(bytes.splice(at..end, EVIL[dice.roll(EVIL.len())].bytes())),
+            // Numbers in text become others.
+            _ => {
+                if let Some(digit) = bytes.iter().skip(at).position(u8::is_ascii_digit) {
+                    let place = at + digit;
+                    let evil = EVIL[dice.roll(4)];
+                    drop(bytes.splice(place..=place, evil.bytes()));
+                }
+            }
+        }
+    }
+    bytes
+}
+
+fn picture(format: ImageFormat) -> Vec<u8> {
+    let pixels = RgbImage::from_fn(24, 16, |x, y| image::Rgb([x as u8 * 10, y as u8 * 16, 7]));
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::from(pixels).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+fn table() -> RecordBatch {
+    let png = picture(ImageFormat::Png);
+    let images: ArrayRef = Arc::new(BinaryArray::from_iter_values((0..4).map(|_| &png)));
+    let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; 4])) };
+    let solution = "<answer>[{'Position': [1, 2, 300, 400], 'Confidence': 1}]</answer>";
+    RecordBatch::try_from_iter([
+        ("image", images),
+        ("problem", text("Where?")),
+        ("solution", text(solution)),
+        ("id", text("a")),
+    ])
+    .unwrap()
+}
+
+fn parquet(compression: Compression) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let table = table();
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties)).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+fn ipc(stream: bool) -> Vec<u8> {
+    let table = table();
+    let mut bytes = Vec::new();
+    if stream {
+        let mut writer = StreamWriter::try_new(&mut bytes, &table.schema()).unwrap();
+        writer.write(&table).unwrap();
+        writer.finish().unwrap();
+    } else {
+        let mut writer = FileWriter::try_new(&mut bytes, &table.schema()).unwrap();
+        writer.write(&table).unwrap();
+        writer.finish().unwrap();
+    }
+    bytes
+}
+
+const ROW: &str = r#"{"id": "a", "image": "a.png", "problem": "<image>Where?", "solution": "[{'Position': [1, 2, 30, 40], 'Confidence': 1}]"}"#;
+const TALK: &str = r#"{"images": ["a.png"], "conversations": [{"from": "human", "value": "<image>Where?"}, {"from": "gpt", "value": "[{'Position': [1, 2, 30, 40]}]"}]}"#;
+const COCO: &str = r#"{"images": [{"id": 1, "file_name": "a.png", "width": 24, "height": 16}], "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 10, 12], "iscrowd": 0}], "categories": [{"id": 3, "name": "cat"}]}"#;
+const VOC: &str = "<annotation><filename>a.png</filename><size><width>24</width><height>16</height></size><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>12</xmax><ymax>12</ymax></bndbox></object></annotation>";
+
+/// What is done with a damaged file: whether it was read.
+type Try = fn(&Path, &[u8]) -> bool;
+
+/// A kind of input, an intact one of it, and what is done with a damaged one.
+struct Kind {
+    name: &'static str,
+    original: Vec<u8>,
+    attempt: Try,
+}
+
+fn kinds() -> Vec<Kind> {
+    let mut kinds = Vec::new();
+    let mut add = |name, original: Vec<u8>, attempt| kinds.push(Kind { name, original, attempt });
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    for (name, format) in [
+        ("png", Png),
+        ("jpeg", Jpeg),
+        ("webp", WebP),
+        ("bmp", Bmp),
+        ("gif", Gif),
+        ("tiff", Tiff),
+        ("pnm", Pnm),
+    ] {
+        add(name, picture(format), |_, bytes| {
+            let header = vrft_vision::Header::of(bytes).is_ok();
+            vrft_vision::decode(bytes).is_ok() && header
+        });
+    }
+    let rows = |folder: &Path, bytes: &[u8]| opened(folder, "rows.jsonl", bytes);
+    add("rows", format!("{ROW}\n{TALK}\n{ROW}\n").into(), rows);
+    add("ids", ROW.replace("\"a\"", "\"../../x\"").into(), rows);
+    let json = |folder: &Path, bytes: &[u8]| opened(folder, "rows.json", bytes);
+    add("list of rows", format!("[{ROW}, {TALK}]").into(), json);
+    add("coco", COCO.into(), json);
+    add("voc", VOC.into(), |folder, bytes| {
+        let voc = folder.join("voc");
+        fs::create_dir_all(&voc).unwrap();
+        fs::write(voc.join("a.png"), picture(Png)).unwrap();
+        fs::write(voc.join("a.xml"), bytes).unwrap();
+        read(&voc)
+    });
+    for (name, codec) in [
+        ("parquet", Compression::UNCOMPRESSED),
+        ("parquet, snappy", Compression::SNAPPY),
+        ("parquet, gzip", Compression::GZIP(parquet::basic::GzipLevel::default())),
+        ("parquet, brotli", Compression::BROTLI(parquet::basic::BrotliLevel::default())),
+        ("parquet, lz4", Compression::LZ4_RAW),
+        ("parquet, zstd", Compression::ZSTD(parquet::basic::ZstdLevel::default())),
+    ] {
+        add(name, parquet(codec), |folder, bytes| opened(folder, "rows.parquet", bytes));
+    }
+    let arrow = |folder: &Path, bytes: &[u8]| opened(folder, "rows.arrow", bytes);
+    add("arrow file", ipc(false), arrow);
+    add("arrow stream", ipc(true), arrow);
+    let state =
+        r#"{"_data_files": [{"filename": "b.arrow"}], "_split": "train", "_indices_files": []}"#;
+    add("state of a saved data set", state.into(), |folder, bytes| {
+        let saved = folder.join("saved");
+        fs::create_dir_all(&saved).unwrap();
+        fs::write(saved.join("b.arrow"), ipc(true)).unwrap();
+        fs::write(saved.join("state.json"), bytes).unwrap();
+        read(&saved)
+    });
+    let config = fs::read(root().join("configs/default.toml")).unwrap();
+    add("configuration", config, |_, bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return false };
+        let Ok(document) = Document::parse(text, "damaged") else { return false };
+        let data = document.section::<DataConfig>().is_ok();
+        let rewards = RewardsConfig::read(&document).is_ok();
+        data && rewards && document.section::<EvaluationConfig>().is_ok()
+    });
+    for (name, file) in [
+        ("chat template", "chat_template.jinja"),
+        ("model configuration", "config.json"),
+        ("preprocessor configuration", "processor_config.json"),
+        ("tokenizer configuration", "tokenizer_config.json"),
+    ] {
+        let (attempt, original) = of_checkpoint(file);
+        kinds.push(Kind { name, original, attempt });
+    }
+    kinds
+}
+
+/// A file of the starter checkpoint and how a damaged one is tried.
+fn of_checkpoint(file: &str) -> (Try, Vec<u8>) {
+    let bytes = fs::read(root().join("data/starter").join(file)).unwrap();
+    let attempt: Try = match file {
+        "chat_template.jinja" => |f, b| processes(f, "chat_template.jinja", b),
+        "config.json" => |f, b| processes(f, "config.json", b),
+        "processor_config.json" => |f, b| processes(f, "processor_config.json", b),
+        _ => |f, b| processes(f, "tokenizer_config.json", b),
+    };
+    (attempt, bytes)
+}
+
+/// Whether a processor with this damaged file encodes a question.
+fn processes(folder: &Path, name: &str, bytes: &[u8]) -> bool {
+    let path = folder.join("checkpoint").join(name);
+    let intact = fs::read(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    let messages = serde_json::json!([{"role": "user", "content": [
+        {"type": "image"}, {"type": "text", "text": "<|im_end|> where?"}]}]);
+    let processor = Processor::load(&folder.join("checkpoint"));
+    let counted = processor.is_ok_and(|p| p.count_tokens(&messages, &[(64, 48)]).is_ok());
+    fs::write(&path, intact).unwrap();
+    counted
+}
+
+fn opened(folder: &Path, name: &str, bytes: &[u8]) -> bool {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    let read = read(&path);
+    fs::remove_file(path).unwrap();
+    read
+}
+
+/// Whether a row can be read to its answer and its pixels.
+fn read(path: &Path) -> bool {
+    let Ok(dataset) = Dataset::open(path) else { return false };
+    let reward = RewardConfig::default();
+    let prompter = Prompter::new(&reward, "").for_data(&dataset, Declared::default());
+    let check = |row: &Row| {
+        let truth = prompter.truth(row, &Ok)?;
+        let parsed = Reward::new(&reward).parse_answer(&truth);
+        parsed.map_err(|error| error.to_string())?;
+        let turns = prompter.turns(row);
+        if turns.is_empty() { Err("no turns".to_owned()) } else { row.decode() }
+    };
+    dataset.retain_valid(check, 1.0).is_ok_and(|rows| !rows.is_empty())
+}
+
+/// Most memory that this process ever had, in kB.
+fn peak_kb() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
+
+/// Ends the program, with its name, if an input takes too long.
+fn watch(current: Arc<Mutex<(String, Instant)>>) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_millis(200));
+            let (name, start) = current.lock().unwrap().clone();
+            if start.elapsed() > PATIENCE {
+                eprintln!("{name} hangs");
+                std::process::abort();
+            }
+        }
+    });
+}
+
+/// A folder with a picture and a checkpoint that rows and processors need besides the damaged file.
+fn surroundings() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    fs::write(path.join("a.png"), picture(ImageFormat::Png)).unwrap();
+    fs::create_dir(path.join("checkpoint")).unwrap();
+    for entry in fs::read_dir(root().join("data/starter")).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "safetensors") {
+            fs::copy(&file, path.join("checkpoint").join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    (folder, path)
+}
+
+#[test]
+fn nothing_from_outside_ends_the_program() {
+    let n = std::env::var("VRFT_MUTATIONS").map_or(FEW, |n| n.parse().unwrap());
+    let kinds = kinds();
+    let (_folder, path) = surroundings();
+    for kind in &kinds {
+        assert!((kind.attempt)(&path, &kind.original), "an intact {} is not read", kind.name);
+    }
+    let current = Arc::new(Mutex::new((String::new(), Instant::now())));
+    watch(current.clone());
+    let mut outcomes: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    let mut panicked = Vec::new();
+    let mut slowest = (Duration::ZERO, String::new());
+    for number in 0..n {
+        let kind = &kinds[number % kinds.len()];
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1));
+        let bytes = mutated(&kind.original, &mut dice);
+        let name = format!("{} number {number}", kind.name);
+        let start = Instant::now();
+        *current.lock().unwrap() = (name.clone(), start);
+        match catch_unwind(AssertUnwindSafe(|| (kind.attempt)(&path, &bytes))) {
+            Ok(read) => outcomes.entry(kind.name).or_default()[usize::from(read)] += 1,
+            Err(_) => {
+                keep(&name, &bytes);
+                panicked.push(name.clone());
+            }
+        }
+        slowest = slowest.max((start.elapsed(), name));
+    }
+    *current.lock().unwrap() = (String::new(), Instant::now());
+    let mut report = String::new();
+    for (kind, [refused, read]) in outcomes {
+        writeln!(report, "{kind:<28} {refused:>5} refused {read:>5} read").unwrap();
+    }
+    println!("{report}{n} inputs, {} panics, peak {} kB", panicked.len(), peak_kb());
+    println!("slowest: {} in {:?}", slowest.1, slowest.0);
+    assert!(panicked.is_empty(), "{panicked:?}");
+    assert!(peak_kb() < MAX_KB, "{} kB", peak_kb());
+}
+
+/// Keeps an input that panics, to be looked at.
+fn keep(name: &str, bytes: &[u8]) {
+    let path = std::env::temp_dir().join(name.replace([' ', ','], "-"));
+    let _written = File::create(&path).and_then(|_| fs::write(&path, bytes)).is_ok();
+    eprintln!("{name} panics; it is kept in {path:?}");
+}
