@@ -8,6 +8,8 @@ const MARGIN: f64 = 2.0;
 const ALIKE: f64 = 1.1;
 /// A guess is doubtful where coordinates of the other space would look the same with a higher probability than this.
 const MAX_CHANCE: f64 = 0.05;
+/// Fewest answers to be sure by.
+const MIN_ANSWERS: usize = 3;
 /// Fewer answers than this share that reach beyond their image may be annotated badly, and tell no space.
 const MIN_BEYOND: f64 = 0.05;
 
@@ -144,7 +146,7 @@ impl Sizes {
     /// Where pixels and thousandths both hold all coordinates.
     fn tightest(&self, most: f64) -> SpaceGuess {
         let are_alike = (1.0 / ALIKE..=ALIKE).contains(&(self.mean_side / SPACE));
-        let are_few = self.chance > MAX_CHANCE;
+        let are_few = self.chance > MAX_CHANCE || self.n < MIN_ANSWERS;
         let is_doubtful = are_alike || are_few;
         let doubt = match (are_alike, are_few) {
             (true, _) => {
