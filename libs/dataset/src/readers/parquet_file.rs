@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::columns::Columns;
 use super::fields::Found;
@@ -28,10 +29,18 @@ pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
     let reader = builder.with_projection(needed).with_batch_size(BATCH_ROWS).build();
     let file: Arc<Path> = path.into();
     let mut first_row = 0;
-    for batch in reader.map_err(|error| content(error.to_string()))? {
-        let batch = batch.map_err(|error| content(error.to_string()))?;
+    let mut reader = reader.map_err(|error| content(error.to_string()))?;
+    while let Some(batch) = next(&mut reader).map_err(content)? {
         columns.push_rows(&batch, &file, first_row, found)?;
         first_row += batch.num_rows();
     }
     Ok(())
+}
+
+/// The next rows. The reader divides by the number of values that a damaged page claims to have, which may be none: that
+/// ends the file here and not the program.
+fn next(reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, String> {
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.next()));
+    let batch = read.map_err(|_panic| "a page is damaged".to_owned())?;
+    batch.transpose().map_err(|error| error.to_string())
 }
