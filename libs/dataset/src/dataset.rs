@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::geometry::{self, Frame};
 use crate::readers::{self, Draft, DraftTruth, Found};
 use crate::row::Skipped;
-use crate::{Boxes, BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, hold_out, shots};
+use crate::{
+    Boxes, BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, hold_out, shots,
+};
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
 #[derive(Debug, Clone)]
