@@ -50,13 +50,11 @@ fn a_stopped_run_goes_on_as_what_it_was_from_any_folder() {
     let mut run = stopped();
     assert!(run.metric("sft", "policy/loss").len() < 60, "it was stopped too late");
     ok(&resume(&run, &[]));
-    let losses = run.metric("sft", "policy/loss");
     let nodes = run.lines("metrics.jsonl").into_iter().map(|line| line["node"].to_string());
     assert!(!nodes.into_iter().any(|node| node.contains("rollout")), "it went on as GRPO");
     let weights = run.final_weights("sft");
     run.again("undisturbed");
     run.finish().ok();
-    assert_eq!(losses, run.metric("sft", "policy/loss"));
     assert!(weights == run.final_weights("sft"), "other weights after the resume");
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eyre::bail;
+use eyre::{bail, ensure};
 
 use crate::print::say;
 use crate::run_dir;
@@ -17,6 +17,12 @@ pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
         say!("{best}");
         say!("  {}", run_dir.join(&best.checkpoint).display());
     }
+    let metrics = std::fs::metadata(run_dir.join("metrics.jsonl"));
+    ensure!(
+        metrics.is_ok_and(|file| file.len() > 0),
+        "{} has no numbers yet: no step was made",
+        run_dir.display()
+    );
     match print_verdicts(&run_dir)? {
         0 => say!("Nothing is wrong with {}, as far as its numbers say.", run_dir.display()),
         1 => bail!("{} has a problem", run_dir.display()),

@@ -123,8 +123,9 @@ impl Graph {
 
 /// The file, its folder and what it holds.
 fn read(path: &Path) -> eyre::Result<(PathBuf, PathBuf, Descriptor)> {
-    let text = std::fs::read_to_string(path)
-        .wrap_err_with(|| format!("cannot read the graph {path:?}"))?;
+    let text = std::fs::read_to_string(path).wrap_err_with(|| {
+        format!("cannot read the graph {path:?}: name one, or call vrft in its folder")
+    })?;
     let descriptor: Descriptor =
         yaml_serde::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
     ensure!(

@@ -208,6 +208,10 @@ fn compare(before: &Measures, after: &Measures) -> eyre::Result<Vec<Compared>> {
 /// No policy before it.
 pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
     let link = served.join(CURRENT);
+    ensure!(
+        fs::symlink_metadata(&link).is_ok(),
+        "no policy is in use in {served:?}: `vrft promote RUN` puts one into use"
+    );
     let current = fs::read_link(&link).wrap_err_with(|| format!("{link:?}"))?;
     let current = number(&current).ok_or_else(|| eyre!("{link:?} names no policy"))?;
     let earlier = numbers(served)?.into_iter().rfind(|number| *number < current);

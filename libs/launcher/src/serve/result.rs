@@ -97,6 +97,10 @@ pub(crate) fn policy(run: &Path, label: &str, which: Which) -> eyre::Result<Poli
 /// No file, or no evaluation of this label in it.
 pub(crate) fn evaluations(run: &Path, label: &str) -> eyre::Result<Evaluated> {
     let path = run.join("evaluations.jsonl");
+    ensure!(
+        path.exists(),
+        "{run:?} is no run folder, or nothing of it was evaluated yet: it has no evaluations.jsonl"
+    );
     let text = fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
     let mut evaluated = Evaluated { versions: BTreeMap::new(), learner: None };
     let mut labels = BTreeSet::new();
