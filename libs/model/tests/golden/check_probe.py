@@ -28,7 +28,8 @@ def load(folder):
     if adapter.exists():
         from peft import PeftModel
         model = PeftModel.from_pretrained(model, folder, is_trainable=True)
-    return model, AutoProcessor.from_pretrained(base)
+    # A probe drops nothing of an adapter's inputs.
+    return model.eval(), AutoProcessor.from_pretrained(base)
 
 
 def encode(processor, request, folder):
