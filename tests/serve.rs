@@ -84,6 +84,7 @@ fn a_person_drops_a_picture_on_the_page_and_sees_boxes() -> Result<(), Absent> {
     let mut command = Command::new("node");
     command.arg("--experimental-websocket").arg(root().join("tests/serve_page.mjs"));
     command.arg(&served.address).arg(picture(folder.path())).arg("handwritten digit");
+    command.arg(folder.path().join("profile"));
     let out = said(&mut command);
     let line = out.lines().last().unwrap_or_default();
     let seen: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}"));

@@ -1,20 +1,17 @@
 // Opens the page of `vrft serve` in headless Chromium, drops a picture on it, asks for a category, and prints what is seen:
-// node --experimental-websocket serve_page.mjs ADDRESS PICTURE CATEGORY
+// node --experimental-websocket serve_page.mjs ADDRESS PICTURE CATEGORY PROFILE_FOLDER
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 
-const [address, picture, category] = process.argv.slice(2);
-const profile = mkdtempSync(join(tmpdir(), "page-"));
+const [address, picture, category, profile] = process.argv.slice(2);
 const chromium = spawn("chromium", [
   "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank",
 ], { stdio: ["ignore", "ignore", "pipe"] });
 
 function finish(code, text) {
   if (text) console.log(text);
+  chromium.once("exit", () => process.exit(code));
   chromium.kill("SIGKILL");
-  chromium.once("exit", () => { rmSync(profile, { recursive: true, force: true, maxRetries: 5 }); process.exit(code); });
 }
 setTimeout(() => finish(1, "the page never answered"), 120_000);
 

@@ -15,6 +15,9 @@ const MAX_HEADERS: usize = 64;
 /// How long a client may take to send a request once it has begun, and may stay idle before it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long what is not wanted is thrown away.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// A client.
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
@@ -139,6 +142,16 @@ impl Connection {
     /// Its end.
     pub(crate) async fn end(&mut self) -> std::io::Result<()> {
         self.write(b"0\r\n\r\n").await
+    }
+
+    /// Ends the conversation with a client that may still be sending: what it sends is thrown away for a while, since it
+    /// would not see the last response if the connection was reset.
+    pub(crate) async fn hang_up(mut self) -> std::io::Result<()> {
+        self.stream.get_mut().shutdown().await?;
+        let mut sink = tokio::io::sink();
+        // Who goes on for longer is cut off.
+        let _drained = timeout(DRAIN, tokio::io::copy(&mut self.stream, &mut sink)).await.is_ok();
+        Ok(())
     }
 
     async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {

@@ -129,7 +129,8 @@ async fn talk(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             Ok(request) => request,
             Err(Unread::Gone) => return Ok(()),
             Err(Unread::Refused(status, why)) => {
-                return refuse(&mut connection, status, &why).await;
+                refuse(&mut connection, status, &why).await?;
+                return connection.hang_up().await;
             }
         };
         handle(&mut connection, &request, shared).await?;
