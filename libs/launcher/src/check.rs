@@ -37,7 +37,7 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
         say!("# {settings}");
     }
     // What a camera will show is not known yet, nor how long its questions are.
-    if graph.config.stream.is_none() {
+    if graph.config.stream.is_none() && graph.reads_data() {
         check_data(&graph, options.all)?;
         print_memory(&graph)?;
     }

@@ -117,7 +117,14 @@ impl Graph {
     pub(crate) fn check_files(&self) -> eyre::Result<()> {
         let mut config = self.config.clone();
         config.policy.path = self.checkpoint()?;
-        Ok(config.check_files()?)
+        Ok(config.check_files(self.reads_data())?)
+    }
+
+    /// Whether a node reads the data that the configuration names: one that learns or judges, not one that only answers.
+    pub(crate) fn reads_data(&self) -> bool {
+        let programs = self.descriptor.nodes.iter().filter_map(|node| node.path.as_deref());
+        let names = programs.filter_map(|path| Path::new(path).file_stem()?.to_str());
+        names.into_iter().any(|name| ["vrft-loader", "vrft-evaluator"].contains(&name))
     }
 }
 

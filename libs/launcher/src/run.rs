@@ -92,7 +92,7 @@ pub(crate) fn verify_start(graph: &Graph, options: &RunOptions) -> eyre::Result<
 /// The files and folders that rows are read from.
 pub(crate) fn data_of(graph: &Graph) -> Vec<PathBuf> {
     let config = &graph.config;
-    if config.stream.is_some() || !graph.is_local() {
+    if config.stream.is_some() || !graph.is_local() || !graph.reads_data() {
         return Vec::new();
     }
     let mut paths = vec![config.evaluation.test.clone()];

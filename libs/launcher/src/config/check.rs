@@ -31,13 +31,13 @@ impl Config {
         self.check_semantic()
     }
 
-    /// Checks that the files which the configuration names exist.
+    /// Checks that the files which the configuration names exist, those of the data where a node of the graph reads them.
     ///
     /// # Errors
     /// The first file that does not, with its key.
-    pub(crate) fn check_files(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check_files(&self, reads_data: bool) -> Result<(), ConfigError> {
         let mut files = vec![("policy.path", &self.policy.path)];
-        if self.stream.is_none() {
+        if reads_data && self.stream.is_none() {
             files.push(("evaluation.test", &self.evaluation.test));
             let validation = self.evaluation.validation.iter();
             files.extend(validation.map(|path| ("evaluation.validation", path)));

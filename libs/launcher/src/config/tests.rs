@@ -100,13 +100,15 @@ fn puzzles_that_the_reward_cannot_read_are_refused() {
 fn a_missing_file_is_named_with_its_key() {
     #[track_caller]
     fn missing(config: &Config, key: &str, file: &str) {
-        let error = config.check_files().unwrap_err().to_string();
+        let error = config.check_files(true).unwrap_err().to_string();
         assert!(error.contains(key) && error.contains(file), "{error}");
     }
     let mut config = Config::default();
     config.policy.path = "nowhere/at/all".into();
     missing(&config, "policy.path", "nowhere/at/all");
     config.policy.path = ".".into();
+    missing(&config, "evaluation.test", "data/test.parquet");
+    config.check_files(false).expect("a graph without loader and evaluator needs no data");
     config.evaluation.test = ".".into();
     config.data.train = ".".into();
     config.semantic = read(&format!("[semantic]\nmodel = \"no/model\"\n{MIXED}")).unwrap().semantic;
