@@ -1,6 +1,5 @@
 //! What dora's hub records for LLaMA-Factory (`llama-factory-recorder`) is read as it is: ShareGPT rows in a JSON list, with
 //! pictures beside it.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::Path;
 
