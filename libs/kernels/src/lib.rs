@@ -39,6 +39,10 @@ pub use context::{Backend, Context, open_cuda};
 pub use cpu::exp::exp_in_place;
 pub use cpu::vectorized;
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
+#[cfg(feature = "cuda")]
+pub use ops::{
+    AdamwNumbers, DrawRow, DrawSettings, GpuMoments, adamw_on_gpu, draw_on_gpu, squares_on_gpu,
+};
 pub use ops::{
     AttentionGroup, AttentionLayout, DecodeGroup, DecodeLayout, DecodeTables, LayoutTables, Tap,
     TokenLogprobs, add, append_newest, attention, cast, decode_attention, dropout, embedding, gelu,

@@ -14,10 +14,14 @@ mod elementwise;
 mod logprobs;
 #[path = "cuda_on_cpu/norms.rs"]
 mod norms;
+#[path = "cuda_on_cpu/optimizer.rs"]
+mod optimizer;
 #[path = "cuda_on_cpu/program.rs"]
 mod program;
 #[path = "cuda_on_cpu/rows.rs"]
 mod rows;
+#[path = "cuda_on_cpu/sampling.rs"]
+mod sampling;
 #[path = "cuda_on_cpu/values.rs"]
 mod values;
 
@@ -51,6 +55,8 @@ fn main() {
         logprobs::cases(),
         attention::cases(),
         decoding::cases(),
+        sampling::cases(),
+        optimizer::cases(),
     ];
     // Compiled by the first test that needs it.
     let program: Arc<OnceLock<Option<Program>>> = Arc::default();

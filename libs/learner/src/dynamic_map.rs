@@ -51,6 +51,12 @@ impl DynamicMap {
         self.values[usize::from(code)]
     }
 
+    /// The values and behind them the borders between them, filled up to as many.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn table(&self) -> Vec<f32> {
+        [&self.values[..], &self.borders, &[f32::INFINITY]].concat()
+    }
+
     /// The code of the nearest value: the number of borders below it, found by halves without a branch.
     #[inline(always)]
     pub(crate) fn code(&self, value: f32) -> u8 {

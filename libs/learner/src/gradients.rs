@@ -66,6 +66,11 @@ impl StepGradients {
     /// Length of all gradients taken as one vector.
     pub(crate) fn norm(&self) -> Result<f64> {
         let mut squares = self.sums.all().map(squares_of).sum::<f64>();
+        #[cfg(feature = "cuda")]
+        if self.sums.backend() == vrft_kernels::Backend::Cuda {
+            let tensors: Vec<&Tensor> = self.sums.tensors().collect();
+            return Ok(vrft_kernels::squares_on_gpu(&tensors)?.sqrt());
+        }
         // Fetched from their device all at once.
         let sums = self.sums.tensors().map(|tensor| tensor.sqr()?.sum_all());
         let sums = sums.collect::<Result<Vec<Tensor>>>()?;
@@ -94,7 +99,9 @@ mod tests {
 
     #[track_caller]
     fn check_norm(backend: Backend) {
-        let (a, b, unreached) = (var(&[1., 2.]), var(&[3.]), var(&[5.]));
+        let a = var(&[1., 2.]);
+        let b = var(&[3.]);
+        let unreached = var(&[5.]);
         let mut gradients = StepGradients { sums: Gradients::new(backend) };
         for variable in [&a, &b, &a] {
             gradients.sums.add(variable, &(variable.as_tensor() * 2.0).unwrap()).unwrap();
@@ -106,7 +113,9 @@ mod tests {
 
     #[track_caller]
     fn check_flat(backend: Backend) {
-        let (a, b, unreached) = (var(&[1., 2.]), var(&[3.]), var(&[5.]));
+        let a = var(&[1., 2.]);
+        let b = var(&[3.]);
+        let unreached = var(&[5.]);
         let mut gradients = StepGradients { sums: Gradients::new(backend) };
         for variable in [&b, &a] {
             gradients.sums.add(variable, variable.as_tensor()).unwrap();

@@ -1,6 +1,6 @@
 //! The reinforcement step's side of an update: what is computed before it, and the loss of a micro-batch.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use vrft_model::{ModelError, PackedGroup, Policy, TokenLogprobs};
 use vrft_objective::{Entropy, Loss, LossInputs};
 
@@ -138,6 +138,8 @@ impl Learner {
             }
         };
         let tokens = stats.timed(REFERENCE_SECS, || batch.with_packed(forward))?;
-        Ok(tokens.map(|tokens| tokens.logprobs.detach()))
+        // The loss is made in main memory.
+        let logprobs = tokens.map(|tokens| tokens.logprobs.detach().to_device(&Device::Cpu));
+        Ok(logprobs.transpose()?)
     }
 }

@@ -12,6 +12,8 @@ mod durable;
 mod dynamic_map;
 mod elementwise;
 mod error;
+#[cfg(feature = "cuda")]
+mod gpu_moments;
 mod gradients;
 mod grpo;
 mod learner;

@@ -34,6 +34,9 @@ enum Values {
     Main { first: Moment, second: Moment },
     /// In f32 with the variable, for other backends than [`Backend::Cpu`].
     Device { first: Tensor, second: Tensor },
+    /// In any type with the variable on a GPU, where the update is made too.
+    #[cfg(feature = "cuda")]
+    Gpu(vrft_kernels::GpuMoments),
 }
 
 /// The gradient of one variable, f32.
@@ -76,6 +79,10 @@ impl Moments {
     ) -> Result<Self> {
         let device = variable.device();
         let values = match (first, second) {
+            #[cfg(feature = "cuda")]
+            (first, second) if backend == Backend::Cuda => {
+                Values::Gpu(crate::gpu_moments::to_gpu([&first, &second], variable)?)
+            }
             (Moment::F32(first), Moment::F32(second)) if backend != Backend::Cpu => {
                 let tensor = |values: Vec<f32>| Tensor::from_vec(values, variable.shape(), device);
                 Values::Device { first: tensor(first)?, second: tensor(second)? }
@@ -93,6 +100,14 @@ impl Moments {
                 for (name, moment) in [(FIRST, first), (SECOND, second)] {
                     let saved = moment.saved(shape).into_iter();
                     parts.extend(saved.map(|(end, saved)| (format!("{name}{end}"), saved)));
+                }
+            }
+            #[cfg(feature = "cuda")]
+            Values::Gpu(moments) => {
+                let saved = crate::gpu_moments::saved(moments);
+                for (name, of_moment) in [FIRST, SECOND].into_iter().zip(saved) {
+                    let of_moment = of_moment.into_iter();
+                    parts.extend(of_moment.map(|(end, saved)| (format!("{name}{end}"), saved)));
                 }
             }
             Values::Device { first, second } => {
@@ -122,7 +137,8 @@ impl Moments {
         let state = state_of(variable.elem_count(), asked);
         let moment = |values: &Tensor, scales: &Option<Tensor>, order| {
             if values.dims() != variable.dims() {
-                let (expected, got) = (variable.dims(), values.dims());
+                let expected = variable.dims();
+                let got = values.dims();
                 bail!("the state of {name} should be of shape {expected:?}, got {got:?}")
             }
             let moment = Moment::restore(values, scales.as_ref(), order);
@@ -144,6 +160,10 @@ impl Moments {
     ) -> Result<()> {
         let (first, second) = match &mut self.values {
             Values::Main { first, second } => (first, second),
+            #[cfg(feature = "cuda")]
+            Values::Gpu(moments) => {
+                return crate::gpu_moments::apply(variable, gradient, moments, update);
+            }
             Values::Device { first, second } => {
                 let gradient = match gradient {
                     Gradient::Tensor(gradient) => gradient.clone(),
@@ -179,6 +199,8 @@ impl Moments {
     pub(crate) fn n_bytes(&self) -> usize {
         match &self.values {
             Values::Main { first, second } => first.n_bytes() + second.n_bytes(),
+            #[cfg(feature = "cuda")]
+            Values::Gpu(_) => 0,
             Values::Device { first, .. } => 2 * first.elem_count() * first.dtype().size_in_bytes(),
         }
     }
@@ -194,9 +216,13 @@ fn in_main_memory(
 ) {
     let scale = update.grad_scale as f32;
     let blend = (1.0 - update.beta1) as f32;
-    let (beta2, rest) = (update.beta2 as f32, (1.0 - update.beta2) as f32);
+    let beta2 = update.beta2 as f32;
+    let rest = (1.0 - update.beta2) as f32;
     let Update { keep, rate, root, eps, key, .. } = *update;
-    let (keep, rate, root, eps) = (keep as f32, rate as f32, root as f32, eps as f32);
+    let keep = keep as f32;
+    let rate = rate as f32;
+    let root = root as f32;
+    let eps = eps as f32;
     let inverse = 1.0 / root;
     let moments = first.parts_mut(CHUNK).into_par_iter().zip(second.parts_mut(CHUNK));
     let weights = weight.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK));

@@ -1,10 +1,11 @@
 //! One forward pass in training and its backward pass, by way of the loss that is made of its results.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 use vrft_kernels::Gradients;
 use vrft_model::{FeatureGradients, ModelError, TokenLogprobs, TrainingPass};
 
-/// A forward pass with its tape, and the leaves of the loss's own small graph.
+/// A forward pass with its tape, and the leaves of the loss's own small graph. The loss is made in main memory: a few
+/// numbers for each token, which on a GPU would be hundreds of launches.
 #[derive(Debug)]
 pub(crate) struct Pass {
     recorded: TrainingPass,
@@ -14,8 +15,8 @@ pub(crate) struct Pass {
 
 impl Pass {
     pub(crate) fn new(recorded: TrainingPass) -> Result<Self> {
-        let logprobs = Var::from_tensor(&recorded.tokens.logprobs)?;
-        let entropy = Var::from_tensor(&recorded.tokens.entropy)?;
+        let logprobs = Var::from_tensor(&recorded.tokens.logprobs.to_device(&Device::Cpu)?)?;
+        let entropy = Var::from_tensor(&recorded.tokens.entropy.to_device(&Device::Cpu)?)?;
         Ok(Self { recorded, logprobs, entropy })
     }
 
@@ -39,6 +40,9 @@ impl Pass {
             Some(gradient) => gradient.clone(),
             None => self.logprobs.zeros_like()?,
         }; // (N,)
-        self.recorded.backward(&of_logprobs, store.get(&self.entropy), gradients)
+        let device = self.recorded.tokens.logprobs.device().clone();
+        let of_entropy = store.get(&self.entropy).map(|gradient| gradient.to_device(&device));
+        let of_entropy = of_entropy.transpose()?;
+        self.recorded.backward(&of_logprobs.to_device(&device)?, of_entropy.as_ref(), gradients)
     }
 }

@@ -84,8 +84,7 @@ fn sample(
         if rows.is_empty() {
             break;
         }
-        let logits = session.logits().to_device(&Device::Cpu)?; // (rows, V)
-        let tokens = draw(&mut rows, &logits, processor.end_ids(), sampling)?;
+        let tokens = draw(&mut rows, session.logits(), processor.end_ids(), sampling)?;
         let mut keep = Vec::with_capacity(rows.len());
         let mut growing = Vec::with_capacity(rows.len());
         for row in rows {
@@ -124,12 +123,36 @@ fn draw(
     end_ids: &[u32],
     sampling: &Sampling,
 ) -> Result<Vec<u32>, RolloutError> {
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        return draw_on_gpu(rows, logits, end_ids, sampling);
+    }
     let (_, vocab_size) = logits.dims2()?;
-    let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+    let logits = logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
     rows.par_iter_mut()
         .zip(logits.par_chunks_exact(vocab_size))
         .map(|(row, logits)| row.draw(logits, end_ids, sampling))
         .collect()
+}
+
+/// As [`draw`], where the logits are: of a token its id and its logprob come back.
+#[cfg(feature = "cuda")]
+fn draw_on_gpu(
+    rows: &mut [Row],
+    logits: &Tensor,
+    end_ids: &[u32],
+    sampling: &Sampling,
+) -> Result<Vec<u32>, RolloutError> {
+    let settings = vrft_kernels::DrawSettings {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: 0.0,
+        end_ids,
+    };
+    let places: Vec<_> = rows.iter().map(|row| row.place(sampling)).collect();
+    let drawn = vrft_kernels::draw_on_gpu(logits, &places, &settings)?;
+    rows.iter_mut().zip(drawn).map(|(row, drawn)| row.push(drawn)).collect()
 }
 
 fn kept(tokens: &[u32], keep: &[bool]) -> Vec<u32> {

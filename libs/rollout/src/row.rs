@@ -34,17 +34,33 @@ impl Row {
         end_ids: &[u32],
         sampling: &Sampling,
     ) -> Result<u32, RolloutError> {
-        let may_end = self.token_ids.len() >= sampling.min_tokens;
-        let forbidden = if may_end { &[] } else { end_ids };
+        let forbidden = if self.may_end(sampling) { &[] } else { end_ids };
         let drawn = self.sampler.draw(logits, forbidden, sampling);
-        let drawn = drawn.ok_or(RolloutError::NotFinite {
+        self.push(drawn.map(|drawn| (drawn.token, drawn.logprob)))
+    }
+
+    /// Whether a token that ends the turn may be next.
+    pub(crate) fn may_end(&self, sampling: &Sampling) -> bool {
+        self.token_ids.len() >= sampling.min_tokens
+    }
+
+    /// What a sampler on the device draws the next token from.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn place(&self, sampling: &Sampling) -> vrft_kernels::DrawRow {
+        let position = self.token_ids.len() as u32;
+        vrft_kernels::DrawRow { seed: self.seed, position, may_end: self.may_end(sampling) }
+    }
+
+    /// Takes the token that was drawn, with its logprob; an error if the logits were no distribution.
+    pub(crate) fn push(&mut self, drawn: Option<(u32, f32)>) -> Result<u32, RolloutError> {
+        let (token, logprob) = drawn.ok_or(RolloutError::NotFinite {
             prompt_idx: self.prompt_idx,
             completion_idx: self.completion_idx,
             token_idx: self.token_ids.len(),
         })?;
-        self.logprobs.push(drawn.logprob);
-        self.token_ids.push(drawn.token);
-        Ok(drawn.token)
+        self.logprobs.push(logprob);
+        self.token_ids.push(token);
+        Ok(token)
     }
 
     pub(crate) fn finish(

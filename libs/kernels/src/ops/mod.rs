@@ -4,6 +4,8 @@
 //! `cuda.cu` one for NVIDIA GPUs. Each implementation has the same functions, `forward` and `backward` on tensors;
 //! `mod.rs` checks the shapes, chooses by [`Backend`](crate::Backend), and records the operation on the tape.
 
+#[cfg(feature = "cuda")]
+mod adamw;
 mod add;
 mod attention;
 mod decode_attention;
@@ -15,10 +17,14 @@ mod mix_rows;
 mod rms_norm;
 mod rotary;
 mod rows;
+#[cfg(feature = "cuda")]
+mod sample;
 mod scale;
 mod swiglu;
 mod token_logprobs;
 
+#[cfg(feature = "cuda")]
+pub use adamw::{AdamwNumbers, GpuMoments, adamw_on_gpu, squares_on_gpu};
 pub use add::add;
 #[cfg(feature = "cuda")]
 pub(crate) use add::add_in_place;
@@ -34,6 +40,8 @@ pub use mix_rows::{Tap, mix_rows};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use rows::{cast, embedding, put_rows, replace_rows, reshape, select_rows};
+#[cfg(feature = "cuda")]
+pub use sample::{DrawRow, DrawSettings, draw_on_gpu};
 pub use scale::scale;
 pub use swiglu::swiglu;
 pub use token_logprobs::{TokenLogprobs, token_logprobs};

@@ -89,7 +89,7 @@ fn replaced(x: &Tensor, new: Option<&Tensor>, sources: &Tensor) -> Result<Tensor
     Ok(out)
 }
 
-pub(super) fn put(table: &Tensor, new: &Tensor, places: &Tensor) -> Result<()> {
+pub(crate) fn put(table: &Tensor, new: &Tensor, places: &Tensor) -> Result<()> {
     let kernel = format!("rows_put_{}", name_of(table.dtype())?);
     let arguments = [address(table)?, address(new)?, address(places)?];
     launch(table.device().as_cuda_device()?, &kernel, &arguments, new.dims2()?)

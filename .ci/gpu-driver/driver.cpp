@@ -1,0 +1,324 @@
+// Stands in for NVIDIA's driver, cuBLAS and cuRAND on a machine without a GPU: `build` beside it makes the libraries.
+//
+// GPU_DRIVER=compute runs the project's own kernels on the CPU, by the machine of libs/kernels/tests/cuda_on_cpu, and
+// products by plain loops, so that a whole program computes what it would on a GPU. By default nothing is computed:
+// launches, allocations and copies are checked and counted. Between cuProfilerStart and cuProfilerStop the counts are
+// taken, and written as a line of JSON to the file GPU_COUNTS.
+#include "cuda_on_cpu.h"
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <set>
+#include "candle_kernels.h"
+
+namespace {
+
+enum Status { OK = 0, INVALID = 1, NOT_FOUND = 500 };
+
+std::mutex mutex;
+
+bool computes() {
+  static const bool computes = getenv("GPU_DRIVER") && std::string(getenv("GPU_DRIVER")) == "compute";
+  return computes;
+}
+
+// What was asked for since cuProfilerStart.
+struct Counts {
+  uint64_t launches, products, allocations, frees, to_device, bytes_to_device, to_host, bytes_to_host, within, clears,
+      synchronizations, peak_bytes;
+  std::map<std::string, uint64_t> kernels;
+  std::set<void *> streams;
+};
+
+Counts counts{};
+std::map<void *, size_t> memory;
+uint64_t live_bytes = 0;
+
+int complain(const std::string &what) {
+  std::fprintf(stderr, "gpu-driver: %s\n", what.c_str());
+  return INVALID;
+}
+
+void on_stream(void *stream) { counts.streams.insert(stream); }
+
+// A kernel by its name, whichever module it came from.
+struct Function {
+  std::string name;
+  const on_cpu::Kernel *kernel;
+};
+
+const on_cpu::Kernel *find(const std::string &name) {
+  for (const on_cpu::Kernel &kernel : on_cpu::kernels()) {
+    if (kernel.name == name) return &kernel;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+#define API extern "C" __attribute__((visibility("default"))) int
+
+API cuInit(unsigned) { return OK; }
+API cuDriverGetVersion(int *version) { *version = 13000; return OK; }
+API cuDeviceGet(int *device, int ordinal) { *device = ordinal; return ordinal == 0 ? OK : 101; }
+API cuDeviceGetCount(int *n) { *n = 1; return OK; }
+API cuDeviceGetAttribute(int *value, int attribute, int) {
+  // Compute capability 9.0 with 132 multiprocessors.
+  *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 16 ? 132 : 1;
+  return OK;
+}
+API cuDeviceGetName(char *name, int n, int) { std::snprintf(name, n, "no GPU: %s", computes() ? "the CPU computes" : "counts"); return OK; }
+API cuDeviceGetUuid_v2(void *uuid, int) { std::memset(uuid, 0, 16); return OK; }
+API cuDeviceTotalMem_v2(size_t *n, int) { *n = size_t(80) << 30; return OK; }
+API cuDevicePrimaryCtxRetain(void **context, int) { static int one; *context = &one; return OK; }
+API cuDevicePrimaryCtxRelease_v2(int) { return OK; }
+namespace { thread_local void *current_context; }
+API cuCtxGetCurrent(void **context) { *context = current_context; return OK; }
+API cuCtxSetCurrent(void *context) { current_context = context; return OK; }
+API cuCtxSynchronize() { counts.synchronizations++; return OK; }
+API cuDeviceGetDefaultMemPool(void **pool, int) { static int one; *pool = &one; return OK; }
+API cuMemPoolSetAttribute(void *, int, void *) { return OK; }
+API cuGetErrorName(int error, const char **text) { *text = error == NOT_FOUND ? "CUDA_ERROR_NOT_FOUND" : "CUDA_ERROR_INVALID_VALUE"; return OK; }
+API cuGetErrorString(int, const char **text) { *text = "see what gpu-driver wrote"; return OK; }
+
+API cuMemAllocAsync(void **to, size_t n, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (n == 0) return complain("an allocation of 0 bytes");
+  on_stream(stream);
+  counts.allocations++;
+  *to = std::aligned_alloc(256, (n + 255) / 256 * 256);
+  if (!*to) return 2;
+  // Whoever reads what nobody wrote finds no number.
+  if (computes()) std::memset(*to, 0xff, n);
+  memory[*to] = n;
+  live_bytes += n;
+  counts.peak_bytes = std::max(counts.peak_bytes, live_bytes);
+  return OK;
+}
+API cuMemFreeAsync(void *at, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  const auto found = memory.find(at);
+  if (found == memory.end()) return complain("memory is freed that was not allocated");
+  counts.frees++;
+  live_bytes -= found->second;
+  memory.erase(found);
+  std::free(at);
+  return OK;
+}
+API cuMemAlloc_v2(void **to, size_t n) { return cuMemAllocAsync(to, n, nullptr); }
+API cuMemFree_v2(void *at) { return cuMemFreeAsync(at, nullptr); }
+API cuMemGetInfo_v2(size_t *free, size_t *total) { *total = size_t(80) << 30; *free = *total - live_bytes; return OK; }
+
+namespace {
+
+// Whether the bytes lie in one piece of the device's memory.
+bool is_ours(const void *at, size_t n) {
+  auto found = memory.upper_bound(const_cast<void *>(at));
+  if (found == memory.begin()) return false;
+  --found;
+  const char *start = static_cast<const char *>(found->first), *from = static_cast<const char *>(at);
+  return from + n <= start + found->second;
+}
+
+}  // namespace
+
+API cuMemsetD8Async(void *to, unsigned char value, size_t n, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  counts.clears++;
+  if (!is_ours(to, n)) return complain("memory is set that was not allocated");
+  std::memset(to, value, n);
+  return OK;
+}
+API cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t n, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  counts.to_device++;
+  counts.bytes_to_device += n;
+  if (!is_ours(to, n)) return complain("a copy to memory that was not allocated");
+  std::memcpy(to, from, n);
+  return OK;
+}
+API cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t n, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  counts.to_host++;
+  counts.bytes_to_host += n;
+  if (!is_ours(from, n)) return complain("a copy from memory that was not allocated");
+  std::memcpy(to, from, n);
+  return OK;
+}
+API cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t n, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  counts.within++;
+  if (!is_ours(to, n) || !is_ours(from, n)) return complain("a copy within memory that was not allocated");
+  std::memmove(to, from, n);
+  return OK;
+}
+API cuMemcpyHtoD_v2(void *to, const void *from, size_t n) { return cuMemcpyHtoDAsync_v2(to, from, n, nullptr); }
+API cuMemcpyDtoH_v2(void *to, const void *from, size_t n) { return cuMemcpyDtoHAsync_v2(to, from, n, nullptr); }
+
+API cuEventCreate(void **event, unsigned) { static int one; *event = &one; return OK; }
+API cuEventDestroy_v2(void *) { return OK; }
+API cuEventRecord(void *, void *) { return OK; }
+API cuEventSynchronize(void *) { counts.synchronizations++; return OK; }
+API cuStreamWaitEvent(void *, void *, unsigned) { return OK; }
+API cuStreamSynchronize(void *) { counts.synchronizations++; return OK; }
+API cuStreamCreate(void **stream, unsigned) { *stream = new int; return OK; }
+API cuStreamDestroy_v2(void *) { return OK; }
+API cuStreamIsCapturing(void *, int *state) { *state = 0; return OK; }
+
+// A module is its source, in which a kernel has to be that is asked for.
+API cuModuleLoadData(void **module, const void *source) {
+  *module = new std::string(static_cast<const char *>(source));
+  return OK;
+}
+API cuModuleUnload(void *) { return OK; }
+API cuModuleGetFunction(void **function, void *module, const char *name) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  static std::map<std::pair<void *, std::string>, Function> found;
+  const auto key = std::make_pair(module, std::string(name));
+  if (!found.count(key)) {
+    const std::string entry = std::string(".entry ") + name + "(";
+    if (static_cast<std::string *>(module)->find(entry) == std::string::npos) {
+      complain(std::string("no kernel ") + name + " in its module");
+      return NOT_FOUND;
+    }
+    found[key] = {name, find(name)};
+  }
+  *function = &found[key];
+  return OK;
+}
+API cuFuncSetAttribute(void *, int, int) { return OK; }
+API cuLaunchKernel(void *of, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                   unsigned shared_bytes, void *stream, void **arguments, void **) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  const Function &function = *static_cast<Function *>(of);
+  on_stream(stream);
+  counts.launches++;
+  counts.kernels[function.name]++;
+  const bool fits = gx && gy && gz && bx && by && bz && gx <= 2147483647u && gy <= 65535 && gz <= 65535 &&
+                    uint64_t(bx) * by * bz <= 1024 && shared_bytes <= 232448;
+  if (!fits) return complain("a launch of " + function.name + " with a grid that no GPU has");
+  if (!computes()) return OK;
+  if (function.kernel) {
+    on_cpu::launch(*function.kernel, {gx, gy, gz}, {bx, by, bz}, shared_bytes, arguments);
+    return OK;
+  }
+  if (candle_kernel(function.name, arguments)) return OK;
+  return complain("nothing computes " + function.name);
+}
+
+API cuProfilerStart() {
+  const std::lock_guard<std::mutex> lock(mutex);
+  counts = Counts{};
+  counts.peak_bytes = live_bytes;
+  return OK;
+}
+API cuProfilerStop() {
+  const std::lock_guard<std::mutex> lock(mutex);
+  const char *path = getenv("GPU_COUNTS");
+  FILE *file = path ? std::fopen(path, "a") : stderr;
+  if (!file) return complain("GPU_COUNTS names no file that can be written");
+  std::fprintf(file,
+               "{\"launches\": %lu, \"products\": %lu, \"allocations\": %lu, \"frees\": %lu, \"copies_to_device\": %lu, "
+               "\"bytes_to_device\": %lu, \"copies_to_host\": %lu, \"bytes_to_host\": %lu, \"copies_within\": %lu, "
+               "\"clears\": %lu, \"synchronizations\": %lu, \"streams\": %zu, \"peak_bytes\": %lu, \"kernels\": {",
+               counts.launches, counts.products, counts.allocations, counts.frees, counts.to_device,
+               counts.bytes_to_device, counts.to_host, counts.bytes_to_host, counts.within, counts.clears,
+               counts.synchronizations, counts.streams.size(), counts.peak_bytes);
+  const char *separator = "";
+  for (const auto &[name, n] : counts.kernels) {
+    std::fprintf(file, "%s\"%s\": %lu", separator, name.c_str(), n);
+    separator = ", ";
+  }
+  std::fprintf(file, "}}\n");
+  if (path) std::fclose(file);
+  return OK;
+}
+
+// cuBLAS: matrices lie column by column.
+namespace {
+
+enum DataType { F32 = 0, BF16 = 14 };
+
+float value(const void *matrix, int type, size_t at) {
+  if (type == F32) return static_cast<const float *>(matrix)[at];
+  return __bfloat162float(static_cast<const __nv_bfloat16 *>(matrix)[at]);
+}
+
+void *blas_stream;
+
+}  // namespace
+
+API cublasCreate_v2(void **handle) { static int one; *handle = &one; return OK; }
+API cublasDestroy_v2(void *) { return OK; }
+API cublasSetStream_v2(void *, void *stream) { blas_stream = stream; return OK; }
+API cublasGemmStridedBatchedEx(void *, int of_a, int of_b, int m, int n, int k, const void *alpha, const void *a, int a_type,
+                               int lda, long long a_step, const void *b, int b_type, int ldb, long long b_step,
+                               const void *beta, void *c, int c_type, int ldc, long long c_step, int n_products, int, int) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(blas_stream);
+  counts.products++;
+  const bool fits = m > 0 && n > 0 && k > 0 && n_products > 0 && lda >= (of_a ? k : m) && ldb >= (of_b ? n : k) && ldc >= m;
+  if (!fits) {
+    complain("a product of sides " + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k));
+    return 7;
+  }
+  if ((a_type != F32 && a_type != BF16) || a_type != b_type || (c_type != F32 && c_type != a_type)) {
+    complain("a product of types " + std::to_string(a_type) + ", " + std::to_string(b_type) + ", " + std::to_string(c_type));
+    return 15;
+  }
+  if (!computes()) return OK;
+  const float scale = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
+  std::vector<float> left(size_t(m) * k), right(size_t(k) * n);
+  for (int idx = 0; idx < n_products; idx++) {
+    for (int i = 0; i < m; i++) {
+      for (int p = 0; p < k; p++) {
+        left[size_t(i) * k + p] = value(a, a_type, idx * a_step + (of_a ? p + size_t(i) * lda : i + size_t(p) * lda));
+      }
+    }
+    for (int j = 0; j < n; j++) {
+      for (int p = 0; p < k; p++) {
+        right[size_t(j) * k + p] = value(b, b_type, idx * b_step + (of_b ? j + size_t(p) * ldb : p + size_t(j) * ldb));
+      }
+    }
+    for (int j = 0; j < n; j++) {
+      for (int i = 0; i < m; i++) {
+        const float *x = &left[size_t(i) * k], *y = &right[size_t(j) * k];
+        float sums[16] = {};
+        int p = 0;
+        for (; p + 16 <= k; p += 16) {
+          for (int lane = 0; lane < 16; lane++) sums[lane] += x[p + lane] * y[p + lane];
+        }
+        for (int lane = 0; p < k; p++, lane++) sums[lane] += x[p] * y[p];
+        float sum = 0.0f;
+        for (float part : sums) sum += part;
+        const size_t at = idx * c_step + i + size_t(j) * ldc;
+        const float result = scale * sum + (keep != 0.0f ? keep * value(c, c_type, at) : 0.0f);
+        if (c_type == F32) {
+          static_cast<float *>(c)[at] = result;
+        } else {
+          static_cast<__nv_bfloat16 *>(c)[at] = __float2bfloat16(result);
+        }
+      }
+    }
+  }
+  return OK;
+}
+API cublasGemmEx(void *handle, int of_a, int of_b, int m, int n, int k, const void *alpha, const void *a, int a_type,
+                 int lda, const void *b, int b_type, int ldb, const void *beta, void *c, int c_type, int ldc,
+                 int compute, int algorithm) {
+  return cublasGemmStridedBatchedEx(handle, of_a, of_b, m, n, k, alpha, a, a_type, lda, 0, b, b_type, ldb, 0, beta, c,
+                                    c_type, ldc, 0, 1, compute, algorithm);
+}
+API cublasDgemmStridedBatched() { return complain("products in f64 are not for this driver"); }
+
+API curandCreateGenerator(void **generator, int) { static int one; *generator = &one; return OK; }
+API curandDestroyGenerator(void *) { return OK; }
+API curandSetStream(void *, void *) { return OK; }
+API curandSetPseudoRandomGeneratorSeed(void *, unsigned long long) { return OK; }

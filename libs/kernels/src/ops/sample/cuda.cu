@@ -1,0 +1,158 @@
+// Draws a token from each line of logits. A block has a line.
+//
+// What is drawn depends on the line, the row's seed and the token's place alone, never on what else is in the batch:
+// every token has a random number of its own, and the first to arrive of independent exponential clocks, each as fast
+// as its token is probable, is a draw from the distribution.
+#include "../../cuda/common.cuh"
+
+namespace {
+
+// A row's stream of chance, its next token's place in it, and whether the end may be drawn.
+struct Row {
+  uint32_t seed_low, seed_high, position, may_end;
+};
+
+constexpr uint32_t NO_TOKEN = 0xffffffffu;
+
+// Numbers in the order of the floats.
+__device__ __forceinline__ uint32_t order_of(float x) {
+  const uint32_t bits = __float_as_uint(x);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+// What may be drawn: the tokens above a bound, and those at it up to an id.
+struct Kept {
+  uint32_t bound, last_tie;
+};
+
+struct Line {
+  const float *logits;
+  int vocab_size;
+  const uint32_t *ends;
+  int n_ends;
+  bool may_end;
+  float largest, inverse;
+
+  __device__ bool is_allowed(int token) const {
+    if (may_end) return true;
+    for (int i = 0; i < n_ends; i++) {
+      if (ends[i] == static_cast<uint32_t>(token)) return false;
+    }
+    return true;
+  }
+  __device__ float power(int token) const { return expf((logits[token] - largest) * inverse); }
+  __device__ bool is_kept(int token, Kept kept) const {
+    const uint32_t order = order_of(logits[token]);
+    return is_allowed(token) && (order > kept.bound || (order == kept.bound && static_cast<uint32_t>(token) <= kept.last_tie));
+  }
+
+  // The number and the powers of the tokens that are kept.
+  __device__ float2 sums(Kept kept, float *scratch) const {
+    float2 sums = make_float2(0.0f, 0.0f);
+    for (int token = threadIdx.x; token < vocab_size; token += blockDim.x) {
+      if (!is_kept(token, kept)) continue;
+      sums.x += 1.0f;
+      sums.y += power(token);
+    }
+    return block_sums(sums, scratch);
+  }
+};
+
+// The fewest most probable tokens of `from`, of equal ones those of lower ids, whose sum reaches `least`: their number
+// if BY_COUNT, else their powers.
+template <bool BY_COUNT> __device__ Kept shrink(const Line &line, Kept from, float least, float *scratch) {
+  const auto reaches = [&](Kept kept) {
+    const float2 sums = line.sums(kept, scratch);
+    return (BY_COUNT ? sums.x : sums.y) >= least;
+  };
+  // The highest bound that is low enough.
+  uint32_t bound = from.bound;
+  for (int bit = 31; bit >= 0; bit--) {
+    const uint32_t higher = bound | (1u << bit);
+    if (higher <= bound) continue;
+    if (reaches({higher, NO_TOKEN})) bound = higher;
+  }
+  const uint32_t last = bound == from.bound ? from.last_tie : NO_TOKEN;
+  if (!reaches({bound, last})) return {bound, last};
+  uint32_t low = 0, high = min(last, static_cast<uint32_t>(line.vocab_size - 1));
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (reaches({bound, middle})) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return {bound, low};
+}
+
+// The token of the least number over all threads, of equal ones the lowest; in every thread.
+__device__ uint32_t first_to_arrive(float time, uint32_t token, float *scratch) {
+  const float earliest = -block_max(-time, scratch);
+  const uint32_t own = time == earliest ? token : NO_TOKEN;
+  // Ids are below 2^24, so that they are whole numbers in f32.
+  return static_cast<uint32_t>(-block_max(own == NO_TOKEN ? -INFINITY : -static_cast<float>(own), scratch));
+}
+
+}  // namespace
+
+// tokens and logprobs (gridDim.x); a line that is no distribution gives NO_TOKEN. The logprob is that of the whole line
+// at 1 / `inverse`, the temperature. top_k 0, top_p 1 and min_p 0 keep all; `greedy` takes the most probable.
+extern "C" __global__ void sample(const float *logits, const uint32_t *rows, const uint32_t *ends, uint32_t *tokens,
+                                  float *logprobs, int vocab_size, int n_ends, float inverse, int greedy, int top_k,
+                                  float top_p, float min_p) {
+  __shared__ float scratch[64];
+  const uint32_t *of_row = rows + 4 * blockIdx.x;
+  const Row row = {of_row[0], of_row[1], of_row[2], of_row[3]};
+  Line line = {logits + static_cast<size_t>(blockIdx.x) * vocab_size, vocab_size, ends, n_ends, row.may_end != 0, 0.0f, inverse};
+  float largest = -INFINITY, odd = 0.0f;
+  for (int token = threadIdx.x; token < vocab_size; token += blockDim.x) {
+    const float logit = line.logits[token];
+    largest = fmaxf(largest, logit);
+    if (!(logit < INFINITY)) odd = 1.0f;  // Infinite, or no number.
+  }
+  line.largest = block_max(largest, scratch);
+  odd = block_max(odd, scratch);
+  if (odd > 0.0f || line.largest == -INFINITY) {
+    if (threadIdx.x == 0) tokens[blockIdx.x] = NO_TOKEN;
+    return;
+  }
+  float sum = 0.0f;
+  for (int token = threadIdx.x; token < vocab_size; token += blockDim.x) sum += line.power(token);
+  sum = block_sum(sum, scratch);
+
+  Kept kept = {0, NO_TOKEN};
+  if (!greedy && top_k > 0 && top_k < vocab_size) kept = shrink<true>(line, kept, static_cast<float>(top_k), scratch);
+  if (!greedy && top_p < 1.0f) kept = shrink<false>(line, kept, top_p * line.sums(kept, scratch).y, scratch);
+
+  float earliest = INFINITY, most = -INFINITY;
+  uint32_t drawn = NO_TOKEN;
+  if (!greedy && min_p > 0.0f) {
+    for (int token = threadIdx.x; token < vocab_size; token += blockDim.x) {
+      if (line.is_kept(token, kept)) most = fmaxf(most, line.power(token));
+    }
+    most = block_max(most, scratch);
+  }
+  const uint64_t seed = static_cast<uint64_t>(row.seed_high) << 32 | row.seed_low;
+  for (int token = threadIdx.x; token < vocab_size; token += blockDim.x) {
+    if (!line.is_kept(token, kept)) continue;
+    const float power = line.power(token);
+    if (!greedy && power < min_p * most) continue;
+    float time = -line.logits[token];
+    if (!greedy) {
+      const uint32_t word = philox(seed, token / 4, row.position).word[token % 4];
+      const float chance = (static_cast<float>(word) + 0.5f) * 2.32830644e-10f;
+      time = -log1pf(-fminf(chance, 0.99999994f)) / power;
+    }
+    if (time < earliest || drawn == NO_TOKEN) {
+      earliest = time;
+      drawn = token;
+    }
+  }
+  const uint32_t token = first_to_arrive(earliest, drawn, scratch);
+  if (threadIdx.x == 0) {
+    tokens[blockIdx.x] = token;
+    logprobs[blockIdx.x] = (line.logits[token] - line.largest) * inverse - logf(sum);
+  }
+}
+KERNEL(sample)
