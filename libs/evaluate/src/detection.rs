@@ -12,7 +12,7 @@ use crate::precision::{Precision, TrueBox};
 /// What a question is about, as far as it is known besides its true answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Subject {
-    /// The category whose objects are asked for. Without one, each box is of the category that it is labelled with, and
+    /// The category whose objects are asked for. Without one, each box is of the category that it is labeled with, and
     /// boxes without labels are all of one category.
     pub category: Option<Arc<str>>,
     /// Width and height of the picture, as it is and as the model sees it.
@@ -53,8 +53,8 @@ pub struct DetectionReport {
 impl DetectionEvaluator {
     /// Adds a question: the items of the answer, those of the true answer, both in `space`, and what it is about.
     pub fn add(&mut self, predicted: &[Item], truth: &[Item], subject: &Subject, space: Space) {
-        let predicted: Vec<Labelled> = predicted.iter().filter_map(Labelled::of).collect();
-        let truth: Vec<Labelled> = truth.iter().filter_map(Labelled::of).collect();
+        let predicted: Vec<Labeled> = predicted.iter().filter_map(Labeled::of).collect();
+        let truth: Vec<Labeled> = truth.iter().filter_map(Labeled::of).collect();
         let detections: Vec<_> = predicted.iter().map(|one| one.detection).collect();
         let boxes: Vec<BBox> = truth.iter().map(|one| one.detection.bbox).collect();
         let matches = match_greedily(&detections, &boxes, 0.0);
@@ -70,7 +70,7 @@ impl DetectionEvaluator {
             // An answer may name something else than what it was asked for.
             label.filter(|label| !label.is_empty()).or(asked).unwrap_or_default().to_owned()
         };
-        for Labelled { detection, label } in &predicted {
+        for Labeled { detection, label } in &predicted {
             let corners = match annotated {
                 Some((sides, _)) => in_pixels(&detection.bbox, space, sides),
                 None => corners(&detection.bbox),
@@ -82,7 +82,7 @@ impl DetectionEvaluator {
             );
         }
         let Some((_, annotated)) = annotated else {
-            for Labelled { detection, label } in &truth {
+            for Labeled { detection, label } in &truth {
                 let bbox = with_sides(corners(&detection.bbox));
                 let area = bbox[2] * bbox[3];
                 let truth = TrueBox { bbox, area, crowd: false };
@@ -127,12 +127,12 @@ impl DetectionEvaluator {
 }
 
 /// A box with its confidence, and the name that the answer gives it.
-struct Labelled<'a> {
+struct Labeled<'a> {
     detection: vrft_reward::Detection,
     label: Option<&'a str>,
 }
 
-impl<'a> Labelled<'a> {
+impl<'a> Labeled<'a> {
     /// `None` for an item that is no box.
     fn of(item: &'a Item) -> Option<Self> {
         let Place::Box(bbox) = item.place else { return None };

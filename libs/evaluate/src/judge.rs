@@ -62,7 +62,7 @@ pub struct Judge {
 }
 
 /// What a policy did.
-pub struct Judgement {
+pub struct Judgment {
     /// The measures.
     pub evaluation: Evaluation,
     /// Answers of the policy, in the order of the data.
@@ -168,7 +168,7 @@ impl Judge {
     ///
     /// # Errors
     /// A checkpoint that cannot be loaded or run.
-    pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgement, JudgeError> {
+    pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgment, JudgeError> {
         let start = Instant::now();
         let device = vrft_model::open_device("evaluation.device", self.config.evaluation.device)?;
         let options = LoadOptions::new(&self.config.policy, device, false);
@@ -179,13 +179,13 @@ impl Judge {
     }
 
     /// What the best answer is worth that is the same for every question; `None` without questions.
-    pub fn constant(&self) -> Option<Judgement> {
+    pub fn constant(&self) -> Option<Judgment> {
         let start = Instant::now();
         let completion = best_constant(&self.config.reward, &self.answers)?;
         Some(self.judge(vec![completion; self.answers.len()], start))
     }
 
-    fn judge(&self, completions: Vec<String>, start: Instant) -> Judgement {
+    fn judge(&self, completions: Vec<String>, start: Instant) -> Judgment {
         let mut evaluator = Evaluator::new(&self.config.reward);
         let mut predictions = Vec::with_capacity(completions.len());
         for (idx, completion) in completions.into_iter().enumerate() {
@@ -196,7 +196,7 @@ impl Judge {
         }
         let secs = start.elapsed().as_secs_f64();
         let reward = Reward::new(&self.config.reward);
-        Judgement { evaluation: evaluator.finish(), predictions, reward, secs }
+        Judgment { evaluation: evaluator.finish(), predictions, reward, secs }
     }
 
     fn encode(&self, row: &Row) -> Result<EncodedPrompt, JudgeError> {
@@ -255,7 +255,7 @@ pub fn leading_measure(metrics: &BTreeMap<String, f64>) -> Option<(&'static str,
     LEADING_MEASURES.into_iter().find_map(|name| Some((name, *metrics.get(name)?)))
 }
 
-/// The measures of a judgement, without the answers.
+/// The measures of a judgment, without the answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Samples.
@@ -266,7 +266,7 @@ pub struct Summary {
     pub metrics: BTreeMap<String, f64>,
 }
 
-impl Judgement {
+impl Judgment {
     /// The measure that decides which of two policies is better, and its value.
     pub fn leading(&self) -> Option<(&'static str, f64)> {
         leading_measure(&self.evaluation.metrics)

@@ -20,6 +20,6 @@ pub use constant::best_constant;
 pub use detection::{DetectionEvaluator, DetectionReport, Subject};
 pub use evaluator::{Evaluation, Evaluator};
 pub use judge::{
-    Judge, JudgeConfig, JudgeError, Judgement, LEADING_MEASURES, Prediction, Summary,
+    Judge, JudgeConfig, JudgeError, Judgment, LEADING_MEASURES, Prediction, Summary,
     leading_measure,
 };

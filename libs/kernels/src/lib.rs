@@ -17,8 +17,8 @@
 //!
 //! An operation on a GPU is added beside its others. For attention these are: `ops/attention/cuda.cu`, the kernels;
 //! `ops/attention/cuda.rs` with `forward` and `backward`, which launch them; two arms and a `mod` line in
-//! `ops/attention/mod.rs`. `build.rs` finds and compiles the kernels. `tests/cuda_on_cpu.rs` gets their cases, and
-//! `tests/cuda_on_cpu/attention.cpp` runs the same kernels on the CPU, so that they are tested without a GPU.
+//! `ops/attention/mod.rs`. `build.rs` finds and compiles the kernels. `tests/cuda_on_cpu/attention.rs` has their cases and
+//! runs the same kernels on the CPU, so that they are tested without a GPU.
 //!
 //! Axes: `N` rows (tokens), `D` width, `V` vocabulary. All results are deterministic: sums over rows are taken in
 //! blocks of fixed size, whatever the number of threads.

@@ -27,7 +27,7 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     }
     let key = if options.data.is_some() { "--data" } else { "evaluation.test" };
     let judge = vrft_evaluate::Judge::load(&config.judge()).wrap_err(key)?;
-    let judgement = judge.evaluate(&config.policy.path)?;
-    say!("{}", serde_json::to_string_pretty(&judgement.summary())?);
+    let judgment = judge.evaluate(&config.policy.path)?;
+    say!("{}", serde_json::to_string_pretty(&judgment.summary())?);
     Ok(())
 }

@@ -113,8 +113,8 @@ pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
         })?;
         say!("Measuring {} on the frames that the run has set aside …", checkpoint.display());
         config.policy.path = checkpoint.to_owned();
-        let judgement = vrft_evaluate::Judge::of(&config.judge(), rows)?.evaluate(checkpoint)?;
-        return Ok(Measures::from([(String::new(), judgement.evaluation.metrics)]));
+        let judgment = vrft_evaluate::Judge::of(&config.judge(), rows)?.evaluate(checkpoint)?;
+        return Ok(Measures::from([(String::new(), judgment.evaluation.metrics)]));
     }
     check_unchanged(run, &config)?;
     let mut tasks = vec![(String::new(), config.judge())];
@@ -129,8 +129,8 @@ pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
     for (task, mut config) in tasks {
         say!("Measuring {} on {} …", checkpoint.display(), config.evaluation.test.display());
         config.policy.path = checkpoint.to_owned();
-        let judgement = vrft_evaluate::Judge::load(&config)?.evaluate(checkpoint)?;
-        measures.insert(task, judgement.evaluation.metrics);
+        let judgment = vrft_evaluate::Judge::load(&config)?.evaluate(checkpoint)?;
+        measures.insert(task, judgment.evaluation.metrics);
     }
     Ok(measures)
 }

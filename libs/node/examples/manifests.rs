@@ -1,4 +1,4 @@
-//! Writes the `dora-node.yml` of every node from the ports that the node declares:
+//! Writes the `dora-node.yml` of every node, and the page of ports in the docs, from the ports that the nodes declare:
 //!
 //! ```sh
 //! cargo run --release -p vrft-node --example manifests
@@ -13,5 +13,5 @@ fn main() -> std::io::Result<()> {
         let path = nodes.join(folder).join("dora-node.yml");
         std::fs::write(path, vrft_node::manifest::manifest(ports))?;
     }
-    Ok(())
+    std::fs::write(nodes.join("../docs/src/ports.md"), vrft_node::table::page())
 }

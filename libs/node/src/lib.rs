@@ -49,6 +49,7 @@ pub mod ports;
 mod receive;
 mod send;
 mod start;
+pub mod table;
 pub mod testing;
 pub mod wiring;
 

@@ -3,8 +3,8 @@
 //! The declaration is the file `src/ports.rs` of a node: a constant [`Ports`], and a typed handle for each port. The
 //! node receives and sends by these handles, so it can neither name a port that is not declared nor read another
 //! message than the declared one: both are compile errors. The same file is part of [`crate::nodes`], from which come
-//! the checks of a graph ([`crate::wiring`]), the manifests for dora's hub ([`crate::manifest`]) and the table of
-//! ports in the docs.
+//! the checks of a graph ([`crate::wiring`]), the manifests for dora's hub ([`crate::manifest`]) and the page of
+//! ports in the docs ([`crate::table`]).
 //!
 //! ```
 //! use vrft_messages::{CompletionBatch, RewardBatch};

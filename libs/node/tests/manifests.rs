@@ -1,4 +1,4 @@
-//! The nodes, their declarations and their manifests fit together.
+//! The nodes, their declarations, their manifests and the page of ports in the docs fit together.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,4 +27,14 @@ fn manifests_are_those_of_the_declared_ports() {
             "{folder:?}: run `cargo run --release -p vrft-node --example manifests`"
         );
     }
+}
+
+#[test]
+fn the_page_of_ports_is_that_of_the_declared_ports() {
+    let written = std::fs::read_to_string(nodes().join("../docs/src/ports.md")).unwrap();
+    assert_eq!(
+        written,
+        vrft_node::table::page(),
+        "docs/src/ports.md: run `cargo run --release -p vrft-node --example manifests`"
+    );
 }

@@ -1,8 +1,8 @@
-//! Draws `camera.png`, the README's picture of a camera run, as SVG: held-out frames as they were shown, what the policy
+//! Draws `camera.png`, the docs' picture of a camera run, as SVG: held-out frames as they were shown, what the policy
 //! said of them before and after, and the held-out score over the run beside that of the best constant answer.
 //!
 //! ```sh
-//! cargo run --release -p vrft-report --example camera -- out/my-run | rsvg-convert -o libs/report/camera.png
+//! cargo run --release -p vrft-report --example camera -- out/my-run | rsvg-convert -o docs/src/pictures/camera.png
 //! ```
 #![expect(clippy::print_stdout, reason = "the drawing is what is printed")]
 

@@ -263,11 +263,11 @@ fn evaluate(
     let label = offer.label;
     let location = &offer.checkpoint.location;
     let step = offer.checkpoint.version;
-    let mut judgement = node.timed(step, "evaluator", |_| {
+    let mut judgment = node.timed(step, "evaluator", |_| {
         let judged = judge.evaluate(location.as_ref());
         judged.wrap_err_with(|| format!("cannot evaluate {location:?}"))
     })?;
-    let metrics = &mut judgement.evaluation.metrics;
+    let metrics = &mut judgment.evaluation.metrics;
     if let Some(forgotten) = base.and_then(|base| records.forgetting.of(label, base, metrics)) {
         metrics.insert("forgetting".to_owned(), forgotten);
     }
@@ -275,6 +275,6 @@ fn evaluate(
         node.metric(step, format!("eval/{label}/{name}"), *value);
     }
     node.send_metrics()?;
-    info!(label, step, samples = judgement.predictions.len(), "Evaluated.");
-    records.write(label, offer.learner, step, &judgement, judge.test())
+    info!(label, step, samples = judgment.predictions.len(), "Evaluated.");
+    records.write(label, offer.learner, step, &judgment, judge.test())
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use eyre::{WrapErr, ensure};
 use serde_json::{Value, json};
 use vrft_dataset::Dataset;
-use vrft_evaluate::{Judgement, Prediction};
+use vrft_evaluate::{Judgment, Prediction};
 use vrft_reward::Answer;
 
 use crate::forgetting::Forgetting;
@@ -92,12 +92,12 @@ impl Records {
         label: &str,
         learner: Option<&str>,
         version: u64,
-        judgement: &Judgement,
+        judgment: &Judgment,
         test: &Dataset,
     ) -> eyre::Result<()> {
         let mut predictions = self.create(&predictions_file(label))?;
-        for (number, prediction) in judgement.predictions.iter().enumerate() {
-            let predicted = judgement.reward.read(&prediction.completion);
+        for (number, prediction) in judgment.predictions.iter().enumerate() {
+            let predicted = judgment.reward.read(&prediction.completion);
             let mut line = prediction_json(prediction, predicted.as_ref());
             line["sample"] = number.into();
             writeln!(predictions, "{line}")?;
@@ -105,7 +105,7 @@ impl Records {
         if self.written.is_empty() {
             self.copy_images(test)?;
         }
-        let summary = judgement.summary();
+        let summary = judgment.summary();
         let line = json!({
             "label": label, "learner": learner, "policy_version": version, "n": summary.n,
             "secs": summary.secs, "metrics": summary.metrics,
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     /// Samples with these names, each with a picture of its own, and answers to them.
-    fn judged(names: &[&str]) -> (Dataset, Judgement) {
+    fn judged(names: &[&str]) -> (Dataset, Judgment) {
         let solution = "<answer>[{'Position': [0, 0, 10, 10], 'Confidence': 1}]</answer>";
         // The smallest picture.
         let mut png = std::io::Cursor::new(Vec::new());
@@ -253,9 +253,9 @@ mod tests {
         };
         let predictions = names.iter().map(prediction).collect();
         let evaluation = Evaluator::new(&config).finish();
-        let judgement =
-            Judgement { evaluation, predictions, reward: Reward::new(&config), secs: 0.0 };
-        (Dataset::of(samples).unwrap(), judgement)
+        let judgment =
+            Judgment { evaluation, predictions, reward: Reward::new(&config), secs: 0.0 };
+        (Dataset::of(samples).unwrap(), judgment)
     }
 
     #[test]
@@ -266,9 +266,9 @@ mod tests {
         let long = "x".repeat(300);
         let outside = folder.path().join("outside").display().to_string();
         let names = ["../../x", &outside, "scene1/img0", &long, "", "same", "same"];
-        let (test, judgement) = judged(&names);
+        let (test, judgment) = judged(&names);
         let mut records = Records::open(&run).unwrap();
-        records.write("rft", Some("learner"), 3, &judgement, &test).unwrap();
+        records.write("rft", Some("learner"), 3, &judgment, &test).unwrap();
         let images: BTreeSet<String> = fs::read_dir(run.join("images"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -294,9 +294,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
         fs::create_dir(&run).unwrap();
-        let (test, judgement) = judged(&["a"]);
+        let (test, judgment) = judged(&["a"]);
         let mut records = Records::open(&run).unwrap();
-        records.write("rft@../../x", None, 0, &judgement, &test).unwrap();
+        records.write("rft@../../x", None, 0, &judgment, &test).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(run.join("predictions-rft@..%2F..%2Fx.jsonl").exists());
         let error = check_label(&"y".repeat(300)).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! The parts of an objective: importance ratio × surrogate × aggregation × masks.
 //!
-//! Each is set on its own. The names of papers are in [`super::Objective`].
+//! Each is set on its own. The names of papers are in [`super::Preset`].
 
 use serde::{Deserialize, Serialize};
 

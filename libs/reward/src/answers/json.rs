@@ -1,4 +1,4 @@
-//! Labelled boxes in one object, and which of them is meant.
+//! Labeled boxes in one object, and which of them is meant.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::rng::Rng;
 use crate::text::value::Value;
 use crate::{Flaw, Item, Place};
 
-/// Labelled boxes and the number of the one that is meant, as in
+/// Labeled boxes and the number of the one that is meant, as in
 /// `{"objects": [{"bbox": […], "label": "…"}], "target": 0}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

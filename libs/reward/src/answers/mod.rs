@@ -221,7 +221,7 @@ kinds! {
     Track(TrackAnswer) = "track",
     /// Any number of boxes in space: center, size and, if wanted, the turn about the vertical.
     Box3d(Box3dAnswer) = "box3d",
-    /// Labelled boxes and the number of the one that is meant.
+    /// Labeled boxes and the number of the one that is meant.
     Json(JsonAnswer) = "json",
 }
 

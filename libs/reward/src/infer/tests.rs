@@ -36,27 +36,27 @@ fn boxes_with_confidence_and_nothing() {
     );
 }
 
-fn labelled(x: u32, label: &str) -> String {
+fn labeled(x: u32, label: &str) -> String {
     format!("[{{\"bbox_2d\": [{x}, 20, {}, 140], \"label\": \"{label}\"}}]", x + 90)
 }
 
 #[test]
 fn boxes_with_labels() {
-    let answers = [labelled(10, "cat"), labelled(200, "dog"), labelled(1300, "cat")];
+    let answers = [labeled(10, "cat"), labeled(200, "dog"), labeled(1300, "cat")];
     let config = check(&answers.iter().map(String::as_str).collect::<Vec<_>>(), "boxes");
     let AnswerKind::Boxes(boxes) = &config.answer.kind else { panic!("not boxes") };
     assert_eq!((boxes.space, boxes.keys.label.as_str()), (Space::Pixels, "label"));
 }
 #[test]
 fn boxes_within_an_object() {
-    let wrapped = |x| format!("{{\"objects\": {}}}", labelled(x, "cat"));
+    let wrapped = |x| format!("{{\"objects\": {}}}", labeled(x, "cat"));
     let answers = [wrapped(10), wrapped(200), wrapped(300)];
     let config = check(&answers.iter().map(String::as_str).collect::<Vec<_>>(), "boxes");
     assert_eq!(config.answer.place_key(), Some("bbox_2d"));
 }
 #[test]
 fn the_sizes_of_images_tell_pixels_from_thousandths() {
-    let answers = [labelled(10, "cat"), labelled(200, "dog"), labelled(500, "cat")];
+    let answers = [labeled(10, "cat"), labeled(200, "dog"), labeled(500, "cat")];
     let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
     let small = try_infer(&answers, Some([640, 480])).unwrap();
     assert_eq!(small.config.answer.space(), Some(Space::Pixels));
