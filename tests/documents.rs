@@ -95,6 +95,14 @@ fn links_of_documents_lead_to_files_and_headings_that_exist() {
     assert!(n_links > 20, "the links were not found");
 }
 
+/// A newcomer reads the README in one go: what is longer belongs into the book.
+#[test]
+fn the_readme_has_at_most_1200_words() {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let n_words = text.split_whitespace().count();
+    assert!(n_words <= 1200, "README.md has {n_words} words");
+}
+
 #[test]
 fn the_book_lists_every_page() {
     let pages = root().join("docs/src");
