@@ -14,7 +14,7 @@ use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
 use vrft_prompts::{Declared, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
-use vrft_reward::{Reward, Truth};
+use vrft_reward::{Frame, Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
 use vrft_vision::Sides;
 
@@ -83,6 +83,9 @@ pub struct Prediction {
     pub answer: Truth,
     /// How right it is, in [0, 1]; boxes are measured together.
     pub score: Option<f64>,
+    /// Width and height of the whole picture in the coordinates that boxes are answered in: 1000 and 1000 for
+    /// thousandths, the pixels that the model sees for pixels. `None` where nothing has a place in a picture.
+    pub extent: Option<[f64; 2]>,
 }
 
 /// Why a policy could not be judged.
@@ -192,11 +195,20 @@ impl Judge {
             let (sample_id, answer) =
                 (self.test.get(idx).sample_id().to_owned(), &self.answers[idx]);
             let score = evaluator.add_about(&completion, answer, &self.subjects[idx]);
-            predictions.push(Prediction { sample_id, completion, answer: answer.clone(), score });
+            let extent = self.extent(idx);
+            let answer = answer.clone();
+            predictions.push(Prediction { sample_id, completion, answer, score, extent });
         }
         let secs = start.elapsed().as_secs_f64();
         let reward = Reward::new(&self.config.reward);
         Judgment { evaluation: evaluator.finish(), predictions, reward, secs }
+    }
+
+    /// Width and height of the picture of a sample in the coordinates of the answers.
+    fn extent(&self, idx: usize) -> Option<[f64; 2]> {
+        let space = self.config.reward.answer.space()?;
+        let (width, height) = self.subjects[idx].sides.as_ref()?.resized();
+        Some(Frame::of(space, width as u32, height as u32).extent())
     }
 
     fn encode(&self, row: &Row) -> Result<EncodedPrompt, JudgeError> {

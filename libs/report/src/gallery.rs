@@ -96,7 +96,7 @@ impl Card<'_> {
         )
     }
 
-    /// Boxes drawn in the coordinates of the answers, stretched over the image.
+    /// Boxes drawn in thousandths of width and height, stretched over the image.
     fn overlay(&self) -> String {
         let mut groups = boxes("b-truth", &self.sample.true_boxes());
         for (label, answer) in &self.answers {

@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Where the axes of a drawing end.
+const THOUSANDTHS: f64 = 1000.0;
+
 /// What a policy said about a sample. `truth` and `predicted` are boxes or, for classification, a name.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Prediction {
@@ -20,9 +23,12 @@ pub(crate) struct Prediction {
     pub(crate) iou: Option<f64>,
     #[serde(default)]
     score: Option<f64>,
+    /// Width and height of the whole picture in the coordinates of the boxes; thousandths where nothing is said.
+    #[serde(default)]
+    extent: Option<[f64; 2]>,
 }
 
-/// Corners in 0..1000 of the image and, for a predicted box, the policy's confidence.
+/// Corners in thousandths of the picture's width and height and, for a predicted box, the policy's confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Corners {
     pub(crate) x1: f64,
@@ -62,12 +68,12 @@ impl Prediction {
 
     /// True boxes.
     pub(crate) fn true_boxes(&self) -> Vec<Corners> {
-        boxes(&self.truth)
+        self.boxes(&self.truth)
     }
 
     /// Predicted boxes.
     pub(crate) fn predicted_boxes(&self) -> Vec<Corners> {
-        boxes(&self.predicted)
+        self.boxes(&self.predicted)
     }
 
     /// True name.
@@ -79,16 +85,22 @@ impl Prediction {
     pub(crate) fn predicted_name(&self) -> &str {
         self.predicted.as_str().unwrap_or("no answer")
     }
+
+    fn boxes(&self, value: &Value) -> Vec<Corners> {
+        let is_size = |extent: &[f64; 2]| extent.iter().all(|side| *side > 0.0);
+        let extent = self.extent.filter(is_size).unwrap_or([THOUSANDTHS; 2]);
+        value.as_array().into_iter().flatten().filter_map(|one| corners(one, extent)).collect()
+    }
 }
 
-fn boxes(value: &Value) -> Vec<Corners> {
-    value.as_array().into_iter().flatten().filter_map(corners).collect()
-}
-
-/// `[x1, y1, x2, y2]` or `{"bbox": [...], "confidence": ...}`; a box outside the image is cut at its edge.
-fn corners(value: &Value) -> Option<Corners> {
+/// `[x1, y1, x2, y2]` or `{"bbox": [...], "confidence": ...}` in a picture that ends at `extent`, in thousandths of it;
+/// a box outside the picture is cut at its edge.
+fn corners(value: &Value, extent: [f64; 2]) -> Option<Corners> {
     let numbers = value.get("bbox").unwrap_or(value).as_array()?;
-    let at = |i: usize| numbers.get(i).and_then(Value::as_f64).map(|x| x.clamp(0.0, 1000.0));
+    let at = |i: usize| {
+        let number = numbers.get(i).and_then(Value::as_f64)?;
+        Some((number * THOUSANDTHS / extent[i % 2]).clamp(0.0, THOUSANDTHS))
+    };
     let (x1, y1, x2, y2) = (at(0)?, at(1)?, at(2)?, at(3)?);
     let confidence = value.get("confidence").and_then(Value::as_f64);
     Some(Corners { x1: x1.min(x2), y1: y1.min(y2), x2: x1.max(x2), y2: y1.max(y2), confidence })
@@ -111,6 +123,21 @@ mod tests {
         assert_eq!(boxes.len(), 1);
         assert_eq!((boxes[0].x2, boxes[0].y1, boxes[0].confidence), (1000.0, 0.0, Some(0.9)));
         assert_eq!(prediction.score(), None);
+    }
+
+    #[test]
+    fn boxes_in_pixels_are_drawn_where_they_are_in_the_picture() {
+        let line = |extent: &str, truth: &str| {
+            let line = format!(r#"{{"sample_id":"a","extent":{extent},"truth":[{truth}]}}"#);
+            let corners = parse(&line).true_boxes()[0];
+            [corners.x1, corners.y1, corners.x2, corners.y2]
+        };
+        assert_eq!(line("[200,100]", "[20,20,120,40]"), [100.0, 200.0, 600.0, 400.0]);
+        assert_eq!(line("[1,1]", "[0.25,0.5,0.75,2]"), [250.0, 500.0, 750.0, 1000.0]);
+        // A file of an earlier run says nothing, and what is no size is not divided by.
+        for extent in ["null", "[0,0]"] {
+            assert_eq!(line(extent, "[1,2,3,4]"), [1.0, 2.0, 3.0, 4.0]);
+        }
     }
 
     #[test]

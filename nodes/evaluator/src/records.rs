@@ -11,8 +11,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, ensure};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 use serde_json::{Value, json};
-use vrft_dataset::Dataset;
+use vrft_dataset::{Dataset, Picture};
 use vrft_evaluate::{Judgment, Prediction};
 use vrft_reward::Answer;
 
@@ -121,8 +123,8 @@ impl Records {
         fs::create_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
         for (number, row) in test.iter().take(N_IMAGES).enumerate() {
             let Some(picture) = row.pictures.first() else { continue };
-            let bytes = picture.bytes()?;
-            let path = folder.join(format!("{number:04}.{}", extension(&bytes)));
+            let (bytes, extension) = for_browsers(picture)?;
+            let path = folder.join(format!("{number:04}.{extension}"));
             fs::write(&path, bytes).wrap_err_with(|| format!("{path:?}"))?;
         }
         Ok(())
@@ -171,19 +173,32 @@ pub(crate) fn check_label(label: &str) -> eyre::Result<()> {
     Ok(())
 }
 
-/// By what a picture's file begins with.
-fn extension(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => "png",
-        [b'R', b'I', b'F', b'F', ..] => "webp",
-        [b'B', b'M', ..] => "bmp",
-        _ => "jpg",
-    }
+/// A picture as a file that browsers show, and the extension of its name. What they do not show (TIFF, PNM), or would
+/// show moving while the model sees the first frame (GIF), becomes a PNG of what the model sees.
+fn for_browsers(picture: &Picture) -> eyre::Result<(Vec<u8>, &'static str)> {
+    let extension = match picture.header().format {
+        ImageFormat::Png => "png",
+        ImageFormat::Jpeg => "jpg",
+        ImageFormat::WebP => "webp",
+        ImageFormat::Bmp => "bmp",
+        _ => return Ok((png(picture)?, "png")),
+    };
+    Ok((picture.bytes()?, extension))
+}
+
+/// The upright pixels of a picture as a PNG.
+fn png(picture: &Picture) -> eyre::Result<Vec<u8>> {
+    let pixels = picture.decode()?;
+    let (width, height) = (pixels.width as u32, pixels.height as u32);
+    let mut bytes = Vec::new();
+    let encoder = PngEncoder::new(&mut bytes);
+    encoder.write_image(&pixels.rgb, width, height, ExtendedColorType::Rgb8)?;
+    Ok(bytes)
 }
 
 /// Boxes as boxes, everything else as text.
 fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value {
-    let Prediction { sample_id, completion, answer, score } = prediction;
+    let Prediction { sample_id, completion, answer, score, extent } = prediction;
     let truth = answer.answer.detections();
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
@@ -204,6 +219,7 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
         "predicted": predicted.iter()
             .map(|p| json!({"bbox": bbox(&p.bbox), "confidence": p.confidence}))
             .collect::<Vec<_>>(),
+        "extent": extent,
     })
 }
 
@@ -219,7 +235,7 @@ pub(crate) fn remove_candidate(run_dir: &Path, location: &Path) -> eyre::Result<
 mod tests {
     use std::sync::Arc;
 
-    use vrft_dataset::{Origin, Picture, Question, Row, Truth};
+    use vrft_dataset::{Origin, Question, Row, Truth};
     use vrft_evaluate::Evaluator;
     use vrft_reward::Reward;
     use vrft_reward::config::RewardConfig;
@@ -250,6 +266,7 @@ mod tests {
             completion: solution.to_owned(),
             answer: reward.parse_answer(solution).unwrap(),
             score: Some(1.0),
+            extent: Some([1000.0, 1000.0]),
         };
         let predictions = names.iter().map(prediction).collect();
         let evaluation = Evaluator::new(&config).finish();
@@ -287,6 +304,24 @@ mod tests {
         let evaluations = fs::read_to_string(run.join("evaluations.jsonl")).unwrap();
         let line: Value = serde_json::from_str(&evaluations).unwrap();
         assert_eq!((&line["label"], &line["learner"]), (&json!("rft"), &json!("learner")));
+    }
+
+    #[test]
+    fn a_picture_that_browsers_do_not_show_is_shown_as_png() {
+        let pixel = image::RgbImage::from_pixel(2, 1, image::Rgb([10, 20, 30]));
+        for format in [ImageFormat::Tiff, ImageFormat::Pnm, ImageFormat::Gif] {
+            let mut bytes = std::io::Cursor::new(Vec::new());
+            pixel.write_to(&mut bytes, format).unwrap();
+            let picture = Picture::of_bytes(bytes.into_inner()).unwrap();
+            let (shown, extension) = for_browsers(&picture).unwrap();
+            assert_eq!(extension, "png", "{format:?}");
+            let shown = image::load_from_memory_with_format(&shown, ImageFormat::Png).unwrap();
+            assert_eq!(shown.into_rgb8(), pixel, "{format:?}");
+        }
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        pixel.write_to(&mut bytes, ImageFormat::Bmp).unwrap();
+        let picture = Picture::of_bytes(bytes.get_ref().clone()).unwrap();
+        assert_eq!(for_browsers(&picture).unwrap(), (bytes.into_inner(), "bmp"));
     }
 
     #[test]
