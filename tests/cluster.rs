@@ -103,7 +103,8 @@ impl<'a> Cluster<'a> {
 
     /// Starts a graph; its output goes to `start.log`.
     pub fn run(&self, graph: &Path, run_dir: &Path) -> Child {
-        let (address, port) = (self.coordinator(), self.port.to_string());
+        let address = self.coordinator();
+        let port = self.port.to_string();
         let env = format!("VRFT_RUN_DIR={}", run_dir.display());
         let mut command = self.command(0, &["start"]);
         command.arg(graph).args(["--attach", "--env", &env]);

@@ -17,7 +17,7 @@ use crate::harness::Absent;
 /// What a wire does to packets.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
-    /// One way.
+    /// Time that a byte takes in one direction.
     pub delay: Duration,
     /// Lost packets in a thousand.
     pub lost_per_mille: u64,

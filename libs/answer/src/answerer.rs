@@ -72,11 +72,11 @@ pub struct Fresh {
 enum Change {
     /// New weights of the same policy.
     Weights(HashMap<String, Tensor>),
-    /// Another checkpoint.
+    /// Another checkpoint, with all of its weights.
     Whole(Box<Loaded>),
 }
 
-/// An answer.
+/// An answer of the policy in use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answered {
     /// What the policy said.
@@ -265,7 +265,7 @@ impl Fresh {
         Self { version, change: Change::Weights(tensors) }
     }
 
-    /// A checkpoint, loaded.
+    /// Loads a checkpoint with all of its weights.
     pub(crate) fn whole(settings: &Settings, target: &Target) -> Result<Self, AnswerError> {
         let loaded = Loaded::load(settings, &target.checkpoint, &target.version)?;
         Ok(Self { version: target.version.clone(), change: Change::Whole(Box::new(loaded)) })

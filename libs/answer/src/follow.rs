@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::{info, warn};
-use vrft_messages::PolicyVersion;
+use vrft_messages::PolicyAnnouncement;
 use vrft_weights::Versions;
 
 use crate::{Fresh, Settings, promoted};
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Loads what comes next, in a thread of its own that ends with it.
 pub struct Follower {
     fresh: Receiver<Fresh>,
-    announced: Option<Sender<PolicyVersion>>,
+    announced: Option<Sender<PolicyAnnouncement>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -50,7 +50,7 @@ impl Follower {
     }
 
     /// The learner has a new version.
-    pub fn announce(&self, version: PolicyVersion) {
+    pub fn announce(&self, version: PolicyAnnouncement) {
         if let Some(announced) = &self.announced {
             // The thread ends only with this value.
             let _told = announced.send(version).is_ok();
@@ -92,14 +92,15 @@ fn look(settings: &Settings, known: &mut String, ready: &SyncSender<Fresh>) {
             let _taken = ready.send(fresh).is_ok();
         }
         Err(error) => {
-            let (version, why) = (&target.version, error.to_string());
+            let version = &target.version;
+            let why = error.to_string();
             warn!(version, why, "The promoted policy cannot be loaded; the one in use stays.");
         }
     }
 }
 
 /// Fetches the newest version that was told of; what a faster learner has overtaken is left out.
-fn fetch(mut versions: Versions, told: &Receiver<PolicyVersion>, ready: &SyncSender<Fresh>) {
+fn fetch(mut versions: Versions, told: &Receiver<PolicyAnnouncement>, ready: &SyncSender<Fresh>) {
     let mut has_warned = false;
     while let Ok(first) = told.recv() {
         let found = told.try_iter().last().unwrap_or(first);

@@ -10,7 +10,7 @@ use vrft_vision::CoordinateSpace;
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Found {
-    /// Where.
+    /// The place of what was found.
     #[serde(flatten)]
     pub place: Place,
     /// What it is, if the answer says so.
@@ -27,7 +27,7 @@ pub struct Found {
 pub enum Place {
     /// x1, y1, x2, y2, cut off at the picture's edges.
     Box([f64; 4]),
-    /// x, y.
+    /// A point, as x and y.
     Point([f64; 2]),
 }
 
@@ -39,7 +39,7 @@ pub enum Reading {
     Unread,
     /// It says that there is nothing to be found.
     Nothing,
-    /// It says something.
+    /// The answer says something.
     Something,
 }
 

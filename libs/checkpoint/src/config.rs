@@ -53,7 +53,7 @@ pub struct LoraConfig {
     pub seed: u64,
 }
 
-/// Layers by name.
+/// The layers that get an adapter, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TargetModules {

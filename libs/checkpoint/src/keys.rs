@@ -46,7 +46,7 @@ impl JsonFile {
         &self.path
     }
 
-    /// All of it.
+    /// The whole JSON value.
     pub fn value(&self) -> &Value {
         &self.value
     }

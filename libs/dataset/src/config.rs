@@ -68,15 +68,15 @@ pub struct DataConfig {
 pub struct SourceConfig {
     /// Name of the task, in its metrics and in every message about its prompts.
     pub task: String,
-    /// As `data.train`.
+    /// The task's training data, as `data.train`.
     pub train: PathBuf,
-    /// As `data.split`.
+    /// The task's split, as `data.split`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
     /// As `data.space`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<DataSpace>,
-    /// As `data.shots`.
+    /// The task's number of rows, as `data.shots`.
     #[serde(default)]
     pub shots: usize,
     /// Weight λ, which the advantages of its completions are multiplied with. How many prompts it gives does not depend

@@ -77,7 +77,8 @@ impl Dataset {
             ));
         }
         let pictures = found.pictures.open();
-        let (mut ready, mut skipped) = (Vec::with_capacity(found.rows.len()), Vec::new());
+        let mut ready = Vec::with_capacity(found.rows.len());
+        let mut skipped = Vec::new();
         for row in found.rows {
             match row.and_then(|draft| Checked::new(draft, &pictures)) {
                 Ok(row) => ready.push(row),

@@ -13,7 +13,7 @@ use crate::Picture;
 pub struct Row {
     /// Where it was found.
     pub origin: Origin,
-    /// What is asked.
+    /// The question of the row.
     pub question: Question,
     /// The pictures, in the order in which the question speaks of them. Rows about one picture share it.
     pub pictures: Vec<Arc<Picture>>,
@@ -24,7 +24,7 @@ pub struct Row {
 /// Where a row was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The file.
+    /// The file that has the row.
     pub file: Arc<Path>,
     /// Number of the row in its file, from 0.
     pub row: usize,

@@ -14,7 +14,7 @@ use crate::{Origin, Picture, Question, Row, Truth};
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// With these files.
+    /// A folder with these files.
     pub(crate) fn new(files: &[(&str, &[u8])]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for (name, content) in files {

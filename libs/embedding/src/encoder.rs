@@ -95,7 +95,7 @@ impl Embedding {
         Self(vector)
     }
 
-    /// The coordinates.
+    /// The coordinates of the embedding.
     pub fn as_slice(&self) -> &[f32] {
         &self.0
     }

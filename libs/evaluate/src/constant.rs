@@ -62,7 +62,8 @@ fn moved(bbox: BBox, truths: &[Truth]) -> BBox {
         let best = |boxes: &Vec<BBox>| boxes.iter().map(|b| b.iou(bbox)).fold(0.0, f64::max);
         boxes.iter().map(best).sum()
     };
-    let (mut best, mut step) = ((overlap(&bbox), bbox), STEPS.0);
+    let mut best = (overlap(&bbox), bbox);
+    let mut step = STEPS.0;
     while step >= STEPS.1 {
         let neighbors = (0..8).filter_map(|n| neighbor(&best.1, n, step));
         let better =

@@ -46,7 +46,7 @@ pub struct DetectionReport {
     pub mean_iou: Option<f64>,
     /// 95% interval of `mean_iou` over the choice of images.
     pub mean_iou_interval: Option<(f64, f64)>,
-    /// Images added.
+    /// Number of images that were added.
     pub n_images: usize,
 }
 

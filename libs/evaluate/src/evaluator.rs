@@ -43,7 +43,7 @@ pub struct Evaluator {
 /// What the answers are worth.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Evaluation {
-    /// Answers measured.
+    /// Number of answers that were measured.
     pub n: usize,
     /// Values by name, see [`Evaluator`].
     pub metrics: BTreeMap<String, f64>,

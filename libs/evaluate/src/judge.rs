@@ -63,7 +63,7 @@ pub struct Judge {
 
 /// What a policy did.
 pub struct Judgment {
-    /// The measures.
+    /// The measures of all answers together.
     pub evaluation: Evaluation,
     /// Answers of the policy, in the order of the data.
     pub predictions: Vec<Prediction>,
@@ -79,7 +79,7 @@ pub struct Prediction {
     pub sample_id: String,
     /// What the policy said.
     pub completion: String,
-    /// What is true.
+    /// The true answer to the question.
     pub answer: Truth,
     /// How right it is, in [0, 1]; boxes are measured together.
     pub score: Option<f64>,
@@ -270,11 +270,11 @@ pub fn leading_measure(metrics: &BTreeMap<String, f64>) -> Option<(&'static str,
 /// The measures of a judgment, without the answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// Samples.
+    /// Number of held-out samples that were answered.
     pub n: usize,
-    /// Seconds.
+    /// Seconds that the evaluation took.
     pub secs: f64,
-    /// By name.
+    /// Value of each measure, by the measure's name.
     pub metrics: BTreeMap<String, f64>,
 }
 

@@ -115,7 +115,7 @@ impl<'t> Context<'t> {
         Context { device: self.device.clone(), backend: self.backend, mode: Mode::Decoding }
     }
 
-    /// Where tensors live.
+    /// The device that holds the tensors.
     pub fn device(&self) -> &Device {
         &self.device
     }

@@ -9,7 +9,7 @@ use crate::LearnerError;
 pub struct TrainGroup {
     /// Number of the prompt in the run; only for messages.
     pub prompt_id: u64,
-    /// The question.
+    /// The question that was answered.
     pub prompt: EncodedPrompt,
     /// The answers to it.
     pub completions: Vec<TrainCompletion>,
@@ -33,7 +33,7 @@ pub struct TrainCompletion {
 /// A prompt and the answer that should have been given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Demonstration {
-    /// The question.
+    /// The question that was answered.
     pub prompt: EncodedPrompt,
     /// The answer's tokens, its end token included, at least one.
     pub token_ids: Vec<u32>,

@@ -44,11 +44,11 @@ pub struct MemoryEstimate {
     pub learner_weights: usize,
     /// One buffer for each trained weight.
     pub gradients: usize,
-    /// Both moments.
+    /// Bytes of the optimizer's two moments.
     pub optimizer: usize,
     /// What the largest micro-batch keeps for its backward pass.
     pub activations: usize,
-    /// The rollout's weights.
+    /// Bytes of the rollout's weights.
     pub rollout_weights: usize,
     /// Keys and values of all prompts and completions of a step.
     pub cache: usize,
@@ -113,7 +113,7 @@ impl MemoryEstimate {
     }
 }
 
-/// Both moments.
+/// Bytes of the optimizer's two moments.
 fn optimizer(state: OptimizerState, n_trained: usize) -> usize {
     let of_one = match state {
         OptimizerState::F32 => n_trained * F32,

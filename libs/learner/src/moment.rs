@@ -35,7 +35,7 @@ pub(crate) fn state_of(n: usize, asked: OptimizerState) -> OptimizerState {
 }
 
 impl Moment {
-    /// Zeros.
+    /// A moment before the first update: zeros.
     pub(crate) fn zeros(n: usize, order: Order, state: OptimizerState) -> Self {
         match state {
             OptimizerState::F32 => Self::F32(vec![0.0; n]),

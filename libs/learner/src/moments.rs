@@ -22,9 +22,9 @@ const SCALES: &str = "absmax";
 pub(crate) struct Moments {
     /// Running means of the gradient and of its square.
     values: Values,
-    /// What updates them.
+    /// The implementation that updates the moments.
     backend: Backend,
-    /// Updates made.
+    /// Number of updates that were made.
     pub(crate) n_updates: u64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Update {
 }
 
 impl Moments {
-    /// Zeros.
+    /// Moments of a variable before the first update: zeros.
     pub(crate) fn new(variable: &Var, backend: Backend, asked: OptimizerState) -> Result<Self> {
         let n = variable.elem_count();
         let zeros = |order| Moment::zeros(n, order, state_of(n, asked));

@@ -14,7 +14,7 @@ pub(crate) struct Plan<'a> {
     groups: &'a [TrainGroup],
     /// The configured loss, with the coefficients of this step.
     pub(crate) loss: LossConfig,
-    /// By completion.
+    /// The advantage of each completion.
     advantages: Vec<f32>,
     /// By token, see [`vrft_objective::loss_weights`].
     weights: Vec<f32>,

@@ -27,7 +27,7 @@ impl<'a> Saved<'a> {
         Self::of(Dtype::U8, shape, values.into())
     }
 
-    /// One number.
+    /// A tensor that holds one whole number.
     pub(crate) fn i64(value: i64) -> Self {
         Self::of(Dtype::I64, &[1], value.to_le_bytes().to_vec().into())
     }

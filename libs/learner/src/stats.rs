@@ -27,7 +27,7 @@ const WEIGHTED: [&str; 4] = [
 /// is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepStats {
-    /// Value by path.
+    /// Value of each metric, by its path.
     pub metrics: BTreeMap<String, f64>,
 }
 

@@ -13,7 +13,7 @@ use crate::{Message, MessageError};
 pub struct Checkpoint {
     /// Optimizer steps behind it.
     pub version: u64,
-    /// The directory.
+    /// The directory of the checkpoint.
     pub location: String,
     /// No further one follows.
     pub last: bool,

@@ -100,7 +100,8 @@ impl<'a> Columns<'a> {
         &self,
         column: &'static str,
     ) -> Result<Vec<Vec<T::Native>>, MessageError> {
-        let (list, expected) = (self.list(column)?, "list of numbers");
+        let list = self.list(column)?;
+        let expected = "list of numbers";
         (0..list.len())
             .map(|row| {
                 let values = list.value(row);

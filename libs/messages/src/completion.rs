@@ -18,7 +18,7 @@ pub struct Completion {
     pub logprobs: Vec<f32>,
     /// The tokens as text, special ones left out.
     pub text: String,
-    /// Why it ended.
+    /// Why the completion ended.
     pub finish_reason: FinishReason,
     /// Seed of its random stream: with the policy version, enough to sample it again.
     pub seed: u64,

@@ -39,7 +39,7 @@ const FRAME_ID: &str = "frame_id";
 /// A picture: a flat array of bytes, with `encoding`, `width` and `height` in its metadata.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RawImage<'a> {
-    /// All bytes.
+    /// The bytes of the picture, row by row.
     pub bytes: &'a [u8],
     /// `bgr8` unless the sender says otherwise.
     pub encoding: &'a str,

@@ -16,7 +16,7 @@ pub struct RewardRow {
     pub completion_idx: u16,
     /// Weighted sum of the terms; `None` when the completion could not be scored.
     pub reward: Option<f32>,
-    /// The named parts.
+    /// The terms that the reward is the sum of.
     pub terms: Vec<Term>,
 }
 

@@ -11,18 +11,18 @@ use crate::columns::Columns;
 /// Speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Sets the scene.
+    /// The system, which sets the scene.
     System,
-    /// Asks.
+    /// The user, who asks.
     User,
-    /// Answers.
+    /// The assistant, which is the policy, and answers.
     Assistant,
 }
 
 /// A piece of what is said.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// Words.
+    /// A part that is words.
     Text(String),
     /// The next picture of the prompt.
     Image,
@@ -38,7 +38,7 @@ pub struct Turn {
 }
 
 impl Role {
-    /// All roles.
+    /// All roles that a turn can have.
     const ALL: [Role; 3] = [Role::System, Role::User, Role::Assistant];
 
     /// The name in chat messages.

@@ -52,7 +52,7 @@ impl Cache {
         Ok(self.free_slots.split_off(self.free_slots.len() - n_rows))
     }
 
-    /// Gives slots back.
+    /// Gives slots back, for other rows to take.
     pub(crate) fn free_slots(&mut self, slots: impl IntoIterator<Item = usize>) {
         self.free_slots.extend(slots);
     }

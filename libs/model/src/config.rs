@@ -15,9 +15,9 @@ use crate::tower::TowerConfig;
 pub struct ModelConfig {
     /// Which family it belongs to.
     pub(crate) family: &'static dyn Family,
-    /// The language model.
+    /// Widths, depths and options of the language model.
     pub text: TextConfig,
-    /// The vision tower.
+    /// Widths, depths and options of the vision tower.
     pub(crate) tower: Arc<dyn TowerConfig>,
     /// Tokens that stand for a part of an image or of a video.
     pub placeholder_ids: Vec<u32>,
@@ -30,9 +30,9 @@ pub struct TextConfig {
     pub hidden_size: usize,
     /// Width inside the gated MLP.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub n_layers: usize,
-    /// Query heads.
+    /// Number of attention heads for queries.
     pub n_heads: usize,
     /// Key and value heads; divides `n_heads`.
     pub n_kv_heads: usize,

@@ -242,7 +242,7 @@ impl Decoder {
         idx + 1 == self.layers.len()
     }
 
-    /// The last normalization.
+    /// The normalization after the last decoder layer.
     pub(crate) fn normalize(
         &self,
         context: &Context,

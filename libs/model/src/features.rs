@@ -4,14 +4,14 @@
 //! policy, a frozen one, one beside adapters of the language model alone) computes the same features each time.
 
 use candle_core::Tensor;
-use vrft_vision::Patches;
+use vrft_vision::{ImageKey, Patches};
 
 use crate::ModelError;
-use crate::tensor_cache::{Key, TensorCache};
+use crate::tensor_cache::TensorCache;
 
 /// The features of the most recently used images, within a budget of bytes.
 #[derive(Debug)]
-pub(crate) struct FeatureCache(TensorCache);
+pub(crate) struct FeatureCache(TensorCache<ImageKey>);
 
 impl FeatureCache {
     /// Creates a cache that holds at most `max_bytes` of features; 0 disables it.
@@ -30,7 +30,7 @@ impl FeatureCache {
         if !self.is_on() {
             return encode(images);
         }
-        let keys: Vec<Key> = images.iter().map(|image| image.key().into()).collect();
+        let keys: Vec<ImageKey> = images.iter().map(|image| image.key()).collect();
         let mut found: Vec<Option<Vec<Tensor>>> = keys.iter().map(|key| self.0.get(key)).collect();
         let missing: Vec<usize> = (0..images.len()).filter(|i| found[*i].is_none()).collect();
         if !missing.is_empty() {

@@ -54,7 +54,7 @@ impl Names {
         self.layout.text
     }
 
-    /// The output head.
+    /// Name of the output head's weight.
     pub(crate) fn head(&self) -> &'static str {
         self.layout.head
     }

@@ -10,7 +10,7 @@ use vrft_processor::EncodedPrompt;
 
 use crate::model::Model;
 use crate::packing::Packed;
-use crate::tensor_cache::{Key, TensorCache};
+use crate::tensor_cache::TensorCache;
 use crate::{ModelError, PackedGroup};
 
 /// Called with the keys and values of all packed rows, layer by layer.
@@ -18,7 +18,12 @@ pub(crate) type Watch<'a> = dyn FnMut(&Activation, &Activation) + 'a;
 
 /// Keys and values of the most recently used prompts, within a budget of bytes. It belongs to one set of weights.
 #[derive(Debug)]
-pub(crate) struct PrefixCache(TensorCache);
+pub(crate) struct PrefixCache(TensorCache<PromptKey>);
+
+/// A number by which an encoded prompt is recognized when it comes again: a hash (XXH3, 128 bits) of its tokens, their
+/// positions and its images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct PromptKey(u128);
 
 impl PrefixCache {
     /// Creates a cache that holds at most `max_bytes` of keys and values; none for 0.
@@ -36,7 +41,7 @@ impl PrefixCache {
         packed: &Packed,
         forward: &dyn Fn(&mut Watch) -> Result<Activation, ModelError>,
     ) -> Result<Activation, ModelError> {
-        let keys: Vec<Key> = groups.iter().map(|group| key(group.prompt)).collect();
+        let keys: Vec<PromptKey> = groups.iter().map(|group| key(group.prompt)).collect();
         let found: Vec<_> = keys.iter().filter_map(|key| self.0.get(key)).collect();
         if found.len() == groups.len() {
             return continued(context, model, packed, &found);
@@ -94,7 +99,7 @@ fn continued(
     model.decoder.forward(context, x.into(), &rotary, None, attend)
 }
 
-fn key(prompt: &EncodedPrompt) -> Key {
+fn key(prompt: &EncodedPrompt) -> PromptKey {
     let mut hasher = XxHash3_128::new();
     for (id, position) in prompt.token_ids.iter().zip(&prompt.positions) {
         hasher.write(&id.to_le_bytes());
@@ -103,5 +108,5 @@ fn key(prompt: &EncodedPrompt) -> Key {
     for image in &prompt.images {
         hasher.write(&u128::from(image.key()).to_le_bytes());
     }
-    hasher.finish_128()
+    PromptKey(hasher.finish_128())
 }

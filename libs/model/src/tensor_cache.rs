@@ -5,19 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::Tensor;
 
-/// A hash (XXH3, 128 bits) of what the tensors were computed from.
-pub(crate) type Key = u128;
-
-/// The most recently used tensors, within a budget of bytes.
+/// The most recently used tensors, within a budget of bytes. A key of type `K` stands for what they were computed from.
 #[derive(Debug)]
-pub(crate) struct TensorCache {
+pub(crate) struct TensorCache<K> {
     max_bytes: usize,
-    state: Mutex<State>,
+    state: Mutex<State<K>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    entries: BTreeMap<Key, Entry>,
+#[derive(Debug)]
+struct State<K> {
+    entries: BTreeMap<K, Entry>,
     n_bytes: usize,
     /// Counts what was looked up, so that an entry knows when it was last of use.
     clock: u64,
@@ -30,18 +27,18 @@ struct Entry {
     used_at: u64,
 }
 
-impl TensorCache {
+impl<K: Copy + Ord> TensorCache<K> {
     /// Creates a cache that holds at most `max_bytes`; 0 disables it.
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, state: Mutex::new(State { is_off: max_bytes == 0, ..State::default() }) }
+        Self { max_bytes, state: Mutex::new(State::empty(max_bytes == 0)) }
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<Vec<Tensor>> {
+    pub(crate) fn get(&self, key: &K) -> Option<Vec<Tensor>> {
         self.with(|state| state.get(key))
     }
 
     /// Keeps the tensors, which should share no memory with larger ones, if they fit at all.
-    pub(crate) fn insert(&self, key: Key, tensors: Vec<Tensor>) {
+    pub(crate) fn insert(&self, key: K, tensors: Vec<Tensor>) {
         self.with(|state| state.insert(key, tensors, self.max_bytes));
     }
 
@@ -57,23 +54,27 @@ impl TensorCache {
 
     /// Removes everything from the cache.
     pub(crate) fn turn_off(&self) {
-        self.with(|state| *state = State { is_off: true, ..State::default() });
+        self.with(|state| *state = State::empty(true));
     }
 
-    fn with<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut State<K>) -> R) -> R {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl State {
-    fn get(&mut self, key: &Key) -> Option<Vec<Tensor>> {
+impl<K: Copy + Ord> State<K> {
+    fn empty(is_off: bool) -> Self {
+        Self { entries: BTreeMap::new(), n_bytes: 0, clock: 0, is_off }
+    }
+
+    fn get(&mut self, key: &K) -> Option<Vec<Tensor>> {
         self.clock += 1;
         let entry = self.entries.get_mut(key)?;
         entry.used_at = self.clock;
         Some(entry.tensors.clone())
     }
 
-    fn insert(&mut self, key: Key, tensors: Vec<Tensor>, max_bytes: usize) {
+    fn insert(&mut self, key: K, tensors: Vec<Tensor>, max_bytes: usize) {
         let n_bytes = bytes_of(&tensors);
         if self.is_off || n_bytes > max_bytes {
             return;
@@ -90,7 +91,7 @@ impl State {
         self.entries.insert(key, Entry { tensors, used_at: self.clock });
     }
 
-    fn remove(&mut self, key: &Key) {
+    fn remove(&mut self, key: &K) {
         if let Some(entry) = self.entries.remove(key) {
             self.n_bytes -= bytes_of(&entry.tensors);
         }
@@ -107,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// 8 bytes.
+    /// Tensors that take 8 bytes together.
     fn tensors() -> Vec<Tensor> {
         vec![Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap(); 2]
     }
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_makes_room() {
         let cache = TensorCache::new(16);
-        let ask = |i: u128| {
+        let ask = |i: u8| {
             let found = cache.get(&i).is_some();
             cache.insert(i, tensors());
             found
@@ -136,6 +137,6 @@ mod tests {
         cache.insert(0, tensors());
         cache.turn_off();
         cache.insert(0, tensors());
-        assert!(cache.get(&0).is_none() && !cache.is_on() && !TensorCache::new(0).is_on());
+        assert!(cache.get(&0).is_none() && !cache.is_on() && !TensorCache::<u8>::new(0).is_on());
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Caches {
 /// A version of the weights.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    /// All tensors, detached.
+    /// All tensors by name, without a gradient.
     pub(crate) tensors: BTreeMap<String, Tensor>,
     /// Computes with the variables where there are any.
     pub(crate) model: Arc<Model>,

@@ -24,13 +24,13 @@ pub(crate) struct Header {
 /// What a header announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Data.
+    /// A message with data.
     Message,
     /// Nothing, but the sender is idle and this would be the number of its next message: if the receiver has not
     /// seen all before it, they are lost. Without it the loss of the only message under way would go unnoticed,
     /// since nothing would ever follow.
     Pulse,
-    /// No message follows.
+    /// The end of an edge: no message follows.
     End,
 }
 

@@ -46,7 +46,7 @@ pub(crate) trait Link {
     /// Whether messages on an input may be missing.
     fn is_live(&self, input: &str) -> bool;
 
-    /// Declared inputs.
+    /// Names of the inputs that the graph gives the node.
     fn inputs(&self) -> Vec<String>;
 
     /// Whether the graph declares this output.

@@ -17,7 +17,7 @@ use crate::receive::{Polled, Waited};
 pub struct Live {
     /// Name of the input.
     pub input: String,
-    /// Metadata.
+    /// The metadata that came with the message.
     pub tags: Tags,
     /// Data, of any type.
     pub data: ArrayRef,

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use dora_message::descriptor::Node;
 
+use vrft_messages::{Checkpoint, Message};
+
 use crate::ports::{Carries, METRICS, Others, Port, Ports, Role, WATCH};
 
 /// Takes in the declaration of each node of `nodes/`.
@@ -36,6 +38,12 @@ nodes! {
     evaluator: "../../../nodes/evaluator/src/ports.rs",
     answer: "../../../nodes/answer/src/ports.rs",
     monitor: "../../../nodes/monitor/src/ports.rs",
+}
+
+/// Whether a node of a graph is one of this project's that takes checkpoints by this input, as the evaluator does.
+pub fn takes_checkpoints(node: &Node, input: &str) -> bool {
+    let carries = Declared::of(node).and_then(|declared| declared.takes(input));
+    carries == Some(Carries::Message(Checkpoint::NAME))
 }
 
 /// A node of a graph whose executable is one of this project's.

@@ -24,7 +24,7 @@
 //! pub const REWARDS: Output<RewardBatch> = PORTS.output("rewards");
 //! ```
 //! A handle for another message does not compile:
-//! ```compile_fail
+//! ```compile_fail,E0080
 //! # use vrft_messages::{Credit, CompletionBatch};
 //! # use vrft_node::ports::{Input, Port, Ports, Role};
 //! # const INPUTS: &[Port] = &[Port::of::<CompletionBatch>("groups", "completions")];
@@ -60,11 +60,11 @@ pub struct Ports {
 pub struct Role {
     /// A word of the node's `args` that gives it this role, such as `sft`; empty for the usual one.
     pub argument: &'static str,
-    /// Inputs by name.
+    /// The inputs that have a name of their own.
     pub inputs: &'static [Port],
     /// Inputs of any other name.
     pub other_inputs: Option<Others>,
-    /// Outputs by name.
+    /// The outputs that have a name of their own.
     pub outputs: &'static [Port],
     /// Outputs of any other name. With other inputs too, each of these belongs to the output of the same name: it
     /// brings the answers to what that output sends.
@@ -110,7 +110,7 @@ pub struct Others {
 pub struct Variable {
     /// Name of the environment variable.
     pub name: &'static str,
-    /// What it says.
+    /// What the value of the variable says.
     pub about: &'static str,
     /// Whether the node cannot do without it, unless its `args` have this option.
     pub required_unless: Option<&'static str>,

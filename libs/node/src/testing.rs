@@ -85,7 +85,7 @@ impl Script {
         self
     }
 
-    /// A message arrives.
+    /// The next event: a message arrives.
     #[must_use]
     pub fn message<M: Message>(mut self, input: &str, message: &M) -> Self {
         let header = Header::new(M::NAME, self.next_sequence(input), Kind::Message);
@@ -140,7 +140,7 @@ impl Script {
         self
     }
 
-    /// A neighbor fails.
+    /// The next event: a neighbor fails.
     #[must_use]
     pub fn failure(mut self, node: &str) -> Self {
         let error = "killed by signal 9".to_owned();

@@ -26,7 +26,7 @@ pub use self::kl::kl_in_reward;
 /// A loss and what to watch about it. All are scalars, and those of micro-batches add up.
 #[derive(Debug, Clone)]
 pub struct Loss {
-    /// To be minimized.
+    /// The loss that is to be minimized.
     pub loss: Tensor,
     /// Estimated KL to the reference policy, weighted by token; 0 without one. Without gradient.
     pub kl: Tensor,

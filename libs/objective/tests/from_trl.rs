@@ -242,7 +242,8 @@ fn gspo_token_is_worth_gspo_and_has_the_gradient_of_each_token() {
 #[test]
 fn the_two_sided_clip_is_the_dual_clip() {
     let case = golden().losses.remove("grpo, two-sided").unwrap();
-    let (c, epsilon) = (1.4, 0.2);
+    let c = 1.4;
+    let epsilon = 0.2;
     let advantages = case.per_token(&case.advantages);
     let weights = case.weights();
     let loss: f32 = (0..advantages.len())

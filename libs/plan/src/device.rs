@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// All cores.
+    /// The CPU with all of its cores.
     #[default]
     Cpu,
     /// An NVIDIA GPU by its number; the programs must be built with the feature `cuda`.

@@ -6,7 +6,7 @@ use vrft_config::{ConfigError, Section, require};
 
 use crate::Device;
 
-/// The learner's loop.
+/// How many steps the learner takes, and of what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnerConfig {
@@ -32,7 +32,7 @@ pub struct LearnerConfig {
     pub activation_mib: usize,
     /// Steps between checkpoints; 0 for the last step only.
     pub checkpoint_every: u64,
-    /// Newest checkpoints kept.
+    /// How many of the newest checkpoints are kept.
     pub keep_checkpoints: usize,
     /// Where the learner computes, and the baseline's too.
     pub device: Device,

@@ -7,7 +7,7 @@ use vrft_config::{ConfigError, Section, require};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolConfig {
-    /// What happens then.
+    /// What happens if a rollout dies or lags.
     pub on_loss: OnLoss,
     /// Seconds that a rollout may take for its share before it counts as lagging; 0 waits forever.
     pub patience_secs: f64,

@@ -34,7 +34,8 @@ fn images(case: &Value) -> Vec<Vec<u8>> {
 
 #[track_caller]
 fn check(name: &str) {
-    let (processor, case) = (processor(), case(name));
+    let processor = processor();
+    let case = case(name);
     let (system, text) = (case["system"].as_str(), case["text"].as_str().expect("text"));
     let images = images(&case);
     let rendered = processor.render(system, text, images.len()).expect("renders");
@@ -65,7 +66,8 @@ fn a_prompt_without_an_image() {
 
 #[test]
 fn completions_end_their_turn() {
-    let (processor, case) = (processor(), case("one_image"));
+    let processor = processor();
+    let case = case("one_image");
     let texts: Vec<String> = list(&case["completions"]);
     let ids: Vec<Vec<u32>> = list(&case["completion_ids"]);
     for (text, ids) in texts.iter().zip(&ids) {

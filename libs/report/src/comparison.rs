@@ -41,7 +41,7 @@ pub struct ComparisonRow {
 /// One metric of one policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ComparisonCell {
-    /// The value.
+    /// The value of the measure.
     pub value: f64,
     /// Its 95 % confidence interval, where the evaluator gave one.
     pub interval: Option<(f64, f64)>,

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Reinforced,
     /// The best answer that never looks.
     Constant,
-    /// Something else.
+    /// Any other name of a policy.
     Other,
 }
 

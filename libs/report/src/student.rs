@@ -42,7 +42,8 @@ fn central_probability(theta: f64, degrees: usize) -> f64 {
     let odd = degrees % 2 == 1;
     // The factors are 2/3, 4/5, … for odd and 1/2, 3/4, … for even degrees of freedom.
     let (first, n_terms) = if odd { (cos, (degrees - 1) / 2) } else { (1.0, degrees / 2) };
-    let (mut term, mut sum) = (first, 0.0);
+    let mut term = first;
+    let mut sum = 0.0;
     for k in 0..n_terms {
         sum += term;
         let upper = (2 * k + if odd { 2 } else { 1 }) as f64;

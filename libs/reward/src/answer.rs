@@ -33,7 +33,7 @@ pub struct Items {
 /// A predicted or true item.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
-    /// Where it is.
+    /// The place of the item.
     pub place: Place,
     /// What it is, if items have names.
     pub label: Option<String>,
@@ -48,7 +48,7 @@ pub struct Item {
 /// A predicted box with its confidence, as average precision and reports want it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Detection {
-    /// Where.
+    /// The box around the object.
     pub bbox: BBox,
     /// How sure, from 0 to 1; 1 where the task asks for no confidence.
     pub confidence: f64,

@@ -24,7 +24,7 @@ impl Rewards {
         self.own.get(task).unwrap_or(&self.shared)
     }
 
-    /// All of them.
+    /// The rewards of all tasks.
     pub fn iter(&self) -> impl Iterator<Item = &Reward> {
         std::iter::once(&self.shared).chain(self.own.values())
     }

@@ -11,7 +11,7 @@ use crate::{Answer, Reward, RewardError, read_answer, read_truth};
 /// What a completion is checked against.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
-    /// The right answer.
+    /// The right answer to the question.
     pub answer: Answer,
     /// As the data has it.
     pub solution: String,

@@ -6,7 +6,7 @@ pub enum RolloutError {
     /// A setting outside what it allows.
     #[error("{name} should be {expected}, got {got}")]
     Setting {
-        /// Which setting.
+        /// The setting that is wrong.
         name: &'static str,
         /// What would be accepted.
         expected: &'static str,

@@ -38,7 +38,7 @@ pub enum Protocol {
 pub struct Truth {
     /// All images, also those without annotations.
     pub images: Vec<Image>,
-    /// All categories.
+    /// All categories of the data set.
     pub categories: Vec<Category>,
     /// The true boxes.
     pub annotations: Vec<Annotation>,

@@ -13,7 +13,7 @@ pub struct AnswerRemark {
     pub answer_id: String,
     /// What is said of it.
     pub remark: Said,
-    /// Who says it.
+    /// The person or program that says it.
     #[serde(default)]
     pub user: String,
 }
@@ -22,7 +22,7 @@ pub struct AnswerRemark {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// It is right.
+    /// The answer is right.
     Accept,
     /// It is wrong; what would be right is not said.
     Reject,

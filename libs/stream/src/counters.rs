@@ -9,7 +9,7 @@ pub enum Reason {
     Undecodable,
     /// Too dark or too bright.
     Exposure,
-    /// Too blurred.
+    /// The frame is too blurred.
     Blur,
     /// The frame looks like one of the frames before.
     Familiar,

@@ -34,7 +34,7 @@ pub struct Frame {
     pub id: String,
     /// Milliseconds at which the frame was offered, on the clock of the caller.
     pub at_millis: u64,
-    /// JPEG.
+    /// The frame as a JPEG file.
     pub jpeg: Vec<u8>,
     /// Pixels.
     pub width: u32,

@@ -16,11 +16,11 @@ use rand::Rng;
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Puzzle {
-    /// Which kind.
+    /// The kind of the puzzle.
     pub kind: PuzzleKind,
     /// Shown before the question.
     pub images: Vec<RgbImage>,
-    /// The user's turn.
+    /// The question, as the user's turn.
     pub question: String,
     /// Ground truth, as the `solution` column of a data set has it.
     pub answer: String,

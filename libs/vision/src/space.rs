@@ -74,11 +74,11 @@ pub enum Stored {}
 /// A [`Space`] that is known only while the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CoordinateSpace {
-    /// As [`Thousandths`].
+    /// The space of the type [`Thousandths`].
     Thousandths,
-    /// As [`Resized`].
+    /// The space of the type [`Resized`].
     Resized,
-    /// As [`Original`].
+    /// The space of the type [`Original`].
     Original,
 }
 

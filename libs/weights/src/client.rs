@@ -13,7 +13,7 @@ use crate::fetch::{check_checksum, check_size};
 use crate::link::{self, MAX_CHUNK_BYTES};
 use crate::store::of_file;
 use crate::version::file_name;
-use crate::{PolicyVersion, WeightsError, file};
+use crate::{PolicyAnnouncement, WeightsError, file};
 
 /// How long a chunk may take before it is asked for again.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,7 +74,11 @@ impl Client {
     ///
     /// A pull that breaks off keeps its part, and the next pull of the same version continues from there. What
     /// arrives whole but damaged is thrown away. One folder belongs to one client.
-    pub fn pull(&self, version: &PolicyVersion, dir: &Path) -> Result<PolicyVersion, WeightsError> {
+    pub fn pull(
+        &self,
+        version: &PolicyAnnouncement,
+        dir: &Path,
+    ) -> Result<PolicyAnnouncement, WeightsError> {
         fs::create_dir_all(dir).map_err(WeightsError::io("create", dir))?;
         let path = dir.join(file_name(version.version));
         let partial = partial_path(version, dir);
@@ -89,13 +93,13 @@ impl Client {
             return Err(error);
         }
         fs::rename(&partial, &path).map_err(WeightsError::io("rename", &partial))?;
-        Ok(PolicyVersion { location: path.display().to_string(), ..version.clone() })
+        Ok(PolicyAnnouncement { location: path.display().to_string(), ..version.clone() })
     }
 
     /// Appends to a partial file until it has all its bytes.
     fn complete(
         &self,
-        version: &PolicyVersion,
+        version: &PolicyAnnouncement,
         partial: &Path,
         mut got: u64,
     ) -> Result<(), WeightsError> {
@@ -111,7 +115,7 @@ impl Client {
     }
 
     /// One piece of the file, asked for until it comes or the attempts are used up.
-    fn chunk(&self, version: &PolicyVersion, offset: u64) -> Result<Vec<u8>, WeightsError> {
+    fn chunk(&self, version: &PolicyAnnouncement, offset: u64) -> Result<Vec<u8>, WeightsError> {
         for attempt in 1..=self.attempts {
             match self.ask(version, offset)? {
                 Ok(chunk) => return Ok(chunk),
@@ -136,7 +140,7 @@ impl Client {
 
     fn ask(
         &self,
-        version: &PolicyVersion,
+        version: &PolicyAnnouncement,
         offset: u64,
     ) -> Result<Result<Vec<u8>, Missed>, WeightsError> {
         let key = link::key(&self.run, version.version);
@@ -168,7 +172,7 @@ fn within(chunk: Vec<u8>, len: u64) -> Result<Vec<u8>, Missed> {
 }
 
 /// The checksum in the name keeps parts of different runs and attempts apart.
-fn partial_path(version: &PolicyVersion, dir: &Path) -> PathBuf {
+fn partial_path(version: &PolicyAnnouncement, dir: &Path) -> PathBuf {
     let checksum: String = version.checksum.chars().take(16).collect();
     dir.join(format!("v{}-{checksum}.part", version.version))
 }
@@ -177,7 +181,7 @@ fn size(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.len())
 }
 
-fn verify(version: &PolicyVersion, path: &Path) -> Result<(), WeightsError> {
+fn verify(version: &PolicyAnnouncement, path: &Path) -> Result<(), WeightsError> {
     check_size(version, path, size(path).unwrap_or(0))?;
     let file = File::open(path).map_err(WeightsError::io("read", path))?;
     let got = file::checksum(&file, version.bytes);

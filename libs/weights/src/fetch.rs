@@ -7,10 +7,10 @@ use std::path::Path;
 use candle_core::Tensor;
 
 use crate::store::of_file;
-use crate::{PolicyVersion, WeightsError, file};
+use crate::{PolicyAnnouncement, WeightsError, file};
 
 /// Reads the weights of a version, on the CPU, after its size and checksum were found right.
-pub fn fetch(version: &PolicyVersion) -> Result<HashMap<String, Tensor>, WeightsError> {
+pub fn fetch(version: &PolicyAnnouncement) -> Result<HashMap<String, Tensor>, WeightsError> {
     let path = Path::new(&version.location);
     let file = File::open(path).map_err(WeightsError::io("read", path))?;
     let bytes = file.metadata().map_err(WeightsError::io("read", path))?.len();
@@ -22,7 +22,7 @@ pub fn fetch(version: &PolicyVersion) -> Result<HashMap<String, Tensor>, Weights
 }
 
 pub(crate) fn check_size(
-    version: &PolicyVersion,
+    version: &PolicyAnnouncement,
     path: &Path,
     got: u64,
 ) -> Result<(), WeightsError> {
@@ -35,7 +35,7 @@ pub(crate) fn check_size(
 }
 
 pub(crate) fn check_checksum(
-    version: &PolicyVersion,
+    version: &PolicyAnnouncement,
     path: &Path,
     got: String,
 ) -> Result<(), WeightsError> {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::Store;
 
-    fn published() -> (tempfile::TempDir, PolicyVersion) {
+    fn published() -> (tempfile::TempDir, PolicyAnnouncement) {
         let dir = tempfile::tempdir().unwrap();
         let tensor = Tensor::arange(0f32, 6., &Device::Cpu).unwrap();
         let tensors = BTreeMap::from([("w".to_owned(), tensor)]);

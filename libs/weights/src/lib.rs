@@ -1,7 +1,7 @@
 //! Versioned policy weights: published by the learner, fetched by the nodes that run the policy.
 //!
 //! Weights never travel on an edge of the graph. The learner writes each version to a file ([`Store`]) and
-//! announces where it is ([`PolicyVersion`]); the others read that file ([`fetch`]). Where the file is not
+//! announces where it is ([`PolicyAnnouncement`]); the others read that file ([`fetch`]). Where the file is not
 //! visible, on another machine, [`Client`] pulls it from the learner's [`Server`] first.
 
 mod checksum;
@@ -24,4 +24,4 @@ pub use link::DEFAULT_ENDPOINT;
 pub use server::Server;
 pub use store::Store;
 pub use versions::Versions;
-pub use vrft_messages::PolicyVersion;
+pub use vrft_messages::PolicyAnnouncement;

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use crate::file::{self, FileError};
 use crate::version::{file_name, parse_file_name};
-use crate::{PolicyVersion, WeightsError};
+use crate::{PolicyAnnouncement, WeightsError};
 
 /// A version that is no longer needed: the next one is written over it, which spares the system the making of
 /// new pages. A node that reads it all the same finds that the checksum is wrong.
@@ -34,7 +34,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The folder, absolute.
+    /// The folder of the policy files, as an absolute path.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -47,7 +47,7 @@ impl Store {
         &self,
         version: u64,
         tensors: &BTreeMap<String, Tensor>,
-    ) -> Result<PolicyVersion, WeightsError> {
+    ) -> Result<PolicyAnnouncement, WeightsError> {
         let path = self.dir.join(file_name(version));
         let partial = path.with_extension("safetensors.tmp");
         // There is no spare file before the second version has gone.
@@ -58,7 +58,7 @@ impl Store {
         let written = file::write(tensors, &file);
         let (bytes, checksum) = written.map_err(|error| of_file("write", error, &partial))?;
         fs::rename(&partial, &path).map_err(WeightsError::io("rename", &partial))?;
-        Ok(PolicyVersion { version, location: path.display().to_string(), bytes, checksum })
+        Ok(PolicyAnnouncement { version, location: path.display().to_string(), bytes, checksum })
     }
 
     /// Removes the files of all versions before this one; the last of them becomes the next version's.
@@ -115,7 +115,7 @@ mod tests {
         BTreeMap::from([("w".to_owned(), tensor)])
     }
 
-    fn checksum_of(version: &PolicyVersion) -> String {
+    fn checksum_of(version: &PolicyAnnouncement) -> String {
         let file = fs::File::open(&version.location).unwrap();
         file::checksum(&file, version.bytes).unwrap()
     }

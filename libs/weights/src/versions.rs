@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
-use crate::{Client, PolicyVersion, WeightsConfig, WeightsError};
+use crate::{Client, PolicyAnnouncement, WeightsConfig, WeightsError};
 
 /// Source of weights for whoever uses a policy that another process learns.
 pub struct Versions {
@@ -28,7 +28,7 @@ impl Versions {
     /// A file that is gone, cut short or damaged; a learner that does not answer.
     pub fn fetch(
         &mut self,
-        found: &PolicyVersion,
+        found: &PolicyAnnouncement,
     ) -> Result<HashMap<String, Tensor>, WeightsError> {
         if self.config.always_pull || !found.is_local() {
             return crate::fetch(&self.pull(found)?);
@@ -36,7 +36,7 @@ impl Versions {
         crate::fetch(found)
     }
 
-    fn pull(&mut self, version: &PolicyVersion) -> Result<PolicyVersion, WeightsError> {
+    fn pull(&mut self, version: &PolicyAnnouncement) -> Result<PolicyAnnouncement, WeightsError> {
         if self.config.endpoint.is_empty() {
             return Err(WeightsError::Elsewhere { location: version.location.clone() });
         }
@@ -53,7 +53,7 @@ impl Versions {
     }
 
     /// Only the newest version is kept.
-    fn remove_others(&self, newest: &PolicyVersion) -> Result<(), WeightsError> {
+    fn remove_others(&self, newest: &PolicyAnnouncement) -> Result<(), WeightsError> {
         let failed = || WeightsError::io("clear", &self.folder);
         for entry in std::fs::read_dir(&self.folder).map_err(failed())? {
             let path = entry.map_err(failed())?.path();
@@ -81,7 +81,7 @@ mod tests {
         let published = crate::Store::new(folder.path()).unwrap().publish(3, &tensors).unwrap();
         let mut versions = Versions::new(&WeightsConfig::default(), "run", folder.path());
         assert_eq!(versions.fetch(&published).unwrap()["w"].dims(), [4]);
-        let elsewhere = PolicyVersion { location: "/nowhere/v3".into(), ..published };
+        let elsewhere = PolicyAnnouncement { location: "/nowhere/v3".into(), ..published };
         let error = versions.fetch(&elsewhere).unwrap_err().to_string();
         assert!(error.contains("/nowhere/v3") && error.contains("weights.endpoint"), "{error}");
     }

@@ -33,5 +33,5 @@ pub(crate) const GROUPS: Input<CompletionBatch> = PORTS.input("groups");
 /// Rewards of each node that judges.
 pub(crate) const REWARDS: OtherInputs<RewardBatch> = PORTS.other_inputs();
 
-/// Advantages.
+/// The advantage of each completion.
 pub(crate) const ADVANTAGES: Output<AdvantageBatch> = PORTS.output("advantages");

@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::{error, info, warn};
 use vrft_answer::{Answered, Answerer, Follow, Follower, Found, Picture, Place};
 use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, text_message};
-use vrft_messages::{PolicyVersion, Turn};
+use vrft_messages::{PolicyAnnouncement, Turn};
 use vrft_node::{Live as Arrived, Node};
 use vrft_reward::{BBox, Detection, same_label};
 use vrft_stream::{AnswerRemark, RawFrame};
@@ -93,7 +93,7 @@ impl Desk {
     }
 
     /// The learner has a new version.
-    pub(crate) fn announce(&self, version: PolicyVersion) {
+    pub(crate) fn announce(&self, version: PolicyAnnouncement) {
         if self.answerer.settings().answer.follow == Follow::Learner
             && let Some(follower) = &self.follower
         {
@@ -105,7 +105,8 @@ impl Desk {
     pub(crate) fn swap(&mut self, node: &mut Node) -> eyre::Result<()> {
         let Some(fresh) = self.follower.as_ref().and_then(Follower::newest) else { return Ok(()) };
         self.note_metrics(node);
-        let (start, version) = (Instant::now(), fresh.version().to_owned());
+        let start = Instant::now();
+        let version = fresh.version().to_owned();
         if let Err(error) = self.answerer.take(fresh) {
             let why = error.to_string();
             warn!(version, why, "A version is of another policy; the one in use stays.");

@@ -33,7 +33,7 @@ pub(crate) enum Trigger {
 /// A question that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// The default question.
+    /// The default question of the configuration.
     Default,
     /// A text message: one question, or turns.
     Texts(Vec<String>),

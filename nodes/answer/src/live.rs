@@ -21,7 +21,7 @@ pub(crate) struct Live {
 /// An answer that was not measured yet.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Waiting {
-    /// Which answer.
+    /// The id of the answer.
     pub(crate) answer_id: String,
     /// Which version gave it.
     pub(crate) version: String,

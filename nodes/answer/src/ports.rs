@@ -1,7 +1,7 @@
 //! What the answering node takes and gives: frames and questions in, texts and boxes out, by the conventions of dora's
 //! hub; and where newer versions of its policy are.
 
-use vrft_messages::PolicyVersion;
+use vrft_messages::PolicyAnnouncement;
 use vrft_node::ports::{HubInput, HubOutput, Input, METRICS, Others, Port, Ports, Role, Variable};
 
 /// The ports of the answering node.
@@ -38,7 +38,7 @@ pub(crate) const PORTS: Ports = Ports {
             .optional()
             .may_drop(),
             Port::hub("feedback", "text", "remarks on answers, one JSON object each").optional(),
-            Port::of::<PolicyVersion>("policy", "where the newest policy is, from the learner")
+            Port::of::<PolicyAnnouncement>("policy", "where the newest policy is, from the learner")
                 .optional()
                 .may_drop(),
         ],
@@ -63,7 +63,7 @@ const fn variable(name: &'static str, about: &'static str) -> Variable {
     Variable { name, about, required_unless: None }
 }
 
-/// Questions.
+/// Questions about the newest frame.
 pub(crate) const TEXT: HubInput = PORTS.hub_input("text", "text");
 
 /// Asks the default question.
@@ -76,7 +76,7 @@ pub(crate) const TRUTH: HubInput = PORTS.hub_input("boxes2d", "boxes2d");
 pub(crate) const FEEDBACK: HubInput = PORTS.hub_input("feedback", "text");
 
 /// Versions of the learner.
-pub(crate) const POLICY: Input<PolicyVersion> = PORTS.input("policy");
+pub(crate) const POLICY: Input<PolicyAnnouncement> = PORTS.input("policy");
 
 /// Answers in words.
 pub(crate) const ANSWER: HubOutput = PORTS.hub_output("text", "text");

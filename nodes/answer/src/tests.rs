@@ -180,7 +180,8 @@ fn an_accepted_answer_is_the_truth_about_its_frame_for_a_loader() {
     let vrft_stream::Remark::Edit(boxes) = &told.remark else { panic!("boxes") };
     assert_eq!(told.frame_id, "f0");
     let answer = ran.events("answer")[0];
-    let (width, found) = (answer["width"].as_f64().unwrap(), &answer["found"]);
+    let width = answer["width"].as_f64().unwrap();
+    let found = &answer["found"];
     assert_eq!(boxes.len(), found.as_array().unwrap().len());
     let x1 = found[0]["box"][0].as_f64().unwrap();
     assert!((boxes[0][0] - x1 / width * 1000.0).abs() < 1e-6);

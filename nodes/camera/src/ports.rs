@@ -35,5 +35,5 @@ pub(crate) const PORTS: Ports = Ports {
 /// Asks for a frame.
 pub(crate) const TICK: HubInput = PORTS.hub_input("tick", "tick");
 
-/// Frames.
+/// The frames of the camera.
 pub(crate) const IMAGE: HubOutput = PORTS.hub_output("image", "image");

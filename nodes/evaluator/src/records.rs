@@ -73,7 +73,7 @@ impl Records {
         self.chosen_by.get(&(label.to_owned(), version)).cloned()
     }
 
-    /// Writes that down.
+    /// Writes down which policy was chosen, and why.
     pub(crate) fn write_choice(
         &mut self,
         label: &str,

@@ -27,7 +27,7 @@ const DECISIVE: [&str; 13] = [
 /// What the policies of two runs have in common.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lineage {
-    /// All of them.
+    /// All settings are the same.
     Same,
     /// The one that both start from; the runs differ in this setting.
     Start(String),

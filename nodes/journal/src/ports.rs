@@ -41,5 +41,5 @@ pub(crate) const GROUPS: Input<CompletionBatch> = PORTS.input("groups");
 /// Prompts to be answered from an earlier run.
 pub(crate) const PROMPTS: Input<PromptBatch> = PORTS.input("prompts");
 
-/// The answers.
+/// The recorded answers, in place of sampled ones.
 pub(crate) const REPLAYED: Output<CompletionBatch> = PORTS.output("groups");

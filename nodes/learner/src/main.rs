@@ -25,17 +25,19 @@ use crate::config::Config;
 /// Learns from what the graph sends it.
 #[derive(Parser)]
 struct Arguments {
-    /// What to minimize.
-    #[arg(long, value_enum, default_value = "grpo")]
-    objective: Objective,
+    /// What is learned from: rewards or true answers.
+    #[arg(long = "objective", value_enum, default_value = "grpo")]
+    training: Training,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Objective {
-    /// Group relative policy optimization, from rewards.
-    Grpo,
-    /// Supervised fine-tuning, from the answers themselves: the baseline.
-    Sft,
+enum Training {
+    /// Reinforcement fine-tuning: the policy learns from the rewards of its own answers, by the objective of `[loss]`.
+    #[value(name = "grpo")]
+    Reinforcement,
+    /// Supervised fine-tuning: the policy learns the true answers themselves. It is the baseline.
+    #[value(name = "sft")]
+    Supervised,
 }
 
 fn main() -> std::process::ExitCode {
@@ -49,21 +51,23 @@ fn start() -> eyre::Result<()> {
     let mut config = Config::read(&document)?;
     config.policy.path =
         vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
-    let learner = load(&config, arguments.objective)?;
+    let learner = load(&config, arguments.training)?;
     let processor = Processor::of(&config.policy)?;
     let node = Node::join(&ports::PORTS, &document)?;
-    match arguments.objective {
-        Objective::Grpo => grpo::run(node, &config, learner, &processor),
-        Objective::Sft => sft::run(node, &config, learner, &processor),
+    match arguments.training {
+        Training::Reinforcement => grpo::run(node, &config, learner, &processor),
+        Training::Supervised => sft::run(node, &config, learner, &processor),
     }
 }
 
-fn load(config: &Config, objective: Objective) -> eyre::Result<Learner> {
+fn load(config: &Config, training: Training) -> eyre::Result<Learner> {
     let policy = load_policy(config, true)?;
-    let (optimizer, loss, temperature) = match objective {
-        Objective::Grpo => (&config.optimizer, config.loss.clone(), config.rollout.temperature),
+    let (optimizer, loss, temperature) = match training {
+        Training::Reinforcement => {
+            (&config.optimizer, config.loss.clone(), config.rollout.temperature)
+        }
         // A demonstration was not sampled: no temperature, and nothing to stay near to.
-        Objective::Sft => {
+        Training::Supervised => {
             let loss = LossConfig { kl_coef: 0.0, ..LossConfig::default() };
             (&config.sft.optimizer, loss, 1.0)
         }

@@ -1,7 +1,7 @@
 //! What the learner takes and gives: prompts, groups and advantages in; credit, policy versions and checkpoints out.
 
 use vrft_messages::{
-    AdvantageBatch, Checkpoint, CompletionBatch, Credit, PolicyVersion, PromptBatch,
+    AdvantageBatch, Checkpoint, CompletionBatch, Credit, PolicyAnnouncement, PromptBatch,
 };
 use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role};
 
@@ -29,7 +29,7 @@ pub(crate) const PORTS: Ports = Ports {
                 Port::of::<AdvantageBatch>("advantages", "advantages"),
             ],
             outputs: &[
-                Port::of::<PolicyVersion>("policy", "where the newest policy is"),
+                Port::of::<PolicyAnnouncement>("policy", "where the newest policy is"),
                 CREDIT_OUT,
                 CHECKPOINT_OUT,
                 METRICS,
@@ -43,14 +43,14 @@ pub(crate) const PORTS: Ports = Ports {
 /// Prompts, with their pixels.
 pub(crate) const PROMPTS: Input<PromptBatch> = PORTS.input("prompts");
 
-/// What was answered to them.
+/// The completions that answer these prompts.
 pub(crate) const GROUPS: Input<CompletionBatch> = PORTS.input("groups");
 
 /// What each answer is worth.
 pub(crate) const ADVANTAGES: Input<AdvantageBatch> = PORTS.input("advantages");
 
 /// Policy versions for the rollout.
-pub(crate) const POLICY: Output<PolicyVersion> = PORTS.output("policy");
+pub(crate) const POLICY: Output<PolicyAnnouncement> = PORTS.output("policy");
 
 /// Permission to send prompts.
 pub(crate) const CREDIT: Output<Credit> = PORTS.output("credit");

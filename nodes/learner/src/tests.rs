@@ -6,12 +6,12 @@ use vrft_config::Document;
 use vrft_learner::OptimizerConfig;
 use vrft_messages::{
     Advantage, AdvantageBatch, Checkpoint, Completion, CompletionBatch, CompletionRow, Credit,
-    FinishReason, MetricBatch, PolicyVersion, Prompt, PromptBatch, Turn,
+    FinishReason, MetricBatch, PolicyAnnouncement, Prompt, PromptBatch, Turn,
 };
 use vrft_node::testing::{Script, Sent};
 use vrft_processor::Processor;
 
-use crate::Objective;
+use crate::Training;
 use crate::config::Config;
 use crate::ports::PORTS;
 
@@ -71,17 +71,17 @@ fn advantages(step: u64) -> AdvantageBatch {
 }
 
 fn train(
-    objective: Objective,
+    training: Training,
     config: &Config,
     script: Script,
     folder: &std::path::Path,
 ) -> eyre::Result<Sent> {
-    let learner = crate::load(config, objective)?;
+    let learner = crate::load(config, training)?;
     let processor = Processor::load(&config.policy.path)?;
     let (node, sent) = script.run_dir(folder).node();
-    match objective {
-        Objective::Grpo => crate::grpo::run(node, config, learner, &processor)?,
-        Objective::Sft => crate::sft::run(node, config, learner, &processor)?,
+    match training {
+        Training::Reinforcement => crate::grpo::run(node, config, learner, &processor)?,
+        Training::Supervised => crate::sft::run(node, config, learner, &processor)?,
     }
     Ok(sent)
 }
@@ -98,9 +98,9 @@ fn two_steps() -> Script {
 #[test]
 fn each_step_publishes_a_version_and_gives_credit_for_the_next() {
     let folder = tempfile::tempdir().unwrap();
-    let sent = train(Objective::Grpo, &config(), two_steps(), folder.path()).unwrap();
+    let sent = train(Training::Reinforcement, &config(), two_steps(), folder.path()).unwrap();
     let versions: Vec<u64> =
-        sent.all::<PolicyVersion>("policy").iter().map(|v| v.version).collect();
+        sent.all::<PolicyAnnouncement>("policy").iter().map(|v| v.version).collect();
     assert_eq!(versions, [0, 1, 2]);
     let credits: Vec<u64> =
         sent.all::<Credit>("credit").iter().map(|c| c.first_prompt_id).collect();
@@ -152,7 +152,7 @@ fn prompts_that_teach_nothing_are_replaced_by_others() {
                 .message("groups", groups)
                 .message("advantages", advantages)
         });
-    let sent = train(Objective::Grpo, &config, script, folder.path()).unwrap();
+    let sent = train(Training::Reinforcement, &config, script, folder.path()).unwrap();
     let asked: Vec<(u64, u32, u64)> = sent
         .all::<Credit>("credit")
         .iter()
@@ -174,8 +174,8 @@ fn every_objective_can_be_configured() {
         let text = format!("[loss]\ntype = {kind:?}\ntop_entropy = 0.5\nentropy_coef = 0.01");
         config.loss = Document::parse(&text, "test").unwrap().section().unwrap();
         config.learner.iterations = 2;
-        let sent = train(Objective::Grpo, &config, two_steps(), folder.path()).unwrap();
-        assert_eq!(sent.all::<PolicyVersion>("policy").len(), 3, "{kind}");
+        let sent = train(Training::Reinforcement, &config, two_steps(), folder.path()).unwrap();
+        assert_eq!(sent.all::<PolicyAnnouncement>("policy").len(), 3, "{kind}");
     }
 }
 
@@ -186,7 +186,7 @@ fn advantages_of_other_completions_are_refused() {
         .message("prompts", &prompts(0))
         .message("groups", &groups(0))
         .message("advantages", &advantages(1));
-    let error = train(Objective::Grpo, &config(), script, folder.path()).err().unwrap();
+    let error = train(Training::Reinforcement, &config(), script, folder.path()).err().unwrap();
     assert!(error.to_string().contains("expected the advantage of"), "{error}");
 }
 
@@ -197,7 +197,7 @@ fn groups_of_other_prompts_are_refused() {
         .message("prompts", &prompts(1))
         .message("groups", &groups(0))
         .message("advantages", &advantages(0));
-    let error = train(Objective::Grpo, &config(), script, folder.path()).err().unwrap();
+    let error = train(Training::Reinforcement, &config(), script, folder.path()).err().unwrap();
     assert!(error.to_string().contains("prompt 2 has no group"), "{error}");
 }
 
@@ -211,7 +211,7 @@ fn a_stop_saves_what_was_learned() {
         .message("groups", &groups(0))
         .message("advantages", &advantages(0))
         .stop();
-    train(Objective::Grpo, &config, script, folder.path()).unwrap();
+    train(Training::Reinforcement, &config, script, folder.path()).unwrap();
     assert!(folder.path().join("checkpoints/tested/step-000001/model.safetensors").exists());
 }
 
@@ -224,13 +224,13 @@ fn a_resumed_learner_asks_for_the_prompts_it_had_not_seen() {
         .message("groups", &groups(0))
         .message("advantages", &advantages(0))
         .stop();
-    train(Objective::Grpo, &config, first, folder.path()).unwrap();
+    train(Training::Reinforcement, &config, first, folder.path()).unwrap();
     config.run.resume = true;
     let second = Script::new(&PORTS)
         .message("prompts", &prompts(1))
         .message("groups", &groups(1))
         .message("advantages", &advantages(1));
-    let sent = train(Objective::Grpo, &config, second, folder.path()).unwrap();
+    let sent = train(Training::Reinforcement, &config, second, folder.path()).unwrap();
     let credits = sent.all::<Credit>("credit");
     assert_eq!(credits.len(), 1);
     assert_eq!((credits[0].first_prompt_id, credits[0].policy_version), (2, 1));
@@ -241,8 +241,8 @@ fn supervised_fine_tuning_needs_prompts_alone() {
     let folder = tempfile::tempdir().unwrap();
     let script =
         Script::new(&PORTS).message("prompts", &prompts(0)).message("prompts", &prompts(1));
-    let sent = train(Objective::Sft, &config(), script, folder.path()).unwrap();
+    let sent = train(Training::Supervised, &config(), script, folder.path()).unwrap();
     assert_eq!(sent.all::<Credit>("credit").len(), 2);
     assert!(sent.all::<Checkpoint>("checkpoint").last().unwrap().last);
-    assert!(sent.all::<PolicyVersion>("policy").is_empty());
+    assert!(sent.all::<PolicyAnnouncement>("policy").is_empty());
 }

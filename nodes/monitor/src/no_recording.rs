@@ -6,7 +6,7 @@ use vrft_node::Node;
 
 use crate::ports::{GROUPS, PROMPTS, REWARDS};
 
-/// None.
+/// A recording, which a monitor that is built without it never has.
 pub(crate) enum Recording {}
 
 impl Recording {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use eyre::bail;
-use vrft_messages::PolicyVersion;
+use vrft_messages::PolicyAnnouncement;
 use vrft_node::Node;
 
 use crate::ports::POLICY;
@@ -14,7 +14,7 @@ const KEPT: usize = 16;
 /// The newest announcements, by version.
 #[derive(Default)]
 pub(crate) struct Announced {
-    known: BTreeMap<u64, PolicyVersion>,
+    known: BTreeMap<u64, PolicyAnnouncement>,
 }
 
 impl Announced {
@@ -26,7 +26,7 @@ impl Announced {
         &mut self,
         node: &mut Node,
         wanted: u64,
-    ) -> eyre::Result<Option<PolicyVersion>> {
+    ) -> eyre::Result<Option<PolicyAnnouncement>> {
         while !self.known.contains_key(&wanted) {
             if let Some(newest) = self.known.keys().last().filter(|newest| **newest > wanted) {
                 bail!("policy version {wanted} was asked for, {newest} came");
@@ -48,9 +48,9 @@ mod tests {
     use super::*;
     use crate::ports::PORTS;
 
-    fn version(version: u64) -> PolicyVersion {
+    fn version(version: u64) -> PolicyAnnouncement {
         let checksum = "0".repeat(32);
-        PolicyVersion { version, location: String::new(), bytes: 1, checksum }
+        PolicyAnnouncement { version, location: String::new(), bytes: 1, checksum }
     }
 
     fn script(versions: &[u64]) -> Script {

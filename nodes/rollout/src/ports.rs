@@ -1,6 +1,6 @@
 //! What the rollout takes and gives: prompts and policy versions in, groups of completions out.
 
-use vrft_messages::{CompletionBatch, PolicyVersion, PromptBatch};
+use vrft_messages::{CompletionBatch, PolicyAnnouncement, PromptBatch};
 use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role};
 
 /// The ports of the rollout.
@@ -11,7 +11,10 @@ pub(crate) const PORTS: Ports = Ports {
     roles: &[Role {
         inputs: &[
             Port::of::<PromptBatch>("prompts", "questions and images"),
-            Port::of::<PolicyVersion>("policy", "where the newest policy is, from the learner"),
+            Port::of::<PolicyAnnouncement>(
+                "policy",
+                "where the newest policy is, from the learner",
+            ),
         ],
         outputs: &[
             Port::of::<CompletionBatch>("groups", "completions with their logprobs"),
@@ -22,11 +25,11 @@ pub(crate) const PORTS: Ports = Ports {
     ..Ports::EMPTY
 };
 
-/// Questions.
+/// Questions to be answered.
 pub(crate) const PROMPTS: Input<PromptBatch> = PORTS.input("prompts");
 
 /// Policy versions as they become ready.
-pub(crate) const POLICY: Input<PolicyVersion> = PORTS.input("policy");
+pub(crate) const POLICY: Input<PolicyAnnouncement> = PORTS.input("policy");
 
 /// Sampled answers.
 pub(crate) const GROUPS: Output<CompletionBatch> = PORTS.output("groups");

@@ -19,5 +19,5 @@ pub(crate) const PORTS: Ports = Ports {
 /// Completions to score.
 pub(crate) const GROUPS: Input<CompletionBatch> = PORTS.input("groups");
 
-/// Their scores.
+/// The scores of the completions.
 pub(crate) const REWARDS: Output<RewardBatch> = PORTS.output("rewards");

@@ -157,7 +157,7 @@ fn weights_of_a_learner_take_their_place_and_damaged_ones_do_not() {
     let follower = Follower::learner(versions);
     let mut tensors = answerer.loaded.policy.version().unwrap();
     let published = store.publish(7, &tensors).unwrap();
-    let damaged = vrft_messages::PolicyVersion { version: 6, bytes: 1, ..published.clone() };
+    let damaged = vrft_messages::PolicyAnnouncement { version: 6, bytes: 1, ..published.clone() };
     follower.announce(damaged);
     std::thread::sleep(Duration::from_millis(100));
     assert!(follower.newest().is_none());

@@ -17,14 +17,14 @@ pub(crate) struct Annotated {
     pub(crate) picture: Option<String>,
     /// Width and height in pixels that the annotations speak of, where they say so.
     pub(crate) size: Option<(f64, f64)>,
-    /// By category.
+    /// The boxes of each category, by its name.
     pub(crate) boxes: BTreeMap<Arc<str>, Marked>,
 }
 
 /// The boxes of one category on a picture, as corners `[x1, y1, x2, y2]` in pixels of the annotations.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marked {
-    /// Around single objects.
+    /// The boxes around single objects.
     pub(crate) corners: Vec<[f64; 4]>,
     /// Pixels that each of these covers.
     pub(crate) areas: Vec<f64>,

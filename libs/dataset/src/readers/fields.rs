@@ -38,7 +38,7 @@ pub(crate) struct Draft {
 pub(crate) enum DraftTruth {
     Text(Arc<str>),
     Boxes {
-        /// Where they are.
+        /// The places of the objects.
         marked: Marked,
         /// Width and height of the picture that the annotations speak of, where they say so.
         size: Option<(f64, f64)>,

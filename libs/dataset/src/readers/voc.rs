@@ -58,7 +58,8 @@ pub(crate) fn read(
 fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>), String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     let root = document.root_element();
-    let (mut boxes, mut bad) = (BTreeMap::<Arc<str>, Marked>::new(), Vec::new());
+    let mut boxes = BTreeMap::<Arc<str>, Marked>::new();
+    let mut bad = Vec::new();
     let objects = root.children().filter(|node| node.has_tag_name("object"));
     for (number, object) in objects.enumerate() {
         match named_box(object) {

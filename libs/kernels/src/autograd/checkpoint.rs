@@ -26,7 +26,9 @@ pub fn checkpoint<E: From<candle_core::Error> + std::fmt::Display>(
     if !y.has_gradient() {
         return Ok(Activation::untracked(value));
     }
-    let (x, device, backend) = (x.clone(), context.device().clone(), context.backend());
+    let x = x.clone();
+    let device = context.device().clone();
+    let backend = context.backend();
     let backward = move |[gradient]: [Option<Tensor>; 1], pass: &mut BackwardPass| {
         let Some(gradient) = gradient else { return Ok(()) };
         let tape = Tape::new().with_dropout(seed);

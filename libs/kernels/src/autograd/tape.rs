@@ -165,7 +165,7 @@ struct Sum {
 /// A backward pass under way: the gradients of activations that wait for their operation, and those of the weights.
 pub(crate) struct BackwardPass<'a> {
     tape: u64,
-    /// By node.
+    /// The sum of the gradients that reached each node so far, by the node's number.
     sums: Vec<Option<Sum>>,
     pub(crate) gradients: &'a mut Gradients,
 }

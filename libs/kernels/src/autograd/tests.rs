@@ -47,7 +47,8 @@ fn what_is_computed_again_has_the_same_gradients_to_the_bit() {
 fn a_checkpoint_that_nothing_is_trained_through_records_nothing() {
     let tape = Tape::new();
     let context = Context::new(&Device::Cpu);
-    let (x, weight) = (random((4, 6), 0), Weight::frozen(&random((6, 6), 1)));
+    let x = random((4, 6), 0);
+    let weight = Weight::frozen(&random((6, 6), 1));
     let x = Activation::constant(&x).unwrap();
     let y = checkpoint(&context.training(&tape), &x, move |context, x| block(context, x, &weight));
     assert!(!y.unwrap().has_gradient());
@@ -56,7 +57,9 @@ fn a_checkpoint_that_nothing_is_trained_through_records_nothing() {
 
 #[test]
 fn an_activation_of_another_tape_is_refused() {
-    let (ours, theirs, context) = (Tape::new(), Tape::new(), Context::new(&Device::Cpu));
+    let ours = Tape::new();
+    let theirs = Tape::new();
+    let context = Context::new(&Device::Cpu);
     let x = theirs.input(&random((2, 2), 0)).unwrap();
     for context in [context.training(&ours), context.clone(), context.decoding()] {
         let error = scale(&context, &x, 2.0).unwrap_err().to_string();

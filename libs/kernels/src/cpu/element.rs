@@ -8,7 +8,7 @@ use half::bf16;
 use crate::cpu::{self, narrow, narrow_into};
 use crate::matmul::{How, Mat, MatMut, Write, matmul, matmul_bf16};
 
-/// f32 or bfloat16.
+/// A type that the fused operations compute with: f32 or bfloat16.
 pub(crate) trait Element: WithDType {
     fn widened(self) -> f32;
 

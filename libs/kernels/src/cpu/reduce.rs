@@ -33,7 +33,7 @@ pub(crate) fn sum2<T: Copy>(a: &[T], b: &[T], f: impl Fn(T, T) -> f32) -> f32 {
     fold_lanes(lanes, |a, b| a + b) + rest
 }
 
-/// Scalar product.
+/// The scalar product of two slices of one length.
 #[inline(always)]
 pub(crate) fn dot<T: Element>(a: &[T], b: &[T]) -> f32 {
     sum2(a, b, |a, b| a.widened() * b.widened())

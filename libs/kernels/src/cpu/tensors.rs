@@ -71,7 +71,7 @@ pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>, dtype: DType) ->
     }
 }
 
-/// bfloat16 to f32.
+/// The same values, from bfloat16 to f32.
 pub(crate) fn widen(values: &[bf16]) -> Vec<f32> {
     make_chunks(
         values.len(),

@@ -122,7 +122,7 @@ pub(crate) fn number(x: f64) -> Argument {
     Argument::Number(x as f32)
 }
 
-/// 32 bits.
+/// An argument of 32 bits.
 pub(crate) fn word(x: u32) -> Argument {
     Argument::Word(x)
 }

@@ -11,7 +11,7 @@ use super::launch::{Argument, from_address};
 /// A matrix as it lies in memory, row after row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Matrix<'a> {
-    /// Where it is.
+    /// The tensor that holds the matrix.
     pub(crate) values: &'a Tensor,
     /// The first of its values in the tensor.
     pub(crate) offset: usize,
@@ -33,7 +33,7 @@ impl<'a> Matrix<'a> {
         Ok(Self::rows(values, width, 0, n))
     }
 
-    /// Its transpose.
+    /// The same values as the transposed matrix.
     pub(crate) fn t(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }

@@ -73,9 +73,9 @@ struct Part {
     first_col: usize,
     cols: usize,
     first_inner: usize,
-    /// In values.
+    /// Length of the inner side, in values.
     inner: usize,
-    /// In lanes.
+    /// Length of the inner side, in vector lanes.
     depth: usize,
 }
 

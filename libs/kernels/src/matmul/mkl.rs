@@ -104,7 +104,8 @@ pub(super) unsafe fn run(product: &Product, parallel: bool) {
     let length = if by_rows { product.rows } else { product.cols };
     let share = length.div_ceil(n_tasks).next_multiple_of(ROWS);
     let task = |idx: usize| {
-        let (start, n) = (idx * share, share.min(length - idx * share));
+        let start = idx * share;
+        let n = share.min(length - start);
         let mut part = *product;
         let bytes = if product.bf16 { 2 } else { 4 };
         if by_rows {
@@ -134,7 +135,8 @@ impl Mkl {
         let (right, ldb) = form(&product.right, product.inner, product.cols);
         let sizes = [product.rows, product.cols, product.inner].map(|n| n as c_int);
         let [m, n, k] = sizes;
-        let (alpha, beta) = (product.scale, if product.add { 1.0 } else { 0.0 });
+        let alpha = product.scale;
+        let beta = if product.add { 1.0 } else { 0.0 };
         let ldc = product.out_stride as c_int;
         // SAFETY: the caller's.
         unsafe {

@@ -38,9 +38,9 @@ pub(crate) struct How {
 }
 
 impl How {
-    /// On this thread.
+    /// The product is computed on the calling thread.
     pub(crate) const SERIAL: Self = Self { parallel: false, decoding: false };
-    /// Over all threads.
+    /// The product is divided among all threads.
     pub(crate) const PARALLEL: Self = Self { parallel: true, decoding: false };
 
     /// The same, by the path for few rows if they are those of a decoding step.

@@ -5,7 +5,7 @@ use half::bf16;
 use libtest_mimic::Failed;
 use vrft_kernels::{Activation, Context, Gradients, Tape, Weight};
 
-/// Of a test.
+/// What a test returns: nothing, or why it failed.
 pub(crate) type Outcome = std::result::Result<(), Failed>;
 
 /// The types that kernels compute in.

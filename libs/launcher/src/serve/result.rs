@@ -8,6 +8,7 @@ use std::str::FromStr;
 use dora_message::config::InputMapping;
 use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::Value;
+use vrft_node::nodes;
 
 use super::Measures;
 use crate::origin::Origin;
@@ -162,15 +163,12 @@ fn checkpoint(
 fn learner_of(run: &Path, label: &str) -> eyre::Result<Option<String>> {
     let Some((_, graph)) = Origin::read(run)? else { return Ok(None) };
     let inputs = graph.nodes.iter().flat_map(|node| {
-        let is_evaluator = node.path.as_deref().is_some_and(|path| path.contains("evaluator"));
-        node.inputs.iter().filter(move |_| is_evaluator)
+        let takes = |name: &str| name == label && nodes::takes_checkpoints(node, name);
+        node.inputs.iter().filter(move |(name, _)| takes(name.as_ref()))
     });
-    for (name, input) in inputs {
-        if let InputMapping::User(source) = &input.mapping
-            && AsRef::<str>::as_ref(name) == label
-        {
-            return Ok(Some(source.source.to_string()));
-        }
-    }
-    Ok(None)
+    let learner = inputs.into_iter().find_map(|(_, input)| match &input.mapping {
+        InputMapping::User(source) => Some(source.source.to_string()),
+        _ => None,
+    });
+    Ok(learner)
 }

@@ -17,7 +17,7 @@ mod qwen2_vl;
 mod qwen3_vl;
 mod smolvlm;
 
-/// All families.
+/// All model families that can be loaded.
 const FAMILIES: [&dyn Family; 5] = [
     &qwen2_vl::Qwen2Vl,
     &qwen2_5_vl::Qwen25Vl,

@@ -86,7 +86,8 @@ fn new_weights_read_anew() {
     let before = logprobs(&keeping);
     let mut tensors: HashMap<String, Tensor> = keeping.tensors().into_iter().collect();
     let name = tensors.keys().find(|key| key.ends_with("layers.0.self_attn.v_proj.bias")).unwrap();
-    let (name, changed) = (name.clone(), (&tensors[name] + 1.0).unwrap());
+    let changed = (&tensors[name] + 1.0).unwrap();
+    let name = name.clone();
     tensors.insert(name, changed);
     keeping.set_weights(&tensors).unwrap();
     forgetful.set_weights(&tensors).unwrap();

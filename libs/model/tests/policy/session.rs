@@ -35,7 +35,8 @@ fn decoded(session: &mut Session, n_rows: usize, n_steps: usize) -> Vec<f32> {
 #[test]
 fn decoding_agrees_with_the_packed_forward() {
     // More steps than the cache has places at the start, so that it grows.
-    let (n_steps, group_size) = (40, 2);
+    let n_steps = 40;
+    let group_size = 2;
     let policy = load(false);
     let prompts = prompts();
     let prompt_refs: Vec<&EncodedPrompt> = prompts.iter().collect();

@@ -70,7 +70,8 @@ fn slices(completions: &[Vec<u32>]) -> Vec<&[u32]> {
 
 #[test]
 fn groups_in_one_forward_equal_completions_one_by_one() {
-    let (policy, groups) = (load(true), Groups::load());
+    let policy = load(true);
+    let groups = Groups::load();
     let (logprobs, grads) = packed(&policy, &groups);
     let (expected, expected_grads) = naive(&policy, &groups);
     assert_eq!(logprobs.len(), groups.n_tokens());
@@ -96,7 +97,8 @@ fn every_variable_gets_a_finite_gradient_that_is_not_zero() {
 
 #[test]
 fn the_same_call_gives_the_same_bits() {
-    let (policy, groups) = (load(true), Groups::load());
+    let policy = load(true);
+    let groups = Groups::load();
     let (first, second) = (packed(&policy, &groups), packed(&policy, &groups));
     assert_eq!(first.0, second.0);
     assert!(first.1.iter().zip(&second.1).all(|(a, b)| difference(a, b) == 0.0));
@@ -132,7 +134,8 @@ fn bfloat16_gives_nearly_the_same_and_every_variable_a_gradient() {
 #[test]
 fn an_untrainable_policy_has_an_empty_tape() {
     let golden = Golden::load();
-    let (prompt, policy) = (golden.prompt("no_image"), load(false));
+    let prompt = golden.prompt("no_image");
+    let policy = load(false);
     let group = PackedGroup { prompt: &prompt, completions: &[&[5, 6]] };
     let pass = policy.training_pass(&[group], 1.0, None, usize::MAX, &[]).unwrap();
     assert!(format!("{pass:?}").contains("Tape of 0 steps"), "{pass:?}");

@@ -24,7 +24,8 @@ pub(super) fn to_group(rewards: &Values) -> Values {
 /// [Back to Basics](https://arxiv.org/abs/2402.14740), equation 7.
 pub(super) fn to_siblings(rewards: &Values) -> Values {
     let values = scored(rewards);
-    let (n, sum) = (values.len(), values.iter().sum::<f64>());
+    let n = values.len();
+    let sum = values.iter().sum::<f64>();
     let equal = all_equal(&values);
     let difference = |reward: f64| match (n, equal) {
         (0 | 1, _) => None,

@@ -32,7 +32,8 @@ pub(super) fn reciprocal(std: f64, eps: f32) -> f64 {
 /// `(v - mean) / (std + eps)` over the values of all groups.
 pub(super) fn whitened(groups: Vec<Values>, eps: f32) -> Vec<Values> {
     let all: Vec<f64> = groups.iter().flat_map(scored).collect();
-    let (mean, scale) = (mean(&all), reciprocal(std(&all), eps));
+    let mean = mean(&all);
+    let scale = reciprocal(std(&all), eps);
     let of_group = |values: Values| {
         values.into_iter().map(|value| value.map(|value| (value - mean) * scale)).collect()
     };

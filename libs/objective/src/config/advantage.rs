@@ -133,7 +133,7 @@ pub enum CurriculumConfig {
         /// The paper's λ; its d (1 - d) is at most 1/4.
         #[serde(default = "four")]
         weight: f32,
-        /// The paper's γ.
+        /// Exponent of the diversity, the paper's γ.
         #[serde(default = "half")]
         power: f32,
     },
@@ -142,7 +142,7 @@ pub enum CurriculumConfig {
         /// The paper's λ; its d (1 - d) is at most 1/4.
         #[serde(default = "four")]
         weight: f32,
-        /// The paper's γ.
+        /// Exponent of the diversity, the paper's γ.
         #[serde(default = "half")]
         power: f32,
     },
@@ -320,14 +320,14 @@ impl AbsoluteConfig {
 }
 
 impl CurriculumConfig {
-    /// The paper's λ.
+    /// Factor of all weights, the paper's λ.
     pub fn weight(&self) -> f32 {
         match self {
             Self::Entropy { weight, .. } | Self::Distinct { weight, .. } => *weight,
         }
     }
 
-    /// The paper's γ.
+    /// Exponent of the diversity, the paper's γ.
     pub fn power(&self) -> f32 {
         match self {
             Self::Entropy { power, .. } | Self::Distinct { power, .. } => *power,

@@ -85,9 +85,9 @@ pub struct AdaptiveEntropyConfig {
     pub target: f64,
     /// Change of the coefficient per step.
     pub delta: f64,
-    /// Lowest coefficient.
+    /// Lowest value of the coefficient.
     pub min: f64,
-    /// Highest coefficient.
+    /// Highest value of the coefficient.
     pub max: f64,
 }
 

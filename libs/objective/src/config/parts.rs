@@ -86,7 +86,7 @@ pub struct ClipConfig {
     pub delta: Option<f64>,
 }
 
-/// CISPO's setting.
+/// The setting of CISPO's surrogate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CispoConfig {
@@ -98,9 +98,9 @@ pub struct CispoConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SapoConfig {
-    /// For tokens with a positive advantage.
+    /// Temperature of the gate for tokens with a positive advantage.
     pub temperature_pos: f64,
-    /// For all others.
+    /// Temperature of the gate for tokens with any other advantage.
     pub temperature_neg: f64,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct SurrogateInputs<'a> {
     pub(super) log_ratio: &'a Tensor,
     /// The importance ratio as configured, with gradient.
     pub(super) ratio: &'a Tensor,
-    /// Without gradient.
+    /// Advantage of each token, without a gradient.
     pub(super) advantages: &'a Tensor,
     pub(super) sequences: &'a Sequences,
     /// The correction for the sampler, without gradient.

@@ -22,7 +22,7 @@ mod qwen3_vl;
 mod settings;
 mod smolvlm;
 
-/// All families.
+/// All model families whose prompts can be made.
 const FAMILIES: [&dyn Family; 5] = [
     &qwen2_vl::Qwen2Vl,
     &qwen2_5_vl::Qwen25Vl,
@@ -122,7 +122,7 @@ pub struct Coordinates {
 pub struct ItemKeys {
     /// Its box, `[x1, y1, x2, y2]`.
     pub place: &'static str,
-    /// Its name.
+    /// Key of the name of what is there.
     pub label: &'static str,
 }
 

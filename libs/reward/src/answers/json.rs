@@ -31,7 +31,7 @@ pub struct JsonAnswer {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JsonKeys {
-    /// Coordinates.
+    /// Key of the coordinates.
     pub place: String,
     /// Name of what is there.
     pub label: String,

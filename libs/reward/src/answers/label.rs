@@ -29,6 +29,10 @@ pub struct LabelAnswer {
 }
 
 impl Kind for LabelAnswer {
+    fn is_nothing(key: &str, value: &toml::Value) -> bool {
+        key == "labels" && value.as_array().is_some_and(Vec::is_empty)
+    }
+
     fn form(&self) -> Form {
         Form::Name
     }

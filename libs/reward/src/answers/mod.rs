@@ -77,6 +77,23 @@ pub(crate) trait Kind {
     /// What its answers are made of.
     fn form(&self) -> Form;
 
+    /// The parts that keys of the table `keys` can name.
+    fn parts() -> &'static [&'static str]
+    where
+        Self: Sized,
+    {
+        &[]
+    }
+
+    /// Whether a key has the value that stands for nothing. Earlier versions wrote the keys of all kinds into the
+    /// configuration of a run folder, those of other kinds with these values.
+    fn is_nothing(_key: &str, _value: &toml::Value) -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
     /// What only answers made of items have.
     fn as_items(&self) -> Option<&dyn ItemKind> {
         None
@@ -172,10 +189,20 @@ macro_rules! kinds {
                 match name {
                     $($name => {
                         let owner = concat!("an answer of type ", $name);
-                        Some(parts::part::<$answer>(keys, at, owner, common, &[]).map(AnswerKind::$kind))
+                        Some(parts::part::<$answer>(keys, at, owner, common, &[], AnswerKind::is_nothing).map(AnswerKind::$kind))
                     })*
                     _ => None,
                 }
+            }
+
+            /// Whether any kind has a part that a key of this name stands for.
+            pub(crate) fn is_part(name: &str) -> bool {
+                [$(<$answer as Kind>::parts()),*].iter().any(|parts| parts.contains(&name))
+            }
+
+            /// Whether a key of any kind has the value that stands for nothing.
+            fn is_nothing(key: &str, value: &toml::Value) -> bool {
+                [$(<$answer as Kind>::is_nothing(key, value)),*].contains(&true)
             }
 
             pub(crate) fn kind(&self) -> &dyn Kind {

@@ -22,6 +22,10 @@ pub struct PermutationAnswer {
 }
 
 impl Kind for PermutationAnswer {
+    fn is_nothing(key: &str, value: &toml::Value) -> bool {
+        key == "length" && value.as_integer() == Some(0)
+    }
+
     fn form(&self) -> Form {
         Form::Order
     }

@@ -32,7 +32,7 @@ pub struct TrackAnswer {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackKeys {
-    /// Coordinates.
+    /// Key of the coordinates.
     pub place: String,
     /// Number of the frame.
     pub frame: String,

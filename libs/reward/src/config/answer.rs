@@ -37,11 +37,6 @@ struct Common {
 /// Names of the keys of [`Common`].
 const COMMON: [&str; 4] = ["nothing", "nothing_pays", "from", "reader"];
 
-/// The parts of items that any kind of answer has a key for. An empty key stands for no such part, so it may also be
-/// written for a kind that does not know the part.
-const PARTS: [&str; 9] =
-    ["place", "confidence", "label", "start", "end", "frame", "id", "objects", "target"];
-
 /// Which part of a completion is the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,7 +79,7 @@ pub struct FormatConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Content {
-    /// Anything.
+    /// Anything may stand between the tags.
     Any,
     /// An answer that the strict reader accepts.
     Valid,
@@ -163,7 +158,8 @@ impl AnswerConfig {
         };
         let name = table.remove("type").ok_or_else(missing)?;
         if let Some(Value::Table(keys)) = table.get_mut("keys") {
-            keys.retain(|part, name| name.as_str() != Some("") || !PARTS.contains(&part));
+            // An empty key stands for no such part, so it may also be written for a kind that does not know the part.
+            keys.retain(|part, name| name.as_str() != Some("") || !AnswerKind::is_part(part));
         }
         let common = COMMON.iter().filter_map(|key| Some(((*key).to_owned(), table.remove(*key)?)));
         let common: Common = parts::read(Value::Table(common.collect()), at)?;

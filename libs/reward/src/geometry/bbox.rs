@@ -6,13 +6,13 @@ use crate::Flaw;
 /// An axis-aligned box: finite corners within the space, and an area above 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BBox {
-    /// Left edge.
+    /// x of the left edge.
     pub x1: f64,
-    /// Top edge.
+    /// y of the top edge.
     pub y1: f64,
-    /// Right edge.
+    /// x of the right edge.
     pub x2: f64,
-    /// Bottom edge.
+    /// y of the bottom edge.
     pub y2: f64,
 }
 

@@ -17,7 +17,7 @@ pub enum Space {
     /// 0 to 1000 on both axes, whatever the size of the image (Visual-RFT).
     #[default]
     Thousandths,
-    /// 0 to 1.
+    /// Shares of the image's sides, 0 to 1.
     Unit,
     /// Pixels of the image as the model sees it, or any other unit without an upper end.
     Pixels,

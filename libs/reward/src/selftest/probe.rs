@@ -16,7 +16,7 @@ const ALL_WRONG: f64 = 2.0;
 /// A trick: its name, and what it says instead of the true answer. `None` where it makes no sense for the task.
 pub(super) type Trick = (&'static str, fn(&Draft, &RewardConfig, &mut Rng) -> Option<String>);
 
-/// All tricks.
+/// All tricks that the self-test tries.
 pub(super) const TRICKS: [Trick; 11] = [
     ("full-image box", everything),
     ("100 random boxes", random_items),

@@ -9,7 +9,7 @@ use crate::config::RewardMode;
 /// The outcome of a self-test.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The task.
+    /// Name of the task that was tested.
     pub task: String,
     /// Mode of the reward, as in `reward.mode`.
     pub mode: RewardMode,
@@ -17,7 +17,7 @@ pub struct Report {
     pub n: usize,
     /// Whether they were drawn by chance, since there was no data or none whose answers can be varied.
     pub drawn: bool,
-    /// One by one.
+    /// The checks that were made, one by one.
     pub checks: Vec<Check>,
 }
 
@@ -30,7 +30,7 @@ pub struct Check {
     pub passed: bool,
     /// What should be found.
     pub expected: String,
-    /// What was found.
+    /// The value that was found.
     pub got: f64,
     /// Anything else worth knowing.
     #[serde(skip_serializing_if = "String::is_empty")]

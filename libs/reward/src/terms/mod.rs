@@ -135,7 +135,7 @@ macro_rules! metrics {
                 match name {
                     $($name => {
                         let owner = concat!("the metric ", $name);
-                        let part = parts::part::<$metric>(keys, at, owner, &COMMON, $metric::required());
+                        let part = parts::part::<$metric>(keys, at, owner, &COMMON, $metric::required(), Shape::is_nothing);
                         Some(part.map(Metric::$metric))
                     })*
                     _ => None,

@@ -8,7 +8,7 @@ use crate::config::{ConfigError, ensure};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Shape {
-    /// As it is.
+    /// The likeness counts as it is.
     #[default]
     Linear,
     /// The value to the power of α.
@@ -21,6 +21,13 @@ pub enum Shape {
     Shift(f64),
     /// A mirrored sigmoid of the squared error that sharpens during training.
     Snra(Snra),
+}
+
+impl Shape {
+    /// Whether a key has the value that stands for nothing. Earlier versions wrote a shape for metrics that have none.
+    pub(crate) fn is_nothing(key: &str, value: &toml::Value) -> bool {
+        key == "shape" && value.as_str() == Some("linear")
+    }
 }
 
 /// 2 / (1 + exp(k e²)), k = k0 + (k1 - k0) σ(steep (t - tau)) at share t of the training.

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use candle_core::{Device, Tensor};
 use tempfile::{TempDir, tempdir};
-use vrft_weights::{PolicyVersion, Store};
+use vrft_weights::{PolicyAnnouncement, Store};
 
 pub(crate) const RUN: &str = "toy";
 
@@ -20,7 +20,7 @@ pub(crate) fn endpoint() -> String {
 }
 
 /// A store with version 3: 400 kB of weights.
-pub(crate) fn published() -> (TempDir, Store, PolicyVersion) {
+pub(crate) fn published() -> (TempDir, Store, PolicyAnnouncement) {
     let dir = tempdir().unwrap();
     let store = Store::new(dir.path()).unwrap();
     let tensor = Tensor::arange(0f32, 100_000., &Device::Cpu).unwrap();

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use tempfile::tempdir;
-use vrft_weights::{Client, PolicyVersion, Server, Store, WeightsError};
+use vrft_weights::{Client, PolicyAnnouncement, Server, Store, WeightsError};
 
 use crate::fixture::{RUN, endpoint, published};
 
 /// The same version as a machine sees it that does not have the file.
-fn elsewhere(version: &PolicyVersion) -> PolicyVersion {
-    PolicyVersion { location: "/not/on/this/machine".into(), ..version.clone() }
+fn elsewhere(version: &PolicyAnnouncement) -> PolicyAnnouncement {
+    PolicyAnnouncement { location: "/not/on/this/machine".into(), ..version.clone() }
 }
 
 fn files(dir: &Path) -> Vec<String> {
@@ -126,7 +126,7 @@ fn what_arrives_damaged_is_thrown_away() {
     let _server = Server::start(&store, RUN, &endpoint).unwrap();
     let client = Client::connect(RUN, &endpoint).unwrap();
     let here = tempdir().unwrap();
-    let other = PolicyVersion { checksum: "00".repeat(32), ..version };
+    let other = PolicyAnnouncement { checksum: "00".repeat(32), ..version };
     let error = client.pull(&other, here.path()).unwrap_err();
     assert!(matches!(error, WeightsError::Checksum { version: 3, .. }), "{error}");
     assert!(files(here.path()).is_empty());

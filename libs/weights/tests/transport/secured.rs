@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::{TempDir, tempdir};
-use vrft_weights::{Client, PolicyVersion, Server, WeightsError};
+use vrft_weights::{Client, PolicyAnnouncement, Server, WeightsError};
 
 use crate::fixture::{RUN, endpoint, free_port, published};
 
@@ -25,10 +25,10 @@ fn write(dir: &Path, name: &str, settings: &str) -> PathBuf {
 
 /// What one attempt to pull comes to.
 fn pull(
-    version: &PolicyVersion,
+    version: &PolicyAnnouncement,
     endpoint: &str,
     settings: &Path,
-) -> Result<PolicyVersion, WeightsError> {
+) -> Result<PolicyAnnouncement, WeightsError> {
     let client = Client::connect_with(RUN, endpoint, settings)?.with_attempts(1);
     client.pull(version, tempdir().unwrap().path())
 }

@@ -202,9 +202,9 @@ impl Shape {
 /// Where a group is.
 struct Place<'a> {
     group: &'a AttentionGroup,
-    /// Among the tokens.
+    /// First row of the tile, counted among all tokens.
     first_row: usize,
-    /// Among the queries.
+    /// First row of the tile, counted among the tokens that are queries.
     first_query: usize,
 }
 

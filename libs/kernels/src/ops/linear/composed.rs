@@ -21,7 +21,7 @@ pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
     }
 }
 
-/// g · W.
+/// The gradient of x, which is g · W for the gradient g of the result.
 pub(super) fn gradient_of_x(layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
     gradient.matmul(&layer.part(&layer.weight.matrix()?, gradient)?)
 }

@@ -85,7 +85,7 @@ fn products<T: Element, const N: usize>(x: &Tensor, layers: &[Layer; N]) -> Resu
     })
 }
 
-/// g · W.
+/// The gradient of x, which is g · W for the gradient g of the result.
 pub(super) fn gradient_of_x(x: &Tensor, layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
     match x.dtype() {
         DType::BF16 => gradient_of_x_in::<bf16>(x, layer, gradient),

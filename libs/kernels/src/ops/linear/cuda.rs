@@ -43,7 +43,7 @@ pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
     Ok(y)
 }
 
-/// g · W.
+/// The gradient of x, which is g · W for the gradient g of the result.
 pub(super) fn gradient_of_x(layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
     let (n, d_out) = gradient.dims2()?;
     let weight = layer.weight_like(gradient)?;

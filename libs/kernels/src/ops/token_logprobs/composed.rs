@@ -8,7 +8,7 @@ use crate::autograd::BackwardPass;
 /// Logits that exist at once: more than in the fused implementation, since each operation costs a start.
 const LOGITS_PER_CHUNK: usize = 1 << 24;
 
-/// Logprobs and entropies.
+/// Logprob and entropy of each token, (N,) each.
 pub(super) fn forward(hidden: &Tensor, question: &Question) -> Result<[Tensor; 2]> {
     results(hidden, question.head.tensor(), &question.targets, question.temperature)
 }

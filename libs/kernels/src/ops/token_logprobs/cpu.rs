@@ -13,7 +13,7 @@ use crate::matmul::{How, Mat, MatMut, Write, append_product};
 /// Logits that exist at once.
 pub(super) const LOGITS_PER_CHUNK: usize = 1 << 21;
 
-/// Logprobs and entropies.
+/// Logprob and entropy of each token, (N,) each.
 pub(super) fn forward(hidden: &Tensor, question: &Question) -> Result<[Tensor; 2]> {
     let pairs = match hidden.dtype() {
         DType::BF16 => question.forward::<bf16>(hidden)?,

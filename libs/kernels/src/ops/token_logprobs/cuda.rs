@@ -27,7 +27,7 @@ struct Chunks<'a> {
     inverse: f64,
 }
 
-/// Logprobs and entropies.
+/// Logprob and entropy of each token, (N,) each.
 pub(super) fn forward(hidden: &Tensor, question: &Question) -> Result<[Tensor; 2]> {
     let chunks = Chunks::new(hidden, question)?;
     let n = question.targets.len();

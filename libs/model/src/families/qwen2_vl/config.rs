@@ -108,15 +108,15 @@ pub(in crate::families) struct TowerShape {
     pub(in crate::families) kind: Kind,
     /// Width of the tower's residual stream.
     pub(in crate::families) embed_dim: usize,
-    /// Blocks.
+    /// Number of blocks of the tower.
     pub(in crate::families) depth: usize,
-    /// Attention heads.
+    /// Attention heads of each block.
     pub(in crate::families) n_heads: usize,
     /// Width inside the MLP.
     pub(in crate::families) mlp_dim: usize,
     /// Width of the merged output: the language model's `hidden_size`.
     pub(in crate::families) out_dim: usize,
-    /// Color channels.
+    /// Color channels of an image.
     pub(in crate::families) in_channels: usize,
     /// Side of a patch in pixels.
     pub(in crate::families) patch_size: usize,

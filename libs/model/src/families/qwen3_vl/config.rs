@@ -17,7 +17,7 @@ const MAX_SIDE: usize = 1024;
 /// As written in transformers' modeling files; no configuration key.
 const EPS: f64 = 1e-6;
 
-/// The Qwen3 decoder.
+/// Reads the settings of the Qwen3 decoder.
 pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
     let text = root.section("text_config");
     let rope = text.section("rope_parameters").or(&text.section("rope_scaling")).or(&text);
@@ -81,7 +81,7 @@ pub(super) struct TowerShape {
     pub(super) merge_size: usize,
     /// The language model's `hidden_size`.
     pub(super) out_dim: usize,
-    /// Learned positions.
+    /// Number of positions with a learned embedding.
     pub(super) n_positions: usize,
     /// Base of the rotary frequencies.
     pub(super) rope_theta: f64,

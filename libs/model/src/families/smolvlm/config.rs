@@ -14,7 +14,7 @@ use crate::{ModelError, RopeStretch, TextConfig};
 /// The most pixels that a side of a patch may have, and the most patches along a side of what becomes one token.
 const MAX_SIDE: usize = 1024;
 
-/// The Llama decoder.
+/// Reads the settings of the Llama decoder.
 pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
     let text = root.section("text_config");
     let rope = text.section("rope_parameters").or(&text.section("rope_scaling")).or(&text);

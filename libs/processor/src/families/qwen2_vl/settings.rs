@@ -30,7 +30,7 @@ pub(in crate::families) const IMAGE: Defaults = Defaults {
     },
     bounds: (56 * 56, 28 * 28 * 1280),
 };
-/// Of videos.
+/// Settings of videos that a checkpoint leaves out.
 const VIDEO: Defaults = Defaults { bounds: (128 * 28 * 28, 28 * 28 * 768), ..IMAGE };
 /// Length of context, in tokens, that the bound on all frames is a share of.
 const MAX_VIDEO_TOKENS: usize = 128_000;

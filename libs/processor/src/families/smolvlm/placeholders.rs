@@ -88,7 +88,8 @@ impl TileTokens {
 
     fn frames(&self, seconds: &[f64]) -> String {
         let last = seconds.last().copied().unwrap_or_default() as u64;
-        let (number, length) = (words(seconds.len()), duration(last));
+        let number = words(seconds.len());
+        let length = duration(last);
         let mut text = format!(
             "You are provided the following series of {number} frames from a {length} [H:MM:SS] video.\n"
         );

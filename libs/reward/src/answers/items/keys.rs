@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct ItemKeys {
     /// Coordinates; empty if items are bare lists of numbers.
     pub place: String,
-    /// How sure, from 0 to 1.
+    /// Key of the confidence, from 0 to 1.
     pub confidence: String,
     /// Name of what is there.
     pub label: String,
@@ -27,9 +27,9 @@ pub struct OneItemKeys {
 /// The keys of any kind of items; `None` for parts that they do not have.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Keys<'a> {
-    /// Coordinates.
+    /// Key of the coordinates.
     pub(crate) place: Option<&'a str>,
-    /// How sure, from 0 to 1.
+    /// Key of the confidence, from 0 to 1.
     pub(crate) confidence: Option<&'a str>,
     /// Name of what is there.
     pub(crate) label: Option<&'a str>,
@@ -48,6 +48,10 @@ pub(crate) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    /// The parts, as the configuration names them.
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["place", "confidence", "label", "start", "end", "frame", "id", "objects", "target"];
+
     /// Those that are declared.
     pub(crate) fn declared(&self) -> impl Iterator<Item = &'a str> {
         let Self { place, confidence, label, start, end, frame, id, objects, target } = *self;

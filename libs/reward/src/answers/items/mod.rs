@@ -196,6 +196,19 @@ pub(crate) trait ItemKind {
 }
 
 impl<T: ItemKind> Kind for T {
+    fn parts() -> &'static [&'static str] {
+        &Keys::NAMES
+    }
+
+    fn is_nothing(key: &str, value: &toml::Value) -> bool {
+        match (key, value) {
+            ("space", toml::Value::String(space)) => space == "thousandths",
+            ("labels", toml::Value::Array(labels)) => labels.is_empty(),
+            ("keys", toml::Value::Table(keys)) => keys.is_empty(),
+            _ => false,
+        }
+    }
+
     fn form(&self) -> Form {
         Form::Items(self.geometry())
     }

@@ -1,4 +1,4 @@
-//! `learner/policy`: where the weights of a policy version are. The weights themselves never travel on an edge.
+//! `learner/policy`: a new policy version and where its weights are. The weights themselves never travel on an edge.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use crate::build::{numbers, strings, table};
 use crate::columns::Columns;
 use crate::{Message, MessageError};
 
-/// A policy version that is ready to be used: its file, and how to tell that the file is whole.
+/// Says that a policy version is ready to be used: its file, and how to tell that the file is whole.
 ///
 /// The file holds every weight, or the adapter alone where one is trained; its tensors' names tell which.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyVersion {
-    /// Optimizer steps behind it; 0 is the policy that the run starts from.
+pub struct PolicyAnnouncement {
+    /// The policy version: the number of optimizer steps behind it; 0 is the policy that the run starts from.
     pub version: u64,
     /// The safetensors file, as the machine that wrote it names it.
     pub location: String,
@@ -24,14 +24,14 @@ pub struct PolicyVersion {
     pub checksum: String,
 }
 
-impl PolicyVersion {
+impl PolicyAnnouncement {
     /// Whether the file can be read from this machine; if not, it is pulled through the network first.
     pub fn is_local(&self) -> bool {
         Path::new(&self.location).is_file()
     }
 }
 
-impl Message for PolicyVersion {
+impl Message for PolicyAnnouncement {
     const NAME: &'static str = "policy";
 
     fn to_arrow(&self) -> StructArray {
@@ -61,13 +61,13 @@ mod tests {
 
     #[test]
     fn what_is_sent_arrives() {
-        let version = PolicyVersion {
+        let version = PolicyAnnouncement {
             version: 12,
             location: "/dev/shm/vrft/v12.safetensors".into(),
             bytes: 1 << 40,
             checksum: "00ff".into(),
         };
-        assert_eq!(PolicyVersion::from_arrow(&version.to_arrow()).unwrap(), version);
+        assert_eq!(PolicyAnnouncement::from_arrow(&version.to_arrow()).unwrap(), version);
         assert!(!version.is_local());
     }
 }
