@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use vrft_config::Document;
 
-/// The repository.
+/// The root folder of the repository.
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests is a folder of the repository").to_owned()
@@ -185,7 +185,7 @@ impl Run {
         &self.overrides
     }
 
-    /// The run folder.
+    /// The folder that the run writes to.
     pub fn out(&self) -> &Path {
         &self.out
     }
@@ -337,9 +337,9 @@ fn descendants(pid: u32) -> Vec<u32> {
 pub struct Outcome {
     /// Exit code; `None` after a signal.
     pub code: Option<i32>,
-    /// Standard output.
+    /// What the command wrote to standard output.
     pub stdout: String,
-    /// Standard error.
+    /// What the command wrote to standard error.
     pub stderr: String,
 }
 

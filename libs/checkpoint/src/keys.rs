@@ -121,7 +121,7 @@ impl<'a> Keys<'a> {
         self.parsed(key, "an integer of 0 or more", as_count)
     }
 
-    /// A finite number.
+    /// The finite number under a key, if it is there.
     pub fn number(&self, key: &str) -> Result<Option<f64>, CheckpointError> {
         self.parsed(key, "a number", Value::as_f64)
     }
@@ -131,7 +131,7 @@ impl<'a> Keys<'a> {
         self.parsed(key, "a number above 0", |value| value.as_f64().filter(|n| *n > 0.0))
     }
 
-    /// True or false.
+    /// The true or false under a key, if it is there.
     pub fn flag(&self, key: &str) -> Result<Option<bool>, CheckpointError> {
         self.parsed(key, "true or false", Value::as_bool)
     }
@@ -148,7 +148,7 @@ impl<'a> Keys<'a> {
         self.parsed(key, "a list of integers of 0 or more", counts)
     }
 
-    /// Three numbers.
+    /// The three numbers under a key, if they are there.
     pub fn three_numbers(&self, key: &str) -> Result<Option<[f32; 3]>, CheckpointError> {
         self.parsed(key, "three numbers", |value| {
             let numbers = value.as_array()?.iter().map(|n| n.as_f64().map(|n| n as f32));

@@ -73,7 +73,7 @@ pub struct SourceConfig {
     /// The task's split, as `data.split`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
-    /// As `data.space`.
+    /// The task's space, as `data.space`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<DataSpace>,
     /// The task's number of rows, as `data.shots`.
@@ -104,7 +104,7 @@ pub enum Flip {
     Both,
 }
 
-/// The held-out split.
+/// What policies are evaluated on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluationConfig {
@@ -126,7 +126,7 @@ pub struct EvaluationConfig {
     /// run, and at most every ten steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<u64>,
-    /// Prompts decoded together.
+    /// Number of prompts that are decoded together.
     pub batch_size: usize,
     /// Where the evaluator computes.
     pub device: Device,

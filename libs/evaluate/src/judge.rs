@@ -94,7 +94,7 @@ pub enum JudgeError {
     /// The held-out data.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The policy.
+    /// The policy could not be loaded or failed.
     #[error(transparent)]
     Policy(#[from] ModelError),
     /// The processor of the checkpoint refuses something.
@@ -108,7 +108,7 @@ pub enum JudgeError {
         /// What is wrong with it.
         why: String,
     },
-    /// The decoding.
+    /// The policy could not decode answers.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
 }

@@ -42,7 +42,7 @@ pub fn open_cuda(ordinal: usize) -> candle_core::Result<Device> {
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy)]
 enum Mode<'t> {
-    /// Results without gradients.
+    /// Inference: results without gradients.
     Inference,
     /// Inference of one token per row.
     Decoding,
@@ -120,7 +120,7 @@ impl<'t> Context<'t> {
         &self.device
     }
 
-    /// Which implementation computes.
+    /// The implementation of operations that computes.
     pub fn backend(&self) -> Backend {
         self.backend
     }

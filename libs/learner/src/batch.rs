@@ -15,7 +15,7 @@ pub struct TrainGroup {
     pub completions: Vec<TrainCompletion>,
 }
 
-/// One sampled completion.
+/// One completion that a rollout sampled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainCompletion {
     /// Sampled tokens, at least one.

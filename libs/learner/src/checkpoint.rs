@@ -26,7 +26,7 @@ pub struct Checkpoints {
     keep: usize,
 }
 
-/// An intact checkpoint.
+/// A checkpoint whose files are intact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// Folder of the checkpoint.

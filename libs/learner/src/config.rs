@@ -7,7 +7,7 @@ use vrft_config::{ConfigError, Section, require};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
-    /// Peak learning rate.
+    /// Highest learning rate of the run.
     pub learning_rate: f64,
     /// Shape after the warm-up.
     pub schedule: Schedule,
@@ -19,7 +19,7 @@ pub struct OptimizerConfig {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Decoupled weight decay.
+    /// Weight decay, apart from the gradient as in AdamW.
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm; 0 for no clipping.
     pub max_grad_norm: f64,
@@ -52,7 +52,7 @@ pub enum Schedule {
     Cosine,
 }
 
-/// The supervised baseline.
+/// Settings of the supervised baseline.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SftConfig {

@@ -15,7 +15,7 @@ use crate::{Learner, LearnerError, StepGradients, StepStats};
 pub(crate) enum Reference {
     /// Nothing: the KL has no weight.
     None,
-    /// A frozen policy.
+    /// A frozen policy of its own.
     Frozen(Box<Policy>),
     /// The policy itself, with its adapters off.
     WithoutAdapters,

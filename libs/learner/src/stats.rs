@@ -69,7 +69,7 @@ impl StepStats {
         }
     }
 
-    /// Sets a metric.
+    /// Sets the value of a metric.
     pub(crate) fn set(&mut self, path: &str, value: f64) {
         self.metrics.insert(path.to_owned(), value);
     }

@@ -33,7 +33,7 @@ pub struct CompletionRow {
     pub completion_idx: u16,
     /// The policy that sampled it.
     pub policy_version: u64,
-    /// What was sampled.
+    /// The completion that was sampled.
     pub completion: Completion,
     /// Kind of task, passed through from the prompt, so that the reward keeps no state.
     pub task: String,

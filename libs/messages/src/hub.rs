@@ -45,7 +45,7 @@ pub struct RawImage<'a> {
     pub encoding: &'a str,
     /// Pixels; 0 if the sender wrote nonsense.
     pub width: u32,
-    /// Pixels.
+    /// Height of the picture in pixels.
     pub height: u32,
     /// Name of the frame, if the sender gave it one.
     pub frame_id: Option<&'a str>,
@@ -221,7 +221,7 @@ pub fn text_message(mut tags: Tags, text: &str) -> (Tags, ArrayRef) {
     (tags, Arc::new(StringArray::from(vec![text])))
 }
 
-/// A text message.
+/// A message of texts in the convention `text`.
 pub fn message_of_texts(texts: &[&str]) -> (Tags, ArrayRef) {
     (Tags::new(), Arc::new(StringArray::from(texts.to_vec())))
 }

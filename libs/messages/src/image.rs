@@ -12,7 +12,7 @@ use crate::columns::Columns;
 pub struct EncodedImage {
     /// The bytes of the file.
     pub bytes: Vec<u8>,
-    /// `png`, `jpeg`, …
+    /// Format of the file, such as `png` or `jpeg`.
     pub encoding: String,
     /// Width in pixels, upright.
     pub width: u32,

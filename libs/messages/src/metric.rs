@@ -7,7 +7,7 @@ use crate::build::{numbers, strings, table};
 use crate::columns::Columns;
 use crate::{Message, MessageError};
 
-/// One number.
+/// One number of a node at a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
     /// Learner step it belongs to, counted from 1; 0 before the first.

@@ -9,7 +9,7 @@ use crate::image::{images_to_arrow, read_images};
 use crate::turn::{n_parts, read_turns, turns_to_arrow};
 use crate::{EncodedImage, Message, MessageError, Role, Turn};
 
-/// One question.
+/// One question with its pictures and its true answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
     /// Position in the run: the k-th prompt ever asked for. Everything else about it joins on this.

@@ -23,9 +23,9 @@ pub struct RewardRow {
 /// A named part of a reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Term {
-    /// `iou`, `format`, …
+    /// Name of the term, such as `iou` or `format`.
     pub name: String,
-    /// Value before weighting.
+    /// Value of the term before it is weighted.
     pub value: f32,
     /// Weight in the sum.
     pub weight: f32,

@@ -52,7 +52,7 @@ impl Role {
 }
 
 impl Turn {
-    /// A system turn.
+    /// A turn of the system, in words.
     pub fn system(text: &str) -> Self {
         Self { role: Role::System, parts: vec![Part::Text(text.to_owned())] }
     }

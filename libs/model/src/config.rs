@@ -96,7 +96,7 @@ impl RopeStretch {
         })
     }
 
-    /// The stretched frequency.
+    /// The rotary frequency after stretching.
     pub(crate) fn apply(&self, frequency: f32) -> f32 {
         let context = self.first_context as f64;
         let length = (std::f64::consts::TAU as f32) / frequency;

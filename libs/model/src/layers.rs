@@ -72,7 +72,7 @@ impl Linear {
     }
 }
 
-/// Layer normalization.
+/// Layer normalization with its weight and bias.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
     weight: Weight,

@@ -62,9 +62,9 @@ impl Lora {
 /// The adapter of one linear layer.
 #[derive(Debug)]
 pub(crate) struct Adapter {
-    /// (rank, in)
+    /// The first matrix of the adapter, (rank, in).
     a: Weight,
-    /// (out, rank)
+    /// The second matrix of the adapter, (out, rank).
     b: Weight,
     lora: Lora,
     /// Tells this layer's dropout masks from those of others.

@@ -35,7 +35,7 @@ pub(crate) struct Packed<'a> {
     pub(crate) placeholders: Vec<usize>,
     /// For each completion token, which of the predicting rows predicts it.
     pub(crate) sources: Vec<u32>,
-    /// The completion tokens.
+    /// The tokens of the completions, which are to be predicted.
     pub(crate) targets: Vec<u32>,
 }
 

@@ -35,7 +35,7 @@ impl Live {
 pub enum Arrival<M> {
     /// A message of the training graph.
     Message(M),
-    /// Something live.
+    /// A message of a live input, such as a frame.
     Live(Live),
     /// The source of a live input is gone; another may follow if the graph restarts it.
     Gone(String),

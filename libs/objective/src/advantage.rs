@@ -19,7 +19,7 @@ pub struct ScoredGroup<'a> {
     pub weight: f32,
 }
 
-/// One completion.
+/// What advantages need to know of one completion.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scored<'a> {
     /// Reward of the completion; `None` when it could not be scored.

@@ -6,7 +6,7 @@ use vrft_config::{ConfigError, Section, require};
 
 use crate::Device;
 
-/// Group sampling.
+/// How groups of completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutConfig {

@@ -25,7 +25,7 @@ const NAME: &str = "chat";
 const KEEP: &str = "vrft_keep";
 const KEEP_IN_NAMESPACE: &str = "vrft_keep_in_namespace";
 
-/// A compiled template.
+/// A chat template, compiled and ready to render.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,

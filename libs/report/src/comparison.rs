@@ -32,7 +32,7 @@ pub struct ComparisonRow {
     pub(crate) kind: Kind,
     /// Learner steps that this policy has seen.
     pub policy_version: u64,
-    /// Held-out samples.
+    /// Number of held-out samples that were answered.
     pub n: usize,
     /// One cell for each of [`Comparison::metrics`]; `None` where it was not measured.
     pub cells: Vec<Option<ComparisonCell>>,

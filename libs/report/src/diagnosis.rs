@@ -38,7 +38,7 @@ pub enum Problem {
 /// One thing that is wrong with a run, in words for who started it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is wrong.
+    /// The problem that was found.
     pub problem: Problem,
     /// First step of the unbroken stretch in which it is so.
     pub since: u64,
@@ -46,7 +46,7 @@ pub struct Verdict {
     pub sign: String,
     /// What the reason may be.
     pub cause: String,
-    /// What to do.
+    /// What to do about the problem.
     pub remedy: String,
 }
 
@@ -64,7 +64,7 @@ pub struct RunFacts {
     pub n_steps: u64,
     /// The longest completion allowed, in tokens.
     pub max_completion_tokens: Option<usize>,
-    /// Peak learning rate.
+    /// Peak learning rate of the run.
     pub learning_rate: Option<f64>,
     /// Global norm that gradients are scaled down to; 0 for no bound.
     pub max_grad_norm: Option<f64>,

@@ -40,7 +40,7 @@ pub struct FewShotTable {
 pub struct FewShotRow {
     /// `base`, `sft` or `rft`.
     pub label: String,
-    /// Training samples.
+    /// Number of training samples of the run.
     pub shots: usize,
     /// Seeds of the runs, each once.
     pub seeds: Vec<u64>,
@@ -116,7 +116,7 @@ impl FewShotTable {
         text
     }
 
-    /// All numbers, unrounded.
+    /// All numbers of the table as JSON, unrounded.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a table of names and numbers is JSON")
     }

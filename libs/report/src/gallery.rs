@@ -9,7 +9,7 @@ use crate::load::{Run, bytes};
 use crate::number::count;
 use crate::prediction::{Corners, Prediction};
 
-/// Images on show.
+/// Most images that are shown.
 const MAX_IMAGES: usize = 24;
 /// Most boxes drawn in one image, for policies that fill it with boxes.
 const MAX_BOXES: usize = 12;

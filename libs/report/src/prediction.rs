@@ -66,22 +66,22 @@ impl Prediction {
         self.truth.is_string()
     }
 
-    /// True boxes.
+    /// The true boxes of the sample.
     pub(crate) fn true_boxes(&self) -> Vec<Corners> {
         self.boxes(&self.truth)
     }
 
-    /// Predicted boxes.
+    /// The boxes that the policy predicted.
     pub(crate) fn predicted_boxes(&self) -> Vec<Corners> {
         self.boxes(&self.predicted)
     }
 
-    /// True name.
+    /// The true name of the sample.
     pub(crate) fn true_name(&self) -> &str {
         self.truth.as_str().unwrap_or("")
     }
 
-    /// Predicted name.
+    /// The name that the policy predicted.
     pub(crate) fn predicted_name(&self) -> &str {
         self.predicted.as_str().unwrap_or("no answer")
     }

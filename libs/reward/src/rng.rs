@@ -1,6 +1,6 @@
 //! Numbers that look random and are the same every time: the self-test must be repeatable.
 
-/// SplitMix64.
+/// The random number generator SplitMix64.
 #[derive(Debug, Clone)]
 pub(crate) struct Rng(u64);
 

@@ -13,7 +13,7 @@ pub struct Reward {
 /// A completion and what its reward may depend on besides its text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Attempt<'a> {
-    /// What was said.
+    /// The text of the completion.
     pub text: &'a str,
     /// Token ids of the completion; where they are not known, its words are counted instead.
     pub token_ids: Option<&'a [u32]>,
@@ -47,7 +47,7 @@ impl Reward {
         Self { config: config.clone() }
     }
 
-    /// The declaration.
+    /// The declaration that the reward was made of.
     pub fn config(&self) -> &RewardConfig {
         &self.config
     }

@@ -40,14 +40,14 @@ pub struct Truth {
     pub images: Vec<Image>,
     /// All categories of the data set.
     pub categories: Vec<Category>,
-    /// The true boxes.
+    /// The true boxes of all images.
     pub annotations: Vec<Annotation>,
 }
 
-/// One image.
+/// One image of the data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
-    /// Its id.
+    /// The id that the file gives it.
     pub id: Id,
     /// LVIS: categories that are known to be absent.
     pub negative: Vec<Id>,
@@ -55,10 +55,10 @@ pub struct Image {
     pub not_exhaustive: Vec<Id>,
 }
 
-/// One category.
+/// One category of objects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Category {
-    /// Its id.
+    /// The id that the file gives it.
     pub id: Id,
     /// What it is called.
     pub name: String,
@@ -80,7 +80,7 @@ pub enum Frequency {
 /// One true box.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annotation {
-    /// Its id.
+    /// The id that the file gives it.
     pub id: Id,
     /// The image that it is in.
     pub image: Id,

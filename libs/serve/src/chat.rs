@@ -18,7 +18,7 @@ pub struct Limits {
     pub tokens: usize,
 }
 
-/// What is asked.
+/// What a request asks of the policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) turns: Vec<Turn>,

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long what is not wanted is thrown away.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// A client.
+/// The connection to one client.
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
 }
@@ -139,7 +139,7 @@ impl Connection {
         self.write(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await
     }
 
-    /// Its end.
+    /// Sends the end of the response.
     pub(crate) async fn end(&mut self) -> std::io::Result<()> {
         self.write(b"0\r\n\r\n").await
     }

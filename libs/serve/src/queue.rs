@@ -18,13 +18,13 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) enum News {
     /// Its answer as far as it goes.
     Text(String),
-    /// Its answer.
+    /// The question is answered: its answer.
     Done(Box<Answered>),
     /// It cannot be answered: the status and why.
     Failed(u16, String),
 }
 
-/// Where questions wait.
+/// The queue in which questions wait for the policy.
 #[derive(Clone)]
 pub(crate) struct Queue {
     waiting: SyncSender<Job>,

@@ -52,7 +52,7 @@ pub enum ServeError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address.
+        /// The address that it listens on.
         address: SocketAddr,
         /// What the operating system said.
         source: std::io::Error,
@@ -104,7 +104,7 @@ impl Server {
         self.listener.local_addr().unwrap_or(self.shared.options.address)
     }
 
-    /// Serves for ever.
+    /// Serves requests until the program ends.
     pub async fn run(self) {
         let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
         loop {

@@ -42,11 +42,11 @@ impl Reason {
 /// Totals since the start. Every frame offered is in exactly one of kept, held out and dropped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Frames that arrived.
+    /// Number of frames that arrived.
     pub offered: u64,
     /// Frames that may be asked about.
     pub kept: u64,
-    /// Frames set aside.
+    /// Number of frames that were set aside.
     pub held_out: u64,
     /// Frames dropped, by reason.
     dropped: [u64; Reason::ALL.len()],

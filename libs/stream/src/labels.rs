@@ -115,7 +115,7 @@ impl Labels {
         self.entry(frame_id).teacher = Some(boxes);
     }
 
-    /// A person's remark.
+    /// Takes in what a person remarks about a frame.
     pub fn remark(&mut self, feedback: &Feedback) {
         self.entry(&feedback.frame_id).add(&feedback.remark);
     }

@@ -53,7 +53,7 @@ pub fn make(
     Some(Puzzle { kind, images, question, answer: format!("<answer>{answer}</answer>") })
 }
 
-/// Pictures, question, answer.
+/// The pictures, question and answer of a puzzle.
 type Parts = (Vec<RgbImage>, String, String);
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const MIN_CLAIM: u64 = 64 << 20;
 /// The header of an encoded image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// File format.
+    /// The format of the file.
     pub format: ImageFormat,
     /// Width and height in pixels as they lie in the file, before EXIF turns the image.
     pub stored: (u32, u32),

@@ -44,7 +44,7 @@ pub(crate) struct Intake {
     pub(crate) trigger: Trigger,
     /// The newest frame of each camera, by the name of its input.
     pub(crate) frames: BTreeMap<String, Live>,
-    /// Frames that came.
+    /// Number of frames that came.
     pub(crate) n_frames: u64,
     texts: VecDeque<Vec<String>>,
     is_ticked: bool,

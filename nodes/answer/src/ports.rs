@@ -69,7 +69,7 @@ pub(crate) const TEXT: HubInput = PORTS.hub_input("text", "text");
 /// Asks the default question.
 pub(crate) const TICK: HubInput = PORTS.hub_input("tick", "tick");
 
-/// True boxes.
+/// True boxes of frames, to measure answers by.
 pub(crate) const TRUTH: HubInput = PORTS.hub_input("boxes2d", "boxes2d");
 
 /// Remarks on answers.

@@ -37,7 +37,7 @@ impl Gradients {
         self.backend
     }
 
-    /// Forgets all values.
+    /// Forgets the gradients of all weights.
     pub fn clear(&mut self) {
         self.buffers.iter_mut().for_each(|buffer| buffer.is_set = false);
         self.tensors.clear();

@@ -132,7 +132,7 @@ pub(crate) fn add_all(a: &mut [f32], b: &[f32]) {
     });
 }
 
-/// `a += b`.
+/// Adds `b` to `a`, value by value.
 #[inline(always)]
 pub(crate) fn add_to(a: &mut [f32], b: &[f32]) {
     for (a, b) in a.iter_mut().zip(b) {

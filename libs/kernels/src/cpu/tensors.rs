@@ -115,7 +115,7 @@ pub(crate) fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     with_values([a, b], |[x, y]| like(sum_of(x, y), a))
 }
 
-/// `a + b`.
+/// The sums `a + b` of two slices of one length.
 fn sum_of(a: &[f32], b: &[f32]) -> Vec<f32> {
     make_chunks(
         a.len(),

@@ -17,7 +17,7 @@ const USUAL_SHARED_BYTES: u32 = 48 << 10;
 
 /// The compiled kernels of an operation.
 pub(crate) struct Module {
-    /// The operation's folder.
+    /// Name of the operation's folder.
     pub(crate) name: &'static str,
     /// What `build.rs` made of its `cuda.cu`.
     pub(crate) ptx: &'static str,

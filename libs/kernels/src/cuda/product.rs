@@ -47,7 +47,7 @@ impl<'a> Matrix<'a> {
 /// `to = a · b`, or `to += a · b`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
-    /// (M, K)
+    /// The left matrix, (M, K).
     pub(crate) a: Matrix<'a>,
     /// (K, N), of the same type
     pub(crate) b: Matrix<'a>,

@@ -36,7 +36,7 @@ impl<'a, T> Mat<'a, T> {
         Mat { data, rows, cols, row_stride, col_stride }
     }
 
-    /// The transposed view.
+    /// A view of the same values as the transposed matrix.
     pub(crate) fn t(self) -> Self {
         Self {
             rows: self.cols,

@@ -17,12 +17,12 @@ pub(crate) const PHASES: [&str; 8] = [
 /// The phases that are rollout or learner; all others are overhead.
 pub(crate) const WORK: [&str; 4] = ["rollout", "reference", "forward_backward", "optimizer"];
 
-/// One step.
+/// Seconds of one measured step.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StepTimes {
     /// From first to last, phases and whatever lies between them.
     pub(crate) secs: f64,
-    /// As in [`PHASES`].
+    /// Seconds of each phase, in the order of [`PHASES`].
     pub(crate) phases: [f64; PHASES.len()],
     /// Floating-point operations of matrix products in rollout and in learner.
     pub(crate) rollout_flops: u64,

@@ -48,7 +48,7 @@ pub struct LossConfig {
 pub enum KlEstimator {
     /// `d`: without bias, of large variance. Its own gradient is 0 on average.
     K1,
-    /// `d² / 2`.
+    /// `d² / 2`: with bias, of small variance.
     K2,
     /// `exp(-d) + d - 1`: never negative.
     K3,

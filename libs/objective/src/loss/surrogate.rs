@@ -35,7 +35,7 @@ pub(super) struct TokenLoss {
     pub(super) is_corrected: bool,
 }
 
-/// The configured surrogate.
+/// The loss of each token by the configured surrogate.
 pub(super) fn token_loss(surrogate: &Surrogate, inputs: &SurrogateInputs<'_>) -> Result<TokenLoss> {
     match surrogate {
         Surrogate::Clip(config) => clip::token_loss(inputs, config),

@@ -29,7 +29,7 @@ pub(crate) enum Draft {
 }
 
 impl Draft {
-    /// One item alone.
+    /// An answer of one item alone.
     pub(crate) fn one(item: Sketch) -> Self {
         Draft::Items { items: vec![item], target: 0 }
     }

@@ -11,7 +11,7 @@ use crate::text::value::Value;
 /// A question, its true answer, and the size of the image that it is about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Example<'a> {
-    /// What is asked.
+    /// The question of the example.
     pub question: &'a str,
     /// The true answer, as the data has it.
     pub solution: &'a str,
@@ -37,7 +37,7 @@ struct Objects {
     lists: BTreeMap<String, usize>,
     /// Keys of numbers, in their order.
     scalars: Vec<String>,
-    /// Keys of text.
+    /// Keys whose values are texts.
     texts: BTreeSet<String>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Examples<'a> {
         self.answers.iter().all(|answer| test(answer))
     }
 
-    /// The different answers.
+    /// The answers of the examples, each once.
     pub(crate) fn distinct(&self) -> BTreeSet<&'a str> {
         self.answers.iter().copied().collect()
     }

@@ -31,7 +31,7 @@ pub struct IntervalAnswer {
 pub struct IntervalKeys {
     /// First moment; empty if the interval is a bare list of two numbers.
     pub start: String,
-    /// Last moment.
+    /// Key of the last moment.
     pub end: String,
     /// Name of what happens.
     pub label: String,

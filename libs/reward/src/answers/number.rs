@@ -86,7 +86,7 @@ fn without_thousands_commas(text: &str) -> String {
     kept.map(|(_, c)| c).collect()
 }
 
-/// Numbers alone.
+/// Recognizes answers that are numbers alone.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     examples.all(|answer| answer.trim().parse::<f64>().is_ok()).then_some(())?;
     Some((AnswerKind::Number(NumberAnswer {}), "every answer is a number".to_owned()))

@@ -78,7 +78,7 @@ impl ItemKind for PolygonAnswer {
     }
 }
 
-/// Refuses pixels.
+/// Refuses outlines in pixels.
 pub(super) fn check_space(space: Space) -> Result<(), ConfigError> {
     ensure(space != Space::Pixels, "reward.answer.space", "pixels", || {
         "thousandths or unit: outlines are compared on a grid over the whole image".into()

@@ -67,7 +67,7 @@ impl Mask {
         Some(mask)
     }
 
-    /// Number of pixels.
+    /// Number of pixels that belong to the region.
     pub fn area(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
     }

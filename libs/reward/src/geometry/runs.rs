@@ -4,7 +4,7 @@
 
 /// Longest run that is believed: more pixels than any image has.
 pub(crate) const MAX_RUN: i64 = 1_000_000_000;
-/// Letters begin here.
+/// Code of the first letter of the encoding.
 const BASE: u8 = 48;
 /// Set in a letter that another one of the same number follows.
 const MORE: i64 = 0x20;

@@ -5,7 +5,7 @@ use crate::Flaw;
 /// From `start` to `end`, in seconds, frames or shares of a video.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Span {
-    /// First moment.
+    /// First moment of the stretch.
     pub start: f64,
     /// Last moment, after the first.
     pub end: f64,

@@ -22,7 +22,7 @@ const POINT_SCALE: f64 = 0.05;
 /// A declaration that fits the examples and withstands the self-test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
-    /// The declaration.
+    /// The proposed declaration of a reward.
     pub config: RewardConfig,
     /// Why this kind of answer.
     pub reason: String,

@@ -24,9 +24,9 @@ pub struct Report {
 /// One question that was put to the reward.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
-    /// What was checked.
+    /// Name of what was checked.
     pub name: String,
-    /// Whether it holds.
+    /// Whether the check passed.
     pub passed: bool,
     /// What should be found.
     pub expected: String,

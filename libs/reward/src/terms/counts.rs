@@ -28,7 +28,7 @@ pub struct Recall {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefinedRecall {
-    /// Replaces `threshold`.
+    /// Replaces `threshold` of the matching, for this term.
     pub threshold: f64,
 }
 

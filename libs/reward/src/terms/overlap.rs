@@ -40,14 +40,14 @@ pub struct RefinedOverlap {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
-    /// Number of predictions.
+    /// The sum is divided by the number of predictions.
     Predicted,
     /// Number of true items.
     Truth,
     /// The greater of both: a missed item costs as much as an invented one.
     #[default]
     Max,
-    /// Number of pairs.
+    /// The sum is divided by the number of pairs.
     Matched,
 }
 

@@ -22,7 +22,7 @@ const MAX_WORDS: usize = 20_000;
 pub struct Repetition {
     /// Tokens that are compared together.
     pub ngram: usize,
-    /// Most negative value.
+    /// The most negative value of the term.
     pub penalty: f64,
 }
 

@@ -27,7 +27,7 @@ pub(crate) struct ImageMatches {
 pub(crate) enum Outcome {
     /// A true box was found.
     Hit,
-    /// Nothing is there.
+    /// A prediction where no object is.
     Miss,
     /// Neither: it found something that does not count, or is itself of another size.
     Ignored,

@@ -31,7 +31,7 @@ struct Cell {
 }
 
 impl Evaluation {
-    /// The reported numbers.
+    /// The numbers that the evaluation reports.
     pub fn summary(&self) -> Summary {
         let by_area: Vec<_> = (0..AREAS.len()).map(|area| self.cells(area, self.limit())).collect();
         let numbers = match self.protocol {

@@ -28,7 +28,7 @@ pub struct AdamwNumbers {
 /// Both moments of a variable on a GPU, first and second.
 #[derive(Debug, Clone)]
 pub enum GpuMoments {
-    /// In f32.
+    /// Both moments in f32.
     F32([Tensor; 2]),
     /// In bfloat16, rounded by chance.
     Bf16([Tensor; 2]),

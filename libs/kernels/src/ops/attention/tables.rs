@@ -12,7 +12,7 @@ const MOST_PARTS: usize = 4;
 /// The tables of a layout, rows of 32-bit numbers as `tables.cuh` names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LayoutTables {
-    /// Tiles of queries.
+    /// The tiles of queries, each as seven numbers.
     pub queries: Vec<[u32; 7]>,
     /// Tiles of keys; those that several parts of the queries attend to come once for each part.
     pub keys: Vec<[u32; 6]>,

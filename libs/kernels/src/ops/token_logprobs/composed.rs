@@ -71,7 +71,7 @@ fn chunks<'a>(
     Ok(targets.chunks(rows).enumerate().map(move |(idx, targets)| (idx * rows, targets)))
 }
 
-/// (rows, V) f32.
+/// Log-probabilities of all tokens, (rows, V) f32.
 fn log_probabilities(hidden: &Tensor, head: &Tensor, temperature: f64) -> Result<Tensor> {
     let logits = (hidden.matmul(&head.t()?)?.to_dtype(DType::F32)? / temperature)?;
     let logits = logits.broadcast_sub(&logits.detach().max_keepdim(D::Minus1)?)?;

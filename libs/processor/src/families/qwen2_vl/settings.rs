@@ -34,7 +34,7 @@ pub(in crate::families) const IMAGE: Defaults = Defaults {
 const VIDEO: Defaults = Defaults { bounds: (128 * 28 * 28, 28 * 28 * 768), ..IMAGE };
 /// Length of context, in tokens, that the bound on all frames is a share of.
 const MAX_VIDEO_TOKENS: usize = 128_000;
-/// That share.
+/// The share of the context that a video may take.
 const VIDEO_SHARE: f64 = 0.9;
 
 /// Reads the settings of images and of videos.

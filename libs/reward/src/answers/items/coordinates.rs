@@ -10,12 +10,12 @@ pub(crate) fn read_box(value: &Value, space: Space) -> Result<Place, Flaw> {
     BBox::within(corners, space.extent()).map(Place::Box)
 }
 
-/// `[x, y]`
+/// Reads a point, `[x, y]`.
 pub(crate) fn read_point(value: &Value, space: Space) -> Result<Place, Flaw> {
     within(exactly(value)?, space.extent()).map(Place::Point)
 }
 
-/// `[start, end]`
+/// Reads a stretch of time, `[start, end]`.
 pub(crate) fn read_span(value: &Value, space: Space) -> Result<Place, Flaw> {
     let ends = exactly(value)?;
     Span::try_new(ends, space.extent()).map(Place::Span)

@@ -92,7 +92,7 @@ pub(crate) trait ItemKind {
         if self.is_single() { item } else { format!("[{item}, ...]") }
     }
 
-    /// Reads coordinates.
+    /// Reads the coordinates of an item.
     fn place(&self, value: &Value) -> Result<Place, Flaw>;
 
     /// The coordinates of an object.

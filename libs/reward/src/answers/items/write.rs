@@ -49,13 +49,13 @@ pub(crate) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// `[x1, y1, …]`
+/// Writes numbers as `[x1, y1, …]`.
 pub(crate) fn list(numbers: &[f64]) -> String {
     let each: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     format!("[{}]", each.join(", "))
 }
 
-/// `[[x1, y1], …]`
+/// Writes numbers as pairs, `[[x1, y1], …]`.
 pub(crate) fn points(numbers: &[f64]) -> String {
     let each: Vec<String> = numbers.chunks(2).map(list).collect();
     format!("[{}]", each.join(", "))
