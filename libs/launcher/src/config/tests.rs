@@ -83,8 +83,8 @@ fn sections_that_contradict_each_other_are_refused() {
         "rollout.max_completion_tokens (test, line 2)",
     );
     refused("[loss]\nkl_in = \"reward\"", "loss.kl_in", "advantage.scale = \"none\"");
-    let points = "type = \"points\"\n[reward.match]\nmeasure = \"l1\"\n[reward.terms.a]\nmetric = \"overlap\"";
-    refused(&format!("[data]\nflip = \"both\"\n[reward.answer]\n{points}"), "data.flip", "none");
+    let mask = "type = \"mask\"\n[reward.terms.a]\nmetric = \"overlap\"";
+    refused(&format!("[data]\nflip = \"both\"\n[reward.answer]\n{mask}"), "data.flip", "none");
     refused("[semantic]\nmodel = \"m\"", "semantic.model", "answers have words");
 }
 

@@ -203,8 +203,9 @@ mod tests {
     }
     #[test]
     fn boxes_below_a_thousand_in_large_images_are_thousandths() {
-        let boxes = [[243., 17., 943., 119.], [54., 160., 347., 938.]];
+        let boxes = [[243., 17., 943., 119.], [54., 160., 347., 938.], [195., 139., 638., 253.]];
         check(&boxes, Some([4000, 3000]), Space::Thousandths, false, "are larger");
+        check(&boxes[..2], Some([4000, 3000]), Space::Thousandths, true, "by chance");
     }
     #[test]
     fn boxes_above_a_thousand_are_pixels() {
