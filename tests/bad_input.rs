@@ -2,13 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field};
 use parquet::arrow::ArrowWriter;
 use vrft_config::Document;
-use vrft_tests::{Run, root};
+use vrft_tests::{Run, root, vrft};
 
 const PROBLEM: &str = "Detect all objects.";
 const SOLUTION: &str = "<answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
@@ -100,6 +101,17 @@ fn one_bad_row_among_many_is_skipped_and_counted() {
     run.finish().ok();
     let log = std::fs::read_to_string(run.out().join("run.log")).unwrap();
     assert!(log.contains("skipped=1"), "{log}");
+    // What is left out, and why, is in the report as well.
+    let report = std::fs::read_to_string(run.out().join("report.html")).unwrap();
+    for words in ["40 rows, 39 usable, 1 skipped, 39 used", "skipped row 7: "] {
+        assert!(report.contains(words), "{words:?} is not in the report");
+    }
+    // And is said where the rows are only judged on.
+    let data = data.display().to_string();
+    let eval = ["eval", "--data", &data, "--set", "evaluation.limit=12"];
+    let output = Command::new(vrft()).args(eval).current_dir(root()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.contains("# skipped row 7: "), "{errors}");
 }
 
 #[test]

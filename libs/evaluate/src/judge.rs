@@ -55,6 +55,7 @@ impl JudgeConfig {
 pub struct Judge {
     config: JudgeConfig,
     test: Dataset,
+    notes: Vec<String>,
     prompter: Prompter,
     answers: Vec<Truth>,
     subjects: Vec<Subject>,
@@ -155,16 +156,23 @@ impl Judge {
         };
         let limit = config.data.max_bad_fraction;
         let test = test.first_valid(config.evaluation.limit, check, limit)?;
-        for line in test.summary(test.len()).iter().chain(prompter.notes()) {
+        let notes: Vec<String> =
+            test.summary(test.len()).into_iter().chain(prompter.notes().iter().cloned()).collect();
+        for line in &notes {
             // The launcher shows lines that begin so.
             tracing::info!("Data: {line}");
         }
-        Ok(Self { config: config.clone(), test, prompter, answers, subjects, processor })
+        Ok(Self { config: config.clone(), test, notes, prompter, answers, subjects, processor })
     }
 
     /// The held-out data.
     pub fn test(&self) -> &Dataset {
         &self.test
+    }
+
+    /// What the held-out data is, which rows of it are left out and why, and what was assumed, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Greedy answers of the policy in this checkpoint folder, and their measures.

@@ -27,6 +27,8 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     }
     let key = if options.data.is_some() { "--data" } else { "evaluation.test" };
     let judge = vrft_evaluate::Judge::load(&config.judge()).wrap_err(key)?;
+    // Beside the measures, which another program may read from standard output.
+    judge.notes().iter().for_each(|line| eprintln!("# {line}"));
     let judgment = judge.evaluate(&config.policy.path)?;
     say!("{}", serde_json::to_string_pretty(&judgment.summary())?);
     Ok(())

@@ -9,6 +9,7 @@ mod best;
 mod chart;
 mod comparison;
 mod curves;
+mod data;
 mod diagnosis;
 mod difference;
 mod environment;

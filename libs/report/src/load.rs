@@ -11,6 +11,7 @@ use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 
 use crate::ReportError;
 use crate::best::{BestPolicy, best_policies};
+use crate::data::Said;
 use crate::environment::Environment;
 use crate::evaluation::Evaluation;
 use crate::label::{self, Kind};
@@ -34,6 +35,8 @@ pub(crate) struct Run {
     pub(crate) teams: Teams,
     pub(crate) best: Vec<BestPolicy>,
     pub(crate) warnings: Vec<String>,
+    /// Which rows were used and which were not.
+    pub(crate) data: Vec<String>,
     /// Files with lines that could not be read, and how many.
     pub(crate) unreadable: Vec<(String, usize)>,
 }
@@ -73,6 +76,9 @@ impl Run {
         run.config = run.config_text.as_ref().and_then(|t| Settings::parse(t).ok());
         run.environment = Environment::parse(text(&dir.join("environment.json"))?);
         run.warnings = warnings(text(&dir.join("run.json"))?);
+        let said = Said::of(&text(&dir.join("run.log"))?.unwrap_or_default());
+        run.warnings.extend(said.warnings);
+        run.data = said.lines;
         Ok(run)
     }
 

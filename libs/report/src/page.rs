@@ -10,7 +10,7 @@ use crate::headline::headline;
 use crate::html::{escape, section};
 use crate::load::Run;
 use crate::number::count;
-use crate::{ReportError, appendix, curves, histogram, interval, outcome, seconds, timeline};
+use crate::{ReportError, appendix, curves, data, histogram, interval, outcome, seconds, timeline};
 
 /// Style of charts, also of those that are files of their own.
 pub(crate) const CHART_CSS: &str = include_str!("chart.css");
@@ -57,6 +57,7 @@ fn page(run: &Run) -> Result<String, ReportError> {
         ("result", "Result", held_out(run, &comparison)),
         ("training", "Training", training(run)),
         ("images", "Images", images(run)?),
+        ("data", "Data", data::html(&run.data)),
         ("time", "Time", time(run)),
         ("configuration", "Configuration", configuration),
         ("environment", "Environment", environment),

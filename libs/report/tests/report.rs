@@ -160,3 +160,16 @@ fn a_folder_that_is_not_there_is_an_error() {
     assert!(matches!(error, ReportError::NoRunFolder(_)));
     assert!(error.to_string().contains("no/such/run"));
 }
+
+#[test]
+fn what_was_said_about_the_data_is_in_the_page() {
+    let log = "loader:  INFO Data: skipped row 7: <b>\n\
+               loader:  WARN Data: 2 of 9 test rows are also learned from\n";
+    let dir = folder(&[("evaluations.jsonl", EVALUATIONS), ("run.log", log)]);
+    let page = page(dir.path());
+    for expected in
+        ["skipped row 7: &lt;b&gt;", "Warning: 2 of 9 test rows are also learned from.", "id=data"]
+    {
+        assert!(page.contains(expected), "{expected:?} is missing");
+    }
+}

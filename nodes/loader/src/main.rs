@@ -46,7 +46,8 @@ fn warn_of_overlap(sources: &Sources<'_>, config: &Config) {
     if let Ok(overlap) = sources.overlap(config)
         && overlap.pictures > 0
     {
-        warn!("{:?}: {overlap}", config.evaluation.test);
+        // The launcher and the report show lines that begin so.
+        warn!("Data: {:?}: {overlap}", config.evaluation.test);
     }
 }
 

@@ -169,7 +169,7 @@ impl<'a> Source<'a> {
         if self.damaged.len() < N_TOLD {
             let file = row.origin.file.display();
             let row = row.origin.place();
-            warn!(%file, row, why, "A picture is damaged; other rows take the place of its row.");
+            warn!("Data: {file}, {row}: {why}; other rows take the place of this one");
         }
         self.damaged.insert(idx, why);
         let limit = self.max_bad_fraction * self.dataset.n_total() as f64;

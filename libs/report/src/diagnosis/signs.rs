@@ -10,6 +10,8 @@ const LONG_PATIENCE: usize = 5;
 const NEARLY_ALL: f64 = 0.9;
 /// A mean that is as good as nothing, of values up to 1.
 const NEARLY_NOTHING: f64 = 0.01;
+/// A mean reward below this was never earned by skill: a lucky answer among many makes as much, and its end is no loss.
+const EARNED: f64 = 0.1;
 /// KL per token, in nats, beyond which no answer is left that the reference policy would give: sound runs stay below
 /// 0.5, runs that were blown up on purpose are at 5 and more.
 const DIVERGED_KL: f64 = 1.0;
@@ -115,7 +117,7 @@ fn forgot_everything(history: &History, facts: &RunFacts) -> Option<(u64, String
         .take_while(|(step, _)| *step < no_signal.since)
         .map(|(_, reward)| reward)
         .fold(0.0, f64::max);
-    let gone = |reward: f64| best > 0.0 && reward <= NEARLY_NOTHING * best;
+    let gone = |reward: f64| best >= EARNED && reward <= NEARLY_NOTHING * best;
     let gone = Stretch::of(total(), PATIENCE, facts, gone)?;
     Some((gone.since, format!("its reward fell from {best:.2} to {:.2}", gone.mean())))
 }

@@ -201,6 +201,19 @@ fn a_run_that_was_blown_up() {
 }
 
 #[test]
+fn a_lucky_answer_that_is_not_repeated_is_no_divergence() {
+    check(
+        &[
+            ("reward/zero_std_groups", &[1.0, 0.8, 1.0, 1.0, 1.0, 1.0]),
+            ("reward/format/mean", &[0.0; 6]),
+            ("reward/total/mean", &[0.0, 0.02, 0.0, 0.0, 0.0, 0.0]),
+        ],
+        &facts(6),
+        &[(Problem::NoFormat, 1, "0 % of the completions have the form")],
+    );
+}
+
+#[test]
 fn a_number_that_is_not_finite_is_a_divergence_at_once() {
     let mut kl = vec![0.01; 4];
     kl[3] = f64::NAN;
