@@ -48,14 +48,14 @@ fn stopped() -> Run {
 #[test]
 fn a_stopped_run_goes_on_as_what_it_was_from_any_folder() {
     let mut run = stopped();
-    assert!(run.metric("sft", "policy/loss").len() < 60, "it was stopped too late");
+    assert!(run.metric("learner", "policy/loss").len() < 60, "it was stopped too late");
     ok(&resume(&run, &[]));
     let nodes = run.lines("metrics.jsonl").into_iter().map(|line| line["node"].to_string());
     assert!(!nodes.into_iter().any(|node| node.contains("rollout")), "it went on as GRPO");
-    let weights = run.final_weights("sft");
+    let weights = run.final_weights("learner");
     run.again("undisturbed");
     run.finish().ok();
-    assert!(weights == run.final_weights("sft"), "other weights after the resume");
+    assert!(weights == run.final_weights("learner"), "other weights after the resume");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_folder_holds_one_run_at_a_time() {
 
 /// The newest checkpoint of the baseline.
 fn newest(run: &Run) -> PathBuf {
-    let entries = std::fs::read_dir(run.out().join("checkpoints/sft")).unwrap();
+    let entries = std::fs::read_dir(run.out().join("checkpoints/learner")).unwrap();
     let mut steps: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     steps.sort();
     steps.pop().unwrap()
@@ -106,7 +106,7 @@ fn damage(checkpoint: &Path) {
 fn a_damaged_checkpoint_is_never_taken_for_a_whole_one() {
     let run = Run::small().with_example("sft").set("evaluation.every=0");
     run.finish().ok();
-    let weights = run.final_weights("sft");
+    let weights = run.final_weights("learner");
     let checkpoint = newest(&run);
     damage(&checkpoint);
     let path = checkpoint.display().to_string();
@@ -122,14 +122,14 @@ fn a_damaged_checkpoint_is_never_taken_for_a_whole_one() {
     ok(&eval(&["--no-verify"]));
     // The one before it is intact: the last step is made again.
     ok(&resume(&run, &[]));
-    assert!(weights == run.final_weights("sft"), "other weights after the damage");
-    for entry in std::fs::read_dir(run.out().join("checkpoints/sft")).unwrap() {
+    assert!(weights == run.final_weights("learner"), "other weights after the damage");
+    for entry in std::fs::read_dir(run.out().join("checkpoints/learner")).unwrap() {
         damage(&entry.unwrap().path());
     }
     refused(&resume(&run, &[]), &["checkpoints", "is intact", "--start-over"]);
     ok(&resume(&run, &["--start-over"]));
-    assert!(weights == run.final_weights("sft"), "other weights after the start");
-    assert!(run.out().join("checkpoints/sft.damaged").is_dir());
+    assert!(weights == run.final_weights("learner"), "other weights after the start");
+    assert!(run.out().join("checkpoints/learner.damaged").is_dir());
 }
 
 #[test]
@@ -142,6 +142,6 @@ fn data_that_changed_is_named() {
     std::fs::copy(root().join("data/digits/test.parquet"), &data).unwrap();
     refused(
         &resume(&run, &[]),
-        &["shots.parquet has another content", "Restore it, or go on", "--with-changes"],
+        &["shots.parquet has another content", "Restore it", "--with-changes"],
     );
 }
