@@ -1,6 +1,9 @@
-//! Which checkpoint is meant: a folder, a model of the hub, the newest of a run, or what was promoted.
+//! Which checkpoint is meant: a folder, a model of the hub, the best of a run, or what was promoted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use crate::AnswerError;
 
@@ -16,6 +19,12 @@ const CONFIG: &str = "config.toml";
 /// The learner of a run whose policy is meant, where there are several.
 const LEARNER: &str = "learner";
 
+/// Folder of a run with the checkpoints of its learners, a folder each.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// File of a run that names the best policy of each learner, which its evaluator keeps.
+const BEST: &str = "best.json";
+
 /// A checkpoint and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -25,11 +34,29 @@ pub struct Target {
     pub version: String,
     /// The configuration of the run that made it, if that is there.
     pub config: Option<PathBuf>,
+    /// Why this one, where the name leaves a choice.
+    pub choice: Option<String>,
+}
+
+/// The best policy of a learner, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Best {
+    #[serde(default)]
+    learner: Option<String>,
+    step: u64,
+    measure: String,
+    value: f64,
+    #[serde(default)]
+    base: Option<f64>,
+    chosen_on: String,
+    /// Its folder, within the run folder.
+    checkpoint: PathBuf,
 }
 
 impl Target {
-    /// Finds what a name means: `promoted`, the policy in use in the folder `served`; a run folder, its newest
-    /// checkpoint; a checkpoint folder; `owner/name`, a model of the Hugging Face hub.
+    /// Finds what a name means: `promoted`, the policy in use in the folder `served`; a run folder, the best policy that
+    /// it has kept, or its newest checkpoint where nothing was evaluated; a checkpoint folder; `owner/name`, a model of
+    /// the Hugging Face hub.
     ///
     /// # Errors
     /// Nothing of that name, with what was looked for.
@@ -42,8 +69,8 @@ impl Target {
             return promoted(served)?.ok_or_else(|| refused(name, why()));
         }
         let path = Path::new(name);
-        if path.join("checkpoints").is_dir() {
-            return newest_of_run(path);
+        if path.join(BEST).is_file() || path.join(CHECKPOINTS).is_dir() {
+            return of_run(path);
         }
         let checkpoint = vrft_checkpoint::checkpoint_dir(path)?;
         if !checkpoint.is_dir() {
@@ -52,7 +79,7 @@ impl Target {
         }
         let version = file_name(&checkpoint).unwrap_or_else(|| name.to_owned());
         let config = config_of(&checkpoint);
-        Ok(Self { checkpoint, version, config })
+        Ok(Self { checkpoint, version, config, choice: None })
     }
 }
 
@@ -73,27 +100,75 @@ pub fn promoted(served: &Path) -> Result<Option<Target>, AnswerError> {
         return Err(refused(&link.display().to_string(), why));
     }
     let config = Some(checkpoint.join(CONFIG)).filter(|path| path.is_file());
-    Ok(Some(Target { checkpoint, version: name.display().to_string(), config }))
+    let version = name.display().to_string();
+    Ok(Some(Target { checkpoint, version, config, choice: None }))
 }
 
-fn newest_of_run(run: &Path) -> Result<Target, AnswerError> {
+/// The best policy of a run, or the newest where none was kept; of the learner of that name where there are several.
+fn of_run(run: &Path) -> Result<Target, AnswerError> {
     let name = run.display().to_string();
-    let folder = run.join("checkpoints");
-    let learners = folders(&folder)?;
+    let best = best_of_run(run)?;
+    let folder = run.join(CHECKPOINTS);
+    let mut learners = if folder.is_dir() { folders(&folder)? } else { Vec::new() };
+    learners.extend(best.iter().filter_map(|best| best.learner.clone()));
+    learners.sort();
+    learners.dedup();
     let learner = match &learners[..] {
         [only] => only,
         _ => learners.iter().find(|found| found.as_str() == LEARNER).ok_or_else(|| {
             refused(&name, format!("it has checkpoints of {learners:?}: name the folder of one"))
         })?,
     };
-    let steps = folders(&folder.join(learner))?;
-    let newest = steps.iter().rfind(|step| step.starts_with("step-"));
+    let config = Some(run.join(CONFIG)).filter(|path| path.is_file());
+    let of_learner = |best: &&Best| best.learner.as_deref() == Some(learner);
+    if let Some(best) = best.iter().find(of_learner) {
+        let checkpoint = run.join(&best.checkpoint);
+        let version = file_name(&checkpoint).unwrap_or_default();
+        return Ok(Target { checkpoint, version, config, choice: Some(best.to_string()) });
+    }
+    let folder = folder.join(learner);
+    let steps = if folder.is_dir() { folders(&folder)? } else { Vec::new() };
+    let newest =
+        steps.into_iter().filter(|name| step_of(name).is_some()).max_by_key(|name| step_of(name));
     let newest = newest.ok_or_else(|| {
         refused(&name, format!("there is no checkpoint of {learner:?} in it yet"))
     })?;
-    let config = Some(run.join(CONFIG)).filter(|path| path.is_file());
-    let checkpoint = folder.join(learner).join(newest);
-    Ok(Target { checkpoint, version: newest.clone(), config })
+    let choice = format!(
+        "{newest}, the newest checkpoint of {learner:?}: none was evaluated and kept as the best"
+    );
+    Ok(Target { checkpoint: folder.join(&newest), version: newest, config, choice: Some(choice) })
+}
+
+/// What the run's evaluator has kept. A policy whose folder is gone does not count.
+fn best_of_run(run: &Path) -> Result<Vec<Best>, AnswerError> {
+    let path = run.join(BEST);
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text =
+        std::fs::read(&path).map_err(|source| AnswerError::File { path: path.clone(), source })?;
+    let best: BTreeMap<String, Best> = serde_json::from_slice(&text)
+        .map_err(|error| refused(&path.display().to_string(), error.to_string()))?;
+    Ok(best.into_values().filter(|best| run.join(&best.checkpoint).is_dir()).collect())
+}
+
+impl std::fmt::Display for Best {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { step, measure, value, base, chosen_on, .. } = self;
+        write!(f, "step {step}, the best of the run: {measure} {value:.3} on {chosen_on}")?;
+        match base {
+            Some(base) if base >= value => {
+                write!(f, ", no better than the {base:.3} that it started from")
+            }
+            Some(base) => write!(f, ", {base:.3} at its start"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The step of a finished checkpoint's folder, as `step-000040`; one that is being written has another name.
+fn step_of(name: &str) -> Option<u64> {
+    name.strip_prefix("step-")?.parse().ok()
 }
 
 /// The configuration beside a checkpoint, or of the run that it lies in: `RUN/checkpoints/LEARNER/step-N`, or
@@ -136,7 +211,7 @@ mod tests {
     fn run_with(learners: &[&str]) -> tempfile::TempDir {
         let run = tempfile::tempdir().unwrap();
         for learner in learners {
-            for step in ["step-000010", "step-000009", "step-000100"] {
+            for step in ["step-000010", "step-000009", "step-000100", "step-000200.tmp"] {
                 let folder = run.path().join("checkpoints").join(learner).join(step);
                 std::fs::create_dir_all(folder).unwrap();
             }
@@ -157,9 +232,49 @@ mod tests {
             let folder = run.path().join("checkpoints").join(learners[0]).join("step-000100");
             assert_eq!((target.checkpoint, target.version), (folder, "step-000100".to_owned()));
             assert_eq!(target.config, Some(run.path().join(CONFIG)));
+            let choice = target.choice.unwrap();
+            assert!(choice.contains("step-000100, the newest checkpoint"), "{choice}");
         }
         let error = find(run_with(&["a", "b"]).path()).unwrap_err().to_string();
         assert!(error.contains("[\"a\", \"b\"]"), "{error}");
+    }
+
+    /// `base` is what the run started from, `learner` whose policy it is.
+    fn keep_best(run: &Path, learner: &str, step: u64, base: f64) {
+        let folder = format!("best/{learner}/step-{step:06}");
+        std::fs::create_dir_all(run.join(&folder)).unwrap();
+        let best = serde_json::json!({"rft": {
+            "learner": learner, "step": step, "measure": "miou", "value": 0.61, "base": base,
+            "chosen_on": "evaluation.test", "checkpoint": folder,
+        }});
+        std::fs::write(run.join(BEST), best.to_string()).unwrap();
+    }
+
+    #[test]
+    fn a_run_that_kept_its_best_policy_stands_for_that() {
+        let run = run_with(&["learner", "sft"]);
+        keep_best(run.path(), "learner", 40, 0.5);
+        let target = find(run.path()).unwrap();
+        let folder = run.path().join("best/learner/step-000040");
+        assert_eq!((target.checkpoint, target.version), (folder, "step-000040".to_owned()));
+        let choice = target.choice.unwrap();
+        assert_eq!(
+            choice,
+            "step 40, the best of the run: miou 0.610 on evaluation.test, 0.500 at its start"
+        );
+        // A run that got worse says so, and what another learner did best is not the learner's.
+        keep_best(run.path(), "learner", 40, 0.7);
+        assert!(find(run.path()).unwrap().choice.unwrap().contains("no better than the 0.700"));
+        keep_best(run.path(), "sft", 40, 0.5);
+        assert_eq!(find(run.path()).unwrap().version, "step-000100");
+        // Only the best is left of some runs, and what is gone counts no more.
+        let bare = tempfile::tempdir().unwrap();
+        keep_best(bare.path(), "learner", 3, 0.5);
+        assert_eq!(find(bare.path()).unwrap().version, "step-000003");
+        std::fs::remove_dir_all(bare.path().join("best")).unwrap();
+        assert!(find(bare.path()).is_err());
+        std::fs::write(run.path().join(BEST), "torn").unwrap();
+        assert!(find(run.path()).unwrap_err().to_string().contains(BEST));
     }
 
     #[test]

@@ -137,6 +137,12 @@ impl EvaluationConfig {
     pub fn interval(&self, n_steps: u64) -> u64 {
         self.every.unwrap_or_else(|| (n_steps / N_EVALUATIONS).max(MIN_INTERVAL))
     }
+
+    /// The same, judged on these rows for choosing instead of on those that are reported.
+    pub fn to_choose(&self, validation: &std::path::Path) -> Self {
+        let split = self.validation_split.clone();
+        Self { test: validation.to_owned(), split, validation_split: None, ..self.clone() }
+    }
 }
 
 impl DataConfig {

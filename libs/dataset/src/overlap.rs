@@ -1,4 +1,4 @@
-//! Rows of the test data that are also learned from.
+//! Rows of held-out data that another data set has too.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use twox_hash::XxHash3_128;
 
 use crate::{Dataset, Picture, Row};
 
-/// What test data has in common with training data.
+/// What held-out data has in common with other data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overlap {
-    /// Rows of the test data.
+    /// Rows of the held-out data.
     pub n_test: usize,
-    /// Of these, rows with the same pictures, question and answer as a row that is learned from.
+    /// Of these, rows with the same pictures, question and answer as a row of the other data.
     pub rows: usize,
-    /// Of these, rows with a picture that is learned from, by its bytes; the same rows among them.
+    /// Of these, rows with a picture of the other data, by its bytes; the same rows among them.
     pub pictures: usize,
 }
 
@@ -50,6 +50,12 @@ impl Overlap {
         }
         overlap
     }
+
+    /// In words: how many of the rows are also there, as in `learned from`.
+    pub fn among(&self, there: &str) -> String {
+        let Self { n_test, rows, pictures } = self;
+        format!("{rows} of {n_test} rows are also {there}, and {pictures} have a picture that is")
+    }
 }
 
 /// Bytes and sides of a picture: unequal pictures mostly differ here already.
@@ -72,17 +78,6 @@ impl Hashes {
     fn of(&mut self, picture: &Arc<Picture>) -> Option<u128> {
         let hash = || picture.bytes().ok().map(|bytes| XxHash3_128::oneshot(&bytes));
         *self.0.entry(Arc::as_ptr(picture)).or_insert_with(hash)
-    }
-}
-
-impl std::fmt::Display for Overlap {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { n_test, rows, pictures } = self;
-        write!(
-            f,
-            "{rows} of {n_test} test rows are also learned from, and {pictures} have a picture that is: what is \
-             measured on them is not held out"
-        )
     }
 }
 

@@ -160,6 +160,11 @@ impl Picture {
         pixels.map_err(|source| PictureError::Vision { path: self.path().map(Into::into), source })
     }
 
+    /// Why its bytes cannot be decoded, behind the name of its file.
+    pub fn named(&self, why: &VisionError) -> String {
+        self.path().map_or_else(|| why.to_string(), |path| format!("{path:?}: {why}"))
+    }
+
     /// A number that is the same for the same picture on any machine: of its bytes, or of its folder and name.
     pub(crate) fn key(&self) -> u64 {
         match &self.source {

@@ -42,6 +42,10 @@ pub(crate) fn ask(options: &AskOptions) -> eyre::Result<()> {
 /// The policy that the options name, with the configuration of the run that made it unless another one is named.
 pub(crate) fn load(options: &PolicyOptions) -> eyre::Result<Answerer> {
     let target = Target::find(&options.checkpoint, &options.served)?;
+    if let Some(choice) = &target.choice {
+        // Beside the answer, which a program may read.
+        eprintln!("# {}: {choice}", options.checkpoint);
+    }
     let document = match options.config.as_ref().or(target.config.as_ref()) {
         Some(file) => Document::load(file, &options.overrides)?,
         None => Document::parse_with("", "--set", &options.overrides)?,

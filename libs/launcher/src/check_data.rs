@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use eyre::{WrapErr, eyre};
-use vrft_dataset::{Dataset, OpenOptions, Overlap, Row};
+use vrft_dataset::{Dataset, HeldOut, OpenOptions, Row};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Declared, Prompter};
 
@@ -32,14 +32,11 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     let (training, held_out) = parts(graph);
     let checked = |part: &Part<'_>| checked(graph, processor, part, all);
     let training = training.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
-    for part in &held_out {
-        let test = checked(part)?;
-        for train in &training {
-            let overlap = Overlap::between(train, &test);
-            if overlap.pictures > 0 {
-                say!("# warning: {}: {overlap}", part.key);
-            }
-        }
+    let judged = held_out.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
+    let training: Vec<&Dataset> = training.iter().collect();
+    let judged: Vec<(&str, &Dataset)> = held_out.iter().map(|part| part.key).zip(&judged).collect();
+    for sentence in vrft_dataset::shared(&training, &judged) {
+        say!("# warning: {sentence}");
     }
     Ok(())
 }
@@ -49,13 +46,6 @@ fn parts(graph: &Graph) -> (Vec<Part<'_>>, Vec<Part<'_>>) {
     let data = &graph.config.data;
     let evaluation = &graph.config.evaluation;
     let mut training = Vec::new();
-    let mut held_out = vec![Part {
-        key: "evaluation.test",
-        task: None,
-        path: &evaluation.test,
-        options: data.options_to_judge(evaluation),
-        shots: 0,
-    }];
     if data.sources.is_empty() {
         let options = data.options_to_learn(data.split.as_deref());
         let path = &data.train;
@@ -70,15 +60,11 @@ fn parts(graph: &Graph) -> (Vec<Part<'_>>, Vec<Part<'_>>) {
             options: data.options_to_learn(source.split.as_deref()),
             shots: source.shots,
         });
-        held_out.extend(source.test.iter().map(|path| Part {
-            key: "data.sources.test",
-            task,
-            path,
-            options: data.options_to_judge(evaluation),
-            shots: 0,
-        }));
     }
-    (training, held_out)
+    let held_out = vrft_dataset::held_out(data, evaluation)
+        .into_iter()
+        .map(|HeldOut { key, task, path, options }| Part { key, task, path, options, shots: 0 });
+    (training, held_out.collect())
 }
 
 fn checked(

@@ -255,7 +255,7 @@ pub(crate) struct RunOptions {
 /// Which policy, and how it is loaded.
 #[derive(Args, Clone)]
 pub(crate) struct PolicyOptions {
-    /// Checkpoint folder, run folder (its newest checkpoint), `promoted`, or a model of the hub as owner/name.
+    /// Checkpoint folder, run folder (its best policy, else the newest), `promoted`, or a model of the hub as owner/name.
     #[arg(long, value_name = "DIR|RUN|promoted", default_value = "promoted")]
     pub(crate) checkpoint: String,
     /// The model that an adapter was trained beside, where it is no longer what the adapter names.

@@ -23,10 +23,18 @@ pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
         "{} has no numbers yet: no step was made",
         run_dir.display()
     );
+    let warnings = vrft_report::data_warnings(&run_dir)?;
+    warnings.iter().for_each(|warning| say!("Warning: {warning}."));
+    let shown = run_dir.display();
     match print_verdicts(&run_dir)? {
-        0 => say!("Nothing is wrong with {}, as far as its numbers say.", run_dir.display()),
-        1 => bail!("{} has a problem", run_dir.display()),
-        n => bail!("{} has {n} problems", run_dir.display()),
+        0 if warnings.is_empty() => {
+            say!("Nothing is wrong with {shown}, as far as its numbers say.");
+        }
+        0 => say!(
+            "{shown} has learned as it should; its data makes its numbers doubtful (see above)."
+        ),
+        1 => bail!("{shown} has a problem"),
+        n => bail!("{shown} has {n} problems"),
     }
     Ok(())
 }

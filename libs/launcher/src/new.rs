@@ -135,3 +135,6 @@ fn sibling(data: &Path) -> Option<PathBuf> {
 fn absolute(path: &Path) -> eyre::Result<PathBuf> {
     path.canonicalize().wrap_err_with(|| format!("{}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,13 @@
 //! What a run said about its data: which rows it used, which it left out and why.
 
+use std::path::Path;
+
+use crate::ReportError;
 use crate::html::{escape, section};
+use crate::load::text;
+
+/// The log of all nodes in a run folder.
+pub(crate) const LOG: &str = "run.log";
 
 /// How such a line begins, behind the node and the level.
 const DATA: &str = "Data: ";
@@ -33,6 +40,15 @@ impl Said {
         }
         said
     }
+}
+
+/// What makes the numbers of a run doubtful, by what its nodes said about the data: rows that are both learned from and
+/// judged on, pictures that turned out to be damaged.
+///
+/// # Errors
+/// A log that the system refuses to read.
+pub fn data_warnings(run_dir: &Path) -> Result<Vec<String>, ReportError> {
+    Ok(Said::of(&text(&run_dir.join(LOG))?.unwrap_or_default()).warnings)
 }
 
 /// The lines as a section of the page.

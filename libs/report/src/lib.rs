@@ -38,6 +38,7 @@ mod timeline;
 
 pub use best::{BestPolicy, best_policies};
 pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};
+pub use data::data_warnings;
 pub use diagnosis::{
     History, Problem, RunFacts, TermFacts, TermRole, Verdict, Watch, diagnose, diagnose_run,
 };

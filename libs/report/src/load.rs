@@ -11,7 +11,7 @@ use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 
 use crate::ReportError;
 use crate::best::{BestPolicy, best_policies};
-use crate::data::Said;
+use crate::data::{LOG, Said};
 use crate::environment::Environment;
 use crate::evaluation::Evaluation;
 use crate::label::{self, Kind};
@@ -76,7 +76,7 @@ impl Run {
         run.config = run.config_text.as_ref().and_then(|t| Settings::parse(t).ok());
         run.environment = Environment::parse(text(&dir.join("environment.json"))?);
         run.warnings = warnings(text(&dir.join("run.json"))?);
-        let said = Said::of(&text(&dir.join("run.log"))?.unwrap_or_default());
+        let said = Said::of(&text(&dir.join(LOG))?.unwrap_or_default());
         run.warnings.extend(said.warnings);
         run.data = said.lines;
         Ok(run)
@@ -148,7 +148,7 @@ pub(crate) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ReportError> {
     }
 }
 
-fn text(path: &Path) -> Result<Option<String>, ReportError> {
+pub(crate) fn text(path: &Path) -> Result<Option<String>, ReportError> {
     Ok(bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -15,16 +15,19 @@ pub enum Reason {
     Familiar,
     /// The frame looks like one that was set aside for evaluation.
     HeldOutTwin,
+    /// The frame was set aside for evaluation, and its boxes can come no more.
+    Unlabelled,
 }
 
 impl Reason {
-    const ALL: [Reason; 6] = [
+    const ALL: [Reason; 7] = [
         Self::Rate,
         Self::Undecodable,
         Self::Exposure,
         Self::Blur,
         Self::Familiar,
         Self::HeldOutTwin,
+        Self::Unlabelled,
     ];
 
     fn name(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Reason {
             Self::Blur => "blur",
             Self::Familiar => "familiar",
             Self::HeldOutTwin => "held_out_twin",
+            Self::Unlabelled => "unlabelled",
         }
     }
 }
@@ -57,6 +61,12 @@ pub struct Counters {
 impl Counters {
     pub(crate) fn drop(&mut self, reason: Reason) {
         self.dropped[reason as usize] += 1;
+    }
+
+    /// A frame that was set aside is dropped after all.
+    pub(crate) fn let_go(&mut self, reason: Reason) {
+        self.held_out -= 1;
+        self.drop(reason);
     }
 
     /// Frames dropped for this reason.

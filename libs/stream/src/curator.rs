@@ -20,6 +20,13 @@ const MAX_FRESH: usize = 32;
 /// Frames come a little early now and then: so much of the pause between two may be missing.
 const JITTER: f64 = 0.1;
 
+/// Later frames whose boxes came: a detector that has answered about so many has passed over an earlier one. Several
+/// workers of a detector may finish out of order, so that one is not enough.
+const N_LATER: usize = 3;
+
+/// A detector at work answers about a frame within this time or not at all; a large model may take half a minute.
+const MAX_WAIT_MILLIS: u64 = 60_000;
+
 /// What became of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -146,7 +153,7 @@ impl Curator {
     ) -> Result<Frame, Reason> {
         Ok(Frame {
             id: id.to_owned(),
-            at_millis: (at_secs.max(0.0) * 1e3) as u64,
+            at_millis: millis(at_secs),
             jpeg: jpeg(image).map_err(|error| self.note(&error))?,
             width: image.width(),
             height: image.height(),
@@ -199,6 +206,36 @@ impl Curator {
         let ruled_out = self.held_out.iter().filter(|frame| is_ruled_out(frame)).count();
         let is_settled = judged + ruled_out >= self.config.held_out;
         usable >= self.config.min_frames && is_settled && judged >= self.config.held_out.min(1)
+    }
+
+    /// Lets go of frames that were set aside and whose boxes can come no more: the detector has answered about later
+    /// ones, or it is at work and their time has passed. Others are set aside in their place. Gives their number.
+    ///
+    /// `has_boxes` says whether a detector's boxes of a frame came, `is_settled` whether a frame is judged on or ruled
+    /// out without them. A detector that has answered about no frame yet is waited for: it may still be loading.
+    pub fn let_go(
+        &mut self,
+        now_secs: f64,
+        has_boxes: impl Fn(&Frame) -> bool,
+        is_settled: impl Fn(&Frame) -> bool,
+    ) -> usize {
+        if self.held_out.iter().all(|frame| is_settled(frame)) {
+            return 0;
+        }
+        let kept = self.reservoir.items().iter().chain(&self.held_out);
+        let answered: Vec<u64> =
+            kept.filter(|frame| has_boxes(frame)).map(|frame| frame.at_millis).collect();
+        let now = millis(now_secs);
+        let is_lost = |frame: &Frame| {
+            let n_later = answered.iter().filter(|at| **at > frame.at_millis).count();
+            let is_late = now.saturating_sub(frame.at_millis) > MAX_WAIT_MILLIS;
+            n_later >= N_LATER || is_late && !answered.is_empty()
+        };
+        let before = self.held_out.len();
+        self.held_out.retain(|frame| is_settled(frame) || !is_lost(frame));
+        let n_lost = before - self.held_out.len();
+        (0..n_lost).for_each(|_| self.counters.let_go(Reason::Unlabelled));
+        n_lost
     }
 
     /// Frames that can be asked about, and frames that can be judged on.
@@ -269,6 +306,11 @@ impl Curator {
         let kept = self.reservoir.items().iter().chain(&self.fresh).chain(&self.held_out);
         kept.map(|frame| frame.jpeg.len()).sum()
     }
+}
+
+/// Time since the start, which is never before it.
+fn millis(secs: f64) -> u64 {
+    (secs.max(0.0) * 1e3) as u64
 }
 
 /// Calls `retain` with a predicate that drops the places which are marked.

@@ -100,6 +100,11 @@ impl Labels {
         self.get(frame_id).is_some_and(|label| has_boxes(label) && !label.is_rejected())
     }
 
+    /// Whether a detector has answered about a frame.
+    pub fn is_taught(&self, frame_id: &str) -> bool {
+        self.get(frame_id).is_some_and(|label| label.teacher.is_some())
+    }
+
     /// Whether a person rejected a frame.
     pub fn is_rejected(&self, frame_id: &str) -> bool {
         self.get(frame_id).is_some_and(Label::is_rejected)

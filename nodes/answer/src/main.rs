@@ -61,6 +61,9 @@ fn first(settings: &Settings) -> eyre::Result<Target> {
     }
     let name = settings.policy.path.display().to_string();
     let target = Target::find(&name, &settings.answer.served).wrap_err("policy.path")?;
+    if let Some(choice) = &target.choice {
+        info!("policy.path = {name:?}: {choice}.");
+    }
     if settings.answer.follow == Follow::Promoted {
         let served = settings.answer.served.display();
         info!(%served, version = target.version, "Nothing was promoted yet: beginning with policy.path.");

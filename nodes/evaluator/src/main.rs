@@ -86,8 +86,7 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
 fn validation(config: &Config) -> eyre::Result<Option<Judge>> {
     let Some(rows) = &config.judge.evaluation.validation else { return Ok(None) };
     let mut config = config.judge.clone();
-    config.evaluation.test.clone_from(rows);
-    config.evaluation.split = config.evaluation.validation_split.take();
+    config.evaluation = config.evaluation.to_choose(rows);
     Judge::load(&config).map(Some).wrap_err("evaluation.validation")
 }
 

@@ -46,6 +46,7 @@ pub(crate) fn run(mut node: Node, config: &Config, stream: &StreamConfig) -> eyr
             Arrival::Nothing => {}
             Arrival::End => break,
         }
+        session.let_go();
         silence.check();
         waiting.check(&session);
         answer(&mut node, &mut session, &mut owed)?;

@@ -16,9 +16,11 @@ use crate::sources::Sources;
 
 mod held_out;
 mod live;
+mod overlap;
 mod ports;
 mod prompt;
 mod question;
+mod seen;
 mod session;
 mod sources;
 #[cfg(test)]
@@ -36,19 +38,14 @@ fn start() -> eyre::Result<()> {
     }
     let processor = Processor::of(&config.policy)?;
     let mut sources = Sources::open(&config, &processor)?;
-    warn_of_overlap(&sources, &config);
-    run(Node::join(&PORTS, &document)?, &config, &mut sources)
-}
-
-/// Warns if rows are learned from that the policy is judged on. Whether the held-out data can be used at all is the
-/// evaluator's to say; a graph may have none.
-fn warn_of_overlap(sources: &Sources<'_>, config: &Config) {
-    if let Ok(overlap) = sources.overlap(config)
-        && overlap.pictures > 0
-    {
-        // The launcher and the report show lines that begin so.
-        warn!("Data: {:?}: {overlap}", config.evaluation.test);
+    let node = Node::join(&PORTS, &document)?;
+    if overlap::is_told_by(node.id(), &node.members()) {
+        for sentence in overlap::found(&config, sources.datasets()) {
+            // The launcher, the report and the doctor show lines that begin so.
+            warn!("Data: {sentence}");
+        }
     }
+    run(node, &config, &mut sources)
 }
 
 /// What the node reads of the configuration.

@@ -1,11 +1,14 @@
 //! From a row of the data set to a prompt.
 
+use std::sync::Arc;
+
 use vrft_dataset::{Dataset, Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Declared, Prompter};
 
 use crate::Config;
+use crate::seen::Seen;
 
 /// Makes the prompts of one task.
 pub(crate) struct Maker<'a> {
@@ -50,13 +53,15 @@ impl<'a> Maker<'a> {
         &self,
         config: &Config,
         row: &Row,
+        seen: &mut Seen,
         prompt_id: u64,
         policy_version: u64,
     ) -> Result<Prompt, String> {
         let mirror = Mirror::of_prompt(config.data.flip, config.run.seed, prompt_id);
         let images = row.pictures.iter().enumerate().map(|(idx, picture)| {
-            encoded(picture, mirror).map_err(|error| format!("image {idx}: {error}"))
+            encoded(picture, mirror, seen).map_err(|error| format!("image {idx}: {error}"))
         });
+        let images: Vec<EncodedImage> = images.collect::<Result<_, _>>()?;
         let resize = |size| self.checker.resized(size);
         let truth = self.prompter.mirrored_truth(row, &resize, mirror)?;
         Ok(Prompt {
@@ -64,22 +69,24 @@ impl<'a> Maker<'a> {
             sample_id: row.sample_id().to_owned(),
             task: self.task.clone(),
             turns: self.prompter.turns(row),
-            images: images.collect::<Result<_, _>>()?,
+            images,
             answer: self.prompter.demonstration(&truth, &config.answer_prefix),
             policy_version,
         })
     }
 }
 
-/// The picture in its file's encoding, or mirrored as PNG. It is decoded to its end in either case: what the policy
-/// could not decode must be noticed here.
-fn encoded(picture: &Picture, mirror: Mirror) -> Result<EncodedImage, String> {
-    let pixels = picture.decode().map_err(|error| error.to_string())?;
+/// The picture in its file's encoding, or mirrored as PNG. What the policy could not decode is noticed here.
+fn encoded(
+    picture: &Arc<Picture>,
+    mirror: Mirror,
+    seen: &mut Seen,
+) -> Result<EncodedImage, String> {
     let (width, height) = picture.header().displayed();
     let (bytes, encoding) = if mirror.is_none() {
-        (picture.bytes().map_err(|error| error.to_string())?, picture.header().encoding())
+        (seen.sound(picture)?, picture.header().encoding())
     } else {
-        (mirror.png(pixels)?, "png")
+        (mirror.png(seen.pixels(picture)?)?, "png")
     };
     Ok(EncodedImage { bytes, encoding: encoding.to_owned(), width, height })
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use eyre::ensure;
-use tracing::warn;
+use tracing::{info, warn};
 use vrft_messages::hub::{Boxes2d, RawImage};
 use vrft_messages::{Credit, Prompt, PromptBatch};
 use vrft_node::Node;
@@ -162,6 +162,23 @@ impl Session {
             );
         }
         self.n_garbage += 1;
+    }
+
+    /// Frames that were set aside and whose boxes were lost on the way are not waited for.
+    pub(crate) fn let_go(&mut self) {
+        if self.held_out_sent || self.stream.truth != Truth::Teacher {
+            return;
+        }
+        let (now, labels) = (self.secs(), &self.labels);
+        let has_boxes = |frame: &Frame| labels.is_taught(&frame.id);
+        let is_settled = |frame: &Frame| labels.can_ask(&frame.id) || labels.is_rejected(&frame.id);
+        let n = self.curator.let_go(now, has_boxes, is_settled);
+        if n > 0 {
+            info!(
+                frames = n,
+                "Set aside, but their boxes were lost: others are set aside instead."
+            );
+        }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

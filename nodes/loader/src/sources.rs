@@ -5,12 +5,13 @@ use std::path::Path;
 
 use eyre::{WrapErr, bail};
 use tracing::{info, warn};
-use vrft_dataset::{Dataset, Mixture, Order, Overlap, Row, SourceConfig};
+use vrft_dataset::{Dataset, Mixture, Order, Row, SourceConfig};
 use vrft_messages::Prompt;
 use vrft_processor::Processor;
 
 use crate::Config;
 use crate::prompt::Maker;
+use crate::seen::Seen;
 
 /// How the size of a source counts where the configuration does not say.
 const SAMPLING_EXPONENT: f64 = 0.5;
@@ -34,6 +35,7 @@ struct Source<'a> {
     max_bad_fraction: f64,
     /// Rows whose pictures turned out to be damaged, and why. They are only remembered, not decided by.
     damaged: BTreeMap<usize, String>,
+    seen: Seen,
 }
 
 /// How many rows there are, and how many of them are of use.
@@ -85,16 +87,9 @@ impl<'a> Sources<'a> {
         self.sources[source].prompt(config, k, number, version)
     }
 
-    /// What the held-out data has in common with what is learned from.
-    ///
-    /// # Errors
-    /// Held-out data that cannot be opened.
-    pub(crate) fn overlap(&self, config: &Config) -> eyre::Result<Overlap> {
-        let evaluation = &config.evaluation;
-        let options = config.data.options_to_judge(evaluation);
-        let test = Dataset::open_with(&evaluation.test, &options).wrap_err("evaluation.test")?;
-        let each = self.sources.iter().map(|source| Overlap::between(&source.dataset, &test));
-        Ok(each.max_by_key(|overlap| overlap.pictures).unwrap_or_default())
+    /// The rows that are learned from, by source.
+    pub(crate) fn datasets(&self) -> impl Iterator<Item = &Dataset> {
+        self.sources.iter().map(|source| &source.dataset)
     }
 
     /// Rows of all sources together, as far as is known by now.
@@ -135,7 +130,8 @@ impl<'a> Source<'a> {
             info!("Data: {line}");
         }
         let order = Order::new(dataset.len(), config.run.seed);
-        Ok(Self { dataset, order, maker, max_bad_fraction, damaged: BTreeMap::new() })
+        let (damaged, seen) = (BTreeMap::new(), Seen::default());
+        Ok(Self { dataset, order, maker, max_bad_fraction, damaged, seen })
     }
 
     fn n_skipped(&self) -> usize {
@@ -156,7 +152,7 @@ impl<'a> Source<'a> {
             if self.damaged.contains_key(&idx) {
                 continue;
             }
-            match self.maker.make(config, self.dataset.get(idx), k, version) {
+            match self.maker.make(config, self.dataset.get(idx), &mut self.seen, k, version) {
                 Ok(prompt) => return Ok(prompt),
                 Err(why) => self.note_damaged(idx, why)?,
             }

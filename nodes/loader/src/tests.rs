@@ -158,11 +158,19 @@ fn it_is_said_what_is_learned_from_and_judged_on_alike() {
     let sources = Sources::open(&config, &processor).unwrap();
     let counts = sources.counts();
     assert_eq!((counts.skipped, counts.used), (0, counts.total));
-    let overlap = sources.overlap(&config).unwrap();
-    assert_eq!((overlap.rows, overlap.pictures), (counts.total, counts.total));
+    let n = counts.total;
+    let told = crate::overlap::found(&config, sources.datasets());
+    let words = format!(
+        "evaluation.test: {n} of {n} rows are also learned from, and {n} have a picture that is"
+    );
+    assert!(told.len() == 1 && told[0].starts_with(&words), "{told:?}");
     config.evaluation.test =
         concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/test.parquet").into();
-    assert_eq!(sources.overlap(&config).unwrap().pictures, 0);
+    assert!(crate::overlap::found(&config, sources.datasets()).is_empty());
+    // Rows that the best policy is chosen on are compared with both.
+    config.evaluation.validation = Some(config.evaluation.test.clone());
+    let told = crate::overlap::found(&config, sources.datasets());
+    assert!(told.len() == 1 && told[0].contains("also in evaluation.test"), "{told:?}");
 }
 
 /// A file of rows about PNG files of which some break off.

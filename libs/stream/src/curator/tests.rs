@@ -162,3 +162,45 @@ fn a_silent_camera_leaves_what_there_is() {
     let frame = curator.draw(1, |_| true).remove(0);
     assert_ne!(curator.other(&frame).unwrap().id, frame.id);
 }
+
+/// A detector that misses a frame which was set aside would be waited for in vain.
+#[test]
+fn what_was_set_aside_and_gets_no_boxes_is_let_go_and_replaced() {
+    let config = StreamConfig { held_out: 2, held_out_every: 4, reservoir: 100, ..config() };
+    let mut curator = watch(&config, 0..8);
+    let lost = curator.held_out()[0].id.clone();
+    assert_eq!(curator.held_out().len(), 2);
+    let n_before = curator.counters().held_out;
+    // Nothing has boxes yet: the detector may be loading still, however long that takes.
+    assert_eq!(curator.let_go(500.0, |_| false, |_| false), 0);
+    // Two later ones may have overtaken it, three mean that it was passed over.
+    let later = |n: usize| {
+        let first = curator.held_out()[0].at_millis;
+        let kept = curator.reservoir.items().iter().filter(move |frame| frame.at_millis > first);
+        kept.take(n).map(|frame| frame.id.clone()).collect::<Vec<String>>()
+    };
+    let (two, three) = (later(2), later(3));
+    let judged = |frame: &Frame| frame.id != lost;
+    assert_eq!(curator.let_go(8.0, |frame| two.contains(&frame.id), judged), 0);
+    assert_eq!(curator.let_go(8.0, |frame| three.contains(&frame.id), judged), 1);
+    assert!(curator.held_out().iter().all(|frame| frame.id != lost));
+    assert_eq!(curator.counters().held_out, n_before - 1);
+    assert_eq!(curator.counters().dropped(Reason::Unlabelled), 1);
+    assert!(!curator.is_ready(|_| true, |_| false));
+    for n in 8..16 {
+        offer(&mut curator, &scene(n, 120, 80), n as f64);
+    }
+    assert!(curator.is_ready(|_| true, |_| false));
+}
+
+#[test]
+fn boxes_that_are_late_are_not_waited_for_while_the_detector_is_at_work() {
+    let config = StreamConfig { held_out: 1, held_out_every: 4, reservoir: 100, ..config() };
+    let mut curator = watch(&config, 0..6);
+    let at = curator.held_out()[0].at_millis as f64 / 1e3;
+    let one = |frame: &Frame| frame.id == "frame-0";
+    assert_eq!(curator.let_go(at + 59.0, one, |_| false), 0);
+    // What a person has ruled out or given boxes is not waited for, so it is not let go either.
+    assert_eq!(curator.let_go(at + 61.0, one, |_| true), 0);
+    assert_eq!(curator.let_go(at + 61.0, one, |_| false), 1);
+}

@@ -1,0 +1,187 @@
+//! `vrft new` on small data sets of every kind: what it writes is read back as a run would.
+
+use std::path::Path;
+
+use super::*;
+
+/// A gray picture of 64 × 48 pixels, different for each number.
+fn picture(folder: &Path, n: usize) -> String {
+    let name = format!("{n:03}.ppm");
+    let mut ppm = b"P6 64 48 255\n".to_vec();
+    ppm.extend(std::iter::repeat_n(20 + n as u8, 64 * 48 * 3));
+    std::fs::write(folder.join(&name), ppm).unwrap();
+    name
+}
+
+/// A folder with so many pictures.
+fn folder(n_pictures: usize) -> (tempfile::TempDir, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let names = (0..n_pictures).map(|n| picture(folder.path(), n)).collect();
+    (folder, names)
+}
+
+fn options(folder: &Path, data: &Path) -> NewOptions {
+    let starter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/starter");
+    NewOptions {
+        folder: folder.join("mine"),
+        data: data.to_owned(),
+        test: None,
+        split: None,
+        checkpoint: Some(starter),
+        image_root: None,
+        reward: None,
+    }
+}
+
+/// What was written, as a run reads it.
+fn made(options: &NewOptions) -> Config {
+    new(options).unwrap();
+    Config::load(&options.folder.join(FILE), &[]).unwrap()
+}
+
+#[track_caller]
+fn refused(options: &NewOptions, words: &[&str]) {
+    let error = format!("{:#}", new(options).unwrap_err());
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in {error}");
+    }
+    assert!(!options.folder.exists(), "something was written");
+}
+
+/// Rows of a picture, a question and an answer.
+fn lines(names: &[String], problem: &str, solution: impl Fn(usize) -> String) -> String {
+    let row = |(n, name): (usize, &String)| {
+        let row = serde_json::json!({"image": name, "problem": problem, "solution": solution(n)});
+        row.to_string()
+    };
+    names.iter().enumerate().map(row).collect::<Vec<String>>().join("\n")
+}
+
+#[test]
+fn jsonl_with_boxes_in_pixels() {
+    let (folder, names) = folder(20);
+    let data = folder.path().join("rows.jsonl");
+    let solution = |n: usize| format!("[{{\"bbox_2d\": [{n}, 4, 63, 47], \"label\": \"mug\"}}]");
+    std::fs::write(&data, lines(&names, "Where is the mug?", solution)).unwrap();
+    let config = made(&options(folder.path(), &data));
+    assert_eq!(config.data.train, data.canonicalize().unwrap());
+    assert_eq!(config.data.space, Some(vrft_dataset::DataSpace::Pixels));
+    assert_eq!((config.data.shots, config.data.flip), (0, vrft_dataset::Flip::None));
+    // Nothing else to judge on: a fifth of the pictures.
+    assert_eq!((config.data.hold_out, &config.evaluation.test), (0.2, &config.data.train));
+    let answer = &config.rewards.shared.answer;
+    assert_eq!(
+        (answer.kind.name(), answer.space()),
+        ("boxes", Some(vrft_reward::Space::Thousandths))
+    );
+    assert!(config.rewards.shared.format.instruct);
+    assert!(config.rollout.max_completion_tokens >= 256);
+    // A second time it is not written over.
+    let again = format!("{:#}", new(&options(folder.path(), &data)).unwrap_err());
+    assert!(again.contains("there already"), "{again}");
+}
+
+#[test]
+fn jsonl_with_names_and_rows_to_judge_on_beside_it() {
+    let (folder, names) = folder(12);
+    let data = folder.path().join("train.jsonl");
+    let solution = |n: usize| ["robin", "wren", "great tit"][n % 3].to_owned();
+    let rows = lines(&names, "Which bird is it?", solution);
+    std::fs::write(&data, &rows).unwrap();
+    let test = folder.path().join("test.jsonl");
+    std::fs::write(&test, &rows).unwrap();
+    let config = made(&options(folder.path(), &data));
+    assert_eq!(config.rewards.shared.answer.kind.name(), "label");
+    assert_eq!(config.evaluation.test, test.canonicalize().unwrap());
+    assert_eq!(config.data.hold_out, 0.0);
+}
+
+#[test]
+fn coco_annotations() {
+    let (folder, names) = folder(10);
+    let image =
+        |n: usize| serde_json::json!({"id": n, "file_name": names[n], "width": 64, "height": 48});
+    let boxes = |n: usize| serde_json::json!({"id": n, "image_id": n, "category_id": n % 2, "bbox": [n, 2, 30, 40]});
+    let coco = serde_json::json!({
+        "images": (0..10).map(image).collect::<Vec<_>>(),
+        "annotations": (0..10).map(boxes).collect::<Vec<_>>(),
+        "categories": [{"id": 0, "name": "cup"}, {"id": 1, "name": "plate"}],
+    });
+    let data = folder.path().join("coco.json");
+    std::fs::write(&data, coco.to_string()).unwrap();
+    let config = made(&options(folder.path(), &data));
+    assert_eq!(config.rewards.shared.answer.kind.name(), "boxes");
+    // Annotations say themselves that they are in pixels.
+    assert_eq!((config.data.space, config.data.hold_out), (None, 0.2));
+    let text = std::fs::read_to_string(folder.path().join("mine/config.toml")).unwrap();
+    assert!(text.contains("10 rows about 10 pictures") && text.contains("cup"), "{text}");
+}
+
+#[test]
+fn a_folder_of_pascal_voc() {
+    let (folder, names) = folder(6);
+    for name in &names {
+        let xml = format!(
+            "<annotation><filename>{name}</filename><size><width>64</width><height>48</height></size>\
+             <object><name>dog</name><bndbox><xmin>5</xmin><ymin>6</ymin><xmax>40</xmax><ymax>30</ymax></bndbox>\
+             </object></annotation>"
+        );
+        std::fs::write(folder.path().join(name).with_extension("xml"), xml).unwrap();
+    }
+    let config = made(&options(folder.path(), folder.path()));
+    assert_eq!(config.rewards.shared.answer.kind.name(), "boxes");
+    assert_eq!(config.data.train, folder.path().canonicalize().unwrap());
+}
+
+#[test]
+fn parquet_and_a_folder_with_its_splits() {
+    let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/digits");
+    let folder = tempfile::tempdir().unwrap();
+    let data = digits.join("shots.parquet");
+    let config = made(&options(folder.path(), &data));
+    assert_eq!(config.rewards.shared.answer.kind.name(), "boxes");
+    // Its questions say what an answer looks like.
+    assert!(!config.rewards.shared.format.instruct);
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).unwrap();
+    std::fs::copy(&data, hub.join("train-00000-of-00001.parquet")).unwrap();
+    std::fs::copy(digits.join("test.parquet"), hub.join("test-00000-of-00001.parquet")).unwrap();
+    let of_hub =
+        NewOptions { folder: folder.path().join("of_hub"), ..options(folder.path(), &hub) };
+    let config = made(&of_hub);
+    assert_eq!(config.data.split.as_deref(), Some("train"));
+    assert_eq!(config.evaluation.split.as_deref(), Some("test"));
+    assert_eq!((&config.evaluation.test, config.data.hold_out), (&config.data.train, 0.0));
+}
+
+#[test]
+fn what_cannot_be_inferred_is_refused_with_what_to_do() {
+    let (folder, names) = folder(8);
+    let data = folder.path().join("rows.jsonl");
+    let solution = |n: usize| {
+        // An essay, a box, a number and a name say nothing together.
+        let essays = [
+            "It was the best of times, it was the worst of times, said who wrote it",
+            "[1, 2, 3, 4]",
+            "7",
+            "",
+        ];
+        essays[n % 4].to_owned()
+    };
+    std::fs::write(&data, lines(&names, "What do you see?", solution)).unwrap();
+    refused(&options(folder.path(), &data), &["cannot be inferred", "--reward FILE"]);
+    std::fs::write(&data, lines(&["gone.png".to_owned()], "Where?", |_| "7".to_owned())).unwrap();
+    refused(&options(folder.path(), &data), &["gone.png"]);
+    let absent =
+        NewOptions { data: folder.path().join("absent.jsonl"), ..options(folder.path(), &data) };
+    refused(&absent, &["absent.jsonl"]);
+    let model = NewOptions { checkpoint: Some("no/such".into()), ..options(folder.path(), &data) };
+    std::fs::write(&data, lines(&names, "How many?", |n| n.to_string())).unwrap();
+    refused(&model, &["--checkpoint no/such"]);
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).unwrap();
+    for split in ["dev", "test"] {
+        std::fs::write(hub.join(format!("{split}.jsonl")), "").unwrap();
+    }
+    refused(&options(folder.path(), &hub), &["validation", "test", "--split"]);
+}
