@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
 use vrft_dataset::Dataset;
 use vrft_tests::harness::Absent;
-use vrft_tests::{alone, python, root, vrft};
+use vrft_tests::{Run, alone, python, root, vrft};
 
 /// A server that ends with it.
 struct Served {
@@ -17,8 +18,14 @@ struct Served {
 
 impl Served {
     fn start(arguments: &[&str]) -> Self {
+        let config = ["--config", "configs/default.toml"];
+        Self::of("data/starter", &[&config[..], arguments].concat())
+    }
+
+    /// Of this checkpoint.
+    fn of(checkpoint: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(vrft());
-        command.args(["serve", "--checkpoint", "data/starter", "--config", "configs/default.toml"]);
+        command.args(["serve", "--checkpoint", checkpoint]);
         command.args(["--port", "0"]).args(arguments).current_dir(root());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -71,29 +78,71 @@ fn the_official_client_asks_whole_and_streamed() -> Result<(), Absent> {
     Ok(())
 }
 
-fn a_person_drops_a_picture_on_the_page_and_sees_boxes() -> Result<(), Absent> {
+/// What a person sees on the page who drops a picture, asks for digits, and draws a box instead of those that were found.
+fn on_the_page(served: &Served, folder: &Path) -> Value {
+    let mut command = Command::new("node");
+    command.arg("--experimental-websocket").arg(root().join("tests/serve_page.mjs"));
+    command.arg(&served.address).arg(picture(folder)).arg("handwritten digit");
+    command.arg(folder.join("profile"));
+    let out = said(&mut command);
+    let line = out.lines().last().unwrap_or_default();
+    serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}"))
+}
+
+fn browser() -> Result<(), Absent> {
     for (program, arguments) in [("chromium", &["--version"]), ("node", &["--version"])] {
         let works = Command::new(program).args(arguments).output();
         if !works.is_ok_and(|output| output.status.success()) {
             return Err(Absent::new(format!("needs {program} on the path")));
         }
     }
-    let _guard = alone();
-    let folder = tempfile::tempdir().unwrap();
-    let served = Served::start(&[]);
-    let mut command = Command::new("node");
-    command.arg("--experimental-websocket").arg(root().join("tests/serve_page.mjs"));
-    command.arg(&served.address).arg(picture(folder.path())).arg("handwritten digit");
-    command.arg(folder.path().join("profile"));
-    let out = said(&mut command);
-    let line = out.lines().last().unwrap_or_default();
-    let seen: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}"));
+    Ok(())
+}
+
+fn a_person_drops_a_picture_sees_boxes_corrects_them_and_the_next_run_learns_from_that()
+-> Result<(), Absent> {
+    browser()?;
+    vrft();
+    let run = Run::small();
+    let folder = run.folder().to_owned();
+    let corrections = folder.join("corrections");
+    let written = corrections.display().to_string();
+    let seen = {
+        let served = Served::start(&["--corrections", &written]);
+        on_the_page(&served, &folder)
+    };
     assert_eq!(seen["version"], "starter");
     assert!(seen["answer"].as_str().unwrap().ends_with("</answer>"), "{seen}");
     let cells = seen["cells"].as_array().unwrap();
     let number = |n: usize| cells[n].as_str().unwrap().parse::<f64>().unwrap();
     assert!(number(0) < number(2) && number(1) < number(3) && number(2) <= 64.0, "{seen}");
     assert!(seen["red"].as_u64().unwrap() > 20, "the box is drawn: {seen}");
+    assert!(seen["remarked"].as_str().unwrap().starts_with("Written: 1 rows"), "{seen}");
+    assert_eq!(seen["report"], Value::Null, "the starter is of no run");
+
+    // What was drawn is what the run learns from and is judged by.
+    let rows = format!("\"{written}/rows.jsonl\"");
+    let run = run
+        .set(&format!("data.train={rows}"))
+        .set(&format!("evaluation.test={rows}"))
+        .set("data.space=thousandths")
+        .set("data.shots=0")
+        .set("learner.steps=1");
+    run.finish().ok();
+    assert_eq!(run.metric("learner", "policy/loss").len(), 1);
+    let judged = run.lines("predictions-base.jsonl");
+    let truth = judged[0]["truth"][0].as_array().unwrap_or_else(|| panic!("{}", judged[0]));
+    // To within a pixel of the screen.
+    for (got, drawn) in truth.iter().zip([100.0, 200.0, 600.0, 800.0]) {
+        assert!((got.as_f64().unwrap() - drawn).abs() < 10.0, "{}", judged[0]);
+    }
+
+    // The page of what came of it shows its report too.
+    let out = run.out().display().to_string();
+    let served = Served::of(&out, &["--corrections", &written]);
+    let seen = on_the_page(&served, &folder);
+    assert_eq!(seen["version"], "step-000001");
+    assert!(seen["report"].as_str().is_some_and(|title| !title.is_empty()), "{seen}");
     Ok(())
 }
 
@@ -112,7 +161,7 @@ fn a_policy_is_asked_from_the_command_line() -> Result<(), Absent> {
     assert!(text.contains("</answer>\nbox ") && text.contains("confidence"), "{text}");
     assert!(std::fs::read(&drawn).unwrap().starts_with(b"\x89PNG"));
     let json = said(&mut ask(&[&category[..], &["--json"]].concat()));
-    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (json["version"].as_str(), json["reading"].as_str()),
         (Some("starter"), Some("something"))
@@ -126,6 +175,6 @@ fn a_policy_is_asked_from_the_command_line() -> Result<(), Absent> {
 
 vrft_tests::tests_that_need_tools!(
     the_official_client_asks_whole_and_streamed,
-    a_person_drops_a_picture_on_the_page_and_sees_boxes,
+    a_person_drops_a_picture_sees_boxes_corrects_them_and_the_next_run_learns_from_that,
     a_policy_is_asked_from_the_command_line,
 );

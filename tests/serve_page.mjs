@@ -1,4 +1,6 @@
-// Opens the page of `vrft serve` in headless Chromium, drops a picture on it, asks for a category, and prints what is seen:
+// Opens the page of `vrft serve` in headless Chromium, drops a picture on it, asks for a category, takes all boxes away and
+// draws one from 10 % to 60 % of the width and from 20 % to 80 % of the height instead, says that it is right, opens the
+// report if there is one, and prints what is seen:
 // node --experimental-websocket serve_page.mjs ADDRESS PICTURE CATEGORY PROFILE_FOLDER
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -63,7 +65,7 @@ await evaluate(`{
 await until("document.getElementById('canvas').width > 0");
 await evaluate(`document.getElementById("category").value = ${JSON.stringify(category)}; document.getElementById("ask").click();`);
 await until("document.querySelectorAll('#found tbody td').length > 0 || document.getElementById('answer').className === 'wrong'");
-const seen = await evaluate(`(() => {
+const seen = JSON.parse(await evaluate(`(() => {
   const canvas = document.getElementById("canvas");
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   let red = 0;
@@ -74,5 +76,30 @@ const seen = await evaluate(`(() => {
     cells: [...document.querySelectorAll("#found tbody td")].map((cell) => cell.textContent),
     red,
   });
-})()`);
-finish(0, seen);
+})()`));
+if (seen.cells.length > 0) {
+  await evaluate(`{ let all; while ((all = document.querySelectorAll("#found tbody button")).length) all[0].click(); }`);
+  const canvas = await evaluate(`(() => {
+    document.getElementById("canvas").scrollIntoView();
+    const {left, top, width, height} = document.getElementById("canvas").getBoundingClientRect();
+    return {left, top, width, height};
+  })()`);
+  const mouse = (type, x, y) => call("Input.dispatchMouseEvent", {
+    type, x: canvas.left + x * canvas.width, y: canvas.top + y * canvas.height, button: "left", buttons: 1, clickCount: 1,
+  }, sessionId);
+  await mouse("mousePressed", 0.1, 0.2);
+  await mouse("mouseMoved", 0.4, 0.5);
+  await mouse("mouseMoved", 0.6, 0.8);
+  await mouse("mouseReleased", 0.6, 0.8);
+  await until("document.querySelectorAll('#found tbody tr').length === 1");
+  await evaluate(`document.getElementById("edit").click()`);
+  await until("document.getElementById('remarked').textContent !== ''");
+  seen.remarked = await evaluate("document.getElementById('remarked').textContent");
+}
+if (!await evaluate("document.getElementById('report').hidden")) {
+  await evaluate("document.getElementById('report').open = true");
+  const report = "document.querySelector('#report iframe').contentDocument";
+  await until(`${report}?.querySelector("footer")`);
+  seen.report = await evaluate(`${report}.querySelector("h1").textContent`);
+}
+finish(0, JSON.stringify(seen));

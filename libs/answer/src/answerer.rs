@@ -17,7 +17,7 @@ use vrft_reward::config::RewardConfig;
 use vrft_rollout::{Sampling, completion_seed};
 
 use crate::found::Reader;
-use crate::{AnswerConfig, AnswerError, Found, Picture, Reading, Target};
+use crate::{AnswerConfig, AnswerError, Found, Picture, Reading, Target, Truths};
 
 /// The sections that say how a policy is loaded, asked and read.
 #[derive(Debug, Clone, Default)]
@@ -139,6 +139,13 @@ impl Answerer {
         let task = self.loaded.reader.as_ref().map(|reader| reader.reward.config().clone());
         let prompter = Prompter::new(&task.unwrap_or_default(), &self.settings.policy.system);
         Box::new(move |category| prompter.ask(&Question::Category(category.into()), 1))
+    }
+
+    /// How true answers are written that a person says; where no task is declared, as the checkpoint's family answers, and
+    /// where that has no form of its own, as Visual-RFT does.
+    pub fn truths(&self) -> Truths {
+        let task = self.loaded.reader.as_ref().map(|reader| reader.reward.config().clone());
+        Truths::new(&task.unwrap_or_default())
     }
 
     /// How answers are decoded unless somebody says otherwise.

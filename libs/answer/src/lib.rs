@@ -24,6 +24,7 @@ mod follow;
 mod found;
 mod picture;
 mod target;
+mod truth;
 
 pub use answerer::{Answered, Answerer, AskCategory, Fresh, Settings, Watch};
 pub use config::{AnswerConfig, Follow};
@@ -33,3 +34,4 @@ pub use follow::Follower;
 pub use found::{Found, Place, Reading};
 pub use picture::Picture;
 pub use target::{CURRENT, Target, promoted};
+pub use truth::Truths;

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
+use image::metadata::Orientation;
 use image::{ImageFormat, RgbImage};
 use vrft_stream::RawFrame;
 use vrft_vision::Header;
@@ -44,6 +45,27 @@ impl Picture {
         let file = std::fs::read(path).map_err(failed)?;
         let refused = |why| AnswerError::Target { name: path.display().to_string(), why };
         Self::of_file(file).map_err(refused)
+    }
+
+    /// The picture as a file that stands upright by itself, and the end of such a file's name: as it came, or as PNG where
+    /// EXIF turns it. Places in it mean the same to whoever reads EXIF and to whoever does not.
+    ///
+    /// # Errors
+    /// A file that cannot be decoded.
+    pub fn upright(&self) -> Result<(Vec<u8>, &'static str), String> {
+        let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let header = Header::of(&self.file).map_err(|error| failed(&error))?;
+        if header.orientation == Orientation::NoTransforms {
+            let ends = header.format.extensions_str();
+            return Ok((self.file.clone(), ends.first().copied().unwrap_or("png")));
+        }
+        let pixels = vrft_vision::decode(&self.file).map_err(|error| failed(&error))?;
+        let (width, height) = (pixels.width as u32, pixels.height as u32);
+        let pixels =
+            RgbImage::from_raw(width, height, pixels.rgb).ok_or("a picture without pixels")?;
+        let mut file = Cursor::new(Vec::new());
+        pixels.write_to(&mut file, ImageFormat::Png).map_err(|error| failed(&error))?;
+        Ok((file.into_inner(), "png"))
     }
 
     /// A camera's frame, scaled by `ratio`.

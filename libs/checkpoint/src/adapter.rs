@@ -137,8 +137,8 @@ impl Adapter {
     }
 
     /// Writes the directory, with the tokenizer and processor files of the base. `factors` are named as in
-    /// [`Adapter::read_tensors`]; `others` are the linear layers without an adapter, by the names that transformers
-    /// gives them.
+    /// [`Adapter::read_tensors`]; `others` are the modules without an adapter that `peft` could give one, by the names
+    /// that transformers gives them.
     ///
     /// # Errors
     /// A file that cannot be written, or one of the base that cannot be read.
@@ -250,18 +250,24 @@ fn number(value: f64) -> Value {
     if value.fract() == 0.0 { (value as i64).into() } else { value.into() }
 }
 
-/// The last parts of the adapted modules' names where these name no other module, else the whole names.
+/// Ends of the adapted modules' names, each as short as it can be while it names none of the other modules. `peft` adapts
+/// every module whose name ends so.
 fn target_modules(adapted: &[&str], others: &[String]) -> Vec<String> {
-    let last = |module: &&str| module.rsplit('.').next().unwrap_or(module).to_owned();
-    let mut ends: Vec<String> = adapted.iter().map(last).collect();
+    let names_others = |end: &str| others.iter().any(|module| names_module(module, end));
+    let mut ends: Vec<String> = adapted
+        .iter()
+        .map(|module| {
+            let starts = module.rmatch_indices('.').map(|(dot, _)| dot + 1).chain([0]);
+            let mut ends = starts.map(|start| &module[start..]);
+            // The number of a layer says nothing without what it counts.
+            let is_fit =
+                |end: &&str| !end.starts_with(|c: char| c.is_ascii_digit()) && !names_others(end);
+            ends.find(is_fit).unwrap_or(module).to_owned()
+        })
+        .collect();
     ends.sort();
     ends.dedup();
-    let names_others = |end: &String| others.iter().any(|module| names_module(module, end));
-    if ends.iter().any(names_others) {
-        adapted.iter().map(|module| (*module).to_owned()).collect()
-    } else {
-        ends
-    }
+    ends
 }
 
 #[cfg(test)]
@@ -362,5 +368,10 @@ mod tests {
         let adapted = ["layers.0.q_proj", "layers.1.q_proj"];
         assert_eq!(target_modules(&adapted, &["layers.0.k_proj".to_owned()]), ["q_proj"]);
         assert_eq!(target_modules(&adapted, &["layers.2.q_proj".to_owned()]), adapted);
+        // An end that names another module is made longer, and the others stay short.
+        let adapted =
+            ["visual.blocks.0.attn.proj", "visual.blocks.1.attn.proj", "visual.blocks.0.attn.qkv"];
+        let others = ["visual.patch_embed.proj".to_owned()];
+        assert_eq!(target_modules(&adapted, &others), ["attn.proj", "qkv"]);
     }
 }

@@ -28,7 +28,7 @@ const TEMPLATE: &str =
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "new", "check", "doctor", "init"]),
-    ("Use the result", &["ask", "serve", "promote", "rollback", "merge"]),
+    ("Use the result", &["ask", "serve", "promote", "rollback", "merge", "export"]),
     ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
@@ -135,11 +135,35 @@ pub(crate) enum Command {
         #[arg(long)]
         no_verify: bool,
     },
+    /// Write a checkpoint as files that llama.cpp opens: the language model, and the vision tower (`--mmproj`).
+    Export {
+        /// The checkpoint folder; an adapter is merged first.
+        checkpoint: PathBuf,
+        /// Folder to write.
+        out: PathBuf,
+        /// Write GGUF, and store most weights as this.
+        #[arg(long, value_enum, required = true)]
+        gguf: GgufType,
+        /// llama.cpp's word for how the tokenizer cuts texts, where it is none of a published model.
+        #[arg(long, value_name = "WORD")]
+        pre: Option<String>,
+        /// Read the checkpoint without comparing it with its manifest.
+        #[arg(long)]
+        no_verify: bool,
+    },
     /// Print shell completions.
     Completions {
         /// The shell to complete for.
         shell: Shell,
     },
+}
+
+/// Types that most weights of a GGUF file are stored as.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum GgufType {
+    F16,
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 /// Types that weights are stored as.
@@ -324,6 +348,9 @@ pub(crate) struct ServeOptions {
     /// Largest picture in millions of pixels.
     #[arg(long, default_value_t = 32)]
     pub(crate) max_megapixels: u64,
+    /// Folder of what people say of answers: every remark, and the rows to learn from that follow.
+    #[arg(long, value_name = "DIR", default_value = "out/corrections")]
+    pub(crate) corrections: PathBuf,
     /// Longest answer in tokens that a request may ask for.
     #[arg(long, default_value_t = 1024)]
     pub(crate) max_tokens: usize,

@@ -1,13 +1,14 @@
 //! `vrft serve`: a policy behind the OpenAI-compatible chat endpoint, with a page for a browser.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, ensure};
-use vrft_answer::{Follower, Settings};
+use vrft_answer::{Follower, Settings, Target};
 use vrft_serve::{Limits, Options, Server};
 
 use crate::ask;
-use crate::cli::ServeOptions;
+use crate::cli::{PolicyOptions, ServeOptions};
 use crate::print::say;
 
 /// Serves until it is stopped.
@@ -30,6 +31,8 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
             pixels: options.max_megapixels * 1_000_000,
             tokens: options.max_tokens,
         },
+        corrections: options.corrections.clone(),
+        report: report(options)?,
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -37,9 +40,24 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
         let server = Server::listen(served, answerer, follower).await?;
         let address = server.address();
         say!("Serving {version} at http://{address}/ (the page) and http://{address}/v1 (OpenAI's API). Ctrl-C ends it.");
+        let corrections = options.corrections.display();
+        say!("What is said of answers on the page becomes {corrections}/rows.jsonl, with places in thousandths: \
+              --set 'data.train=\"{corrections}/rows.jsonl\"' --set data.space=thousandths learns from it.");
         tokio::select! {
             () = server.run() => Ok(()),
             stopped = tokio::signal::ctrl_c() => stopped.wrap_err("cannot wait for Ctrl-C"),
         }
     })
+}
+
+/// The report of the run that made the policy, be it there yet or not. That of a promoted policy lies beside it.
+fn report(options: &ServeOptions) -> eyre::Result<Option<PathBuf>> {
+    let PolicyOptions { checkpoint, served, .. } = &options.policy;
+    let folder = if checkpoint == "promoted" {
+        Some(served.join(vrft_answer::CURRENT))
+    } else {
+        let target = Target::find(checkpoint, served)?;
+        target.config.as_deref().and_then(Path::parent).map(Path::to_owned)
+    };
+    Ok(folder.map(|folder| folder.join("report.html")))
 }

@@ -32,9 +32,10 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use clap::FromArgMatches;
 use eyre::ensure;
+use vrft_export::Storage;
 use vrft_model::{LoadOptions, Policy};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, GgufType};
 use crate::print::say;
 
 fn main() -> std::process::ExitCode {
@@ -84,6 +85,18 @@ fn start() -> eyre::Result<()> {
         Command::Probe(options) => probe::probe(&options),
         Command::Merge { adapter, out, base, dtype, no_verify } => {
             merge(&adapter, base.as_deref(), !no_verify, &out, dtype.map(Into::into))
+        }
+        Command::Export { checkpoint, out, gguf, pre, no_verify } => {
+            if !no_verify {
+                vrft_checkpoint::verify(&checkpoint, None)?;
+            }
+            let storage = match gguf {
+                GgufType::F16 => Storage::F16,
+                GgufType::Q8_0 => Storage::Q8_0,
+            };
+            let files = vrft_export::export_gguf(&checkpoint, &out, storage, pre.as_deref())?;
+            say!("{}\n{}", files.text.display(), files.tower.display());
+            Ok(())
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

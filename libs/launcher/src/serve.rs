@@ -30,6 +30,9 @@ const CURRENT: &str = "current";
 /// The configuration of a run, and of a policy in use that of the run which made it.
 const CONFIG: &str = "config.toml";
 
+/// The report of a run, and beside a policy in use that of the run which made it.
+const REPORT: &str = "report.html";
+
 /// The measures of a policy by task; the task of `evaluation.test` has no name.
 pub(crate) type Measures = BTreeMap<String, BTreeMap<String, f64>>;
 
@@ -90,10 +93,13 @@ pub(crate) fn promote(
     let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
     transfer(folder, &served.join(&name), Transfer::Copy)?;
     // What whoever asks the policy should know of it: the task and how pictures are scaled.
-    let config = run.join(CONFIG);
-    if config.exists() {
-        fs::copy(&config, served.join(&name).join(CONFIG))
-            .wrap_err_with(|| format!("{config:?}"))?;
+    // And for who looks at it in a browser, how it was made.
+    for file in [CONFIG, REPORT] {
+        let from = run.join(file);
+        if from.exists() {
+            let copied = fs::copy(&from, served.join(&name).join(file));
+            copied.wrap_err_with(|| format!("{from:?}"))?;
+        }
     }
     switch(served, &name)?;
     let compared: Vec<String> = compared.iter().map(ToString::to_string).collect();

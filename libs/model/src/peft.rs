@@ -9,7 +9,6 @@ use vrft_checkpoint::{Adapter, is_adapter};
 
 use crate::ModelError;
 use crate::checkpoint::to_tensor;
-use crate::lora::linear_layers;
 use crate::names::Names;
 
 /// The factors in an adapter directory under this policy's names, in f32.
@@ -37,8 +36,11 @@ pub(crate) fn write_adapter(
             .keys()
             .any(|name| name.strip_prefix(module).is_some_and(|rest| rest.starts_with(".lora_")))
     };
-    let alone = linear_layers(&others, names).filter(|(module, _)| !is_adapted(module));
-    let alone: Vec<String> = alone.map(|(module, _)| names.module(module)).collect();
+    // peft has adapters for convolutions and tables too, and finds modules by the ends of their names alone.
+    let modules = others.iter().filter(|(_, tensor)| tensor.rank() >= 2);
+    let modules = modules.filter_map(|(name, _)| name.strip_suffix(".weight"));
+    let alone = modules.filter(|module| !is_adapted(module));
+    let alone: Vec<String> = alone.map(|module| names.module(module)).collect();
     let factors: BTreeMap<String, Tensor> =
         factors.into_iter().map(|(name, tensor)| (names.module(&name), tensor)).collect();
     Ok(Adapter::new(lora, base).write(dir, &factors, &alone)?)

@@ -4,6 +4,7 @@
 //! are turned away when it is full. It listens on this machine alone unless a token is set.
 
 mod chat;
+mod corrections;
 mod http;
 mod queue;
 mod server;

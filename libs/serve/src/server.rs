@@ -1,6 +1,7 @@
 //! The server: who may ask, what is at which path, how answers go back.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,11 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::debug;
-use vrft_answer::{Answerer, AskCategory, Follower};
+use vrft_answer::{Answered, Answerer, AskCategory, Follower, Picture};
 use vrft_messages::Turn;
 use vrft_rollout::Sampling;
 
 use crate::chat::{self, Asked, Limits};
+use crate::corrections::Corrections;
 use crate::http::{Connection, Request, Unread};
 use crate::queue::{News, Queue};
 
@@ -22,6 +24,18 @@ use crate::queue::{News, Queue};
 const PAGE: &str = include_str!("page.html");
 
 const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+
+/// All that is there to be asked for.
+const PATHS: [&str; 7] = [
+    "/",
+    "/health",
+    "/report",
+    "/v1/models",
+    "/v1/question",
+    "/v1/chat/completions",
+    "/v1/feedback",
+];
 
 /// Clients at a time.
 const MAX_CLIENTS: usize = 64;
@@ -39,6 +53,10 @@ pub struct Options {
     pub request_bytes: usize,
     /// What a request may hold.
     pub limits: Limits,
+    /// Folder of what people say of answers.
+    pub corrections: PathBuf,
+    /// The report of the run that made the policy; it is read anew whenever somebody looks at it.
+    pub report: Option<PathBuf>,
 }
 
 /// Why nothing is served.
@@ -72,6 +90,7 @@ struct Shared {
     system: String,
     /// The question about a category is the one that the policy was trained with.
     ask_category: Box<AskCategory>,
+    corrections: Corrections,
     n_answers: AtomicU64,
 }
 
@@ -93,9 +112,10 @@ impl Server {
         let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
         let (usual, system) = (answerer.sampling(), answerer.settings().policy.system.clone());
         let ask_category = answerer.categories();
+        let corrections = Corrections::new(&options.corrections, answerer.truths());
         let queue = Queue::start(answerer, follower, options.queue.max(1));
         let n_answers = AtomicU64::new(0);
-        let shared = Shared { options, queue, usual, system, ask_category, n_answers };
+        let shared = Shared { options, queue, usual, system, ask_category, corrections, n_answers };
         Ok(Self { listener, shared: Arc::new(shared) })
     }
 
@@ -151,9 +171,13 @@ async fn handle(
     match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/") => {
             let policy = "Content-Security-Policy: default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:\r\n";
-            connection.respond(200, "text/html; charset=utf-8", policy, PAGE.as_bytes()).await
+            connection.respond(200, HTML, policy, PAGE.as_bytes()).await
         }
-        ("GET", "/health") => say(connection, &json!({"version": shared.queue.version()})).await,
+        ("GET", "/health") => {
+            let has_report = shared.options.report.as_ref().is_some_and(|path| path.is_file());
+            let version = shared.queue.version();
+            say(connection, &json!({"version": version, "has_report": has_report})).await
+        }
         ("GET", "/v1/models") => {
             let model = json!({"id": shared.queue.version(), "object": "model", "created": 0, "owned_by": "vrft"});
             say(connection, &json!({"object": "list", "data": [model]})).await
@@ -165,7 +189,18 @@ async fn handle(
             say(connection, &json!({"text": text})).await
         }
         ("POST", "/v1/chat/completions") => complete(connection, request, shared).await,
-        (_, "/" | "/health" | "/v1/models" | "/v1/question" | "/v1/chat/completions") => {
+        ("POST", "/v1/feedback") => match shared.corrections.take(&request.body) {
+            Ok(taken) => say(connection, &taken).await,
+            Err((status, why)) => refuse(connection, status, &why).await,
+        },
+        ("GET", "/report") => {
+            let page = shared.options.report.as_ref().and_then(|path| std::fs::read(path).ok());
+            let Some(page) = page else {
+                return refuse(connection, 404, "the policy is of no run with a report").await;
+            };
+            connection.respond(200, HTML, "", &page).await
+        }
+        (_, path) if PATHS.contains(&path) => {
             refuse(connection, 405, "another method is expected here").await
         }
         (_, path) => refuse(connection, 404, &format!("nothing is at {path}")).await,
@@ -222,6 +257,7 @@ async fn complete(
         Err(why) => return refuse(connection, 400, &why).await,
     };
     let Asked { is_streamed, has_usage, .. } = asked;
+    let mut about = about(&asked);
     let Some(news) = shared.queue.ask(asked) else {
         let why = format!("{} questions wait already: try again later", shared.options.queue);
         let body = chat::error(429, &why).to_string();
@@ -230,11 +266,24 @@ async fn complete(
     let number = shared.n_answers.fetch_add(1, Ordering::Relaxed);
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let id = format!("chatcmpl-{created:x}-{number}");
+    // Who sees the answer can remark on it.
+    let remember = |answered: &Answered| {
+        if let Some(about) = about.take() {
+            shared.corrections.remember(&id, about, answered);
+        }
+    };
     if is_streamed {
-        stream(connection, news, &id, created, has_usage, &shared.queue.version()).await
+        let model = shared.queue.version();
+        stream(connection, news, (&id, created), has_usage, &model, remember).await
     } else {
-        whole(connection, news, &id, created).await
+        whole(connection, news, &id, created, remember).await
     }
+}
+
+/// The picture and the question that an answer will be about; `None` for several pictures.
+fn about(asked: &Asked) -> Option<(Picture, String)> {
+    let [picture] = &asked.pictures[..] else { return None };
+    Some((picture.clone(), asked.turns.last()?.text()))
 }
 
 async fn whole(
@@ -242,11 +291,13 @@ async fn whole(
     mut news: UnboundedReceiver<News>,
     id: &str,
     created: u64,
+    mut remember: impl FnMut(&Answered),
 ) -> std::io::Result<()> {
     loop {
         match news.recv().await {
             Some(News::Text(_)) => {}
             Some(News::Done(answered)) => {
+                remember(&answered);
                 return say(connection, &chat::response(id, created, &answered)).await;
             }
             Some(News::Failed(status, why)) => return refuse(connection, status, &why).await,
@@ -259,10 +310,10 @@ async fn whole(
 async fn stream(
     connection: &mut Connection,
     mut news: UnboundedReceiver<News>,
-    id: &str,
-    created: u64,
+    (id, created): (&str, u64),
     has_usage: bool,
     model: &str,
+    mut remember: impl FnMut(&Answered),
 ) -> std::io::Result<()> {
     let mut sent = String::new();
     let mut has_begun = false;
@@ -291,6 +342,7 @@ async fn stream(
         }
         has_begun = true;
         if let Some(answered) = answered {
+            remember(&answered);
             for chunk in chat::last_chunks(id, created, &answered, has_usage) {
                 event(connection, &chunk).await?;
             }

@@ -142,6 +142,19 @@ fn a_saved_adapter_loads_and_restores_as_it_was() {
 }
 
 #[test]
+fn what_peft_is_told_names_no_convolution() {
+    // `proj` is the end of the attention's projection, and of the convolution that makes features of patches.
+    let policy = trained(LoraConfig { vision: true, ..config(names(&["attn.proj", "q_proj"])) });
+    let dir = TempDir::new().unwrap();
+    policy.save(dir.path()).unwrap();
+    let text = std::fs::read_to_string(dir.path().join("adapter_config.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["target_modules"], serde_json::json!(["attn.proj", "q_proj"]));
+    let loaded = Policy::load(dir.path(), &options(true)).unwrap();
+    assert_eq!(loaded.variables().len(), policy.variables().len());
+}
+
+#[test]
 fn merged_weights_give_the_same_without_the_adapter() {
     let all = TargetModules::Pattern(vrft_checkpoint::ALL_LINEAR.into());
     let policy = trained(LoraConfig { vision: true, ..config(all) });

@@ -22,6 +22,8 @@ fn options() -> Options {
         queue: 1,
         request_bytes: 1 << 20,
         limits: Limits { pictures: 4, pixels: 1 << 20, tokens: 256 },
+        corrections: "nowhere".into(),
+        report: None,
     }
 }
 
@@ -159,4 +161,53 @@ async fn what_is_too_much_is_turned_away() {
     }
     assert!(statuses.contains(&200) && statuses.contains(&429), "{statuses:?}");
     assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_answer_becomes_a_row_that_a_data_set_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let corrections = folder.path().join("corrections");
+    let address = server(Options { corrections: corrections.clone(), ..options() }).await;
+    let asks = "/v1/chat/completions";
+    let (_, body) = send(address, "POST", asks, "", &question(false)).await;
+    let id = serde_json::from_str::<Value>(&body).unwrap()["id"].as_str().unwrap().to_owned();
+    let says = async |remark: Value| {
+        let body = json!({"answer_id": id, "remark": remark}).to_string();
+        send(address, "POST", "/v1/feedback", "", &body).await
+    };
+    let rows = || {
+        let dataset = Dataset::open(&corrections.join("rows.jsonl")).unwrap();
+        let row = dataset.get(0);
+        let vrft_dataset::Truth::Text(text) = &row.truth else { panic!("words") };
+        (dataset.len(), text.to_string(), row.pictures[0].bytes().unwrap())
+    };
+    assert_eq!(says(json!("accept")).await.0, 200);
+    let (n, accepted, picture) = rows();
+    let original = Dataset::open(&data("digits/test.parquet")).unwrap();
+    assert_eq!((n, picture), (1, original.get(0).pictures[0].bytes().unwrap()));
+    assert!(accepted.starts_with("<answer>[{\"Position\": ["), "{accepted}");
+    // The newest decision takes the place of the one before.
+    assert_eq!(says(json!({"edit": [[100, 200, 300, 400]]})).await.0, 200);
+    assert!(rows().1.contains("[100, 200, 300, 400]"), "{}", rows().1);
+    let (status, why) = says(json!({"text": "a cup"})).await;
+    assert!(status == 400, "{status} {why}");
+    let (status, told) = says(json!("reject")).await;
+    assert!(status == 200 && told.contains("\"rows\":0"), "{told}");
+    let remarks = std::fs::read_to_string(corrections.join("remarks.jsonl")).unwrap();
+    assert_eq!(remarks.lines().count(), 3, "{remarks}");
+    let other = json!({"answer_id": "another", "remark": "accept"}).to_string();
+    assert_eq!(send(address, "POST", "/v1/feedback", "", &other).await.0, 404);
+    assert_eq!(send(address, "POST", "/v1/feedback", "", "{}").await.0, 400);
+}
+
+#[tokio::test]
+async fn the_report_of_the_run_is_shown_if_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let address = server(Options { report: Some(report.clone()), ..options() }).await;
+    assert_eq!(send(address, "GET", "/report", "", "").await.0, 404);
+    std::fs::write(&report, "<h1>How it went</h1>").unwrap();
+    assert_eq!(send(address, "GET", "/report", "", "").await, (200, "<h1>How it went</h1>".into()));
+    let (_, health) = send(address, "GET", "/health", "", "").await;
+    assert!(health.contains("\"has_report\":true"), "{health}");
 }
