@@ -8,7 +8,9 @@ use toml::Table;
 use vrft_config::{ConfigError, Section, require};
 use vrft_plan::Device;
 
-use crate::{BoxesAre, DataSpace, OpenOptions, Part};
+use crate::{
+    Absent, BboxForm, BoxesAre, ClassShots, DataSpace, OpenOptions, Outlines, Part, Selection,
+};
 
 /// Prompts are dealt out by the hundred, and every source has one of them.
 const MAX_SOURCES: usize = 100;
@@ -24,7 +26,7 @@ const MIN_INTERVAL: u64 = 10;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// Parquet, Arrow or JSONL file with the columns `image`, `problem`, `solution`.
+    /// Parquet, Arrow or JSONL file with the columns `image`, `problem`, `solution`, or a data set as it is published.
     pub train: PathBuf,
     /// Which split of a folder that has several, as `train`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,8 +48,34 @@ pub struct DataConfig {
     pub boxes_are: Option<BoxesAre>,
     /// Most pixels that a picture may have; a row with a larger one cannot be used. Decoded, a pixel takes 3 to 8 bytes.
     pub max_image_pixels: usize,
+    /// Categories or classes that are asked about, by their names in the data; empty for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    /// File with the names of the classes, a line each in the order of their numbers: the name, or a key, a tab and the
+    /// name. Left out, a class is called what the data calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<PathBuf>,
+    /// What rows are asked that have no question in words; `{category}` and `{expression}` stand for those of the row. Left
+    /// out, a question that fits the kind of answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// Questions for a category that is not on the picture, for each question for one that is. Their true answer is
+    /// `reward.answer.nothing`.
+    pub negatives: f64,
     /// Rows to keep, drawn with the run's seed; 0 keeps all.
     pub shots: usize,
+    /// Rows to keep of each category or class, drawn with the run's seed, instead of `shots`; 0 keeps all.
+    pub shots_per_class: usize,
+    /// Whether a class with fewer rows than `shots_per_class` gives all of them; otherwise it is an error.
+    pub fewer_shots: bool,
+    /// File with the names of the samples that are learned from, one a line; a run writes the ones that it drew to
+    /// `shots.txt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<PathBuf>,
+    /// Which of several outlines of a place an answer should enclose: `target`, those that are labeled so, or `first`.
+    pub outlines: Outlines,
+    /// What `bbox` of a row with an expression is: `sides` (x, y, width, height) or `corners`.
+    pub bbox: BboxForm,
     /// Share of the pictures of `train` that are not learned from: where `evaluation.test` is the same data, its rows
     /// about these are judged on.
     pub hold_out: f64,
@@ -104,6 +132,17 @@ pub enum Flip {
     Both,
 }
 
+/// Which categories are asked for on an annotated picture that is judged on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Those that are on it.
+    #[default]
+    Present,
+    /// All, but for those of which the data does not say whether they are on it.
+    Every,
+}
+
 /// What policies are evaluated on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -120,6 +159,17 @@ pub struct EvaluationConfig {
     /// Which split of a folder that has several, as `validation`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_split: Option<String>,
+    /// Categories or classes that are judged on; left out, those of `data.categories`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub categories: Option<Vec<String>>,
+    /// Which categories are asked for on a picture.
+    pub ask: Ask,
+    /// File that says of samples whether they are asked at all, as `vrft table` writes it: an answer of the model that was
+    /// started from to whether there is such an object. What is not asked has found nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exist: Option<PathBuf>,
+    /// Of several questions about the same place only the first is asked, as for ReasonSeg in Visual-RFT.
+    pub first_question: bool,
     /// Rows to use, from the start; 0 uses all.
     pub limit: usize,
     /// Evaluate every so many learner steps besides first and last; 0 for first and last only. Left out, ten times in a
@@ -154,6 +204,13 @@ impl DataConfig {
             allow_outside: self.allow_outside,
             boxes_are: self.boxes_are,
             part: None,
+            selection: Selection {
+                categories: self.categories.clone(),
+                classes: self.classes.clone(),
+                outlines: self.outlines,
+                bbox: self.bbox,
+                ..Selection::default()
+            },
             max_image_pixels: Some(self.max_image_pixels),
         }
     }
@@ -162,20 +219,44 @@ impl DataConfig {
     pub fn options_to_learn(&self, split: Option<&str>) -> OpenOptions {
         let part = Part { hold_out: self.hold_out, is_held_out: false };
         let part = Some(part).filter(|_| self.hold_out > 0.0);
-        OpenOptions { part, ..self.open_options(split) }
+        let mut options = OpenOptions { part, ..self.open_options(split) };
+        if self.negatives > 0.0 {
+            options.selection.absent = Absent::Share(self.negatives);
+        }
+        options.selection.rows.clone_from(&self.rows);
+        options
     }
 
     /// How `evaluation.test` is opened.
     pub fn options_to_judge(&self, evaluation: &EvaluationConfig) -> OpenOptions {
         let part = Part { hold_out: self.hold_out, is_held_out: true };
         let part = Some(part).filter(|_| self.is_divided(evaluation));
-        OpenOptions { part, ..self.open_options(evaluation.split.as_deref()) }
+        let mut options = OpenOptions { part, ..self.open_options(evaluation.split.as_deref()) };
+        let selection = &mut options.selection;
+        selection.first_question = evaluation.first_question;
+        if let Some(categories) = &evaluation.categories {
+            selection.categories.clone_from(categories);
+        }
+        if evaluation.ask == Ask::Every {
+            selection.absent = Absent::Every;
+        }
+        options
     }
 
     /// Whether a part of `data.train` is set aside to be judged on.
     pub fn is_divided(&self, evaluation: &EvaluationConfig) -> bool {
         let is_same = self.train == evaluation.test && self.split == evaluation.split;
         self.hold_out > 0.0 && self.sources.is_empty() && is_same
+    }
+
+    /// Which shots are drawn of each class, of rows that were checked.
+    pub fn class_shots(&self) -> ClassShots {
+        ClassShots {
+            n: self.shots_per_class,
+            fewer: self.fewer_shots,
+            absent: self.negatives,
+            max_bad_fraction: self.max_bad_fraction,
+        }
     }
 
     /// What the true answers of a task count, if that is declared: by its source, else for all.
@@ -214,6 +295,18 @@ impl Section for DataConfig {
             self.max_image_pixels,
             format!("1 to {}, the most that are ever decoded", vrft_vision::MAX_PIXELS),
         )?;
+        require(
+            self.negatives >= 0.0 && self.negatives.is_finite(),
+            "data.negatives",
+            self.negatives,
+            "0 or more questions for what is absent to each for what is there",
+        )?;
+        require(
+            self.shots_per_class == 0 || self.shots == 0,
+            "data.shots_per_class",
+            self.shots_per_class,
+            "left out, or data.shots left out: either rows or rows of each class are drawn",
+        )?;
         self.check_sources()
     }
 }
@@ -237,6 +330,16 @@ impl DataConfig {
             "data.train",
             self.train.display(),
             "left out, and data.shots as well: each of [[data.sources]] has its own",
+        )?;
+        let is_plain = self.categories.is_empty()
+            && self.negatives == 0.0
+            && self.shots_per_class == 0
+            && self.rows.is_none();
+        require(
+            n == 0 || is_plain,
+            "data.sources",
+            n,
+            "none beside data.categories, negatives, shots_per_class or rows, which choose from data.train",
         )?;
         let exponent = self.sampling_exponent;
         require(
@@ -286,7 +389,16 @@ impl Default for DataConfig {
             space: None,
             boxes_are: None,
             max_image_pixels: vrft_vision::MAX_PIXELS,
+            categories: vec![],
+            classes: None,
+            question: None,
+            negatives: 0.0,
             shots: 0,
+            shots_per_class: 0,
+            fewer_shots: false,
+            rows: None,
+            outlines: Outlines::Target,
+            bbox: BboxForm::Sides,
             hold_out: 0.0,
             flip: Flip::None,
             max_bad_fraction: 0.05,
@@ -301,6 +413,10 @@ impl Default for EvaluationConfig {
         Self {
             test: "data/test.parquet".into(),
             split: None,
+            categories: None,
+            ask: Ask::Present,
+            exist: None,
+            first_question: false,
             limit: 0,
             validation: None,
             validation_split: None,

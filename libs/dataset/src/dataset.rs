@@ -1,6 +1,6 @@
 //! A data set: its rows, opened and not decoded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::geometry::{self, Frame};
 use crate::readers::{self, Draft, DraftTruth, Found};
 use crate::row::Skipped;
 use crate::{
-    Boxes, BoxesAre, DatasetError, OpenOptions, Picture, Row, Truth, files, hold_out, shots,
+    Boxes, BoxesAre, ClassShots, DatasetError, OpenOptions, Picture, Row, Truth, files, hold_out,
+    select, shots,
 };
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
@@ -97,6 +98,16 @@ impl Dataset {
             let n_all = rows.len();
             rows.retain(|row| hold_out::is_in(part, row));
             notes.push(hold_out::note(part, rows.len(), n_all));
+        }
+        if let Some(list) = &options.selection.rows {
+            let named = select::listed(list)?;
+            let there: BTreeSet<&str> = rows.iter().map(Row::sample_id).collect();
+            if let Some(name) = named.iter().find(|name| !there.contains(name.as_str())) {
+                let (path, list, name) = (path.to_owned(), list.clone(), name.clone());
+                return Err(DatasetError::UnknownRow { path, list, name });
+            }
+            rows.retain(|row| named.contains(row.sample_id()));
+            notes.push(format!("{} rows are used, as {list:?} names them", rows.len()));
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();
@@ -213,21 +224,48 @@ impl Dataset {
     ///
     /// # Errors
     /// Fewer rows than `n`; more than `max_bad_fraction` of all rows left out.
-    pub fn shots(
-        mut self,
-        n: usize,
-        seed: u64,
-        max_bad_fraction: f64,
-    ) -> Result<Self, DatasetError> {
+    pub fn shots(self, n: usize, seed: u64, max_bad_fraction: f64) -> Result<Self, DatasetError> {
         if n == 0 {
             return Ok(self);
         }
+        self.draw(max_bad_fraction, |dataset| {
+            let got = dataset.len();
+            if n > got {
+                let path = dataset.path.clone();
+                return Err(DatasetError::TooFewRows { path, expected: n, got });
+            }
+            Ok(shots::draw(got, n, seed))
+        })
+    }
+
+    /// Keeps rows of each class drawn with the seed, in the order of the file. Of questions for what is not there, so many
+    /// are kept for each one that is kept as `shots.absent` says.
+    ///
+    /// # Errors
+    /// As [`Dataset::shots`]; a row without a class; a class with fewer rows.
+    pub fn shots_per_class(
+        self,
+        shots: ClassShots,
+        seed: u64,
+        class: impl Fn(&Row) -> Option<Arc<str>>,
+    ) -> Result<Self, DatasetError> {
+        if shots.n == 0 {
+            return Ok(self);
+        }
+        self.draw(shots.max_bad_fraction, |dataset| {
+            shots::draw_by_class(&dataset.rows, &dataset.path, shots, seed, &class)
+        })
+    }
+
+    /// Keeps the rows at the places that are drawn, and draws again without those whose pictures turn out to be damaged.
+    fn draw(
+        mut self,
+        max_bad_fraction: f64,
+        places: impl Fn(&Self) -> Result<BTreeSet<usize>, DatasetError>,
+    ) -> Result<Self, DatasetError> {
         loop {
             let got = self.len();
-            if n > got {
-                return Err(DatasetError::TooFewRows { path: self.path, expected: n, got });
-            }
-            let kept = shots::draw(got, n, seed);
+            let kept = places(&self)?;
             let damaged: BTreeMap<usize, String> = kept
                 .iter()
                 .filter_map(|idx| Some((*idx, self.rows[*idx].decode().err()?)))

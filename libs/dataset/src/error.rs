@@ -44,8 +44,10 @@ pub enum DatasetError {
     },
     /// The name says nothing that is known.
     #[error(
-        "{path:?}: expected a file that ends in .parquet, .arrow, .feather, .jsonl or .json (rows or COCO), a folder of \
-         .parquet, .arrow, .jsonl or .xml (VOC) files, or what save_to_disk of `datasets` wrote"
+        "{path:?}: expected a file that ends in .parquet, .arrow, .feather, .jsonl, .csv, .json (rows, COCO, LVIS, \
+         RefCOCO, splits), .txt (FGVC Aircraft, Oxford Pets) or .mat (Oxford Flowers), a folder of .parquet, .arrow, \
+         .jsonl or .xml (VOC) files, of pictures in a folder for each class, of ReasonSeg or of Roboflow, or what \
+         save_to_disk of `datasets` wrote"
     )]
     Format {
         /// The file or folder.
@@ -84,6 +86,55 @@ pub enum DatasetError {
         expected: &'static str,
         /// The Arrow type that it has.
         got: String,
+    },
+    /// A category or class is to be asked for that no annotation has.
+    #[error(
+        "{path:?} has no category {name:?} (data.categories, evaluation.categories), it has {n_found}, as: {}",
+        found.join(", ")
+    )]
+    UnknownCategory {
+        /// The file or folder.
+        path: PathBuf,
+        /// The name that was asked for.
+        name: String,
+        /// Some of the names that are there.
+        found: Vec<String>,
+        /// Number of names that are there.
+        n_found: usize,
+    },
+    /// A list of rows names one that is not there.
+    #[error("{path:?} has no usable row {name:?}, which is named in the list of rows {list:?}")]
+    UnknownRow {
+        /// The data set.
+        path: PathBuf,
+        /// The file that names rows.
+        list: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A class with fewer rows than shots.
+    #[error(
+        "{path:?} has {got} usable rows of class {class:?}, {expected} a class were asked for (data.shots_per_class)"
+    )]
+    TooFewOfClass {
+        /// The data set.
+        path: PathBuf,
+        /// The class.
+        class: String,
+        /// Rows asked for.
+        expected: usize,
+        /// Rows there are.
+        got: usize,
+    },
+    /// A row that is of no class where shots are drawn for each.
+    #[error(
+        "{row} of {path:?} is of no class, so that data.shots_per_class cannot draw; use data.shots"
+    )]
+    NoClass {
+        /// The data set.
+        path: PathBuf,
+        /// The row.
+        row: String,
     },
     /// Not one usable row.
     #[error("{path:?} has no usable row{}", first(bad))]

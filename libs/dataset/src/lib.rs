@@ -5,8 +5,10 @@
 //! | `.parquet`, `.arrow`, `.feather` | columns `image` (or `images`), `problem`, `solution`, and if there is one `sample_id` or `id` |
 //! | `.jsonl`, or a list in a `.json` | the same keys |
 //! | either of these | `conversations` or `messages` in place of `problem`, and of `solution` too |
-//! | another `.json` | COCO annotations (LVIS too): one row for each picture and each of its categories |
-//! | a folder | its `.parquet`, `.arrow` or `.jsonl` files of one split, by their names; else its Pascal VOC `.xml` files |
+//! | either of these | `label`, or `bbox` with `expression`, in place of `problem` and `solution` |
+//! | another `.json` | COCO annotations (LVIS too): one row for each picture and each of its categories; RefCOCO's references with `instances.json` beside them; `split_zhou_*.json` |
+//! | `.csv`, `.txt`, `imagelabels.mat` | pictures with their classes: tables, the lists of FGVC Aircraft and Oxford Pets, Oxford Flowers |
+//! | a folder | its `.parquet`, `.arrow` or `.jsonl` files of one split, by their names; else COCO annotations of Roboflow and ODinW; Pascal VOC `.xml` files, or its root with `ImageSets`; ReasonSeg; pictures in a folder for each class |
 //! | a folder of `save_to_disk` | the files that its `state.json` names |
 //!
 //! An image is its encoded bytes, a path relative to the file, a `file://` or `data:` address, Hugging Face's
@@ -14,6 +16,7 @@
 //! come first.
 //!
 //! Opening reads rows and the headers of pictures; pixels are decoded when they are asked for ([`Row::decode`]). A row
+//! [`Selection`] says which of the questions that annotations allow are asked: categories, and what is not there. A row
 //! that cannot be used is left out and reported ([`Dataset::skipped`]); a file without usable rows, or without a
 //! column, is an error that says what was expected and what is there.
 
@@ -34,13 +37,14 @@ mod picture;
 mod pictures;
 mod readers;
 mod row;
+mod select;
 mod shots;
 mod store;
 mod summary;
 #[cfg(test)]
 mod testing;
 
-pub use config::{DataConfig, EvaluationConfig, Flip, SourceConfig};
+pub use config::{Ask, DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use dataset::Dataset;
 pub use error::DatasetError;
 pub use geometry::BoxesAre;
@@ -52,3 +56,5 @@ pub use order::Order;
 pub use overlap::Overlap;
 pub use picture::{Picture, PictureError};
 pub use row::{Boxes, Origin, Question, Row, Skipped, Truth};
+pub use select::{Absent, BboxForm, Outlines, Selection};
+pub use shots::ClassShots;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::BoxesAre;
+use crate::{BoxesAre, Selection};
 
 /// What the coordinates of true answers in words count. Annotations (COCO, Pascal VOC) are always in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub struct OpenOptions {
     pub boxes_are: Option<BoxesAre>,
     /// Of a data set that is both learned from and judged on, the part that is wanted.
     pub part: Option<Part>,
+    /// Which questions are asked about the pictures.
+    pub selection: Selection,
     /// Most pixels that a picture may have; `None` for as many as are ever decoded.
     pub max_image_pixels: Option<usize>,
 }

@@ -38,6 +38,25 @@ impl Locator {
         self
     }
 
+    /// Also tries these folders below the first one that is tried.
+    pub(crate) fn within(mut self, folders: &[PathBuf]) -> Self {
+        let first = self.bases[0].clone();
+        self.bases.extend(folders.iter().map(|folder| normalized(&first.join(folder))));
+        self
+    }
+
+    /// Also tries these folders, which belong to the data set too, seen from the file's folder and from the two above it:
+    /// annotations are often in a folder of their own.
+    pub(crate) fn beside(mut self, folders: &[&str]) -> Self {
+        for near in self.bases[0].clone().ancestors().take(3) {
+            let named = folders.iter().filter(|folder| !folder.is_empty());
+            let found: Vec<PathBuf> = named.map(|folder| normalized(&near.join(folder))).collect();
+            self.roots.extend(found.clone());
+            self.bases.extend(found);
+        }
+        self
+    }
+
     /// The path that a name stands for. The first folder that has the file decides; without any, the first folder.
     ///
     /// # Errors

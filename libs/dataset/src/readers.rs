@@ -1,6 +1,7 @@
 //! One reader for each kind of file; all of them find the same rows.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,14 +11,21 @@ use crate::{DatasetError, OpenOptions};
 
 mod annotated;
 mod arrow_file;
+mod classes;
 mod coco;
 mod columns;
 mod conversation;
+mod csv;
 mod fields;
 mod json;
 mod json_text;
+mod labeled;
+mod mat;
 mod pages;
 mod parquet_file;
+mod reasoning;
+mod referring;
+mod unworded;
 mod value;
 mod voc;
 
@@ -31,29 +39,120 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
     let mut found = Found::default();
     found.pictures.limit(options.max_image_pixels);
     let image_root = options.image_root.as_deref();
-    if files.kind == Kind::Voc {
-        voc::read(&files.paths, image_root, options.allow_outside, &mut found)?;
-        return Ok(found);
+    let (selection, split) = (&options.selection, files.split.as_deref());
+    match files.kind {
+        Kind::Voc => {
+            voc::read(&files.paths, image_root, options.allow_outside, selection, &mut found)?;
+            return Ok(found);
+        }
+        Kind::Pictures => {
+            labeled::read_folders(&files.paths, options, &mut found)?;
+            return Ok(found);
+        }
+        Kind::Reasoning => {
+            reasoning::read(&files.paths, options, &mut found)?;
+            return Ok(found);
+        }
+        _ => {}
     }
     for path in &files.paths {
         let first_row = found.rows.len();
-        let is_coco = files.kind == Kind::Json && !json::is_rows(path)?;
-        if is_coco {
-            coco::read(path, image_root, options.allow_outside, &mut found)?;
-            continue;
+        let layout = layout(path, files.kind)?;
+        match layout {
+            Layout::Coco => {
+                coco::read(path, image_root, options.allow_outside, selection, &mut found)?;
+            }
+            Layout::Splits => labeled::read_splits(path, split, options, &mut found)?,
+            Layout::List => labeled::read_list(path, options, &mut found)?,
+            Layout::Csv => labeled::read_csv(path, options, &mut found)?,
+            Layout::Flowers => labeled::read_flowers(path, split, options, &mut found)?,
+            Layout::Referring => referring::read(path, split, options, &mut found)?,
+            Layout::Parquet | Layout::Arrow | Layout::Rows => {
+                found.ask(selection)?;
+                let locator = Locator::new(path, image_root, options.allow_outside);
+                found.pictures.locate_with(locator);
+                match layout {
+                    Layout::Parquet => parquet_file::read(path, &mut found)?,
+                    Layout::Arrow => arrow_file::read(path, &mut found)?,
+                    _ => json::read(path, &mut found)?,
+                }
+                found.check_choice(path)?;
+                count_through(&mut found.rows[first_row..], first_row);
+            }
         }
-        found.pictures.locate_with(Locator::new(path, image_root, options.allow_outside));
-        match files.kind {
-            Kind::Parquet => parquet_file::read(path, &mut found)?,
-            Kind::Arrow => arrow_file::read(path, &mut found)?,
-            Kind::Lines | Kind::Json | Kind::Voc => json::read(path, &mut found)?,
-        }
-        count_through(&mut found.rows[first_row..], first_row);
         if files.paths.len() > 1 {
             name_file(&mut found.rows[first_row..], path);
         }
     }
     Ok(found)
+}
+
+/// How rows lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Parquet,
+    Arrow,
+    Rows,
+    Coco,
+    Splits,
+    List,
+    Csv,
+    Flowers,
+    Referring,
+}
+
+/// Bytes of a `.json` file that tell what is in it.
+const PEEKED_BYTES: u64 = 1 << 16;
+
+/// What a file holds, by its kind and for `.json` by its beginning.
+fn layout(path: &Path, kind: Kind) -> Result<Layout, DatasetError> {
+    Ok(match kind {
+        Kind::Parquet => Layout::Parquet,
+        Kind::Arrow => Layout::Arrow,
+        Kind::List => Layout::List,
+        Kind::Csv => Layout::Csv,
+        Kind::Mat => Layout::Flowers,
+        Kind::Json => {
+            let start = start_of(path)?;
+            if labeled::is_splits(&start) {
+                Layout::Splits
+            } else if referring::is_one(&start) {
+                Layout::Referring
+            } else if json::is_rows(path)? {
+                Layout::Rows
+            } else {
+                Layout::Coco
+            }
+        }
+        Kind::Lines | Kind::Voc | Kind::Pictures | Kind::Reasoning => Layout::Rows,
+    })
+}
+
+/// The beginning of a file of JSON.
+fn start_of(path: &Path) -> Result<String, DatasetError> {
+    let mut start = Vec::new();
+    json_text::open(path)?
+        .take(PEEKED_BYTES)
+        .read_to_end(&mut start)
+        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&start).into_owned())
+}
+
+/// Whether a `.json` file has the rows of several splits in it.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn has_all_splits(path: &Path) -> Result<bool, DatasetError> {
+    let start = start_of(path)?;
+    Ok(labeled::is_splits(&start) || referring::is_one(&start))
+}
+
+/// Whether a `.json` file is one of ReasonSeg, which lie beside their pictures.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn is_reasoning(path: &Path) -> Result<bool, DatasetError> {
+    Ok(reasoning::is_one(&start_of(path)?))
 }
 
 /// Names that are row numbers count on from file to file, so that they stay unique.
@@ -89,3 +188,6 @@ fn open_file(path: &Path) -> Result<File, DatasetError> {
 fn content(path: &Path, format: &'static str, message: impl ToString) -> DatasetError {
     DatasetError::Content { path: path.to_owned(), format, message: message.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,10 @@ pub enum Question {
     Turns(Arc<[Turn]>),
     /// Where are all objects of this category? How that is asked depends on the declared answer.
     Category(Arc<str>),
+    /// Which class is the picture of? How that is asked is up to the configuration.
+    Class,
+    /// Where is what these words describe?
+    Expression(Arc<str>),
 }
 
 /// The true answer.

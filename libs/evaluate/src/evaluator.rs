@@ -18,8 +18,10 @@ use crate::{DetectionEvaluator, Subject};
 /// | `ap`, `ap50` | boxes | COCO's average precision, the mean over categories: over overlaps of 0.5 to 0.95, and at 0.5 |
 /// | `ap75`, `ap_small`, `ap_medium`, `ap_large` | boxes that are annotated in pixels | the same at 0.75, and by the objects' areas |
 /// | `miou`, `miou_ci_low`, `miou_ci_high` | boxes, one box | mean IoU over the true boxes, and its 95% interval |
+/// | `acc50` with interval | one box | share of questions whose first box overlaps the true one by more than a half (Acc@0.5 of RefCOCO) |
 /// | `no_objects` | answers that may be "nothing" | share of those whose answer says so |
 /// | `accuracy` with interval | names, numbers, permutations, texts | share of right answers |
+/// | `accuracy_official` with interval | names | the same as Visual-RFT's program counts: one name within the other is enough |
 /// | `overlap` with interval | intervals, outlines, masks, points, boxes in space, tracks, chains | mean likeness over max(predicted, true) |
 /// | `term/<name>` | all but boxes and names | mean of a term of the reward |
 /// | `format`, `reward` | all | means of the format term and of the whole reward |
@@ -34,6 +36,10 @@ pub struct Evaluator {
     detection: DetectionEvaluator,
     no_objects: Mean,
     values: Vec<(f64, f64)>,
+    /// Whether names are right as Visual-RFT's program counts.
+    official: Vec<(f64, f64)>,
+    /// Whether the one box overlaps the true one by more than half.
+    found: Vec<(f64, f64)>,
     terms: BTreeMap<String, Mean>,
     format: Mean,
     total: Mean,
@@ -58,6 +64,8 @@ impl Evaluator {
             detection: DetectionEvaluator::default(),
             no_objects: Mean::default(),
             values: Vec::new(),
+            official: Vec::new(),
+            found: Vec::new(),
             terms: BTreeMap::new(),
             format: Mean::default(),
             total: Mean::default(),
@@ -90,13 +98,23 @@ impl Evaluator {
                 let value = main.score(completion, truth).total.unwrap_or(0.0);
                 self.values.push((value, 1.0));
                 let is_label = matches!(self.reward.config().answer.kind, AnswerKind::Label(_));
-                if !is_label {
+                if is_label {
+                    let is_right = vrft_reward::is_official_name(completion, &truth.solution);
+                    self.official.push((share(is_right), 1.0));
+                } else {
                     for term in score.terms.into_iter().filter(|term| term.name != "format") {
                         self.terms.entry(term.name).or_default().add(Some(term.value));
                     }
                 }
                 Some(value)
             }
+        }
+    }
+
+    /// Adds a question that was not asked, see `evaluation.exist`: its objects count as missed, and its answer as no answer.
+    pub(crate) fn add_unasked(&mut self, truth: &Truth, subject: &Subject) {
+        if self.main.is_none() {
+            self.add_boxes(None, truth, subject);
         }
     }
 
@@ -112,6 +130,12 @@ impl Evaluator {
     fn add_boxes(&mut self, reading: Option<&Answer>, truth: &Truth, subject: &Subject) {
         let space = self.reward.config().answer.space().unwrap_or_default();
         let predicted = reading.map_or(&[][..], Answer::items);
+        if matches!(self.reward.config().answer.kind, AnswerKind::Box(_)) {
+            let first = reading.map(Answer::detections).unwrap_or_default();
+            let truth = truth.answer.detections();
+            let iou = first.first().zip(truth.first()).map_or(0.0, |(a, b)| a.bbox.iou(&b.bbox));
+            self.found.push((share(iou > 0.5), 1.0));
+        }
         self.detection.add(predicted, truth.answer.items(), subject, space);
     }
 
@@ -135,10 +159,12 @@ impl Evaluator {
             ("format".to_owned(), self.format.value()),
             ("reward".to_owned(), self.total.value()),
         ];
-        if let Some((name, _)) = &self.main {
-            let interval = ratio_interval(&self.values);
-            let sum: f64 = self.values.iter().map(|value| value.0).sum();
-            metrics.push(((*name).to_owned(), interval.map(|_| sum / self.values.len() as f64)));
+        let main = self.main.iter().map(|(name, _)| (*name, &self.values));
+        let shares = [("acc50", &self.found), ("accuracy_official", &self.official)];
+        for (name, values) in main.chain(shares) {
+            let interval = ratio_interval(values);
+            let sum: f64 = values.iter().map(|value| value.0).sum();
+            metrics.push((name.to_owned(), interval.map(|_| sum / values.len() as f64)));
             metrics.push((format!("{name}_ci_low"), interval.map(|interval| interval.0)));
             metrics.push((format!("{name}_ci_high"), interval.map(|interval| interval.1)));
         }
@@ -253,6 +279,20 @@ mod tests {
         );
     }
     #[test]
+    fn one_box_is_found_or_not() {
+        use vrft_reward::answers::BoxAnswer;
+
+        let one = task(AnswerKind::Box(BoxAnswer::default()), Metric::Overlap(Overlap::default()));
+        let answers = [
+            ("<answer>(0,0),(100,100)</answer>", "(0,0),(100,90)"),
+            ("<answer>(0,0),(100,50)</answer>", "(0,0),(100,100)"),
+            ("no", "(0,0),(100,100)"),
+        ];
+        let metrics = evaluate(&one, &answers).metrics;
+        assert!((metrics["acc50"] - 1.0 / 3.0).abs() < 1e-12, "{metrics:?}");
+        assert!((metrics["miou"] - (0.9 + 0.5) / 3.0).abs() < 1e-12, "{metrics:?}");
+    }
+    #[test]
     fn names() {
         let answers = [
             ("<think>a</think><answer>Rose</answer>", "rose"),
@@ -264,6 +304,7 @@ mod tests {
         let accuracy = Metric::Accuracy(Accuracy::default());
         let evaluation = evaluate(&task(label, accuracy), &answers);
         let interval = |end: &str| evaluation.metrics[&format!("accuracy_ci_{end}")];
+        let official = |end: &str| evaluation.metrics[&format!("accuracy_official_ci_{end}")];
         assert!(interval("low") < 0.25 && interval("high") > 0.25);
         check(
             &evaluation,
@@ -271,6 +312,10 @@ mod tests {
                 ("accuracy", 0.25),
                 ("accuracy_ci_high", interval("high")),
                 ("accuracy_ci_low", interval("low")),
+                // "rose or tulip" has "rose" in it.
+                ("accuracy_official", 0.5),
+                ("accuracy_official_ci_high", official("high")),
+                ("accuracy_official_ci_low", official("low")),
                 ("format", 0.25),
                 ("reward", 0.5),
             ],

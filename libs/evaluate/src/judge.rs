@@ -1,7 +1,7 @@
 //! Lets a policy answer the held-out questions and measures the answers.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -12,13 +12,13 @@ use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
 use vrft_model::{LoadOptions, ModelError, Policy};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
-use vrft_prompts::{Declared, Prompter, fits, resized};
+use vrft_prompts::{Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Frame, Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
 use vrft_vision::Sides;
 
-use crate::{Evaluation, Evaluator, Subject, best_constant};
+use crate::{Evaluation, Evaluator, Subject, best_constant, existence};
 
 /// The sections that say how a policy is judged.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +59,8 @@ pub struct Judge {
     prompter: Prompter,
     answers: Vec<Truth>,
     subjects: Vec<Subject>,
+    /// Of each question whether it is asked at all.
+    asked: Vec<bool>,
     processor: Processor,
 }
 
@@ -101,6 +103,14 @@ pub enum JudgeError {
     /// The processor of the checkpoint refuses something.
     #[error(transparent)]
     Processor(#[from] ProcessorError),
+    /// The file of `evaluation.exist`.
+    #[error("evaluation.exist = {path:?}: {why}")]
+    Exist {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A question that the policy could be asked when the data was opened, and cannot be asked any more.
     #[error("held-out sample {sample_id:?}: {why}")]
     Prompt {
@@ -122,11 +132,9 @@ impl Judge {
     pub fn load(config: &JudgeConfig) -> Result<Self, JudgeError> {
         let options = config.data.options_to_judge(&config.evaluation);
         let test = Dataset::open_with(&config.evaluation.test, &options)?;
-        let data = &config.data;
-        let space = data.space_of(Some(&config.reward.task));
-        let declared = Declared { space, boxes_are: data.boxes_are };
-        let prompter = Prompter::new(&config.reward, &config.policy.system);
-        let prompter = prompter.for_data(&test, declared);
+        let (reward, system) = (&config.reward, &config.policy.system);
+        let prompter =
+            Prompter::of_data(reward, system, &test, &config.data, Some(&config.reward.task));
         Self::with(config, test, prompter)
     }
 
@@ -146,6 +154,7 @@ impl Judge {
         let mut answers = Vec::new();
         let mut subjects = Vec::new();
         let check = |row: &Row| {
+            prompter.check_question(row)?;
             let truth = prompter.truth(row, &|size| resized(&processor, size))?;
             let truth = reward.parse_answer(&truth).map_err(|error| error.to_string())?;
             let n_tokens = encode(&processor, &prompter, row)?.token_ids.len();
@@ -162,7 +171,13 @@ impl Judge {
             // The launcher shows lines that begin so.
             tracing::info!("Data: {line}");
         }
-        Ok(Self { config: config.clone(), test, notes, prompter, answers, subjects, processor })
+        let asked = match &config.evaluation.exist {
+            Some(path) => existence::asked(path, test.iter())
+                .map_err(|why| JudgeError::Exist { path: path.clone(), why })?,
+            None => vec![true; test.len()],
+        };
+        let config = config.clone();
+        Ok(Self { config, test, notes, prompter, answers, subjects, asked, processor })
     }
 
     /// The held-out data.
@@ -202,7 +217,13 @@ impl Judge {
         for (idx, completion) in completions.into_iter().enumerate() {
             let (sample_id, answer) =
                 (self.test.get(idx).sample_id().to_owned(), &self.answers[idx]);
-            let score = evaluator.add_about(&completion, answer, &self.subjects[idx]);
+            let subject = &self.subjects[idx];
+            let score = if self.asked[idx] {
+                evaluator.add_about(&completion, answer, subject)
+            } else {
+                evaluator.add_unasked(answer, subject);
+                None
+            };
             let extent = self.extent(idx);
             let answer = answer.clone();
             predictions.push(Prediction { sample_id, completion, answer, score, extent });
@@ -224,20 +245,61 @@ impl Judge {
             .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
     }
 
+    /// An answer to each question, empty to those that are not asked.
     fn complete(&self, policy: &Policy) -> Result<Vec<String>, JudgeError> {
         let rollout = &self.config.rollout;
         let sampling = Sampling::greedy(rollout.max_completion_tokens, rollout.stop.clone());
-        let mut texts = Vec::with_capacity(self.test.len());
+        let rows = self.test.iter().zip(&self.asked).filter(|(_, asked)| **asked);
+        let rows: Vec<&Row> = rows.map(|(row, _)| row).collect();
+        let answers = self.greedy(policy, &rows, &sampling, &|row| self.encode(row))?;
+        let mut answers = answers.into_iter();
+        let text = |asked: &bool| asked.then(|| answers.next()).flatten().unwrap_or_default();
+        Ok(self.asked.iter().map(text).collect())
+    }
+
+    /// What the policy in this folder says to whether there is what each row asks for, by the row's sample: a file for
+    /// `evaluation.exist`. Rows that ask for no category are asked in any case.
+    ///
+    /// # Errors
+    /// As [`Judge::evaluate`].
+    pub fn existence(&self, checkpoint: &Path) -> Result<BTreeMap<String, bool>, JudgeError> {
+        let device = vrft_model::open_device("evaluation.device", self.config.evaluation.device)?;
+        let options = LoadOptions::new(&self.config.policy, device, false);
+        let base = self.config.policy.base.as_deref();
+        let policy = Policy::load_beside(checkpoint, base, &options)?;
+        let sampling = Sampling::greedy(existence::MAX_TOKENS, Vec::new());
         let rows: Vec<&Row> = self.test.iter().collect();
+        let answers = self.greedy(&policy, &rows, &sampling, &|row| {
+            let turns = existence::question(self.prompter.category(row).as_deref(), row);
+            let messages = vrft_messages::chat_messages(&turns);
+            encode_messages(&self.processor, &messages, row)
+                .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
+        })?;
+        let exists = rows.iter().zip(&answers).map(|(row, answer)| {
+            let is_asked = self.prompter.category(row).is_none() || existence::is_yes(answer);
+            (row.sample_id().to_owned(), is_asked)
+        });
+        Ok(exists.collect())
+    }
+
+    /// The most probable answers to questions about these rows.
+    fn greedy(
+        &self,
+        policy: &Policy,
+        rows: &[&Row],
+        sampling: &Sampling,
+        encode: &dyn Fn(&Row) -> Result<EncodedPrompt, JudgeError>,
+    ) -> Result<Vec<String>, JudgeError> {
+        let mut texts = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.config.evaluation.batch_size) {
             // Pixels of all rows together may be more than memory holds.
-            let batch = rows.iter().map(|row| self.encode(row));
+            let batch = rows.iter().map(|row| encode(row));
             let batch: Vec<EncodedPrompt> = batch.collect::<Result<_, _>>()?;
             let batch: Vec<&EncodedPrompt> = batch.iter().collect();
             // Greedy decoding draws nothing.
             let seed = |_, _| 0;
             let groups =
-                vrft_rollout::generate(policy, &self.processor, &batch, 1, &sampling, &seed)?;
+                vrft_rollout::generate(policy, &self.processor, &batch, 1, sampling, &seed)?;
             texts.extend(groups.into_iter().flatten().map(|completion| completion.text));
         }
         Ok(texts)
@@ -260,10 +322,19 @@ fn subject(processor: &Processor, prompter: &Prompter, row: &Row) -> Subject {
 
 /// What the policy reads about a row.
 fn encode(processor: &Processor, prompter: &Prompter, row: &Row) -> Result<EncodedPrompt, String> {
+    encode_messages(processor, &prompter.chat_messages(row), row)
+}
+
+/// A conversation about the pictures of a row.
+fn encode_messages(
+    processor: &Processor,
+    messages: &serde_json::Value,
+    row: &Row,
+) -> Result<EncodedPrompt, String> {
     let images = row.pictures.iter().map(|picture| picture.bytes());
     let images: Vec<Vec<u8>> = images.collect::<Result<_, _>>().map_err(|e| e.to_string())?;
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-    let encoded = processor.encode_messages(&prompter.chat_messages(row), &images, &[], true);
+    let encoded = processor.encode_messages(messages, &images, &[], true);
     encoded.map_err(|error| error.to_string())
 }
 

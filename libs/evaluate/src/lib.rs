@@ -13,6 +13,7 @@
 mod constant;
 mod detection;
 mod evaluator;
+mod existence;
 mod judge;
 mod precision;
 

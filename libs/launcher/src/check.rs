@@ -67,7 +67,12 @@ pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
         }),
     );
     let mut warnings = Vec::new();
+    let of_two_splits = data.split != graph.config.evaluation.split;
     for (train, test) in pairs.into_iter().filter(|_| graph.config.stream.is_none()) {
+        // Published data sets have their splits in lists.
+        if train == test && of_two_splits {
+            continue;
+        }
         if !train.exists() || !test.exists() {
             continue;
         }
@@ -128,7 +133,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
 }
 
 /// Tokens and patches of the first prompt of the training data; `None` if there is no row.
-fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
+pub(crate) fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
     let data = &graph.config.data;
     let (train, split) = match data.sources.first() {
         Some(source) => (&source.train, &source.split),
@@ -142,7 +147,8 @@ fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
     let images: Vec<Vec<u8>> =
         row.pictures.iter().map(|picture| picture.bytes()).collect::<Result<_, _>>()?;
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-    let prompter = Prompter::new(&graph.config.rewards.shared, &graph.config.policy.system);
+    let prompter = Prompter::new(&graph.config.rewards.shared, &graph.config.policy.system)
+        .with_question(graph.config.data.question.as_deref());
     let messages = prompter.chat_messages(row);
     let base = graph.config.policy.base.as_deref();
     let processor = Processor::load_beside(&graph.checkpoint()?, base)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use eyre::{WrapErr, eyre};
 use vrft_dataset::{Dataset, HeldOut, OpenOptions, Row};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Declared, Prompter};
+use vrft_prompts::{Checker, Prompter};
 
 use crate::graph::Graph;
 use crate::print::say;
@@ -78,8 +78,7 @@ fn checked(
     let Part { key, task, path, options, shots } = part;
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let dataset = Dataset::open_with(path, options).wrap_err_with(|| (*key).to_owned())?;
-    let declared = Declared { space: data.space_of(*task), boxes_are: data.boxes_are };
-    let prompter = Prompter::new(reward, &config.policy.system).for_data(&dataset, declared);
+    let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, *task);
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     let check = |row: &Row| {
         checker.check(&prompter, row)?;
@@ -91,6 +90,12 @@ fn checked(
     let dataset = dataset.shots(*shots, config.run.seed, max_bad_fraction);
     let dataset =
         dataset.map_err(|error| eyre!("{key}, of which data.shots are drawn: {error}"))?;
+    let dataset = if *key == "data.train" {
+        let class = |row: &Row| prompter.class(row);
+        dataset.shots_per_class(data.class_shots(), config.run.seed, class)?
+    } else {
+        dataset
+    };
     let summary = dataset.summary(dataset.len());
     let note = checker.note(reward);
     for (number, line) in summary.iter().chain(prompter.notes()).chain(&note).enumerate() {

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 mod measure;
 
-pub(crate) use measure::{BenchDtype, BenchOptions, EvalOptions, FewShotOptions, ProbeOptions};
+pub(crate) use measure::{BenchDtype, BenchOptions, EvalOptions, ProbeOptions, TableOptions};
 
 /// Visual reinforcement fine-tuning as a dora dataflow.
 ///
@@ -29,7 +29,7 @@ const TEMPLATE: &str =
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "new", "check", "doctor", "init"]),
     ("Use the result", &["ask", "serve", "promote", "rollback", "merge", "export"]),
-    ("Measure", &["eval", "score", "few-shot", "probe", "bench"]),
+    ("Measure", &["eval", "score", "table", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
     ("Shell", &["completions"]),
@@ -62,7 +62,8 @@ Examples:
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
   vrft ask --checkpoint out/RUN --image photo.jpg --category cup --draw found.png
   vrft reward test configs/rewards/visual-rft/detection.toml
-  vrft few-shot --seeds 5 --shots 1,4,16      the table of docs/src/measurements.md
+  vrft table --seeds 5 --shots 1,4,16         the table of docs/src/measurements.md
+  vrft table configs/paper/*.toml --data DATA --dry-run
   vrft bench --checkpoint DIR --group 8       seconds, memory and speed of a step";
 
 #[derive(Subcommand)]
@@ -75,8 +76,8 @@ pub(crate) enum Command {
     Check(CheckOptions),
     /// Evaluate a checkpoint on held-out data.
     Eval(EvalOptions),
-    /// Repeat base / SFT / RFT over seeds and shot counts; write a table and a plot.
-    FewShot(FewShotOptions),
+    /// Repeat base / SFT / RFT over shots and seeds; write a table beside a paper's numbers, with intervals and a plot.
+    Table(TableOptions),
     /// Measure time and memory of GRPO steps on a synthetic prompt, phase by phase.
     Bench(BenchOptions),
     /// Score predictions against the truth as COCO or LVIS do; no model is needed.

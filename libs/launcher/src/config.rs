@@ -20,6 +20,8 @@ use vrft_reward::config::{RewardConfig, RewardsConfig};
 use vrft_stream::StreamConfig;
 use vrft_weights::WeightsConfig;
 
+use crate::table::TableConfig;
+
 /// Everything that a run depends on, apart from the graph itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Config {
@@ -39,10 +41,12 @@ pub(crate) struct Config {
     pub(crate) sft: SftConfig,
     pub(crate) evaluation: EvaluationConfig,
     pub(crate) answer: AnswerConfig,
+    /// What `vrft table` makes of the configuration; a run reads nothing of it.
+    pub(crate) table: Option<TableConfig>,
 }
 
 /// All sections there are.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     RunConfig::NAME,
     PolicyConfig::NAME,
     DataConfig::NAME,
@@ -59,6 +63,7 @@ const SECTIONS: [&str; 16] = [
     SftConfig::NAME,
     EvaluationConfig::NAME,
     AnswerConfig::NAME,
+    TableConfig::NAME,
 ];
 
 impl Config {
@@ -90,6 +95,7 @@ impl Config {
             sft: document.section()?,
             evaluation: document.section()?,
             answer: document.section()?,
+            table: document.optional()?,
         };
         for source in &mut config.data.sources {
             let own = config.rewards.own.get(&source.task);
@@ -145,6 +151,9 @@ impl Config {
         }
         paths.extend(evaluation.validation.as_mut());
         paths.extend(data.image_root.as_mut());
+        paths.extend(data.classes.as_mut());
+        paths.extend(data.rows.as_mut());
+        paths.extend(evaluation.exist.as_mut());
         paths.extend(semantic.as_mut().map(|semantic| &mut semantic.model));
         paths.extend(stream.as_mut().map(|stream| &mut stream.held_out_from));
         for path in paths.into_iter().filter(|path| !path.as_os_str().is_empty()) {

@@ -29,6 +29,20 @@ pub(crate) fn refuse(
     )
 }
 
+/// Each key of the configuration that differs, with both values.
+///
+/// # Errors
+/// A configuration that cannot be printed.
+pub(crate) fn of_configs(before: &Config, now: &Config) -> eyre::Result<Vec<String>> {
+    let flat = |config: &Config| -> eyre::Result<BTreeMap<String, Value>> {
+        let mut values = BTreeMap::new();
+        let config: toml::Table = toml::from_str(&config.to_toml())?;
+        insert("config", &serde_json::to_value(config)?, &mut values);
+        Ok(values)
+    };
+    Ok(differences(&flat(before)?, &flat(now)?))
+}
+
 fn differences(before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>) -> Vec<String> {
     let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
     let keys = keys.filter(|key| !OF_THE_START.iter().any(|start| key.starts_with(start)));

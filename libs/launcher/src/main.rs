@@ -10,7 +10,6 @@ mod config;
 mod difference;
 mod doctor;
 mod evaluate;
-mod few_shot;
 mod graph;
 mod listen;
 mod lock;
@@ -26,6 +25,7 @@ mod run;
 mod run_dir;
 mod score;
 mod serve;
+mod table;
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ fn start() -> eyre::Result<()> {
         Command::New(options) => new::new(&options),
         Command::Check(options) => check::check(&options),
         Command::Eval(options) => evaluate::evaluate(&options),
-        Command::FewShot(options) => few_shot::few_shot(&options),
+        Command::Table(options) => table::table(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Score(options) => {
             say!("{}", score::score(&options)?);

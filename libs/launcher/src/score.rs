@@ -7,7 +7,14 @@ use clap::Args;
 use eyre::WrapErr;
 use serde_json::json;
 use std::path::PathBuf;
+use vrft_config::Document;
+use vrft_evaluate::{Evaluator, Subject};
+use vrft_reward::Reward;
+use vrft_reward::config::RewardConfig;
 use vrft_score::detection::{Evaluation, Prediction, Protocol, Truth};
+use vrft_score::reasoning;
+
+mod completions;
 
 /// Resamples of the images for an interval; its ends are good to about a tenth of its width.
 const N_RESAMPLES: usize = 200;
@@ -22,6 +29,20 @@ pub(crate) struct ScoreOptions {
     /// LVIS's federated average precision for boxes, equal to lvis-api.
     #[arg(long, num_args = 2, value_names = ["TRUTH", "PREDICTIONS"], group = "protocol")]
     lvis: Option<Vec<PathBuf>>,
+    /// ReasonSeg's gIoU and cIoU: the folder of a split, and a JSON list (or lines) of `image` with `mask` (COCO's
+    /// run lengths), `polygon` or `bbox` (corners in pixels).
+    #[arg(long, num_args = 2, value_names = ["FOLDER", "PREDICTIONS"], group = "protocol")]
+    reasonseg: Option<Vec<PathBuf>>,
+    /// Completions with true answers, of this program, TRL, ms-swift, VLM-R1 or LLaMA-Factory, measured as the evaluator
+    /// does: classification, grounding (Acc@0.5, mean IoU), detection and all other kinds of answers; needs --reward.
+    #[arg(long, value_name = "FILE", group = "protocol", requires = "reward")]
+    completions: Option<PathBuf>,
+    /// The declared answer, as in configs/rewards.
+    #[arg(long, value_name = "SPEC")]
+    reward: Option<PathBuf>,
+    /// Override one value of SPEC, as in `--set reward.mode=compat`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "reward")]
+    overrides: Vec<String>,
     /// Average precision of each category too.
     #[arg(long)]
     per_category: bool,
@@ -35,6 +56,12 @@ pub(crate) struct ScoreOptions {
 /// # Errors
 /// A file that cannot be read or is not what the protocol asks for.
 pub(crate) fn score(options: &ScoreOptions) -> eyre::Result<String> {
+    if let (Some(file), Some(spec)) = (&options.completions, &options.reward) {
+        return of_completions(file, spec, options);
+    }
+    if let Some(files) = &options.reasonseg {
+        return of_masks(&files[0], &files[1], options.json);
+    }
     let (files, protocol) = match (&options.coco, &options.lvis) {
         (Some(files), _) => (files, Protocol::Coco),
         (_, Some(files)) => (files, Protocol::Lvis),
@@ -47,6 +74,73 @@ pub(crate) fn score(options: &ScoreOptions) -> eyre::Result<String> {
     let evaluation = Evaluation::new(&truth_rows, &prediction_rows, protocol)
         .wrap_err_with(|| format!("{predictions:?} against {truth:?}"))?;
     if options.json { as_json(&evaluation, options) } else { Ok(as_text(&evaluation, options)) }
+}
+
+/// Answers of other programs, measured as the evaluator measures those of a policy.
+fn of_completions(file: &Path, spec: &Path, options: &ScoreOptions) -> eyre::Result<String> {
+    let config: RewardConfig = Document::load(spec, &options.overrides)?.section()?;
+    let reward = Reward::new(&config);
+    let mut evaluator = Evaluator::new(&config);
+    for said in completions::read(file)? {
+        let at = || format!("{}, {}", file.display(), said.place);
+        let truth = reward.parse_answer(&said.solution).wrap_err_with(at)?;
+        let asked = || vrft_prompts::category_in(said.question.as_deref()?).map(str::to_owned);
+        let category = said.category.clone().or_else(asked).map(Into::into);
+        let subject = Subject { category, ..Subject::default() };
+        evaluator.add_about(&said.completion, &truth, &subject);
+    }
+    let evaluation = evaluator.finish();
+    if options.json {
+        let whole = json!({"n": evaluation.n, "metrics": evaluation.metrics});
+        return Ok(serde_json::to_string_pretty(&whole)?);
+    }
+    let mut text = format!("{:<20}{:>8}\n", "answers", evaluation.n);
+    let is_bound = |name: &str| name.ends_with("_ci_low") || name.ends_with("_ci_high");
+    for (name, value) in evaluation.metrics.iter().filter(|(name, _)| !is_bound(name)) {
+        let bound = |end: &str| evaluation.metrics.get(&format!("{name}_ci_{end}")).copied();
+        let interval = bound("low").zip(bound("high"));
+        let _infallible = writeln!(text, "{name:<20}{value:>8.4}{}", interval_text(interval));
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+/// Masks or boxes against the outlines of ReasonSeg.
+fn of_masks(folder: &Path, predictions: &Path, as_json: bool) -> eyre::Result<String> {
+    let predictions_text = read(predictions)?;
+    let found =
+        reasoning::predictions(&predictions_text).wrap_err_with(|| format!("{predictions:?}"))?;
+    let mut truth = Vec::new();
+    let entries = std::fs::read_dir(folder).wrap_err_with(|| format!("cannot list {folder:?}"))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let pictures = ["jpg", "jpeg", "png"].map(|ending| path.with_extension(ending));
+            let picture = pictures.iter().find(|path| path.is_file());
+            let picture = picture.ok_or_else(|| eyre::eyre!("no picture beside {path:?}"))?;
+            let size = vrft_dataset::Picture::open(picture)?.header().displayed();
+            let sample = reasoning::Sample::from_json(&name, size, &read(&path)?);
+            truth.push(sample.wrap_err_with(|| format!("{path:?}"))?);
+        }
+    }
+    let score = reasoning::score(&truth, &found).wrap_err_with(|| format!("{predictions:?}"))?;
+    if as_json {
+        return Ok(serde_json::to_string_pretty(&score)?);
+    }
+    Ok(format!(
+        "pictures  {:>8}\ngIoU      {:>8.4}{}\ncIoU      {:>8.4}{}",
+        score.n,
+        score.giou,
+        interval_text(score.giou_interval),
+        score.ciou,
+        interval_text(score.ciou_interval)
+    ))
+}
+
+fn interval_text(interval: Option<(f64, f64)>) -> String {
+    interval.map_or(String::new(), |(low, high)| {
+        format!("   95 % CI {low:.4} to {high:.4}, over the choice of images")
+    })
 }
 
 fn as_json(evaluation: &Evaluation, options: &ScoreOptions) -> eyre::Result<String> {
@@ -73,9 +167,7 @@ fn as_text(evaluation: &Evaluation, options: &ScoreOptions) -> String {
             "AP50" => ap50,
             _ => None,
         };
-        let interval = interval.map_or(String::new(), |(low, high)| {
-            format!("   95 % CI {low:.4} to {high:.4}, over the choice of images")
-        });
+        let interval = interval_text(interval);
         let _infallible = writeln!(text, "{name:<10}{:>8}{interval}", shown(value));
     }
     if options.per_category {

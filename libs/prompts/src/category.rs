@@ -20,8 +20,22 @@ pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) 
     (format!("{asked}\n{}", instructions(reward)), true)
 }
 
-/// The category that a question in the words of [`question`] asks for: the data sets of Visual-RFT name it nowhere else.
-pub(crate) fn named_in(question: &str) -> Option<&str> {
+/// The question for the class of a picture.
+pub(crate) fn class_question(reward: &RewardConfig) -> String {
+    format!("What is in the image?\n{}", instructions(reward))
+}
+
+/// The question for what an expression refers to.
+pub(crate) fn reference_question(expression: &str, reward: &RewardConfig) -> String {
+    let asked = match reward.answer.kind {
+        AnswerKind::Points(_) => "Point to what this describes",
+        _ => "Where in the image is what this describes",
+    };
+    format!("{asked}: {expression}\n{}", instructions(reward))
+}
+
+/// The category that a question in the words of Visual-RFT asks for: its data sets name it nowhere else.
+pub fn category_in(question: &str) -> Option<&str> {
     let (_, rest) = question.split_once("objects belonging to the category '")?;
     rest.split_once("' in the image").map(|(name, _)| name)
 }

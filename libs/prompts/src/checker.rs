@@ -67,6 +67,7 @@ impl<'a> Checker<'a> {
     /// # Errors
     /// What is wrong with the row.
     pub fn check(&self, prompter: &Prompter, row: &Row) -> Result<(), String> {
+        prompter.check_question(row)?;
         let truth = prompter.truth(row, &|size| self.resized(size))?;
         prompter.check_truth(&truth)?;
         let n_tokens = self.n_tokens(prompter, row)?;

@@ -9,6 +9,7 @@ mod held_out;
 mod prompter;
 mod space;
 
+pub use category::category_in;
 pub use checker::{Checker, fits, own_space, resized};
 pub use held_out::{HELD_OUT_FILE, held_out, held_out_rows};
 pub use prompter::{Prompter, Resize};

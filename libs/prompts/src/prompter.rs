@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use vrft_dataset::{Dataset, Mirror, Question, Row, Truth};
+use vrft_dataset::{DataConfig, Dataset, Mirror, Question, Row, Truth};
 use vrft_messages::{Part, Role, Turn};
+use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::RewardConfig;
-use vrft_reward::{Reward, instructions};
+use vrft_reward::{Reward, answer_text, instructions};
 use vrft_vision::{Original, Rect, Sides};
 
 use crate::category;
@@ -19,15 +20,42 @@ pub struct Prompter {
     reward: RewardConfig,
     reader: Reward,
     system: String,
+    /// What rows are asked that have no question in words, if not what fits the kind of answer.
+    question: Option<String>,
     reading: Reading,
 }
+
+/// What stands for the category of a row in `data.question`.
+const CATEGORY: &str = "{category}";
+/// What stands for the expression of a row there.
+const EXPRESSION: &str = "{expression}";
 
 impl Prompter {
     /// For a task; `system` is the system turn of rows that have none of their own, empty for none. The true answers of
     /// rows are taken to be in the coordinates of the task.
     pub fn new(reward: &RewardConfig, system: &str) -> Self {
         let (reader, reading) = (Reward::new(reward), Reading::of_task());
-        Self { reward: reward.clone(), reader, system: system.to_owned(), reading }
+        Self { reward: reward.clone(), reader, system: system.to_owned(), question: None, reading }
+    }
+
+    /// For the rows of a task's data set, as the section `[data]` says.
+    pub fn of_data(
+        reward: &RewardConfig,
+        system: &str,
+        dataset: &Dataset,
+        data: &DataConfig,
+        task: Option<&str>,
+    ) -> Self {
+        let declared = Declared { space: data.space_of(task), boxes_are: data.boxes_are };
+        Self::new(reward, system)
+            .with_question(data.question.as_deref())
+            .for_data(dataset, declared)
+    }
+
+    /// The same, asking rows that have no question in words what `data.question` says.
+    pub fn with_question(mut self, question: Option<&str>) -> Self {
+        self.question = question.map(ToOwned::to_owned);
+        self
     }
 
     /// The same for rows of this data set: the coordinates of their true answers are what is declared, else what they
@@ -52,8 +80,8 @@ impl Prompter {
     pub fn ask(&self, question: &Question, n_pictures: usize) -> Vec<Turn> {
         let (mut turns, is_instructed) = match question {
             Question::Turns(turns) => (turns.to_vec(), false),
-            Question::Category(name) => {
-                let (text, is_instructed) = category::question(name, &self.reward);
+            other => {
+                let (text, is_instructed) = self.worded(other);
                 (vec![Turn::question(n_pictures, &text)], is_instructed)
             }
         };
@@ -66,13 +94,57 @@ impl Prompter {
         turns
     }
 
+    /// A question that a row does not have in words, and whether it says what the answer should look like.
+    fn worded(&self, question: &Question) -> (String, bool) {
+        let reward = &self.reward;
+        match (question, &self.question) {
+            (Question::Category(name), Some(words)) => (words.replace(CATEGORY, name), false),
+            (Question::Expression(text), Some(words)) => (words.replace(EXPRESSION, text), false),
+            (_, Some(words)) => (words.clone(), false),
+            (Question::Category(name), None) => category::question(name, reward),
+            (Question::Expression(text), None) => {
+                (category::reference_question(text, reward), true)
+            }
+            (Question::Class | Question::Turns(_), None) => {
+                (category::class_question(reward), true)
+            }
+        }
+    }
+
+    /// Whether `data.question` says what the row is about.
+    ///
+    /// # Errors
+    /// It leaves out the row's category or expression, so that all rows would ask the same.
+    pub fn check_question(&self, row: &Row) -> Result<(), String> {
+        let needed = match &row.question {
+            Question::Category(_) => CATEGORY,
+            Question::Expression(_) => EXPRESSION,
+            Question::Class | Question::Turns(_) => return Ok(()),
+        };
+        match &self.question {
+            Some(words) if !words.contains(needed) => {
+                Err(format!("data.question has no {needed}, got {words:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What shots are counted by: the category that the row asks for, or where names are answers the true one.
+    pub fn class(&self, row: &Row) -> Option<Arc<str>> {
+        if let (AnswerKind::Label(_), Truth::Text(text)) = (&self.reward.answer.kind, &row.truth) {
+            return Some(answer_text(text).unwrap_or(text).trim().into());
+        }
+        self.category(row)
+    }
+
     /// The category whose objects the row asks for; `None` where the question is another one.
     pub fn category(&self, row: &Row) -> Option<Arc<str>> {
         match &row.question {
             Question::Category(name) => Some(name.clone()),
+            Question::Class | Question::Expression(_) => None,
             Question::Turns(turns) => {
                 let asked = turns.iter().rfind(|turn| turn.role == Role::User)?;
-                category::named_in(&asked.text()).map(Into::into)
+                category::category_in(&asked.text()).map(Into::into)
             }
         }
     }
@@ -115,7 +187,7 @@ impl Prompter {
         };
         let category = match &row.question {
             Question::Category(name) => name,
-            Question::Turns(_) => "",
+            Question::Class | Question::Expression(_) | Question::Turns(_) => "",
         };
         let picture = row.pictures.first().ok_or("boxes without a picture")?;
         let original = picture.header().displayed();

@@ -1,4 +1,4 @@
-//! What a run achieved, for people: `report.html`, the comparison table, the few-shot table and plot.
+//! What a run achieved, for people: `report.html`, the comparison table, tables over shots and seeds.
 //!
 //! Everything is read from the files of a run folder; a file that is absent or torn costs its section of the
 //! report and nothing else. The page needs no script, no network and no second file.
@@ -15,7 +15,6 @@ mod difference;
 mod environment;
 mod error;
 mod evaluation;
-mod few_shot;
 mod frame;
 mod gallery;
 mod headline;
@@ -29,6 +28,7 @@ mod number;
 mod outcome;
 mod page;
 mod prediction;
+mod results;
 mod seconds;
 mod smooth;
 mod span;
@@ -44,6 +44,9 @@ pub use diagnosis::{
 };
 pub use difference::Difference;
 pub use error::ReportError;
-pub use few_shot::{FewShotCell, FewShotRow, FewShotRun, FewShotTable};
 pub use page::write_report;
+pub use results::{
+    PairedDifference, PublishedNumber, ResultCell, ResultRow, ResultRun, Results, ResultsHead,
+    write_results,
+};
 pub use student::{mean_interval, student_t_975};

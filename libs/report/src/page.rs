@@ -12,9 +12,10 @@ use crate::load::Run;
 use crate::number::count;
 use crate::{ReportError, appendix, curves, data, histogram, interval, outcome, seconds, timeline};
 
-/// Style of charts, also of those that are files of their own.
+/// Style of charts.
 pub(crate) const CHART_CSS: &str = include_str!("chart.css");
-const PAGE_CSS: &str = include_str!("page.css");
+/// Style of pages.
+pub(crate) const PAGE_CSS: &str = include_str!("page.css");
 
 /// Writes `report.html` into a run folder and returns its path.
 ///

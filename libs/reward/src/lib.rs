@@ -49,6 +49,7 @@ pub use infer::space::{Evidence, SpaceGuess, guess as guess_space};
 pub use infer::{InferError, Proposal, infer, usual_reward};
 pub use instructions::{instructions, prompt, visual_rft_question};
 pub use matching::{Match, match_greedily};
+pub use official::is_official_name;
 pub use reading::{read_answer, read_strictly, read_truth};
 pub use rewards::Rewards;
 pub use score::{Attempt, Reward, Score, Term};

@@ -25,6 +25,19 @@ fn block(completion: &str, lines: bool) -> Option<&str> {
     }
 }
 
+/// Whether a completion names the true class as the program's evaluation counts: what stands in the first answer block
+/// without a line break, without blanks and underscores and in lower case, holds the true name or is held by it. An empty
+/// answer is held by every name; without a block nothing is right.
+pub fn is_official_name(completion: &str, solution: &str) -> bool {
+    let plain = |text: &str| {
+        let kept = text.chars().filter(|c| !matches!(c, ' ' | '_'));
+        kept.collect::<String>().to_lowercase()
+    };
+    let Some(said) = block(completion, false).map(|said| plain(said.trim())) else { return false };
+    let truth = plain(block(solution, false).unwrap_or(solution).trim());
+    said.contains(&truth) || truth.contains(&said)
+}
+
 /// Whether the program pays in full before it looks at anything: it hands both texts to a checker of formulas,
 /// which finds one number in each, and compares these.
 ///
@@ -82,6 +95,15 @@ mod tests {
     fn without_a_closed_block_the_whole_completion_is_the_answer() {
         assert_eq!(text("a cat"), "a cat");
         assert_eq!(text_of_lines("<answer>a cat"), "<answer>a cat");
+    }
+    #[test]
+    fn a_name_within_the_other_is_right() {
+        let is_right = |said: &str| is_official_name(said, "<answer>Boeing 707-320</answer>");
+        assert!(is_right("<think>a</think><answer> boeing_707-320 </answer>"));
+        assert!(is_right("<answer>7</answer>") && is_right("<answer></answer>"));
+        assert!(is_right("<answer>It is the Boeing 707-320, I think.</answer>"));
+        assert!(!is_right("boeing 707-320") && !is_right("<answer>Boeing 747</answer>"));
+        assert!(!is_right("<answer>boeing\n707-320</answer>"));
     }
     #[test]
     fn the_shortcut_is_y1() {

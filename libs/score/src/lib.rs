@@ -1,4 +1,5 @@
-//! Scores of predictions against the truth, by the protocols that papers report: COCO's and LVIS's average precision.
+//! Scores of predictions against the truth, by the protocols that papers report: COCO's and LVIS's average precision,
+//! gIoU and cIoU of ReasonSeg.
 //!
 //! Nothing here knows a model, a policy or a reward. The numbers equal those of `pycocotools` and `lvis-api`, which
 //! `tests/detection.rs` holds them to.
@@ -23,6 +24,8 @@
 pub mod detection;
 mod error;
 mod interval;
+pub mod mask;
+pub mod reasoning;
 
 pub use error::ScoreError;
 pub use interval::{percentile_interval, percentile_intervals, ratio_interval};

@@ -1,5 +1,6 @@
 //! The loader: questions about images, sent only against credit.
 
+use eyre::WrapErr;
 use tracing::warn;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
@@ -26,6 +27,9 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
+/// The file of a run folder that names the samples which were drawn.
+const SHOTS_FILE: &str = "shots.txt";
+
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
 }
@@ -39,6 +43,11 @@ fn start() -> eyre::Result<()> {
     let processor = Processor::of(&config.policy)?;
     let mut sources = Sources::open(&config, &processor)?;
     let node = Node::join(&PORTS, &document)?;
+    if let Some(names) = sources.drawn(&config) {
+        // Each loader of a graph draws the same.
+        let path = node.run_dir().join(SHOTS_FILE);
+        std::fs::write(&path, names).wrap_err_with(|| format!("cannot write {path:?}"))?;
+    }
     if overlap::is_told_by(node.id(), &node.members()) {
         for sentence in overlap::found(&config, sources.datasets()) {
             // The launcher, the report and the doctor show lines that begin so.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vrft_dataset::{Dataset, Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Declared, Prompter};
+use vrft_prompts::{Checker, Prompter};
 
 use crate::Config;
 use crate::seen::Seen;
@@ -29,8 +29,7 @@ impl<'a> Maker<'a> {
         let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
         let checker = Checker::new(processor, config.rollout.max_completion_tokens);
         let Config { data, policy, .. } = config;
-        let declared = Declared { space: data.space_of(task), boxes_are: data.boxes_are };
-        let prompter = Prompter::new(reward, &policy.system).for_data(dataset, declared);
+        let prompter = Prompter::of_data(reward, &policy.system, dataset, data, task);
         let notes = prompter.notes().iter().cloned().chain(checker.note(reward)).collect();
         Self { task: task.unwrap_or(&reward.task).to_owned(), prompter, checker, notes }
     }
@@ -38,6 +37,11 @@ impl<'a> Maker<'a> {
     /// What was assumed about the data and the model, in a few lines for the user.
     pub(crate) fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// What shots are counted by: the category or class that a row is about.
+    pub(crate) fn class(&self, row: &Row) -> Option<Arc<str>> {
+        self.prompter.class(row)
     }
 
     /// What makes a row unusable before its pictures are decoded.

@@ -92,6 +92,13 @@ impl<'a> Sources<'a> {
         self.sources.iter().map(|source| &source.dataset)
     }
 
+    /// Names of the samples that were drawn, where a part of the rows is learned from; a list for `data.rows`.
+    pub(crate) fn drawn(&self, config: &Config) -> Option<String> {
+        let is_part = config.data.shots_per_class > 0 || config.data.shots > 0;
+        let names = self.sources.iter().flat_map(|source| source.dataset.iter());
+        is_part.then(|| names.map(|row| format!("{}\n", row.sample_id())).collect())
+    }
+
     /// Rows of all sources together, as far as is known by now.
     pub(crate) fn counts(&self) -> Counts {
         self.sources.iter().fold(Counts::default(), |sum, source| Counts {
@@ -119,6 +126,9 @@ impl<'a> Source<'a> {
             .retain_valid(|row| maker.check(row), max_bad_fraction)?
             .shots(shots, config.run.seed, max_bad_fraction)
             .wrap_err_with(|| format!("data.shots with data.train = {train:?}"))?;
+        let class_shots = config.data.class_shots();
+        let dataset =
+            dataset.shots_per_class(class_shots, config.run.seed, |row| maker.class(row))?;
         info!(
             samples = dataset.len(),
             skipped = dataset.skipped().len(),

@@ -184,14 +184,14 @@ fn files_that_are_not_what_they_seem() {
         ("a.parquet", b"no"),
         ("b.arrow", b"ARROW1 no"),
         ("c.arrow", b"no"),
-        ("d.csv", b"a,b"),
+        ("d.rows", b"a,b"),
         ("e.jsonl", b""),
         ("f.jsonl", b"no\n"),
     ]);
     check_error(&folder.path("a.parquet"), &["cannot be read as Parquet"]);
     check_error(&folder.path("b.arrow"), &["cannot be read as Arrow"]);
     check_error(&folder.path("c.arrow"), &["c.arrow\""]);
-    check_error(&folder.path("d.csv"), &["expected a file that ends in .parquet, .arrow"]);
+    check_error(&folder.path("d.rows"), &["expected a file that ends in .parquet, .arrow"]);
     check_error(&folder.path("e.jsonl"), &["e.jsonl\" has no usable row"]);
     check_error(&folder.path("f.jsonl"), &["f.jsonl\" has no usable row; first: row 0: expected"]);
     check_error(&folder.path("gone.parquet"), &["cannot read the data set", "gone.parquet"]);

@@ -1,18 +1,18 @@
 //! Rows of COCO annotations: `images`, `annotations`, `categories` in one JSON file; LVIS as well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::annotated::{Annotated, Marked, push_rows};
+use super::annotated::{Annotated, Marked, push_all};
 use super::fields::Found;
 use super::json_text::{self, WithoutNan};
-use crate::DatasetError;
 use crate::path::Locator;
 use crate::row::Skipped;
+use crate::{DatasetError, Selection};
 
 #[derive(Deserialize)]
 struct Coco {
@@ -32,6 +32,11 @@ struct Image {
     width: Option<f64>,
     #[serde(default, deserialize_with = "side")]
     height: Option<f64>,
+    /// LVIS: categories that were looked for and are not there. Of others without a box nothing is known.
+    neg_category_ids: Option<Vec<Id>>,
+    /// LVIS: categories of which more objects may be there than have a box.
+    #[serde(default)]
+    not_exhaustive_category_ids: Vec<Id>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +61,7 @@ struct Annotation {
 struct Category {
     id: Id,
     name: Box<str>,
+    supercategory: Option<Box<str>>,
 }
 
 /// A number, or a text as other tools write it.
@@ -79,6 +85,7 @@ pub(crate) fn read(
     path: &Path,
     image_root: Option<&Path>,
     allow_outside: bool,
+    selection: &Selection,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
     let reader = WithoutNan::new(json_text::open(path)?);
@@ -88,17 +95,13 @@ pub(crate) fn read(
         message: error.to_string(),
     })?;
     found.pictures.locate_with(locator(path, image_root, allow_outside));
-    collect(coco, &path.into(), found);
-    Ok(())
+    collect(coco, selection, &path.into(), found)
 }
 
 /// Images lie beside the file, or where COCO has them: `annotations/instances_train2017.json` is about the pictures in
-/// `../train2017` or `../images/train2017`.
+/// `../train2017` or `../images/train2017`. Where a root is named, these start at it.
 fn locator(path: &Path, image_root: Option<&Path>, allow_outside: bool) -> Locator {
     let locator = Locator::new(path, image_root, allow_outside);
-    if image_root.is_some() {
-        return locator;
-    }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut folders: Vec<PathBuf> = Vec::new();
     // instances_train2017, lvis_v1_train: what stands behind an underscore may be the folder's name.
@@ -107,10 +110,15 @@ fn locator(path: &Path, image_root: Option<&Path>, allow_outside: bool) -> Locat
         folders.extend([PathBuf::from(name), Path::new("images").join(name)]);
     }
     folders.extend(["images".into(), PathBuf::new()]);
-    locator.also_in(&folders)
+    if image_root.is_some() { locator.within(&folders) } else { locator.also_in(&folders) }
 }
 
-fn collect(coco: Coco, file: &Arc<Path>, found: &mut Found) {
+fn collect(
+    coco: Coco,
+    selection: &Selection,
+    file: &Arc<Path>,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
     let names: HashMap<Id, Arc<str>> = coco
         .categories
         .iter()
@@ -140,6 +148,7 @@ fn collect(coco: Coco, file: &Arc<Path>, found: &mut Found) {
             }
         }
     }
+    let mut images = Vec::with_capacity(coco.images.len());
     for (idx, (image, boxes)) in coco.images.iter().zip(boxes).enumerate() {
         if known[&image.id] != idx {
             let why = "another image has the same id".to_owned();
@@ -150,11 +159,19 @@ fn collect(coco: Coco, file: &Arc<Path>, found: &mut Found) {
             });
             continue;
         }
-        let name = image.id.to_string();
-        let picture = image.file_name();
-        let size = image.width.zip(image.height);
-        push_rows(&Annotated { name, picture, size, boxes }, file, found);
+        images.push(image.annotated(boxes, &names));
     }
+    push_all(&images, &nameable(&coco, &names), selection, file, found)
+}
+
+/// The names of the categories that can be asked for. Roboflow adds one above all others, which no box belongs to.
+fn nameable(coco: &Coco, names: &HashMap<Id, Arc<str>>) -> BTreeSet<Arc<str>> {
+    let used: BTreeSet<&Id> = coco.annotations.iter().map(|one| &one.category_id).collect();
+    let above: BTreeSet<&str> =
+        coco.categories.iter().filter_map(|one| one.supercategory.as_deref()).collect();
+    let is_title = |one: &&Category| !used.contains(&one.id) && above.contains(one.name.as_ref());
+    let categories = coco.categories.iter().filter(|one| !is_title(one));
+    categories.filter_map(|one| names.get(&one.id).cloned()).collect()
 }
 
 /// Number of the image, name of the category and corners.
@@ -179,6 +196,25 @@ fn usable(
 }
 
 impl Image {
+    /// The picture with these boxes. Where LVIS does not promise that each object has a box, the picture is marked as a
+    /// whole like a crowd, so that finding more of them is no mistake.
+    fn annotated(
+        &self,
+        mut boxes: BTreeMap<Arc<str>, Marked>,
+        names: &HashMap<Id, Arc<str>>,
+    ) -> Annotated {
+        let size = self.width.zip(self.height);
+        let unsure = self.not_exhaustive_category_ids.iter().filter_map(|id| names.get(id));
+        for name in unsure {
+            if let (Some(marked), Some((width, height))) = (boxes.get_mut(name), size) {
+                marked.crowds.push([0.0, 0.0, width, height]);
+            }
+        }
+        let absent = self.neg_category_ids.as_ref();
+        let absent = absent.map(|ids| ids.iter().filter_map(|id| names.get(id).cloned()).collect());
+        Annotated { name: self.id.to_string(), picture: self.file_name(), size, boxes, absent }
+    }
+
     /// The name of the file; of an address the folder and the name.
     fn file_name(&self) -> Option<String> {
         if let Some(name) = &self.file_name {

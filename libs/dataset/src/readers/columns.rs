@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Schema};
 
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{Fields, Found};
+use super::unworded;
 use super::value::{list, value};
 use crate::DatasetError;
 use crate::pictures::Cell;
@@ -39,6 +40,9 @@ impl Columns {
         let mut names = Vec::new();
         if let Some(turns) = CONVERSATION_KEYS.iter().find(is_turns) {
             names.push(*turns);
+        } else if unworded::is_one(|name| schema.index_of(name).is_ok()) {
+            names.extend([unworded::LABEL, unworded::BBOX, "question_id"]);
+            names.extend(unworded::EXPRESSIONS);
         } else {
             let problem = place(path, schema, "problem", TEXT)?;
             expect(path, schema, problem, TEXT, is_text)?;

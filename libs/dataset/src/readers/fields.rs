@@ -9,9 +9,10 @@ use vrft_messages::{Part, Role, Turn};
 
 use super::annotated::Marked;
 use super::conversation::{self, CONVERSATION_KEYS, Conversation};
+use super::unworded::{self, Asking};
 use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
-use crate::{Origin, Question};
+use crate::{DatasetError, Origin, Question, Selection};
 
 /// What a reader found in a file.
 #[derive(Debug, Default)]
@@ -22,6 +23,7 @@ pub(crate) struct Found {
     pub(crate) skipped_parts: Vec<Skipped>,
     /// Conversations, equal ones once.
     turns: HashSet<Arc<[Turn]>>,
+    asking: Asking,
 }
 
 /// A row whose pictures were not looked at yet.
@@ -55,10 +57,57 @@ pub(crate) struct Fields {
 }
 
 impl Found {
-    /// Adds a row; `row` is its number in the file.
+    /// What is asked of rows that have no question in words, from now on.
+    ///
+    /// # Errors
+    /// A list of classes that cannot be read.
+    pub(crate) fn ask(&mut self, selection: &Selection) -> Result<(), DatasetError> {
+        self.asking = Asking::new(selection)?;
+        Ok(())
+    }
+
+    /// Checks that the rows of the last file had what was to be asked about.
+    ///
+    /// # Errors
+    /// As [`Asking::check`].
+    pub(crate) fn check_choice(&self, path: &Path) -> Result<(), DatasetError> {
+        self.asking.check(path)
+    }
+
+    /// Adds a row, or one for each of its questions; `row` is its number in the file.
     pub(crate) fn push(&mut self, file: &Arc<Path>, row: usize, fields: Result<Fields, String>) {
-        let draft = fields.and_then(|fields| self.draft(file, row, fields));
-        self.rows.push(draft.map_err(|why| Skipped { place: format!("row {row}"), row, why }));
+        let drafts = fields.and_then(|fields| {
+            if unworded::is_one(|key| fields.values.contains_key(key)) {
+                return self.unworded(file, row, fields);
+            }
+            self.asking.note_words();
+            self.draft(file, row, fields).map(|draft| vec![draft])
+        });
+        match drafts {
+            Ok(drafts) => self.rows.extend(drafts.into_iter().map(Ok)),
+            Err(why) => self.rows.push(Err(Skipped { place: format!("row {row}"), row, why })),
+        }
+    }
+
+    /// The questions of a row that asks none in words.
+    fn unworded(
+        &mut self,
+        file: &Arc<Path>,
+        row: usize,
+        fields: Fields,
+    ) -> Result<Vec<Draft>, String> {
+        let Fields { values, images } = fields;
+        let asked = self.asking.questions(&values)?;
+        let name = sample_id(&values)?.unwrap_or_else(|| row.to_string());
+        let images = images.ok_or("no \"image\"")?.into_iter();
+        let pictures: Vec<PictureIdx> =
+            images.map(|cell| self.pictures.add(cell)).collect::<Result<_, _>>()?;
+        let drafts = asked.into_iter().enumerate().map(|(number, (question, truth))| {
+            let sample_id = if number == 0 { name.clone() } else { format!("{name}-{number}") };
+            let origin = Origin { file: file.clone(), row, sample_id: sample_id.into() };
+            Draft { origin, question, pictures: pictures.clone(), truth }
+        });
+        Ok(drafts.collect())
     }
 
     fn draft(&mut self, file: &Arc<Path>, row: usize, fields: Fields) -> Result<Draft, String> {
@@ -168,7 +217,7 @@ fn no_answer(values: &Map<String, Value>) -> String {
 }
 
 fn sample_id(values: &Map<String, Value>) -> Result<Option<String>, String> {
-    let found = ["sample_id", "id"].iter().find_map(|key| values.get(*key));
+    let found = ["sample_id", "id", "question_id"].iter().find_map(|key| values.get(*key));
     match found.unwrap_or(&Value::Null) {
         Value::String(id) => Ok(Some(id.clone())),
         Value::Number(id) => Ok(Some(id.to_string())),

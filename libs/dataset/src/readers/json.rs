@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{Fields, Found};
 use super::json_text::{self, WithoutNan};
+use super::unworded;
 use crate::DatasetError;
 use crate::pictures::Cell;
 
@@ -52,8 +53,10 @@ pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
     let mut line = Vec::new();
     reader.take(PEEKED_BYTES).read_until(b'\n', &mut line).map_err(failed)?;
     let is_row = |object: Map<String, Value>| !object.contains_key("annotations");
-    let has_key =
-        |object: &Map<String, Value>| QUESTION_KEYS.iter().any(|key| object.contains_key(*key));
+    let has_key = |object: &Map<String, Value>| {
+        QUESTION_KEYS.iter().any(|key| object.contains_key(*key))
+            || unworded::is_one(|key| object.contains_key(key))
+    };
     Ok(object(&line).ok().filter(has_key).is_some_and(is_row))
 }
 
@@ -104,6 +107,8 @@ impl<'de> Visitor<'de> for Rows<'_> {
 #[derive(Debug, Default)]
 struct Keys {
     first: Option<Vec<String>>,
+    /// Whether a row has no question in words, but a class or a box.
+    is_unworded: bool,
     has: [bool; 3],
 }
 
@@ -122,6 +127,7 @@ impl Keys {
         // Parts of a conversation may bring their images along.
         self.has[0] |=
             CONVERSATION_KEYS.iter().any(|key| object.get(*key).is_some_and(Value::is_array));
+        self.is_unworded |= unworded::is_one(|key| object.contains_key(key));
         self.first.get_or_insert_with(|| object.keys().cloned().collect());
         if object.get("videos").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
             return Err("\"videos\" are not read, expected images".to_owned());
@@ -132,8 +138,9 @@ impl Keys {
 
     fn check(self, path: &Path) -> Result<(), DatasetError> {
         let Some(found) = self.first else { return Ok(()) };
-        let missing = self.has.iter().zip(NEEDED).find(|(has, _)| !**has);
-        let Some((_, (column, _, expected))) = missing else { return Ok(()) };
+        let needed = NEEDED.iter().take(if self.is_unworded { 1 } else { NEEDED.len() });
+        let missing = self.has.iter().zip(needed).find(|(has, _)| !**has);
+        let Some((_, &(column, _, expected))) = missing else { return Ok(()) };
         Err(DatasetError::MissingColumn { path: path.to_owned(), column, expected, found })
     }
 }

@@ -1,16 +1,16 @@
 //! Rows of Pascal VOC annotations: a folder with one XML file for each image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use roxmltree::{Document, Node};
 
-use super::annotated::{Annotated, Marked, push_rows};
+use super::annotated::{Annotated, Marked, push_all};
 use super::fields::Found;
-use crate::DatasetError;
 use crate::path::Locator;
 use crate::row::Skipped;
+use crate::{DatasetError, Selection};
 
 /// Where images are, seen from the root of the data set: VOC's own folder, and another common one.
 const IMAGE_FOLDERS: [&str; 3] = ["JPEGImages", "images", ""];
@@ -20,6 +20,7 @@ pub(crate) fn read(
     files: &[PathBuf],
     image_root: Option<&Path>,
     allow_outside: bool,
+    selection: &Selection,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
     let Some(first) = files.first() else { return Ok(()) };
@@ -31,6 +32,7 @@ pub(crate) fn read(
     } else {
         locator.also_in(&folders)
     });
+    let mut images = Vec::with_capacity(files.len());
     for (number, path) in files.iter().enumerate() {
         let text = std::fs::read_to_string(path)
             .map_err(|source| DatasetError::Read { path: path.clone(), source })?;
@@ -43,7 +45,7 @@ pub(crate) fn read(
                     why,
                 });
                 found.skipped_parts.extend(skipped);
-                push_rows(&image, &Arc::from(path.as_path()), found);
+                images.push(image);
             }
             Err(why) => {
                 let row = found.rows.len();
@@ -51,7 +53,11 @@ pub(crate) fn read(
             }
         }
     }
-    Ok(())
+    let names: BTreeSet<Arc<str>> =
+        images.iter().flat_map(|image| image.boxes.keys().cloned()).collect();
+    // What names the data is the folder: each row's picture has a file of its own.
+    let folder: Arc<Path> = first.parent().unwrap_or(first).into();
+    push_all(&images, &names, selection, &folder, found)
 }
 
 /// The picture, and the objects that are of no use.
@@ -73,6 +79,7 @@ fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>
         picture: Some(text_of(child(root, "filename")?).to_owned()),
         size: side("width").zip(side("height")),
         boxes,
+        absent: None,
     };
     Ok((image, bad))
 }

@@ -1,4 +1,4 @@
-//! Options of the commands that measure: `eval`, `probe`, `few-shot`, `bench`.
+//! Options of the commands that measure: `eval`, `probe`, `table`, `bench`.
 
 use std::path::PathBuf;
 
@@ -55,18 +55,43 @@ pub(crate) struct ProbeOptions {
 }
 
 #[derive(Args)]
-pub(crate) struct FewShotOptions {
-    /// Shot counts.
-    #[arg(long, value_delimiter = ',', default_value = "1,4,16")]
-    pub(crate) shots: Vec<usize>,
-    /// Seeds, from 0; each draws its own shots.
-    #[arg(long, default_value_t = 5)]
+pub(crate) struct TableOptions {
+    /// Configurations, each a table; see configs/paper [default: the one that the graph names].
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Folder that relative paths of the data start at [default: the folder of the graph].
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) data: Option<PathBuf>,
+    /// Numbers of shots [default: table.shots].
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) shots: Option<Vec<usize>>,
+    /// Number of seeds; each draws its own shots.
+    #[arg(long, default_value_t = 3)]
     pub(crate) seeds: u64,
-    /// Folder for the runs and the table; cells that are there already are not run again.
-    #[arg(long, value_name = "DIR", default_value = "out/few-shot")]
+    /// The first of the seeds.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) first_seed: u64,
+    /// Metrics of the columns by the evaluator's names; the first is compared in pairs [default: table.metrics].
+    #[arg(long = "metric", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) metrics: Option<Vec<String>>,
+    /// Modes of the reward, as in `--mode compat,fixed`: each is a table of its own [default: reward.mode].
+    #[arg(long = "mode", value_name = "MODE", value_delimiter = ',')]
+    pub(crate) modes: Option<Vec<String>>,
+    /// Say what the runs take, and start none.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Folder for the runs and the tables. What is finished is not run again, what has begun goes on.
+    #[arg(long, value_name = "DIR", default_value = "out/table")]
     pub(crate) out: PathBuf,
-    #[command(flatten)]
-    pub(crate) graph: GraphOptions,
+    /// The graph that each run is of [default: dataflow.yml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph: Option<PathBuf>,
+    /// Override one value, as in `--set policy.path=DIR`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Use the node executables as they are.
+    #[arg(long)]
+    pub(crate) no_build: bool,
 }
 
 /// One image of noise and a question per prompt; completions of exactly as many tokens as asked for.

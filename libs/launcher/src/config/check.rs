@@ -44,6 +44,9 @@ impl Config {
             if self.data.sources.is_empty() {
                 files.push(("data.train", &self.data.train));
             }
+            files.extend(self.data.classes.iter().map(|path| ("data.classes", path)));
+            files.extend(self.data.rows.iter().map(|path| ("data.rows", path)));
+            files.extend(self.evaluation.exist.iter().map(|path| ("evaluation.exist", path)));
         }
         for source in &self.data.sources {
             files.push(("data.sources.train", &source.train));

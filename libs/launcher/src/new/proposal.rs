@@ -193,11 +193,13 @@ fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
 
 /// Question, true answer, and the size of the first picture.
 fn text_of(row: &Row) -> Option<(String, &str, [u32; 2])> {
-    let (Question::Turns(turns), Truth::Text(solution)) = (&row.question, &row.truth) else {
-        return None;
+    let Truth::Text(solution) = &row.truth else { return None };
+    let asked = match &row.question {
+        Question::Turns(turns) => turns.last().map(|turn| turn.text()).unwrap_or_default(),
+        _ => String::new(),
     };
     let size = row.pictures.first().map_or([0, 0], |picture| picture.header().displayed().into());
-    Some((turns.last().map(|turn| turn.text()).unwrap_or_default(), solution, size))
+    Some((asked, solution, size))
 }
 
 /// Whether the question says what an answer looks like.
@@ -205,7 +207,7 @@ fn says_its_form(row: &Row) -> bool {
     match &row.question {
         Question::Turns(turns) => turns.iter().any(|turn| turn.text().contains("<answer>")),
         // Annotations are asked about with instructions.
-        Question::Category(_) => true,
+        Question::Category(_) | Question::Class | Question::Expression(_) => true,
     }
 }
 

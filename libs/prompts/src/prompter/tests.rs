@@ -64,6 +64,56 @@ fn the_category_is_known_of_annotations_and_of_the_questions_of_visual_rft() {
 }
 
 #[test]
+fn the_configuration_says_how_rows_without_words_are_asked() {
+    let asked = |question: Question, words: Option<&str>| {
+        let prompter = Prompter::new(&RewardConfig::default(), "").with_question(words);
+        let row = row(question, Truth::Text("a".into()));
+        let text = prompter.turns(&row)[0].text();
+        (text, prompter.check_question(&row))
+    };
+    let (text, checked) = asked(Question::Category("cat".into()), Some("Any {category}?"));
+    assert_eq!((text.as_str(), checked), ("Any cat?", Ok(())));
+    let (text, checked) =
+        asked(Question::Expression("the left".into()), Some("Box: {expression}."));
+    assert_eq!((text.as_str(), checked), ("Box: the left.", Ok(())));
+    let (text, checked) = asked(Question::Class, Some("Which plant?"));
+    assert_eq!((text.as_str(), checked), ("Which plant?", Ok(())));
+    let why = asked(Question::Category("cat".into()), Some("Any cow?")).1.unwrap_err();
+    assert_eq!(why, "data.question has no {category}, got \"Any cow?\"");
+    // Without words of its own a row is asked with what its answer should look like.
+    for question in [Question::Class, Question::Expression("the left".into())] {
+        let (text, checked) = asked(question, None);
+        assert!(text.contains("<answer>") && checked.is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn shots_are_counted_by_category_or_by_true_name() {
+    let detection = Prompter::new(&RewardConfig::default(), "");
+    assert_eq!(detection.class(&annotated()).as_deref(), Some("square"));
+    let mut names = RewardConfig::default();
+    names.answer.kind = AnswerKind::Label(LabelAnswer::default());
+    let named = |text: &str| {
+        Prompter::new(&names, "").class(&row(Question::Class, Truth::Text(text.into())))
+    };
+    assert_eq!(named("<answer>737-200</answer>").as_deref(), Some("737-200"));
+    assert_eq!(named("A310").as_deref(), Some("A310"));
+    let expression = row(Question::Expression("left".into()), Truth::Text("[]".into()));
+    assert_eq!(detection.class(&expression), None);
+}
+
+#[test]
+fn nothing_on_the_picture_is_answered_as_declared() {
+    let prompter = Prompter::new(&RewardConfig::default(), "");
+    let empty = row(Question::Category("square".into()), Truth::Boxes(Vec::new().into()));
+    let truth = prompter.truth(&empty, &resize).unwrap();
+    assert_eq!(
+        (truth.as_str(), prompter.check_truth(&truth)),
+        ("<answer>No Objects</answer>", Ok(()))
+    );
+}
+
+#[test]
 fn a_task_in_pixels_is_asked_in_pixels_of_what_the_model_sees() {
     let prompter = Prompter::new(&pixels(), "");
     let text = prompter.turns(&annotated())[0].text();

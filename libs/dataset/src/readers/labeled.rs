@@ -1,0 +1,229 @@
+//! Rows of pictures with a class each: folders of classes, lists, tables of comma-separated values, published splits.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::classes::Classes;
+use super::fields::{Draft, DraftTruth, Found};
+use super::{content, csv, json_text, mat};
+use crate::path::Locator;
+use crate::{DatasetError, OpenOptions, Origin, Question};
+
+/// Where pictures of such data sets are, seen from the file or its parent: FGVC Aircraft, Oxford Pets, Oxford Flowers.
+const FOLDERS: [&str; 3] = ["images", "jpg", ""];
+/// Endings that a list leaves out.
+const ENDINGS: [&str; 4] = ["", ".jpg", ".jpeg", ".png"];
+
+/// A picture and what its class is called in the data.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Labeled {
+    /// Name of its file.
+    pub(crate) picture: String,
+    /// The class by the data's name, number or key for it.
+    pub(crate) class: String,
+}
+
+/// A folder for each class, with its pictures in it.
+pub(crate) fn read_folders(
+    pictures: &[PathBuf],
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let Some(root) = pictures.first().and_then(|path| path.parent()?.parent()) else {
+        return Ok(());
+    };
+    let classes = Classes::read(options.selection.classes.as_deref())?;
+    let labeled = pictures.iter().filter_map(|path| {
+        let folder = path.parent()?.file_name()?.to_string_lossy().into_owned();
+        // A list of classes chooses among the folders.
+        classes.name(&folder)?;
+        let picture = path.strip_prefix(root).ok()?.display().to_string();
+        Some(Labeled { picture, class: folder })
+    });
+    let labeled: Vec<Labeled> = labeled.collect();
+    found.pictures.locate_with(Locator::new(&root.join("class"), None, options.allow_outside));
+    push_all(root, &labeled, &classes, options, found)
+}
+
+/// A list of pictures without their endings and classes, a line each: `1025794 707-320` (FGVC Aircraft) or
+/// `Abyssinian_100 1 1 1` (Oxford Pets, whose class is in the picture's name).
+pub(crate) fn read_list(
+    path: &Path,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let parted: Option<Vec<(&str, &str)>> =
+        lines.map(|line| line.split_once(char::is_whitespace)).collect();
+    let parted = parted.filter(|lines| !lines.is_empty()).ok_or_else(|| {
+        content(path, "a list of pictures", "expected a picture and its class in each line")
+    })?;
+    let are_pets = parted.iter().all(|(picture, rest)| {
+        let numbers: Vec<&str> = rest.split_whitespace().collect();
+        breed(picture).is_some()
+            && numbers.len() == 3
+            && numbers.iter().all(|number| number.parse::<u32>().is_ok())
+    });
+    let labeled = parted.into_iter().map(|(picture, rest)| Labeled {
+        picture: picture.to_owned(),
+        class: if are_pets { breed(picture).unwrap_or(rest) } else { rest.trim() }.to_owned(),
+    });
+    let labeled: Vec<Labeled> = labeled.collect();
+    finish(path, labeled, options, found)
+}
+
+/// The class in the name of a picture: what stands before its number.
+fn breed(picture: &str) -> Option<&str> {
+    let (breed, number) = picture.rsplit_once('_')?;
+    number.parse::<u32>().ok().map(|_| breed)
+}
+
+/// Comma-separated values with a header: columns for the picture and for its class.
+pub(crate) fn read_csv(
+    path: &Path,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let labeled = csv::labeled(path)?;
+    finish(path, labeled, options, found)
+}
+
+/// Oxford Flowers: `imagelabels.mat` has the class of each picture, `setid.mat` beside it the pictures of each split.
+pub(crate) fn read_flowers(
+    path: &Path,
+    split: Option<&str>,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let labels = mat::numbers(path, "labels")?;
+    let variable = match split {
+        Some("train") => "trnid",
+        Some("validation") => "valid",
+        Some("test") => "tstid",
+        _ => {
+            let splits = ["train", "validation", "test"].map(str::to_owned).into();
+            return Err(DatasetError::SeveralSplits { path: path.to_owned(), splits });
+        }
+    };
+    let of_split = mat::numbers(&path.with_file_name("setid.mat"), variable)?;
+    let labeled = of_split.into_iter().map(|number| {
+        let idx = (number as usize).checked_sub(1);
+        let class = idx.and_then(|idx| labels.get(idx)).ok_or_else(|| {
+            let message = format!("{variable} names picture {number} of {}", labels.len());
+            content(path, "labels of pictures", message)
+        })?;
+        let picture = format!("image_{:05}", number as usize);
+        Ok(Labeled { picture, class: format!("{class}") })
+    });
+    let labeled: Vec<Labeled> = labeled.collect::<Result<_, DatasetError>>()?;
+    finish(path, labeled, options, found)
+}
+
+/// Whether a `.json` file holds splits of labeled pictures: `{"train": [["a.jpg", 0, "rose"], …], …}`.
+pub(crate) fn is_splits(start: &str) -> bool {
+    let start: String = start.chars().filter(|c| !c.is_whitespace()).take(20).collect();
+    ["train", "val", "test"].iter().any(|key| start.starts_with(&format!("{{\"{key}\":[[")))
+}
+
+/// The splits that papers on few labels share (`split_zhou_OxfordFlowers.json` and its kin).
+pub(crate) fn read_splits(
+    path: &Path,
+    split: Option<&str>,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let wrong = |message: String| content(path, "splits of labeled pictures", message);
+    let value: Value = serde_json::from_reader(json_text::open(path)?)
+        .map_err(|error| wrong(error.to_string()))?;
+    let key = match split {
+        Some("validation") => "val",
+        Some(split) => split,
+        None => {
+            let splits = value.as_object().into_iter().flatten().map(|(key, _)| key.clone());
+            let splits = splits.collect();
+            return Err(DatasetError::SeveralSplits { path: path.to_owned(), splits });
+        }
+    };
+    let rows = value[key].as_array().ok_or_else(|| wrong(format!("no list {key:?}")))?;
+    let labeled = rows.iter().enumerate().map(|(row, entry)| {
+        let (picture, name) = (entry[0].as_str(), entry[2].as_str());
+        let (picture, class) = picture.zip(name).ok_or_else(|| {
+            wrong(format!("{key:?} {row}: expected [file, number, name], got {entry}"))
+        })?;
+        Ok(Labeled { picture: picture.to_owned(), class: class.to_owned() })
+    });
+    let labeled: Vec<Labeled> = labeled.collect::<Result<_, DatasetError>>()?;
+    finish(path, labeled, options, found)
+}
+
+/// Finds where the pictures lie, and adds the rows.
+fn finish(
+    path: &Path,
+    mut labeled: Vec<Labeled>,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let bases = match &options.image_root {
+        Some(root) => vec![root.clone()],
+        None => {
+            let near = folder.ancestors().take(3);
+            near.flat_map(|near| FOLDERS.map(|name| near.join(name))).collect()
+        }
+    };
+    for one in &mut labeled {
+        // What is not found keeps the name that it has in the list.
+        if let Some(name) = whole_name(&one.picture, &bases) {
+            one.picture = name;
+        }
+    }
+    let mut locator = Locator::new(path, options.image_root.as_deref(), options.allow_outside);
+    if options.image_root.is_none() {
+        locator = locator.beside(&FOLDERS);
+    }
+    found.pictures.locate_with(locator);
+    let classes = Classes::read(options.selection.classes.as_deref())?;
+    push_all(path, &labeled, &classes, options, found)
+}
+
+/// The name of a picture with the ending that its file has.
+fn whole_name(picture: &str, bases: &[PathBuf]) -> Option<String> {
+    let names = || ENDINGS.iter().map(|ending| format!("{picture}{ending}"));
+    bases.iter().find_map(|base| names().find(|name| base.join(name).is_file()))
+}
+
+fn push_all(
+    path: &Path,
+    labeled: &[Labeled],
+    classes: &Classes,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let keys = labeled.iter().map(|one| one.class.as_str());
+    let names = classes.names_of(keys).map_err(|why| content(path, "labeled pictures", why))?;
+    let known: BTreeSet<Arc<str>> = names.values().cloned().collect();
+    options.selection.among(path, &known)?;
+    let file: Arc<Path> = path.into();
+    for one in labeled {
+        let name = &names[&one.class];
+        if !options.selection.has(name) {
+            continue;
+        }
+        let row = found.rows.len();
+        let sample_id = one.picture.replace(['/', '\\'], "-");
+        let draft = Draft {
+            origin: Origin { file: file.clone(), row, sample_id: sample_id.into() },
+            question: Question::Class,
+            pictures: vec![found.pictures.add_name(&one.picture)],
+            truth: DraftTruth::Text(name.clone()),
+        };
+        found.rows.push(Ok(draft));
+    }
+    Ok(())
+}

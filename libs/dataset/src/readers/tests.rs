@@ -1,0 +1,479 @@
+//! Data sets as they are published: a miniature of each layout, and what is asked of it.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use serde_json::{Value, json};
+use vrft_vision::Rect;
+
+use crate::testing::{Folder, black};
+use crate::{
+    Absent, BboxForm, ClassShots, Dataset, OpenOptions, Outlines, Question, Row, Selection, Truth,
+};
+
+fn split(name: &str) -> OpenOptions {
+    OpenOptions { split: Some(name.to_owned()), ..OpenOptions::default() }
+}
+
+fn select(selection: Selection) -> OpenOptions {
+    OpenOptions { selection, ..OpenOptions::default() }
+}
+
+fn open(path: &Path, options: &OpenOptions) -> Dataset {
+    Dataset::open_with(path, options).unwrap()
+}
+
+#[track_caller]
+fn refused(path: &Path, options: &OpenOptions, words: &[&str]) {
+    let error = Dataset::open_with(path, options).unwrap_err().to_string();
+    assert!(words.iter().all(|word| error.contains(word)), "{error}");
+}
+
+fn ids(dataset: &Dataset) -> Vec<&str> {
+    dataset.iter().map(Row::sample_id).collect()
+}
+
+/// The classes of rows that ask for one.
+fn classes(dataset: &Dataset) -> Vec<&str> {
+    let class = |row: &'_ Row| match (&row.question, &row.truth) {
+        (Question::Class, Truth::Text(_)) => {}
+        other => panic!("{other:?}"),
+    };
+    dataset.iter().for_each(class);
+    let text = |row| match row {
+        &Row { truth: Truth::Text(ref text), .. } => text.as_ref(),
+        other => panic!("{other:?}"),
+    };
+    dataset.iter().map(text).collect()
+}
+
+fn corners(row: &Row) -> Vec<[f64; 4]> {
+    match &row.truth {
+        Truth::Boxes(boxes) => boxes.iter().map(Rect::corners).collect(),
+        Truth::Text(text) => panic!("{text}"),
+    }
+}
+
+fn expression(row: &Row) -> &str {
+    match &row.question {
+        Question::Expression(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn picture() -> Vec<u8> {
+    black(64, 64)
+}
+
+/// Three pictures with ids 1 to 3: a cat and a dog on the first, a cat on the second, nothing on the third.
+fn coco() -> Value {
+    let image =
+        |id: u8| json!({"id": id, "file_name": format!("{id}.png"), "width": 64, "height": 64});
+    let object = |image: u8, category: u8| json!({"image_id": image, "category_id": category, "bbox": [1, 2, 30, 40]});
+    json!({
+        "images": [image(1), image(2), image(3)],
+        "annotations": [object(1, 1), object(1, 2), object(2, 1)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "bus"}]})
+}
+
+fn coco_folder(coco: &Value) -> Folder {
+    let folder = Folder::new(&[("c.json", coco.to_string().as_bytes())]);
+    (1..=3).for_each(|id| folder.write(&format!("{id}.png"), &picture()));
+    folder
+}
+
+#[test]
+fn categories_are_chosen_and_unknown_ones_refused() {
+    let folder = coco_folder(&coco());
+    let of = |names: &[&str]| {
+        let categories = names.iter().map(ToString::to_string).collect();
+        select(Selection { categories, ..Selection::default() })
+    };
+    let path = folder.path("c.json");
+    assert_eq!(ids(&open(&path, &of(&["dog"]))), ["1-dog"]);
+    assert_eq!(ids(&open(&path, &of(&[]))), ["1-cat", "1-dog", "2-cat"]);
+    refused(&path, &of(&["cow"]), &["no category \"cow\"", "it has 3, as: bus, cat, dog"]);
+}
+
+#[test]
+fn what_is_absent_is_asked_at_the_declared_rate() {
+    let folder = coco_folder(&coco());
+    let of = |absent| select(Selection { absent, ..Selection::default() });
+    let path = folder.path("c.json");
+    let every = open(&path, &of(Absent::Every));
+    assert_eq!(every.len(), 9);
+    let is_empty = |row: &&Row| corners(row).is_empty();
+    assert_eq!(every.iter().filter(is_empty).count(), 6);
+    // Three questions for what is there.
+    for (rate, n) in [(1.0, 3), (0.34, 1), (2.0, 6), (9.0, 6)] {
+        let drawn = open(&path, &of(Absent::Share(rate)));
+        assert_eq!(drawn.iter().filter(is_empty).count(), n, "{rate}");
+        assert_eq!(ids(&drawn), ids(&open(&path, &of(Absent::Share(rate)))));
+    }
+}
+
+#[test]
+fn lvis_knows_of_some_categories_only_that_they_are_absent() {
+    let mut lvis = coco();
+    for image in lvis["images"].as_array_mut().unwrap() {
+        image["neg_category_ids"] = json!([3]);
+        let name = image["file_name"].as_str().unwrap().to_owned();
+        image["coco_url"] = json!(format!("http://images.cocodataset.org/val2017/{name}"));
+        image.as_object_mut().unwrap().remove("file_name");
+    }
+    lvis["images"][0]["not_exhaustive_category_ids"] = json!([1]);
+    let folder = Folder::new(&[("annotations/lvis_v1_val.json", lvis.to_string().as_bytes())]);
+    (1..=3).for_each(|id| folder.write(&format!("val2017/{id}.png"), &picture()));
+    let options = select(Selection { absent: Absent::Every, ..Selection::default() });
+    let dataset = open(&folder.path("annotations/lvis_v1_val.json"), &options);
+    // Nothing is known of a dog on the second picture.
+    assert_eq!(ids(&dataset), ["1-bus", "1-cat", "1-dog", "2-bus", "2-cat", "3-bus"]);
+    let Truth::Boxes(cats) = &dataset.get(1).truth else { panic!("boxes") };
+    assert_eq!(cats.crowds[0].corners(), [0.0, 0.0, 64.0, 64.0]);
+}
+
+#[test]
+fn roboflow_has_a_title_among_its_categories() {
+    let mut coco = coco();
+    coco["categories"] = json!([
+        {"id": 0, "name": "pets", "supercategory": "none"}, {"id": 1, "name": "cat", "supercategory": "pets"},
+        {"id": 2, "name": "dog", "supercategory": "pets"}]);
+    let text = coco.to_string();
+    let folder = Folder::new(&[
+        ("train/_annotations.coco.json", text.as_bytes()),
+        ("valid/_annotations.coco.json", text.as_bytes()),
+    ]);
+    for id in 1..=3 {
+        folder.write(&format!("train/{id}.png"), &picture());
+        folder.write(&format!("valid/{id}.png"), &picture());
+    }
+    let absent = Selection { absent: Absent::Every, ..Selection::default() };
+    let options = OpenOptions { selection: absent, ..split("valid") };
+    assert_eq!(open(&folder.path(""), &options).len(), 6);
+    assert_eq!(open(&folder.path("train"), &OpenOptions::default()).len(), 3);
+    refused(&folder.path(""), &OpenOptions::default(), &["several splits", "train (1 file)"]);
+}
+
+#[test]
+fn pascal_voc_has_its_splits_in_lists() {
+    let xml = |name: &str| {
+        format!(
+            "<annotation><filename>{name}.png</filename><object><name>cat</name><bndbox><xmin>1</xmin>\
+             <ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+        )
+    };
+    let folder = Folder::new(&[
+        ("ImageSets/Main/trainval.txt", b"a\nb\n"),
+        ("ImageSets/Main/test.txt", b"c\n"),
+        ("ImageSets/Main/cat_test.txt", b"c 1\n"),
+    ]);
+    for name in ["a", "b", "c"] {
+        folder.write(&format!("Annotations/{name}.xml"), xml(name).as_bytes());
+        folder.write(&format!("JPEGImages/{name}.png"), &picture());
+    }
+    let root = folder.path("");
+    assert_eq!(ids(&open(&root, &split("trainval"))), ["a-cat", "b-cat"]);
+    assert_eq!(ids(&open(&root, &split("test"))), ["c-cat"]);
+    refused(&root, &split("val"), &["no split \"val\"", "test, trainval"]);
+    refused(&root, &OpenOptions::default(), &["several splits", "test, trainval"]);
+}
+
+#[test]
+fn a_folder_for_each_class() {
+    let folder = Folder::new(&[("classes.txt", b"n02\ttulip\n")]);
+    for name in ["train/n01/a.png", "train/n02/b.png", "test/n01/c.png"] {
+        folder.write(&format!("set/{name}"), &picture());
+    }
+    let train = open(&folder.path("set"), &split("train"));
+    assert_eq!(
+        (ids(&train), classes(&train)),
+        (vec!["n01-a.png", "n02-b.png"], vec!["n01", "n02"])
+    );
+    assert_eq!(classes(&open(&folder.path("set/test"), &OpenOptions::default())), ["n01"]);
+    refused(&folder.path("set"), &OpenOptions::default(), &["several splits"]);
+    // A list of classes chooses and names.
+    let classes_file = Some(folder.path("classes.txt"));
+    let selection = Selection { classes: classes_file, ..Selection::default() };
+    let listed = open(&folder.path("set"), &OpenOptions { selection, ..split("train") });
+    assert_eq!(classes(&listed), ["tulip"]);
+}
+
+#[test]
+fn tables_and_lists_name_pictures_and_classes() {
+    let folder = Folder::new(&[
+        ("cars.csv", b"image,label\ncars/1.png,\"Audi, R8\"\ncars/2.png,Fiat 500\n"),
+        ("images_variant_train.txt", b"0034309 707-320\n0034958 A310\n"),
+        (
+            "annotations/trainval.txt",
+            b"#Image CLASS-ID SPECIES BREED ID\nAbyssinian_100 1 1 1\ngreat_pyrenees_7 2 2 1\n",
+        ),
+        ("annotations/numbers.csv", b"image,label\nAbyssinian_100.jpg,1\ngreat_pyrenees_7.jpg,2\n"),
+        ("names.txt", b"cat\ndog\n"),
+    ]);
+    for name in [
+        "cars/1.png",
+        "cars/2.png",
+        "images/0034309.jpg",
+        "images/0034958.jpg",
+        "images/Abyssinian_100.jpg",
+        "images/great_pyrenees_7.jpg",
+    ] {
+        folder.write(name, &picture());
+    }
+    let all = OpenOptions::default();
+    assert_eq!(classes(&open(&folder.path("cars.csv"), &all)), ["Audi, R8", "Fiat 500"]);
+    assert_eq!(classes(&open(&folder.path("images_variant_train.txt"), &all)), ["707-320", "A310"]);
+    let pets = open(&folder.path("annotations/trainval.txt"), &all);
+    assert_eq!(classes(&pets), ["Abyssinian", "great_pyrenees"]);
+    let names = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
+    let numbers = folder.path("annotations/numbers.csv");
+    assert_eq!(classes(&open(&numbers, &select(names))), ["cat", "dog"]);
+    let one = Selection { categories: vec!["A310".to_owned()], ..Selection::default() };
+    let variants = folder.path("images_variant_train.txt");
+    assert_eq!(ids(&open(&variants, &select(one))), ["0034958.jpg"]);
+    folder.write("bad.csv", b"image,kind\na.png,b\n");
+    refused(&folder.path("bad.csv"), &all, &["no \"label\"", "image, kind"]);
+}
+
+#[test]
+fn splits_that_papers_share() {
+    let splits = json!({"train": [["a.png", 0, "rose"]], "val": [], "test": [["b.png", 1, "tulip"], ["a.png", 0, "rose"]]});
+    let folder = Folder::new(&[
+        ("split_zhou_OxfordFlowers.json", splits.to_string().as_bytes()),
+        ("jpg/a.png", &picture()),
+        ("jpg/b.png", &picture()),
+    ]);
+    let path = folder.path("split_zhou_OxfordFlowers.json");
+    assert_eq!(classes(&open(&path, &split("train"))), ["rose"]);
+    assert_eq!(classes(&open(&path, &split("test"))), ["tulip", "rose"]);
+    refused(&path, &OpenOptions::default(), &["several splits", "train, val, test"]);
+    refused(&path, &split("val"), &["no usable row"]);
+}
+
+/// An element of a MATLAB file.
+fn element(kind: u32, data: &[u8]) -> Vec<u8> {
+    let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    bytes
+}
+
+/// A matrix of bytes, or of doubles, in one row.
+fn matrix(name: &str, kind: u32, data: &[u8], n: u32) -> Vec<u8> {
+    let sides = [1_u32.to_le_bytes(), n.to_le_bytes()].concat();
+    // A name of up to four letters is packed into its tag.
+    let named = if name.len() <= 4 {
+        let mut small = ((name.len() as u32) << 16 | 1).to_le_bytes().to_vec();
+        small.extend(name.as_bytes());
+        small.resize(8, 0);
+        small
+    } else {
+        element(1, name.as_bytes())
+    };
+    let parts = [element(6, &[0; 8]), element(5, &sides), named, element(kind, data)];
+    element(14, &parts.concat())
+}
+
+fn mat(matrices: &[Vec<u8>], is_packed: bool) -> Vec<u8> {
+    let mut file = vec![b' '; 124];
+    file.extend([0, 1, b'I', b'M']);
+    for matrix in matrices {
+        if is_packed {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(matrix).unwrap();
+            let packed = encoder.finish().unwrap();
+            file.extend([15_u32.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat());
+            file.extend(packed);
+        } else {
+            file.extend(matrix);
+        }
+    }
+    file
+}
+
+#[test]
+fn oxford_flowers_as_published() {
+    let labels = mat(&[matrix("labels", 2, &[2, 1, 2], 3)], true);
+    let doubles = [3.0_f64.to_le_bytes(), 1.0_f64.to_le_bytes()].concat();
+    let sets = mat(
+        &[matrix("trnid", 2, &[2], 1), matrix("tstid", 9, &doubles, 2), matrix("val", 2, &[1], 1)],
+        false,
+    );
+    let folder = Folder::new(&[
+        ("imagelabels.mat", &labels),
+        ("setid.mat", &sets),
+        ("names.txt", b"rose\ntulip\n"),
+    ]);
+    (1..=3).for_each(|n| folder.write(&format!("jpg/image_0000{n}.jpg"), &picture()));
+    let path = folder.path("imagelabels.mat");
+    assert_eq!(classes(&open(&path, &split("train"))), ["1"]);
+    let names = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
+    let test = open(&path, &OpenOptions { selection: names, ..split("test") });
+    assert_eq!(classes(&test), ["tulip", "tulip"]);
+    assert_eq!(ids(&test), ["image_00003.jpg", "image_00001.jpg"]);
+    refused(&path, &split("val"), &["no array \"valid\"", "trnid, tstid, val"]);
+    folder.write("imagelabels.mat", &labels[..140]);
+    refused(&path, &split("train"), &["imagelabels.mat", "MATLAB"]);
+}
+
+#[test]
+fn reason_seg_has_instructions_and_outlines() {
+    let shape = |label: &str, points: Value| json!({"label": label, "points": points, "shape_type": "polygon"});
+    let one = json!({"text": ["what can be eaten", "the food"], "is_sentence": true, "shapes": [
+        shape("ignore", json!([[0, 0], [5, 0], [5, 5]])),
+        shape("target", json!([[10, 10], [20, 10], [15, 30]])),
+        shape("target", json!([[40, 12], [44, 12], [44, 20]]))]});
+    let empty = json!({"text": ["nothing"], "shapes": []});
+    let folder = Folder::new(&[
+        ("ReasonSeg/val/a.json", one.to_string().as_bytes()),
+        ("ReasonSeg/val/b.json", empty.to_string().as_bytes()),
+        ("ReasonSeg/val/a.jpg", &picture()),
+    ]);
+    let path = folder.path("ReasonSeg");
+    let dataset = open(&path, &split("val"));
+    assert_eq!(ids(&dataset), ["a", "a-1"]);
+    assert_eq!(expression(dataset.get(1)), "the food");
+    assert_eq!(corners(dataset.get(0)), [[10.0, 10.0, 44.0, 30.0]]);
+    assert!(dataset.skipped()[0].to_string().starts_with("b.json: it has no outline"));
+    let official =
+        Selection { outlines: Outlines::First, first_question: true, ..Selection::default() };
+    let official = open(&path, &OpenOptions { selection: official, ..split("val") });
+    assert_eq!((ids(&official), corners(official.get(0))), (vec!["a"], vec![[0.0, 0.0, 5.0, 5.0]]));
+}
+
+#[test]
+fn references_of_refcoco() {
+    let sentence =
+        |id: u8, text: &str| json!({"sent": text, "sent_id": id, "raw": text, "tokens": []});
+    let reference = |annotation: u8, split: &str, sentences: Value| {
+        json!({
+        "ref_id": 1, "ann_id": annotation, "image_id": 9, "split": split, "category_id": 1, "sentences": sentences,
+        "file_name": "COCO_train2014_000000000009_1.png"})
+    };
+    let references = json!([
+        reference(7, "testA", json!([sentence(1, "left man"), sentence(2, " in red ")])),
+        reference(8, "train", json!([sentence(3, "dog")]))
+    ]);
+    let instances = json!({
+        "images": [{"id": 9, "file_name": "a.png", "width": 64, "height": 64}],
+        "annotations": [{"id": 7, "image_id": 9, "bbox": [10, 20, 30, 40]}], "categories": []});
+    let folder = Folder::new(&[
+        ("refcoco/refs(unc).json", references.to_string().as_bytes()),
+        ("refcoco/instances.json", instances.to_string().as_bytes()),
+        ("images/mscoco/images/train2014/a.png", &picture()),
+    ]);
+    let path = folder.path("refcoco/refs(unc).json");
+    let dataset = open(&path, &split("testA"));
+    assert_eq!((ids(&dataset), expression(dataset.get(1))), (vec!["1", "2"], "in red"));
+    assert_eq!(corners(dataset.get(0)), [[10.0, 20.0, 40.0, 60.0]]);
+    refused(&path, &split("train"), &["no usable row", "no picture 9 with annotation 8"]);
+    refused(&path, &split("testB"), &["no split \"testB\"", "testA, train"]);
+}
+
+#[test]
+fn rows_of_a_box_and_what_refers_to_it() {
+    let rows = [
+        json!({"question_id": "5", "image": "a.png", "bbox": [10, 20, 30, 40], "answer": ["left man", "in red"],
+               "question": "Describe what is marked."}),
+        json!({"image": "a.png", "bbox": [10, 20, 30, 40], "expression": "the dog"}),
+    ];
+    let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+    let folder = Folder::new(&[("rows.jsonl", lines.join("\n").as_bytes()), ("a.png", &picture())]);
+    let path = folder.path("rows.jsonl");
+    let dataset = open(&path, &OpenOptions::default());
+    assert_eq!(ids(&dataset), ["5", "5-1", "1"]);
+    assert_eq!(corners(dataset.get(2)), [[10.0, 20.0, 40.0, 60.0]]);
+    let as_corners =
+        Selection { bbox: BboxForm::Corners, first_question: true, ..Selection::default() };
+    let dataset = open(&path, &select(as_corners));
+    assert_eq!(
+        (ids(&dataset), corners(dataset.get(0))),
+        (vec!["5", "1"], vec![[10.0, 20.0, 30.0, 40.0]])
+    );
+}
+
+#[test]
+fn rows_with_a_label() {
+    let rows = "{\"image\": \"a.png\", \"label\": 1}\n{\"image\": \"a.png\", \"label\": 0}\n";
+    let folder = Folder::new(&[
+        ("rows.jsonl", rows.as_bytes()),
+        ("a.png", &picture()),
+        ("names.txt", b"rose\ntulip\n"),
+    ]);
+    let path = folder.path("rows.jsonl");
+    refused(&path, &OpenOptions::default(), &["label 1 is a number: data.classes has to name it"]);
+    let named = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
+    assert_eq!(classes(&open(&path, &select(named.clone()))), ["tulip", "rose"]);
+    let rose = Selection { categories: vec!["rose".into()], ..named };
+    assert_eq!(classes(&open(&path, &select(rose))), ["rose"]);
+}
+
+#[test]
+fn a_choice_among_rows_in_words_is_refused() {
+    let row = "{\"image\": \"a.png\", \"problem\": \"What?\", \"solution\": \"cat\"}";
+    let folder = Folder::new(&[("rows.jsonl", row.as_bytes()), ("a.png", &picture())]);
+    let cat = Selection { categories: vec!["cat".into()], ..Selection::default() };
+    refused(&folder.path("rows.jsonl"), &select(cat), &["data.categories chooses among annotated"]);
+}
+
+#[test]
+fn a_list_says_which_rows_are_used() {
+    let folder = coco_folder(&coco());
+    folder.write("shots.txt", b"2-cat\n1-dog\n");
+    let of = |list: &str| {
+        let rows = Some(folder.path(list));
+        open(&folder.path("c.json"), &select(Selection { rows, ..Selection::default() }))
+    };
+    assert_eq!(ids(&of("shots.txt")), ["1-dog", "2-cat"]);
+    folder.write("more.txt", b"2-cat\n2-cow\n");
+    let rows = Some(folder.path("more.txt"));
+    let options = select(Selection { rows, ..Selection::default() });
+    refused(&folder.path("c.json"), &options, &["no usable row \"2-cow\"", "more.txt"]);
+}
+
+#[test]
+fn shots_are_drawn_of_each_class_whatever_the_others_are() {
+    let image = |id: usize| json!({"id": id, "file_name": "1.png"});
+    let object = |id: usize| json!({"image_id": id, "category_id": id % 3, "bbox": [1, 2, 30, 40]});
+    let coco = json!({
+        "images": (0..30).map(image).collect::<Vec<_>>(),
+        "annotations": (0..30).map(object).collect::<Vec<_>>(),
+        "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}, {"id": 2, "name": "bus"}]});
+    let folder = coco_folder(&coco);
+    let class = |row: &Row| match &row.question {
+        Question::Category(name) => Some(name.clone()),
+        _ => None,
+    };
+    let shots = |n| ClassShots { n, absent: 0.5, ..ClassShots::default() };
+    let drawn = |categories: &[&str], n: usize, seed: u64| {
+        let categories = categories.iter().map(ToString::to_string).collect();
+        let absent = Absent::Share(1.0);
+        let options = select(Selection { categories, absent, ..Selection::default() });
+        let dataset = open(&folder.path("c.json"), &options);
+        dataset.shots_per_class(shots(n), seed, class)
+    };
+    let present = |dataset: &Dataset| -> Vec<String> {
+        let present = dataset.iter().filter(|row| !corners(row).is_empty());
+        present.map(|row| row.sample_id().to_owned()).collect()
+    };
+    let three = drawn(&[], 4, 0).unwrap();
+    let (all, n) = (present(&three), three.len());
+    assert_eq!((all.len(), n), (12, 18), "half as many questions for what is absent");
+    for name in ["cat", "dog", "bus"] {
+        let of_one = present(&drawn(&[name], 4, 0).unwrap());
+        let of_all: Vec<String> = all.iter().filter(|id| id.ends_with(name)).cloned().collect();
+        assert_eq!(of_one, of_all);
+    }
+    assert_ne!(all, present(&drawn(&[], 4, 1).unwrap()));
+    let error = drawn(&[], 11, 0).unwrap_err().to_string();
+    assert!(error.contains("10 usable rows of class \"bus\", 11 a class"), "{error}");
+    let none = open(&folder.path("c.json"), &OpenOptions::default());
+    let error =
+        none.clone().shots_per_class(shots(1), 0, |_| None::<Arc<str>>).unwrap_err().to_string();
+    assert!(error.contains("is of no class"), "{error}");
+    let fewer = ClassShots { fewer: true, ..shots(11) };
+    assert_eq!(none.shots_per_class(fewer, 0, class).unwrap().len(), 30);
+}

@@ -1,0 +1,138 @@
+//! Rows of tables and JSON lines that have no question in words: a picture with a class, or a box with what refers to it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::annotated::Marked;
+use super::classes::Classes;
+use crate::select::{BboxForm, Selection};
+use crate::{DatasetError, Question};
+
+use super::fields::DraftTruth;
+
+/// Key of the class of a picture.
+pub(crate) const LABEL: &str = "label";
+/// Key of a box around what is referred to, in pixels.
+pub(crate) const BBOX: &str = "bbox";
+/// Keys of what refers to the box: a text, or a list of texts of which each is a question.
+pub(crate) const EXPRESSIONS: [&str; 6] =
+    ["expression", "expressions", "sentence", "sentences", "captions", "answer"];
+
+/// A question and its answer without pictures, and what tells it from others about the same row.
+pub(crate) type Asked = (Question, DraftTruth);
+
+/// What is asked of such rows.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    selection: Selection,
+    classes: Classes,
+    /// Classes that were seen.
+    seen: BTreeSet<Arc<str>>,
+    /// Whether a row asked in words of its own.
+    has_words: bool,
+}
+
+impl Asking {
+    /// # Errors
+    /// A list of classes that cannot be read.
+    pub(crate) fn new(selection: &Selection) -> Result<Self, DatasetError> {
+        let classes = Classes::read(selection.classes.as_deref())?;
+        Ok(Self { selection: selection.clone(), classes, ..Self::default() })
+    }
+
+    /// Notes that a row has a question in words.
+    pub(crate) fn note_words(&mut self) {
+        self.has_words = true;
+    }
+
+    /// Checks that what was to be asked about was there.
+    ///
+    /// # Errors
+    /// A class that no row has; a choice among rows in words.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), DatasetError> {
+        if self.selection.categories.is_empty() {
+            return Ok(());
+        }
+        if self.has_words {
+            let why = "data.categories chooses among annotated categories and labels; these rows ask in words of their own";
+            return Err(super::content(path, "a choice of categories", why));
+        }
+        self.selection.among(path, &self.seen).map(drop)
+    }
+
+    /// The questions of a row that has none in words; none if its class is not asked about.
+    ///
+    /// # Errors
+    /// What is missing or of another form.
+    pub(crate) fn questions(&mut self, values: &Map<String, Value>) -> Result<Vec<Asked>, String> {
+        let expressions = EXPRESSIONS.iter().find_map(|key| values.get(*key));
+        if let (Some(bbox), Some(expressions)) = (values.get(BBOX), expressions) {
+            return self.references(bbox, expressions);
+        }
+        let name = self.class(values.get(LABEL).unwrap_or(&Value::Null))?;
+        self.seen.insert(name.clone());
+        let asked = (Question::Class, DraftTruth::Text(name.clone()));
+        Ok(if self.selection.has(&name) { vec![asked] } else { Vec::new() })
+    }
+
+    /// A name, or the number of one from 0, as Hugging Face's `ClassLabel` counts.
+    fn class(&self, label: &Value) -> Result<Arc<str>, String> {
+        match label {
+            Value::String(key) => self
+                .classes
+                .name(key)
+                .ok_or_else(|| format!("class {key:?} is not in data.classes")),
+            Value::Number(number) => {
+                let name = number.as_u64().and_then(|number| self.classes.at(number as usize));
+                name.ok_or_else(|| {
+                    if self.classes.is_given() {
+                        format!("class {number} is not in data.classes, which counts from 0 here")
+                    } else {
+                        format!("label {number} is a number: data.classes has to name it")
+                    }
+                })
+            }
+            other => Err(format!("{LABEL:?} should be text or a number, got {other}")),
+        }
+    }
+
+    fn references(&self, bbox: &Value, expressions: &Value) -> Result<Vec<Asked>, String> {
+        let numbers: Option<Vec<f64>> =
+            bbox.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
+        let [a, b, c, d] = numbers
+            .and_then(|numbers| <[f64; 4]>::try_from(numbers).ok())
+            .ok_or_else(|| format!("{BBOX:?} should be four numbers, got {bbox}"))?;
+        let corners = match self.selection.bbox {
+            BboxForm::Corners => [a, b, c, d],
+            BboxForm::Sides => [a, b, a + c, b + d],
+        };
+        if !(corners[0] < corners[2] && corners[1] < corners[3]) {
+            return Err(format!("its bbox has no area: {bbox}"));
+        }
+        let mut marked = Marked::default();
+        marked.push(corners, None);
+        let texts = match expressions {
+            Value::Array(list) => list.iter().map(Value::as_str).collect(),
+            one => one.as_str().map(|text| vec![text]),
+        };
+        let texts = texts.filter(|texts| !texts.is_empty());
+        let texts =
+            texts.ok_or_else(|| format!("an expression should be text, got {expressions}"))?;
+        let n_asked = if self.selection.first_question { 1 } else { texts.len() };
+        let asked = texts.iter().take(n_asked).map(|text| {
+            let truth = DraftTruth::Boxes { marked: marked.clone(), size: None };
+            (Question::Expression(text.trim().into()), truth)
+        });
+        Ok(asked.collect())
+    }
+}
+
+/// Whether a row of these keys has no question in words, but one of the other forms.
+pub(crate) fn is_one(has: impl Fn(&str) -> bool) -> bool {
+    let is_worded =
+        has("problem") || super::conversation::CONVERSATION_KEYS.iter().any(|key| has(key));
+    !is_worded && (has(LABEL) || has(BBOX) && EXPRESSIONS.iter().any(|key| has(key)))
+}

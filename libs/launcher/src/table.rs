@@ -1,0 +1,183 @@
+//! `vrft table`: base, SFT and RFT over shots and seeds, one table for each configuration, beside what a paper reports.
+
+mod cells;
+mod dry_run;
+mod existence;
+mod spec;
+
+use std::path::{Path, PathBuf};
+
+use eyre::{WrapErr, ensure};
+use vrft_report::{Results, ResultsHead, write_results};
+
+use crate::cli::{GraphOptions, TableOptions};
+use crate::config::Config;
+use crate::graph::Graph;
+use crate::print::say;
+use crate::run::command_line;
+
+pub(crate) use spec::TableConfig;
+
+/// Metrics of a table that names none: those of these that were measured. The first is compared in pairs.
+const METRICS: [&str; 7] = ["miou", "accuracy", "overlap", "ap50", "ap", "format", "reward"];
+
+/// One configuration as a table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// The folder of its runs.
+    folder: PathBuf,
+    graph: GraphOptions,
+    config: Config,
+    spec: TableConfig,
+    /// Numbers of shots; `None` for all rows.
+    shots: Vec<Option<usize>>,
+    seeds: Vec<u64>,
+}
+
+/// Runs what is missing, and writes the tables after every run.
+pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
+    let tables = tables(options)?;
+    if options.dry_run {
+        return dry_run::print(&tables);
+    }
+    // Asked for now: a build that replaces the executable meanwhile would change the answer.
+    let vrft = std::env::current_exe()?;
+    let mut runner = cells::Runner { vrft, is_built: options.no_build };
+    let mut finished: Vec<Results> = Vec::new();
+    for table in &tables {
+        let table = existence::ready(table)?;
+        let mut runs = Vec::new();
+        for &seed in &table.seeds {
+            for &shots in &table.shots {
+                let cell = cells::Cell::of(&table, shots, seed)?;
+                runner.finish(&table, &cell)?;
+                runs.extend(cell.read()?);
+                let mut now = Results::new(head(&table, &runs), &runs);
+                for &shots in table.shots.iter().filter(|_| table.seeds.len() == 1) {
+                    let folder = cells::Cell::of(&table, shots, seed)?.folder;
+                    if folder.exists() {
+                        now.compare_answers(shots, &folder)?;
+                    }
+                }
+                finished.retain(|one| one.head.title != now.head.title);
+                finished.push(now);
+                write_results(&finished, &options.out)?;
+            }
+        }
+    }
+    for results in &finished {
+        say!("{}", results.to_text());
+    }
+    say!("Written to {}", options.out.join("table.html").display());
+    Ok(())
+}
+
+/// The tables that the command line asks for.
+fn tables(options: &TableOptions) -> eyre::Result<Vec<Table>> {
+    let files: Vec<Option<&PathBuf>> = if options.files.is_empty() {
+        vec![None]
+    } else {
+        options.files.iter().map(Some).collect()
+    };
+    let modes: Vec<Option<&str>> = match &options.modes {
+        Some(modes) => modes.iter().map(|mode| Some(mode.as_str())).collect(),
+        None => vec![None],
+    };
+    let tables = files.into_iter().flat_map(|file| modes.iter().map(move |mode| (file, *mode)));
+    let tables = tables.map(|(file, mode)| one(options, file, mode));
+    let tables: Vec<Table> = tables.collect::<eyre::Result<_>>()?;
+    for (idx, table) in tables.iter().enumerate() {
+        let twin = tables[..idx].iter().any(|other| other.folder == table.folder);
+        ensure!(
+            !twin,
+            "two of the files are called alike, so that their runs would lie in {:?}",
+            table.folder
+        );
+        let twin = tables[..idx].iter().any(|other| other.spec.title == table.spec.title);
+        ensure!(!twin, "two of the files have table.title = {:?}", table.spec.title);
+    }
+    Ok(tables)
+}
+
+fn one(options: &TableOptions, file: Option<&PathBuf>, mode: Option<&str>) -> eyre::Result<Table> {
+    let mut overrides = options.overrides.clone();
+    overrides.extend(mode.map(|mode| format!("reward.mode={mode:?}")));
+    let mut graph = GraphOptions { graph: options.graph.clone(), config: file.cloned(), overrides };
+    let mut config = Graph::load(&graph)?.config;
+    if let Some(root) = &options.data {
+        let root = root.canonicalize().wrap_err_with(|| format!("--data {root:?}"))?;
+        let plain = Config::load(
+            &file
+                .cloned()
+                .ok_or_else(|| eyre::eyre!("--data needs a FILE whose paths start there"))?,
+            &graph.overrides,
+        )?;
+        graph.overrides.extend(rooted(&plain, &root)?);
+        config = Graph::load(&graph)?.config;
+    }
+    let name = file.map_or("runs".into(), |file| file.file_stem().unwrap_or_default().to_owned());
+    let mut spec = config.table.clone().unwrap_or_default();
+    if spec.title.is_empty() {
+        spec.title = config.run.name.clone();
+    }
+    let mut folder = options.out.join(name);
+    if let Some(mode) = mode {
+        spec.title = format!("{}, mode {mode}", spec.title);
+        folder.as_mut_os_string().push(format!("-{mode}"));
+    }
+    if let Some(metrics) = &options.metrics {
+        spec.metrics.clone_from(metrics);
+    }
+    let shots = options.shots.clone().unwrap_or_else(|| spec.shots.clone());
+    ensure!(!shots.contains(&0), "--shots 0: leave it out to learn from all rows");
+    let shots = if shots.is_empty() { vec![None] } else { shots.into_iter().map(Some).collect() };
+    ensure!(options.seeds > 0, "--seeds 0: expected at least one");
+    let seeds = (0..options.seeds).map(|seed| options.first_seed + seed).collect();
+    Ok(Table { folder, graph, config, spec, shots, seeds })
+}
+
+/// Overrides that let the relative paths of a configuration's data start at a folder.
+fn rooted(config: &Config, root: &Path) -> eyre::Result<Vec<String>> {
+    ensure!(
+        config.data.sources.is_empty(),
+        "--data is for configurations with data.train; write whole paths into [[data.sources]]"
+    );
+    let (data, evaluation) = (&config.data, &config.evaluation);
+    let given = [
+        ("data.train", Some(&data.train)),
+        ("data.image_root", data.image_root.as_ref()),
+        ("data.classes", data.classes.as_ref()),
+        ("data.rows", data.rows.as_ref()),
+        ("evaluation.test", Some(&evaluation.test)),
+        ("evaluation.validation", evaluation.validation.as_ref()),
+    ];
+    let given = given.into_iter().filter_map(|(key, path)| Some((key, path?)));
+    let relative = given.filter(|(_, path)| path.is_relative());
+    Ok(relative.map(|(key, path)| assignment(key, &root.join(path))).collect())
+}
+
+/// An override with a path as its value.
+fn assignment(key: &str, path: &Path) -> String {
+    format!("{key}={}", toml::Value::String(path.display().to_string()))
+}
+
+/// What the table says besides its numbers.
+fn head(table: &Table, runs: &[vrft_report::ResultRun]) -> ResultsHead {
+    let spec = &table.spec;
+    let is_measured = |name: &str| runs.iter().any(|run| run.metrics.contains_key(name));
+    let metrics = if spec.metrics.is_empty() {
+        METRICS.iter().filter(|name| is_measured(name)).map(ToString::to_string).collect()
+    } else {
+        spec.metrics.clone()
+    };
+    ResultsHead {
+        title: spec.title.clone(),
+        source: spec.source.clone(),
+        metrics,
+        is_percent: spec.percent,
+        shots_per: spec.per.name().to_owned(),
+        published: spec.published(),
+        remarks: spec.remarks.clone(),
+        command: command_line(),
+    }
+}

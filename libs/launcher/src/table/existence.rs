@@ -1,0 +1,46 @@
+//! The first stage of Visual-RFT's evaluation of detection: what the policy that is started from says is on a picture.
+
+use eyre::WrapErr;
+
+use super::{Table, assignment};
+use crate::graph::Graph;
+use crate::print::say;
+
+/// The file in the folder of a table.
+const FILE: &str = "exist.json";
+
+/// The table with its evaluation restricted to what exists, where it asks for that. The file is made once.
+pub(crate) fn ready(table: &Table) -> eyre::Result<Table> {
+    let mut ready = Table {
+        folder: table.folder.clone(),
+        graph: table.graph.clone(),
+        config: table.config.clone(),
+        spec: table.spec.clone(),
+        shots: table.shots.clone(),
+        seeds: table.seeds.clone(),
+    };
+    if !table.spec.existence {
+        return Ok(ready);
+    }
+    let every = "evaluation.ask=\"every\"".to_owned();
+    std::fs::create_dir_all(&table.folder).wrap_err_with(|| format!("{:?}", table.folder))?;
+    let path = table.folder.canonicalize()?.join(FILE);
+    if !path.exists() {
+        say!("{}: which categories are on which picture", table.spec.title);
+        let mut options = table.graph.clone();
+        options.overrides.push(every.clone());
+        let graph = Graph::load(&options)?;
+        let mut config = graph.config.judge();
+        config.policy.path = graph.checkpoint()?;
+        let judge = vrft_evaluate::Judge::load(&config).wrap_err("evaluation.test")?;
+        let exists = judge.existence(&config.policy.path)?;
+        let n_yes = exists.values().filter(|exists| **exists).count();
+        say!("yes to {n_yes} of {} questions", exists.len());
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, serde_json::to_string(&exists)?)
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .wrap_err_with(|| format!("cannot write {path:?}"))?;
+    }
+    ready.graph.overrides.extend([every, assignment("evaluation.exist", &path)]);
+    Ok(ready)
+}

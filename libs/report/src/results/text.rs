@@ -1,0 +1,177 @@
+//! A table in words: Markdown, and columns for a terminal.
+
+use super::{PairedDifference, ResultCell, Results};
+use crate::evaluation::metric_title;
+use crate::label;
+
+/// What stands where there is no number.
+const NONE: &str = "\u{2013}";
+
+impl Results {
+    /// The table with its heading, differences and remarks as GitHub-flavored Markdown.
+    pub fn to_markdown(&self) -> String {
+        let head = &self.head;
+        let mut text = format!("## {}\n\n", head.title);
+        if !head.command.is_empty() {
+            text += &format!("```sh\n{}\n```\n\n", head.command);
+        }
+        text += &markdown(&self.lines());
+        if !self.differences.is_empty() {
+            text += &format!("\n{}:\n\n", self.differences_title());
+            text += &markdown(&self.difference_lines());
+        }
+        for remark in &head.remarks {
+            text += &format!("\n- {remark}");
+        }
+        if !head.remarks.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The table for a terminal.
+    pub fn to_text(&self) -> String {
+        let differences = if self.differences.is_empty() {
+            String::new()
+        } else {
+            format!("\n{}:\n{}", self.differences_title(), columns(&self.difference_lines()))
+        };
+        format!("{}\n{}{differences}", self.head.title, columns(&self.lines()))
+    }
+
+    /// Heading and cells of the table.
+    pub(super) fn lines(&self) -> Vec<Vec<String>> {
+        let has_published = !self.head.published.is_empty();
+        let mut head = vec!["method".to_owned(), self.shots_title(), "seeds".to_owned()];
+        for (idx, name) in self.head.metrics.iter().enumerate() {
+            head.push(metric_title(name).to_owned());
+            if idx == 0 && has_published {
+                head.push("paper".to_owned());
+            }
+        }
+        let mut lines = vec![head];
+        for row in &self.rows {
+            let shots = shots_text(row.shots, row.is_trained);
+            let mut line = vec![label::display(&row.label), shots, row.seeds.len().to_string()];
+            for (idx, name) in self.head.metrics.iter().enumerate() {
+                line.push(self.cell_text(row.metrics.get(name)));
+                if idx == 0 && has_published {
+                    let published = self.published(&row.label, row.shots);
+                    line.push(published.map_or(NONE.to_owned(), |value| value.to_string()));
+                }
+            }
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// Heading and cells of the paired differences.
+    pub(super) fn difference_lines(&self) -> Vec<Vec<String>> {
+        let has_published = !self.head.published.is_empty();
+        let mut head = vec!["difference".to_owned(), self.shots_title(), "ours".to_owned()];
+        head.extend(["95 % CI", "pairs"].map(str::to_owned));
+        if has_published {
+            head.push("paper".to_owned());
+        }
+        let mut lines = vec![head];
+        for one in &self.differences {
+            let PairedDifference { from, to, shots, mean, interval, n, over } = one;
+            let name = format!("{} \u{2212} {}", label::display(to), label::display(from));
+            let interval = interval.map_or(NONE.to_owned(), |(low, high)| {
+                format!("{} to {}", self.signed(low), self.signed(high))
+            });
+            let pairs = format!("{n} {}", if *n == 1 { over.trim_end_matches('s') } else { over });
+            let shots_text = shots_text(*shots, true);
+            let mut line = vec![name, shots_text, self.signed(*mean), interval, pairs];
+            if has_published {
+                let of = |label: &str| {
+                    self.published(label, if label == "base" { None } else { *shots })
+                };
+                let published = of(to).zip(of(from)).map(|(to, from)| to - from);
+                line.push(published.map_or(NONE.to_owned(), |d| minus(format!("{d:+.1}"))));
+            }
+            lines.push(line);
+        }
+        lines
+    }
+
+    pub(super) fn differences_title(&self) -> String {
+        let metric = self.head.metrics.first().map_or("", |name| metric_title(name));
+        format!("Differences of {metric} at the same shots")
+    }
+
+    fn shots_title(&self) -> String {
+        match self.head.shots_per.as_str() {
+            "class" => "shots a class".to_owned(),
+            _ => "shots".to_owned(),
+        }
+    }
+
+    fn cell_text(&self, cell: Option<&ResultCell>) -> String {
+        match cell {
+            None => NONE.to_owned(),
+            Some(ResultCell { mean, half_width: None, .. }) => self.number(*mean),
+            Some(ResultCell { mean, half_width: Some(half), .. }) => {
+                format!("{} \u{b1} {}", self.number(*mean), self.number(*half))
+            }
+        }
+    }
+
+    fn number(&self, value: f64) -> String {
+        minus(if self.head.is_percent {
+            format!("{:.1}", 100.0 * value)
+        } else {
+            format!("{value:.3}")
+        })
+    }
+
+    fn signed(&self, value: f64) -> String {
+        minus(if self.head.is_percent {
+            format!("{:+.1}", 100.0 * value)
+        } else {
+            format!("{value:+.3}")
+        })
+    }
+}
+
+fn shots_text(shots: Option<usize>, is_trained: bool) -> String {
+    match shots {
+        Some(shots) => shots.to_string(),
+        None if is_trained => "all".to_owned(),
+        None => NONE.to_owned(),
+    }
+}
+
+fn minus(text: String) -> String {
+    text.replace('-', "\u{2212}")
+}
+
+/// Lines, the first of them the heading, as a table of Markdown.
+fn markdown(lines: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (idx, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        text += &format!("| {} |\n", cells.join(" | "));
+        if idx == 0 {
+            text += &format!("|---|{}\n", "---:|".repeat(line.len() - 1));
+        }
+    }
+    text
+}
+
+/// Lines in columns, the first flush left.
+fn columns(lines: &[Vec<String>]) -> String {
+    let n_columns = lines.first().map_or(0, Vec::len);
+    let width = |i: usize| lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        let mut row = format!("{:<width$}", line[0], width = widths[0]);
+        for (cell, width) in line.iter().zip(&widths).skip(1) {
+            row += &format!("  {cell:>width$}");
+        }
+        text += row.trim_end();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,98 @@
+//! ReasonSeg's gIoU and cIoU equal those of masks that OpenCV drew and pycocotools packed: `make_masks.py`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use serde_json::{Value, json};
+use vrft_score::mask::Mask;
+use vrft_score::reasoning::{Sample, predictions, score};
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("masks.json")).unwrap()
+}
+
+fn size(golden: &Value) -> (u32, u32) {
+    let side = |idx: usize| golden["size"][idx].as_u64().unwrap() as u32;
+    (side(0), side(1))
+}
+
+fn points(value: &Value) -> Vec<[f64; 2]> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn outlines_are_filled_as_opencv_does() {
+    let golden = golden();
+    let (width, height) = size(&golden);
+    let (width, height) = (width as usize, height as usize);
+    let mut n_compared = 0;
+    for sample in golden["samples"].as_array().unwrap() {
+        let shapes = sample["shapes"].as_array().unwrap();
+        if let [only] = &shapes[..] {
+            let counts = sample["target"]["counts"].as_str().unwrap();
+            let expected = Mask::from_packed_runs(width, height, counts).unwrap();
+            let got = Mask::polygon(width, height, &points(&only["points"]));
+            assert_eq!(got, expected, "{only}");
+            n_compared += 1;
+        }
+    }
+    assert!(n_compared > 5);
+}
+
+#[test]
+fn both_numbers_are_those_of_the_program() {
+    let golden = golden();
+    let samples = golden["samples"].as_array().unwrap();
+    let name = |idx: usize| format!("picture_{idx}");
+    let truth = samples.iter().enumerate().map(|(idx, sample)| {
+        let text = json!({"text": ["x"], "shapes": sample["shapes"]}).to_string();
+        Sample::from_json(&name(idx), size(&golden), &text).unwrap()
+    });
+    let truth: Vec<Sample> = truth.collect();
+    let found = samples.iter().enumerate().map(|(idx, sample)| {
+        json!({"image": format!("images/{}.jpg", name(idx)), "mask": sample["answer"]}).to_string()
+    });
+    let found: Vec<String> = found.collect();
+    let result = score(&truth, &predictions(&found.join("\n")).unwrap()).unwrap();
+    let close = |got: f64, key: &str| {
+        let expected = golden[key].as_f64().unwrap();
+        assert!((got - expected).abs() < 1e-12, "{key}: {got} instead of {expected}");
+    };
+    close(result.giou, "giou");
+    close(result.ciou, "ciou");
+    let (low, high) = result.giou_interval.unwrap();
+    assert!(low < result.giou && result.giou < high);
+}
+
+#[test]
+fn boxes_and_outlines_count_as_masks() {
+    let square = json!([[10, 10], [19, 10], [19, 19], [10, 19]]);
+    let text = json!({"text": "x", "shapes": [{"label": "target", "points": square}]}).to_string();
+    let truth = [Sample::from_json("a", (40, 30), &text).unwrap()];
+    let of = |found: Value| {
+        score(&truth, &predictions(&json!([found]).to_string()).unwrap()).map(|score| score.giou)
+    };
+    assert_eq!(of(json!({"image": "a.jpg", "bbox": [10, 10, 20, 20]})).unwrap(), 1.0);
+    assert_eq!(of(json!({"image": "a", "bbox": [10, 10, 20, 15]})).unwrap(), 0.5);
+    assert_eq!(of(json!({"image": "a", "polygon": square})).unwrap(), 1.0);
+    assert_eq!(of(json!({"image": "a", "polygon": [square]})).unwrap(), 1.0);
+    // Nothing said is nothing found.
+    assert_eq!(of(json!({"image": "a"})).unwrap(), 0.0);
+    assert_eq!(score(&truth, &[]).unwrap().giou, 0.0);
+    let refused = |found: Value, words: &str| {
+        let error = of(found).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(json!({"image": "b"}), "no picture \"b\" among the 1");
+    refused(json!({"image": "a", "bbox": [0, 0, 1, 1], "polygon": square}), "one of mask");
+    let wrong_size = json!({"size": [40, 30], "counts": [1200]});
+    refused(json!({"image": "a", "mask": wrong_size}), "30 x 40 pixels, the picture has 40 x 30");
+    let cut = json!({"size": [30, 40], "counts": [5, 7]});
+    refused(json!({"image": "a", "mask": cut}), "its runs are 12 pixels");
+    let broken = json!({"size": [30, 40], "counts": "P"});
+    refused(json!({"image": "a", "mask": broken}), "its runs break off");
+    assert!(
+        predictions("[{\"image\": \"a\", \"masks\": 1}]")
+            .unwrap_err()
+            .to_string()
+            .contains("masks")
+    );
+}
