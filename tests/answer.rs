@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, wait};
+use vrft_tests::cluster::{Cluster, MACHINES, dora, wait};
 use vrft_tests::harness::Absent;
-use vrft_tests::{alone, python, root, vrft};
+use vrft_tests::{alone, browser, python, root, vrft};
 
 /// Longer than a run takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(570);
@@ -72,6 +72,30 @@ impl Robot {
             .in_config("category = \"mug\"", "category = \"handwritten digit\"")
     }
 
+    /// The camera's own boxes in place of the detector's.
+    fn without_detector(self) -> Self {
+        let from = self.graph.find("  - id: detector").unwrap();
+        let to = from + self.graph[from..].find("\n\n").unwrap();
+        let part = self.graph[from..to].to_owned();
+        self.in_graph(&part, "").in_graph("detector/boxes2d", "camera/boxes2d")
+    }
+
+    /// These nodes on the second machine of a cluster, the others on the first.
+    fn on_machines(mut self, second: &[&str]) -> Self {
+        let mut machine = MACHINES[0];
+        let mut lines = Vec::new();
+        for line in self.graph.lines() {
+            lines.push(line.to_owned());
+            if let Some(id) = line.strip_prefix("  - id: ") {
+                machine = MACHINES[usize::from(second.contains(&id))];
+            } else if line.starts_with("    path: ") {
+                lines.push(format!("    deploy: {{machine: {machine}}}"));
+            }
+        }
+        self.graph = lines.join("\n");
+        self
+    }
+
     fn start(&self) -> Child {
         std::fs::write(self.path("config.toml"), &self.config).unwrap();
         std::fs::write(self.path("graph.yml"), &self.graph).unwrap();
@@ -84,6 +108,8 @@ impl Robot {
             command.env("PATH", format!("{bin}:{path}"));
         }
         command.env("VRFT_RUN_DIR", self.path("run")).env_remove("CAPTURE_PATH");
+        // Any port that is free.
+        command.env("PAGE_ADDRESS", "127.0.0.1:0");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
     }
@@ -173,15 +199,188 @@ fn what_is_promoted_and_taken_back_is_used_without_a_gap() -> Result<(), Absent>
     Ok(())
 }
 
-fn a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions() -> Result<(), Absent> {
-    let robot = Robot::of("robot")?.with_scene(10, 1_000_000);
-    let detector = "  - id: detector";
-    let from = robot.graph.find(detector).unwrap();
-    let to = from + robot.graph[from..].find("\n\n").unwrap();
-    let part = robot.graph[from..to].to_owned();
+/// A package of the hub as `dora` finds it once it was built: the manifest of the node without its build line, and the
+/// executable where the manifest says it is.
+fn package(folder: &Path, node: &str) -> PathBuf {
+    let executable = format!("target/release/vrft-{node}");
+    let package = folder.join(node);
+    let manifest = root().join("nodes").join(node).join("dora-node.yml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    assert!(manifest.contains(&format!("entrypoint: {executable}\n")), "{manifest}");
+    let lines = manifest.lines().filter(|line| !line.starts_with("build:"));
+    // dora 1.1 looks for it beside the graph too.
+    for place in [&package, folder] {
+        std::fs::create_dir_all(place.join("target/release")).unwrap();
+        std::fs::copy(root().join(&executable), place.join(&executable)).unwrap();
+    }
+    std::fs::write(package.join("dora-node.yml"), lines.collect::<Vec<_>>().join("\n")).unwrap();
+    package
+}
+
+fn the_graph_of_the_docs_runs_with_packages_of_the_hub() -> Result<(), Absent> {
+    let dora = dora()?;
+    vrft();
+    let folder = tempfile::tempdir().unwrap();
+    let page = std::fs::read_to_string(root().join("docs/src/robot.md")).unwrap();
+    let from = page.find("# after: the same robot").unwrap();
+    let graph = page[from..].split("```").next().unwrap();
+    let model = "Qwen/Qwen2.5-VL-3B-Instruct";
+    assert!(graph.contains(model) && graph.contains("hub: vrft/vrft-answer@^0.1"), "{graph}");
+    let starter = root().join("data/starter").display().to_string();
+    std::fs::write(folder.path().join("robot.yml"), graph.replace(model, &starter)).unwrap();
+    let _guard = alone();
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let mut command = Command::new(dora);
+    command.args(["run", "robot.yml"]).current_dir(folder.path());
+    for node in ["camera", "answer"] {
+        let package = package(folder.path(), node);
+        let package = format!("vrft/vrft-{node}={}", package.display());
+        command.args(["--hub-override", &package]);
+    }
+    let run = folder.path().join("run");
+    command.env("VRFT_RUN_DIR", &run).env_remove("VRFT_CONFIG");
+    command.env("CAPTURE_PATH", root().join("libs/model/tests/golden/images"));
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut child = command.spawn().unwrap();
+    let said = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+    let answers = || std::fs::read_to_string(run.join("answers.jsonl")).unwrap_or_default();
+    let start = Instant::now();
+    while answers().lines().count() < 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended\n{}", said());
+        assert!(start.elapsed() < PATIENCE, "no answers\n{}", said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    vrft_tests::signal(child.id(), libc::SIGINT);
+    wait(&mut child, PATIENCE);
+    let answer: Value = serde_json::from_str(answers().lines().next().unwrap()).unwrap();
+    assert_eq!(answer["question"], "Where is the cup?");
+    assert_eq!(answer["version"], "starter");
+    Ok(())
+}
+
+fn a_rollback_reaches_the_node_within_a_second() -> Result<(), Absent> {
+    let robot = Robot::of("answer")?.with_scene(40, 100_000).in_graph("millis/200", "millis/50");
+    let _guard = alone();
+    let served = robot.path("served");
+    promote(&served, "policy-0001");
+    let mut child = robot.start();
+    robot.until(&mut child, "an answer", |robot| !robot.events("answer").is_empty());
+    let uses = |robot: &Robot, name: &str| {
+        robot.events("answer").last().is_some_and(|answer| text(answer, "version") == name)
+    };
+    let mut secs = Vec::new();
+    for _ in 0..5 {
+        promote(&served, "policy-0002");
+        robot.until(&mut child, "it was used", |robot| uses(robot, "policy-0002"));
+        let n_swaps = robot.events("swap").len();
+        let asked = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let rolled = Command::new(vrft()).args(["rollback", "--served"]).arg(&served).output();
+        assert!(rolled.unwrap().status.success());
+        robot.until(&mut child, "it was taken back", |robot| uses(robot, "policy-0001"));
+        // From the moment at which the command was called to that at which the version was in use.
+        secs.push(at(&robot.events("swap")[n_swaps]) - asked.as_secs_f64());
+    }
+    vrft_tests::signal(child.id(), libc::SIGINT);
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
+    secs.sort_by(f64::total_cmp);
+    eprintln!("seconds from `vrft rollback` to the answers of the earlier policy: {secs:.2?}");
+    // The median: the machine may be busy with other tests.
+    assert!(secs[2] < 1.0, "{secs:?}");
+    Ok(())
+}
+
+fn a_robot_on_another_machine_pulls_versions_over_zenoh_and_swaps_them_in() -> Result<(), Absent> {
+    let robot = Robot::of("robot")?.with_scene(10, 1_000_000).without_detector();
     let robot = robot
-        .in_graph(&part, "")
-        .in_graph("detector/boxes2d", "camera/boxes2d")
+        .in_graph("millis/200", "millis/100")
+        .on_machines(&["camera", "answer"])
+        .in_config("max_fps = 5.0", "max_fps = 0.0")
+        .in_config("steps = 200", "steps = 60")
+        .in_config("every = 50\nbatch", "every = 0\nbatch");
+    let weights = "\n[weights]\nendpoint = \"tcp/127.0.0.1:17650\"\nalways_pull = true\n";
+    let robot = Robot { config: robot.config.clone() + weights, ..robot };
+    let _guard = alone();
+    std::fs::write(robot.path("config.toml"), &robot.config).unwrap();
+    std::fs::write(robot.path("graph.yml"), &robot.graph).unwrap();
+    let cluster = Cluster::start(&robot.dora, &MACHINES[..2], 17600, None, robot.folder.path());
+    let mut child = cluster.run(&robot.path("graph.yml"), &robot.path("run"));
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", cluster.logs());
+
+    let answers = robot.events("answer");
+    let swaps = robot.events("swap");
+    let used: BTreeSet<u64> = answers.iter().map(number).collect();
+    assert!(answers.windows(2).all(|pair| number(&pair[0]) <= number(&pair[1])));
+    assert!(used.len() > 10 && used.last() >= Some(&50), "{used:?}\n{}", cluster.logs());
+    let gaps: Vec<f64> = answers.windows(2).map(|pair| at(&pair[1]) - at(&pair[0])).collect();
+    let over = |swap: &&Value| {
+        let after = answers.iter().position(|answer| at(answer) > at(swap));
+        after.is_some_and(|after| after > 0)
+    };
+    let over_swaps = swaps.iter().filter(over).map(|swap| {
+        let after = answers.iter().position(|answer| at(answer) > at(swap)).unwrap_or(1);
+        at(&answers[after]) - at(&answers[after - 1])
+    });
+    let over_swaps: Vec<f64> = over_swaps.collect();
+    eprintln!(
+        "{} answers of {} versions, {} swaps; from one answer to the next {:.2} s, over a swap {:.2} s (medians)",
+        answers.len(),
+        used.len(),
+        swaps.len(),
+        median(gaps),
+        median(over_swaps)
+    );
+    let pulled = robot.path("run/pulled/answer");
+    assert!(pulled.is_dir(), "nothing came over the wire: {pulled:?}");
+    assert!(!cluster.logs().contains("was lost"), "{}", cluster.logs());
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn what_a_person_draws_on_the_page_of_a_robot_reaches_what_it_learns_from() -> Result<(), Absent> {
+    browser()?;
+    let robot = Robot::of("robot")?.with_scene(10, 1_000_000).without_detector();
+    let robot = robot
+        .in_config("steps = 200", "steps = 100000")
+        .in_config("every = 50\nbatch", "every = 0\nbatch");
+    let _guard = alone();
+    let mut child = robot.start();
+    robot.until(&mut child, "ten answers", |robot| robot.events("answer").len() >= 10);
+    let log = robot.log();
+    let address =
+        log.split("The page is at ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let mut command = Command::new("node");
+    command.arg("--experimental-websocket").arg(root().join("tests/robot_page.mjs"));
+    command.arg(address.unwrap_or_else(|| panic!("{log}"))).arg(robot.path("profile"));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
+    let answer_id = out.trim();
+    // The loader writes down what it was told before it uses it.
+    let told = || std::fs::read_to_string(robot.path("run/feedback.jsonl")).unwrap_or_default();
+    robot.until(&mut child, "the loader was told", |_| told().contains("edit"));
+    vrft_tests::signal(child.id(), libc::SIGINT);
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
+    let answers = robot.events("answer");
+    let answer = answers.iter().find(|answer| text(answer, "answer_id") == answer_id).unwrap();
+    let told: Value = serde_json::from_str(told().lines().next().unwrap()).unwrap();
+    assert_eq!(told["frame_id"], answer["frame_id"]);
+    let boxes = told["remark"]["edit"].as_array().unwrap();
+    assert_eq!(boxes.len(), 1, "{told}");
+    for (got, drawn) in boxes[0].as_array().unwrap().iter().zip([100.0, 200.0, 600.0, 800.0]) {
+        assert!((got.as_f64().unwrap() - drawn).abs() < 10.0, "{told}");
+    }
+    let said = robot.events("feedback");
+    assert_eq!(said[0]["feedback"]["answer_id"].as_str(), Some(answer_id));
+    Ok(())
+}
+
+fn a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions() -> Result<(), Absent> {
+    let robot = Robot::of("robot")?.with_scene(10, 1_000_000).without_detector();
+    let robot = robot
         .in_graph("millis/200", "millis/50")
         .in_config("max_fps = 5.0", "max_fps = 0.0")
         .in_config("steps = 200", "steps = 250")
@@ -266,6 +465,10 @@ fn a_short_node_in_python_uses_what_is_answered() -> Result<(), Absent> {
 
 vrft_tests::tests_that_need_tools!(
     what_is_promoted_and_taken_back_is_used_without_a_gap,
+    the_graph_of_the_docs_runs_with_packages_of_the_hub,
+    a_rollback_reaches_the_node_within_a_second,
+    a_robot_on_another_machine_pulls_versions_over_zenoh_and_swaps_them_in,
+    what_a_person_draws_on_the_page_of_a_robot_reaches_what_it_learns_from,
     a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions,
     a_short_node_in_python_uses_what_is_answered,
 );

@@ -1,9 +1,11 @@
 //! The example graphs of `configs/`: each run for real, and wrong ones refused before anything starts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use vrft_tests::{Run, root, signal, vrft};
 
@@ -67,6 +69,87 @@ fn two_rollouts_end_with_the_same_weights_whoever_is_faster() {
     }
     running.wait().ok();
     assert!(*expected == run.final_weights("learner"));
+}
+
+/// Lets a process run for a quarter of the time, until it is told to end.
+fn slow_down(pid: u32, is_over: &AtomicBool) {
+    let is_there = || Path::new(&format!("/proc/{pid}/stat")).exists();
+    while !is_over.load(Ordering::Relaxed) && is_there() {
+        signal(pid, libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(30));
+        if is_there() {
+            signal(pid, libc::SIGCONT);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A run of two rollouts, of which one may be slowed down from the first step on. Returns the run, the prompts that each
+/// rollout answered after the second step, and the seconds of a step from there on.
+fn pooled(n_units: usize, is_slowed: bool) -> (Run, Vec<f64>, f64) {
+    const STEPS: u64 = 7;
+    let run = example("two-rollouts")
+        .set(&format!("pool.units_per_rollout={n_units}"))
+        .set("learner.prompts_per_step=32")
+        .set("rollout.group_size=8")
+        .set("data.shots=8")
+        .set("evaluation.limit=1")
+        .set(&format!("learner.checkpoint_every={STEPS}"))
+        .set(&format!("learner.steps={STEPS}"));
+    let mut running = run.start();
+    running.await_step(1);
+    let is_over = AtomicBool::new(false);
+    let secs = std::thread::scope(|scope| {
+        if is_slowed {
+            let slow = running.node_pid("vrft-rollout", None).unwrap();
+            let is_over = &is_over;
+            scope.spawn(move || slow_down(slow, is_over));
+        }
+        running.await_step(2);
+        let start = Instant::now();
+        running.await_step(STEPS);
+        let secs = start.elapsed().as_secs_f64() / (STEPS - 2) as f64;
+        is_over.store(true, Ordering::Relaxed);
+        secs
+    });
+    running.wait().ok();
+    let answered = |name: &str| -> f64 {
+        let lines = run.lines("metrics.jsonl").into_iter();
+        let name = format!("pool/prompts/{name}");
+        let later = lines.filter(|line| line["name"] == name && line["step"].as_u64() > Some(2));
+        later.map(|line| line["value"].as_f64().unwrap()).sum()
+    };
+    let answered = vec![answered("a"), answered("b")];
+    (run, answered, secs)
+}
+
+#[test]
+fn a_rollout_at_a_quarter_of_the_speed_does_not_set_the_pace_and_changes_no_bit() {
+    let (even, _, even_secs) = pooled(4, false);
+    let expected = even.final_weights("learner");
+    drop(even);
+    let (slowed, answered, slowed_secs) = pooled(4, true);
+    assert!(expected == slowed.final_weights("learner"), "the same bits whoever answers");
+    drop(slowed);
+    // One unit each: both rollouts get half of every step.
+    let (run, _, even_halves_secs) = pooled(1, false);
+    drop(run);
+    let (run, half, halves_secs) = pooled(1, true);
+    drop(run);
+    let share = |answered: &[f64]| {
+        answered.iter().copied().fold(f64::INFINITY, f64::min) / answered.iter().sum::<f64>()
+    };
+    let (pulled, halves) = (slowed_secs / even_secs, halves_secs / even_halves_secs);
+    eprintln!(
+        "one of two rollouts at a quarter of its speed: with 4 units for each it answers {:.0} % of the prompts, and a step \
+         takes {slowed_secs:.2} s in place of {even_secs:.2} s ({pulled:.2} times); with 1 unit for each {:.0} %, and \
+         {halves_secs:.2} s in place of {even_halves_secs:.2} s ({halves:.2} times)",
+        100.0 * share(&answered),
+        100.0 * share(&half)
+    );
+    assert!(share(&half) == 0.5, "{half:?}");
+    assert!(share(&answered) < 0.4, "{answered:?}");
+    assert!(pulled < halves, "{pulled} {halves}");
 }
 
 #[test]

@@ -80,6 +80,20 @@ pub fn python() -> Result<PathBuf, harness::Absent> {
     )))
 }
 
+/// Chromium, and Node to drive it.
+///
+/// # Errors
+/// One of them is not on the path.
+pub fn browser() -> Result<(), harness::Absent> {
+    for program in ["chromium", "node"] {
+        let works = Command::new(program).arg("--version").output();
+        if !works.is_ok_and(|output| output.status.success()) {
+            return Err(harness::Absent::new(format!("needs {program} on the path")));
+        }
+    }
+    Ok(())
+}
+
 /// Runs are tested one at a time: each starts nine processes.
 pub fn alone() -> MutexGuard<'static, ()> {
     static RUNNING: Mutex<()> = Mutex::new(());

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use vrft_dataset::Dataset;
 use vrft_tests::harness::Absent;
-use vrft_tests::{Run, alone, python, root, vrft};
+use vrft_tests::{Run, alone, browser, python, root, vrft};
 
 /// A server that ends with it.
 struct Served {
@@ -87,16 +87,6 @@ fn on_the_page(served: &Served, folder: &Path) -> Value {
     let out = said(&mut command);
     let line = out.lines().last().unwrap_or_default();
     serde_json::from_str(line).unwrap_or_else(|_| panic!("{out}"))
-}
-
-fn browser() -> Result<(), Absent> {
-    for (program, arguments) in [("chromium", &["--version"]), ("node", &["--version"])] {
-        let works = Command::new(program).args(arguments).output();
-        if !works.is_ok_and(|output| output.status.success()) {
-            return Err(Absent::new(format!("needs {program} on the path")));
-        }
-    }
-    Ok(())
 }
 
 fn a_person_drops_a_picture_sees_boxes_corrects_them_and_the_next_run_learns_from_that()

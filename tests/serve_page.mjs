@@ -2,58 +2,11 @@
 // draws one from 10 % to 60 % of the width and from 20 % to 80 % of the height instead, says that it is right, opens the
 // report if there is one, and prints what is seen:
 // node --experimental-websocket serve_page.mjs ADDRESS PICTURE CATEGORY PROFILE_FOLDER
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { open } from "./browser.mjs";
 
 const [address, picture, category, profile] = process.argv.slice(2);
-const chromium = spawn("chromium", [
-  "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank",
-], { stdio: ["ignore", "ignore", "pipe"] });
-
-function finish(code, text) {
-  if (text) console.log(text);
-  chromium.once("exit", () => process.exit(code));
-  chromium.kill("SIGKILL");
-}
-setTimeout(() => finish(1, "the page never answered"), 120_000);
-
-const url = await new Promise((found) => {
-  let said = "";
-  chromium.stderr.on("data", (data) => {
-    said += data;
-    const match = said.match(/DevTools listening on (ws:\S+)/);
-    if (match) found(match[1]);
-  });
-});
-const socket = new WebSocket(url);
-await new Promise((opened) => { socket.onopen = opened; });
-const waiting = new Map();
-let last = 0;
-socket.onmessage = ({ data }) => {
-  const message = JSON.parse(data);
-  waiting.get(message.id)?.(message);
-};
-function call(method, params, sessionId) {
-  const id = ++last;
-  socket.send(JSON.stringify({ id, method, params, sessionId }));
-  return new Promise((answered) => waiting.set(id, answered)).then((message) => {
-    if (message.error) throw new Error(`${method}: ${message.error.message}`);
-    return message.result;
-  });
-}
-const { targetId } = await call("Target.createTarget", { url: address });
-const { sessionId } = await call("Target.attachToTarget", { targetId, flatten: true });
-async function evaluate(expression) {
-  const { result, exceptionDetails } = await call("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true }, sessionId);
-  if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
-  return result.value;
-}
-async function until(expression) {
-  for (;;) {
-    if (await evaluate(expression).catch(() => false)) return;
-    await new Promise((later) => setTimeout(later, 50));
-  }
-}
+const { evaluate, until, correct, finish } = await open(address, profile);
 await until("document.readyState === 'complete' && !!document.getElementById('drop')");
 const bytes = readFileSync(picture).toString("base64");
 await evaluate(`{
@@ -77,25 +30,7 @@ const seen = JSON.parse(await evaluate(`(() => {
     red,
   });
 })()`));
-if (seen.cells.length > 0) {
-  await evaluate(`{ let all; while ((all = document.querySelectorAll("#found tbody button")).length) all[0].click(); }`);
-  const canvas = await evaluate(`(() => {
-    document.getElementById("canvas").scrollIntoView();
-    const {left, top, width, height} = document.getElementById("canvas").getBoundingClientRect();
-    return {left, top, width, height};
-  })()`);
-  const mouse = (type, x, y) => call("Input.dispatchMouseEvent", {
-    type, x: canvas.left + x * canvas.width, y: canvas.top + y * canvas.height, button: "left", buttons: 1, clickCount: 1,
-  }, sessionId);
-  await mouse("mousePressed", 0.1, 0.2);
-  await mouse("mouseMoved", 0.4, 0.5);
-  await mouse("mouseMoved", 0.6, 0.8);
-  await mouse("mouseReleased", 0.6, 0.8);
-  await until("document.querySelectorAll('#found tbody tr').length === 1");
-  await evaluate(`document.getElementById("edit").click()`);
-  await until("document.getElementById('remarked').textContent !== ''");
-  seen.remarked = await evaluate("document.getElementById('remarked').textContent");
-}
+if (seen.cells.length > 0) seen.remarked = await correct([0.1, 0.2, 0.6, 0.8]);
 if (!await evaluate("document.getElementById('report').hidden")) {
   await evaluate("document.getElementById('report').open = true");
   const report = "document.querySelector('#report iframe').contentDocument";

@@ -102,6 +102,24 @@ impl Graph {
         Ok(())
     }
 
+    /// Checks that every node is on this machine.
+    ///
+    /// # Errors
+    /// A node that is a package of dora's hub.
+    pub(crate) fn check_sources(&self) -> eyre::Result<()> {
+        for node in &self.descriptor.nodes {
+            let Some(package) = &node.hub else { continue };
+            let executable = vrft_node::executable(node).unwrap_or("NODE");
+            return Err(eyre!(
+                "node {:?} is the package {package:?} of dora's hub, which `vrft run` does not fetch: start the graph with \
+                 `dora run {:?}`, or write `path: target/release/{executable}` in place of `hub:`",
+                node.id.to_string(),
+                self.path
+            ));
+        }
+        Ok(())
+    }
+
     /// Where the nodes with a model compute, by the key that says so.
     pub(crate) fn devices(&self) -> [(&'static str, vrft_plan::Device); 4] {
         let Config { rollout, learner, evaluation, answer, .. } = &self.config;
@@ -122,8 +140,7 @@ impl Graph {
 
     /// Whether a node reads the data that the configuration names: one that learns or judges, not one that only answers.
     pub(crate) fn reads_data(&self) -> bool {
-        let programs = self.descriptor.nodes.iter().filter_map(|node| node.path.as_deref());
-        let names = programs.filter_map(|path| Path::new(path).file_stem()?.to_str());
+        let names = self.descriptor.nodes.iter().filter_map(vrft_node::executable);
         names.into_iter().any(|name| ["vrft-loader", "vrft-evaluator"].contains(&name))
     }
 }
@@ -192,6 +209,21 @@ mod tests {
         for node in &graph.descriptor.nodes {
             assert!(node.path.as_ref().unwrap().starts_with(&expected), "{:?}", node.path);
         }
+    }
+
+    #[test]
+    fn a_package_of_the_hub_is_started_by_doras_own_command() {
+        let descriptor = yaml_serde::from_str("nodes: [{id: vlm, hub: vrft/vrft-answer@^0.1}]");
+        let graph = Graph {
+            path: "robot.yml".into(),
+            folder: ".".into(),
+            descriptor: descriptor.unwrap(),
+            config: Config::default(),
+        };
+        let error = graph.check_sources().unwrap_err().to_string();
+        assert!(error.contains("dora run \"robot.yml\""), "{error}");
+        assert!(error.contains("path: target/release/vrft-answer"), "{error}");
+        assert!(!graph.reads_data());
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
 /// A new run: its folder is made once all that can be checked before is fine.
 fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
     let graph = Graph::load(&options.graph)?;
+    graph.check_sources()?;
     graph.check_files()?;
     verify_start(&graph, options)?;
     let data = fingerprints(&data_of(&graph))?;

@@ -37,6 +37,7 @@ nodes! {
     learner: "../../../nodes/learner/src/ports.rs",
     evaluator: "../../../nodes/evaluator/src/ports.rs",
     answer: "../../../nodes/answer/src/ports.rs",
+    page: "../../../nodes/page/src/ports.rs",
     monitor: "../../../nodes/monitor/src/ports.rs",
 }
 
@@ -44,6 +45,44 @@ nodes! {
 pub fn takes_checkpoints(node: &Node, input: &str) -> bool {
     let carries = Declared::of(node).and_then(|declared| declared.takes(input));
     carries == Some(Carries::Message(Checkpoint::NAME))
+}
+
+/// Under which name this project's nodes are packages of dora's hub.
+const NAMESPACE: &str = "vrft";
+
+/// The executable of a node: the name of the file, or of the package of dora's hub (`vrft/vrft-answer@^0.1`), which is named
+/// after it. Nothing for what is started by neither.
+pub fn executable(node: &Node) -> Option<&str> {
+    match (&node.path, &node.hub) {
+        (Some(path), _) => Path::new(path).file_stem()?.to_str(),
+        (None, Some(package)) => {
+            let (namespace, name) = package_of(package);
+            namespace.is_none_or(|namespace| namespace == NAMESPACE).then_some(name)
+        }
+        (None, None) => None,
+    }
+}
+
+/// What is wrong with a package of this project's namespace that there is not.
+pub(crate) fn unknown_package(node: &Node) -> Option<String> {
+    let package = node.hub.as_deref()?;
+    let (namespace, name) = package_of(package);
+    let is_ours = namespace == Some(NAMESPACE);
+    let is_known = ALL.iter().any(|ports| ports.executable == name);
+    let names: Vec<&str> = ALL.iter().map(|ports| ports.executable).collect();
+    (is_ours && !is_known).then(|| {
+        let names = names.join(", ");
+        format!(
+            "node {:?}: there is no package {package:?}; those of {NAMESPACE} are {names}",
+            node.id.to_string()
+        )
+    })
+}
+
+/// Namespace and name of `namespace/name@version`.
+fn package_of(package: &str) -> (Option<&str>, &str) {
+    let name = package.split('@').next().unwrap_or_default();
+    name.rsplit_once('/').map_or((None, name), |(namespace, name)| (Some(namespace), name))
 }
 
 /// A node of a graph whose executable is one of this project's.
@@ -57,7 +96,7 @@ pub(crate) struct Declared<'a> {
 impl<'a> Declared<'a> {
     /// Nothing for an executable of somebody else.
     pub(crate) fn of(node: &'a Node) -> Option<Self> {
-        let executable = Path::new(node.path.as_deref()?).file_stem()?.to_str()?;
+        let executable = executable(node)?;
         let ports = ALL.iter().find(|ports| ports.executable == executable)?;
         let role = ports.role(node.args.as_deref().unwrap_or_default())?;
         Some(Self { node, ports, role })

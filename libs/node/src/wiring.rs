@@ -21,6 +21,9 @@ const MIN_QUEUE_SIZE: usize = 16;
 /// The first thing wrong, with node, edge and remedy.
 pub fn check(graph: &Descriptor) -> eyre::Result<()> {
     for node in &graph.nodes {
+        if let Some(why) = nodes::unknown_package(node) {
+            return Err(eyre!("{why}"));
+        }
         if let Some(declared) = Declared::of(node) {
             check_ports(&declared)?;
             check_names(&declared)?;

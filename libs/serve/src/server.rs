@@ -3,34 +3,39 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::debug;
-use vrft_answer::{Answered, Answerer, AskCategory, Follower, Picture};
+use vrft_answer::{Answerer, Follower};
 use vrft_messages::Turn;
-use vrft_rollout::Sampling;
+use vrft_stream::AnswerRemark;
 
-use crate::chat::{self, Asked, Limits};
-use crate::corrections::Corrections;
+use crate::ask::{self, Policy};
+use crate::chat::{self, Limits};
 use crate::http::{Connection, Request, Unread};
-use crate::queue::{News, Queue};
+use crate::robot::Robot;
 
 /// The page for a browser.
 const PAGE: &str = include_str!("page.html");
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
+/// Bytes of a remark on a robot's answer.
+const MAX_REMARK: usize = 1 << 20;
+
+/// What a policy is asked for.
+const ASKING: [(&str, &str); 3] =
+    [("GET", "/v1/models"), ("GET", "/v1/question"), ("POST", "/v1/chat/completions")];
+
 /// All that is there to be asked for.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "/",
     "/health",
     "/report",
+    "/v1/live",
     "/v1/models",
     "/v1/question",
     "/v1/chat/completions",
@@ -85,13 +90,10 @@ pub struct Server {
 
 struct Shared {
     options: Options,
-    queue: Queue,
-    usual: Sampling,
-    system: String,
-    /// The question about a category is the one that the policy was trained with.
-    ask_category: Box<AskCategory>,
-    corrections: Corrections,
-    n_answers: AtomicU64,
+    /// The policy that may be asked.
+    policy: Option<Policy>,
+    /// The robot whose answers are shown.
+    robot: Option<Arc<Robot>>,
 }
 
 impl Server {
@@ -104,19 +106,44 @@ impl Server {
         answerer: Answerer,
         follower: Option<Follower>,
     ) -> Result<Self, ServeError> {
+        let queue = options.queue;
+        let policy = Policy::start(answerer, follower, queue, &options.corrections);
+        Self::bind(options, Some(policy), None).await
+    }
+
+    /// Starts to listen for who wants to see what a robot answers; nobody can ask anything there.
+    ///
+    /// # Errors
+    /// As [`Server::listen`].
+    pub async fn of_robot(
+        address: SocketAddr,
+        token: Option<String>,
+        robot: Arc<Robot>,
+    ) -> Result<Self, ServeError> {
+        let options = Options {
+            address,
+            token,
+            queue: 0,
+            request_bytes: MAX_REMARK,
+            limits: Limits { pictures: 0, pixels: 0, tokens: 0 },
+            corrections: PathBuf::new(),
+            report: None,
+        };
+        Self::bind(options, None, Some(robot)).await
+    }
+
+    async fn bind(
+        options: Options,
+        policy: Option<Policy>,
+        robot: Option<Arc<Robot>>,
+    ) -> Result<Self, ServeError> {
         let address = options.address;
         if options.token.is_none() && !address.ip().is_loopback() {
             return Err(ServeError::NoToken(address));
         }
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
-        let (usual, system) = (answerer.sampling(), answerer.settings().policy.system.clone());
-        let ask_category = answerer.categories();
-        let corrections = Corrections::new(&options.corrections, answerer.truths());
-        let queue = Queue::start(answerer, follower, options.queue.max(1));
-        let n_answers = AtomicU64::new(0);
-        let shared = Shared { options, queue, usual, system, ask_category, corrections, n_answers };
-        Ok(Self { listener, shared: Arc::new(shared) })
+        Ok(Self { listener, shared: Arc::new(Shared { options, policy, robot }) })
     }
 
     /// Where it listens: the port is known even where any was asked for.
@@ -138,6 +165,32 @@ impl Server {
                 drop(place);
             });
         }
+    }
+}
+
+impl Shared {
+    fn health(&self) -> Value {
+        let has_report = self.options.report.as_ref().is_some_and(|path| path.is_file());
+        json!({
+            "version": self.policy.as_ref().map(|policy| policy.queue.version()),
+            "has_report": has_report, "has_robot": self.robot.is_some(),
+        })
+    }
+
+    /// Takes in what is said of an answer of the policy, or passes on what is said of one of the robot.
+    fn remark(&self, body: &[u8]) -> Result<Value, (u16, String)> {
+        if let Some(policy) = &self.policy {
+            return policy.corrections.take(body);
+        }
+        let Some(robot) = &self.robot else { return Err((404, "nothing was answered".into())) };
+        let mut body: Value =
+            serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
+        // The robot asks about one category.
+        body.as_object_mut().and_then(|body| body.remove("labels"));
+        let remark = body.to_string();
+        AnswerRemark::parse(&remark).map_err(|error| (400, error.to_string()))?;
+        robot.say(&remark).map_err(|why| (503, why))?;
+        Ok(json!({"sent": true}))
     }
 }
 
@@ -173,32 +226,40 @@ async fn handle(
             let policy = "Content-Security-Policy: default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:\r\n";
             connection.respond(200, HTML, policy, PAGE.as_bytes()).await
         }
-        ("GET", "/health") => {
-            let has_report = shared.options.report.as_ref().is_some_and(|path| path.is_file());
-            let version = shared.queue.version();
-            say(connection, &json!({"version": version, "has_report": has_report})).await
-        }
-        ("GET", "/v1/models") => {
-            let model = json!({"id": shared.queue.version(), "object": "model", "created": 0, "owned_by": "vrft"});
-            say(connection, &json!({"object": "list", "data": [model]})).await
-        }
-        ("GET", "/v1/question") => {
-            let category = request.argument("category").unwrap_or_default();
-            let turns = (shared.ask_category)(&category);
-            let text = turns.last().map(Turn::text).unwrap_or_default();
-            say(connection, &json!({"text": text})).await
-        }
-        ("POST", "/v1/chat/completions") => complete(connection, request, shared).await,
-        ("POST", "/v1/feedback") => match shared.corrections.take(&request.body) {
-            Ok(taken) => say(connection, &taken).await,
-            Err((status, why)) => refuse(connection, status, &why).await,
-        },
+        ("GET", "/health") => say(connection, &shared.health()).await,
         ("GET", "/report") => {
             let page = shared.options.report.as_ref().and_then(|path| std::fs::read(path).ok());
             let Some(page) = page else {
                 return refuse(connection, 404, "the policy is of no run with a report").await;
             };
             connection.respond(200, HTML, "", &page).await
+        }
+        ("GET", "/v1/live") => match shared.robot.as_ref().and_then(|robot| robot.newest()) {
+            Some(answer) => say(connection, &answer).await,
+            None => refuse(connection, 404, "no robot has answered yet").await,
+        },
+        ("POST", "/v1/feedback") => match shared.remark(&request.body) {
+            Ok(taken) => say(connection, &taken).await,
+            Err((status, why)) => refuse(connection, status, &why).await,
+        },
+        (method, path) if ASKING.contains(&(method, path)) => {
+            let Some(policy) = &shared.policy else {
+                let why = "this page shows what a robot answers: there is no policy to ask";
+                return refuse(connection, 404, why).await;
+            };
+            match path {
+                "/v1/models" => {
+                    let model = json!({"id": policy.queue.version(), "object": "model", "created": 0, "owned_by": "vrft"});
+                    say(connection, &json!({"object": "list", "data": [model]})).await
+                }
+                "/v1/question" => {
+                    let category = request.argument("category").unwrap_or_default();
+                    let turns = (policy.ask_category)(&category);
+                    let text = turns.last().map(Turn::text).unwrap_or_default();
+                    say(connection, &json!({"text": text})).await
+                }
+                _ => ask::complete(connection, request, &shared.options, policy).await,
+            }
         }
         (_, path) if PATHS.contains(&path) => {
             refuse(connection, 405, "another method is expected here").await
@@ -245,122 +306,15 @@ fn is_same(given: &[u8], token: &[u8]) -> bool {
     given.len() == token.len() && differing == 0
 }
 
-async fn complete(
-    connection: &mut Connection,
-    request: &Request,
-    shared: &Shared,
-) -> std::io::Result<()> {
-    let asked =
-        chat::read(&request.body, shared.usual.clone(), &shared.system, &shared.options.limits);
-    let asked = match asked {
-        Ok(asked) => asked,
-        Err(why) => return refuse(connection, 400, &why).await,
-    };
-    let Asked { is_streamed, has_usage, .. } = asked;
-    let mut about = about(&asked);
-    let Some(news) = shared.queue.ask(asked) else {
-        let why = format!("{} questions wait already: try again later", shared.options.queue);
-        let body = chat::error(429, &why).to_string();
-        return connection.respond(429, JSON, "Retry-After: 1\r\n", body.as_bytes()).await;
-    };
-    let number = shared.n_answers.fetch_add(1, Ordering::Relaxed);
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let id = format!("chatcmpl-{created:x}-{number}");
-    // Who sees the answer can remark on it.
-    let remember = |answered: &Answered| {
-        if let Some(about) = about.take() {
-            shared.corrections.remember(&id, about, answered);
-        }
-    };
-    if is_streamed {
-        let model = shared.queue.version();
-        stream(connection, news, (&id, created), has_usage, &model, remember).await
-    } else {
-        whole(connection, news, &id, created, remember).await
-    }
-}
-
-/// The picture and the question that an answer will be about; `None` for several pictures.
-fn about(asked: &Asked) -> Option<(Picture, String)> {
-    let [picture] = &asked.pictures[..] else { return None };
-    Some((picture.clone(), asked.turns.last()?.text()))
-}
-
-async fn whole(
-    connection: &mut Connection,
-    mut news: UnboundedReceiver<News>,
-    id: &str,
-    created: u64,
-    mut remember: impl FnMut(&Answered),
-) -> std::io::Result<()> {
-    loop {
-        match news.recv().await {
-            Some(News::Text(_)) => {}
-            Some(News::Done(answered)) => {
-                remember(&answered);
-                return say(connection, &chat::response(id, created, &answered)).await;
-            }
-            Some(News::Failed(status, why)) => return refuse(connection, status, &why).await,
-            None => return refuse(connection, 503, "the server is shutting down").await,
-        }
-    }
-}
-
-/// Server-sent events; an error before the first word is an answer of its own.
-async fn stream(
-    connection: &mut Connection,
-    mut news: UnboundedReceiver<News>,
-    (id, created): (&str, u64),
-    has_usage: bool,
-    model: &str,
-    mut remember: impl FnMut(&Answered),
-) -> std::io::Result<()> {
-    let mut sent = String::new();
-    let mut has_begun = false;
-    loop {
-        let (text, answered) = match news.recv().await {
-            Some(News::Text(text)) => (text, None),
-            Some(News::Done(answered)) => (answered.text.clone(), Some(answered)),
-            Some(News::Failed(status, why)) if !has_begun => {
-                return refuse(connection, status, &why).await;
-            }
-            Some(News::Failed(status, why)) => {
-                event(connection, &chat::error(status, &why)).await?;
-                return connection.end().await;
-            }
-            None => return refuse(connection, 503, "the server is shutting down").await,
-        };
-        if !has_begun {
-            connection.begin("text/event-stream").await?;
-        }
-        // A character whose bytes are not all there yet waits for the next token.
-        let known =
-            if answered.is_some() { text.as_str() } else { text.trim_end_matches('\u{fffd}') };
-        if let Some(words) = known.strip_prefix(sent.as_str()).filter(|words| !words.is_empty()) {
-            event(connection, &chat::chunk(id, created, model, words, !has_begun)).await?;
-            sent.push_str(words);
-        }
-        has_begun = true;
-        if let Some(answered) = answered {
-            remember(&answered);
-            for chunk in chat::last_chunks(id, created, &answered, has_usage) {
-                event(connection, &chunk).await?;
-            }
-            connection.piece("data: [DONE]\n\n").await?;
-            return connection.end().await;
-        }
-    }
-}
-
-async fn event(connection: &mut Connection, data: &Value) -> std::io::Result<()> {
-    connection.piece(&format!("data: {data}\n\n")).await
-}
-
-async fn say(connection: &mut Connection, body: &Value) -> std::io::Result<()> {
+pub(crate) async fn say(connection: &mut Connection, body: &Value) -> std::io::Result<()> {
     connection.respond(200, JSON, "", body.to_string().as_bytes()).await
 }
 
-async fn refuse(connection: &mut Connection, status: u16, why: &str) -> std::io::Result<()> {
+pub(crate) async fn refuse(
+    connection: &mut Connection,
+    status: u16,
+    why: &str,
+) -> std::io::Result<()> {
     let body = chat::error(status, why).to_string();
     connection.respond(status, JSON, "", body.as_bytes()).await
 }

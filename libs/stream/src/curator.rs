@@ -17,6 +17,11 @@ use crate::{
 /// Frames that wait to be asked about for the first time; older ones remain in the reservoir.
 const MAX_FRESH: usize = 32;
 
+/// Frames that look like one before them and are remembered for a while, and the bytes that they may take: a person may
+/// say of one what is right.
+const MAX_PASSING: usize = 512;
+const MAX_PASSING_BYTES: usize = 32 << 20;
+
 /// Frames come a little early now and then: so much of the pause between two may be missing.
 const JITTER: f64 = 0.1;
 
@@ -52,6 +57,8 @@ pub struct Curator {
     reservoir: Reservoir<Rc<Frame>>,
     held_out: Vec<Rc<Frame>>,
     avoided: Vec<Fingerprint>,
+    /// Frames that were too familiar to be kept, the newest last.
+    passing: VecDeque<Frame>,
 }
 
 impl Curator {
@@ -69,6 +76,7 @@ impl Curator {
             reservoir: Reservoir::new(config.reservoir),
             held_out: Vec::new(),
             avoided: Vec::new(),
+            passing: VecDeque::new(),
         }
     }
 
@@ -102,10 +110,11 @@ impl Curator {
         let image = shrink(image, self.config.max_side);
         self.check_quality(quality(&image))?;
         let fingerprint = Fingerprint::of(&image);
+        let frame = self.frame(id, &image, source_size, fingerprint, at_secs)?;
         if self.ring.has_near(fingerprint, self.config.novelty_bits) {
+            self.remember(frame);
             return Err(Reason::Familiar);
         }
-        let frame = self.frame(id, &image, source_size, fingerprint, at_secs)?;
         if self.is_twin_of_held_out(fingerprint) {
             return Err(Reason::HeldOutTwin);
         }
@@ -172,6 +181,27 @@ impl Curator {
         a.distance(b) <= 2 * self.config.novelty_bits
     }
 
+    fn remember(&mut self, frame: Frame) {
+        self.passing.push_back(frame);
+        let n_bytes = |kept: &VecDeque<Frame>| kept.iter().map(|f| f.jpeg.len()).sum::<usize>();
+        while self.passing.len() > MAX_PASSING || n_bytes(&self.passing) > MAX_PASSING_BYTES {
+            self.passing.pop_front();
+        }
+    }
+
+    /// Keeps a frame that was too familiar before, because somebody says what is right about it; `false` if it is not
+    /// remembered, or looks like one that is judged on.
+    pub fn keep(&mut self, id: &str) -> bool {
+        let Some(at) = self.passing.iter().position(|frame| frame.id == id) else { return false };
+        let Some(frame) = self.passing.remove(at) else { return false };
+        if self.is_twin_of_held_out(frame.fingerprint) {
+            return false;
+        }
+        self.counters.kept += 1;
+        self.ask_about(Rc::new(frame));
+        true
+    }
+
     fn place(&mut self, frame: Rc<Frame>) -> Verdict {
         let nth = self.counters.kept + self.counters.held_out + 1;
         let wanted = self.held_out.len() < self.config.held_out;
@@ -186,12 +216,16 @@ impl Curator {
             self.held_out.push(frame);
             return Verdict::HeldOut;
         }
+        self.ask_about(frame);
+        Verdict::Kept
+    }
+
+    fn ask_about(&mut self, frame: Rc<Frame>) {
         if self.fresh.len() == MAX_FRESH {
             self.fresh.pop_front();
         }
         self.fresh.push_back(Rc::clone(&frame));
         self.reservoir.offer(frame, &mut self.rng);
-        Verdict::Kept
     }
 
     /// Whether there is enough to ask about, and all to be judged on.

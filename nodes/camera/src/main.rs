@@ -60,7 +60,7 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
-    let document = vrft_node::load_document()?;
+    let document = vrft_node::load_document_if_named()?;
     let source = source::open(&arguments)?;
     run(Node::join(&PORTS, &document)?, source)
 }

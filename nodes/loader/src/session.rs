@@ -11,8 +11,8 @@ use vrft_messages::hub::{Boxes2d, RawImage};
 use vrft_messages::{Credit, Prompt, PromptBatch};
 use vrft_node::Node;
 use vrft_stream::{
-    Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, StreamConfig, Truth,
-    Verdict,
+    Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Remark, StreamConfig,
+    Truth, Verdict,
 };
 
 use crate::Config;
@@ -143,6 +143,12 @@ impl Session {
             (Ok(feedback), Some(journal)) => {
                 journal.append(&feedback)?;
                 self.labels.remark(&feedback);
+                if matches!(feedback.remark, Remark::Edit(_))
+                    && !self.curator.has(&feedback.frame_id)
+                {
+                    // It was too familiar to be asked about, and now more is known of it than of its like.
+                    self.curator.keep(&feedback.frame_id);
+                }
                 self.n_remarks += 1;
             }
             (Ok(_), None) => {

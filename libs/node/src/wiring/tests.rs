@@ -211,3 +211,23 @@ fn a_camera_without_a_source_is_named_before_the_run() {
         check_environment(&graph(&CAMERA.replacen(from, to, 1)), |_| false).unwrap();
     }
 }
+
+#[test]
+fn a_package_of_the_hub_is_checked_as_the_executable_of_its_name() {
+    let packaged = SFT.replace("path: target/release/vrft-learner", "hub: vrft/vrft-learner@^0.1");
+    check(&graph(&packaged)).unwrap();
+    refused(
+        &packaged,
+        "prompts: {source: loader/prompts, queue_size: 16, queue_policy: backpressure}",
+        "",
+        "node \"sft\" (vrft-learner) needs an input \"prompts\"",
+    );
+    refused(
+        &packaged,
+        "vrft-learner@^0.1",
+        "vrft-lerner@^0.1",
+        "there is no package \"vrft/vrft-lerner@^0.1\"",
+    );
+    // Somebody else's package of the same name is nobody that we know.
+    check(&graph(&packaged.replace("vrft/vrft-learner", "other/vrft-learner"))).unwrap();
+}

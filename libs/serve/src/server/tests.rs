@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use vrft_answer::{Settings, Target};
+use vrft_answer::{Picture, Settings, Target};
 use vrft_dataset::Dataset;
 use vrft_reward::config::RewardConfig;
 
 use super::*;
+use crate::LiveAnswer;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name)
@@ -210,4 +211,35 @@ async fn the_report_of_the_run_is_shown_if_there_is_one() {
     assert_eq!(send(address, "GET", "/report", "", "").await, (200, "<h1>How it went</h1>".into()));
     let (_, health) = send(address, "GET", "/health", "", "").await;
     assert!(health.contains("\"has_report\":true"), "{health}");
+}
+
+#[tokio::test]
+async fn a_robot_is_watched_and_told() {
+    let (robot, said) = Robot::new();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = Server::of_robot(address, None, Arc::clone(&robot)).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.run());
+    assert_eq!(send(address, "GET", "/v1/live", "", "").await.0, 404);
+    assert_eq!(send(address, "GET", "/v1/models", "", "").await.0, 404, "there is nobody to ask");
+    let dataset = Dataset::open(&data("digits/test.parquet")).unwrap();
+    let picture = dataset.get(0).pictures[0].bytes().unwrap();
+    robot.show(LiveAnswer {
+        answer_id: "a-1".into(),
+        version: "step-7".into(),
+        text: "There.".into(),
+        found: Vec::new(),
+        picture: Picture::of_file(picture).unwrap(),
+    });
+    let (status, live) = send(address, "GET", "/v1/live", "", "").await;
+    let live: Value = serde_json::from_str(&live).unwrap();
+    assert_eq!((status, live["answer_id"].as_str()), (200, Some("a-1")));
+    let edit = "{\"answer_id\":\"a-1\",\"remark\":{\"edit\":[[1,2,30,40]]},\"labels\":[\"\"]}";
+    let (status, told) = send(address, "POST", "/v1/feedback", "", edit).await;
+    assert!(status == 200 && told.contains("sent"), "{told}");
+    let remark = vrft_stream::AnswerRemark::parse(&said.try_recv().unwrap()).unwrap();
+    assert_eq!(remark.answer_id, "a-1");
+    assert_eq!(send(address, "POST", "/v1/feedback", "", "{}").await.0, 400);
+    drop(said);
+    assert_eq!(send(address, "POST", "/v1/feedback", "", edit).await.0, 503, "its graph has ended");
 }

@@ -204,3 +204,18 @@ fn boxes_that_are_late_are_not_waited_for_while_the_detector_is_at_work() {
     assert_eq!(curator.let_go(at + 61.0, one, |_| true), 0);
     assert_eq!(curator.let_go(at + 61.0, one, |_| false), 1);
 }
+
+#[test]
+fn a_familiar_frame_is_kept_once_somebody_says_what_is_right_about_it() {
+    let mut curator = watch(&config(), 0..5);
+    assert_eq!(offer(&mut curator, &scene(2, 120, 80), 9.0), Verdict::Dropped(Reason::Familiar));
+    assert!(!curator.has("frame-5"));
+    assert!(curator.keep("frame-5"));
+    assert!(curator.has("frame-5") && !curator.keep("frame-5"), "once");
+    assert!(!curator.keep("frame-77"), "it never came");
+    // What is judged on is not learned from, nor what looks like it.
+    let set_aside = StreamConfig { held_out: 1, held_out_every: 1, ..config() };
+    let mut curator = watch(&set_aside, 0..3);
+    offer(&mut curator, &scene(0, 120, 80), 9.0);
+    assert!(!curator.keep("frame-3"));
+}
