@@ -28,6 +28,7 @@ const OPTIONS: &[(&str, &[(&str, Value)])] = &[
     ("vrft-learner", &[("--objective", Value::OneOf(&["grpo", "sft"]))]),
     ("vrft-evaluator", &[]),
     ("vrft-answer", &[]),
+    ("vrft-page", &[]),
     ("vrft-monitor", &[("--join", Value::Any)]),
 ];
 
@@ -192,6 +193,14 @@ mod tests {
         check(&format!("{{id: a, {build}/vrft-loader}}"), false).unwrap();
         assert!(check(&format!("{{id: a, {build}/vrft-loader}}"), true).is_err());
         check("{id: a, path: sh}", true).unwrap();
+    }
+
+    #[test]
+    fn every_node_of_this_project_is_known_before_it_is_built() {
+        for ports in vrft_node::nodes::ALL {
+            let name = ports.executable;
+            assert!(OPTIONS.iter().any(|(known, _)| *known == name), "{name} has no options here");
+        }
     }
 
     #[test]
