@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use vrft_dataset::{Dataset, Truth};
-use vrft_tests::{Run, root, vrft};
+use vrft_tests::{Run, root, squares, vrft};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(vrft()).args(arguments).current_dir(root()).output().unwrap()
@@ -62,7 +62,8 @@ fn rows(folder: &Path, problem: &str) -> String {
 #[test]
 fn a_form_that_nobody_asks_for_is_told_with_the_switch_that_asks() {
     let small = Run::small().set("data.shots=0");
-    let data = squares(small.folder());
+    // The question says nothing of the form of an answer.
+    let data = squares::rows(small.folder(), "rows.jsonl", 0..8, "Where is the bright square?");
     let small = small.set(&format!("data.train={data}"));
     told(
         &small,
@@ -72,36 +73,6 @@ fn a_form_that_nobody_asks_for_is_told_with_the_switch_that_asks() {
             "set reward.format.instruct = true",
         ],
     );
-}
-
-/// Pictures of a bright square on dark ground, with a question that says nothing of the form of an answer.
-fn squares(folder: &Path) -> String {
-    const SIDE: usize = 128;
-    let lines = (0..8_usize).map(|idx| {
-        let corners = [10 + 9 * idx, 80 - 8 * idx, 42 + 9 * idx, 112 - 8 * idx];
-        let [x1, y1, x2, y2] = corners;
-        // The head of a BMP, then its rows from the last to the first.
-        let n_bytes = (3 * SIDE * SIDE) as u32;
-        let mut bmp = b"BM".to_vec();
-        bmp.extend(
-            [54 + n_bytes, 0, 54, 40, SIDE as u32, SIDE as u32].map(u32::to_le_bytes).concat(),
-        );
-        bmp.extend([1, 0, 24, 0]);
-        bmp.extend([0, n_bytes, 0, 0, 0, 0].map(u32::to_le_bytes).concat());
-        for y in (0..SIDE).rev() {
-            let inside = |x: &usize| (x1..x2).contains(x) && (y1..y2).contains(&y);
-            bmp.extend((0..SIDE).flat_map(|x| [if inside(&x) { 255_u8 } else { 32 }; 3]));
-        }
-        std::fs::write(folder.join(format!("{idx}.bmp")), bmp).unwrap();
-        let position = corners.map(|corner| corner * 1000 / SIDE);
-        let solution = format!("<answer>[{{'Position': {position:?}, 'Confidence': 1}}]</answer>");
-        let image = format!("{idx}.bmp");
-        json!({"image": image, "problem": "Where is the bright square?", "solution": solution})
-            .to_string()
-    });
-    let file = folder.join("squares.jsonl");
-    std::fs::write(&file, lines.collect::<Vec<String>>().join("\n")).unwrap();
-    file.display().to_string()
 }
 
 /// A label's worth by step, as it was evaluated.

@@ -69,7 +69,8 @@ impl Target {
             return promoted(served)?.ok_or_else(|| refused(name, why()));
         }
         let path = Path::new(name);
-        if path.join(BEST).is_file() || path.join(CHECKPOINTS).is_dir() {
+        let is_run = path.join(CONFIG).is_file() && !path.join("config.json").is_file();
+        if is_run || path.join(BEST).is_file() || path.join(CHECKPOINTS).is_dir() {
             return of_run(path);
         }
         let checkpoint = vrft_checkpoint::checkpoint_dir(path)?;
@@ -114,6 +115,7 @@ fn of_run(run: &Path) -> Result<Target, AnswerError> {
     learners.sort();
     learners.dedup();
     let learner = match &learners[..] {
+        [] => return Err(refused(&name, "no checkpoint was saved in this run".to_owned())),
         [only] => only,
         _ => learners.iter().find(|found| found.as_str() == LEARNER).ok_or_else(|| {
             refused(&name, format!("it has checkpoints of {learners:?}: name the folder of one"))
@@ -272,7 +274,8 @@ mod tests {
         keep_best(bare.path(), "learner", 3, 0.5);
         assert_eq!(find(bare.path()).unwrap().version, "step-000003");
         std::fs::remove_dir_all(bare.path().join("best")).unwrap();
-        assert!(find(bare.path()).is_err());
+        let error = find(bare.path()).unwrap_err().to_string();
+        assert!(error.contains("no checkpoint was saved in this run"), "{error}");
         std::fs::write(run.path().join(BEST), "torn").unwrap();
         assert!(find(run.path()).unwrap_err().to_string().contains(BEST));
     }

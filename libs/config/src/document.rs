@@ -9,7 +9,7 @@ use toml::{Spanned, Table, Value};
 use crate::error::{ConfigError, Place, parse_error};
 use crate::excerpt::{excerpt, line_of, position_of};
 use crate::overrides::Override;
-use crate::{Section, preset, table};
+use crate::{Section, chosen, preset, table};
 
 /// A configuration as it was written, before anybody knows what its sections mean.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Document {
     overrides: Vec<Override>,
     /// The file with overrides and presets applied.
     table: Table,
+    /// What was left out of the file since it belongs to values that are overridden.
+    notes: Vec<String>,
 }
 
 impl Document {
@@ -62,9 +64,15 @@ impl Document {
         for named in overrides.iter().filter(|one| one.is_preset()) {
             named.clear_table(&mut table);
         }
+        let notes = chosen::release(&mut table, &overrides)?;
         overrides.iter().try_for_each(|one| one.apply(&mut table))?;
         preset::resolve(&mut table, folder)?;
-        Ok(Self { origin, text, overrides, table })
+        Ok(Self { origin, text, overrides, table, notes })
+    }
+
+    /// What the user should know of how overrides changed the file, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether it was read from this file.
@@ -75,7 +83,8 @@ impl Document {
     /// The configuration of defaults alone.
     pub fn empty() -> Self {
         let origin = "the defaults".to_owned();
-        Self { origin, text: String::new(), overrides: Vec::new(), table: Table::new() }
+        let (text, table) = (String::new(), Table::new());
+        Self { origin, text, overrides: Vec::new(), table, notes: Vec::new() }
     }
 
     /// Reads and checks a section; its defaults if the file has none.

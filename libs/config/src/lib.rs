@@ -28,6 +28,7 @@
 //! ```
 //! A section that is left out takes its defaults.
 
+mod chosen;
 mod document;
 mod error;
 mod excerpt;

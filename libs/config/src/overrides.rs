@@ -1,5 +1,7 @@
 //! `--set section.key=value`.
 
+use std::path::{Component, Path, PathBuf};
+
 use toml::{Table, Value};
 
 use crate::preset::PRESET;
@@ -40,6 +42,20 @@ impl Override {
     pub(crate) fn is_within(&self, path: &str) -> bool {
         let mut keys = self.path.iter();
         path.split('.').all(|key| keys.next().is_some_and(|own| own == key))
+    }
+
+    /// Whether it says something else than this value does. A path that ends with another one is the same, seen from
+    /// elsewhere.
+    pub(crate) fn is_another(&self, before: Option<&Value>) -> bool {
+        match (before, &self.value) {
+            (Some(Value::String(before)), Value::String(now)) => {
+                let below =
+                    |part: &Component<'_>| matches!(part, Component::CurDir | Component::ParentDir);
+                let end: PathBuf = Path::new(before).components().skip_while(below).collect();
+                now != before && !Path::new(now).ends_with(end)
+            }
+            (before, now) => before != Some(now),
+        }
     }
 
     /// Sets the value. One that stands on the way and is no table makes it an error.

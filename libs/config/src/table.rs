@@ -32,6 +32,17 @@ pub(crate) fn set(table: &mut Table, path: &[String], value: Value) -> bool {
     true
 }
 
+/// Takes away what is at a dotted path; `false` if there is nothing.
+pub(crate) fn remove(table: &mut Table, path: &str) -> bool {
+    let (parents, last) = path.rsplit_once('.').unwrap_or(("", path));
+    let mut table = table;
+    for key in parents.split('.').filter(|key| !key.is_empty()) {
+        let Some(Value::Table(next)) = table.get_mut(key) else { return false };
+        table = next;
+    }
+    table.remove(last).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

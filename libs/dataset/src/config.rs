@@ -9,7 +9,8 @@ use vrft_config::{ConfigError, Section, require};
 use vrft_plan::Device;
 
 use crate::{
-    Absent, BboxForm, BoxesAre, ClassShots, DataSpace, OpenOptions, Outlines, Part, Selection,
+    Absent, BboxForm, BoxesAre, ClassShots, DataSpace, FramesConfig, OpenOptions, Outlines, Part,
+    RobotConfig, Selection,
 };
 
 /// Prompts are dealt out by the hundred, and every source has one of them.
@@ -86,6 +87,10 @@ pub struct DataConfig {
     /// How the size n of a source counts: it gives a share of the prompts in proportion to `n^sampling_exponent`; 0.5 if
     /// left out. Only for several sources.
     pub sampling_exponent: Option<f64>,
+    /// What is shown of videos.
+    pub frames: FramesConfig,
+    /// How folders of LeRobot become rows.
+    pub robot: RobotConfig,
     /// Several tasks that are learned together, instead of `train` and `shots`.
     pub sources: Vec<SourceConfig>,
 }
@@ -212,6 +217,8 @@ impl DataConfig {
                 ..Selection::default()
             },
             max_image_pixels: Some(self.max_image_pixels),
+            frames: self.frames.clone(),
+            robot: self.robot.clone(),
         }
     }
 
@@ -307,6 +314,8 @@ impl Section for DataConfig {
             self.shots_per_class,
             "left out, or data.shots left out: either rows or rows of each class are drawn",
         )?;
+        self.frames.check()?;
+        self.robot.check()?;
         self.check_sources()
     }
 }
@@ -403,6 +412,8 @@ impl Default for DataConfig {
             flip: Flip::None,
             max_bad_fraction: 0.05,
             sampling_exponent: None,
+            frames: FramesConfig::default(),
+            robot: RobotConfig::default(),
             sources: vec![],
         }
     }

@@ -69,7 +69,7 @@ impl Dataset {
         found: Found,
         options: &OpenOptions,
     ) -> Result<Self, DatasetError> {
-        let mut notes = Vec::new();
+        let mut notes = found.notes;
         let n_spilled = found.pictures.n_spilled();
         if n_spilled > 0 {
             notes.push(format!(
@@ -93,6 +93,12 @@ impl Dataset {
                 Ok(row) => rows.push(row),
                 Err(why) => skipped.push(why),
             }
+        }
+        let n_blind = rows.iter().filter(|row: &&Row| row.pictures.is_empty()).count();
+        if n_blind > 0 {
+            notes.push(format!(
+                "{n_blind} rows have an empty list of images: they are asked in words alone"
+            ));
         }
         if let Some(part) = options.part {
             let n_all = rows.len();
@@ -328,9 +334,13 @@ impl Checked {
                     Frame::Known(known) => known,
                     Frame::Unknown => default,
                 };
+                let is_coco = draft.origin.file.extension().is_some_and(|name| name == "json");
                 let upright = |corners: &[[f64; 4]]| {
-                    geometry::upright(corners, picture.header(), boxes_are)
-                        .map_err(|why| draft.origin.skipped(named(picture, &why)))
+                    geometry::upright(corners, picture.header(), boxes_are).map_err(|why| {
+                        let hint = geometry::corners_for_sides(corners, picture.header());
+                        let hint = hint.filter(|_| is_coco).unwrap_or_default();
+                        draft.origin.skipped(named(picture, &format!("{why}{hint}")))
+                    })
                 };
                 let objects = upright(&marked.corners)?;
                 Truth::Boxes(Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?))

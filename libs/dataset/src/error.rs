@@ -23,7 +23,7 @@ pub enum DatasetError {
     },
     /// A folder with files of several splits, and none chosen.
     #[error(
-        "{path:?} has several splits, set data.split (of test data evaluation.split) to one of: {}",
+        "{path:?} has several splits, set data.split (of test data evaluation.split) to one of these or name one file: {}",
         splits.join(", ")
     )]
     SeveralSplits {
@@ -46,8 +46,8 @@ pub enum DatasetError {
     #[error(
         "{path:?}: expected a file that ends in .parquet, .arrow, .feather, .jsonl, .csv, .json (rows, COCO, LVIS, \
          RefCOCO, splits), .txt (FGVC Aircraft, Oxford Pets) or .mat (Oxford Flowers), a folder of .parquet, .arrow, \
-         .jsonl or .xml (VOC) files, of pictures in a folder for each class, of ReasonSeg or of Roboflow, or what \
-         save_to_disk of `datasets` wrote"
+         .jsonl or .xml (VOC) files, of pictures in a folder for each class, of ReasonSeg, of Roboflow or of LeRobot \
+         (meta/info.json), or what save_to_disk of `datasets` wrote"
     )]
     Format {
         /// The file or folder.
@@ -176,5 +176,9 @@ const N_NAMED: usize = 5;
 
 fn first(bad: &[Skipped]) -> String {
     let named: Vec<_> = bad.iter().take(N_NAMED).map(Skipped::to_string).collect();
-    if named.is_empty() { String::new() } else { format!("; first: {}", named.join("; ")) }
+    if named.is_empty() {
+        ": it has no rows".to_owned()
+    } else {
+        format!("; first: {}", named.join("; "))
+    }
 }

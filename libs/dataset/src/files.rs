@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::DatasetError;
+use crate::readers::INFO;
 
 /// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
 const MAX_DEPTH: usize = 3;
@@ -55,6 +56,8 @@ pub(crate) enum Kind {
     Pictures,
     /// ReasonSeg: a file beside each picture.
     Reasoning,
+    /// A folder of LeRobot, which is read as a whole.
+    Robot,
 }
 
 impl Kind {
@@ -110,6 +113,16 @@ fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> 
     }
     if folder.join("state.json").exists() {
         return saved(folder, split);
+    }
+    if folder.join(INFO).exists() {
+        let (kind, paths) = (Kind::Robot, vec![folder.to_owned()]);
+        return match split {
+            None | Some("train") => Ok(Files { kind, paths, split: None }),
+            Some(other) => {
+                let splits = vec!["train".to_owned()];
+                Err(DatasetError::NoSplit { path: folder.to_owned(), split: other.into(), splits })
+            }
+        };
     }
     for kinds in [[Kind::Parquet].as_slice(), &[Kind::Arrow], &[Kind::Lines]] {
         let mut paths = Vec::new();
@@ -245,6 +258,18 @@ fn collect(
     }
     let folders = entries.iter().filter(|path| !is_hidden(path) && path.is_dir());
     folders.into_iter().try_for_each(|folder| collect(folder, kinds, depth - 1, found))
+}
+
+/// All `.parquet` files below a folder, by name.
+pub(crate) fn tables(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
+    for path in list(folder)? {
+        if path.is_dir() {
+            tables(&path, found)?;
+        } else if Kind::of(&path) == Some(Kind::Parquet) {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// What `datasets` writes beside the data, as `cache-1234.arrow`, and what begins with a full stop.
@@ -388,7 +413,7 @@ fn saved_splits(folder: &Path, wanted: Option<&str>) -> Result<Files, DatasetErr
     Ok(Files { split: Some(chosen.clone()), ..saved(&folder.join(chosen), None)? })
 }
 
-fn json(path: &Path) -> Result<Value, DatasetError> {
+pub(crate) fn json(path: &Path) -> Result<Value, DatasetError> {
     let text = fs::read_to_string(path)
         .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
     serde_json::from_str(&text).map_err(|error| DatasetError::Content {

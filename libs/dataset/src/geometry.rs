@@ -80,6 +80,20 @@ pub(crate) fn upright(
     corners.iter().map(place).collect()
 }
 
+/// What explains boxes that leave their picture where corners were written for the sides that COCO has: as corners, all of
+/// them would lie inside.
+pub(crate) fn corners_for_sides(corners: &[[f64; 4]], header: &Header) -> Option<&'static str> {
+    let (width, height) = header.displayed();
+    let fits = |&[x1, y1, x2, y2]: &[f64; 4]| {
+        let (third, fourth) = (x2 - x1, y2 - y1);
+        x1 < third && third <= f64::from(width) && y1 < fourth && fourth <= f64::from(height)
+    };
+    corners.iter().all(fits).then_some(
+        "; its bbox would fit as corners [x1, y1, x2, y2], COCO has [x, y, width, height]: subtract the first two numbers \
+         from the others",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use image::ImageFormat;
@@ -117,6 +131,13 @@ mod tests {
         assert_eq!(turned[0].corners(), [8.0, 1.0, 28.0, 11.0]);
         let shown = upright(&[[8.0, 1.0, 28.0, 11.0]], &header(6), BoxesAre::Displayed).unwrap();
         assert_eq!(shown, turned);
+    }
+
+    #[test]
+    fn corners_that_were_written_for_sides_are_told_from_boxes_that_are_wrong() {
+        // [30, 10, 38, 25] as x, y, width and height.
+        assert!(corners_for_sides(&[[30.0, 10.0, 68.0, 35.0]], &header(1)).is_some());
+        assert!(corners_for_sides(&[[30.0, 10.0, 50.0, 35.0]], &header(1)).is_none());
     }
 
     #[test]

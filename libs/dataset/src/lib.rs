@@ -10,10 +10,11 @@
 //! | `.csv`, `.txt`, `imagelabels.mat` | pictures with their classes: tables, the lists of FGVC Aircraft and Oxford Pets, Oxford Flowers |
 //! | a folder | its `.parquet`, `.arrow` or `.jsonl` files of one split, by their names; else COCO annotations of Roboflow and ODinW; Pascal VOC `.xml` files, or its root with `ImageSets`; ReasonSeg; pictures in a folder for each class |
 //! | a folder of `save_to_disk` | the files that its `state.json` names |
+//! | a folder of LeRobot | a row for each moment of an episode: the pictures of its cameras, its task, a column as the truth |
 //!
 //! An image is its encoded bytes, a path relative to the file, a `file://` or `data:` address, Hugging Face's
 //! `struct<bytes, path>`, or a list of any of these. `<image>` in a text is the place of an image; without any, images
-//! come first.
+//! come first. `video` or `videos` name video files, and `<video>` is the place of one: some of its frames are shown.
 //!
 //! Opening reads rows and the headers of pictures; pixels are decoded when they are asked for ([`Row::decode`]). A row
 //! [`Selection`] says which of the questions that annotations allow are asked: categories, and what is not there. A row
@@ -29,6 +30,7 @@ mod held_out;
 mod hold_out;
 mod mirror;
 mod mixture;
+mod moving;
 mod options;
 mod order;
 mod overlap;
@@ -43,6 +45,7 @@ mod store;
 mod summary;
 #[cfg(test)]
 mod testing;
+mod video;
 
 pub use config::{Ask, DataConfig, EvaluationConfig, Flip, SourceConfig};
 pub use dataset::Dataset;
@@ -51,6 +54,7 @@ pub use geometry::BoxesAre;
 pub use held_out::{HeldOut, held_out, shared};
 pub use mirror::Mirror;
 pub use mixture::Mixture;
+pub use moving::{FramesConfig, RobotConfig};
 pub use options::{DataSpace, OpenOptions, Part};
 pub use order::Order;
 pub use overlap::Overlap;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxesAre, Selection};
+use crate::{BoxesAre, FramesConfig, RobotConfig, Selection};
 
 /// What the coordinates of true answers in words count. Annotations (COCO, Pascal VOC) are always in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,10 @@ pub struct OpenOptions {
     pub selection: Selection,
     /// Most pixels that a picture may have; `None` for as many as are ever decoded.
     pub max_image_pixels: Option<usize>,
+    /// What is shown of videos.
+    pub frames: FramesConfig,
+    /// How a folder of LeRobot becomes rows.
+    pub robot: RobotConfig,
 }
 
 /// One side of a data set that is divided by its pictures, so that none is on both.

@@ -6,6 +6,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+
 /// Folders that hold annotations only: their parent is the root of the data set.
 const ANNOTATION_FOLDER: &str = "annotations";
 
@@ -65,6 +67,12 @@ impl Locator {
         let name = local(name)?;
         let found = self.bases.iter().map(|base| existing(base, name)).find(|path| path.exists());
         let path = found.unwrap_or_else(|| existing(&self.bases[0], name));
+        if is_of_windows(name) && !path.exists() {
+            return Err(format!(
+                "image {name:?} is a path of another machine, with Windows: write names that start at the folder of the \
+                 data set, or at data.image_root"
+            ));
+        }
         if self.allow_outside || self.roots.iter().any(|root| path.starts_with(root)) {
             return Ok(path);
         }
@@ -99,13 +107,24 @@ fn local(name: &str) -> Result<&str, String> {
     }
 }
 
-/// A name in a folder; where there is no such file, backslashes count as Windows means them.
+/// A name in a folder. Where there is no such file, backslashes count as Windows means them, and an accent may be a letter
+/// of its own or part of one: macOS writes names in other bytes than most programs.
 fn existing(base: &Path, name: &str) -> PathBuf {
     let path = normalized(&base.join(name));
-    if name.contains('\\') && !path.exists() {
-        return normalized(&base.join(name.replace('\\', "/")));
+    if path.exists() {
+        return path;
     }
-    path
+    let name = name.replace('\\', "/");
+    let spelled = [name.clone(), name.nfc().collect(), name.nfd().collect()];
+    let mut spelled = spelled.iter().map(|name| normalized(&base.join(name)));
+    let first = spelled.next().unwrap_or(path);
+    if first.exists() { first } else { spelled.find(|path| path.exists()).unwrap_or(first) }
+}
+
+/// Whether a path begins with the letter of a drive, so that it can only be one of a machine with Windows.
+fn is_of_windows(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    matches!(bytes, [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
 }
 
 pub(crate) fn absolute(path: &Path) -> PathBuf {
@@ -147,6 +166,22 @@ mod tests {
         check(&folder.path("img/a.png").display().to_string());
         check(&format!("file://{}", folder.path("img/a.png").display()));
         check("img\\a.png");
+    }
+
+    #[test]
+    fn an_accent_may_be_written_in_either_way() {
+        let folder = Folder::of(&["Cafe\u{301}.png", "th\u{e9}.png"]);
+        let resolved = |name: &str| locator(&folder).resolve(name).unwrap();
+        assert_eq!(resolved("Caf\u{e9}.png"), folder.path("Cafe\u{301}.png"));
+        assert_eq!(resolved("the\u{301}.png"), folder.path("th\u{e9}.png"));
+    }
+
+    #[test]
+    fn a_path_of_windows_is_told_as_such() {
+        for name in ["C:\\data\\a.png", "d:/a.png"] {
+            let why = locator(&Folder::new(&[])).resolve(name).unwrap_err();
+            assert!(why.contains("with Windows") && why.contains("data.image_root"), "{why}");
+        }
     }
 
     #[test]

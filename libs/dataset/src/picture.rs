@@ -8,6 +8,7 @@ use twox_hash::XxHash3_128;
 use vrft_vision::{Header, MAX_PIXELS, Pixels, VisionError};
 
 use crate::store::Blob;
+use crate::video::Frame;
 
 /// Most bytes of an encoded picture: what is longer is read into memory for nothing.
 const MAX_BYTES: u64 = 1 << 30;
@@ -25,6 +26,7 @@ pub struct Picture {
 enum Source {
     File(Box<Path>),
     Blob(Blob),
+    Frame(Frame),
 }
 
 /// Why a picture cannot be used.
@@ -44,6 +46,9 @@ pub enum PictureError {
         /// What was named.
         path: PathBuf,
     },
+    /// A frame of a video that cannot be decoded.
+    #[error("{0}")]
+    Frame(String),
     /// Bytes that were taken out of the file of the rows cannot be read again.
     #[error("cannot read a picture back from temporary storage: {0}")]
     Store(std::io::Error),
@@ -120,6 +125,12 @@ impl Picture {
         Ok(Self { source: Source::Blob(Blob::Memory(bytes.into())), header, n_bytes })
     }
 
+    /// A moment of a video.
+    pub(crate) fn of_frame(frame: Frame) -> Self {
+        let header = frame.video.header();
+        Self { source: Source::Frame(frame), header, n_bytes: 0 }
+    }
+
     pub(crate) fn stored(
         blob: Blob,
         bytes: &[u8],
@@ -134,7 +145,12 @@ impl Picture {
         &self.header
     }
 
-    /// Number of encoded bytes.
+    /// Whether it has to be decoded out of a video each time it is asked for.
+    pub fn is_frame(&self) -> bool {
+        matches!(self.source, Source::Frame(_))
+    }
+
+    /// Number of encoded bytes; 0 where these are made when they are asked for.
     pub fn n_bytes(&self) -> u64 {
         self.n_bytes
     }
@@ -148,6 +164,16 @@ impl Picture {
             Source::File(path) => std::fs::read(path)
                 .map_err(|source| PictureError::Read { path: path.to_path_buf(), source }),
             Source::Blob(blob) => blob.read().map_err(PictureError::Store),
+            Source::Frame(frame) => frame.png().map_err(PictureError::Frame),
+        }
+    }
+
+    /// A number that pictures of the same content share; `None` if it cannot be read any more. Frames are known by video
+    /// and time, since decoding them takes long.
+    pub(crate) fn content_key(&self) -> Option<u128> {
+        match &self.source {
+            Source::Frame(frame) => Some(frame.key()),
+            _ => Some(XxHash3_128::oneshot(&self.bytes().ok()?)),
         }
     }
 
@@ -173,6 +199,7 @@ impl Picture {
                 XxHash3_128::oneshot(parts.join("/".as_ref()).as_encoded_bytes()) as u64
             }
             Source::Blob(blob) => XxHash3_128::oneshot(&blob.read().unwrap_or_default()) as u64,
+            Source::Frame(frame) => XxHash3_128::oneshot(frame.group.as_bytes()) as u64,
         }
     }
 
@@ -180,7 +207,7 @@ impl Picture {
     pub fn path(&self) -> Option<&Path> {
         match &self.source {
             Source::File(path) => Some(path),
-            Source::Blob(_) => None,
+            Source::Blob(_) | Source::Frame(_) => None,
         }
     }
 }
@@ -191,6 +218,7 @@ impl PartialEq for Picture {
         match (&self.source, &other.source) {
             (Source::File(a), Source::File(b)) => a == b,
             (Source::Blob(a), Source::Blob(b)) => a == b,
+            (Source::Frame(a), Source::Frame(b)) => a == b,
             _ => false,
         }
     }

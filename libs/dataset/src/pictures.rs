@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::Picture;
 use crate::path::Locator;
 use crate::store::Store;
+use crate::video::{Frame, Video};
 
 /// How base64 of the known formats begins, where a row has it without `data:` in front.
 const BARE_BASE64: [&str; 7] = ["/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0AK"];
@@ -27,6 +28,15 @@ pub(crate) enum Cell {
     Name(String),
     /// The encoded bytes.
     Bytes(Vec<u8>),
+    /// A moment of a video file.
+    Frame {
+        /// Name of the file.
+        video: String,
+        /// Seconds from its start.
+        at_secs: f64,
+        /// What belongs together in it, as an episode; empty for all of it.
+        group: String,
+    },
 }
 
 /// Pictures while rows are read: names are collected, bytes are kept.
@@ -36,6 +46,8 @@ pub(crate) struct Pictures {
     by_name: HashMap<(usize, Box<str>), PictureIdx>,
     list: Vec<Named>,
     store: Store,
+    /// By name and where it is looked for.
+    videos: HashMap<(usize, Box<str>), Result<Arc<Video>, String>>,
     /// Most pixels that one may have; `None` for as many as are ever decoded.
     max_pixels: Option<usize>,
 }
@@ -67,6 +79,13 @@ impl Pictures {
     pub(crate) fn add(&mut self, cell: Cell) -> Result<PictureIdx, String> {
         match cell {
             Cell::Bytes(bytes) => self.add_bytes(&bytes),
+            Cell::Frame { video, at_secs, group } => {
+                let video = self.video(&video)?;
+                let group = format!("{}{group}", video.path().display()).into();
+                let picture = Picture::of_frame(Frame { video, at_secs, group });
+                self.list.push(Named::Inside(Arc::new(picture)));
+                Ok(self.list.len() - 1)
+            }
             Cell::Name(name) => match decoded(&name) {
                 Some(bytes) => self.add_bytes(&bytes?),
                 None => Ok(self.add_name(&name)),
@@ -82,6 +101,20 @@ impl Pictures {
             list.push(Named::File { name: name.into(), locator });
             list.len() - 1
         })
+    }
+
+    /// A video file, which is looked at once.
+    ///
+    /// # Errors
+    /// A path outside of the data set; a file that cannot be read as a video.
+    pub(crate) fn video(&mut self, name: &str) -> Result<Arc<Video>, String> {
+        let locator = self.locators.len() - 1;
+        let key = (locator, Box::from(name));
+        let opened = self.videos.entry(key).or_insert_with(|| {
+            let path = self.locators[locator].resolve(name)?;
+            Video::open(&path).map(Arc::new)
+        });
+        opened.clone()
     }
 
     fn add_bytes(&mut self, bytes: &[u8]) -> Result<PictureIdx, String> {

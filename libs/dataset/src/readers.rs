@@ -1,7 +1,7 @@
 //! One reader for each kind of file; all of them find the same rows.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,11 +25,14 @@ mod pages;
 mod parquet_file;
 mod reasoning;
 mod referring;
+mod robot;
 mod unworded;
 mod value;
+mod videos;
 mod voc;
 
 pub(crate) use fields::{Draft, DraftTruth, Found};
+pub(crate) use robot::INFO;
 
 /// Reads all files of a data set, in their order.
 ///
@@ -38,9 +41,17 @@ pub(crate) use fields::{Draft, DraftTruth, Found};
 pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, DatasetError> {
     let mut found = Found::default();
     found.pictures.limit(options.max_image_pixels);
+    found.frames.clone_from(&options.frames);
     let image_root = options.image_root.as_deref();
     let (selection, split) = (&options.selection, files.split.as_deref());
     match files.kind {
+        Kind::Robot => {
+            let folders = files.paths.iter();
+            folders.into_iter().try_for_each(|folder| {
+                robot::read(folder, &options.robot, options.allow_outside, &mut found)
+            })?;
+            return Ok(found);
+        }
         Kind::Voc => {
             voc::read(&files.paths, image_root, options.allow_outside, selection, &mut found)?;
             return Ok(found);
@@ -124,7 +135,7 @@ fn layout(path: &Path, kind: Kind) -> Result<Layout, DatasetError> {
                 Layout::Coco
             }
         }
-        Kind::Lines | Kind::Voc | Kind::Pictures | Kind::Reasoning => Layout::Rows,
+        Kind::Lines | Kind::Voc | Kind::Pictures | Kind::Reasoning | Kind::Robot => Layout::Rows,
     })
 }
 
@@ -182,8 +193,19 @@ fn open_file(path: &Path) -> Result<File, DatasetError> {
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(DatasetError::NotAFile { path: path.to_owned() });
     }
-    File::open(path).map_err(failed)
+    let mut file = File::open(path).map_err(failed)?;
+    let mut start = [0; LFS_POINTER.len()];
+    let n_read = file.read(&mut start).map_err(failed)?;
+    if start[..n_read] == *LFS_POINTER {
+        let why = "it is a Git LFS pointer: `git lfs pull` fetches the file itself";
+        return Err(content(path, "rows", why));
+    }
+    file.rewind().map_err(failed)?;
+    Ok(file)
 }
+
+/// How a file begins that stands for one which Git keeps elsewhere.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 fn content(path: &Path, format: &'static str, message: impl ToString) -> DatasetError {
     DatasetError::Content { path: path.to_owned(), format, message: message.to_string() }

@@ -12,7 +12,6 @@ use vrft_prompts::Prompter;
 use crate::check_data::check_data;
 use crate::cli::CheckOptions;
 use crate::graph::Graph;
-use crate::origin::fingerprints;
 use crate::print::{self, say};
 
 pub(crate) use nodes::check_nodes;
@@ -36,6 +35,7 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
     if let Some(settings) = vrft_processor::GenerationSettings::load(&graph.checkpoint()?)? {
         say!("# {settings}");
     }
+    graph.notes.iter().for_each(|note| say!("# warning: {note}"));
     // What a camera will show is not known yet, nor how long its questions are.
     if graph.config.stream.is_none() && graph.reads_data() {
         check_data(&graph, options.all)?;
@@ -43,64 +43,6 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
     }
     say!("\n{}", graph.config.to_toml());
     Ok(())
-}
-
-/// What is not wrong and still should be known of a run: that the same file is learned from and judged on.
-///
-/// # Errors
-/// Data that cannot be read.
-pub(crate) fn warnings(graph: &Graph) -> eyre::Result<Vec<String>> {
-    let data = &graph.config.data;
-    if data.is_divided(&graph.config.evaluation) {
-        return Ok(Vec::new());
-    }
-    let mut pairs = vec![(&data.train, &graph.config.evaluation.test)];
-    for source in &data.sources {
-        pairs.push((&source.train, &graph.config.evaluation.test));
-        pairs.extend(source.test.iter().map(|test| (&source.train, test)));
-    }
-    let validation = graph.config.evaluation.validation.iter();
-    pairs.extend(validation.clone().map(|validation| (&data.train, validation)));
-    pairs.extend(
-        data.sources.iter().flat_map(|source| {
-            validation.clone().map(move |validation| (&source.train, validation))
-        }),
-    );
-    let mut warnings = Vec::new();
-    let of_two_splits = data.split != graph.config.evaluation.split;
-    for (train, test) in pairs.into_iter().filter(|_| graph.config.stream.is_none()) {
-        // Published data sets have their splits in lists.
-        if train == test && of_two_splits {
-            continue;
-        }
-        if !train.exists() || !test.exists() {
-            continue;
-        }
-        let test_files = fingerprints(std::slice::from_ref(test))?;
-        for (file, print) in fingerprints(std::slice::from_ref(train))? {
-            if test_files.values().any(|of_test| *of_test == print) {
-                warnings.push(format!(
-                    "{} is learned from and judged on ({} has the same content): the numbers say nothing about new \
-                     images",
-                    file.display(),
-                    test.display()
-                ));
-            }
-        }
-    }
-    for validation in validation.filter(|path| path.exists()) {
-        let test = fingerprints(std::slice::from_ref(&graph.config.evaluation.test))?;
-        for (file, print) in fingerprints(std::slice::from_ref(validation))? {
-            if test.values().any(|of_test| *of_test == print) {
-                warnings.push(format!(
-                    "{} is what the best policy is chosen on and what is reported on: its number is too good",
-                    file.display()
-                ));
-            }
-        }
-    }
-    warnings.dedup();
-    Ok(warnings)
 }
 
 /// What the run will take, if its prompts are like the first, and whether this machine has it.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use eyre::{bail, ensure};
 
+use crate::origin::Origin;
 use crate::print::say;
 use crate::run_dir;
 
@@ -23,7 +24,10 @@ pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
         "{} has no numbers yet: no step was made",
         run_dir.display()
     );
-    let warnings = vrft_report::data_warnings(&run_dir)?;
+    let mut warnings = vrft_report::data_warnings(&run_dir)?;
+    if let Some((origin, _)) = Origin::read(&run_dir)? {
+        warnings.splice(0..0, origin.warnings);
+    }
     warnings.iter().for_each(|warning| say!("Warning: {warning}."));
     let shown = run_dir.display();
     match print_verdicts(&run_dir)? {

@@ -22,6 +22,8 @@ pub(crate) struct Graph {
     pub(crate) folder: PathBuf,
     pub(crate) descriptor: Descriptor,
     pub(crate) config: Config,
+    /// What the user should know of how the configuration was read, a sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Graph {
@@ -35,10 +37,11 @@ impl Graph {
             Some(config) => config.clone(),
             None => folder.join(named_config(&descriptor)?),
         };
-        let mut config = Config::load(&file, &options.overrides)?;
+        let document = Document::load(&file, &options.overrides)?;
+        let mut config = Config::read(&document)?;
         config.anchor(&folder);
         anchor_nodes(&mut descriptor, &folder);
-        Ok(Self { path, folder, descriptor, config })
+        Ok(Self { path, folder, descriptor, config, notes: document.notes().to_vec() })
     }
 
     /// The graph and the configuration that a run folder holds.
@@ -56,7 +59,8 @@ impl Graph {
         let document = Document::load(&run_dir.join("config.toml"), overrides)?;
         let mut config = Config::read(&document)?;
         config.anchor(folder);
-        Ok(Self { path, folder: folder.to_owned(), descriptor, config })
+        let notes = document.notes().to_vec();
+        Ok(Self { path, folder: folder.to_owned(), descriptor, config, notes })
     }
 
     /// Sets an environment variable of every node.
@@ -219,6 +223,7 @@ mod tests {
             folder: ".".into(),
             descriptor: descriptor.unwrap(),
             config: Config::default(),
+            notes: Vec::new(),
         };
         let error = graph.check_sources().unwrap_err().to_string();
         assert!(error.contains("dora run \"robot.yml\""), "{error}");

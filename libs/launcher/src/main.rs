@@ -42,8 +42,7 @@ fn main() -> std::process::ExitCode {
     match start() {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("error: {}", chain.join("\n").replace('\n', "\n  "));
+            eprintln!("error: {}", print::error(&error).replace('\n', "\n  "));
             std::process::ExitCode::FAILURE
         }
     }

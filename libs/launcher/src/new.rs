@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use eyre::{WrapErr, ensure, eyre};
 use vrft_checkpoint::PolicyConfig;
-use vrft_dataset::{Dataset, DatasetError, OpenOptions};
+use vrft_dataset::{Dataset, DatasetError, OpenOptions, RobotConfig};
 use vrft_processor::Processor;
 
 use crate::config::Config;
@@ -41,6 +41,9 @@ pub(crate) struct NewOptions {
     /// Folder that the names of pictures start at [default: that of the data].
     #[arg(long, value_name = "DIR")]
     pub(crate) image_root: Option<PathBuf>,
+    /// Column with the true answers, for a folder of LeRobot.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) truth: Option<String>,
     /// A reward to use instead of one that is inferred, as in `configs/rewards/`.
     #[arg(long, value_name = "FILE")]
     pub(crate) reward: Option<PathBuf>,
@@ -75,6 +78,7 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
         checkpoint: if checkpoint.exists() { absolute(checkpoint)? } else { checkpoint.to_owned() },
         image_root: options.image_root.as_deref().map(absolute).transpose()?,
         reward: options.reward.as_deref().map(absolute).transpose()?,
+        truth: options.truth.clone(),
         learned: splits.learned,
         judged: splits.judged,
     };
@@ -98,7 +102,10 @@ fn open(options: &NewOptions) -> eyre::Result<(Dataset, Splits)> {
     let open = |split: Option<&str>| {
         let split = split.map(str::to_owned);
         let image_root = options.image_root.clone();
-        Dataset::open_with(&path, &OpenOptions { split, image_root, ..OpenOptions::default() })
+        let truth = options.truth.clone().unwrap_or_default();
+        let robot = RobotConfig { truth, ..RobotConfig::default() };
+        let options = OpenOptions { split, image_root, robot, ..OpenOptions::default() };
+        Dataset::open_with(&path, &options)
     };
     let splits = match open(options.split.as_deref()) {
         Ok(dataset) => {

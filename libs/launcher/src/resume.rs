@@ -10,7 +10,7 @@ use crate::lock::RunLock;
 use crate::origin::{Origin, fingerprints};
 use crate::print::say;
 use crate::run::{Prepared, command_line, data_of, verify_start};
-use crate::{check, difference, run_dir};
+use crate::{difference, run_dir};
 
 /// Finds the run, takes its folder and checks that it is still the same run.
 ///
@@ -36,7 +36,8 @@ pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Resul
         origin.check_data(&data)?;
     }
     origin.data = data;
-    origin.warnings = check::warnings(&graph)?;
+    let news = graph.notes.iter().filter(|note| !origin.warnings.contains(note)).cloned();
+    origin.warnings.extend(news.collect::<Vec<_>>());
     origin.commands.push(command_line());
     if options.start_over {
         set_damaged_aside(&run_dir)?;

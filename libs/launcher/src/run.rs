@@ -76,7 +76,7 @@ fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
         graph: graph.path.clone(),
         folder: graph.folder.clone(),
         data,
-        warnings: check::warnings(&graph)?,
+        warnings: graph.notes.clone(),
     };
     Ok(Prepared { graph, run_dir, origin, lock })
 }

@@ -35,11 +35,14 @@ pub enum VisionError {
     #[error("cannot read the image: {0}")]
     Io(std::io::Error),
     /// A file of a known format that is not decoded.
-    #[error("a {name} file is not decoded: convert it to one of {FORMATS}")]
+    #[error("{name} is not decoded: convert it to one of {FORMATS}")]
     Format {
         /// Name of the format.
         name: &'static str,
     },
+    /// What stands for a file that Git keeps elsewhere.
+    #[error("it is a Git LFS pointer: `git lfs pull` fetches the picture itself")]
+    LfsPointer,
     /// A header that asks for more pixels than are ever decoded.
     #[error("{width} × {height} pixels are more than an image may have ({max}): scale it down")]
     TooLarge {

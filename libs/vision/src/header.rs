@@ -134,6 +134,9 @@ fn other_than_jpeg<R: BufRead + Seek>(
     start: &[u8],
     n_bytes: u64,
 ) -> Result<Header, VisionError> {
+    if start.starts_with(LFS_POINTER) {
+        return Err(VisionError::LfsPointer);
+    }
     if let Some(name) = refused_format(start) {
         return Err(VisionError::Format { name });
     }
@@ -150,6 +153,9 @@ fn other_than_jpeg<R: BufRead + Seek>(
     Ok(Header { format, stored: (width, height), orientation })
 }
 
+/// How a file begins that stands for one which Git keeps elsewhere.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
 /// The name of a format that is known and not decoded.
 pub(crate) fn refused_format(start: &[u8]) -> Option<&'static str> {
     let brand = start.get(4..12).unwrap_or_default();
@@ -161,7 +167,7 @@ pub(crate) fn refused_format(start: &[u8]) -> Option<&'static str> {
         _ if brand.starts_with(b"ftyp") => return Some("video (MP4)"),
         _ => {}
     }
-    let prefixes: [(&[u8], &str); 9] = [
+    let prefixes: [(&[u8], &str); 8] = [
         (b"\xff\x4f\xff\x51", "JPEG 2000"),
         (b"\xff\x0a", "JPEG XL"),
         (b"%PDF", "PDF"),
@@ -170,7 +176,6 @@ pub(crate) fn refused_format(start: &[u8]) -> Option<&'static str> {
         (b"\x76\x2f\x31\x01", "OpenEXR"),
         (b"<svg", "SVG"),
         (b"<?xml", "XML"),
-        (b"version https://git-lfs", "Git LFS pointer (`git lfs pull` fetches the file itself)"),
     ];
     let found = prefixes.iter().find(|(prefix, _)| start.starts_with(prefix));
     found.map(|(_, name)| *name)
@@ -188,6 +193,13 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         DynamicImage::from(RgbImage::new(width, height)).write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
+    }
+
+    #[test]
+    fn a_pointer_of_git_lfs_is_told_with_what_fetches_the_picture() {
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n";
+        let error = Header::of(pointer).unwrap_err();
+        assert!(error.to_string().contains("git lfs pull"), "{error}");
     }
 
     #[test]
@@ -246,7 +258,7 @@ mod tests {
     fn a_format_that_is_not_decoded_is_named() {
         let check = |bytes: &[u8], name: &str| {
             let message = Header::of(bytes).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("a {name} file is not decoded")), "{message}");
+            assert!(message.starts_with(&format!("{name} is not decoded")), "{message}");
         };
         check(b"\0\0\0\x20ftypavif\0\0\0\0", "AVIF");
         check(b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000");

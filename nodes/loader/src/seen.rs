@@ -18,7 +18,13 @@ pub(crate) struct Seen {
     /// The newest pixels, the oldest of them first.
     recent: VecDeque<(*const Picture, Arc<Pixels>)>,
     n_bytes: usize,
+    /// The newest frames of videos as files, since each takes a pass over its video.
+    frames: VecDeque<(*const Picture, Vec<u8>)>,
+    n_frame_bytes: usize,
 }
+
+/// Bytes of frames that are kept for rows to come.
+const MAX_FRAME_BYTES: usize = 256 << 20;
 
 impl Seen {
     /// The encoded bytes of a picture that can be decoded.
@@ -26,6 +32,9 @@ impl Seen {
     /// # Errors
     /// A picture that cannot be read, or decoded to its end.
     pub(crate) fn sound(&mut self, picture: &Arc<Picture>) -> Result<Vec<u8>, String> {
+        if picture.is_frame() {
+            return self.frame(picture);
+        }
         let bytes = || picture.bytes().map_err(|error| error.to_string());
         match self.known.get(&Arc::as_ptr(picture)) {
             Some(Ok(())) => bytes(),
@@ -38,6 +47,23 @@ impl Seen {
                 decoded.map(|()| bytes)
             }
         }
+    }
+
+    /// A frame of a video, which was decoded when it became a file.
+    fn frame(&mut self, picture: &Arc<Picture>) -> Result<Vec<u8>, String> {
+        let key = Arc::as_ptr(picture);
+        if let Some((_, bytes)) = self.frames.iter().find(|(known, _)| *known == key) {
+            return Ok(bytes.clone());
+        }
+        let bytes = picture.bytes().map_err(|error| error.to_string())?;
+        self.n_frame_bytes += bytes.len();
+        self.frames.push_back((key, bytes.clone()));
+        while self.n_frame_bytes > MAX_FRAME_BYTES
+            && let Some((_, oldest)) = self.frames.pop_front()
+        {
+            self.n_frame_bytes -= oldest.len();
+        }
+        Ok(bytes)
     }
 
     /// The pixels of a picture.

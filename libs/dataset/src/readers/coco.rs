@@ -14,6 +14,15 @@ use crate::path::Locator;
 use crate::row::Skipped;
 use crate::{DatasetError, Selection};
 
+const FORMAT: &str = "COCO annotations";
+
+/// What such a file has, for one that lacks it.
+const KEYS: &str = " (annotations have the keys images, annotations and categories; rows are a list of objects, or one \
+                    object a line)";
+
+/// Boxes that must be alike before it is no accident.
+const MIN_SUSPECTED: usize = 20;
+
 #[derive(Deserialize)]
 struct Coco {
     images: Vec<Image>,
@@ -89,13 +98,48 @@ pub(crate) fn read(
     found: &mut Found,
 ) -> Result<(), DatasetError> {
     let reader = WithoutNan::new(json_text::open(path)?);
-    let coco: Coco = serde_json::from_reader(reader).map_err(|error| DatasetError::Content {
-        path: path.to_owned(),
-        format: "COCO annotations",
-        message: error.to_string(),
+    let content = |message: String| super::content(path, FORMAT, message);
+    let coco: Coco = serde_json::from_reader(reader).map_err(|error| {
+        let what = if error.is_data() { KEYS } else { "" };
+        content(format!("{error}{what}"))
     })?;
+    let names = names(&coco.categories).map_err(content)?;
     found.pictures.locate_with(locator(path, image_root, allow_outside));
-    collect(coco, selection, &path.into(), found)
+    found.notes.extend(look_like_corners(&coco.annotations));
+    collect(coco, &names, selection, &path.into(), found)
+}
+
+/// Names of the categories by their ids; those without a name are left out.
+fn names(categories: &[Category]) -> Result<HashMap<Id, Arc<str>>, String> {
+    let mut names: HashMap<Id, Arc<str>> = HashMap::new();
+    for Category { id, name, .. } in categories.iter().filter(|one| !one.name.trim().is_empty()) {
+        let before = names.insert(id.clone(), name.as_ref().into());
+        if let Some(before) = before.filter(|before| **before != **name) {
+            return Err(format!(
+                "category {id} is {before:?} and {name:?}: give each category an id of its own"
+            ));
+        }
+    }
+    Ok(names)
+}
+
+/// Corners that were written where COCO has sides are found where they leave the picture; where all lie inside, they can
+/// only be suspected.
+fn look_like_corners(annotations: &[Annotation]) -> Option<String> {
+    let corners = annotations.iter().filter_map(|annotation| match annotation.bbox {
+        Bbox::Corners(corners) => Some(corners),
+        Bbox::Bad(_) => None,
+    });
+    let (n, n_alike) = corners.fold((0, 0), |(n, n_alike), [x, y, third, fourth]| {
+        (n + 1, n_alike + usize::from(third > x && fourth > y))
+    });
+    (n >= MIN_SUSPECTED && n == n_alike).then(|| {
+        format!(
+            "in all {n} annotations the third number of bbox is above the first and the fourth above the second, as in \
+             corners [x1, y1, x2, y2]: they are taken for [x, y, width, height], as COCO has them. Look at a picture \
+             to be sure"
+        )
+    })
 }
 
 /// Images lie beside the file, or where COCO has them: `annotations/instances_train2017.json` is about the pictures in
@@ -115,20 +159,16 @@ fn locator(path: &Path, image_root: Option<&Path>, allow_outside: bool) -> Locat
 
 fn collect(
     coco: Coco,
+    names: &HashMap<Id, Arc<str>>,
     selection: &Selection,
     file: &Arc<Path>,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let names: HashMap<Id, Arc<str>> = coco
-        .categories
-        .iter()
-        .map(|category| (category.id.clone(), category.name.as_ref().into()))
-        .collect();
     let known: HashMap<&Id, usize> =
         coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     for (number, annotation) in coco.annotations.iter().enumerate() {
-        match usable(annotation, &known, &names) {
+        match usable(annotation, &known, names) {
             Ok((image, name, corners)) => {
                 let marked = boxes[image].entry(name).or_default();
                 if annotation.iscrowd {
@@ -159,9 +199,9 @@ fn collect(
             });
             continue;
         }
-        images.push(image.annotated(boxes, &names));
+        images.push(image.annotated(boxes, names));
     }
-    push_all(&images, &nameable(&coco, &names), selection, file, found)
+    push_all(&images, &nameable(&coco, names), selection, file, found)
 }
 
 /// The names of the categories that can be asked for. Roboflow adds one above all others, which no box belongs to.
@@ -186,6 +226,13 @@ fn usable(
     };
     if !(width > 0.0 && height > 0.0) {
         return Err(format!("its bbox has no area: [{x}, {y}, {width}, {height}]"));
+    }
+    let is_fraction = [x, y, width, height].iter().any(|number| number.fract() != 0.0);
+    if is_fraction && x + width <= 1.0 && y + height <= 1.0 {
+        return Err(format!(
+            "its bbox [{x}, {y}, {width}, {height}] lies within the first pixel: COCO counts pixels, not shares of the \
+             sides"
+        ));
     }
     let image = images.get(&annotation.image_id);
     let image = image.ok_or_else(|| format!("there is no image {}", annotation.image_id))?;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
+use serde_json::{Map, Value};
 
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{Fields, Found};
 use super::unworded;
 use super::value::{list, value};
+use super::videos::{self, VIDEO_KEYS};
 use crate::DatasetError;
 use crate::pictures::Cell;
 
@@ -23,18 +25,24 @@ const TEXT: &str = "text";
 #[derive(Debug)]
 pub(crate) struct Columns {
     path: PathBuf,
-    image: usize,
+    /// `None` where rows are about videos.
+    image: Option<usize>,
     values: Vec<(String, usize)>,
 }
 
 impl Columns {
     /// Looks the columns up and checks their types.
     pub(crate) fn find(path: &Path, schema: &Schema) -> Result<Self, DatasetError> {
-        let image = match schema.index_of("images") {
-            Ok(images) if schema.index_of("image").is_err() => images,
-            _ => place(path, schema, "image", IMAGE)?,
+        let has_video = VIDEO_KEYS.iter().any(|key| schema.index_of(key).is_ok());
+        let image = match (schema.index_of("images"), schema.index_of("image")) {
+            (Ok(_), Ok(_)) => {
+                return Err(super::content(path, "a table of rows", super::json::BOTH_IMAGES));
+            }
+            (Ok(images), Err(_)) => Some(images),
+            (Err(_), Err(_)) if has_video => None,
+            _ => Some(place(path, schema, "image", IMAGE)?),
         };
-        expect(path, schema, image, IMAGE, is_image)?;
+        image.map_or(Ok(()), |image| expect(path, schema, image, IMAGE, is_image))?;
         let is_turns =
             |key: &&&str| schema.field_with_name(key).is_ok_and(|f| is_list(f.data_type()));
         let mut names = Vec::new();
@@ -50,6 +58,7 @@ impl Columns {
             names.push("problem");
         }
         names.extend(["solution", "sample_id", "id", "system"]);
+        names.extend(VIDEO_KEYS);
         let found = |name: &str| schema.index_of(name).ok().map(|idx| (name.to_owned(), idx));
         let values: Vec<(String, usize)> = names.into_iter().filter_map(found).collect();
         for (name, idx) in
@@ -64,7 +73,7 @@ impl Columns {
     /// The columns that are needed, by their place in the file; the others need not be read.
     pub(crate) fn places(&self) -> Vec<usize> {
         let mut places: Vec<usize> = self.values.iter().map(|(_, idx)| *idx).collect();
-        places.push(self.image);
+        places.extend(self.image);
         places.sort_unstable();
         places
     }
@@ -83,14 +92,14 @@ impl Columns {
             let idx = places.iter().position(|p| *p == place).filter(|_| is_projected);
             self.plain(batch.column(idx.unwrap_or(place)))
         };
-        let images = column(self.image)?;
+        let images = self.image.map(column).transpose()?;
         let values: Vec<(&String, ArrayRef)> = self
             .values
             .iter()
             .map(|(name, place)| Ok((name, column(*place)?)))
             .collect::<Result<_, DatasetError>>()?;
         for row in 0..batch.num_rows() {
-            found.push(file, first_row + row, fields(&images, &values, row));
+            found.push(file, first_row + row, fields(images.as_ref(), &values, row));
         }
         Ok(())
     }
@@ -105,11 +114,26 @@ impl Columns {
     }
 }
 
-fn fields(images: &ArrayRef, values: &[(&String, ArrayRef)], row: usize) -> Result<Fields, String> {
-    let mut cells = Vec::new();
-    push_images(images, row, &mut cells)?;
+fn fields(
+    images: Option<&ArrayRef>,
+    values: &[(&String, ArrayRef)],
+    row: usize,
+) -> Result<Fields, String> {
     let values = values.iter().map(|(name, column)| Ok(((*name).clone(), value(column, row)?)));
-    Ok(Fields { values: values.collect::<Result<_, String>>()?, images: Some(cells) })
+    let mut values: Map<String, Value> = values.collect::<Result<_, String>>()?;
+    let videos = videos::named(&mut values, images.is_some())?;
+    let images = images.map(|images| {
+        let mut cells = Vec::new();
+        push_images(images, row, &mut cells).map(|()| cells)
+    });
+    Ok(Fields { values, images: images.transpose()?, videos })
+}
+
+/// The one picture of a cell.
+pub(super) fn image(column: &ArrayRef, row: usize) -> Result<Cell, String> {
+    let mut cells = Vec::new();
+    push_images(column, row, &mut cells)?;
+    cells.pop().ok_or_else(|| "image is an empty list".to_owned())
 }
 
 fn place(

@@ -6,7 +6,7 @@ use vrft_messages::{Part, Role, Turn};
 use crate::pictures::Cell;
 
 /// Where a text has its image; each mark becomes a picture in its place.
-const IMAGE_MARK: &str = "<image>";
+pub(super) const IMAGE_MARK: &str = "<image>";
 
 /// Keys under which a row has a conversation: LLaVA and VLM-R1, the chat form, TRL.
 pub(crate) const CONVERSATION_KEYS: [&str; 3] = ["conversations", "messages", "prompt"];

@@ -12,7 +12,7 @@ use super::conversation::{self, CONVERSATION_KEYS, Conversation};
 use super::unworded::{self, Asking};
 use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
-use crate::{DatasetError, Origin, Question, Selection};
+use crate::{DatasetError, FramesConfig, Origin, Question, Selection};
 
 /// What a reader found in a file.
 #[derive(Debug, Default)]
@@ -21,6 +21,10 @@ pub(crate) struct Found {
     pub(crate) rows: Vec<Result<Draft, Skipped>>,
     /// Annotations without use. They do not count as rows.
     pub(crate) skipped_parts: Vec<Skipped>,
+    /// What is odd about a file and should be known.
+    pub(crate) notes: Vec<String>,
+    /// What is shown of videos.
+    pub(crate) frames: FramesConfig,
     /// Conversations, equal ones once.
     turns: HashSet<Arc<[Turn]>>,
     asking: Asking,
@@ -54,6 +58,8 @@ pub(crate) struct Fields {
     pub(crate) values: Map<String, Value>,
     /// `None` if there is no such field.
     pub(crate) images: Option<Vec<Cell>>,
+    /// Names of video files, of which frames are shown.
+    pub(crate) videos: Vec<String>,
 }
 
 impl Found {
@@ -96,7 +102,7 @@ impl Found {
         row: usize,
         fields: Fields,
     ) -> Result<Vec<Draft>, String> {
-        let Fields { values, images } = fields;
+        let Fields { values, images, .. } = fields;
         let asked = self.asking.questions(&values)?;
         let name = sample_id(&values)?.unwrap_or_else(|| row.to_string());
         let images = images.ok_or("no \"image\"")?.into_iter();
@@ -110,8 +116,33 @@ impl Found {
         Ok(drafts.collect())
     }
 
+    /// The frames of a row's videos; the marks of the videos become those of their frames.
+    fn frames_of(
+        &mut self,
+        values: &mut Map<String, Value>,
+        videos: &[String],
+    ) -> Result<Vec<Cell>, String> {
+        let mut cells = Vec::new();
+        let mut shown = Vec::new();
+        for name in videos {
+            let moments = self.pictures.video(name)?.moments(&self.frames);
+            shown.push(super::videos::marks(&moments, self.frames.times));
+            let cell = |at_secs| Cell::Frame { video: name.clone(), at_secs, group: String::new() };
+            cells.extend(moments.into_iter().map(cell));
+        }
+        super::videos::place(values, &shown)?;
+        Ok(cells)
+    }
+
     fn draft(&mut self, file: &Arc<Path>, row: usize, fields: Fields) -> Result<Draft, String> {
-        let Fields { values, images } = fields;
+        let Fields { mut values, images, videos } = fields;
+        let images = match (videos.is_empty(), images) {
+            (true, images) => images,
+            (false, Some(images)) if !images.is_empty() => {
+                return Err("it has images and videos: only one of them can be shown".to_owned());
+            }
+            (false, _) => Some(self.frames_of(&mut values, &videos)?),
+        };
         let mut spoken = CONVERSATION_KEYS.iter().filter_map(|key| values.get(*key));
         let mut conversation = match spoken.find(|value| value.is_array()) {
             Some(turns) => conversation::read(turns)?,

@@ -11,6 +11,7 @@ use super::conversation::CONVERSATION_KEYS;
 use super::fields::{Fields, Found};
 use super::json_text::{self, WithoutNan};
 use super::unworded;
+use super::videos::{self, VIDEO_KEYS};
 use crate::DatasetError;
 use crate::pictures::Cell;
 
@@ -59,6 +60,9 @@ pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
     };
     Ok(object(&line).ok().filter(has_key).is_some_and(is_row))
 }
+
+/// Why a row is refused that has its pictures twice.
+pub(super) const BOTH_IMAGES: &str = "it has both \"image\" and \"images\", which are not the same: keep the one that the question is about";
 
 /// Keys of which a row has one.
 const QUESTION_KEYS: [&str; 4] =
@@ -114,7 +118,11 @@ struct Keys {
 
 /// What a row needs, under one of several keys.
 const NEEDED: [(&str, &[&str], &str); 3] = [
-    ("image", &["image", "images"], "a path, a data address, or a list of these"),
+    (
+        "image",
+        &["image", "images", "file_name", VIDEO_KEYS[0], VIDEO_KEYS[1]],
+        "a path, a data address, or a list of these",
+    ),
     ("problem", &QUESTION_KEYS, "text"),
     ("solution", &["solution", "conversations", "messages"], "text"),
 ];
@@ -129,11 +137,28 @@ impl Keys {
             CONVERSATION_KEYS.iter().any(|key| object.get(*key).is_some_and(Value::is_array));
         self.is_unworded |= unworded::is_one(|key| object.contains_key(key));
         self.first.get_or_insert_with(|| object.keys().cloned().collect());
-        if object.get("videos").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
-            return Err("\"videos\" are not read, expected images".to_owned());
-        }
-        let images = object.remove("image").or_else(|| object.remove("images"));
-        Ok(Fields { images: images.map(|value| cells(&value)).transpose()?, values: object })
+        let has_images = ["image", "images", "file_name"]
+            .into_iter()
+            .any(|key| object.get(key).is_some_and(|images| !is_nothing(images)));
+        let videos = videos::named(&mut object, has_images)?;
+        let mut named = ["image", "images"].into_iter().filter_map(|key| {
+            object.remove(key).filter(|value| !value.is_null() || key == "image")
+        });
+        let images = match (named.next(), named.next()) {
+            (Some(one), Some(other)) if !one.is_null() && one != other => {
+                return Err(BOTH_IMAGES.to_owned());
+            }
+            (Some(Value::Null), Some(other)) => Some(other),
+            (one, _) => one,
+        };
+        // As a folder of pictures has it beside them, in its metadata.jsonl.
+        let images = images.or_else(|| object.remove("file_name"));
+        let images = images.filter(|images| videos.is_empty() || !is_nothing(images));
+        Ok(Fields {
+            images: images.map(|value| cells(&value)).transpose()?,
+            videos,
+            values: object,
+        })
     }
 
     fn check(self, path: &Path) -> Result<(), DatasetError> {
@@ -143,6 +168,11 @@ impl Keys {
         let Some((_, &(column, _, expected))) = missing else { return Ok(()) };
         Err(DatasetError::MissingColumn { path: path.to_owned(), column, expected, found })
     }
+}
+
+/// What stands for no image beside a video.
+fn is_nothing(images: &Value) -> bool {
+    images.is_null() || images.as_array().is_some_and(Vec::is_empty)
 }
 
 /// One image, or a list of them.
@@ -157,6 +187,7 @@ fn cells(value: &Value) -> Result<Vec<Cell>, String> {
 /// A path or an address, or what `datasets` makes of an image: an object with a path, or with base64 as bytes.
 fn cell(value: &Value) -> Result<Cell, String> {
     match value {
+        Value::String(name) if name.trim().is_empty() => Err("image is an empty text".to_owned()),
         Value::String(name) => Ok(Cell::Name(name.clone())),
         Value::Object(image) => {
             let part = |key: &str| image.get(key).and_then(Value::as_str);

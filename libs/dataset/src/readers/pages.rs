@@ -50,7 +50,9 @@ pub(super) fn check(
         if group.num_rows() < 0 {
             return Err("a number of rows below 0: it is damaged".to_owned());
         }
-        for (idx, chunk) in group.columns().iter().enumerate() {
+        // Without rows there may be no page at all.
+        let chunks = group.columns().iter().enumerate().filter(|_| group.num_rows() > 0);
+        for (idx, chunk) in chunks {
             if columns.leaf_included(idx) {
                 let name = chunk.column_path().string();
                 check_chunk(&mut reader, n_bytes, chunk)

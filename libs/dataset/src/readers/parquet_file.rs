@@ -37,6 +37,38 @@ pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
     Ok(())
 }
 
+/// Reads the columns of a Parquet file that have one of these names, or begin with one that ends in `/`; calls `take` with
+/// the number of the first row of each batch and the batch.
+///
+/// # Errors
+/// A file that cannot be read; what `take` says of its content.
+pub(super) fn batches(
+    path: &Path,
+    wanted: &[&str],
+    mut take: impl FnMut(usize, &RecordBatch) -> Result<(), String>,
+) -> Result<(), DatasetError> {
+    let content = |message: String| super::content(path, "Parquet", message);
+    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
+    let opened = super::open_file(path)?;
+    let pages = opened.try_clone().map_err(failed)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(opened)
+        .map_err(|error| content(error.to_string()))?;
+    let is_wanted =
+        |name: &str| wanted.iter().any(|w| *w == name || w.ends_with('/') && name.starts_with(w));
+    let fields = builder.schema().fields().iter().enumerate();
+    let places = fields.filter(|(_, field)| is_wanted(field.name())).map(|(place, _)| place);
+    let needed = ProjectionMask::roots(builder.parquet_schema(), places.collect::<Vec<_>>());
+    pages::check(&pages, builder.metadata(), &needed).map_err(content)?;
+    let reader = builder.with_projection(needed).with_batch_size(BATCH_ROWS).build();
+    let mut reader = reader.map_err(|error| content(error.to_string()))?;
+    let mut first_row = 0;
+    while let Some(batch) = next(&mut reader).map_err(content)? {
+        take(first_row, &batch).map_err(content)?;
+        first_row += batch.num_rows();
+    }
+    Ok(())
+}
+
 /// The next rows. The reader divides by the number of values that a damaged page claims to have, which may be none: that
 /// ends the file here and not the program.
 fn next(reader: &mut ParquetRecordBatchReader) -> Result<Option<RecordBatch>, String> {

@@ -175,6 +175,7 @@ mod tests {
             folder: "/nowhere".into(),
             descriptor: yaml_serde::from_str(&format!("nodes: [{nodes}]")).unwrap(),
             config: Config::default(),
+            notes: Vec::new(),
         };
         check_nodes(&graph, built)
     }

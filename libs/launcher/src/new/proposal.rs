@@ -34,6 +34,8 @@ pub(super) struct Given {
     pub(super) checkpoint: PathBuf,
     pub(super) image_root: Option<PathBuf>,
     pub(super) reward: Option<PathBuf>,
+    /// Column with the true answers of a robot's recordings.
+    pub(super) truth: Option<String>,
     /// Splits of the data that are learned from and judged on.
     pub(super) learned: Option<String>,
     pub(super) judged: Option<String>,

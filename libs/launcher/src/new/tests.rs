@@ -29,6 +29,7 @@ fn options(folder: &Path, data: &Path) -> NewOptions {
         split: None,
         checkpoint: Some(starter),
         image_root: None,
+        truth: None,
         reward: None,
     }
 }

@@ -92,6 +92,12 @@ fn data(text: &mut String, proposal: &Proposal) {
         text,
         "flip = \"none\"                  # \"horizontal\" adds mirror images where left and right mean the same",
     );
+    if let Some(truth) = &given.truth {
+        line(text, "\n[data.robot]");
+        value(text, "truth", truth, "column with the true answer");
+        line(text, "question = \"{task}\"            # {task}: the words of the episode's task");
+        line(text, "every_secs = 1.0               # between two rows of an episode");
+    }
     line(text, "\n[evaluation]");
     let (test, why) = match &given.test {
         Some(test) => (test, "rows that are never learned from"),

@@ -15,8 +15,15 @@ const EARNED: f64 = 0.1;
 /// KL per token, in nats, beyond which no answer is left that the reference policy would give: sound runs stay below
 /// 0.5, runs that were blown up on purpose are at 5 and more.
 const DIVERGED_KL: f64 = 1.0;
-/// A gradient norm above this multiple of the median of the steps before is no fluctuation.
+/// A gradient norm above this multiple of the median of the steps before is no fluctuation. By itself it is no harm: a
+/// policy whose answers begin to earn something has larger gradients than one whose groups all earned the same.
 const BLOWN_UP: f64 = 10.0;
+/// Share of the reward before that a policy keeps while it learns, however noisy its steps are; and the KL per token, in
+/// nats, that it stays below. Both are looked at over as many steps as the gradient was large in.
+const KEPT: f64 = 0.5;
+const STRAYED_KL: f64 = 0.3;
+/// A supervised loss above this multiple of that before has been unlearned.
+const UNLEARNED: f64 = 1.5;
 /// Share of the entropy at the start below which a policy has nothing left to choose from.
 const COLLAPSED: f64 = 0.05;
 /// Steps that a trend is looked for in, and at least half of the run.
@@ -104,8 +111,38 @@ fn blown_up(history: &History, facts: &RunFacts) -> Option<(u64, String)> {
     let end = norms[n_before..].iter().copied();
     let large = |norm: f64| usual > 0.0 && norm >= BLOWN_UP * usual;
     let blown_up = Stretch::of(end, PATIENCE, facts, large)?;
+    let harm = harm_since(history, blown_up.since)?;
     let norm = blown_up.mean();
-    Some((blown_up.since, format!("its gradient norm rose from {usual:.2} to {norm:.2}")))
+    Some((
+        blown_up.since,
+        format!("its gradient norm rose from {usual:.2} to {norm:.2}, and {harm}"),
+    ))
+}
+
+/// What a policy has lost from a step on, in words; `None` if nothing.
+fn harm_since(history: &History, since: u64) -> Option<String> {
+    let means = |name: &str| {
+        let (before, after): (Vec<_>, Vec<_>) =
+            history.series(name).partition(|(step, _)| *step < since);
+        let values = |points: Vec<(u64, f64)>| points.into_iter().map(|(_, value)| value).collect();
+        let (before, after): (Vec<f64>, Vec<f64>) = (values(before), values(after));
+        (!before.is_empty() && !after.is_empty()).then(|| (mean(&before), mean(&after)))
+    };
+    let reward = means("reward/total/mean");
+    let kl = means("policy/kl").map(|(_, kl)| kl).filter(|kl| *kl >= STRAYED_KL);
+    match (reward, kl) {
+        (Some((before, after)), _) if before >= EARNED && after <= KEPT * before => {
+            Some(format!("its reward fell from {before:.2} to {after:.2}"))
+        }
+        (_, Some(kl)) => Some(format!("its KL to the reference policy is {kl:.2} nats per token")),
+        (Some(_), None) => None,
+        // A supervised run has a loss alone.
+        (None, None) => {
+            let (before, after) = means("policy/loss")?;
+            (before > 0.0 && after >= UNLEARNED * before)
+                .then(|| format!("its loss rose from {before:.2} to {after:.2}"))
+        }
+    }
 }
 
 /// A reward that was there and is gone, with nothing left to tell completions apart by.
@@ -163,10 +200,17 @@ pub(super) fn no_format(history: &History, facts: &RunFacts) -> Option<Verdict> 
     Some(Verdict {
         problem: Problem::NoFormat,
         since: missed.since,
-        sign: format!("{} of the completions have the form that is paid for", percent(missed.mean())),
-        cause: "the questions do not say what an answer looks like, or the chat template opens the thinking itself so \
-                that the completion lacks a tag"
-            .to_owned(),
+        sign: format!(
+            "{} of the completions have the form that is paid for",
+            percent(missed.mean())
+        ),
+        cause: format!(
+            "{}, or the chat template opens the thinking itself so that the completion lacks a tag",
+            match facts.instructs {
+                Some(true) => "the policy does not take up the form that the questions ask for",
+                _ => "the questions do not say what an answer looks like",
+            }
+        ),
         remedy: remedy.to_owned(),
     })
 }

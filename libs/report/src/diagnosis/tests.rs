@@ -151,6 +151,9 @@ fn a_run_whose_format_is_never_met() {
     ];
     let words = "0 % of the completions have the form|reward.format.instruct = true|template";
     check_with(6, &replaced, &facts(60), &[(Problem::NoFormat, 1, words)]);
+    let asked = RunFacts { instructs: Some(true), ..facts(60) };
+    let words = "does not take up the form that the questions ask for|a few steps of SFT";
+    check_with(6, &replaced, &asked, &[(Problem::NoFormat, 1, words)]);
     let mut no_facts = RunFacts::default();
     check_with(6, &replaced, &no_facts, &[(Problem::NoFormat, 1, "have the form")]);
     // A reward that pays for no format misses none.
@@ -224,8 +227,30 @@ fn a_number_that_is_not_finite_is_a_divergence_at_once() {
 fn a_gradient_that_blows_up_is_a_divergence_and_a_spike_is_not() {
     let mut norms = vec![0.6; 12];
     norms[9..].fill(7.0);
-    let words = "gradient norm rose from 0.60 to 7.00";
-    check_with(12, &[("policy/grad_norm", norms)], &facts(40), &[(Problem::Diverged, 10, words)]);
+    let large = ("policy/grad_norm", norms);
+    let mut lost = vec![1.4; 12];
+    lost[9..].fill(0.5);
+    let words = "gradient norm rose from 0.60 to 7.00, and its reward fell from 1.40 to 0.50";
+    let fallen = [large.clone(), ("reward/total/mean", lost)];
+    check_with(12, &fallen, &facts(40), &[(Problem::Diverged, 10, words)]);
+    let mut far = vec![0.01; 12];
+    far[9..].fill(0.6);
+    let words = "and its KL to the reference policy is 0.60 nats per token";
+    let strayed = [large.clone(), ("policy/kl", far)];
+    check_with(12, &strayed, &facts(40), &[(Problem::Diverged, 10, words)]);
+    // Answers that begin to earn something have larger gradients than none that did.
+    let mut earned = vec![0.0; 12];
+    earned[9..].fill(0.4);
+    for reward in [earned, vec![1.4; 12]] {
+        check_with(12, &[large.clone(), ("reward/total/mean", reward)], &facts(40), &[]);
+    }
+    // A supervised run has a loss alone.
+    let mut loss = vec![0.5; 12];
+    let large = ("policy/grad_norm", &large.1[..]);
+    check(&[large, ("policy/loss", &loss)], &facts(40), &[]);
+    loss[9..].fill(2.0);
+    let words = "its loss rose from 0.50 to 2.00";
+    check(&[large, ("policy/loss", &loss)], &facts(40), &[(Problem::Diverged, 10, words)]);
     let mut spike = vec![0.6; 12];
     spike[10] = 50.0;
     check_with(12, &[("policy/grad_norm", spike)], &facts(40), &[]);
@@ -289,4 +314,46 @@ fn each_problem_is_told_once_when_it_starts() {
         told.extend(watch.news(&facts(40)).into_iter().map(|verdict| (step, verdict.problem)));
     }
     assert_eq!(told, [(3, Problem::Truncated)]);
+}
+
+/// A run as `recorded/record.py` wrote it down, step by step: what is told at each.
+fn recorded(json: &str) -> Vec<(u64, Vec<Verdict>)> {
+    let run: serde_json::Value = serde_json::from_str(json).unwrap();
+    let steps = run["steps"].as_u64().unwrap();
+    let facts = RunFacts { kl_coef: run["kl_coef"].as_f64(), ..facts(steps) };
+    let series = run["series"].as_object().unwrap();
+    let mut watch = Watch::default();
+    let told = (1..=steps).map(|step| {
+        for (name, values) in series {
+            if let Some(value) = values[step as usize - 1].as_f64() {
+                watch.record(step, name, value);
+            }
+        }
+        (step, watch.news(&facts))
+    });
+    told.filter(|(_, verdicts)| !verdicts.is_empty()).collect()
+}
+
+/// The step at which a run is said to have diverged.
+fn diverged_at(json: &str) -> Option<u64> {
+    let is_diverged = |verdict: &Verdict| verdict.problem == Problem::Diverged;
+    recorded(json).into_iter().find(|(_, told)| told.iter().any(is_diverged)).map(|(step, _)| step)
+}
+
+#[test]
+fn healthy_runs_as_they_were_recorded_have_not_diverged() {
+    assert_eq!(recorded(include_str!("recorded/sound-40.json")), []);
+    // Answers that begin to earn something: the gradient's norm rises from nothing to a usual one.
+    assert_eq!(diverged_at(include_str!("recorded/sound-rising-gradient.json")), None);
+}
+
+#[test]
+fn sick_runs_as_they_were_recorded_are_told_within_a_few_steps() {
+    for (json, expected) in [
+        (include_str!("recorded/sick-rate-0.05.json"), 3),
+        (include_str!("recorded/sick-rate-0.01-no-kl.json"), 4),
+        (include_str!("recorded/sick-rate-0.003.json"), 3),
+    ] {
+        assert_eq!(diverged_at(json), Some(expected), "{json}");
+    }
 }

@@ -238,3 +238,48 @@ fn where_sizes_cannot_tell_the_configuration_does() {
     let displayed = turned(3, (40, 30), Some(BoxesAre::Displayed));
     assert_eq!(boxes(&displayed, 0), [[1.0, 2.0, 11.0, 22.0]]);
 }
+
+#[test]
+fn categories_that_share_an_id_are_refused_and_those_without_a_name_are_not_asked_about() {
+    let mut coco = one(other());
+    coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 1, "name": "circle"}]);
+    refused(&coco, &["category 1 is \"square\" and \"circle\"", "an id of its own"]);
+    coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 1, "name": "square"}]);
+    assert_eq!(open(&coco).len(), 1);
+    coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 2, "name": " "}]);
+    coco["annotations"][1]["category_id"] = json!(2);
+    let dataset = open(&coco);
+    assert_eq!(dataset.skipped_parts()[0].why, "categories has no name for its category 2");
+}
+
+#[test]
+fn boxes_in_shares_of_the_sides_are_no_pixels() {
+    let mut annotation = other();
+    annotation["bbox"] = json!([0.1, 0.25, 0.5, 0.5]);
+    skipped(
+        annotation,
+        "annotation 6: its bbox [0.1, 0.25, 0.5, 0.5] lies within the first pixel: COCO counts pixels, not shares of the \
+         sides",
+    );
+}
+
+#[test]
+fn corners_in_place_of_sides_are_refused_where_they_show_and_suspected_where_they_do_not() {
+    let mut coco = one(other());
+    coco["annotations"] =
+        json!([{"id": 1, "image_id": 1, "category_id": 1, "bbox": [30, 20, 60, 60]}]);
+    refused(&coco, &["leaves the picture", "would fit as corners"]);
+    let annotation =
+        |n: usize| json!({"id": n, "image_id": 1, "category_id": 1, "bbox": [n, 3, 30, 40]});
+    coco["annotations"] = (0..20).map(annotation).collect();
+    let notes = |coco: &Value| open(coco).notes().join("\n");
+    assert!(notes(&coco).contains("all 20 annotations"), "{}", notes(&coco));
+    coco["annotations"][7]["bbox"] = json!([30, 3, 20, 40]);
+    assert_eq!(notes(&coco), "");
+}
+
+#[test]
+fn json_of_another_tool_is_told_from_annotations_that_are_damaged() {
+    let labelme = json!({"version": "5.0", "shapes": [], "imagePath": "a.png"});
+    refused(&labelme, &["missing field `images`", "the keys images, annotations and categories"]);
+}

@@ -132,3 +132,39 @@ fn a_solution_beside_a_conversation_is_the_answer() {
     asked["solution"] = json!(null);
     assert!(row(&asked).unwrap_err().contains("ends without an answer"));
 }
+
+#[test]
+fn a_row_has_its_pictures_once() {
+    let both = |images: &str| ROW.replace('}', &format!(", \"images\": {images}}}"));
+    refused(both("[\"b.png\"]").as_bytes(), &["row 0", "both \"image\" and \"images\""]);
+    check("a.jsonl", both("\"img/a.png\"").as_bytes(), 1);
+    check("a.jsonl", both("null").as_bytes(), 1);
+    let list =
+        ROW.replace("\"image\": \"img/a.png\"", "\"image\": null, \"images\": [\"img/a.png\"]");
+    check("a.jsonl", list.as_bytes(), 1);
+}
+
+#[test]
+fn a_row_without_a_picture_is_refused() {
+    for (image, why) in [("\"\"", "empty text"), ("null", "image is null")] {
+        let row = ROW.replace("\"img/a.png\"", image);
+        refused(row.as_bytes(), &["row 0", why]);
+    }
+    // An empty list is meant, and told.
+    let row = ROW.replace("\"img/a.png\"", "[]");
+    let folder = folder("a.jsonl", row.as_bytes());
+    let notes = Dataset::open(&folder.path("a.jsonl")).unwrap().notes().join("\n");
+    assert!(notes.contains("1 rows have an empty list of images"), "{notes}");
+}
+
+#[test]
+fn a_folder_of_pictures_may_have_its_rows_in_metadata() {
+    let rows = ROW.replace("\"image\"", "\"file_name\"");
+    check("metadata.jsonl", rows.as_bytes(), 1);
+}
+
+#[test]
+fn what_is_no_data_yet_is_told_with_what_fetches_it() {
+    refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", &["git lfs pull"]);
+    refused(b"", &["it has no rows"]);
+}
