@@ -48,6 +48,16 @@ fn supervised_fine_tuning_alone() {
 }
 
 #[test]
+fn reinforcement_alone() {
+    let expected = default_weights();
+    let run = example("rft");
+    run.finish().ok();
+    assert_eq!(run.metric("learner", "policy/loss").len(), 4);
+    assert_eq!(labels(&run), ["constant", "base", "rft"]);
+    assert_eq!(&run.final_weights("learner"), expected);
+}
+
+#[test]
 fn evaluation_alone() {
     let run = example("evaluate");
     run.finish().ok();

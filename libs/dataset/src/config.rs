@@ -75,6 +75,8 @@ pub struct DataConfig {
     pub rows: Option<PathBuf>,
     /// Which of several outlines of a place an answer should enclose: `target`, those that are labeled so, or `first`.
     pub outlines: Outlines,
+    /// Read the shapes of annotated objects (COCO's `segmentation`) too: the true answer where regions are asked for.
+    pub masks: bool,
     /// What `bbox` of a row with an expression is: `sides` (x, y, width, height) or `corners`.
     pub bbox: BboxForm,
     /// Share of the pictures of `train` that are not learned from: where `evaluation.test` is the same data, its rows
@@ -196,7 +198,9 @@ impl EvaluationConfig {
     /// The same, judged on these rows for choosing instead of on those that are reported.
     pub fn to_choose(&self, validation: &std::path::Path) -> Self {
         let split = self.validation_split.clone();
-        Self { test: validation.to_owned(), split, validation_split: None, ..self.clone() }
+        // What exists is said of the samples of `test`.
+        let exist = None;
+        Self { test: validation.to_owned(), split, validation_split: None, exist, ..self.clone() }
     }
 }
 
@@ -213,6 +217,7 @@ impl DataConfig {
                 categories: self.categories.clone(),
                 classes: self.classes.clone(),
                 outlines: self.outlines,
+                masks: self.masks,
                 bbox: self.bbox,
                 ..Selection::default()
             },
@@ -407,6 +412,7 @@ impl Default for DataConfig {
             fewer_shots: false,
             rows: None,
             outlines: Outlines::Target,
+            masks: false,
             bbox: BboxForm::Sides,
             hold_out: 0.0,
             flip: Flip::None,

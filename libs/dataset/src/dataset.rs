@@ -343,7 +343,12 @@ impl Checked {
                     })
                 };
                 let objects = upright(&marked.corners)?;
-                Truth::Boxes(Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?))
+                if !marked.outlines.is_empty() && frame != Frame::Upright {
+                    let why = "EXIF turns the picture, and shapes are not turned with it";
+                    return Err(draft.origin.skipped(named(picture, why)));
+                }
+                let boxes = Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?);
+                Truth::Boxes(boxes.with_outlines(marked.outlines))
             }
             (DraftTruth::Boxes { .. }, []) => {
                 return Err(draft.origin.skipped("boxes without a picture".to_owned()));

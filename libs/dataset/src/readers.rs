@@ -17,6 +17,7 @@ mod columns;
 mod conversation;
 mod csv;
 mod fields;
+mod frames;
 mod json;
 mod json_text;
 mod labeled;
@@ -78,6 +79,8 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
             Layout::Csv => labeled::read_csv(path, options, &mut found)?,
             Layout::Flowers => labeled::read_flowers(path, split, options, &mut found)?,
             Layout::Referring => referring::read(path, split, options, &mut found)?,
+            Layout::Mot => frames::read_mot(path, options, &mut found)?,
+            Layout::Charades => frames::read_charades(path, options, &mut found)?,
             Layout::Parquet | Layout::Arrow | Layout::Rows => {
                 found.ask(selection)?;
                 let locator = Locator::new(path, image_root, options.allow_outside);
@@ -110,17 +113,29 @@ enum Layout {
     Csv,
     Flowers,
     Referring,
+    Mot,
+    Charades,
 }
 
-/// Bytes of a `.json` file that tell what is in it.
+/// Bytes of a file that tell what is in it.
 const PEEKED_BYTES: u64 = 1 << 16;
 
-/// What a file holds, by its kind and for `.json` by its beginning.
+/// What a file holds, by its kind and for `.json` and `.txt` by its beginning.
 fn layout(path: &Path, kind: Kind) -> Result<Layout, DatasetError> {
     Ok(match kind {
         Kind::Parquet => Layout::Parquet,
         Kind::Arrow => Layout::Arrow,
-        Kind::List => Layout::List,
+        Kind::List => {
+            let start = start_of(path)?;
+            let line = start.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            if frames::is_mot(line) {
+                Layout::Mot
+            } else if frames::is_charades(line) {
+                Layout::Charades
+            } else {
+                Layout::List
+            }
+        }
         Kind::Csv => Layout::Csv,
         Kind::Mat => Layout::Flowers,
         Kind::Json => {
@@ -139,7 +154,7 @@ fn layout(path: &Path, kind: Kind) -> Result<Layout, DatasetError> {
     })
 }
 
-/// The beginning of a file of JSON.
+/// The beginning of a file of text.
 fn start_of(path: &Path) -> Result<String, DatasetError> {
     let mut start = Vec::new();
     json_text::open(path)?

@@ -42,8 +42,10 @@ pub enum Question {
     Category(Arc<str>),
     /// Which class is the picture of? How that is asked is up to the configuration.
     Class,
-    /// Where is what these words describe?
+    /// Where, or when, is what these words describe?
     Expression(Arc<str>),
+    /// Where is each object in each of the pictures, which are frames of a video?
+    Tracks,
 }
 
 /// The true answer.
@@ -64,6 +66,17 @@ pub struct Boxes {
     pub areas: Box<[f64]>,
     /// Boxes around many objects at once (COCO's `iscrowd`): an answer need not name them, and does no wrong if it does.
     pub crowds: Box<[Rect<Original>]>,
+    /// The shape of each object, where it was asked for (`data.masks`); else empty.
+    pub outlines: Box<[Outline]>,
+}
+
+/// The shape of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outline {
+    /// Closed lines around its parts, by their corners in pixels of the picture.
+    Polygons(Vec<Vec<[f64; 2]>>),
+    /// COCO's run lengths as JSON writes them, `{"size": [height, width], "counts": …}`.
+    Runs(String),
 }
 
 /// A row, or a part of one, that was left out.
@@ -90,7 +103,12 @@ impl Boxes {
         areas: Box<[f64]>,
         crowds: Box<[Rect<Original>]>,
     ) -> Self {
-        Self { objects, areas, crowds }
+        Self { objects, areas, crowds, outlines: Box::default() }
+    }
+
+    /// The same with the shape of each object.
+    pub(crate) fn with_outlines(self, outlines: Vec<Outline>) -> Self {
+        Self { outlines: outlines.into(), ..self }
     }
 }
 
@@ -99,7 +117,8 @@ impl From<Vec<Rect<Original>>> for Boxes {
     fn from(objects: Vec<Rect<Original>>) -> Self {
         let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1) * (y2 - y1);
         let areas = objects.iter().map(|rect| area(rect.corners())).collect();
-        Self { objects: objects.into(), areas, crowds: Box::default() }
+        let (crowds, outlines) = (Box::default(), Box::default());
+        Self { objects: objects.into(), areas, crowds, outlines }
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Selection {
     pub first_question: bool,
     /// Which of several outlines of a place count.
     pub outlines: Outlines,
+    /// Whether the shapes of objects are read too.
+    pub masks: bool,
     /// Whether `bbox` of a row is two corners, and not a corner with width and height.
     pub bbox: BboxForm,
     /// File with the names of the samples that are used; all where there is none.

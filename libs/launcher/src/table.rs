@@ -5,10 +5,11 @@ mod dry_run;
 mod existence;
 mod spec;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, ensure};
-use vrft_report::{Results, ResultsHead, write_results};
+use vrft_report::{ResultRun, Results, ResultsHead, write_results};
 
 use crate::cli::{GraphOptions, TableOptions};
 use crate::config::Config;
@@ -22,11 +23,14 @@ pub(crate) use spec::TableConfig;
 const METRICS: [&str; 7] = ["miou", "accuracy", "overlap", "ap50", "ap", "format", "reward"];
 
 /// One configuration as a table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Table {
     /// The folder of its runs.
     folder: PathBuf,
+    /// The first of the graphs.
     graph: GraphOptions,
+    /// Graphs that are run one after the other; none for the default one.
+    graphs: Vec<PathBuf>,
     config: Config,
     spec: TableConfig,
     /// Numbers of shots; `None` for all rows.
@@ -49,14 +53,17 @@ pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
         let mut runs = Vec::new();
         for &seed in &table.seeds {
             for &shots in &table.shots {
-                let cell = cells::Cell::of(&table, shots, seed)?;
-                runner.finish(&table, &cell)?;
-                runs.extend(cell.read()?);
+                for cell in cells::Cell::all_of(&table, shots, seed)? {
+                    runner.finish(&table, &cell)?;
+                    runs.extend(cell.read()?);
+                }
+                check_measured(&table, &runs)?;
                 let mut now = Results::new(head(&table, &runs), &runs);
                 for &shots in table.shots.iter().filter(|_| table.seeds.len() == 1) {
-                    let folder = cells::Cell::of(&table, shots, seed)?.folder;
-                    if folder.exists() {
-                        now.compare_answers(shots, &folder)?;
+                    for cell in cells::Cell::all_of(&table, shots, seed)? {
+                        if cell.folder.exists() {
+                            now.compare_answers(shots, &cell.folder)?;
+                        }
                     }
                 }
                 finished.retain(|one| one.head.title != now.head.title);
@@ -102,7 +109,9 @@ fn tables(options: &TableOptions) -> eyre::Result<Vec<Table>> {
 fn one(options: &TableOptions, file: Option<&PathBuf>, mode: Option<&str>) -> eyre::Result<Table> {
     let mut overrides = options.overrides.clone();
     overrides.extend(mode.map(|mode| format!("reward.mode={mode:?}")));
-    let mut graph = GraphOptions { graph: options.graph.clone(), config: file.cloned(), overrides };
+    let graphs = options.graphs.clone();
+    let mut graph =
+        GraphOptions { graph: graphs.first().cloned(), config: file.cloned(), overrides };
     let mut config = Graph::load(&graph)?.config;
     if let Some(root) = &options.data {
         let root = root.canonicalize().wrap_err_with(|| format!("--data {root:?}"))?;
@@ -133,7 +142,7 @@ fn one(options: &TableOptions, file: Option<&PathBuf>, mode: Option<&str>) -> ey
     let shots = if shots.is_empty() { vec![None] } else { shots.into_iter().map(Some).collect() };
     ensure!(options.seeds > 0, "--seeds 0: expected at least one");
     let seeds = (0..options.seeds).map(|seed| options.first_seed + seed).collect();
-    Ok(Table { folder, graph, config, spec, shots, seeds })
+    Ok(Table { folder, graph, graphs, config, spec, shots, seeds })
 }
 
 /// Overrides that let the relative paths of a configuration's data start at a folder.
@@ -161,8 +170,22 @@ fn assignment(key: &str, path: &Path) -> String {
     format!("{key}={}", toml::Value::String(path.display().to_string()))
 }
 
+/// Refuses a table whose leading metric nothing was measured by.
+fn check_measured(table: &Table, runs: &[ResultRun]) -> eyre::Result<()> {
+    let Some(first) = table.spec.metrics.first() else { return Ok(()) };
+    let measured: BTreeSet<&str> =
+        runs.iter().flat_map(|run| run.metrics.keys().map(String::as_str)).collect();
+    ensure!(
+        measured.contains(first.as_str()),
+        "{}: no policy was measured by {first:?} (table.metrics, --metric), but by: {}",
+        table.spec.title,
+        measured.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    Ok(())
+}
+
 /// What the table says besides its numbers.
-fn head(table: &Table, runs: &[vrft_report::ResultRun]) -> ResultsHead {
+fn head(table: &Table, runs: &[ResultRun]) -> ResultsHead {
     let spec = &table.spec;
     let is_measured = |name: &str| runs.iter().any(|run| run.metrics.contains_key(name));
     let metrics = if spec.metrics.is_empty() {
@@ -170,6 +193,11 @@ fn head(table: &Table, runs: &[vrft_report::ResultRun]) -> ResultsHead {
     } else {
         spec.metrics.clone()
     };
+    let absent: Vec<String> = spec.metrics.iter().filter(|n| !is_measured(n)).cloned().collect();
+    let mut remarks = spec.remarks.clone();
+    if !absent.is_empty() {
+        remarks.push(format!("Not measured here: {}.", absent.join(", ")));
+    }
     ResultsHead {
         title: spec.title.clone(),
         source: spec.source.clone(),
@@ -177,7 +205,7 @@ fn head(table: &Table, runs: &[vrft_report::ResultRun]) -> ResultsHead {
         is_percent: spec.percent,
         shots_per: spec.per.name().to_owned(),
         published: spec.published(),
-        remarks: spec.remarks.clone(),
+        remarks,
         command: command_line(),
     }
 }

@@ -1,8 +1,9 @@
 //! Annotated boxes of one category as a question and its answer, in the form that the task declares.
 
+use vrft_dataset::Outline;
 use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
 use vrft_reward::config::{AnswerConfig, FormatConfig, RewardConfig};
-use vrft_reward::{BBox, Reward, Space, instructions, visual_rft_question};
+use vrft_reward::{BBox, Geometry, Region, Reward, Space, instructions, visual_rft_question};
 use vrft_vision::{Original, Rect, Resized, Sides, Thousandths};
 
 /// The question for all objects of a category, and whether it says what the answer should look like.
@@ -12,6 +13,9 @@ pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) 
     }
     let asked = match reward.answer.kind {
         AnswerKind::Box(_) => format!("Where in the image is the {category}?"),
+        AnswerKind::Polygon(_) | AnswerKind::Mask(_) => {
+            format!("Outline all objects belonging to the category '{category}' in the image.")
+        }
         AnswerKind::Points(_) => {
             format!("Point to all objects belonging to the category '{category}' in the image.")
         }
@@ -25,9 +29,15 @@ pub(crate) fn class_question(reward: &RewardConfig) -> String {
     format!("What is in the image?\n{}", instructions(reward))
 }
 
+/// The question for all objects in the frames of a video.
+pub(crate) fn tracks_question(reward: &RewardConfig) -> String {
+    format!("Where is each object in each frame?\n{}", instructions(reward))
+}
+
 /// The question for what an expression refers to.
 pub(crate) fn reference_question(expression: &str, reward: &RewardConfig) -> String {
     let asked = match reward.answer.kind {
+        AnswerKind::Interval(_) => "When does this happen",
         AnswerKind::Points(_) => "Point to what this describes",
         _ => "Where in the image is what this describes",
     };
@@ -58,6 +68,7 @@ fn is_visual_rft(answer: &AnswerConfig, format: &FormatConfig) -> bool {
 pub(crate) fn answer(
     category: &str,
     boxes: &[Rect<Original>],
+    outlines: &[Outline],
     sides: &Sides,
     reward: &RewardConfig,
 ) -> Result<String, String> {
@@ -70,6 +81,14 @@ pub(crate) fn answer(
         )
     };
     let space = answer.space().ok_or_else(no_places)?;
+    if !outlines.is_empty() && answer.kind.geometry() == Some(Geometry::Region) {
+        let regions: Vec<Region> =
+            outlines.iter().map(|outline| region(outline, sides, space)).collect();
+        let text = Reward::new(reward).write_regions(&regions, category).ok_or_else(|| {
+            "several shapes of which one is run lengths cannot be one region".to_owned()
+        })?;
+        return Ok(enclosed(&text, reward));
+    }
     let corners = boxes.iter().map(|rect| place(rect, sides, space));
     let boxes: Vec<(BBox, &str)> =
         corners.map(|[x1, y1, x2, y2]| (BBox { x1, y1, x2, y2 }, category)).collect();
@@ -78,7 +97,26 @@ pub(crate) fn answer(
         // Visual-RFT writes its keys as Python does.
         text = text.replace('"', "'");
     }
-    Ok(if reward.format.tags { format!("<answer>{text}</answer>") } else { text })
+    Ok(enclosed(&text, reward))
+}
+
+fn enclosed(text: &str, reward: &RewardConfig) -> String {
+    if reward.format.tags { format!("<answer>{text}</answer>") } else { text.to_owned() }
+}
+
+/// A shape in the space that the task declares.
+fn region(outline: &Outline, sides: &Sides, space: Space) -> Region {
+    let lines = match outline {
+        Outline::Runs(runs) => return Region::Runs(runs.clone()),
+        Outline::Polygons(lines) => lines,
+    };
+    let (width, height) = sides.original();
+    let within = |value: f64, side: f64| {
+        let thousandths = (1000.0 * value / side).round().clamp(0.0, 1000.0);
+        if space == Space::Unit { thousandths / 1000.0 } else { thousandths }
+    };
+    let corner = |&[x, y]: &[f64; 2]| [within(x, width), within(y, height)];
+    Region::Outlines(lines.iter().map(|line| line.iter().map(corner).collect()).collect())
 }
 
 /// Corners in the space that the task declares; in whole numbers but for shares of the sides.

@@ -102,6 +102,7 @@ impl Prompter {
             (Question::Expression(text), Some(words)) => (words.replace(EXPRESSION, text), false),
             (_, Some(words)) => (words.clone(), false),
             (Question::Category(name), None) => category::question(name, reward),
+            (Question::Tracks, None) => (category::tracks_question(reward), true),
             (Question::Expression(text), None) => {
                 (category::reference_question(text, reward), true)
             }
@@ -119,7 +120,7 @@ impl Prompter {
         let needed = match &row.question {
             Question::Category(_) => CATEGORY,
             Question::Expression(_) => EXPRESSION,
-            Question::Class | Question::Turns(_) => return Ok(()),
+            Question::Class | Question::Tracks | Question::Turns(_) => return Ok(()),
         };
         match &self.question {
             Some(words) if !words.contains(needed) => {
@@ -141,7 +142,7 @@ impl Prompter {
     pub fn category(&self, row: &Row) -> Option<Arc<str>> {
         match &row.question {
             Question::Category(name) => Some(name.clone()),
-            Question::Class | Question::Expression(_) => None,
+            Question::Class | Question::Expression(_) | Question::Tracks => None,
             Question::Turns(turns) => {
                 let asked = turns.iter().rfind(|turn| turn.role == Role::User)?;
                 category::category_in(&asked.text()).map(Into::into)
@@ -187,15 +188,16 @@ impl Prompter {
         };
         let category = match &row.question {
             Question::Category(name) => name,
-            Question::Class | Question::Expression(_) | Question::Turns(_) => "",
+            _ => "",
         };
         let picture = row.pictures.first().ok_or("boxes without a picture")?;
         let original = picture.header().displayed();
         let as_numbers = |(width, height): (u32, u32)| (f64::from(width), f64::from(height));
         let sides = Sides::new(as_numbers(original), as_numbers(resize(original)?));
-        let boxes: Vec<Rect<Original>> =
+        let rects: Vec<Rect<Original>> =
             boxes.iter().map(|rect| mirrored(rect, &sides, mirror)).collect();
-        category::answer(category, &boxes, &sides, &self.reward)
+        // Shapes are not mirrored: data.flip is refused where regions are asked for.
+        category::answer(category, &rects, &boxes.outlines, &sides, &self.reward)
     }
 
     /// An answer in words, in the coordinates of the task.

@@ -58,3 +58,4 @@ pub use text::edit::edit_similarity;
 pub use text::extract::answer_text;
 pub use text::names::same_label;
 pub use truth::Truth;
+pub use writing::Region;

@@ -1,6 +1,6 @@
 //! Answers and whole completions as a perfect policy would write them, in the declared form.
 
-use crate::answers::{Draft, Sketch};
+use crate::answers::{Draft, Sketch, items};
 use crate::config::{AnswerConfig, FormatConfig};
 use crate::geometry::Geometry;
 use crate::text::extract::Solution;
@@ -68,6 +68,32 @@ impl Reward {
         Some(write(&Draft::Items { items, target: 0 }, answer))
     }
 
+    /// The text of an answer that is these regions; `None` for answers that are none, and for several that are to be one
+    /// where one of them is run lengths. Parts of a region are items of their own where any number may be given.
+    ///
+    /// ```
+    /// use vrft_reward::{Region, Reward, config::RewardConfig, answers::{AnswerKind, PolygonAnswer}};
+    /// let mut config = RewardConfig::default();
+    /// config.answer.kind = AnswerKind::Polygon(PolygonAnswer::default());
+    /// let region = Region::Outlines(vec![vec![[1.0, 2.0], [30.0, 2.0], [30.0, 40.0]]]);
+    /// let text = Reward::new(&config).write_regions(&[region], "cat");
+    /// assert_eq!(text.as_deref(), Some("[[[1, 2], [30, 2], [30, 40]]]"));
+    /// ```
+    pub fn write_regions(&self, regions: &[Region], label: &str) -> Option<String> {
+        let answer = &self.config().answer;
+        let kind = answer.kind.kind().as_items()?;
+        if kind.geometry() != Geometry::Region {
+            return None;
+        }
+        if regions.is_empty() {
+            return Some(answer.nothing.clone());
+        }
+        let places = if kind.is_single() { vec![whole(regions)?] } else { parts(regions) };
+        let sketch = Sketch { label: label.to_owned(), ..Sketch::at(Vec::new()) };
+        let items = places.into_iter().map(|place| items::item(kind.keys(), &sketch, place));
+        Some(kind.enclose(&items.collect::<Vec<_>>().join(", "), 0))
+    }
+
     /// The completion that supervised tuning should teach for a truth: of those that give the true answer the one that
     /// this reward pays most for.
     ///
@@ -122,6 +148,44 @@ impl Reward {
         };
         scored.reduce(better).map_or_else(String::new, |(_, text)| text)
     }
+}
+
+/// The shape of something in a picture, in the space of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Region {
+    /// Closed lines around its parts.
+    Outlines(Vec<Vec<[f64; 2]>>),
+    /// COCO's run lengths as JSON writes them.
+    Runs(String),
+}
+
+fn line(corners: &[[f64; 2]]) -> String {
+    items::points(corners.as_flattened())
+}
+
+/// All regions as one.
+fn whole(regions: &[Region]) -> Option<String> {
+    if let [Region::Runs(runs)] = regions {
+        return Some(runs.clone());
+    }
+    let lines: Option<Vec<&Vec<Vec<[f64; 2]>>>> = regions
+        .iter()
+        .map(|region| match region {
+            Region::Outlines(lines) => Some(lines),
+            Region::Runs(_) => None,
+        })
+        .collect();
+    let lines: Vec<String> = lines?.into_iter().flatten().map(|corners| line(corners)).collect();
+    Some(if let [only] = &lines[..] { only.clone() } else { format!("[{}]", lines.join(", ")) })
+}
+
+/// Each closed line, and each region of run lengths.
+fn parts(regions: &[Region]) -> Vec<String> {
+    let parts = regions.iter().flat_map(|region| match region {
+        Region::Outlines(lines) => lines.iter().map(|corners| line(corners)).collect(),
+        Region::Runs(runs) => vec![runs.clone()],
+    });
+    parts.collect()
 }
 
 /// A thought in which no answer is given, since each tag should occur once.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::fields::{Draft, DraftTruth, Found};
 use crate::row::Skipped;
 use crate::select::{self, Absent, Selection};
-use crate::{DatasetError, Origin, Question};
+use crate::{DatasetError, Origin, Outline, Question};
 
 /// A picture and the boxes on it.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub(crate) struct Marked {
     pub(crate) areas: Vec<f64>,
     /// Around many objects at once.
     pub(crate) crowds: Vec<[f64; 4]>,
+    /// The shape of each single object, where it was asked for.
+    pub(crate) outlines: Vec<Outline>,
 }
 
 impl Marked {
@@ -45,15 +47,20 @@ impl Marked {
 }
 
 impl Annotated {
-    /// Whether there is an object of this category, and not only a crowd.
-    fn shows(&self, category: &str) -> bool {
-        self.boxes.get(category).is_some_and(|marked| !marked.corners.is_empty())
+    /// Categories that are asked for and known not to be there, in the order of their names.
+    fn absent<'a>(&'a self, asked: &'a BTreeSet<Arc<str>>) -> impl Iterator<Item = &'a Arc<str>> {
+        // In LVIS each picture names a few of a thousand.
+        let looked_for = self.absent.as_ref().unwrap_or(asked);
+        looked_for.iter().filter(|name| asked.contains(*name) && !self.boxes.contains_key(*name))
     }
 
-    /// Whether it is known that there is none.
-    fn lacks(&self, category: &str) -> bool {
-        !self.boxes.contains_key(category)
-            && self.absent.as_ref().is_none_or(|absent| absent.contains(category))
+    /// The categories that are asked for and have an object there, and not only a crowd.
+    fn present<'a>(
+        &'a self,
+        asked: &'a BTreeSet<Arc<str>>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Marked)> {
+        let boxes = self.boxes.iter().filter(|(name, _)| asked.contains(*name));
+        boxes.filter(|(_, marked)| !marked.corners.is_empty())
     }
 }
 
@@ -68,28 +75,33 @@ pub(crate) fn push_all(
     file: &Arc<Path>,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let asked = selection.among(file, known)?;
-    let pairs = || images.iter().flat_map(|image| asked.iter().map(move |name| (image, name)));
-    let n_absent = || pairs().filter(|(image, name)| image.lacks(name)).count();
-    let n_present = || pairs().filter(|(image, name)| image.shows(name)).count();
+    let asked: BTreeSet<Arc<str>> = selection.among(file, known)?.into_iter().collect();
+    let n_absent: Vec<usize> = match selection.absent {
+        Absent::None => vec![0; images.len()],
+        _ => images.iter().map(|image| image.absent(&asked).count()).collect(),
+    };
+    let total: usize = n_absent.iter().sum();
     let drawn: Vec<usize> = match selection.absent {
         Absent::None => Vec::new(),
-        Absent::Every => (0..n_absent()).collect(),
+        Absent::Every => (0..total).collect(),
         Absent::Share(rate) => {
-            let n = (rate * n_present() as f64).round() as usize;
-            select::draw_absent(n_absent(), n)
+            let n_present: usize = images.iter().map(|image| image.present(&asked).count()).sum();
+            select::draw_absent(total, (rate * n_present as f64).round() as usize)
         }
     };
-    let mut drawn = drawn.into_iter().peekable();
-    let mut place = 0;
-    for (image, category) in pairs() {
-        if image.shows(category) {
-            push(image, category, &image.boxes[category], file, found);
-        } else if image.lacks(category) {
-            if drawn.next_if_eq(&place).is_some() {
-                push(image, category, &Marked::default(), file, found);
+    let (nothing, mut drawn, mut start) = (Marked::default(), drawn.into_iter().peekable(), 0);
+    for (image, n_absent) in images.iter().zip(n_absent) {
+        let mut rows: BTreeMap<&Arc<str>, &Marked> = image.present(&asked).collect();
+        let end = start + n_absent;
+        if drawn.peek().is_some_and(|place| *place < end) {
+            let absent: Vec<&Arc<str>> = image.absent(&asked).collect();
+            while let Some(place) = drawn.next_if(|place| *place < end) {
+                rows.insert(absent[place - start], &nothing);
             }
-            place += 1;
+        }
+        start = end;
+        for (category, marked) in rows {
+            push(image, category, marked, file, found);
         }
     }
     Ok(())

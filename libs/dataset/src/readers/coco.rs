@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::fields::Found;
 use super::json_text::{self, WithoutNan};
 use crate::path::Locator;
 use crate::row::Skipped;
-use crate::{DatasetError, Selection};
+use crate::{DatasetError, Outline, Selection};
 
 const FORMAT: &str = "COCO annotations";
 
@@ -23,10 +24,12 @@ const KEYS: &str = " (annotations have the keys images, annotations and categori
 /// Boxes that must be alike before it is no accident.
 const MIN_SUSPECTED: usize = 20;
 
+/// Annotations with the shapes of their objects, or without: those of a large file take more memory than all else.
 #[derive(Deserialize)]
-struct Coco {
+#[serde(bound = "S: Deserialize<'de> + Default")]
+struct Coco<S> {
     images: Vec<Image>,
-    annotations: Vec<Annotation>,
+    annotations: Vec<Annotation<S>>,
     #[serde(default)]
     categories: Vec<Category>,
 }
@@ -49,7 +52,8 @@ struct Image {
 }
 
 #[derive(Deserialize)]
-struct Annotation {
+#[serde(bound = "S: Deserialize<'de> + Default")]
+struct Annotation<S> {
     #[serde(default)]
     id: Id,
     #[serde(default)]
@@ -64,6 +68,62 @@ struct Annotation {
     /// A box around many objects at once: no answer to a question for each of them.
     #[serde(default, deserialize_with = "flag")]
     iscrowd: bool,
+    #[serde(default)]
+    segmentation: S,
+}
+
+/// What is read of the shape of an object.
+trait Shape: DeserializeOwned + Default {
+    /// The shape, if it is asked for.
+    ///
+    /// # Errors
+    /// It is asked for, and not there or not a shape.
+    fn outline(&self) -> Result<Option<Outline>, String>;
+}
+
+/// A shape that is not asked for.
+#[derive(Default, Deserialize)]
+#[serde(from = "IgnoredAny")]
+struct Unread;
+
+impl From<IgnoredAny> for Unread {
+    fn from(_: IgnoredAny) -> Self {
+        Self
+    }
+}
+
+impl Shape for Unread {
+    fn outline(&self) -> Result<Option<Outline>, String> {
+        Ok(None)
+    }
+}
+
+/// A shape as the file has it: lists of corners, or run lengths.
+#[derive(Default, Deserialize)]
+#[serde(transparent)]
+struct Segmentation(Value);
+
+impl Shape for Segmentation {
+    fn outline(&self) -> Result<Option<Outline>, String> {
+        let Self(value) = self;
+        if value.get("counts").is_some() && value.get("size").is_some() {
+            return Ok(Some(Outline::Runs(value.to_string())));
+        }
+        let line = |line: &Value| -> Option<Vec<[f64; 2]>> {
+            let numbers: Vec<f64> =
+                line.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+            let is_line = numbers.len() >= 6 && numbers.len().is_multiple_of(2);
+            is_line.then(|| numbers.chunks(2).map(|pair| [pair[0], pair[1]]).collect())
+        };
+        let lines: Option<Vec<_>> =
+            value.as_array().and_then(|lines| lines.iter().map(line).collect());
+        lines
+            .filter(|lines| !lines.is_empty())
+            .map(|lines| Some(Outline::Polygons(lines)))
+            .ok_or_else(|| {
+                "its segmentation is neither lists of x and y nor run lengths".to_owned()
+            })
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,16 +157,21 @@ pub(crate) fn read(
     selection: &Selection,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
+    found.pictures.locate_with(locator(path, image_root, allow_outside));
+    if selection.masks {
+        collect::<Segmentation>(parsed(path)?, selection, &path.into(), found)
+    } else {
+        collect::<Unread>(parsed(path)?, selection, &path.into(), found)
+    }
+}
+
+fn parsed<S: Shape>(path: &Path) -> Result<Coco<S>, DatasetError> {
     let reader = WithoutNan::new(json_text::open(path)?);
     let content = |message: String| super::content(path, FORMAT, message);
-    let coco: Coco = serde_json::from_reader(reader).map_err(|error| {
+    serde_json::from_reader(reader).map_err(|error| {
         let what = if error.is_data() { KEYS } else { "" };
         content(format!("{error}{what}"))
-    })?;
-    let names = names(&coco.categories).map_err(content)?;
-    found.pictures.locate_with(locator(path, image_root, allow_outside));
-    found.notes.extend(look_like_corners(&coco.annotations));
-    collect(coco, &names, selection, &path.into(), found)
+    })
 }
 
 /// Names of the categories by their ids; those without a name are left out.
@@ -125,7 +190,7 @@ fn names(categories: &[Category]) -> Result<HashMap<Id, Arc<str>>, String> {
 
 /// Corners that were written where COCO has sides are found where they leave the picture; where all lie inside, they can
 /// only be suspected.
-fn look_like_corners(annotations: &[Annotation]) -> Option<String> {
+fn look_like_corners<S>(annotations: &[Annotation<S>]) -> Option<String> {
     let corners = annotations.iter().filter_map(|annotation| match annotation.bbox {
         Bbox::Corners(corners) => Some(corners),
         Bbox::Bad(_) => None,
@@ -157,24 +222,27 @@ fn locator(path: &Path, image_root: Option<&Path>, allow_outside: bool) -> Locat
     if image_root.is_some() { locator.within(&folders) } else { locator.also_in(&folders) }
 }
 
-fn collect(
-    coco: Coco,
-    names: &HashMap<Id, Arc<str>>,
+fn collect<S: Shape>(
+    coco: Coco<S>,
     selection: &Selection,
     file: &Arc<Path>,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
+    let names = names(&coco.categories).map_err(|why| super::content(file, FORMAT, why))?;
+    let names = &names;
+    found.notes.extend(look_like_corners(&coco.annotations));
     let known: HashMap<&Id, usize> =
         coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     for (number, annotation) in coco.annotations.iter().enumerate() {
         match usable(annotation, &known, names) {
-            Ok((image, name, corners)) => {
+            Ok(Usable { image, name, corners, outline }) => {
                 let marked = boxes[image].entry(name).or_default();
                 if annotation.iscrowd {
                     marked.crowds.push(corners);
                 } else {
                     marked.push(corners, annotation.area);
+                    marked.outlines.extend(outline);
                 }
             }
             // A crowd is no answer, so nothing is lost with it.
@@ -205,7 +273,7 @@ fn collect(
 }
 
 /// The names of the categories that can be asked for. Roboflow adds one above all others, which no box belongs to.
-fn nameable(coco: &Coco, names: &HashMap<Id, Arc<str>>) -> BTreeSet<Arc<str>> {
+fn nameable<S>(coco: &Coco<S>, names: &HashMap<Id, Arc<str>>) -> BTreeSet<Arc<str>> {
     let used: BTreeSet<&Id> = coco.annotations.iter().map(|one| &one.category_id).collect();
     let above: BTreeSet<&str> =
         coco.categories.iter().filter_map(|one| one.supercategory.as_deref()).collect();
@@ -214,12 +282,21 @@ fn nameable(coco: &Coco, names: &HashMap<Id, Arc<str>>) -> BTreeSet<Arc<str>> {
     categories.filter_map(|one| names.get(&one.id).cloned()).collect()
 }
 
-/// Number of the image, name of the category and corners.
-fn usable(
-    annotation: &Annotation,
+/// An annotation that can be used.
+struct Usable {
+    /// Number of the image.
+    image: usize,
+    /// Name of the category.
+    name: Arc<str>,
+    corners: [f64; 4],
+    outline: Option<Outline>,
+}
+
+fn usable<S: Shape>(
+    annotation: &Annotation<S>,
     images: &HashMap<&Id, usize>,
     names: &HashMap<Id, Arc<str>>,
-) -> Result<(usize, Arc<str>, [f64; 4]), String> {
+) -> Result<Usable, String> {
     let [x, y, width, height] = match &annotation.bbox {
         Bbox::Corners(corners) => *corners,
         Bbox::Bad(why) => return Err((*why).to_owned()),
@@ -239,7 +316,9 @@ fn usable(
     let name = names.get(&annotation.category_id).ok_or_else(|| {
         format!("categories has no name for its category {}", annotation.category_id)
     })?;
-    Ok((*image, name.clone(), [x, y, x + width, y + height]))
+    let (name, corners) = (name.clone(), [x, y, x + width, y + height]);
+    let outline = if annotation.iscrowd { None } else { annotation.segmentation.outline()? };
+    Ok(Usable { image: *image, name, corners, outline })
 }
 
 impl Image {

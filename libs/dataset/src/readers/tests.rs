@@ -1,18 +1,18 @@
 //! Data sets as they are published: a miniature of each layout, and what is asked of it.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
 use serde_json::{Value, json};
 use vrft_vision::Rect;
 
 use crate::testing::{Folder, black};
 use crate::{
-    Absent, BboxForm, ClassShots, Dataset, OpenOptions, Outlines, Question, Row, Selection, Truth,
+    Absent, BboxForm, ClassShots, Dataset, FramesConfig, OpenOptions, Outline, Outlines, Question,
+    Row, Selection, Truth,
 };
+
+mod labeled;
 
 fn split(name: &str) -> OpenOptions {
     OpenOptions { split: Some(name.to_owned()), ..OpenOptions::default() }
@@ -20,6 +20,11 @@ fn split(name: &str) -> OpenOptions {
 
 fn select(selection: Selection) -> OpenOptions {
     OpenOptions { selection, ..OpenOptions::default() }
+}
+
+fn frames(max: usize) -> OpenOptions {
+    let frames = FramesConfig { max, ..FramesConfig::default() };
+    OpenOptions { frames, ..OpenOptions::default() }
 }
 
 fn open(path: &Path, options: &OpenOptions) -> Dataset {
@@ -182,144 +187,6 @@ fn pascal_voc_has_its_splits_in_lists() {
 }
 
 #[test]
-fn a_folder_for_each_class() {
-    let folder = Folder::new(&[("classes.txt", b"n02\ttulip\n")]);
-    for name in ["train/n01/a.png", "train/n02/b.png", "test/n01/c.png"] {
-        folder.write(&format!("set/{name}"), &picture());
-    }
-    let train = open(&folder.path("set"), &split("train"));
-    assert_eq!(
-        (ids(&train), classes(&train)),
-        (vec!["n01-a.png", "n02-b.png"], vec!["n01", "n02"])
-    );
-    assert_eq!(classes(&open(&folder.path("set/test"), &OpenOptions::default())), ["n01"]);
-    refused(&folder.path("set"), &OpenOptions::default(), &["several splits"]);
-    // A list of classes chooses and names.
-    let classes_file = Some(folder.path("classes.txt"));
-    let selection = Selection { classes: classes_file, ..Selection::default() };
-    let listed = open(&folder.path("set"), &OpenOptions { selection, ..split("train") });
-    assert_eq!(classes(&listed), ["tulip"]);
-}
-
-#[test]
-fn tables_and_lists_name_pictures_and_classes() {
-    let folder = Folder::new(&[
-        ("cars.csv", b"image,label\ncars/1.png,\"Audi, R8\"\ncars/2.png,Fiat 500\n"),
-        ("images_variant_train.txt", b"0034309 707-320\n0034958 A310\n"),
-        (
-            "annotations/trainval.txt",
-            b"#Image CLASS-ID SPECIES BREED ID\nAbyssinian_100 1 1 1\ngreat_pyrenees_7 2 2 1\n",
-        ),
-        ("annotations/numbers.csv", b"image,label\nAbyssinian_100.jpg,1\ngreat_pyrenees_7.jpg,2\n"),
-        ("names.txt", b"cat\ndog\n"),
-    ]);
-    for name in [
-        "cars/1.png",
-        "cars/2.png",
-        "images/0034309.jpg",
-        "images/0034958.jpg",
-        "images/Abyssinian_100.jpg",
-        "images/great_pyrenees_7.jpg",
-    ] {
-        folder.write(name, &picture());
-    }
-    let all = OpenOptions::default();
-    assert_eq!(classes(&open(&folder.path("cars.csv"), &all)), ["Audi, R8", "Fiat 500"]);
-    assert_eq!(classes(&open(&folder.path("images_variant_train.txt"), &all)), ["707-320", "A310"]);
-    let pets = open(&folder.path("annotations/trainval.txt"), &all);
-    assert_eq!(classes(&pets), ["Abyssinian", "great_pyrenees"]);
-    let names = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
-    let numbers = folder.path("annotations/numbers.csv");
-    assert_eq!(classes(&open(&numbers, &select(names))), ["cat", "dog"]);
-    let one = Selection { categories: vec!["A310".to_owned()], ..Selection::default() };
-    let variants = folder.path("images_variant_train.txt");
-    assert_eq!(ids(&open(&variants, &select(one))), ["0034958.jpg"]);
-    folder.write("bad.csv", b"image,kind\na.png,b\n");
-    refused(&folder.path("bad.csv"), &all, &["no \"label\"", "image, kind"]);
-}
-
-#[test]
-fn splits_that_papers_share() {
-    let splits = json!({"train": [["a.png", 0, "rose"]], "val": [], "test": [["b.png", 1, "tulip"], ["a.png", 0, "rose"]]});
-    let folder = Folder::new(&[
-        ("split_zhou_OxfordFlowers.json", splits.to_string().as_bytes()),
-        ("jpg/a.png", &picture()),
-        ("jpg/b.png", &picture()),
-    ]);
-    let path = folder.path("split_zhou_OxfordFlowers.json");
-    assert_eq!(classes(&open(&path, &split("train"))), ["rose"]);
-    assert_eq!(classes(&open(&path, &split("test"))), ["tulip", "rose"]);
-    refused(&path, &OpenOptions::default(), &["several splits", "train, val, test"]);
-    refused(&path, &split("val"), &["no usable row"]);
-}
-
-/// An element of a MATLAB file.
-fn element(kind: u32, data: &[u8]) -> Vec<u8> {
-    let mut bytes = [kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
-    bytes.extend(data);
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
-    bytes
-}
-
-/// A matrix of bytes, or of doubles, in one row.
-fn matrix(name: &str, kind: u32, data: &[u8], n: u32) -> Vec<u8> {
-    let sides = [1_u32.to_le_bytes(), n.to_le_bytes()].concat();
-    // A name of up to four letters is packed into its tag.
-    let named = if name.len() <= 4 {
-        let mut small = ((name.len() as u32) << 16 | 1).to_le_bytes().to_vec();
-        small.extend(name.as_bytes());
-        small.resize(8, 0);
-        small
-    } else {
-        element(1, name.as_bytes())
-    };
-    let parts = [element(6, &[0; 8]), element(5, &sides), named, element(kind, data)];
-    element(14, &parts.concat())
-}
-
-fn mat(matrices: &[Vec<u8>], is_packed: bool) -> Vec<u8> {
-    let mut file = vec![b' '; 124];
-    file.extend([0, 1, b'I', b'M']);
-    for matrix in matrices {
-        if is_packed {
-            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(matrix).unwrap();
-            let packed = encoder.finish().unwrap();
-            file.extend([15_u32.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat());
-            file.extend(packed);
-        } else {
-            file.extend(matrix);
-        }
-    }
-    file
-}
-
-#[test]
-fn oxford_flowers_as_published() {
-    let labels = mat(&[matrix("labels", 2, &[2, 1, 2], 3)], true);
-    let doubles = [3.0_f64.to_le_bytes(), 1.0_f64.to_le_bytes()].concat();
-    let sets = mat(
-        &[matrix("trnid", 2, &[2], 1), matrix("tstid", 9, &doubles, 2), matrix("val", 2, &[1], 1)],
-        false,
-    );
-    let folder = Folder::new(&[
-        ("imagelabels.mat", &labels),
-        ("setid.mat", &sets),
-        ("names.txt", b"rose\ntulip\n"),
-    ]);
-    (1..=3).for_each(|n| folder.write(&format!("jpg/image_0000{n}.jpg"), &picture()));
-    let path = folder.path("imagelabels.mat");
-    assert_eq!(classes(&open(&path, &split("train"))), ["1"]);
-    let names = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
-    let test = open(&path, &OpenOptions { selection: names, ..split("test") });
-    assert_eq!(classes(&test), ["tulip", "tulip"]);
-    assert_eq!(ids(&test), ["image_00003.jpg", "image_00001.jpg"]);
-    refused(&path, &split("val"), &["no array \"valid\"", "trnid, tstid, val"]);
-    folder.write("imagelabels.mat", &labels[..140]);
-    refused(&path, &split("train"), &["imagelabels.mat", "MATLAB"]);
-}
-
-#[test]
 fn reason_seg_has_instructions_and_outlines() {
     let shape = |label: &str, points: Value| json!({"label": label, "points": points, "shape_type": "polygon"});
     let one = json!({"text": ["what can be eaten", "the food"], "is_sentence": true, "shapes": [
@@ -396,19 +263,68 @@ fn rows_of_a_box_and_what_refers_to_it() {
 }
 
 #[test]
-fn rows_with_a_label() {
-    let rows = "{\"image\": \"a.png\", \"label\": 1}\n{\"image\": \"a.png\", \"label\": 0}\n";
-    let folder = Folder::new(&[
-        ("rows.jsonl", rows.as_bytes()),
-        ("a.png", &picture()),
-        ("names.txt", b"rose\ntulip\n"),
-    ]);
-    let path = folder.path("rows.jsonl");
-    refused(&path, &OpenOptions::default(), &["label 1 is a number: data.classes has to name it"]);
-    let named = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
-    assert_eq!(classes(&open(&path, &select(named.clone()))), ["tulip", "rose"]);
-    let rose = Selection { categories: vec!["rose".into()], ..named };
-    assert_eq!(classes(&open(&path, &select(rose))), ["rose"]);
+fn shapes_are_read_where_they_are_asked_for() {
+    let mut coco = coco();
+    coco["annotations"][0]["segmentation"] = json!([[1, 2, 31, 2, 31, 42], [5, 5, 9, 5, 9, 9]]);
+    coco["annotations"][1]["segmentation"] = json!({"size": [64, 64], "counts": "61X13mN000`0"});
+    coco["annotations"][2]["segmentation"] = json!([[1, 2, 3]]);
+    let folder = coco_folder(&coco);
+    let masks = select(Selection { masks: true, ..Selection::default() });
+    let dataset = open(&folder.path("c.json"), &masks);
+    assert_eq!(ids(&dataset), ["1-cat", "1-dog"]);
+    let why = dataset.skipped_parts()[0].to_string();
+    assert!(why.contains("neither lists of x and y nor run lengths"), "{why}");
+    let shapes = |idx: usize| match &dataset.get(idx).truth {
+        Truth::Boxes(boxes) => boxes.outlines.to_vec(),
+        Truth::Text(text) => panic!("{text}"),
+    };
+    let lines =
+        vec![vec![[1.0, 2.0], [31.0, 2.0], [31.0, 42.0]], vec![[5.0, 5.0], [9.0, 5.0], [9.0, 9.0]]];
+    assert_eq!(shapes(0), [Outline::Polygons(lines)]);
+    let [Outline::Runs(runs)] = &shapes(1)[..] else { panic!("{:?}", shapes(1)) };
+    assert!(runs.contains("61X13mN000`0") && runs.contains("[64,64]"), "{runs}");
+    // Not asked for, a shape that is none does no harm.
+    assert_eq!(open(&folder.path("c.json"), &OpenOptions::default()).len(), 3);
+}
+
+#[test]
+fn tracks_of_the_mot_challenge() {
+    let gt = "1,1,1,1,32,16,1,1,1.0\n2,1,3,1,32,16,1,1,1.0\n2,2,1,1,6,6,0,1,1.0\n3,7,1,1,32,32,1,1,1.0\n3,8,1,1,9,9,1,7,1.0\n";
+    let folder = Folder::new(&[("MOT17-02/gt/gt.txt", gt.as_bytes())]);
+    (1..=3).for_each(|n| folder.write(&format!("MOT17-02/img1/00000{n}.jpg"), &picture()));
+    let two = frames(2);
+    let dataset = open(&folder.path("MOT17-02/gt/gt.txt"), &two);
+    assert_eq!(ids(&dataset), ["MOT17-02-1", "MOT17-02-3"]);
+    let row = dataset.get(0);
+    assert_eq!((row.pictures.len(), &row.question), (2, &Question::Tracks));
+    let Truth::Text(text) = &row.truth else { panic!("text") };
+    let items: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(
+        items,
+        json!([
+        {"frame": 1, "id": "1", "box": [0.0, 0.0, 500.0, 250.0]},
+        {"frame": 2, "id": "1", "box": [31.0, 0.0, 531.0, 250.0]}])
+    );
+}
+
+#[test]
+fn moments_of_charades() {
+    let list =
+        "AO8RW 0.0 6.9##a person is putting a book on a shelf.\nGONE 1.0 2.0##gone\nnonsense\n";
+    let folder = Folder::new(&[("charades_sta_train.txt", list.as_bytes())]);
+    (0..10).for_each(|n| folder.write(&format!("frames/AO8RW/{n:03}.jpg"), &picture()));
+    let four = frames(4);
+    let dataset = open(&folder.path("charades_sta_train.txt"), &four);
+    let row = dataset.get(0);
+    let name = |idx: usize| row.pictures[idx].path().unwrap().file_name().unwrap().to_owned();
+    assert_eq!([0, 1, 2, 3].map(name), ["000.jpg", "002.jpg", "005.jpg", "007.jpg"]);
+    assert_eq!(expression(row), "a person is putting a book on a shelf.");
+    assert_eq!(row.truth, Truth::Text("{\"start_time\":0.0,\"end_time\":6.9}".into()));
+    let why: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
+    assert!(
+        why[0].starts_with("line 2: no frames in") && why[1].starts_with("line 3: expected VIDEO"),
+        "{why:?}"
+    );
 }
 
 #[test]

@@ -83,9 +83,10 @@ pub(crate) struct TableOptions {
     /// Folder for the runs and the tables. What is finished is not run again, what has begun goes on.
     #[arg(long, value_name = "DIR", default_value = "out/table")]
     pub(crate) out: PathBuf,
-    /// The graph that each run is of [default: dataflow.yml].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) graph: Option<PathBuf>,
+    /// The graph that each run is of; several are run one after the other, as sft.yml and rft.yml where one device has no
+    /// room for both [default: dataflow.yml].
+    #[arg(long = "graph", value_name = "FILE")]
+    pub(crate) graphs: Vec<PathBuf>,
     /// Override one value, as in `--set policy.path=DIR`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,

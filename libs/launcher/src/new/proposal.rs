@@ -209,7 +209,7 @@ fn says_its_form(row: &Row) -> bool {
     match &row.question {
         Question::Turns(turns) => turns.iter().any(|turn| turn.text().contains("<answer>")),
         // Annotations are asked about with instructions.
-        Question::Category(_) | Question::Class | Question::Expression(_) => true,
+        _ => true,
     }
 }
 

@@ -38,24 +38,36 @@ pub(crate) struct Runner {
 }
 
 impl Cell {
-    /// The run with these shots and this seed.
+    /// The runs with these shots and this seed, one for each graph.
     ///
     /// # Errors
     /// Shots that the table has no number of steps for.
-    pub(crate) fn of(table: &Table, shots: Option<usize>, seed: u64) -> eyre::Result<Self> {
-        let mut graph = table.graph.clone();
+    pub(crate) fn all_of(
+        table: &Table,
+        shots: Option<usize>,
+        seed: u64,
+    ) -> eyre::Result<Vec<Self>> {
+        let mut options = table.graph.clone();
         if let Some(steps) = table.spec.steps(shots).map_err(|why| eyre!(why))? {
-            graph.overrides.push(format!("learner.steps={steps}"));
+            options.overrides.push(format!("learner.steps={steps}"));
         }
-        let name = match shots {
-            Some(shots) => {
-                graph.overrides.push(format!("{}={shots}", table.spec.per.key()));
-                format!("shots-{shots}-seed-{seed}")
-            }
-            None => format!("seed-{seed}"),
+        let mut name = format!("seed-{seed}");
+        if let Some(shots) = shots {
+            options.overrides.push(format!("{}={shots}", table.spec.per.key()));
+            name = format!("shots-{shots}-{name}");
+        }
+        options.overrides.push(format!("run.seed={seed}"));
+        if table.graphs.len() < 2 {
+            let folder = table.folder.join(name);
+            return Ok(vec![Self { folder, shots, seed, graph: options }]);
+        }
+        let of_graph = |graph: &PathBuf| {
+            let stem = graph.file_stem().unwrap_or_default().to_string_lossy();
+            let folder = table.folder.join(format!("{name}-{stem}"));
+            let graph = GraphOptions { graph: Some(graph.clone()), ..options.clone() };
+            Self { folder, shots, seed, graph }
         };
-        graph.overrides.push(format!("run.seed={seed}"));
-        Ok(Self { folder: table.folder.join(name), shots, seed, graph })
+        Ok(table.graphs.iter().map(of_graph).collect())
     }
 
     /// What its policies are worth: of each the newest, without the constant answer.
@@ -124,7 +136,9 @@ impl Cell {
         let shots = self.shots.map_or("all rows".to_owned(), |shots| {
             format!("{shots} shots a {}", table.spec.per.name())
         });
-        format!("{}: {shots}, seed {}", table.spec.title, self.seed)
+        let graph = self.graph.graph.as_ref().filter(|_| table.graphs.len() > 1);
+        let graph = graph.map_or(String::new(), |graph| format!(", {}", graph.display()));
+        format!("{}: {shots}, seed {}{graph}", table.spec.title, self.seed)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Tensor};
 use eyre::{WrapErr, eyre};
-use vrft_dataset::Dataset;
+use vrft_dataset::{Absent, Dataset};
 use vrft_learner::{MemoryEstimate, PromptSize};
 use vrft_model::ModelConfig;
 
@@ -82,7 +82,11 @@ fn of_table(table: &Table, graph: &Graph, steps: &[u64]) -> eyre::Result<f64> {
     let model = ModelConfig::from_file(&vrft_checkpoint::config(&whole)?)?;
     let memory = MemoryEstimate::new(&config.memory(), &model, size)?;
     let (n_values, _) = model.n_values()?;
-    let options = config.data.options_to_judge(&config.evaluation);
+    let mut options = config.data.options_to_judge(&config.evaluation);
+    if table.spec.existence {
+        // As many are asked for whether they are there; how many are asked for then is up to the answers.
+        options.selection.absent = Absent::Every;
+    }
     let mut n_test =
         Dataset::open_with(&config.evaluation.test, &options).wrap_err("evaluation.test")?.len();
     if config.evaluation.limit > 0 {

@@ -11,14 +11,7 @@ const FILE: &str = "exist.json";
 
 /// The table with its evaluation restricted to what exists, where it asks for that. The file is made once.
 pub(crate) fn ready(table: &Table) -> eyre::Result<Table> {
-    let mut ready = Table {
-        folder: table.folder.clone(),
-        graph: table.graph.clone(),
-        config: table.config.clone(),
-        spec: table.spec.clone(),
-        shots: table.shots.clone(),
-        seeds: table.seeds.clone(),
-    };
+    let mut ready = table.clone();
     if !table.spec.existence {
         return Ok(ready);
     }

@@ -51,7 +51,10 @@ fn section(results: &Results) -> String {
         String::new()
     } else {
         let title = escape(&results.differences_title());
-        format!("<p class=intro>{title}:</p>\n{}", table(&results.difference_lines()))
+        format!(
+            "<p class=intro style=\"margin-top:1.5em\">{title}:</p>\n{}",
+            table(&results.difference_lines())
+        )
     };
     let remarks: String =
         head.remarks.iter().map(|remark| format!("<li>{}</li>", escape(remark))).collect();
@@ -73,7 +76,7 @@ fn figure(results: &Results) -> String {
         .map(|(name, class)| format!("<li class={class}><i class=swatch></i>{}</li>", escape(name)))
         .collect();
     format!(
-        "<figure><figcaption>Held-out {} by shots; bars are 95 % confidence intervals over seeds</figcaption>\
+        "<figure style=\"max-width:40em\"><figcaption>Held-out {} by shots; bars are 95 % confidence intervals over seeds</figcaption>\
          <ul class=legend>{legend}</ul>{plot}</figure>\n",
         escape(metric)
     )

@@ -7,7 +7,7 @@ mod boxes;
 mod draft;
 mod examples;
 mod interval;
-mod items;
+pub(crate) mod items;
 mod json;
 mod label;
 mod mask;

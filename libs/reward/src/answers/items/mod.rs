@@ -12,7 +12,7 @@ mod write;
 pub(crate) use attack::{Area, drawn_sketch, elsewhere, moved_as_a_whole};
 pub(crate) use keys::Keys;
 pub(crate) use read::{bare_lists, bare_numbers};
-pub(crate) use write::{list, points, quoted};
+pub(crate) use write::{item, list, points, quoted};
 
 use super::draft::{names, other_name};
 use super::{Author, Draft, Form, Kind, Sketch};

@@ -20,7 +20,7 @@ pub(super) fn example(keys: Keys, coordinates: &str) -> String {
 }
 
 /// One item: bare coordinates, or an object with the declared keys.
-pub(super) fn item(keys: Keys, item: &Sketch, place: String) -> String {
+pub(crate) fn item(keys: Keys, item: &Sketch, place: String) -> String {
     if keys.place.is_none() {
         return place;
     }
