@@ -77,7 +77,7 @@ pub struct DataConfig {
     pub outlines: Outlines,
     /// Read the shapes of annotated objects (COCO's `segmentation`) too: the true answer where regions are asked for.
     pub masks: bool,
-    /// What `bbox` of a row with an expression is: `sides` (x, y, width, height) or `corners`.
+    /// What `bbox` is in COCO annotations and in rows with an expression: `sides` (x, y, width, height) or `corners`.
     pub bbox: BboxForm,
     /// Share of the pictures of `train` that are not learned from: where `evaluation.test` is the same data, its rows
     /// about these are judged on.

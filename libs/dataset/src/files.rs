@@ -131,6 +131,15 @@ fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> 
             return choose(folder, kinds[0], paths, split);
         }
     }
+    // Else its folder `images` would be a class.
+    if folder.join("images").is_dir() && folder.join("labels").is_dir() {
+        return Err(DatasetError::Content {
+            path: folder.to_owned(),
+            format: "a data set",
+            message: "it has images and labels as YOLO has them, which are not read: export COCO annotations"
+                .to_owned(),
+        });
+    }
     let published = [published_coco, published_voc, reasoning, pictures];
     for find in published {
         if let Some(files) = find(folder, split)? {

@@ -89,8 +89,8 @@ pub(crate) fn corners_for_sides(corners: &[[f64; 4]], header: &Header) -> Option
         x1 < third && third <= f64::from(width) && y1 < fourth && fourth <= f64::from(height)
     };
     corners.iter().all(fits).then_some(
-        "; its bbox would fit as corners [x1, y1, x2, y2], COCO has [x, y, width, height]: subtract the first two numbers \
-         from the others",
+        "; its bbox would fit as corners [x1, y1, x2, y2], COCO has [x, y, width, height]: data.bbox = \"corners\" \
+         takes it for corners",
     )
 }
 

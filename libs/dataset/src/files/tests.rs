@@ -88,3 +88,10 @@ fn saved_splits_have_a_folder_each() {
     let error = find(&folder.path(""), None).unwrap_err().to_string();
     assert!(error.contains("train, test"), "{error}");
 }
+
+#[test]
+fn labels_of_yolo_are_refused_with_what_to_do() {
+    let files = ["images/a.jpg", "labels/a.txt"];
+    check_error(&files, None, &["YOLO", "export COCO annotations"]);
+    check_error(&["images/train/a.jpg", "labels/train/a.txt"], None, &["YOLO"]);
+}

@@ -13,7 +13,7 @@ use super::fields::Found;
 use super::json_text::{self, WithoutNan};
 use crate::path::Locator;
 use crate::row::Skipped;
-use crate::{DatasetError, Outline, Selection};
+use crate::{BboxForm, DatasetError, Outline, Selection};
 
 const FORMAT: &str = "COCO annotations";
 
@@ -201,8 +201,8 @@ fn look_like_corners<S>(annotations: &[Annotation<S>]) -> Option<String> {
     (n >= MIN_SUSPECTED && n == n_alike).then(|| {
         format!(
             "in all {n} annotations the third number of bbox is above the first and the fourth above the second, as in \
-             corners [x1, y1, x2, y2]: they are taken for [x, y, width, height], as COCO has them. Look at a picture \
-             to be sure"
+             corners [x1, y1, x2, y2]: they are taken for [x, y, width, height], as COCO has them. Look at a picture; \
+             data.bbox = \"corners\" takes them for corners"
         )
     })
 }
@@ -230,12 +230,14 @@ fn collect<S: Shape>(
 ) -> Result<(), DatasetError> {
     let names = names(&coco.categories).map_err(|why| super::content(file, FORMAT, why))?;
     let names = &names;
-    found.notes.extend(look_like_corners(&coco.annotations));
+    if selection.bbox == BboxForm::Sides {
+        found.notes.extend(look_like_corners(&coco.annotations));
+    }
     let known: HashMap<&Id, usize> =
         coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     for (number, annotation) in coco.annotations.iter().enumerate() {
-        match usable(annotation, &known, names) {
+        match usable(annotation, &known, names, selection.bbox) {
             Ok(Usable { image, name, corners, outline }) => {
                 let marked = boxes[image].entry(name).or_default();
                 if annotation.iscrowd {
@@ -296,10 +298,12 @@ fn usable<S: Shape>(
     annotation: &Annotation<S>,
     images: &HashMap<&Id, usize>,
     names: &HashMap<Id, Arc<str>>,
+    form: BboxForm,
 ) -> Result<Usable, String> {
-    let [x, y, width, height] = match &annotation.bbox {
-        Bbox::Corners(corners) => *corners,
-        Bbox::Bad(why) => return Err((*why).to_owned()),
+    let [x, y, width, height] = match (&annotation.bbox, form) {
+        (Bbox::Corners(sides), BboxForm::Sides) => *sides,
+        (Bbox::Corners([x1, y1, x2, y2]), BboxForm::Corners) => [*x1, *y1, x2 - x1, y2 - y1],
+        (Bbox::Bad(why), _) => return Err((*why).to_owned()),
     };
     if !(width > 0.0 && height > 0.0) {
         return Err(format!("its bbox has no area: [{x}, {y}, {width}, {height}]"));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use vrft_vision::Rect;
 
 use crate::testing::{Folder, black, turned_jpeg};
-use crate::{BoxesAre, Dataset, OpenOptions, Question, Truth};
+use crate::{BboxForm, BoxesAre, Dataset, OpenOptions, Question, Selection, Truth};
 
 /// One picture of 64 × 64 pixels, `a.png`, with a square.
 fn one(annotation: Value) -> Value {
@@ -269,6 +269,10 @@ fn corners_in_place_of_sides_are_refused_where_they_show_and_suspected_where_the
     coco["annotations"] =
         json!([{"id": 1, "image_id": 1, "category_id": 1, "bbox": [30, 20, 60, 60]}]);
     refused(&coco, &["leaves the picture", "would fit as corners"]);
+    let selection = Selection { bbox: BboxForm::Corners, ..Selection::default() };
+    let corners = OpenOptions { selection, ..OpenOptions::default() };
+    let dataset = Dataset::open_with(&folder(&coco).path("coco.json"), &corners).unwrap();
+    assert_eq!(boxes(&dataset, 0), [[30.0, 20.0, 60.0, 60.0]]);
     let annotation =
         |n: usize| json!({"id": n, "image_id": 1, "category_id": 1, "bbox": [n, 3, 30, 40]});
     coco["annotations"] = (0..20).map(annotation).collect();
