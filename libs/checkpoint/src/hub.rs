@@ -24,6 +24,14 @@ pub fn checkpoint_dir(path: &Path) -> Result<PathBuf, CheckpointError> {
     }
 }
 
+/// The checkpoint directory that `policy.path` names, if it is on this machine; nothing is downloaded.
+pub fn local_checkpoint_dir(path: &Path) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path.to_owned());
+    }
+    Hub::from_env().cached(&model_name(path)?).ok()
+}
+
 /// The directory of the model that an adapter names as its base: by its name on the hub, or by a snapshot in the cache of
 /// another machine. `None` for any other path. Where this revision of the model is in the cache, it is that one.
 pub(crate) fn named_model(
@@ -234,6 +242,8 @@ mod tests {
 
     #[test]
     fn a_path_is_itself() {
+        assert_eq!(local_checkpoint_dir(Path::new("/")), Some("/".into()));
+        assert_eq!(local_checkpoint_dir(Path::new("gone/a/b")), None);
         let dir = tempfile::tempdir().expect("temporary folder");
         assert_eq!(checkpoint_dir(dir.path()).expect("exists"), dir.path());
         for path in ["nowhere", "nowhere/at/all", "./data/starter", "/data/starter", "../a"] {

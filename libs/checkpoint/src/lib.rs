@@ -29,7 +29,7 @@ pub use adapter::{Adapter, FACTORS, is_adapter, model_dir, names_module};
 pub use config::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
 pub use directory::{Transfer, config, read_text, transfer, write_checkpoint};
 pub use error::CheckpointError;
-pub use hub::checkpoint_dir;
+pub use hub::{checkpoint_dir, local_checkpoint_dir};
 pub use keys::{JsonFile, Keys, MAX_SIZE};
 pub use manifest::{Manifest, verify};
 pub use safetensors::tensor::{Dtype as StoredDtype, TensorView, View};

@@ -40,7 +40,7 @@ struct Work {
 
 /// Prints for each table what its runs take.
 pub(crate) fn print(tables: &[Table]) -> eyre::Result<()> {
-    let mut hours = 0.0;
+    let (mut hours, mut n_estimated) = (0.0, 0);
     for table in tables {
         let n_runs = table.shots.len() * table.seeds.len();
         let (learner, rollout) = (&table.config.learner, &table.config.rollout);
@@ -53,14 +53,33 @@ pub(crate) fn print(tables: &[Table]) -> eyre::Result<()> {
             learner.prompts_per_step,
             rollout.group_size
         );
-        let graph = Graph::load(&table.graph)?;
+        let mut graph = Graph::load(&table.graph)?;
+        let path = &mut graph.config.policy.path;
+        let Some(local) = vrft_checkpoint::local_checkpoint_dir(path) else {
+            say!(
+                "  not here yet: policy.path = {path:?}; a model of the hub is downloaded by the first run"
+            );
+            continue;
+        };
+        *path = local;
         if let Err(error) = graph.config.check_files(graph.reads_data()) {
             say!("  not here yet: {error}");
             continue;
         }
+        n_estimated += 1;
         hours += of_table(table, &graph, &steps)?;
     }
-    say!("in all: {}", span(hours));
+    match n_estimated {
+        0 => say!("nothing was estimated: data or checkpoint is not here"),
+        n if n < tables.len() => {
+            say!(
+                "{n} of {} tables, whose data and checkpoint are here: {}",
+                tables.len(),
+                span(hours)
+            );
+        }
+        _ => say!("in all: {}", span(hours)),
+    }
     Ok(())
 }
 
