@@ -31,7 +31,9 @@ impl Session {
     pub(crate) fn new(model: Arc<Model>, context: &Context) -> Result<Self, ModelError> {
         let device = context.device().clone();
         let backend = context.backend();
-        let logits = Tensor::zeros((0, model.config.text.vocab_size), DType::F32, &device)?;
+        // Not every device can have a tensor without values.
+        let logits = Tensor::zeros((1, model.config.text.vocab_size), DType::F32, &device)?;
+        let logits = logits.narrow(0, 0, 0)?;
         let cache = Cache::default();
         let groups = Vec::new();
         let positions = Vec::new();

@@ -120,7 +120,7 @@ fn converted(program: &Program, dtype: DType) -> Outcome {
     let x = random(&[N, WIDTH], 1, dtype)?;
     let n = N * WIDTH;
     let arguments = [Argument::of(&x)?, Argument::room(n, to), Argument::count(n as u64)];
-    let got = program.launch(&format!("cast_{}_{}", name(dtype), name(to)), GRID, &arguments)?;
+    let got = program.launch(&format!("convert_{}_{}", name(dtype), name(to)), GRID, &arguments)?;
     let expected = floats(&cast(&x, to)?)?;
     // To the last bit: both round to the nearest.
     crate::values::near("y", &crate::values::values_of(&got[1], to), &expected, 0.0)

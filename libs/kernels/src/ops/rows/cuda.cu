@@ -104,7 +104,7 @@ SCATTER(bf16_bf16, bf16, bf16)
 REPLACE_AND_PUT(f32, float)
 REPLACE_AND_PUT(bf16, bf16)
 
-extern "C" __global__ void cast_f32_bf16(const float *x, bf16 *y, uint64_t n) { cast(x, y, n); }
-extern "C" __global__ void cast_bf16_f32(const bf16 *x, float *y, uint64_t n) { cast(x, y, n); }
-KERNEL(cast_f32_bf16)
-KERNEL(cast_bf16_f32)
+extern "C" __global__ void convert_f32_bf16(const float *x, bf16 *y, uint64_t n) { cast(x, y, n); }
+extern "C" __global__ void convert_bf16_f32(const bf16 *x, float *y, uint64_t n) { cast(x, y, n); }
+KERNEL(convert_f32_bf16)
+KERNEL(convert_bf16_f32)

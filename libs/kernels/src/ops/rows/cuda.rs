@@ -100,7 +100,7 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     let device = x.device().as_cuda_device()?;
     let y = empty(x.shape(), dtype, device)?;
     if n > 0 {
-        let kernel = format!("cast_{}_{}", name_of(x.dtype())?, name_of(dtype)?);
+        let kernel = format!("convert_{}_{}", name_of(x.dtype())?, name_of(dtype)?);
         KERNELS.launch(device, &kernel, flat(n), &[address(x)?, address(&y)?, count(n)])?;
     }
     Ok(y)
