@@ -2,15 +2,17 @@
 //
 // GPU_DRIVER=compute runs the project's own kernels on the CPU, by the machine of libs/kernels/tests/cuda_on_cpu, and
 // products by plain loops, so that a whole program computes what it would on a GPU. By default nothing is computed:
-// launches, allocations and copies are checked and counted. Between cuProfilerStart and cuProfilerStop the counts are
+// launches, allocations and copies are checked and counted; those of a graph each time that it is launched. Between cuProfilerStart and cuProfilerStop the counts are
 // taken, and written as a line of JSON to the file GPU_COUNTS.
 #include "cuda_on_cpu.h"
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
+#include <vector>
 #include "candle_kernels.h"
 
 namespace {
@@ -26,7 +28,7 @@ bool computes() {
 
 // What was asked for since cuProfilerStart.
 struct Counts {
-  uint64_t launches, products, allocations, frees, to_device, bytes_to_device, to_host, bytes_to_host, within, clears,
+  uint64_t launches, products, graphs, allocations, frees, to_device, bytes_to_device, to_host, bytes_to_host, within, clears,
       synchronizations, peak_bytes;
   std::map<std::string, uint64_t> kernels;
   std::set<void *> streams;
@@ -42,6 +44,22 @@ int complain(const std::string &what) {
 }
 
 void on_stream(void *stream) { counts.streams.insert(stream); }
+
+// What was recorded of a stream, to be done again.
+struct Graph { std::vector<std::function<int()>> nodes; };
+
+// The graph that is being recorded.
+Graph *recording = nullptr;
+
+// Does it, or records it.
+int do_or_record(const std::function<int()> &node) {
+  if (!recording) return node();
+  recording->nodes.push_back(node);
+  return OK;
+}
+
+// What a graph cannot hold on to.
+int not_recorded(const std::string &what) { return complain(what + " while a graph is recorded"); }
 
 // A kernel by its name, whichever module it came from.
 struct Function {
@@ -85,6 +103,7 @@ API cuGetErrorString(int, const char **text) { *text = "see what gpu-driver wrot
 
 API cuMemAllocAsync(void **to, size_t n, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("an allocation");
   if (n == 0) return complain("an allocation of 0 bytes");
   on_stream(stream);
   counts.allocations++;
@@ -99,6 +118,7 @@ API cuMemAllocAsync(void **to, size_t n, void *stream) {
 }
 API cuMemFreeAsync(void *at, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("memory is freed");
   on_stream(stream);
   const auto found = memory.find(at);
   if (found == memory.end()) return complain("memory is freed that was not allocated");
@@ -127,6 +147,7 @@ bool is_ours(const void *at, size_t n) {
 
 API cuMemsetD8Async(void *to, unsigned char value, size_t n, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("memory is set");
   on_stream(stream);
   counts.clears++;
   if (!is_ours(to, n)) return complain("memory is set that was not allocated");
@@ -135,6 +156,7 @@ API cuMemsetD8Async(void *to, unsigned char value, size_t n, void *stream) {
 }
 API cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t n, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("a copy from main memory");
   on_stream(stream);
   counts.to_device++;
   counts.bytes_to_device += n;
@@ -144,6 +166,7 @@ API cuMemcpyHtoDAsync_v2(void *to, const void *from, size_t n, void *stream) {
 }
 API cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t n, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("a copy to main memory");
   on_stream(stream);
   counts.to_host++;
   counts.bytes_to_host += n;
@@ -153,6 +176,7 @@ API cuMemcpyDtoHAsync_v2(void *to, const void *from, size_t n, void *stream) {
 }
 API cuMemcpyDtoDAsync_v2(void *to, const void *from, size_t n, void *stream) {
   const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("a copy");
   on_stream(stream);
   counts.within++;
   if (!is_ours(to, n) || !is_ours(from, n)) return complain("a copy within memory that was not allocated");
@@ -170,7 +194,35 @@ API cuStreamWaitEvent(void *, void *, unsigned) { return OK; }
 API cuStreamSynchronize(void *) { counts.synchronizations++; return OK; }
 API cuStreamCreate(void **stream, unsigned) { *stream = new int; return OK; }
 API cuStreamDestroy_v2(void *) { return OK; }
-API cuStreamIsCapturing(void *, int *state) { *state = 0; return OK; }
+API cuStreamIsCapturing(void *, int *state) { *state = recording != nullptr; return OK; }
+API cuStreamBeginCapture_v2(void *stream, int) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  if (recording) return not_recorded("a graph is recorded");
+  recording = new Graph;
+  return OK;
+}
+API cuStreamEndCapture(void *, void **graph) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  *graph = recording;
+  recording = nullptr;
+  return *graph ? OK : complain("the end of a graph that was not begun");
+}
+API cuGraphInstantiateWithFlags(void **graph, void *of, unsigned long long) {
+  *graph = new Graph(*static_cast<Graph *>(of));
+  return OK;
+}
+API cuGraphDestroy(void *graph) { delete static_cast<Graph *>(graph); return OK; }
+API cuGraphExecDestroy(void *graph) { delete static_cast<Graph *>(graph); return OK; }
+API cuGraphLaunch(void *graph, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  counts.graphs++;
+  for (const auto &node : static_cast<Graph *>(graph)->nodes) {
+    if (const int status = node()) return status;
+  }
+  return OK;
+}
 
 // A module is its source, in which a kernel has to be that is asked for.
 API cuModuleLoadData(void **module, const void *source) {
@@ -194,23 +246,44 @@ API cuModuleGetFunction(void **function, void *module, const char *name) {
   return OK;
 }
 API cuFuncSetAttribute(void *, int, int) { return OK; }
+namespace {
+
+int run(const Function &function, Index grid, Index block, unsigned shared_bytes, void *const *arguments) {
+  counts.launches++;
+  counts.kernels[function.name]++;
+  if (!computes()) return OK;
+  if (function.kernel) {
+    on_cpu::launch(*function.kernel, grid, block, shared_bytes, arguments);
+    return OK;
+  }
+  if (candle_kernel(function.name, arguments)) return OK;
+  return complain("nothing computes " + function.name);
+}
+
+}  // namespace
+
 API cuLaunchKernel(void *of, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared_bytes, void *stream, void **arguments, void **) {
   const std::lock_guard<std::mutex> lock(mutex);
   const Function &function = *static_cast<Function *>(of);
   on_stream(stream);
-  counts.launches++;
-  counts.kernels[function.name]++;
   const bool fits = gx && gy && gz && bx && by && bz && gx <= 2147483647u && gy <= 65535 && gz <= 65535 &&
                     uint64_t(bx) * by * bz <= 1024 && shared_bytes <= 232448;
   if (!fits) return complain("a launch of " + function.name + " with a grid that no GPU has");
-  if (!computes()) return OK;
-  if (function.kernel) {
-    on_cpu::launch(*function.kernel, {gx, gy, gz}, {bx, by, bz}, shared_bytes, arguments);
-    return OK;
+  const Index grid = {gx, gy, gz}, block = {bx, by, bz};
+  if (!recording) return run(function, grid, block, shared_bytes, arguments);
+  if (!function.kernel) return not_recorded(function.name + ", of whose arguments nothing is known,");
+  // The arguments as they are now.
+  std::vector<std::vector<char>> kept;
+  for (size_t i = 0; i < function.kernel->sizes.size(); i++) {
+    const char *argument = static_cast<const char *>(arguments[i]);
+    kept.emplace_back(argument, argument + function.kernel->sizes[i]);
   }
-  if (candle_kernel(function.name, arguments)) return OK;
-  return complain("nothing computes " + function.name);
+  return do_or_record([=, &function] {
+    std::vector<void *> places;
+    for (const auto &argument : kept) places.push_back(const_cast<char *>(argument.data()));
+    return run(function, grid, block, shared_bytes, places.data());
+  });
 }
 
 API cuProfilerStart() {
@@ -225,10 +298,10 @@ API cuProfilerStop() {
   FILE *file = path ? std::fopen(path, "a") : stderr;
   if (!file) return complain("GPU_COUNTS names no file that can be written");
   std::fprintf(file,
-               "{\"launches\": %lu, \"products\": %lu, \"allocations\": %lu, \"frees\": %lu, \"copies_to_device\": %lu, "
+               "{\"launches\": %lu, \"products\": %lu, \"graphs\": %lu, \"allocations\": %lu, \"frees\": %lu, \"copies_to_device\": %lu, "
                "\"bytes_to_device\": %lu, \"copies_to_host\": %lu, \"bytes_to_host\": %lu, \"copies_within\": %lu, "
                "\"clears\": %lu, \"synchronizations\": %lu, \"streams\": %zu, \"peak_bytes\": %lu, \"kernels\": {",
-               counts.launches, counts.products, counts.allocations, counts.frees, counts.to_device,
+               counts.launches, counts.products, counts.graphs, counts.allocations, counts.frees, counts.to_device,
                counts.bytes_to_device, counts.to_host, counts.bytes_to_host, counts.within, counts.clears,
                counts.synchronizations, counts.streams.size(), counts.peak_bytes);
   const char *separator = "";
@@ -253,38 +326,24 @@ float value(const void *matrix, int type, size_t at) {
 
 void *blas_stream;
 
-}  // namespace
+struct Factor { const void *values; int type, transposed, stride; long long step; };
 
-API cublasCreate_v2(void **handle) { static int one; *handle = &one; return OK; }
-API cublasDestroy_v2(void *) { return OK; }
-API cublasSetStream_v2(void *, void *stream) { blas_stream = stream; return OK; }
-API cublasGemmStridedBatchedEx(void *, int of_a, int of_b, int m, int n, int k, const void *alpha, const void *a, int a_type,
-                               int lda, long long a_step, const void *b, int b_type, int ldb, long long b_step,
-                               const void *beta, void *c, int c_type, int ldc, long long c_step, int n_products, int, int) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  on_stream(blas_stream);
+int multiply(int m, int n, int k, float scale, Factor a, Factor b, float keep, void *c, int c_type, int ldc, long long c_step,
+             int n_products) {
   counts.products++;
-  const bool fits = m > 0 && n > 0 && k > 0 && n_products > 0 && lda >= (of_a ? k : m) && ldb >= (of_b ? n : k) && ldc >= m;
-  if (!fits) {
-    complain("a product of sides " + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k));
-    return 7;
-  }
-  if ((a_type != F32 && a_type != BF16) || a_type != b_type || (c_type != F32 && c_type != a_type)) {
-    complain("a product of types " + std::to_string(a_type) + ", " + std::to_string(b_type) + ", " + std::to_string(c_type));
-    return 15;
-  }
   if (!computes()) return OK;
-  const float scale = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
   std::vector<float> left(size_t(m) * k), right(size_t(k) * n);
   for (int idx = 0; idx < n_products; idx++) {
     for (int i = 0; i < m; i++) {
       for (int p = 0; p < k; p++) {
-        left[size_t(i) * k + p] = value(a, a_type, idx * a_step + (of_a ? p + size_t(i) * lda : i + size_t(p) * lda));
+        const size_t at = a.transposed ? p + size_t(i) * a.stride : i + size_t(p) * a.stride;
+        left[size_t(i) * k + p] = value(a.values, a.type, idx * a.step + at);
       }
     }
     for (int j = 0; j < n; j++) {
       for (int p = 0; p < k; p++) {
-        right[size_t(j) * k + p] = value(b, b_type, idx * b_step + (of_b ? j + size_t(p) * ldb : p + size_t(j) * ldb));
+        const size_t at = b.transposed ? j + size_t(p) * b.stride : p + size_t(j) * b.stride;
+        right[size_t(j) * k + p] = value(b.values, b.type, idx * b.step + at);
       }
     }
     for (int j = 0; j < n; j++) {
@@ -309,6 +368,30 @@ API cublasGemmStridedBatchedEx(void *, int of_a, int of_b, int m, int n, int k, 
     }
   }
   return OK;
+}
+
+}  // namespace
+
+API cublasCreate_v2(void **handle) { static int one; *handle = &one; return OK; }
+API cublasDestroy_v2(void *) { return OK; }
+API cublasSetStream_v2(void *, void *stream) { blas_stream = stream; return OK; }
+API cublasGemmStridedBatchedEx(void *, int of_a, int of_b, int m, int n, int k, const void *alpha, const void *a, int a_type,
+                               int lda, long long a_step, const void *b, int b_type, int ldb, long long b_step,
+                               const void *beta, void *c, int c_type, int ldc, long long c_step, int n_products, int, int) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(blas_stream);
+  const bool fits = m > 0 && n > 0 && k > 0 && n_products > 0 && lda >= (of_a ? k : m) && ldb >= (of_b ? n : k) && ldc >= m;
+  if (!fits) {
+    complain("a product of sides " + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k));
+    return 7;
+  }
+  if ((a_type != F32 && a_type != BF16) || a_type != b_type || (c_type != F32 && c_type != a_type)) {
+    complain("a product of types " + std::to_string(a_type) + ", " + std::to_string(b_type) + ", " + std::to_string(c_type));
+    return 15;
+  }
+  const float scale = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
+  const Factor left = {a, a_type, of_a, lda, a_step}, right = {b, b_type, of_b, ldb, b_step};
+  return do_or_record([=] { return multiply(m, n, k, scale, left, right, keep, c, c_type, ldc, c_step, n_products); });
 }
 API cublasGemmEx(void *handle, int of_a, int of_b, int m, int n, int k, const void *alpha, const void *a, int a_type,
                  int lda, const void *b, int b_type, int ldb, const void *beta, void *c, int c_type, int ldc,

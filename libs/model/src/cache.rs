@@ -100,6 +100,12 @@ impl Cache {
         Ok(vrft_kernels::append_newest(context, suffix, [k, v], layout)?)
     }
 
+    /// Prefixes and suffixes of all layers.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn tensors(&self) -> [&[[Tensor; 2]]; 2] {
+        [&self.prefix, &self.suffix]
+    }
+
     /// Which keys the rows of these groups attend to.
     pub(crate) fn layout(&self, groups: &[DecodeGroup]) -> DecodeLayout {
         DecodeLayout::new(groups.to_vec(), self.capacity)

@@ -1,6 +1,9 @@
 //! The language model: a decoder whose attention is given from outside, so that the packed forward and the
 //! cached one are the same code.
 
+#[cfg(feature = "cuda")]
+mod step;
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -49,6 +52,9 @@ pub(crate) struct Decoder {
     head: Weight,
     /// Layers after which further image features are added.
     added_after: Vec<usize>,
+    /// The same weights for decoding on a GPU, once they were asked for.
+    #[cfg(feature = "cuda")]
+    step_weights: std::sync::OnceLock<Option<Arc<vrft_kernels::StepWeights>>>,
 }
 
 /// What the layers start from, and what is added on the way.
@@ -133,7 +139,15 @@ impl Decoder {
         });
         let layers = layers.collect::<Result<_, ModelError>>()?;
         let norm = RmsNorm::load(&scope.at("norm"), width, config.rms_norm_eps)?;
-        Ok(Self { embedding, layers, norm, head, added_after: added_after.to_vec() })
+        Ok(Self {
+            embedding,
+            layers,
+            norm,
+            head,
+            added_after: added_after.to_vec(),
+            #[cfg(feature = "cuda")]
+            step_weights: std::sync::OnceLock::new(),
+        })
     }
 
     /// (N, hidden_size) of token ids, in the type to compute in.

@@ -28,6 +28,20 @@ impl Linear {
         Ok(Self { weight, bias, adapter: Adapter::load(scope, d_in, d_out)? })
     }
 
+    /// Its tensors, unless one of them is trained.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn frozen_parts(&self) -> Option<FrozenParts<'_>> {
+        let adapter = match &self.adapter {
+            Some(adapter) => Some(adapter.frozen_factors()?),
+            None => None,
+        };
+        let bias = match &self.bias {
+            Some(bias) => Some(bias.frozen_value()?),
+            None => None,
+        };
+        Some(FrozenParts { weight: self.weight.frozen_value()?, bias, adapter })
+    }
+
     /// x (N, in) to (N, out).
     pub(crate) fn forward(
         &self,
@@ -72,6 +86,17 @@ impl Linear {
     }
 }
 
+/// The tensors of a [`Linear`] that nothing trains.
+#[cfg(feature = "cuda")]
+pub(crate) struct FrozenParts<'a> {
+    /// (out, in)
+    pub(crate) weight: &'a candle_core::Tensor,
+    /// (out)
+    pub(crate) bias: Option<&'a candle_core::Tensor>,
+    /// Both factors of the adapter, and what their product is multiplied with.
+    pub(crate) adapter: Option<(&'a candle_core::Tensor, &'a candle_core::Tensor, f64)>,
+}
+
 /// Layer normalization with its weight and bias.
 #[derive(Debug)]
 pub(crate) struct LayerNorm {
@@ -105,6 +130,12 @@ pub(crate) struct RmsNorm {
 impl RmsNorm {
     pub(crate) fn load(scope: &Scope, width: usize, eps: f64) -> Result<Self, ModelError> {
         Ok(Self { weight: scope.weight("weight", &[width])?, eps })
+    }
+
+    /// Its weight, unless it is trained.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn frozen_weight(&self) -> Option<&candle_core::Tensor> {
+        self.weight.frozen_value()
     }
 
     pub(crate) fn forward(

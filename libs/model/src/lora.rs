@@ -91,6 +91,12 @@ impl Adapter {
         }))
     }
 
+    /// (rank, in), (out, rank) and the scale, unless they are trained.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn frozen_factors(&self) -> Option<(&Tensor, &Tensor, f64)> {
+        Some((self.a.frozen_value()?, self.b.frozen_value()?, self.lora.scale()))
+    }
+
     /// What the adapter adds to columns `start..start + len` of the layer's output.
     pub(crate) fn forward_part(
         &self,

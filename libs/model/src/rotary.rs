@@ -20,14 +20,20 @@ impl Rotary {
         positions: &[[u32; 3]],
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let mut frequencies = frequencies(config.rope_theta, config.head_dim);
-        if let Some(stretch) = &config.rope_stretch {
-            frequencies.iter_mut().for_each(|frequency| *frequency = stretch.apply(*frequency));
-        }
+        let frequencies = Self::frequencies(config);
         let angles = positions.iter().flat_map(|position| {
             frequencies.iter().zip(&config.rotary_axes).map(|(f, axis)| position[*axis] as f32 * f)
         });
         Self::new(angles.collect(), positions.len(), device)
+    }
+
+    /// The frequencies of a text's heads, head_dim / 2.
+    pub(crate) fn frequencies(config: &TextConfig) -> Vec<f32> {
+        let mut frequencies = frequencies(config.rope_theta, config.head_dim);
+        if let Some(stretch) = &config.rope_stretch {
+            frequencies.iter_mut().for_each(|frequency| *frequency = stretch.apply(*frequency));
+        }
+        frequencies
     }
 
     /// The first half of a head's frequencies follows the patch's row, the second its column.

@@ -25,6 +25,9 @@ pub struct Session {
     /// Position of each row's next token.
     positions: Vec<u32>,
     logits: Tensor,
+    /// Computes whole steps, where a GPU can.
+    #[cfg(feature = "cuda")]
+    on_gpu: Option<vrft_kernels::DecodeStep>,
 }
 
 impl Session {
@@ -37,7 +40,22 @@ impl Session {
         let cache = Cache::default();
         let groups = Vec::new();
         let positions = Vec::new();
-        Ok(Self { model, device, backend, cache, groups, positions, logits })
+        #[cfg(feature = "cuda")]
+        let on_gpu = match backend {
+            Backend::Cuda => model.decoder.step_weights(&model.config.text, &device)?,
+            _ => None,
+        };
+        Ok(Self {
+            model,
+            device,
+            backend,
+            cache,
+            groups,
+            positions,
+            logits,
+            #[cfg(feature = "cuda")]
+            on_gpu: on_gpu.map(vrft_kernels::DecodeStep::new),
+        })
     }
 
     fn context(&self) -> Context<'static> {
@@ -110,25 +128,35 @@ impl Session {
             return Err(ModelError::input("tokens of a step", expected, tokens.len()));
         }
         self.model.check_tokens("a step", tokens)?;
+        self.groups.iter_mut().for_each(|group| group.n_suffix += 1);
+        let longest = self.groups.iter().map(|group| group.n_suffix).max();
+        self.cache.reserve(longest.unwrap_or(0))?;
+        self.logits = self.next_logits(tokens)?;
+        self.positions.iter_mut().for_each(|position| *position += 1);
+        Ok(())
+    }
+
+    /// The logits (rows, V) after these tokens, whose keys and values go to the places that were made for them.
+    fn next_logits(&mut self, tokens: &[u32]) -> Result<Tensor, ModelError> {
+        let layout = self.cache.layout(&self.groups);
+        #[cfg(feature = "cuda")]
+        if let Some(step) = &mut self.on_gpu {
+            let [prefix, suffix] = self.cache.tensors();
+            return Ok(step.run(tokens, &self.positions, &layout, prefix, suffix)?);
+        }
         let positions: Vec<[u32; 3]> = self.positions.iter().map(|p| [*p; 3]).collect();
         let context = self.context().decoding();
         let rotary = self.model.rotary(&context, &positions)?;
         let x = self.model.embed_tokens(&context, tokens)?; // (rows, hidden_size)
         let head_dim = self.model.config.text.head_dim;
-        self.groups.iter_mut().for_each(|group| group.n_suffix += 1);
-        let longest = self.groups.iter().map(|group| group.n_suffix).max();
-        self.cache.reserve(longest.unwrap_or(0))?;
         let cache = &self.cache;
-        let layout = &cache.layout(&self.groups);
         let decoder = &self.model.decoder;
         let attend = &mut |context: &Context, layer, [q, k, v]: [&Activation; 3]| {
-            cache.append(context, layer, [k, v], layout)?;
-            cache.attend(context, layer, q, head_dim, layout)
+            cache.append(context, layer, [k, v], &layout)?;
+            cache.attend(context, layer, q, head_dim, &layout)
         };
         let x = decoder.forward(&context, x.into(), &rotary, None, attend)?;
-        self.logits = decoder.logits(&context, &x)?;
-        self.positions.iter_mut().for_each(|position| *position += 1);
-        Ok(())
+        decoder.logits(&context, &x)
     }
 
     /// Keeps the rows whose flag is set, in their order.

@@ -32,6 +32,11 @@ impl Weight {
         self.variable.is_some()
     }
 
+    /// Its value, unless it is trainable.
+    pub fn frozen_value(&self) -> Option<&Tensor> {
+        (!self.is_trainable()).then_some(&self.value)
+    }
+
     /// Sizes of its axes.
     pub fn dims(&self) -> &[usize] {
         self.value.dims()

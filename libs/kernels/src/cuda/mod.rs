@@ -4,11 +4,13 @@
 //! kernels have in common is in the headers of this folder.
 
 mod device;
+mod graph;
 mod launch;
 mod product;
 mod upload;
 
 pub(crate) use device::open;
+pub(crate) use graph::Graph;
 pub(crate) use launch::{
     Argument, Module, address, blocks, count, empty, flat, from_address, name_of, none, number,
     size, word,

@@ -9,6 +9,8 @@ mod adamw;
 mod add;
 mod attention;
 mod decode_attention;
+#[cfg(feature = "cuda")]
+mod decode_step;
 mod dropout;
 mod gelu;
 mod layer_norm;
@@ -32,6 +34,8 @@ pub use attention::{AttentionGroup, AttentionLayout, LayoutTables, attention};
 pub use decode_attention::{
     DecodeGroup, DecodeLayout, DecodeTables, append_newest, decode_attention,
 };
+#[cfg(feature = "cuda")]
+pub use decode_step::{AdapterFactors, DecodeStep, Projection, StepLayer, StepWeights};
 pub use dropout::dropout;
 pub use gelu::{gelu, gelu_tanh, quick_gelu};
 pub use layer_norm::layer_norm;

@@ -29,6 +29,7 @@ __device__ void attend(const bf16 *q, const bf16 *prefix_k, const bf16 *prefix_v
   __shared__ __align__(16) bf16 keys[TILE_KEYS * SHARED_STRIDE<D>];
   __shared__ __align__(16) bf16 values[TILE_KEYS * SHARED_STRIDE<D>];
   const Piece piece = pieces[blockIdx.x];
+  if (piece.n_rows == 0) return;  // Tables are filled up with such.
   const int head_dim = shape.head_dim, repeats = shape.n_heads / shape.n_kv_heads, kv_head = blockIdx.y;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, n_queries = piece.n_rows * repeats;
   const auto place = [&](int query) {
@@ -102,7 +103,7 @@ __device__ void attend(const bf16 *q, const bf16 *prefix_k, const bf16 *prefix_v
 
 }  // namespace
 
-// grid (R, n_heads).
+// grid (R, n_heads). A row without keys gets zeros.
 extern "C" __global__ void decode_attention_combine(const float *sums, const float2 *stats, const RowKeys *rows,
                                                     bf16 *out, int n_parts, int n_heads, int head_dim) {
   const size_t row = blockIdx.x, head = blockIdx.y;
@@ -118,7 +119,7 @@ extern "C" __global__ void decode_attention_combine(const float *sums, const flo
     for (uint32_t part = 0; part < n_own_parts; part++) {
       sum += sums[place(part) * head_dim + col] * expf(stats[place(part)].x - largest);
     }
-    store(out + (row * n_heads + head) * head_dim + col, sum / total);
+    store(out + (row * n_heads + head) * head_dim + col, total > 0.0f ? sum / total : 0.0f);
   }
 }
 KERNEL(decode_attention_combine)
@@ -151,7 +152,7 @@ __device__ void attend_plain(const T *q, const T *prefix_k, const T *prefix_v, c
   meet(suffix_k, suffix_v, keys.first_suffix, keys.n_suffix);
 #pragma unroll
   for (int i = 0; i < PLAIN_COLUMNS; i++) {
-    if (i * 32 + lane < width) store(out + at + i * 32 + lane, columns[i] / sum);
+    if (i * 32 + lane < width) store(out + at + i * 32 + lane, sum > 0.0f ? columns[i] / sum : 0.0f);
   }
 }
 

@@ -3,7 +3,7 @@
 mod composed;
 mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub(super) mod cuda;
 mod layout;
 
 use candle_core::{Result, Tensor, bail};
@@ -14,9 +14,9 @@ use crate::{Activation, Backend, Context};
 
 /// Keys and values of one layer.
 #[derive(Clone, Copy)]
-struct Caches<'a> {
-    prefix: [&'a Tensor; 2],
-    suffix: [&'a Tensor; 2],
+pub(super) struct Caches<'a> {
+    pub(super) prefix: [&'a Tensor; 2],
+    pub(super) suffix: [&'a Tensor; 2],
 }
 
 /// Softmax attention of q (R, heads · head_dim) over the group's rows of `prefix` (P, kv_heads · head_dim) and

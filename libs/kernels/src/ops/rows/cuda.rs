@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{CudaDevice, DType, Result, Tensor};
 
-use crate::cuda::{Module, address, blocks, count, empty, flat, name_of, none, size, upload};
+use crate::cuda::{
+    Argument, Module, address, blocks, count, empty, flat, name_of, none, size, upload,
+};
 
 const KERNELS: Module =
     Module { name: "rows", ptx: include_str!(concat!(env!("OUT_DIR"), "/rows.ptx")) };
@@ -20,10 +22,21 @@ pub(super) fn select(table: &Tensor, rows: &[u32], dtype: DType) -> Result<Tenso
     let device = table.device().as_cuda_device()?;
     let out = empty((rows.len(), width), dtype, device)?;
     let places = upload(rows, device)?;
-    let kernel = format!("rows_select_{}_{}", name_of(table.dtype())?, name_of(dtype)?);
-    let arguments = [address(table)?, address(&places)?, address(&out)?];
-    launch(device, &kernel, &arguments, (rows.len(), width))?;
+    select_to(device, table, address(&places)?, rows.len(), &out)?;
     Ok(out)
+}
+
+/// As [`select`] of `n` rows whose numbers are on the GPU, to the first rows of `out`.
+pub(crate) fn select_to(
+    device: &CudaDevice,
+    table: &Tensor,
+    rows: Argument,
+    n: usize,
+    out: &Tensor,
+) -> Result<()> {
+    let (_, width) = table.dims2()?;
+    let kernel = format!("rows_select_{}_{}", name_of(table.dtype())?, name_of(out.dtype())?);
+    launch(device, &kernel, &[address(table)?, rows, address(out)?], (n, width))
 }
 
 /// The gradient of a matrix of `n` rows.
@@ -110,7 +123,7 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
 fn launch(
     device: &CudaDevice,
     kernel: &str,
-    arguments: &[crate::cuda::Argument],
+    arguments: &[Argument],
     (n, width): (usize, usize),
 ) -> Result<()> {
     if n * width == 0 {
