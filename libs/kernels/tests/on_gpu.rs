@@ -264,21 +264,32 @@ fn dropout_drops_the_same_values_in_both_directions() {
 #[test]
 fn draws_depend_on_their_own_row_alone() {
     let logits = matrix(3, 50, 1).to_device(&gpu()).unwrap();
-    let row = |seed| vrft_kernels::DrawRow { seed, position: 4, may_end: true };
+    let row = |seed, position| vrft_kernels::DrawRow { seed, position };
     let settings = vrft_kernels::DrawSettings {
         temperature: 1.0,
         top_k: 0,
         top_p: 0.9,
         min_p: 0.0,
-        end_ids: &[],
+        end_ids: Vec::new(),
+        min_tokens: 0,
     };
-    let draw = |logits: &Tensor, rows: &[vrft_kernels::DrawRow]| {
-        vrft_kernels::draw_on_gpu(logits, rows, &settings).unwrap()
-    };
-    let all = draw(&logits, &[row(1), row(2), row(3)]);
-    let one = draw(&logits.narrow(0, 1, 1).unwrap(), &[row(2)]);
-    assert!(all.iter().all(Option::is_some));
-    assert_eq!(all[1], one[0]);
+    let sampler = || vrft_kernels::GpuSampler::new(settings.clone(), logits.device()).unwrap();
+    let mut one = sampler();
+    let mut all = sampler();
+    // The third draw follows one of the same rows, whose table is there.
+    for position in [4, 9, 10] {
+        let drawn = all.draw(&logits, &[1, 2, 3].map(|seed| row(seed, position))).unwrap();
+        let alone = one.draw(&logits.narrow(0, 1, 1).unwrap(), &[row(2, position)]).unwrap();
+        assert!(drawn.iter().all(Option::is_some));
+        assert_eq!(drawn[1], alone[0]);
+        assert_eq!(
+            drawn,
+            sampler().draw(&logits, &[1, 2, 3].map(|seed| row(seed, position))).unwrap()
+        );
+    }
+    // Other rows have a table of their own.
+    let other = all.draw(&logits.narrow(0, 0, 1).unwrap(), &[row(2, 9)]).unwrap();
+    assert_eq!(other, sampler().draw(&logits.narrow(0, 0, 1).unwrap(), &[row(2, 9)]).unwrap());
 }
 
 #[test]

@@ -197,6 +197,11 @@ impl Policy {
         self.backend
     }
 
+    /// Where its weights are, and where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Widths, depths and special tokens.
     pub fn config(&self) -> &ModelConfig {
         &self.config

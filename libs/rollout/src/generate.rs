@@ -73,6 +73,7 @@ fn sample(
     let mut done = vec![None; prompts.len() * group_size];
     let mut rows: Vec<Row> = Vec::new();
     let mut n_admitted = 0;
+    let mut chooser = Chooser::new(policy, processor, sampling)?;
     loop {
         let n_new = n_to_admit(rows.len(), group_size, sampling).min(prompts.len() - n_admitted);
         if n_new > 0 {
@@ -84,7 +85,7 @@ fn sample(
         if rows.is_empty() {
             break;
         }
-        let tokens = draw(&mut rows, session.logits(), processor.end_ids(), sampling)?;
+        let tokens = chooser.draw(&mut rows, session.logits())?;
         let mut keep = Vec::with_capacity(rows.len());
         let mut growing = Vec::with_capacity(rows.len());
         for row in rows {
@@ -116,43 +117,57 @@ fn n_to_admit(n_rows: usize, group_size: usize, sampling: &Sampling) -> usize {
     if n_rows == 0 { room.max(1) } else { room }
 }
 
-/// One token for every row, from its line of `logits` (rows, V).
-fn draw(
-    rows: &mut [Row],
-    logits: &Tensor,
-    end_ids: &[u32],
-    sampling: &Sampling,
-) -> Result<Vec<u32>, RolloutError> {
+/// Draws tokens where the logits are.
+struct Chooser<'a> {
+    sampling: &'a Sampling,
+    end_ids: &'a [u32],
     #[cfg(feature = "cuda")]
-    if logits.device().is_cuda() {
-        return draw_on_gpu(rows, logits, end_ids, sampling);
-    }
-    let (_, vocab_size) = logits.dims2()?;
-    let logits = logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-    rows.par_iter_mut()
-        .zip(logits.par_chunks_exact(vocab_size))
-        .map(|(row, logits)| row.draw(logits, end_ids, sampling))
-        .collect()
+    on_gpu: Option<vrft_kernels::GpuSampler>,
 }
 
-/// As [`draw`], where the logits are: of a token its id and its logprob come back.
-#[cfg(feature = "cuda")]
-fn draw_on_gpu(
-    rows: &mut [Row],
-    logits: &Tensor,
-    end_ids: &[u32],
-    sampling: &Sampling,
-) -> Result<Vec<u32>, RolloutError> {
-    let settings = vrft_kernels::DrawSettings {
-        temperature: sampling.temperature,
-        top_k: sampling.top_k,
-        top_p: sampling.top_p,
-        min_p: 0.0,
-        end_ids,
-    };
-    let places: Vec<_> = rows.iter().map(|row| row.place(sampling)).collect();
-    let drawn = vrft_kernels::draw_on_gpu(logits, &places, &settings)?;
-    rows.iter_mut().zip(drawn).map(|(row, drawn)| row.push(drawn)).collect()
+impl<'a> Chooser<'a> {
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables, clippy::unnecessary_wraps))]
+    fn new(
+        policy: &Policy,
+        processor: &'a Processor,
+        sampling: &'a Sampling,
+    ) -> Result<Self, RolloutError> {
+        let end_ids = processor.end_ids();
+        #[cfg(feature = "cuda")]
+        let settings = vrft_kernels::DrawSettings {
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: 0.0,
+            end_ids: end_ids.to_vec(),
+            min_tokens: sampling.min_tokens,
+        };
+        Ok(Self {
+            sampling,
+            end_ids,
+            #[cfg(feature = "cuda")]
+            on_gpu: match policy.device() {
+                device @ Device::Cuda(_) => Some(vrft_kernels::GpuSampler::new(settings, device)?),
+                _ => None,
+            },
+        })
+    }
+
+    /// One token for every row, from its line of `logits` (rows, V).
+    fn draw(&mut self, rows: &mut [Row], logits: &Tensor) -> Result<Vec<u32>, RolloutError> {
+        #[cfg(feature = "cuda")]
+        if let Some(sampler) = &mut self.on_gpu {
+            let places: Vec<_> = rows.iter().map(Row::place).collect();
+            let drawn = sampler.draw(logits, &places)?;
+            return rows.iter_mut().zip(drawn).map(|(row, drawn)| row.push(drawn)).collect();
+        }
+        let (_, vocab_size) = logits.dims2()?;
+        let logits = logits.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
+        rows.par_iter_mut()
+            .zip(logits.par_chunks_exact(vocab_size))
+            .map(|(row, logits)| row.draw(logits, self.end_ids, self.sampling))
+            .collect()
+    }
 }
 
 fn kept(tokens: &[u32], keep: &[bool]) -> Vec<u32> {

@@ -46,9 +46,9 @@ impl Row {
 
     /// What a sampler on the device draws the next token from.
     #[cfg(feature = "cuda")]
-    pub(crate) fn place(&self, sampling: &Sampling) -> vrft_kernels::DrawRow {
+    pub(crate) fn place(&self) -> vrft_kernels::DrawRow {
         let position = self.token_ids.len() as u32;
-        vrft_kernels::DrawRow { seed: self.seed, position, may_end: self.may_end(sampling) }
+        vrft_kernels::DrawRow { seed: self.seed, position }
     }
 
     /// Takes the token that was drawn, with its logprob; an error if the logits were no distribution.

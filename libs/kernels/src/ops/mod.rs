@@ -45,7 +45,7 @@ pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use rows::{cast, embedding, put_rows, replace_rows, reshape, select_rows};
 #[cfg(feature = "cuda")]
-pub use sample::{DrawRow, DrawSettings, draw_on_gpu};
+pub use sample::{DrawRow, DrawSettings, GpuSampler};
 pub use scale::scale;
 pub use swiglu::swiglu;
 pub use token_logprobs::{TokenLogprobs, token_logprobs};

@@ -76,11 +76,13 @@ fn draw(
     let n = lines.len();
     let vocab_size = lines[0].len();
     let logits = Tensor::from_vec(lines.concat(), (n, vocab_size), &Device::Cpu)?;
-    let may_end = u32::from(settings.may_end);
+    // The third of five tokens that are behind.
     let rows: Vec<u32> =
-        seeds.iter().flat_map(|seed| [*seed as u32, (*seed >> 32) as u32, 5, may_end]).collect();
+        seeds.iter().flat_map(|seed| [*seed as u32, (*seed >> 32) as u32, 2]).collect();
+    let min_tokens = if settings.may_end { 5 } else { 6 };
     let mut arguments = vec![Argument::of(&logits)?, Argument::words(&rows), Argument::words(&[3])];
     arguments.extend([Argument::words(&vec![7; n]), Argument::words(&vec![7; n])]);
+    arguments.extend([Argument::word(3), Argument::word(min_tokens)]);
     arguments.extend([Argument::size(vocab_size), Argument::size(1)]);
     arguments.push(Argument::number(1.0 / settings.temperature));
     arguments.extend([Argument::size(usize::from(greedy)), Argument::size(settings.top_k)]);

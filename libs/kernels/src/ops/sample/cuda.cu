@@ -7,9 +7,9 @@
 
 namespace {
 
-// A row's stream of chance, its next token's place in it, and whether the end may be drawn.
+// A row's stream of chance, and the place of a token in it.
 struct Row {
-  uint32_t seed_low, seed_high, position, may_end;
+  uint32_t seed_low, seed_high, position;
 };
 
 constexpr uint32_t NO_TOKEN = 0xffffffffu;
@@ -97,14 +97,16 @@ __device__ uint32_t first_to_arrive(float time, uint32_t token, float *scratch) 
 }  // namespace
 
 // tokens and logprobs (gridDim.x); a line that is no distribution gives NO_TOKEN. The logprob is that of the whole line
-// at 1 / `inverse`, the temperature. top_k 0, top_p 1 and min_p 0 keep all; `greedy` takes the most probable.
+// at 1 / `inverse`, the temperature. A token is `offset` places behind that of its row; before `min_tokens` none of
+// `ends` is drawn. top_k 0, top_p 1 and min_p 0 keep all; `greedy` takes the most probable.
 extern "C" __global__ void sample(const float *logits, const uint32_t *rows, const uint32_t *ends, uint32_t *tokens,
-                                  float *logprobs, int vocab_size, int n_ends, float inverse, int greedy, int top_k,
-                                  float top_p, float min_p) {
+                                  float *logprobs, uint32_t offset, uint32_t min_tokens, int vocab_size, int n_ends,
+                                  float inverse, int greedy, int top_k, float top_p, float min_p) {
   __shared__ float scratch[64];
-  const uint32_t *of_row = rows + 4 * blockIdx.x;
-  const Row row = {of_row[0], of_row[1], of_row[2], of_row[3]};
-  Line line = {logits + static_cast<size_t>(blockIdx.x) * vocab_size, vocab_size, ends, n_ends, row.may_end != 0, 0.0f, inverse};
+  const uint32_t *of_row = rows + 3 * blockIdx.x;
+  const Row row = {of_row[0], of_row[1], of_row[2] + offset};
+  const float *logits_of_row = logits + static_cast<size_t>(blockIdx.x) * vocab_size;
+  Line line = {logits_of_row, vocab_size, ends, n_ends, row.position >= min_tokens, 0.0f, inverse};
   float largest = -INFINITY, odd = 0.0f;
   for (int token = threadIdx.x; token < vocab_size; token += blockDim.x) {
     const float logit = line.logits[token];

@@ -1,9 +1,9 @@
 //! On an NVIDIA GPU, by the kernel in `cuda.cu`.
 
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Device, Result, Tensor, bail};
 
 use super::{DrawRow, DrawSettings};
-use crate::cuda::{Module, address, blocks, empty, number, size, upload};
+use crate::cuda::{Module, address, blocks, empty, from_address, number, size, upload, word};
 
 const KERNELS: Module =
     Module { name: "sample", ptx: include_str!(concat!(env!("OUT_DIR"), "/sample.ptx")) };
@@ -12,48 +12,100 @@ const THREADS: usize = 1024;
 /// What the kernel draws from a line that is no distribution.
 const NO_TOKEN: u32 = u32::MAX;
 
-pub(super) fn draw(
-    logits: &Tensor,
-    rows: &[DrawRow],
-    settings: &DrawSettings,
-) -> Result<Vec<Option<(u32, f32)>>> {
-    let (n, vocab_size) = logits.dims2()?;
-    if rows.len() != n || logits.dtype() != DType::F32 {
-        let dtype = logits.dtype();
-        bail!("draw: {n} lines of f32 expected for {} rows, got {dtype:?}", rows.len())
+/// Draws from the logits of rows that mostly are those of the draw before: their table is copied to the GPU where they
+/// are not, and of a token its id and its logprob come back.
+#[derive(Debug)]
+pub struct GpuSampler {
+    settings: DrawSettings,
+    ends: Tensor,
+    /// The rows that the table has, with the places that it says.
+    known: Vec<DrawRow>,
+    table: Option<Tensor>,
+    /// Tokens and the bits of their logprobs, to be fetched together.
+    drawn: Option<Tensor>,
+}
+
+impl GpuSampler {
+    /// Draws by these settings.
+    ///
+    /// # Errors
+    /// A device that is no GPU.
+    pub fn new(settings: DrawSettings, device: &Device) -> Result<Self> {
+        let ends = upload(&settings.end_ids, device.as_cuda_device()?)?;
+        Ok(Self { settings, ends, known: Vec::new(), table: None, drawn: None })
     }
-    if n == 0 {
-        return Ok(Vec::new());
+
+    /// A token for each line of logits (R, V), f32 on the GPU, with its logprob in the whole distribution; nothing for a
+    /// line that is no distribution.
+    ///
+    /// A draw depends on its line, the row's seed and position alone. The stream is another one than the CPU sampler's:
+    /// same chances, other tokens.
+    ///
+    /// # Errors
+    /// Logits that are not on a GPU, another number of rows than of lines.
+    pub fn draw(&mut self, logits: &Tensor, rows: &[DrawRow]) -> Result<Vec<Option<(u32, f32)>>> {
+        let (n, vocab_size) = logits.dims2()?;
+        if rows.len() != n || logits.dtype() != DType::F32 {
+            let dtype = logits.dtype();
+            bail!("draw: {n} lines of f32 expected for {} rows, got {dtype:?}", rows.len())
+        }
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let device = logits.device().as_cuda_device()?;
+        let offset = match advance(&self.known, rows) {
+            Some(offset) => offset,
+            None => {
+                self.known = rows.to_vec();
+                self.table = None;
+                0
+            }
+        };
+        let table = match &self.table {
+            Some(table) => table,
+            None => {
+                let of_row =
+                    |row: &DrawRow| [row.seed as u32, (row.seed >> 32) as u32, row.position];
+                let table: Vec<u32> = rows.iter().flat_map(of_row).collect();
+                self.table.insert(upload(&table, device)?)
+            }
+        };
+        let drawn = match self.drawn.take() {
+            Some(drawn) if drawn.dim(1)? == n => self.drawn.insert(drawn),
+            _ => self.drawn.insert(empty((2, n), DType::U32, device)?),
+        };
+        let settings = &self.settings;
+        let greedy = settings.temperature == 0.0;
+        let temperature = if greedy { 1.0 } else { settings.temperature };
+        let arguments = [
+            address(logits)?,
+            address(table)?,
+            address(&self.ends)?,
+            address(drawn)?,
+            from_address(drawn, n)?,
+            word(offset),
+            word(u32::try_from(settings.min_tokens).unwrap_or(u32::MAX)),
+            size(vocab_size)?,
+            size(settings.end_ids.len())?,
+            number(1.0 / temperature),
+            size(usize::from(greedy))?,
+            size(settings.top_k)?,
+            number(settings.top_p),
+            number(settings.min_p),
+        ];
+        KERNELS.launch(device, "sample", blocks(n, THREADS), &arguments)?;
+        let drawn = drawn.to_vec2::<u32>()?;
+        let pairs = drawn[0].iter().zip(&drawn[1]);
+        Ok(pairs
+            .map(|(token, bits)| (*token != NO_TOKEN).then_some((*token, f32::from_bits(*bits))))
+            .collect())
     }
-    let device = logits.device().as_cuda_device()?;
-    let of_row = |row: &DrawRow| {
-        [row.seed as u32, (row.seed >> 32) as u32, row.position, u32::from(row.may_end)]
-    };
-    let table: Vec<u32> = rows.iter().flat_map(of_row).collect();
-    let table = upload(&table, device)?;
-    let ends = upload(settings.end_ids, device)?;
-    // Tokens and the bits of their logprobs, to be fetched together.
-    let drawn = empty((2, n), DType::U32, device)?;
-    let greedy = settings.temperature == 0.0;
-    let temperature = if greedy { 1.0 } else { settings.temperature };
-    let arguments = [
-        address(logits)?,
-        address(&table)?,
-        address(&ends)?,
-        address(&drawn)?,
-        crate::cuda::from_address(&drawn, n)?,
-        size(vocab_size)?,
-        size(settings.end_ids.len())?,
-        number(1.0 / temperature),
-        size(usize::from(greedy))?,
-        size(settings.top_k)?,
-        number(settings.top_p),
-        number(settings.min_p),
-    ];
-    KERNELS.launch(device, "sample", blocks(n, THREADS), &arguments)?;
-    let drawn = drawn.to_vec2::<u32>()?;
-    let pairs = drawn[0].iter().zip(&drawn[1]);
-    Ok(pairs
-        .map(|(token, bits)| (*token != NO_TOKEN).then_some((*token, f32::from_bits(*bits))))
-        .collect())
+}
+
+/// How many places all rows are behind where they were known to be; nothing if they are other rows.
+fn advance(known: &[DrawRow], rows: &[DrawRow]) -> Option<u32> {
+    let (first, is) = (known.first()?, rows.first()?);
+    let offset = is.position.checked_sub(first.position)?;
+    let moved = known.iter().map(|row| DrawRow { position: row.position + offset, ..*row });
+    moved.eq(rows.iter().copied()).then_some(offset)
 }

@@ -2,11 +2,11 @@
 
 mod cuda;
 
-use candle_core::{Result, Tensor};
+pub use self::cuda::GpuSampler;
 
 /// How tokens are drawn.
-#[derive(Debug, Clone, Copy)]
-pub struct DrawSettings<'a> {
+#[derive(Debug, Clone)]
+pub struct DrawSettings {
     /// Softmax temperature; 0 takes the most probable token.
     pub temperature: f64,
     /// Keep the most probable so many tokens; 0 keeps all.
@@ -15,8 +15,10 @@ pub struct DrawSettings<'a> {
     pub top_p: f64,
     /// Keep tokens at least so many times as probable as the most probable one; 0 keeps all.
     pub min_p: f64,
-    /// Tokens that rows may be kept from drawing.
-    pub end_ids: &'a [u32],
+    /// Tokens that end a row.
+    pub end_ids: Vec<u32>,
+    /// Rows of fewer tokens are not ended.
+    pub min_tokens: usize,
 }
 
 /// The row of a draw.
@@ -26,22 +28,4 @@ pub struct DrawRow {
     pub seed: u64,
     /// The place of the token in the row, which is a token's place in the stream.
     pub position: u32,
-    /// Whether a token that ends it may be drawn.
-    pub may_end: bool,
-}
-
-/// A token for each line of logits (R, V), f32 on a GPU, with its logprob in the whole distribution; nothing for a line
-/// that is no distribution.
-///
-/// A draw depends on its line, the row's seed and position alone. The stream is another one than the CPU sampler's: same
-/// chances, other tokens.
-///
-/// # Errors
-/// Logits that are not on a GPU, another number of rows than of lines.
-pub fn draw_on_gpu(
-    logits: &Tensor,
-    rows: &[DrawRow],
-    settings: &DrawSettings,
-) -> Result<Vec<Option<(u32, f32)>>> {
-    cuda::draw(logits, rows, settings)
 }
