@@ -42,7 +42,7 @@ pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
 #[cfg(feature = "cuda")]
 pub use ops::{
     AdamwNumbers, AdapterFactors, DecodeStep, DrawRow, DrawSettings, GpuMoments, GpuSampler,
-    Projection, StepLayer, StepWeights, adamw_on_gpu, squares_on_gpu,
+    PackedWeights, Packing, Projection, StepLayer, StepWeights, adamw_on_gpu, squares_on_gpu,
 };
 pub use ops::{
     AttentionGroup, AttentionLayout, DecodeGroup, DecodeLayout, DecodeTables, LayoutTables, Tap,

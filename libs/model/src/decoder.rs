@@ -11,6 +11,7 @@ use vrft_kernels::{Activation, Context, Weight};
 
 use crate::layers::{Linear, RmsNorm};
 use crate::names::Names;
+use crate::packing_for_gpu::GpuPacking;
 use crate::rotary::Rotary;
 use crate::scope::Source;
 use crate::{ModelError, TextConfig};
@@ -52,6 +53,7 @@ pub(crate) struct Decoder {
     head: Weight,
     /// Layers after which further image features are added.
     added_after: Vec<usize>,
+    packing: GpuPacking,
     /// The same weights for decoding on a GPU, once they were asked for.
     #[cfg(feature = "cuda")]
     step_weights: std::sync::OnceLock<Option<Arc<vrft_kernels::StepWeights>>>,
@@ -145,9 +147,15 @@ impl Decoder {
             norm,
             head,
             added_after: added_after.to_vec(),
+            packing: GpuPacking::default(),
             #[cfg(feature = "cuda")]
             step_weights: std::sync::OnceLock::new(),
         })
+    }
+
+    /// The same, whose layers' weights are packed.
+    pub(crate) fn with_packing(self, packing: GpuPacking) -> Self {
+        Self { packing, ..self }
     }
 
     /// (N, hidden_size) of token ids, in the type to compute in.

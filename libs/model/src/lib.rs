@@ -21,6 +21,7 @@ mod memory;
 mod model;
 mod names;
 mod packing;
+mod packing_for_gpu;
 mod passes;
 mod peft;
 mod policy;

@@ -14,6 +14,7 @@ use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::names::Names;
 use crate::packing::Packed;
+use crate::packing_for_gpu::GpuPacking;
 use crate::prefixes::{PrefixCache, Watch};
 use crate::rotary::Rotary;
 use crate::scope::{Scope, Source};
@@ -54,6 +55,11 @@ impl Model {
     /// The same with a cache of prompts' keys and values: its weights never change, and it computes no gradient.
     pub(crate) fn with_prefix_cache(self, prefixes: Option<PrefixCache>) -> Self {
         Self { prefixes, ..self }
+    }
+
+    /// The same, whose layers' weights are packed.
+    pub(crate) fn with_packing(self, packing: GpuPacking) -> Self {
+        Self { decoder: self.decoder.with_packing(packing), ..self }
     }
 
     /// Names and shapes of all tensors, in the layout of the published checkpoints.

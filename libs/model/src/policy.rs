@@ -12,6 +12,7 @@ use vrft_processor::EncodedPrompt;
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
 use crate::model::Model;
+use crate::packing_for_gpu::GpuPacking;
 use crate::peft::{read_adapter, write_adapter};
 use crate::weights::{Caches, Weights, check_names};
 use crate::{
@@ -172,6 +173,11 @@ impl Policy {
                 *tensor = tensor.to_dtype(options.dtype)?;
             }
         }
+        let packing = if variables.is_empty() {
+            GpuPacking::pack(&mut tensors, names, &options.device)?
+        } else {
+            GpuPacking::default()
+        };
         let lora = lora.map(|config| (Lora::new(&config), config));
         let adapters = lora.as_ref().map(|(lora, _)| lora);
         let trains_tower = variables.keys().any(|name| names.is_visual(name));
@@ -179,7 +185,8 @@ impl Policy {
         let features = Arc::new(FeatureCache::new(mib << 20));
         let caches = Caches { features, prefix_bytes: options.prefix_cache_mib << 20 };
         let dtype = options.dtype;
-        let weights = Weights::new(&config, dtype, adapters, tensors, &variables, &caches)?;
+        let weights =
+            Weights::new(&config, dtype, adapters, tensors, &variables, &caches, packing)?;
         let weights = RwLock::new(Arc::new(weights));
         let device = options.device.clone();
         let backend = Backend::of(&options.device);
@@ -276,10 +283,18 @@ impl Policy {
                 *tensor = variable.as_detached_tensor();
             }
         }
+        // The layers' own weights are as they were where adapters are all that differs.
+        let packing = if self.lora.is_some() {
+            old.packing.clone()
+        } else if self.variables.is_empty() {
+            GpuPacking::pack(&mut new, names, &self.device)?
+        } else {
+            GpuPacking::default()
+        };
         let lora = self.lora.as_ref().map(|(lora, _)| lora);
         let dtype = self.dtype;
-        let caches = &self.caches;
-        let weights = Weights::new(&self.config, dtype, lora, new, &self.variables, caches)?;
+        let (variables, caches) = (&self.variables, &self.caches);
+        let weights = Weights::new(&self.config, dtype, lora, new, variables, caches, packing)?;
         let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
         Ok(())

@@ -9,6 +9,7 @@ use vrft_checkpoint::is_adapter;
 use crate::features::FeatureCache;
 use crate::lora::Lora;
 use crate::model::Model;
+use crate::packing_for_gpu::GpuPacking;
 use crate::prefixes::PrefixCache;
 use crate::{ModelConfig, ModelError};
 
@@ -30,6 +31,8 @@ pub(crate) struct Weights {
     pub(crate) model: Arc<Model>,
     /// The same with the adapters off; only if there are some.
     pub(crate) base: Option<Model>,
+    /// What the weights of the layers lie in, if they are packed.
+    pub(crate) packing: GpuPacking,
 }
 
 impl Weights {
@@ -40,6 +43,7 @@ impl Weights {
         tensors: BTreeMap<String, Tensor>,
         variables: &BTreeMap<String, Var>,
         caches: &Caches,
+        packing: GpuPacking,
     ) -> Result<Self, ModelError> {
         let names = config.names(&tensors);
         let has_adapted_tower = tensors.keys().any(|n| is_adapter(n) && names.is_visual(n));
@@ -49,13 +53,13 @@ impl Weights {
         tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
         let of_frozen = PrefixCache::new(caches.prefix_bytes).filter(|_| variables.is_empty());
         let (model, used) = Model::new(config, &tracked, lora, dtype, features)?;
-        let model = Arc::new(model.with_prefix_cache(of_frozen));
+        let model = Arc::new(model.with_prefix_cache(of_frozen).with_packing(packing.clone()));
         let base = |_| Model::new(config, &tensors, None, dtype, of_base);
         let base = lora.map(base).transpose()?;
         let base =
             base.map(|(base, _)| base.with_prefix_cache(PrefixCache::new(caches.prefix_bytes)));
         let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        Ok(Self { tensors, model, base })
+        Ok(Self { tensors, model, base, packing })
     }
 
     /// What differs from one version to the next: the adapters if there are some, else everything.

@@ -35,7 +35,9 @@ pub use decode_attention::{
     DecodeGroup, DecodeLayout, DecodeTables, append_newest, decode_attention,
 };
 #[cfg(feature = "cuda")]
-pub use decode_step::{AdapterFactors, DecodeStep, Projection, StepLayer, StepWeights};
+pub use decode_step::{
+    AdapterFactors, DecodeStep, PackedWeights, Packing, Projection, StepLayer, StepWeights,
+};
 pub use dropout::dropout;
 pub use gelu::{gelu, gelu_tanh, quick_gelu};
 pub use layer_norm::layer_norm;

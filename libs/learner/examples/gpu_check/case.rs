@@ -99,7 +99,8 @@ pub(crate) fn learner(policy: Policy, state: OptimizerState) -> Result<Learner> 
     let optimizer = OptimizerConfig { learning_rate: 1e-4, state, ..OptimizerConfig::default() };
     let learner = LearnerConfig {
         steps: 10,
-        max_tokens_per_micro_batch: 1 << 20,
+        // A prompt at a time.
+        max_tokens_per_micro_batch: 2048,
         ..LearnerConfig::default()
     };
     let loss = LossConfig { kl_coef: 0.0, ..LossConfig::default() };

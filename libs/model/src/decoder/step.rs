@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use vrft_kernels::{AdapterFactors, Projection, StepLayer, StepWeights};
+use vrft_kernels::{AdapterFactors, PackedWeights, Projection, StepLayer, StepWeights};
 
 use super::{Decoder, Layer};
 use crate::layers::{Linear, RmsNorm};
@@ -32,12 +32,16 @@ impl Decoder {
         config: &TextConfig,
         device: &Device,
     ) -> Result<Option<StepWeights>, ModelError> {
+        let Some(packing) = self.packing.packing() else { return Ok(None) };
+        if packing.layers.len() != self.layers.len() {
+            return Ok(None);
+        }
         let frozen =
             [self.embedding.frozen_value(), self.norm.frozen_weight(), self.head.frozen_value()];
         let [Some(embedding), Some(norm), Some(head)] = frozen else { return Ok(None) };
         let mut layers = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let Some(layer) = layer.for_step()? else { return Ok(None) };
+        for (layer, packed) in self.layers.iter().zip(&packing.layers) {
+            let Some(layer) = layer.for_step(packed)? else { return Ok(None) };
             layers.push(layer);
         }
         let frequencies = Rotary::frequencies(config);
@@ -51,12 +55,14 @@ impl Decoder {
             n_kv_heads: config.n_kv_heads,
             head_dim: config.head_dim,
             norm_eps: config.rms_norm_eps,
+            packing: packing.clone(),
+            version: Arc::new(()),
         }))
     }
 }
 
 impl Layer {
-    fn for_step(&self) -> Result<Option<StepLayer>, ModelError> {
+    fn for_step(&self, packed: &[PackedWeights; 4]) -> Result<Option<StepLayer>, ModelError> {
         let norms = [self.input_norm.frozen_weight(), self.mlp_norm.frozen_weight()];
         let [Some(input_norm), Some(mlp_norm)] = norms else { return Ok(None) };
         let head_norms = [&self.q_norm, &self.k_norm];
@@ -64,11 +70,12 @@ impl Layer {
         if head_norms.into_iter().flatten().any(is_trained) {
             return Ok(None);
         }
+        let [qkv, out, gate_up, down] = packed;
         let projections = [
-            projection(&[&self.q, &self.k, &self.v])?,
-            projection(&[&self.o])?,
-            projection(&[&self.gate, &self.up])?,
-            projection(&[&self.down])?,
+            projection(&[&self.q, &self.k, &self.v], qkv)?,
+            projection(&[&self.o], out)?,
+            projection(&[&self.gate, &self.up], gate_up)?,
+            projection(&[&self.down], down)?,
         ];
         let [Some(qkv), Some(out), Some(gate_up), Some(down)] = projections else {
             return Ok(None);
@@ -80,11 +87,13 @@ impl Layer {
     }
 }
 
-/// Layers of one input; none if one of them is trained.
-fn projection(layers: &[&Linear]) -> Result<Option<Projection>, ModelError> {
+/// Layers of one input, by their packed weights; none if one of them is trained.
+fn projection(
+    layers: &[&Linear],
+    packed: &PackedWeights,
+) -> Result<Option<Projection>, ModelError> {
     let frozen: Option<Vec<_>> = layers.iter().map(|layer| layer.frozen_parts()).collect();
     let Some(parts) = frozen else { return Ok(None) };
-    let weights: Vec<&Tensor> = parts.iter().map(|parts| parts.weight).collect();
     let behind = |tensors: Vec<Tensor>| Tensor::cat(&tensors, 0);
     let zeros = |rows: usize, columns: usize, like: &Tensor| {
         Tensor::zeros((rows, columns), like.dtype(), like.device())
@@ -117,5 +126,6 @@ fn projection(layers: &[&Linear]) -> Result<Option<Projection>, ModelError> {
             Some(AdapterFactors { a: a?, b: b?, scale })
         }
     };
-    Ok(Some(Projection::new(&weights, bias.transpose()?, adapter)?))
+    let bias = bias.transpose()?;
+    Ok(Some(Projection { weights: packed.clone(), bias, adapter }))
 }

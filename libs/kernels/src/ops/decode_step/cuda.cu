@@ -1,38 +1,29 @@
 // What surrounds the products and the attention of a decoding step: a few rows, one new token each.
 //
-// Low-rank adapters are computed here rather than by products of their own: an adapter's first factor where its input
-// is at hand, its second where the output that it is added to is read. `t` are the inner values x · Aᵀ in f32.
+// Low-rank adapters: a row of a projection's results has the outputs of its layers, and behind them the inner values
+// x · Aᵀ of their adapters, since the first factors lie behind the weights. The second factors are applied here, where
+// the outputs are read.
 #include "../../cuda/common.cuh"
 
 namespace {
 
 constexpr uint32_t NOWHERE = 0xffffffffu;
 
-// Eight values with one load; widths are multiples of 8.
+// Eight values with one load.
 template <class T> struct alignas(16) Eight { T value[8]; };
 
-template <class T> __device__ __forceinline__ void load_eight(const T *from, float *to) {
-  const Eight<T> eight = *reinterpret_cast<const Eight<T> *>(from);
-  for (int i = 0; i < 8; i++) to[i] = to_float(eight.value[i]);
-}
-
-// The product of two rows, by a warp.
-template <class X, class T> __device__ float warp_product(const X *x, const T *row, int width) {
+// t · b of one output: inner values t (rank), and b (rank), a row of the second factor.
+template <class T> __device__ __forceinline__ float inner_product(const T *t, const T *b, int rank) {
   float sum = 0.0f;
-#pragma unroll 4
-  for (int col = threadIdx.x % 32 * 8; col < width; col += 256) {
-    float a[8], b[8];
-    load_eight(x + col, a);
-    load_eight(row + col, b);
-    for (int i = 0; i < 8; i++) sum += a[i] * b[i];
+  if (rank % 8 == 0) {
+    for (int i = 0; i < rank; i += 8) {
+      const Eight<T> factors = *reinterpret_cast<const Eight<T> *>(b + i);
+#pragma unroll
+      for (int j = 0; j < 8; j++) sum += to_float(t[i + j]) * to_float(factors.value[j]);
+    }
+    return sum;
   }
-  return warp_sum(sum);
-}
-
-// t · b of one output, b (rank).
-template <class T> __device__ __forceinline__ float inner_product(const float *t, const T *b, int rank) {
-  float sum = 0.0f;
-  for (int i = 0; i < rank; i++) sum += t[i] * to_float(b[i]);
+  for (int i = 0; i < rank; i++) sum += to_float(t[i]) * to_float(b[i]);
   return sum;
 }
 
@@ -43,71 +34,53 @@ template <class T> __device__ __forceinline__ float rounded(float x) {
   return to_float(stored);
 }
 
-// grid (R): x += y + bias + scale · (input · aᵀ) · bᵀ, then h = RMS norm of x, then next_t = h · next_aᵀ.
-// y 0 adds nothing; a 0 and next_a 0 are no adapters. x, y, h (R, width), input (R, input_width), a (rank, input_width),
-// b (width, rank), next_a (n_next, width), next_t (R, n_next).
+// grid (R): x += y + bias + scale · t · bᵀ, and h = RMS norm of x. y 0 adds nothing, b 0 is no adapter. A row of y has
+// `stride` values: `width` that are added, then t (rank). x, h (R, width), b (width, rank).
 template <class T>
-__device__ void add_norm(const T *y, const T *bias, const T *input, const T *a, const T *b, T *x, const T *norm, T *h,
-                         const T *next_a, float *next_t, int width, int input_width, int rank, int n_next, float scale,
-                         float eps) {
+__device__ void add_norm(const T *y, const T *bias, const T *b, T *x, const T *norm, T *h, int width, int stride, int rank,
+                         float scale, float eps) {
   __shared__ float scratch[64];
-  DYNAMIC_SHARED(room);
-  float *values = reinterpret_cast<float *>(room), *t = values + width;
-  const size_t row = blockIdx.x, start = row * width;
-  const int warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
-  if (a) {
-    for (int i = warp; i < rank; i += n_warps) {
-      const float product = warp_product(input + row * input_width, a + static_cast<size_t>(i) * input_width, input_width);
-      if (threadIdx.x % 32 == 0) t[i] = scale * product;
-    }
-    __syncthreads();
-  }
+  const size_t start = static_cast<size_t>(blockIdx.x) * width;
+  const T *added_to = y + static_cast<size_t>(blockIdx.x) * stride;
   float squares = 0.0f;
   for (int col = threadIdx.x; col < width; col += blockDim.x) {
     float value = to_float(x[start + col]);
     if (y) {
-      float added = to_float(y[start + col]);
+      float added = to_float(added_to[col]);
       if (bias) added += to_float(bias[col]);
-      if (a) added += inner_product(t, b + static_cast<size_t>(col) * rank, rank);
+      if (b) added += scale * inner_product(added_to + width, b + static_cast<size_t>(col) * rank, rank);
       value = rounded<T>(value + added);
       store(x + start + col, value);
     }
-    values[col] = value;
     squares += value * value;
   }
   const float factor = rsqrtf(block_sum(squares, scratch) / width + eps);
+  // A thread reads what it has written itself.
   for (int col = threadIdx.x; col < width; col += blockDim.x) {
-    const float value = rounded<T>(values[col] * factor * to_float(norm[col]));
-    store(h + start + col, value);
-    values[col] = value;
-  }
-  if (!next_a) return;
-  __syncthreads();
-  for (int i = warp; i < n_next; i += n_warps) {
-    const float product = warp_product(values, next_a + static_cast<size_t>(i) * width, width);
-    if (threadIdx.x % 32 == 0) next_t[row * n_next + i] = product;
+    store(h + start + col, to_float(x[start + col]) * factor * to_float(norm[col]));
   }
 }
 
 // Widest head.
 constexpr int HEAD_WIDTH = 256;
 
-// grid (R, n_heads + 2 · n_kv_heads): queries, keys and values of qkv (R, heads · head_dim) with bias and adapter;
-// queries and keys normalized by head if there is a norm, and rotated; queries to q (R, n_heads · head_dim), keys and
-// values to the rows `newest` of their caches (…, n_kv_heads · head_dim). t (R, 3 · rank), b (heads · head_dim, rank).
+// grid (R, n_heads + 2 · n_kv_heads): queries, keys and values of qkv (R, stride) with bias and adapter; queries and keys normalized by head if there is a norm, and rotated; queries to q (R, n_heads · head_dim), keys and
+// values to the rows `newest` of their caches (…, n_kv_heads · head_dim). A row of qkv has the values of all heads, then
+// the inner values of three adapters, (3 · rank); b (heads · head_dim, rank).
 template <class T>
-__device__ void place(const T *qkv, const T *bias, const float *t, const T *b, const T *q_norm, const T *k_norm,
+__device__ void place(const T *qkv, const T *bias, const T *b, const T *q_norm, const T *k_norm,
                       const uint32_t *positions, const float *frequencies, const uint32_t *newest, T *q, T *keys,
-                      T *values, int n_heads, int n_kv_heads, int head_dim, int rank, float scale, float eps) {
+                      T *values, int n_heads, int n_kv_heads, int head_dim, int stride, int rank, float scale, float eps) {
   __shared__ float scratch[64];
   __shared__ float of_head[HEAD_WIDTH];
   const int row = blockIdx.x, head = blockIdx.y, part = (head >= n_heads) + (head >= n_heads + n_kv_heads);
-  const size_t first = static_cast<size_t>(head) * head_dim, width = static_cast<size_t>(gridDim.y) * head_dim;
+  const size_t first = static_cast<size_t>(head) * head_dim, n_outputs = static_cast<size_t>(gridDim.y) * head_dim;
+  const T *of_row = qkv + static_cast<size_t>(row) * stride;
   float squares = 0.0f;
   for (int i = threadIdx.x; i < head_dim; i += blockDim.x) {
-    float value = to_float(qkv[row * width + first + i]);
+    float value = to_float(of_row[first + i]);
     if (bias) value += to_float(bias[first + i]);
-    if (b) value += scale * inner_product(t + (row * 3 + part) * rank, b + (first + i) * rank, rank);
+    if (b) value += scale * inner_product(of_row + n_outputs + part * rank, b + (first + i) * rank, rank);
     of_head[i] = value;
     squares += value * value;
   }
@@ -128,18 +101,19 @@ __device__ void place(const T *qkv, const T *bias, const float *t, const T *b, c
   }
 }
 
-// inner (R, width) = silu(gate) · up of gate_up (R, 2 · width), each with bias and adapter: t (R, 2 · rank), b
-// (2 · width, rank).
+// inner (R, width) = silu(gate) · up of gate_up (R, stride), each with bias and adapter: a row has the values of both, then
+// the inner values of two adapters, (2 · rank); b (2 · width, rank).
 template <class T>
-__device__ void gated(const T *gate_up, const T *bias, const float *t, const T *b, T *inner, uint64_t n, int width, int rank,
+__device__ void gated(const T *gate_up, const T *bias, const T *b, T *inner, uint64_t n, int width, int stride, int rank,
                       float scale) {
   for (size_t i = first_place(); i < n * width; i += n_places()) {
-    const size_t row = i / width, col = i % width;
+    const size_t col = i % width;
+    const T *of_row = gate_up + i / width * stride;
     const auto value = [&](int part) {
       const size_t output = part * static_cast<size_t>(width) + col;
-      float value = to_float(gate_up[row * 2 * width + output]);
+      float value = to_float(of_row[output]);
       if (bias) value += to_float(bias[output]);
-      if (b) value += scale * inner_product(t + (row * 2 + part) * rank, b + output * rank, rank);
+      if (b) value += scale * inner_product(of_row + 2 * static_cast<size_t>(width) + part * rank, b + output * rank, rank);
       return value;
     };
     const float gate = value(0);
@@ -150,23 +124,23 @@ __device__ void gated(const T *gate_up, const T *bias, const float *t, const T *
 }  // namespace
 
 #define DECODE_STEP(NAME, T)                                                                                           \
-  extern "C" __global__ void decode_step_add_norm_##NAME(                                                              \
-      const T *y, const T *bias, const T *input, const T *a, const T *b, T *x, const T *norm, T *h, const T *next_a,   \
-      float *next_t, int width, int input_width, int rank, int n_next, float scale, float eps) {                       \
-    add_norm(y, bias, input, a, b, x, norm, h, next_a, next_t, width, input_width, rank, n_next, scale, eps);          \
+  extern "C" __global__ void decode_step_add_norm_##NAME(const T *y, const T *bias, const T *b, T *x, const T *norm,  \
+                                                         T *h, int width, int stride, int rank, float scale,          \
+                                                         float eps) {                                                  \
+    add_norm(y, bias, b, x, norm, h, width, stride, rank, scale, eps);                                                 \
   }                                                                                                                    \
   KERNEL(decode_step_add_norm_##NAME)                                                                                  \
   extern "C" __global__ void decode_step_place_##NAME(                                                                 \
-      const T *qkv, const T *bias, const float *t, const T *b, const T *q_norm, const T *k_norm,                       \
-      const uint32_t *positions, const float *frequencies, const uint32_t *newest, T *q, T *keys, T *values,           \
-      int n_heads, int n_kv_heads, int head_dim, int rank, float scale, float eps) {                                   \
-    place(qkv, bias, t, b, q_norm, k_norm, positions, frequencies, newest, q, keys, values, n_heads, n_kv_heads,       \
-          head_dim, rank, scale, eps);                                                                                 \
+      const T *qkv, const T *bias, const T *b, const T *q_norm, const T *k_norm, const uint32_t *positions,            \
+      const float *frequencies, const uint32_t *newest, T *q, T *keys, T *values, int n_heads, int n_kv_heads,         \
+      int head_dim, int stride, int rank, float scale, float eps) {                                                    \
+    place(qkv, bias, b, q_norm, k_norm, positions, frequencies, newest, q, keys, values, n_heads, n_kv_heads,          \
+          head_dim, stride, rank, scale, eps);                                                                         \
   }                                                                                                                    \
   KERNEL(decode_step_place_##NAME)                                                                                     \
-  extern "C" __global__ void decode_step_gated_##NAME(const T *gate_up, const T *bias, const float *t, const T *b,     \
-                                                      T *inner, uint64_t n, int width, int rank, float scale) {        \
-    gated(gate_up, bias, t, b, inner, n, width, rank, scale);                                                          \
+  extern "C" __global__ void decode_step_gated_##NAME(const T *gate_up, const T *bias, const T *b, T *inner,           \
+                                                      uint64_t n, int width, int stride, int rank, float scale) {      \
+    gated(gate_up, bias, b, inner, n, width, stride, rank, scale);                                                     \
   }                                                                                                                    \
   KERNEL(decode_step_gated_##NAME)
 

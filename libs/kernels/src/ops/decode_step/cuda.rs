@@ -19,7 +19,7 @@ use crate::ops::rows::select_to;
 const KERNELS: Module =
     Module { name: "decode_step", ptx: include_str!(concat!(env!("OUT_DIR"), "/decode_step.ptx")) };
 
-/// Threads for a row: enough that its adapters' factors are read fast.
+/// Threads for a row.
 const ROW_THREADS: usize = 512;
 /// Threads for a head.
 const HEAD_THREADS: usize = 128;
@@ -90,6 +90,7 @@ impl DecodeStep {
             self.graphs.clear();
             self.places = Some(Places::new(&weights, sizes, self.places.take())?);
         }
+        weights.take_hold()?;
         let Some(places) = &mut self.places else { bail!("decode_step: there are no places") };
         let numbers = sizes.numbers(tokens, positions, layout, &tables);
         device.cuda_stream().memcpy_htod(&numbers, &mut places.numbers).w()?;
@@ -123,17 +124,15 @@ struct Places {
     /// The residual stream, and what it is normalized to, (R, width).
     x: Tensor,
     h: Tensor,
-    /// (R, outputs)
+    /// (R, outputs and inner values), as `gate_up`.
     qkv: Tensor,
     /// Queries, and what they attended to, (R, n_heads · head_dim).
     q: Tensor,
     attended: Tensor,
-    /// What is added to the stream, (R, width).
+    /// What is added to the stream, (R, width and inner values).
     y: Tensor,
     gate_up: Tensor,
     inner: Tensor,
-    /// Inner values of adapters, (R, the most) f32.
-    t: Tensor,
     room: Option<attention::Room>,
     logits: Tensor,
 }
@@ -156,10 +155,6 @@ impl Places {
         let heads = weights.heads();
         let q_width = heads.n_heads * heads.head_dim;
         let width = weights.width()?;
-        let mut n_inner = 1;
-        for projection in weights.layers.iter().flat_map(|layer| [&layer.qkv, &layer.gate_up]) {
-            n_inner = n_inner.max(projection.n_inner()?);
-        }
         let by_pieces = heads.uses_tensor_cores(dtype)?;
         let room = || attention::Room::new(n * sizes.n_parts, q_width, heads.n_heads, device);
         Ok(Self {
@@ -167,13 +162,12 @@ impl Places {
             numbers: device.cuda_stream().alloc_zeros(sizes.len()).w()?,
             x: of(width)?,
             h: of(width)?,
-            qkv: of(layer.qkv.n_outputs)?,
+            qkv: of(layer.qkv.weights.n_rows()?)?,
             q: of(q_width)?,
             attended: of(q_width)?,
-            y: of(width)?,
-            gate_up: of(layer.gate_up.n_outputs)?,
-            inner: of(layer.down.first.dim(1)?)?,
-            t: empty((n, n_inner), DType::F32, device)?,
+            y: of(layer.out.weights.n_rows()?.max(layer.down.weights.n_rows()?))?,
+            gate_up: of(layer.gate_up.weights.n_rows()?)?,
+            inner: of(layer.down.weights.d_in()?)?,
             room: by_pieces.then(room).transpose()?,
             logits: empty((n, weights.head.dim(0)?), DType::F32, device)?,
         })
@@ -202,8 +196,8 @@ impl Step<'_> {
         let Places { x, h, q, attended, y, gate_up, inner, .. } = places;
         select_to(device, &weights.embedding, self.field(Field::Tokens), n, x)?;
         let next = |idx: usize| match weights.layers.get(idx) {
-            Some(layer) => (&layer.input_norm, Some(&layer.qkv)),
-            None => (&weights.norm, None),
+            Some(layer) => &layer.input_norm,
+            None => &weights.norm,
         };
         self.add_norm(None, next(0))?;
         for (idx, layer) in weights.layers.iter().enumerate() {
@@ -219,11 +213,11 @@ impl Step<'_> {
                 (attended, n),
             )?;
             self.project(attended, &layer.out, y)?;
-            self.add_norm(Some((&layer.out, attended)), (&layer.mlp_norm, Some(&layer.gate_up)))?;
+            self.add_norm(Some(&layer.out), &layer.mlp_norm)?;
             self.project(h, &layer.gate_up, gate_up)?;
             self.gate(&layer.gate_up)?;
             self.project(inner, &layer.down, y)?;
-            self.add_norm(Some((&layer.down, inner)), next(idx + 1))?;
+            self.add_norm(Some(&layer.down), next(idx + 1))?;
         }
         let a = Matrix::rows(h, weights.width()?, 0, n);
         let b = Matrix::whole(&weights.head)?.t();
@@ -246,55 +240,39 @@ impl Step<'_> {
         }
     }
 
-    /// A projection without its bias and adapter.
+    /// A projection without its bias, and the inner values of its adapters behind it.
     fn project(&self, x: &Tensor, by: &Projection, to: &Tensor) -> Result<()> {
         let n = self.sizes.n_rows;
-        let d_in = by.first.dim(1)?;
+        let b = Matrix::whole(&by.weights.all)?;
+        let (n_outputs, d_in) = b.dims;
         let a = Matrix::rows(x, d_in, 0, n);
-        // All weights that lie behind the first.
-        let b = Matrix::rows(&by.first, d_in, 0, by.n_outputs).t();
-        let to = Matrix::rows(to, by.n_outputs, 0, n);
-        product(self.device, &Product { a, b, to, adds: false })
+        let to = Matrix::rows(to, n_outputs, 0, n);
+        product(self.device, &Product { a, b: b.t(), to, adds: false })
     }
 
-    /// Adds what a projection of some input gave to the stream, normalizes it, and begins the adapters of the next one.
-    fn add_norm(
-        &self,
-        added: Option<(&Projection, &Tensor)>,
-        (norm, next): (&Tensor, Option<&Projection>),
-    ) -> Result<()> {
-        let Places { x, h, y, t, .. } = self.places;
-        let width = self.weights.width()?;
-        let next = next.and_then(|next| next.adapter.as_ref());
-        let n_next = next.map_or(Ok(0), |next| next.a.dim(0))?;
-        let (by, input) = added.unzip();
-        let adapter = by.and_then(|by| by.adapter.as_ref());
-        let rank = by.map_or(Ok(0), Projection::rank)?;
+    /// Adds what a projection gave to the stream, and normalizes it.
+    fn add_norm(&self, added: Option<&Projection>, norm: &Tensor) -> Result<()> {
+        let Places { x, h, y, .. } = self.places;
+        let adapter = added.and_then(|added| added.adapter.as_ref());
         let arguments = [
-            optional(by.map(|_| y))?,
-            optional(by.and_then(|by| by.bias.as_ref()))?,
-            optional(input)?,
-            optional(adapter.map(|adapter| &adapter.a))?,
+            optional(added.map(|_| y))?,
+            optional(added.and_then(|added| added.bias.as_ref()))?,
             optional(adapter.map(|adapter| &adapter.b))?,
             address(x)?,
             address(norm)?,
             address(h)?,
-            optional(next.map(|next| &next.a))?,
-            address(t)?,
-            size(width)?,
-            size(input.map_or(Ok(0), |input| input.dim(1))?)?,
-            size(rank)?,
-            size(n_next)?,
+            size(self.weights.width()?)?,
+            size(added.map_or(Ok(0), |added| added.weights.n_rows())?)?,
+            size(added.map_or(Ok(0), Projection::rank)?)?,
             number(adapter.map_or(0.0, |adapter| adapter.scale)),
             number(self.weights.norm_eps),
         ];
-        let shared = 4 * (width + rank);
-        self.start("add_norm", [self.sizes.n_rows, 1], ROW_THREADS, shared, &arguments)
+        self.start("add_norm", [self.sizes.n_rows, 1], ROW_THREADS, &arguments)
     }
 
     /// Queries to their place, keys and values to the caches.
     fn place(&self, layer: &StepLayer, caches: Caches) -> Result<()> {
-        let Places { qkv, q, t, .. } = self.places;
+        let Places { qkv, q, .. } = self.places;
         let heads = self.weights.heads();
         let [keys, values] = caches.suffix;
         let adapter = layer.qkv.adapter.as_ref();
@@ -302,7 +280,6 @@ impl Step<'_> {
         let arguments = [
             address(qkv)?,
             optional(layer.qkv.bias.as_ref())?,
-            address(t)?,
             optional(adapter.map(|adapter| &adapter.b))?,
             optional(q_norm.as_ref())?,
             optional(k_norm.as_ref())?,
@@ -315,27 +292,28 @@ impl Step<'_> {
             size(heads.n_heads)?,
             size(heads.n_kv_heads)?,
             size(heads.head_dim)?,
+            size(layer.qkv.weights.n_rows()?)?,
             size(layer.qkv.rank()?)?,
             number(adapter.map_or(0.0, |adapter| adapter.scale)),
             number(self.weights.norm_eps),
         ];
         let grid = [self.sizes.n_rows, heads.n_heads + 2 * heads.n_kv_heads];
-        self.start("place", grid, HEAD_THREADS, 0, &arguments)
+        self.start("place", grid, HEAD_THREADS, &arguments)
     }
 
     fn gate(&self, by: &Projection) -> Result<()> {
-        let Places { gate_up, inner, t, .. } = self.places;
+        let Places { gate_up, inner, .. } = self.places;
         let n = self.sizes.n_rows;
-        let width = by.n_outputs / 2;
+        let width = by.weights.n_outputs / 2;
         let adapter = by.adapter.as_ref();
         let arguments = [
             address(gate_up)?,
             optional(by.bias.as_ref())?,
-            address(t)?,
             optional(adapter.map(|adapter| &adapter.b))?,
             address(inner)?,
             count(n),
             size(width)?,
+            size(by.weights.n_rows()?)?,
             size(by.rank()?)?,
             number(adapter.map_or(0.0, |adapter| adapter.scale)),
         ];
@@ -348,13 +326,12 @@ impl Step<'_> {
         kernel: &str,
         [x, y]: [usize; 2],
         n_threads: usize,
-        shared_bytes: usize,
         arguments: &[Argument],
     ) -> Result<()> {
         let grid = LaunchConfig {
             grid_dim: (x as u32, y as u32, 1),
             block_dim: (n_threads as u32, 1, 1),
-            shared_mem_bytes: shared_bytes as u32,
+            shared_mem_bytes: 0,
         };
         KERNELS.launch(self.device, &self.kernel(kernel)?, grid, arguments)
     }
@@ -374,19 +351,6 @@ fn place_of(tensor: &Tensor) -> Result<u64> {
         Argument::Address(place) => Ok(place),
         other => bail!("{other:?} is no address"),
     }
-}
-
-/// Whether each begins where the one before ends.
-pub(super) fn lie_behind_each_other(tensors: &[&Tensor]) -> Result<bool> {
-    let mut end = None;
-    for tensor in tensors {
-        let place = place_of(tensor)?;
-        if end.is_some_and(|end| end != place) {
-            return Ok(false);
-        }
-        end = Some(place + (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64);
-    }
-    Ok(true)
 }
 
 fn check(

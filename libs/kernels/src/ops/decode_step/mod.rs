@@ -8,7 +8,7 @@
 mod cuda;
 mod numbers;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CudaDevice, DType, Result, Tensor, bail};
 
@@ -20,15 +20,74 @@ const WIDEST_HEAD: usize = 256;
 /// Widths are multiples of it: values that are loaded at once.
 const VALUES_AT_ONCE: usize = 8;
 
-/// Linear layers of one input, their outputs behind each other.
+/// The weights of linear layers of one input, behind each other in memory, with room behind them for the first factors
+/// of their adapters: one product gives the outputs of all of them and the adapters' inner values.
+#[derive(Debug, Clone)]
+pub struct PackedWeights {
+    /// (outputs + inner values, in)
+    all: Tensor,
+    n_outputs: usize,
+}
+
+impl PackedWeights {
+    /// Copies weights (out, in) behind each other, and makes room for `n_inner` rows.
+    ///
+    /// # Errors
+    /// No weight, weights of several widths or types.
+    pub fn new(weights: &[&Tensor], n_inner: usize) -> Result<Self> {
+        let Some(first) = weights.first() else { bail!("packed weights are of a layer") };
+        let n_outputs = weights.iter().map(|weight| weight.dim(0)).sum::<Result<usize>>()?;
+        let room = match n_inner {
+            0 => None,
+            n => Some(Tensor::zeros((n, first.dim(1)?), first.dtype(), first.device())?),
+        };
+        let parts: Vec<&Tensor> = weights.iter().copied().chain(&room).collect();
+        Ok(Self { all: Tensor::cat(&parts, 0)?, n_outputs })
+    }
+
+    /// The rows of a layer, as its weight: they share the memory.
+    ///
+    /// # Errors
+    /// Rows that are not there.
+    pub fn rows(&self, start: usize, n: usize) -> Result<Tensor> {
+        self.all.narrow(0, start, n)
+    }
+
+    fn d_in(&self) -> Result<usize> {
+        self.all.dim(1)
+    }
+
+    /// Outputs and inner values.
+    fn n_rows(&self) -> Result<usize> {
+        self.all.dim(0)
+    }
+}
+
+/// The weights of all layers, packed. Versions of a policy that differ in their adapters alone share them; whose first
+/// factors are in their places is changed between two steps.
+#[derive(Debug)]
+pub struct Packing {
+    /// For each layer those of [`StepLayer::qkv`], `out`, `gate_up` and `down`.
+    pub layers: Vec<[PackedWeights; 4]>,
+    holder: Mutex<Option<Arc<()>>>,
+}
+
+impl Packing {
+    /// Weights whose places for adapters are empty.
+    pub fn new(layers: Vec<[PackedWeights; 4]>) -> Self {
+        Self { layers, holder: Mutex::new(None) }
+    }
+}
+
+/// Linear layers of one input.
 #[derive(Debug)]
 pub struct Projection {
-    /// The first of the weights, (out, in); those of the others lie behind it in memory.
-    first: Tensor,
-    n_outputs: usize,
+    /// Their weights.
+    pub weights: PackedWeights,
     /// (outputs)
-    bias: Option<Tensor>,
-    adapter: Option<AdapterFactors>,
+    pub bias: Option<Tensor>,
+    /// Their adapters.
+    pub adapter: Option<AdapterFactors>,
 }
 
 /// The low-rank adapters of a [`Projection`]'s layers, which all have the same rank.
@@ -43,38 +102,19 @@ pub struct AdapterFactors {
 }
 
 impl Projection {
-    /// Of weights (out, in); they are copied unless they lie behind each other in memory. The bias has a value for each
-    /// output of all.
-    ///
-    /// # Errors
-    /// No weight, one that is not contiguous or not on a GPU.
-    pub fn new(
-        weights: &[&Tensor],
-        bias: Option<Tensor>,
-        adapter: Option<AdapterFactors>,
-    ) -> Result<Self> {
-        let Some(first) = weights.first() else { bail!("a projection has a layer") };
-        let n_outputs = weights.iter().map(|w| w.dim(0)).sum::<Result<usize>>()?;
-        let first = if cuda::lie_behind_each_other(weights)? {
-            (*first).clone()
-        } else {
-            Tensor::cat(weights, 0)?
-        };
-        Ok(Self { first, n_outputs, bias, adapter })
-    }
-
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let of_adapter = self.adapter.iter().flat_map(|adapter| [&adapter.a, &adapter.b]);
-        [&self.first].into_iter().chain(&self.bias).chain(of_adapter)
+        [&self.weights.all].into_iter().chain(&self.bias).chain(of_adapter)
     }
 
     fn rank(&self) -> Result<usize> {
         self.adapter.as_ref().map_or(Ok(0), |adapter| adapter.b.dim(1))
     }
 
-    /// Inner values of its adapters for a row.
-    fn n_inner(&self) -> Result<usize> {
-        self.adapter.as_ref().map_or(Ok(0), |adapter| adapter.a.dim(0))
+    /// Whether the adapters' places are as many as they need.
+    fn has_room(&self) -> Result<bool> {
+        let n_inner = self.adapter.as_ref().map_or(Ok(0), |adapter| adapter.a.dim(0))?;
+        Ok(n_inner == 0 || self.weights.n_outputs + n_inner == self.weights.n_rows()?)
     }
 }
 
@@ -98,10 +138,13 @@ pub struct StepLayer {
 }
 
 impl StepLayer {
+    fn projections(&self) -> [&Projection; 4] {
+        [&self.qkv, &self.out, &self.gate_up, &self.down]
+    }
+
     fn tensors(&self) -> Vec<&Tensor> {
-        let projections = [&self.qkv, &self.out, &self.gate_up, &self.down];
         let norms = [&self.input_norm, &self.mlp_norm];
-        let of_projections = projections.into_iter().flat_map(Projection::tensors);
+        let of_projections = self.projections().into_iter().flat_map(Projection::tensors);
         of_projections.chain(norms).chain(self.head_norms.iter().flatten()).collect()
     }
 }
@@ -127,6 +170,10 @@ pub struct StepWeights {
     pub head_dim: usize,
     /// Added to the mean square in the normalizations.
     pub norm_eps: f64,
+    /// What the layers' weights are packed in.
+    pub packing: Arc<Packing>,
+    /// Tells these adapters from those of other versions.
+    pub version: Arc<()>,
 }
 
 impl StepWeights {
@@ -136,12 +183,17 @@ impl StepWeights {
     /// A tensor that is no matrix where one belongs.
     pub fn is_fit(&self) -> Result<bool> {
         let Some(layer) = self.layers.first() else { return Ok(false) };
-        let (width, inner) = (self.width()?, layer.down.first.dim(1)?);
+        let (width, inner) = (self.width()?, layer.down.weights.d_in()?);
         let q_width = self.n_heads * self.head_dim;
+        let mut have_room = true;
+        for projection in self.projections() {
+            have_room &= projection.has_room()?;
+        }
         let even = [width, inner, q_width].iter().all(|width| width.is_multiple_of(VALUES_AT_ONCE));
         let dtype = self.embedding.dtype();
         let is_of_one_type = self.tensors().all(|t| t.dtype() == dtype && t.is_contiguous());
         Ok(even
+            && have_room
             && is_of_one_type
             && matches!(dtype, DType::F32 | DType::BF16)
             && self.head_dim <= WIDEST_HEAD
@@ -152,6 +204,26 @@ impl StepWeights {
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let own = [&self.embedding, &self.norm, &self.head];
         own.into_iter().chain(self.layers.iter().flat_map(StepLayer::tensors))
+    }
+
+    fn projections(&self) -> impl Iterator<Item = &Projection> {
+        self.layers.iter().flat_map(StepLayer::projections)
+    }
+
+    /// Puts the first factors of the adapters into their places, unless they are there.
+    fn take_hold(&self) -> Result<()> {
+        let mut holder = self.packing.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        if holder.as_ref().is_some_and(|holder| Arc::ptr_eq(holder, &self.version)) {
+            return Ok(());
+        }
+        *holder = None;
+        for Projection { weights, adapter, .. } in self.projections() {
+            if let Some(adapter) = adapter {
+                weights.all.slice_set(&adapter.a, 0, weights.n_outputs)?;
+            }
+        }
+        *holder = Some(self.version.clone());
+        Ok(())
     }
 
     fn width(&self) -> Result<usize> {
