@@ -8,6 +8,8 @@ use crate::values::{Outcome, near, values_of};
 
 const N_ROWS: usize = 600;
 const VOCAB_SIZE: usize = 100;
+/// Parts of a line; the last ones of a short line have nothing.
+const N_PARTS: usize = 3;
 const NO_TOKEN: u32 = u32::MAX;
 
 /// Settings of a launch, as the kernel takes them.
@@ -80,16 +82,59 @@ fn draw(
     let rows: Vec<u32> =
         seeds.iter().flat_map(|seed| [*seed as u32, (*seed >> 32) as u32, 2]).collect();
     let min_tokens = if settings.may_end { 5 } else { 6 };
-    let mut arguments = vec![Argument::of(&logits)?, Argument::words(&rows), Argument::words(&[3])];
-    arguments.extend([Argument::words(&vec![7; n]), Argument::words(&vec![7; n])]);
-    arguments.extend([Argument::word(3), Argument::word(min_tokens)]);
-    arguments.extend([Argument::size(vocab_size), Argument::size(1)]);
-    arguments.push(Argument::number(1.0 / settings.temperature));
-    arguments.extend([Argument::size(usize::from(greedy)), Argument::size(settings.top_k)]);
+    let tables = || -> Result<Vec<Argument>, libtest_mimic::Failed> {
+        Ok(vec![Argument::of(&logits)?, Argument::words(&rows), Argument::words(&[3])])
+    };
+    let inverse = || Argument::number(1.0 / settings.temperature);
+    let of_rows = || {
+        let [offset, min_tokens] = [Argument::word(3), Argument::word(min_tokens)];
+        let sizes = [Argument::size(vocab_size), Argument::size(1)];
+        [offset, min_tokens]
+            .into_iter()
+            .chain(sizes)
+            .chain([inverse(), Argument::size(usize::from(greedy))])
+    };
+    let room = || Argument::words(&vec![7; n]);
+    let mut arguments = tables()?;
+    arguments.extend([room(), room()]);
+    arguments.extend(of_rows());
+    arguments.extend([Argument::size(settings.top_k)]);
     arguments.extend([Argument::number(settings.top_p), Argument::number(settings.min_p)]);
     let got = program.launch("sample", Grid::new(n as u32, 32), &arguments)?;
-    let tokens = got[3].as_chunks().0.iter().map(|x| u32::from_ne_bytes(*x)).collect();
-    Ok((tokens, values_of(&got[4], candle_core::DType::F32)))
+    let words = |bytes: &[u8]| -> Vec<u32> {
+        bytes.as_chunks().0.iter().map(|x| u32::from_ne_bytes(*x)).collect()
+    };
+    let tokens = words(&got[3]);
+    let logprobs = values_of(&got[4], candle_core::DType::F32);
+    if settings.top_k > 0 || settings.top_p < 1.0 || settings.min_p > 0.0 {
+        return Ok((tokens, logprobs));
+    }
+    // Where nothing is left out, the kernels for parts of lines draw the same.
+    let mut arguments = tables()?;
+    arguments.push(Argument::words(&vec![7; n * N_PARTS * 4]));
+    arguments.extend(of_rows());
+    let grid = Grid { blocks: [n as u32, N_PARTS as u32], threads: 64, shared_bytes: 0 };
+    let got = program.launch("sample_parts", grid, &arguments)?;
+    let mut arguments = vec![Argument::of(&logits)?, Argument::words(&words(&got[3]))];
+    arguments.extend([
+        room(),
+        room(),
+        Argument::size(N_PARTS),
+        Argument::size(vocab_size),
+        inverse(),
+    ]);
+    let got = program.launch("sample_join", Grid::new(n as u32, 32), &arguments)?;
+    let by_parts = words(&got[2]);
+    if by_parts != tokens {
+        return Err(format!("{by_parts:?} by parts, {tokens:?} by lines").into());
+    }
+    let drawn = |logprobs: &[f32]| -> Vec<f32> {
+        let of = tokens.iter().zip(logprobs).filter(|(token, _)| **token != NO_TOKEN);
+        of.map(|(_, logprob)| *logprob).collect()
+    };
+    let of_parts = drawn(&values_of(&got[3], candle_core::DType::F32));
+    near("logprobs by parts", &of_parts, &drawn(&logprobs), 1e-5)?;
+    Ok((tokens, logprobs))
 }
 
 fn check(program: &Program, settings: Settings, expected: &[(u32, f32)]) -> Outcome {

@@ -1,6 +1,7 @@
 //! On an NVIDIA GPU, by the kernel in `cuda.cu`.
 
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::cuda_backend::cudarc::driver::LaunchConfig;
+use candle_core::{CudaDevice, DType, Device, Result, Tensor, bail};
 
 use super::{DrawRow, DrawSettings};
 use crate::cuda::{Module, address, blocks, empty, from_address, number, size, upload, word};
@@ -9,6 +10,11 @@ const KERNELS: Module =
     Module { name: "sample", ptx: include_str!(concat!(env!("OUT_DIR"), "/sample.ptx")) };
 
 const THREADS: usize = 1024;
+/// Parts of a line, and the threads of each, where many blocks have a line.
+const PARTS: usize = 32;
+const PART_THREADS: usize = 256;
+/// Numbers of 32 bits that a part says.
+const PART_WORDS: usize = 4;
 /// What the kernel draws from a line that is no distribution.
 const NO_TOKEN: u32 = u32::MAX;
 
@@ -21,8 +27,24 @@ pub struct GpuSampler {
     /// The rows that the table has, with the places that it says.
     known: Vec<DrawRow>,
     table: Option<Tensor>,
+    places: Option<Places>,
+}
+
+/// Where draws of so many rows go.
+#[derive(Debug)]
+struct Places {
+    n_rows: usize,
+    /// What parts of lines say.
+    parts: Tensor,
     /// Tokens and the bits of their logprobs, to be fetched together.
-    drawn: Option<Tensor>,
+    drawn: Tensor,
+}
+
+impl Places {
+    fn new(n_rows: usize, device: &CudaDevice) -> Result<Self> {
+        let parts = empty((n_rows * PARTS, PART_WORDS), DType::U32, device)?;
+        Ok(Self { n_rows, parts, drawn: empty((2, n_rows), DType::U32, device)? })
+    }
 }
 
 impl GpuSampler {
@@ -32,7 +54,7 @@ impl GpuSampler {
     /// A device that is no GPU.
     pub fn new(settings: DrawSettings, device: &Device) -> Result<Self> {
         let ends = upload(&settings.end_ids, device.as_cuda_device()?)?;
-        Ok(Self { settings, ends, known: Vec::new(), table: None, drawn: None })
+        Ok(Self { settings, ends, known: Vec::new(), table: None, places: None })
     }
 
     /// A token for each line of logits (R, V), f32 on the GPU, with its logprob in the whole distribution; nothing for a
@@ -70,30 +92,38 @@ impl GpuSampler {
                 self.table.insert(upload(&table, device)?)
             }
         };
-        let drawn = match self.drawn.take() {
-            Some(drawn) if drawn.dim(1)? == n => self.drawn.insert(drawn),
-            _ => self.drawn.insert(empty((2, n), DType::U32, device)?),
+        let Places { parts, drawn, .. } = match self.places.take() {
+            Some(places) if places.n_rows == n => self.places.insert(places),
+            _ => self.places.insert(Places::new(n, device)?),
         };
         let settings = &self.settings;
         let greedy = settings.temperature == 0.0;
         let temperature = if greedy { 1.0 } else { settings.temperature };
-        let arguments = [
-            address(logits)?,
-            address(table)?,
-            address(&self.ends)?,
-            address(drawn)?,
-            from_address(drawn, n)?,
+        let inverse = number(1.0 / temperature);
+        let [logits, tokens, vocab_size] = [address(logits)?, address(drawn)?, size(vocab_size)?];
+        let logprobs = from_address(drawn, n)?;
+        let of_rows = [
             word(offset),
             word(u32::try_from(settings.min_tokens).unwrap_or(u32::MAX)),
-            size(vocab_size)?,
+            vocab_size,
             size(settings.end_ids.len())?,
-            number(1.0 / temperature),
+            inverse,
             size(usize::from(greedy))?,
-            size(settings.top_k)?,
-            number(settings.top_p),
-            number(settings.min_p),
         ];
-        KERNELS.launch(device, "sample", blocks(n, THREADS), &arguments)?;
+        let tables = [logits, address(table)?, address(&self.ends)?];
+        if settings.keeps_all() {
+            let parts = address(parts)?;
+            let arguments = [&tables[..], &[parts], &of_rows].concat();
+            let grid =
+                LaunchConfig { grid_dim: (n as u32, PARTS as u32, 1), ..blocks(n, PART_THREADS) };
+            KERNELS.launch(device, "sample_parts", grid, &arguments)?;
+            let arguments = [logits, parts, tokens, logprobs, size(PARTS)?, vocab_size, inverse];
+            KERNELS.launch(device, "sample_join", blocks(n, 32), &arguments)?;
+        } else {
+            let kept = [size(settings.top_k)?, number(settings.top_p), number(settings.min_p)];
+            let arguments = [&tables[..], &[tokens, logprobs], &of_rows, &kept].concat();
+            KERNELS.launch(device, "sample", blocks(n, THREADS), &arguments)?;
+        }
         let drawn = drawn.to_vec2::<u32>()?;
         let pairs = drawn[0].iter().zip(&drawn[1]);
         Ok(pairs

@@ -21,6 +21,13 @@ pub struct DrawSettings {
     pub min_tokens: usize,
 }
 
+impl DrawSettings {
+    /// Whether every token may be drawn: by the greedy choice too, which the others do not change.
+    fn keeps_all(&self) -> bool {
+        self.temperature == 0.0 || (self.top_k == 0 && self.top_p >= 1.0 && self.min_p <= 0.0)
+    }
+}
+
 /// The row of a draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrawRow {
