@@ -46,8 +46,9 @@ pub use ops::{
 };
 pub use ops::{
     AttentionGroup, AttentionLayout, DecodeGroup, DecodeLayout, DecodeTables, LayoutTables, Tap,
-    TokenLogprobs, add, append_newest, attention, cast, decode_attention, dropout, embedding, gelu,
-    gelu_tanh, layer_norm, linear, linear_part, linears, mix_rows, put_rows, quick_gelu,
-    replace_rows, reshape, rms_norm, rotary, scale, select_rows, swiglu, token_logprobs,
+    TokenLogprobs, add, add_linear, append_newest, attention, cast, decode_attention, dropout,
+    embedding, gelu, gelu_tanh, layer_norm, linear, linear_part, linears, mix_rows, put_rows,
+    quick_gelu, replace_rows, reshape, rms_norm, rotary, scale, select_rows, swiglu,
+    token_logprobs,
 };
 pub use process::{give_back_freed_memory, keep_freed_memory, on_worker, share_one_heap};

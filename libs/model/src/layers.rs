@@ -61,8 +61,7 @@ impl Linear {
         let mut ys = vrft_kernels::linears(context, x, weights)?;
         for (y, layer) in ys.iter_mut().zip(layers) {
             if let Some(adapter) = &layer.adapter {
-                let added = adapter.forward_part(context, x, 0, layer.weight.n_rows())?;
-                *y = vrft_kernels::add(context, y, &added)?;
+                *y = adapter.add_to(context, y.clone(), x, 0, layer.weight.n_rows())?;
             }
         }
         Ok(ys)
@@ -81,8 +80,7 @@ impl Linear {
         let outputs = idx * len..(idx + 1) * len;
         let y = vrft_kernels::linear_part(context, x, weight, bias, outputs)?;
         let Some(adapter) = &self.adapter else { return Ok(y) };
-        let added = adapter.forward_part(context, x, idx * len, len)?;
-        Ok(vrft_kernels::add(context, &y, &added)?)
+        adapter.add_to(context, y, x, idx * len, len)
     }
 }
 

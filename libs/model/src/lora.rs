@@ -97,10 +97,11 @@ impl Adapter {
         Some((self.a.frozen_value()?, self.b.frozen_value()?, self.lora.scale()))
     }
 
-    /// What the adapter adds to columns `start..start + len` of the layer's output.
-    pub(crate) fn forward_part(
+    /// Columns `start..start + len` of the layer's output y with what the adapter adds to them.
+    pub(crate) fn add_to(
         &self,
         context: &Context,
+        y: Activation,
         x: &Activation,
         start: usize,
         len: usize,
@@ -108,8 +109,8 @@ impl Adapter {
         let dropped = vrft_kernels::dropout(context, x, self.lora.dropout, self.layer)?;
         let inner = vrft_kernels::linear(context, &dropped, &self.a, None)?; // (N, rank)
         let outputs = start..start + len;
-        let added = vrft_kernels::linear_part(context, &inner, &self.b, None, outputs)?;
-        Ok(vrft_kernels::scale(context, &added, self.lora.scale())?)
+        let scale = self.lora.scale();
+        Ok(vrft_kernels::add_linear(context, y, &inner, &self.b, outputs, scale)?)
     }
 }
 

@@ -202,6 +202,13 @@ impl BackwardPass<'_> {
         weight.variable().map(|of| self.gradients.sum_of(of, weight.tensor())).transpose()
     }
 
+    /// The gradient of an activation so far, if it may be added to in its own memory.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn own_sum(&self, to: Option<Node>) -> Option<Tensor> {
+        let sum = self.sums[to?.idx].as_ref().filter(|sum| !sum.is_shared)?;
+        Some(sum.gradient.clone())
+    }
+
     fn sum(&mut self, to: Option<Node>, gradient: Tensor, is_shared: bool) -> Result<()> {
         let Some(node) = to else { return Ok(()) };
         let new = Sum { gradient: gradient.contiguous()?, is_shared };

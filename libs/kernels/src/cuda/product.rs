@@ -44,7 +44,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `to = a · b`, or `to += a · b`.
+/// `to = scale · a · b`, or `to += scale · a · b`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Product<'a> {
     /// The left matrix, (M, K).
@@ -54,11 +54,12 @@ pub(crate) struct Product<'a> {
     /// (M, N), of the same type or f32
     pub(crate) to: Matrix<'a>,
     pub(crate) adds: bool,
+    pub(crate) scale: f64,
 }
 
 /// Computes a product. cuBLAS thinks in columns, where our rows are: it is told of the transposes, `toᵀ = bᵀ · aᵀ`.
 pub(crate) fn product(device: &CudaDevice, product: &Product) -> Result<()> {
-    let Product { a, b, to, adds } = *product;
+    let Product { a, b, to, adds, scale } = *product;
     let (m, k) = a.shape();
     let (b_rows, n) = b.shape();
     if b_rows != k || to.shape() != (m, n) || to.transposed || a.values.dtype() != b.values.dtype()
@@ -71,7 +72,7 @@ pub(crate) fn product(device: &CudaDevice, product: &Product) -> Result<()> {
     if m == 0 || n == 0 {
         return Ok(());
     }
-    let alpha = 1f32;
+    let alpha = scale as f32;
     let beta = if adds { 1f32 } else { 0f32 };
     let of = |matrix: Matrix| {
         if matrix.transposed {

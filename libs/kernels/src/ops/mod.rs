@@ -41,7 +41,7 @@ pub use decode_step::{
 pub use dropout::dropout;
 pub use gelu::{gelu, gelu_tanh, quick_gelu};
 pub use layer_norm::layer_norm;
-pub use linear::{linear, linear_part, linears};
+pub use linear::{add_linear, linear, linear_part, linears};
 pub use mix_rows::{Tap, mix_rows};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;

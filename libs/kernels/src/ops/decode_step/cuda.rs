@@ -222,7 +222,7 @@ impl Step<'_> {
         let a = Matrix::rows(h, weights.width()?, 0, n);
         let b = Matrix::whole(&weights.head)?.t();
         let to = Matrix::rows(&places.logits, weights.head.dim(0)?, 0, n);
-        product(device, &Product { a, b, to, adds: false })
+        product(device, &Product { a, b, to, adds: false, scale: 1.0 })
     }
 
     /// Where a field of the step's numbers is.
@@ -247,7 +247,7 @@ impl Step<'_> {
         let (n_outputs, d_in) = b.dims;
         let a = Matrix::rows(x, d_in, 0, n);
         let to = Matrix::rows(to, n_outputs, 0, n);
-        product(self.device, &Product { a, b: b.t(), to, adds: false })
+        product(self.device, &Product { a, b: b.t(), to, adds: false, scale: 1.0 })
     }
 
     /// Adds what a projection gave to the stream, and normalizes it.

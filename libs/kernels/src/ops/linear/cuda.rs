@@ -4,11 +4,12 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::Layer;
-use crate::autograd::BackwardPass;
+use crate::autograd::{BackwardPass, Node};
 use crate::cuda::{
     Argument, Matrix, Module, Product, address, blocks, count, empty, flat, from_address, name_of,
     product, size,
 };
+use crate::{Activation, Backend, Context, Weight};
 
 const KERNELS: Module =
     Module { name: "linear", ptx: include_str!(concat!(env!("OUT_DIR"), "/linear.ptx")) };
@@ -17,22 +18,33 @@ const THREADS: usize = 128;
 /// Rows that one block sums of a bias's gradient. Fixed, so that sums have one order on every GPU.
 const ROWS_PER_PART: usize = 64;
 
+/// Weights of so many values are converted once for both ways.
+const SMALL: usize = 1 << 20;
+
+/// A small weight in another type than that to compute in, converted.
+pub(super) fn narrow(context: &Context, weight: &Weight, x: &Activation) -> Result<Option<Tensor>> {
+    let is_small = context.backend() == Backend::Cuda
+        && weight.tensor().elem_count() <= SMALL
+        && weight.tensor().dtype() != x.dtype();
+    is_small.then(|| crate::ops::cast(&weight.matrix()?, x.dtype())).transpose()
+}
+
 impl Layer {
     /// The weight as a matrix in the type to compute in.
     fn weight_like(&self, x: &Tensor) -> Result<Tensor> {
-        crate::ops::cast(&self.weight.matrix()?, x.dtype())
+        match &self.narrow {
+            Some(narrow) => Ok(narrow.clone()),
+            None => crate::ops::cast(&self.weight.matrix()?, x.dtype()),
+        }
     }
 }
 
 pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
-    let (n, d_in) = x.dims2()?;
+    let n = x.dim(0)?;
     let d_out = layer.outputs.len();
     let device = x.device().as_cuda_device()?;
     let y = empty((n, d_out), x.dtype(), device)?;
-    let weight = layer.weight_like(x)?;
-    let a = Matrix::whole(x)?;
-    let b = Matrix::rows(&weight, d_in, layer.outputs.start, d_out).t();
-    product(device, &Product { a, b, to: Matrix::whole(&y)?, adds: false })?;
+    multiply(x, layer, &y, false)?;
     if let Some(bias) = layer.bias.as_ref().filter(|_| n * d_out > 0) {
         let bias = bias.tensor();
         let kernel = format!("linear_add_bias_{}_{}", name_of(y.dtype())?, name_of(bias.dtype())?);
@@ -43,22 +55,56 @@ pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
     Ok(y)
 }
 
-/// The gradient of x, which is g · W for the gradient g of the result.
-pub(super) fn gradient_of_x(layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
-    let (n, d_out) = gradient.dims2()?;
+/// Adds the product to y, in its memory.
+pub(super) fn forward_onto(y: &Tensor, x: &Tensor, layer: &Layer) -> Result<Tensor> {
+    multiply(x, layer, y, true)?;
+    Ok(y.clone())
+}
+
+fn multiply(x: &Tensor, layer: &Layer, y: &Tensor, adds: bool) -> Result<()> {
+    let d_in = x.dim(1)?;
+    let weight = layer.weight_like(x)?;
+    let a = Matrix::whole(x)?;
+    let b = Matrix::rows(&weight, d_in, layer.outputs.start, layer.outputs.len()).t();
+    let to = Matrix::whole(y)?;
+    product(x.device().as_cuda_device()?, &Product { a, b, to, adds, scale: layer.scale })
+}
+
+/// Adds the gradients of x and of the weights, as far as they have one.
+pub(super) fn backward(
+    x: &Tensor,
+    layer: &Layer,
+    gradient: &Tensor,
+    to: Option<Node>,
+    pass: &mut BackwardPass,
+) -> Result<()> {
+    if to.is_some() {
+        match pass.own_sum(to) {
+            Some(sum) => add_gradient_of_x(layer, gradient, &sum, true)?,
+            None => {
+                let device = gradient.device().as_cuda_device()?;
+                let of_x = empty(x.dims(), gradient.dtype(), device)?;
+                add_gradient_of_x(layer, gradient, &of_x, false)?;
+                pass.add(to, of_x)?;
+            }
+        }
+    }
+    add_gradients_of_weights(x, layer, gradient, pass)
+}
+
+/// g · W for the gradient g of the result.
+fn add_gradient_of_x(layer: &Layer, gradient: &Tensor, of_x: &Tensor, adds: bool) -> Result<()> {
+    let d_out = gradient.dim(1)?;
     let weight = layer.weight_like(gradient)?;
-    let d_in = weight.dim(1)?;
-    let device = gradient.device().as_cuda_device()?;
-    let of_x = empty((n, d_in), gradient.dtype(), device)?;
-    let b = Matrix::rows(&weight, d_in, layer.outputs.start, d_out);
     let a = Matrix::whole(gradient)?;
-    let to = Matrix::whole(&of_x)?;
-    product(device, &Product { a, b, to, adds: false })?;
-    Ok(of_x)
+    let b = Matrix::rows(&weight, weight.dim(1)?, layer.outputs.start, d_out);
+    let to = Matrix::whole(of_x)?;
+    let device = gradient.device().as_cuda_device()?;
+    product(device, &Product { a, b, to, adds, scale: layer.scale })
 }
 
 /// gᵀ · x for the weight and the sum of the rows of g for the bias, where they are trained.
-pub(super) fn add_gradients_of_weights(
+fn add_gradients_of_weights(
     x: &Tensor,
     layer: &Layer,
     gradient: &Tensor,
@@ -70,7 +116,8 @@ pub(super) fn add_gradients_of_weights(
     if let Some(sum) = pass.sum_of(&layer.weight)? {
         let a = Matrix::whole(gradient)?.t();
         let to = Matrix::rows(&sum, d_in, outputs.start, outputs.len());
-        product(device, &Product { a, b: Matrix::whole(x)?, to, adds: true })?;
+        let b = Matrix::whole(x)?;
+        product(device, &Product { a, b, to, adds: true, scale: layer.scale })?;
     }
     let Some(bias) = &layer.bias else { return Ok(()) };
     match pass.sum_of(bias)? {

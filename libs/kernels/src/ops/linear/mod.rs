@@ -40,8 +40,7 @@ pub fn linear_part(
     bias: Option<&Weight>,
     outputs: Range<usize>,
 ) -> Result<Activation> {
-    let layer = Layer { weight: weight.clone(), bias: bias.cloned(), outputs };
-    layer.check(x)?;
+    let layer = Layer::new(context, weight, bias, outputs, x)?;
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::forward(x.tensor(), &layer, context.is_decoding())?,
@@ -57,7 +56,7 @@ pub fn linear_part(
             let of_x = match backend {
                 Backend::Cpu => cpu::gradient_of_x(&from, &layer, &gradient)?,
                 #[cfg(feature = "cuda")]
-                Backend::Cuda => cuda::gradient_of_x(&layer, &gradient)?,
+                Backend::Cuda => return cuda::backward(&from, &layer, &gradient, to, pass),
                 _ => composed::gradient_of_x(&layer, &gradient)?,
             };
             pass.add(to, of_x)?;
@@ -65,10 +64,38 @@ pub fn linear_part(
         match backend {
             Backend::Cpu => cpu::add_gradients_of_weights(&from, &layer, &gradient, pass),
             #[cfg(feature = "cuda")]
-            Backend::Cuda => cuda::add_gradients_of_weights(&from, &layer, &gradient, pass),
+            Backend::Cuda => cuda::backward(&from, &layer, &gradient, to, pass),
             _ => composed::add_gradients_of_weights(&from, &layer, &gradient, pass),
         }
     })
+}
+
+/// y + `scale` · x · weightᵀ, by some outputs of the layer: what an adapter's second factor adds. Nothing else uses y
+/// afterwards, so that its memory may become the result's.
+///
+/// # Errors
+/// Shapes that do not fit, outputs that the layer does not have.
+pub fn add_linear(
+    context: &Context,
+    y: Activation,
+    x: &Activation,
+    weight: &Weight,
+    outputs: Range<usize>,
+    scale: f64,
+) -> Result<Activation> {
+    #[cfg(feature = "cuda")]
+    if context.backend() == Backend::Cuda {
+        let layer = Layer::new(context, weight, None, outputs, x)?;
+        let layer = Layer { scale, ..layer };
+        let sum = cuda::forward_onto(y.tensor(), x.tensor(), &layer)?;
+        let (from, to, of_y) = (x.detach(), x.node(), y.node());
+        return context.record_one(&[&y, x], &[weight], sum, move |gradient, pass| {
+            cuda::backward(&from, &layer, &gradient, to, pass)?;
+            pass.share(of_y, &gradient)
+        });
+    }
+    let added = linear_part(context, x, weight, None, outputs)?;
+    crate::add(context, &y, &crate::scale(context, &added, scale)?)
 }
 
 /// As [`linear`] of one x by several layers, each a weight and its bias.
@@ -104,11 +131,41 @@ struct Layer {
     weight: Weight,
     bias: Option<Weight>,
     outputs: Range<usize>,
+    /// What the products are multiplied with; on a GPU alone it is not 1.
+    #[cfg(feature = "cuda")]
+    scale: f64,
+    /// A small weight in the type to compute in, for the way back too.
+    #[cfg(feature = "cuda")]
+    narrow: Option<candle_core::Tensor>,
 }
 
 impl Layer {
+    /// Checked against its input.
+    #[cfg_attr(not(feature = "cuda"), expect(unused_variables))]
+    fn new(
+        context: &Context,
+        weight: &Weight,
+        bias: Option<&Weight>,
+        outputs: Range<usize>,
+        x: &Activation,
+    ) -> Result<Self> {
+        let layer = Self { outputs, ..Self::whole(weight, bias) };
+        layer.check(x)?;
+        #[cfg(feature = "cuda")]
+        let layer = Self { narrow: cuda::narrow(context, weight, x)?, ..layer };
+        Ok(layer)
+    }
+
     fn whole(weight: &Weight, bias: Option<&Weight>) -> Self {
-        Self { weight: weight.clone(), bias: bias.cloned(), outputs: 0..weight.n_rows() }
+        Self {
+            weight: weight.clone(),
+            bias: bias.cloned(),
+            outputs: 0..weight.n_rows(),
+            #[cfg(feature = "cuda")]
+            scale: 1.0,
+            #[cfg(feature = "cuda")]
+            narrow: None,
+        }
     }
 
     fn check(&self, x: &Activation) -> Result<()> {

@@ -83,11 +83,11 @@ pub(super) fn backward(
         let a = Matrix::whole(&of_logits)?;
         let to = Matrix::rows(&of_hidden, width, start, rows);
         let b = Matrix::whole(&chunks.head)?;
-        product(chunks.device, &Product { a, b, to, adds: false })?;
+        product(chunks.device, &Product { a, b, to, adds: false, scale: 1.0 })?;
         let Some(sum) = &of_head else { return Ok(()) };
         let b = Matrix::rows(hidden, width, start, rows);
         let to = Matrix::rows(sum, width, 0, vocab_size);
-        product(chunks.device, &Product { a: a.t(), b, to, adds: true })
+        product(chunks.device, &Product { a: a.t(), b, to, adds: true, scale: 1.0 })
     })?;
     Ok(of_hidden)
 }
@@ -114,7 +114,10 @@ impl<'a> Chunks<'a> {
             let logits = empty((rows, vocab_size), DType::F32, self.device)?;
             let a = Matrix::rows(self.hidden, width, start, rows);
             let b = Matrix::whole(&self.head)?.t();
-            product(self.device, &Product { a, b, to: Matrix::whole(&logits)?, adds: false })?;
+            product(
+                self.device,
+                &Product { a, b, to: Matrix::whole(&logits)?, adds: false, scale: 1.0 },
+            )?;
             f(start, &logits)?;
         }
         Ok(())
