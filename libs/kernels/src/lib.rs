@@ -34,6 +34,8 @@ mod process;
 #[cfg(test)]
 mod testing;
 
+#[cfg(feature = "cuda")]
+pub use autograd::NarrowWeights;
 pub use autograd::{Activation, Gradients, Tape, Weight, checkpoint};
 pub use context::{Backend, Context, open_cuda};
 pub use cpu::exp::exp_in_place;

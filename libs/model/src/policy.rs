@@ -378,7 +378,7 @@ impl Policy {
         budget_bytes: usize,
         encoded: &[&EncodedImages],
     ) -> Result<TrainingPass, ModelError> {
-        let tape = Tape::new().with_dropout(dropout_seed);
+        let tape = self.tape(dropout_seed)?;
         let inputs = |encoded: &&EncodedImages| {
             let features = encoded.features.iter();
             features.map(|features| Ok(tape.input(&features.detach())?)).collect()
@@ -397,6 +397,18 @@ impl Policy {
         Ok(TrainingPass { tokens: TokenLogprobs::detached(&results), results, tape, features })
     }
 
+    /// The tape of a training pass.
+    #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps, clippy::unused_self))]
+    fn tape(&self, dropout_seed: Option<u64>) -> Result<Tape, ModelError> {
+        let tape = Tape::new().with_dropout(dropout_seed);
+        #[cfg(feature = "cuda")]
+        if self.backend == Backend::Cuda {
+            let narrow = vrft_kernels::NarrowWeights::new(self.variables.values(), self.dtype)?;
+            return Ok(tape.with_narrow(narrow));
+        }
+        Ok(tape)
+    }
+
     /// Encodes a prompt's images for several passes of one update, where the tower is trained; nothing where it is
     /// not, or where there are none. Dropout and budget as in [`Policy::training_pass`].
     ///
@@ -413,7 +425,7 @@ impl Policy {
         if prompt.images.is_empty() || !self.variables.keys().any(|name| names.is_visual(name)) {
             return Ok(None);
         }
-        let tape = Tape::new().with_dropout(dropout_seed);
+        let tape = self.tape(dropout_seed)?;
         weights.model.encode_images(&self.context(), tape, prompt, budget_bytes).map(Some)
     }
 

@@ -19,8 +19,8 @@ pub fn checkpoint<E: From<candle_core::Error> + std::fmt::Display>(
     f: impl Fn(&Context, &Activation) -> Result<Activation, E> + Send + 'static,
 ) -> Result<Activation, E> {
     let Some(tape) = context.tape() else { return f(context, x) };
-    let seed = tape.dropout_seed();
-    let probe = Tape::that_keeps_nothing().with_dropout(seed);
+    let settings = tape.settings().clone();
+    let probe = Tape::that_keeps_nothing().with_settings(settings.clone());
     let y = f(&context.training(&probe), &input(&probe, x)?)?;
     let value = y.detach();
     if !y.has_gradient() {
@@ -31,7 +31,7 @@ pub fn checkpoint<E: From<candle_core::Error> + std::fmt::Display>(
     let backend = context.backend();
     let backward = move |[gradient]: [Option<Tensor>; 1], pass: &mut BackwardPass| {
         let Some(gradient) = gradient else { return Ok(()) };
-        let tape = Tape::new().with_dropout(seed);
+        let tape = Tape::new().with_settings(settings);
         let context = Context::new(&device).with_backend(backend);
         let inner_x = input(&tape, &x)?;
         let y = f(&context.training(&tape), &inner_x);

@@ -20,11 +20,19 @@ type Backward = Box<dyn FnOnce(&mut BackwardPass) -> Result<()> + Send>;
 pub struct Tape {
     /// Tells the activations of one tape from those of another.
     id: u64,
-    dropout_seed: Option<u64>,
+    settings: PassSettings,
     steps: RefCell<Vec<Backward>>,
     n_nodes: Cell<usize>,
     /// Without it, the tape only finds out what has a gradient.
     keeps_steps: bool,
+}
+
+/// What the tapes of one pass have in common.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PassSettings {
+    dropout_seed: Option<u64>,
+    #[cfg(feature = "cuda")]
+    narrow: super::NarrowWeights,
 }
 
 /// The place of an activation on a tape.
@@ -53,7 +61,7 @@ impl Tape {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            dropout_seed: None,
+            settings: PassSettings::default(),
             steps: RefCell::default(),
             n_nodes: Cell::new(0),
             keeps_steps: true,
@@ -63,7 +71,28 @@ impl Tape {
     /// The same for a pass with [`dropout`](crate::dropout); the same seed drops the same values.
     #[must_use]
     pub fn with_dropout(self, seed: Option<u64>) -> Self {
-        Self { dropout_seed: seed, ..self }
+        Self { settings: PassSettings { dropout_seed: seed, ..self.settings }, ..self }
+    }
+
+    /// The same for a pass by weights some of which have been converted before.
+    #[cfg(feature = "cuda")]
+    #[must_use]
+    pub fn with_narrow(self, narrow: super::NarrowWeights) -> Self {
+        Self { settings: PassSettings { narrow, ..self.settings }, ..self }
+    }
+
+    #[cfg(feature = "cuda")]
+    pub(crate) fn narrow(&self) -> &super::NarrowWeights {
+        &self.settings.narrow
+    }
+
+    /// What a further tape of the same pass needs.
+    pub(crate) fn settings(&self) -> &PassSettings {
+        &self.settings
+    }
+
+    pub(crate) fn with_settings(self, settings: PassSettings) -> Self {
+        Self { settings, ..self }
     }
 
     /// A tape that finds out what has a gradient, and keeps nothing for a backward pass.
@@ -110,7 +139,7 @@ impl Tape {
     }
 
     pub(crate) fn dropout_seed(&self) -> Option<u64> {
-        self.dropout_seed
+        self.settings.dropout_seed
     }
 
     /// Whether a node is one of this tape's.

@@ -72,6 +72,14 @@ pub(crate) fn address(tensor: &Tensor) -> Result<Argument> {
     from_address(tensor, 0)
 }
 
+/// As [`address`], as a number.
+pub(crate) fn place_of(tensor: &Tensor) -> Result<u64> {
+    match address(tensor)? {
+        Argument::Address(place) => Ok(place),
+        other => bail!("{other:?} is no address"),
+    }
+}
+
 /// As [`address`], from the `offset`-th value on.
 pub(crate) fn from_address(tensor: &Tensor, offset: usize) -> Result<Argument> {
     let (storage, layout) = tensor.storage_and_layout();

@@ -13,7 +13,7 @@ pub(crate) use device::open;
 pub(crate) use graph::Graph;
 pub(crate) use launch::{
     Argument, Module, address, blocks, count, empty, flat, from_address, name_of, none, number,
-    size, word,
+    place_of, size, word,
 };
 pub(crate) use product::{Matrix, Product, product};
-pub(crate) use upload::{Uploaded, upload};
+pub(crate) use upload::{Uploaded, upload, upload_wide};

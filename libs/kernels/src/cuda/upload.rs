@@ -44,3 +44,9 @@ pub(crate) fn upload(numbers: &[u32], device: &CudaDevice) -> Result<Tensor> {
     let device = Device::Cuda(device.clone());
     if numbers.is_empty() { Tensor::new(&[0u32], &device) } else { Tensor::new(numbers, &device) }
 }
+
+/// Numbers of 64 bits on the GPU, as their halves.
+pub(crate) fn upload_wide(numbers: &[u64], device: &CudaDevice) -> Result<Tensor> {
+    let halves = numbers.iter().flat_map(|number| [*number as u32, (*number >> 32) as u32]);
+    upload(&halves.collect::<Vec<_>>(), device)
+}

@@ -45,6 +45,8 @@ pub use linear::{add_linear, linear, linear_part, linears};
 pub use mix_rows::{Tap, mix_rows};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
+#[cfg(feature = "cuda")]
+pub(crate) use rows::narrow_all;
 pub use rows::{cast, embedding, put_rows, replace_rows, reshape, select_rows};
 #[cfg(feature = "cuda")]
 pub use sample::{DrawRow, DrawSettings, GpuSampler};

@@ -2,7 +2,8 @@
 // the standard output. Numbers are in the machine's own order of bytes:
 //
 // length of the name, name, grid (3), block (3), bytes of shared memory, number of arguments; then each argument as its
-// kind and length, followed by as many bytes: 0 a buffer, 1 a value, 2 no buffer.
+// kind and length, followed by as many bytes: 0 a buffer, 1 a value, 2 no buffer, 3 a table. A table's rows are the length of
+// some bytes, these, a number, and so many numbers of 64 bits; the kernel sees where the bytes are, and the numbers.
 #include "cuda_on_cpu.h"
 #include <cstdio>
 #include <cstdlib>
@@ -27,12 +28,35 @@ const on_cpu::Kernel &named(const std::string &name) {
   std::exit(4);
 }
 
-enum Kind : uint32_t { BUFFER, VALUE, NO_BUFFER };
+enum Kind : uint32_t { BUFFER, VALUE, NO_BUFFER, TABLE };
 
 struct Argument {
   uint32_t kind;
   std::vector<unsigned char> bytes;
   void *pointer = nullptr;
+  // Of a table.
+  std::vector<std::vector<unsigned char>> parts;
+  std::vector<uint64_t> numbers;
+
+  void read_table() {
+    for (size_t at = 0; at < bytes.size();) {
+      const auto take = [&](void *to, size_t n) {
+        std::memcpy(to, bytes.data() + at, n);
+        at += n;
+      };
+      uint32_t n;
+      take(&n, sizeof n);
+      parts.emplace_back(n);
+      take(parts.back().data(), n);
+      numbers.push_back(reinterpret_cast<uint64_t>(parts.back().data()));
+      take(&n, sizeof n);
+      for (uint32_t i = 0; i < n; i++) {
+        numbers.emplace_back();
+        take(&numbers.back(), sizeof(uint64_t));
+      }
+    }
+    pointer = numbers.data();
+  }
 };
 
 }  // namespace
@@ -51,6 +75,7 @@ int main() {
     argument.bytes.resize(number());
     read(argument.bytes.data(), argument.bytes.size());
     if (argument.kind == BUFFER) argument.pointer = argument.bytes.data();
+    if (argument.kind == TABLE) argument.read_table();
     pointers.push_back(argument.kind == VALUE ? argument.bytes.data() : static_cast<void *>(&argument.pointer));
   }
   bool fits = kernel.sizes.size() == n_arguments;

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::Case;
-use crate::program::{Argument, Grid, Program};
+use crate::program::{Argument, Grid, Program, bytes_of};
 use crate::values::{Outcome, compare, floats, near, random, values_of};
 
 const N: usize = 700;
@@ -146,11 +146,17 @@ fn in_8_bits(program: &Program) -> Outcome {
 }
 
 fn squares(program: &Program) -> Outcome {
-    let x = random(&[N], 1, DType::F32)?;
-    let arguments =
-        [Argument::of(&x)?, Argument::Buffer(vec![0xff; 3 * 8]), Argument::count(N as u64)];
-    let got = program.launch("squares", Grid::new(3, 64), &arguments)?;
-    let parts = got[1].as_chunks().0.iter().map(|x| f64::from_ne_bytes(*x));
-    let expected: f64 = floats(&x)?.iter().map(|x| f64::from(*x).powi(2)).sum();
-    near("sum", &[parts.sum::<f64>() as f32], &[expected as f32], 1e-6)
+    const PARTS: usize = 3;
+    let tensors = [random(&[N], 1, DType::F32)?, random(&[N / 2], 2, DType::F32)?];
+    let row = |x: &Tensor| Ok((bytes_of(x)?, vec![x.elem_count() as u64]));
+    let table = tensors.iter().map(row).collect::<candle_core::Result<_>>()?;
+    let room = Argument::Buffer(vec![0xff; tensors.len() * PARTS * 8]);
+    let grid = Grid::two([PARTS, tensors.len()], 64);
+    let got = program.launch("squares", grid, &[Argument::Table(table), room])?;
+    let parts: Vec<f64> = got[0].as_chunks().0.iter().map(|x| f64::from_ne_bytes(*x)).collect();
+    for (tensor, parts) in tensors.iter().zip(parts.chunks(PARTS)) {
+        let expected: f64 = floats(tensor)?.iter().map(|x| f64::from(*x).powi(2)).sum();
+        near("sum", &[parts.iter().sum::<f64>() as f32], &[expected as f32], 1e-6)?;
+    }
+    Ok(())
 }

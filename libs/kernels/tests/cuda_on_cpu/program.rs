@@ -37,6 +37,8 @@ impl Grid {
 pub(crate) enum Argument {
     Buffer(Vec<u8>),
     Value(Vec<u8>),
+    /// Rows of 64-bit numbers: where some bytes are, then the numbers given.
+    Table(Vec<(Vec<u8>, Vec<u64>)>),
     None,
 }
 
@@ -162,9 +164,19 @@ fn request(kernel: &str, grid: Grid, arguments: &[Argument]) -> Vec<u8> {
     word(&mut bytes, arguments.len());
     for argument in arguments {
         let (kind, own) = match argument {
-            Argument::Buffer(own) => (0, &own[..]),
-            Argument::Value(own) => (1, &own[..]),
-            Argument::None => (2, &[][..]),
+            Argument::Buffer(own) => (0, own.clone()),
+            Argument::Value(own) => (1, own.clone()),
+            Argument::None => (2, Vec::new()),
+            Argument::Table(rows) => {
+                let mut own = Vec::new();
+                for (values, numbers) in rows {
+                    word(&mut own, values.len());
+                    own.extend(values);
+                    word(&mut own, numbers.len());
+                    own.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+                }
+                (3, own)
+            }
         };
         word(&mut bytes, kind);
         word(&mut bytes, own.len());
@@ -173,7 +185,7 @@ fn request(kernel: &str, grid: Grid, arguments: &[Argument]) -> Vec<u8> {
     bytes
 }
 
-fn bytes_of(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
+pub(crate) fn bytes_of(tensor: &Tensor) -> candle_core::Result<Vec<u8>> {
     let flat = tensor.flatten_all()?;
     Ok(match tensor.dtype() {
         DType::BF16 => {

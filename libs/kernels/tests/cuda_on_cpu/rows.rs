@@ -1,6 +1,6 @@
 //! Rows picked out of matrices and put into them, and casts.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use vrft_kernels::{Context, cast, embedding, put_rows, replace_rows, select_rows};
 
 use crate::Case;
@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         push("put_rows", put);
         push("cast_to_or_from", converted);
     }
+    cases.push(Case::new("many_tensors_are_converted_as_one_by_one", converted_together));
     cases
 }
 
@@ -124,4 +125,21 @@ fn converted(program: &Program, dtype: DType) -> Outcome {
     let expected = floats(&cast(&x, to)?)?;
     // To the last bit: both round to the nearest.
     crate::values::near("y", &crate::values::values_of(&got[1], to), &expected, 0.0)
+}
+
+fn converted_together(program: &Program) -> Outcome {
+    let tensors = [random(&[N, WIDTH], 1, DType::F32)?, random(&[5], 2, DType::F32)?];
+    let starts = [0, 700];
+    let row = |(x, start): (&Tensor, u64)| {
+        Ok((crate::program::bytes_of(x)?, vec![start, x.elem_count() as u64]))
+    };
+    let table = tensors.iter().zip(starts).map(row).collect::<candle_core::Result<_>>()?;
+    let room = Argument::room(705, DType::BF16);
+    let grid = Grid::two([2, tensors.len()], 64);
+    let got = program.launch("convert_all_f32_bf16", grid, &[Argument::Table(table), room])?;
+    for (tensor, start) in tensors.iter().zip(starts) {
+        let bytes = &got[0][2 * start as usize..][..2 * tensor.elem_count()];
+        compare("values", bytes, DType::BF16, &floats(&tensor.to_dtype(DType::BF16)?)?)?;
+    }
+    Ok(())
 }

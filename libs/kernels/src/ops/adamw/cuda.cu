@@ -101,9 +101,12 @@ extern "C" __global__ void adamw_int8(float *weight, uint8_t *first, uint8_t *se
 }
 KERNEL(adamw_int8)
 
-// Sums of squares of a part of x each: partial (gridDim.x). The split does not depend on the device.
-extern "C" __global__ void squares(const float *x, double *partial, uint64_t n) {
+// grid (parts, tensors): sums of squares of a part of a tensor each, partial (tensors, parts); a tensor is its place and
+// its number of values. The split does not depend on the device.
+extern "C" __global__ void squares(const uint64_t *tensors, double *partial) {
   __shared__ double of_thread[256];
+  const float *x = reinterpret_cast<const float *>(tensors[2 * blockIdx.y]);
+  const uint64_t n = tensors[2 * blockIdx.y + 1];
   double sum = 0.0;
   for (size_t i = first_place(); i < n; i += n_places()) sum += static_cast<double>(x[i]) * x[i];
   of_thread[threadIdx.x] = sum;
@@ -111,6 +114,6 @@ extern "C" __global__ void squares(const float *x, double *partial, uint64_t n) 
     __syncthreads();
     if (threadIdx.x < half) of_thread[threadIdx.x] += of_thread[threadIdx.x + half];
   }
-  if (threadIdx.x == 0) partial[blockIdx.x] = of_thread[0];
+  if (threadIdx.x == 0) partial[blockIdx.y * gridDim.x + blockIdx.x] = of_thread[0];
 }
 KERNEL(squares)

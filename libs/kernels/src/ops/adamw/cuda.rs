@@ -3,7 +3,9 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::{AdamwNumbers, GpuMoments};
-use crate::cuda::{Argument, Module, address, blocks, count, flat, from_address, number, word};
+use crate::cuda::{
+    Argument, Module, address, blocks, count, flat, number, place_of, upload_wide, word,
+};
 
 const KERNELS: Module =
     Module { name: "adamw", ptx: include_str!(concat!(env!("OUT_DIR"), "/adamw.ptx")) };
@@ -79,13 +81,18 @@ impl AdamwNumbers {
 
 pub(super) fn squares(tensors: &[&Tensor]) -> Result<f64> {
     let Some(first) = tensors.first() else { return Ok(0.0) };
-    let partial = Tensor::zeros((tensors.len(), PARTS), DType::F64, first.device())?;
     let device = first.device().as_cuda_device()?;
-    for (idx, tensor) in tensors.iter().enumerate().filter(|(_, tensor)| tensor.elem_count() > 0) {
-        let arguments =
-            [address(tensor)?, from_address(&partial, idx * PARTS)?, count(tensor.elem_count())];
-        KERNELS.launch(device, "squares", blocks(PARTS, BLOCK), &arguments)?;
+    let mut sum = 0.0;
+    // So many as a grid has in its second direction.
+    for tensors in tensors.chunks(u16::MAX.into()) {
+        let partial = Tensor::zeros((tensors.len(), PARTS), DType::F64, first.device())?;
+        let row = |tensor: &&Tensor| Ok([place_of(tensor)?, tensor.elem_count() as u64]);
+        let table = tensors.iter().map(row).collect::<Result<Vec<_>>>()?;
+        let table = upload_wide(table.as_flattened(), device)?;
+        let mut grid = blocks(PARTS, BLOCK);
+        grid.grid_dim.1 = tensors.len() as u32;
+        KERNELS.launch(device, "squares", grid, &[address(&table)?, address(&partial)?])?;
+        sum += partial.flatten_all()?.to_vec1::<f64>()?.into_iter().sum::<f64>();
     }
-    let parts = partial.flatten_all()?.to_vec1::<f64>()?;
-    Ok(parts.into_iter().sum())
+    Ok(sum)
 }

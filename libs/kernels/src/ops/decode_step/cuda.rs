@@ -11,7 +11,7 @@ use super::{Projection, StepLayer, StepWeights};
 use crate::DecodeLayout;
 use crate::cuda::{
     Argument, Graph, Matrix, Module, Product, address, count, empty, flat, name_of, none, number,
-    product, size,
+    place_of, product, size,
 };
 use crate::ops::decode_attention::{Caches, cuda as attention};
 use crate::ops::rows::select_to;
@@ -343,14 +343,6 @@ impl Step<'_> {
 
 fn optional(tensor: Option<&Tensor>) -> Result<Argument> {
     tensor.map_or_else(|| Ok(none()), address)
-}
-
-/// Where a contiguous tensor is on the GPU.
-fn place_of(tensor: &Tensor) -> Result<u64> {
-    match address(tensor)? {
-        Argument::Address(place) => Ok(place),
-        other => bail!("{other:?} is no address"),
-    }
 }
 
 fn check(

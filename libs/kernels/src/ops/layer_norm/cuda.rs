@@ -34,13 +34,14 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> R
     Ok(y)
 }
 
-/// Gradients of x, weight and bias.
+/// Gradients of x, and of weight and bias if one of them is trained.
 pub(super) fn backward(
     x: &Tensor,
     weight: &Tensor,
     gradient: &Tensor,
     eps: f64,
-) -> Result<[Tensor; 3]> {
+    is_trained: bool,
+) -> Result<(Tensor, Option<[Tensor; 2]>)> {
     let (n, width) = x.dims2()?;
     let device = x.device().as_cuda_device()?;
     let n_parts = n.div_ceil(ROWS_PER_BLOCK);
@@ -61,8 +62,11 @@ pub(super) fn backward(
         let kernel = kernel("backward", x, weight)?;
         KERNELS.launch(device, &kernel, blocks(n_parts, THREADS), &arguments)?;
     }
+    if !is_trained {
+        return Ok((of_x, None));
+    }
     let both = sum_parts(&partial)?;
-    Ok([of_x, both.narrow(0, 0, width)?, both.narrow(0, width, width)?])
+    Ok((of_x, Some([both.narrow(0, 0, width)?, both.narrow(0, width, width)?])))
 }
 
 fn kernel(direction: &str, x: &Tensor, weight: &Tensor) -> Result<String> {

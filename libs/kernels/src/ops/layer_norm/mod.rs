@@ -41,7 +41,14 @@ pub fn layer_norm(
         let [of_x, of_weight, of_bias] = match backend {
             Backend::Cpu => cpu::backward(&from, weight.tensor(), &gradient, eps)?,
             #[cfg(feature = "cuda")]
-            Backend::Cuda => cuda::backward(&from, weight.tensor(), &gradient, eps)?,
+            Backend::Cuda => {
+                let is_trained = weight.is_trainable() || bias.is_trainable();
+                let (of_x, of_both) =
+                    cuda::backward(&from, weight.tensor(), &gradient, eps, is_trained)?;
+                pass.add(to, of_x)?;
+                let of_both = [weight, bias].into_iter().zip(of_both.into_iter().flatten());
+                return of_both.into_iter().try_for_each(|(of, sum)| pass.add_to_weight(of, &sum));
+            }
             _ => composed::backward(&from, weight.tensor(), &gradient, eps)?,
         };
         pass.add(to, of_x)?;

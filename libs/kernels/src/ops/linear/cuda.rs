@@ -9,7 +9,7 @@ use crate::cuda::{
     Argument, Matrix, Module, Product, address, blocks, count, empty, flat, from_address, name_of,
     product, size,
 };
-use crate::{Activation, Backend, Context, Weight};
+use crate::{Activation, Context, Weight};
 
 const KERNELS: Module =
     Module { name: "linear", ptx: include_str!(concat!(env!("OUT_DIR"), "/linear.ptx")) };
@@ -18,15 +18,14 @@ const THREADS: usize = 128;
 /// Rows that one block sums of a bias's gradient. Fixed, so that sums have one order on every GPU.
 const ROWS_PER_PART: usize = 64;
 
-/// Weights of so many values are converted once for both ways.
-const SMALL: usize = 1 << 20;
-
-/// A small weight in another type than that to compute in, converted.
+/// A trained weight in the type to compute in, where the pass has it.
 pub(super) fn narrow(context: &Context, weight: &Weight, x: &Activation) -> Result<Option<Tensor>> {
-    let is_small = context.backend() == Backend::Cuda
-        && weight.tensor().elem_count() <= SMALL
-        && weight.tensor().dtype() != x.dtype();
-    is_small.then(|| crate::ops::cast(&weight.matrix()?, x.dtype())).transpose()
+    let found = context.tape().zip(weight.variable());
+    let narrow = found.and_then(|(tape, variable)| tape.narrow().get(variable).cloned());
+    match narrow.filter(|narrow| narrow.dtype() == x.dtype()) {
+        Some(narrow) if narrow.rank() != 2 => Ok(Some(narrow.flatten_from(1)?)),
+        narrow => Ok(narrow),
+    }
 }
 
 impl Layer {

@@ -27,13 +27,14 @@ pub(super) fn forward(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
     Ok(y)
 }
 
-/// Gradients of x and weight.
+/// Gradients of x, and of the weight if it is trained.
 pub(super) fn backward(
     x: &Tensor,
     weight: &Tensor,
     gradient: &Tensor,
     eps: f64,
-) -> Result<[Tensor; 2]> {
+    is_trained: bool,
+) -> Result<(Tensor, Option<Tensor>)> {
     let (n, width) = x.dims2()?;
     let device = x.device().as_cuda_device()?;
     let n_parts = n.div_ceil(ROWS_PER_BLOCK);
@@ -54,7 +55,7 @@ pub(super) fn backward(
         let kernel = kernel("backward", x, weight)?;
         KERNELS.launch(device, &kernel, blocks(n_parts, THREADS), &arguments)?;
     }
-    Ok([of_x, sum_parts(&partial)?])
+    Ok((of_x, is_trained.then(|| sum_parts(&partial)).transpose()?))
 }
 
 fn kernel(direction: &str, x: &Tensor, weight: &Tensor) -> Result<String> {

@@ -37,7 +37,12 @@ pub fn rms_norm(
         let [of_x, of_weight] = match backend {
             Backend::Cpu => cpu::backward(&from, of.tensor(), &gradient, eps)?,
             #[cfg(feature = "cuda")]
-            Backend::Cuda => cuda::backward(&from, of.tensor(), &gradient, eps)?,
+            Backend::Cuda => {
+                let (of_x, of_weight) =
+                    cuda::backward(&from, of.tensor(), &gradient, eps, of.is_trainable())?;
+                pass.add(to, of_x)?;
+                return of_weight.map_or(Ok(()), |of_weight| pass.add_to_weight(&of, &of_weight));
+            }
             _ => composed::backward(&from, of.tensor(), &gradient, eps)?,
         };
         pass.add(to, of_x)?;

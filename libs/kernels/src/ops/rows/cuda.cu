@@ -104,6 +104,15 @@ SCATTER(bf16_bf16, bf16, bf16)
 REPLACE_AND_PUT(f32, float)
 REPLACE_AND_PUT(bf16, bf16)
 
+// grid (any, tensors): all values of many tensors, each a source and its place in y with their number, to one after the other.
+extern "C" __global__ void convert_all_f32_bf16(const uint64_t *tensors, bf16 *y) {
+  const uint64_t *tensor = tensors + 3 * blockIdx.y;
+  const float *from = reinterpret_cast<const float *>(tensor[0]);
+  bf16 *to = y + tensor[1];
+  for (size_t i = first_place(); i < tensor[2]; i += n_places()) store(to + i, from[i]);
+}
+KERNEL(convert_all_f32_bf16)
+
 extern "C" __global__ void convert_f32_bf16(const float *x, bf16 *y, uint64_t n) { cast(x, y, n); }
 extern "C" __global__ void convert_bf16_f32(const bf16 *x, float *y, uint64_t n) { cast(x, y, n); }
 KERNEL(convert_f32_bf16)

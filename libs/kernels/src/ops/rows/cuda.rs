@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{CudaDevice, DType, Result, Tensor};
 
 use crate::cuda::{
-    Argument, Module, address, blocks, count, empty, flat, name_of, none, size, upload,
+    Argument, Module, address, blocks, count, empty, flat, name_of, none, place_of, size, upload,
+    upload_wide,
 };
 
 const KERNELS: Module =
@@ -14,6 +15,8 @@ const KERNELS: Module =
 const THREADS: usize = 128;
 /// Blocks at most: enough to fill a GPU, each taking several rows.
 const MAX_BLOCKS: usize = 4096;
+/// Values of which matrices begin at a multiple: 128 bytes.
+const ALIGNED: usize = 64;
 /// Marks a row that stays as it is.
 const NONE: u32 = u32::MAX;
 
@@ -117,6 +120,33 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
         KERNELS.launch(device, &kernel, flat(n), &[address(x)?, address(&y)?, count(n)])?;
     }
     Ok(y)
+}
+
+/// Blocks that a tensor of many has.
+const BLOCKS_PER_TENSOR: usize = 16;
+
+/// The values of many f32 tensors in bfloat16, by one launch.
+pub(crate) fn narrow_all(tensors: &[&Tensor]) -> Result<Vec<Tensor>> {
+    let Some(first) = tensors.first() else { return Ok(Vec::new()) };
+    let device = first.device().as_cuda_device()?;
+    let mut table = Vec::with_capacity(tensors.len());
+    let mut n_values = 0;
+    for tensor in tensors {
+        let n = tensor.elem_count();
+        table.push([place_of(tensor)?, n_values as u64, n as u64]);
+        // Each begins where a matrix may.
+        n_values += n.next_multiple_of(ALIGNED);
+    }
+    let all = empty(n_values, DType::BF16, device)?;
+    let on_gpu = upload_wide(table.as_flattened(), device)?;
+    let arguments = [address(&on_gpu)?, address(&all)?];
+    let mut grid = blocks(BLOCKS_PER_TENSOR, THREADS);
+    grid.grid_dim.1 = tensors.len() as u32;
+    KERNELS.launch(device, "convert_all_f32_bf16", grid, &arguments)?;
+    let of = tensors.iter().zip(&table).map(|(tensor, [_, start, n])| {
+        all.narrow(0, *start as usize, *n as usize)?.reshape(tensor.dims())
+    });
+    of.collect()
 }
 
 /// With a block for each of `n` rows.
