@@ -53,6 +53,10 @@ pub(crate) struct Decoder {
     head: Weight,
     /// Layers after which further image features are added.
     added_after: Vec<usize>,
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "nothing else reads packed weights")
+    )]
     packing: GpuPacking,
     /// The same weights for decoding on a GPU, once they were asked for.
     #[cfg(feature = "cuda")]

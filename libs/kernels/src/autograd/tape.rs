@@ -70,15 +70,17 @@ impl Tape {
 
     /// The same for a pass with [`dropout`](crate::dropout); the same seed drops the same values.
     #[must_use]
-    pub fn with_dropout(self, seed: Option<u64>) -> Self {
-        Self { settings: PassSettings { dropout_seed: seed, ..self.settings }, ..self }
+    pub fn with_dropout(mut self, seed: Option<u64>) -> Self {
+        self.settings.dropout_seed = seed;
+        self
     }
 
     /// The same for a pass by weights some of which have been converted before.
     #[cfg(feature = "cuda")]
     #[must_use]
-    pub fn with_narrow(self, narrow: super::NarrowWeights) -> Self {
-        Self { settings: PassSettings { narrow, ..self.settings }, ..self }
+    pub fn with_narrow(mut self, narrow: super::NarrowWeights) -> Self {
+        self.settings.narrow = narrow;
+        self
     }
 
     #[cfg(feature = "cuda")]
