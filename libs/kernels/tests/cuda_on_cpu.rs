@@ -6,6 +6,8 @@
 
 #[path = "cuda_on_cpu/attention.rs"]
 mod attention;
+#[path = "cuda_on_cpu/decode_step.rs"]
+mod decode_step;
 #[path = "cuda_on_cpu/decoding.rs"]
 mod decoding;
 #[path = "cuda_on_cpu/elementwise.rs"]
@@ -55,6 +57,7 @@ fn main() {
         logprobs::cases(),
         attention::cases(),
         decoding::cases(),
+        decode_step::cases(),
         sampling::cases(),
         optimizer::cases(),
     ];
