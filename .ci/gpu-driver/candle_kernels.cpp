@@ -93,6 +93,24 @@ template <class T> void select(void *const *arguments) {
   }
 }
 
+// y (left, n_to, right) += x (left, n_ids, right) at the rows `ids`.
+template <class T> void index_add(void *const *arguments) {
+  const uint32_t *ids = argument<const uint32_t *>(arguments, 0);
+  const size_t n_ids = argument<size_t>(arguments, 1);
+  const T *x = argument<const T *>(arguments, 2);
+  T *y = argument<T *>(arguments, 3);
+  const size_t n_left = argument<size_t>(arguments, 4), n_from = argument<size_t>(arguments, 5);
+  const size_t n_to = argument<size_t>(arguments, 6), n_right = argument<size_t>(arguments, 7);
+  for (size_t left = 0; left < n_left; left++) {
+    for (size_t id = 0; id < n_ids; id++) {
+      for (size_t i = 0; i < n_right; i++) {
+        T &to = y[(left * n_to + ids[id]) * n_right + i];
+        write(to, read(to) + read(x[(left * n_from + id) * n_right + i]));
+      }
+    }
+  }
+}
+
 float same(float x) { return x; }
 float square(float x) { return x * x; }
 float negative(float x) { return -x; }
@@ -109,6 +127,7 @@ template <class T> std::map<std::string, std::function<void(void *const *)>> of_
       {"const_set_" + type, set<T>},
       {"affine_" + type, affine<T>},
       {"is_u32_" + type, select<T>},
+      {"ia_u32_" + type, index_add<T>},
       {"usqr_" + type, [](Arguments a) { unary<T, T>(a, square); }},
       {"uneg_" + type, [](Arguments a) { unary<T, T>(a, negative); }},
       {"badd_" + type, [](Arguments a) { binary<T>(a, plus); }},
