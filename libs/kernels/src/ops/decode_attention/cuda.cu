@@ -158,8 +158,9 @@ __device__ void attend_plain(const T *q, const T *prefix_k, const T *prefix_v, c
 
 }  // namespace
 
+// Two blocks on a multiprocessor leave each enough registers to keep all in them.
 #define ATTEND(D)                                                                                                \
-  extern "C" __global__ void __launch_bounds__(TILE_THREADS) decode_attention_bf16_##D(                          \
+  extern "C" __global__ void __launch_bounds__(TILE_THREADS, 2) decode_attention_bf16_##D(                       \
       const bf16 *q, const bf16 *prefix_k, const bf16 *prefix_v, const bf16 *suffix_k, const bf16 *suffix_v,     \
       float *sums, float2 *stats, const Piece *pieces, int n_parts, int n_heads, int n_kv_heads, int head_dim,   \
       float scale) {                                                                                             \
