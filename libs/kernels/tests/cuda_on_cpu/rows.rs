@@ -1,7 +1,7 @@
 //! Rows picked out of matrices and put into them, and casts.
 
 use candle_core::{DType, Device, Tensor};
-use vrft_kernels::{Context, cast, embedding, put_rows, replace_rows, select_rows};
+use vrft_kernels::{Context, Tap, cast, embedding, mix_rows, put_rows, replace_rows, select_rows};
 
 use crate::Case;
 use crate::program::{Argument, Grid, Program};
@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         push("replace_rows", replace);
         push("put_rows", put);
         push("cast_to_or_from", converted);
+        push("mix_rows", mixed);
     }
     cases.push(Case::new("many_tensors_are_converted_as_one_by_one", converted_together));
     cases
@@ -142,4 +143,30 @@ fn converted_together(program: &Program) -> Outcome {
         compare("values", bytes, DType::BF16, &floats(&tensor.to_dtype(DType::BF16)?)?)?;
     }
     Ok(())
+}
+
+/// Two taps a row of a table in f32, whose gradient is added to what is there.
+fn mixed(program: &Program, dtype: DType) -> Outcome {
+    const TAPS: [Tap; 6] = [(2, 0.25), (0, 0.75), (8, 1.0), (8, 0.5), (1, 0.0), (2, 2.0)];
+    const N_MIXED: usize = TAPS.len() / 2;
+    let table = random(&[N, WIDTH], 1, DType::F32)?;
+    let gradient = random(&[N_MIXED, WIDTH], 2, dtype)?;
+    let expected = OnCpu::new(&[], &[&table], &gradient, |context, _, w| {
+        mix_rows(context, &w[0], &TAPS, 2, dtype)
+    })?;
+    let shares = Tensor::new(&TAPS.map(|(_, share)| share), &Device::Cpu)?;
+    let sizes = |n: usize| [Argument::count(n as u64), Argument::size(WIDTH), Argument::size(2)];
+    let mut arguments = vec![Argument::of(&table)?, Argument::words(&TAPS.map(|(row, _)| row))];
+    arguments.extend([Argument::of(&shares)?, Argument::room(N_MIXED * WIDTH, dtype)]);
+    arguments.extend(sizes(N_MIXED));
+    let got = program.launch(&format!("mix_rows_f32_{}", name(dtype)), GRID, &arguments)?;
+    compare("y", &got[3], dtype, &expected.y)?;
+    let tables: [&[u32]; 3] = [&[0, 1, 2, 8], &[0, 1, 2, 4, 6], &[1, 4, 0, 5, 2, 3]];
+    let mut arguments = vec![Argument::of(&gradient)?];
+    arguments.extend(tables.map(Argument::words));
+    arguments.extend([Argument::of(&shares)?, Argument::of(&table)?]);
+    arguments.extend(sizes(tables[0].len()));
+    let got = program.launch(&format!("mix_rows_scatter_{}", name(dtype)), GRID, &arguments)?;
+    let sums = expected.of_weights[0].iter().zip(floats(&table)?).map(|(a, b)| a + b);
+    compare("gradient", &got[5], DType::F32, &sums.collect::<Vec<_>>())
 }

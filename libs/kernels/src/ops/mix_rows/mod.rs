@@ -2,6 +2,8 @@
 
 mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 
 use candle_core::{DType, Result, bail};
 
@@ -33,9 +35,9 @@ pub fn mix_rows(
     let backend = context.backend();
     let y = match backend {
         Backend::Cpu => cpu::forward(table.tensor(), taps, n_taps, dtype)?,
-        Backend::Cuda | Backend::Composed => {
-            composed::forward(table.tensor(), taps, n_taps, dtype)?
-        }
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => cuda::forward(table.tensor(), taps, n_taps, dtype)?,
+        _ => composed::forward(table.tensor(), taps, n_taps, dtype)?,
     };
     let table_of = table.clone();
     let taps = taps.to_vec();
@@ -47,7 +49,12 @@ pub fn mix_rows(
             });
             result
         }
-        Backend::Cuda | Backend::Composed => {
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => match pass.sum_of(&table_of)? {
+            Some(sum) => cuda::backward(&gradient, &taps, n_taps, &sum),
+            None => Ok(()),
+        },
+        _ => {
             let n = table_of.n_rows();
             pass.add_to_weight(&table_of, &composed::backward(&gradient, &taps, n_taps, n)?)
         }
