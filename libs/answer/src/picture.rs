@@ -42,8 +42,12 @@ impl Picture {
     /// A file that cannot be read, or is no image.
     pub fn open(path: &Path) -> Result<Self, AnswerError> {
         let failed = |source| AnswerError::File { path: path.to_owned(), source };
-        let file = std::fs::read(path).map_err(failed)?;
         let refused = |why| AnswerError::Target { name: path.display().to_string(), why };
+        // A pipe or a device may never end.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(refused("a picture is a regular file".into()));
+        }
+        let file = std::fs::read(path).map_err(failed)?;
         Self::of_file(file).map_err(refused)
     }
 
@@ -140,5 +144,7 @@ mod tests {
         assert!(Picture::of_file(b"no picture".to_vec()).is_err());
         let error = Picture::open("nowhere/photo.jpg".as_ref()).unwrap_err().to_string();
         assert!(error.contains("nowhere/photo.jpg"), "{error}");
+        let error = Picture::open("/dev/zero".as_ref()).unwrap_err().to_string();
+        assert!(error.contains("regular file"), "{error}");
     }
 }

@@ -27,6 +27,9 @@ const TOLERANCE: f64 = 0.005;
 
 const CURRENT: &str = "current";
 
+/// A line for every promotion, refusal and rollback.
+const HISTORY: &str = "history.jsonl";
+
 /// The configuration of a run, and of a policy in use that of the run which made it.
 const CONFIG: &str = "config.toml";
 
@@ -77,11 +80,14 @@ pub(crate) fn promote(
         .map(ToString::to_string)
         .collect();
     fs::create_dir_all(served).wrap_err_with(|| format!("{served:?}"))?;
+    let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
+    let is_promoted = worse.is_empty();
     note(
         served,
         &json!({
-            "event": if worse.is_empty() { "promote" } else { "discard" }, "run": run.display().to_string(),
+            "event": if is_promoted { "promote" } else { "discard" }, "run": run.display().to_string(),
             "label": label, "policy_version": version, "choice": choice, "compared_with": opponent,
+            "policy": is_promoted.then_some(&name),
             "measures": compared.iter().map(Compared::to_json).collect::<Vec<_>>(),
         }),
     )?;
@@ -90,7 +96,6 @@ pub(crate) fn promote(
         "not promoted: on the same held-out data as {opponent}, {} (tolerance {TOLERANCE})",
         worse.join("; ")
     );
-    let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
     transfer(folder, &served.join(&name), Transfer::Copy)?;
     // What whoever asks the policy should know of it: the task and how pictures are scaled.
     // And for who looks at it in a browser, how it was made.
@@ -220,7 +225,7 @@ pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
     );
     let current = fs::read_link(&link).wrap_err_with(|| format!("{link:?}"))?;
     let current = number(&current).ok_or_else(|| eyre!("{link:?} names no policy"))?;
-    let earlier = numbers(served)?.into_iter().rfind(|number| *number < current);
+    let earlier = before(served, current)?;
     let earlier = earlier.ok_or_else(|| eyre!("there is no policy before policy-{current:04}"))?;
     let name = format!("policy-{earlier:04}");
     switch(served, &name)?;
@@ -229,6 +234,29 @@ pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
         &json!({"event": "rollback", "from": format!("policy-{current:04}"), "to": name}),
     )?;
     Ok(format!("{name} is in use again"))
+}
+
+/// The policy that was in use before the current one was promoted: not one that was taken back meanwhile. Without a
+/// history that knows the current one, as of an older program, the one of the next lower number.
+fn before(served: &Path, current: u32) -> eyre::Result<Option<u32>> {
+    let path = served.join(HISTORY);
+    let history = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
+    let mut in_use: Vec<u32> = Vec::new();
+    for event in history.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let named = |key: &str| event[key].as_str().and_then(|name| number(Path::new(name)));
+        match event["event"].as_str() {
+            Some("promote") => in_use.extend(named("policy")),
+            Some("rollback") => {
+                in_use.pop();
+            }
+            _ => {}
+        }
+    }
+    if in_use.pop() == Some(current) {
+        let is_there = |number: &u32| served.join(format!("policy-{number:04}")).exists();
+        return Ok(in_use.into_iter().rfind(is_there));
+    }
+    Ok(numbers(served)?.into_iter().rfind(|number| *number < current))
 }
 
 fn numbers(served: &Path) -> eyre::Result<Vec<u32>> {
@@ -258,7 +286,7 @@ fn switch(_served: &Path, _name: &str) -> eyre::Result<()> {
 }
 
 fn note(served: &Path, event: &Value) -> eyre::Result<()> {
-    let path = served.join("history.jsonl");
+    let path = served.join(HISTORY);
     let file = fs::OpenOptions::new().create(true).append(true).open(&path);
     writeln!(file.wrap_err_with(|| format!("{path:?}"))?, "{event}")?;
     Ok(())

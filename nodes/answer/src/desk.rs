@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use eyre::eyre;
 use serde_json::json;
 use tracing::{error, info, warn};
-use vrft_answer::{Answered, Answerer, Follow, Follower, Found, Picture, Place};
+use vrft_answer::{Answered, Answerer, Follow, Follower, Found, Picture, Place, Reading};
 use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, text_message};
 use vrft_messages::{PolicyAnnouncement, Turn};
 use vrft_node::{Live as Arrived, Node};
 use vrft_reward::{BBox, Detection, same_label};
-use vrft_stream::{AnswerRemark, RawFrame};
+use vrft_stream::{AnswerRemark, RawFrame, Said};
 
 use crate::conversation::{self, History};
 use crate::environment::Environment;
@@ -34,8 +34,8 @@ pub(crate) struct Desk {
     history: History,
     journal: Journal,
     live: Live,
-    /// Answer, frame and boxes in thousandths of the frame.
-    remembered: VecDeque<(String, Option<String>, Vec<[f64; 4]>)>,
+    /// Answer, frame and boxes in thousandths of the frame; no boxes of an answer that could not be read.
+    remembered: VecDeque<(String, Option<String>, Option<Vec<[f64; 4]>>)>,
     /// Tells the answers of this process from those of another.
     prefix: String,
     n_answers: u64,
@@ -198,7 +198,8 @@ impl Desk {
         if self.remembered.len() == REMEMBERED {
             self.remembered.pop_front();
         }
-        let scaled = in_thousandths(&answered.found, about.size);
+        let is_read = answered.reading != Reading::Unread;
+        let scaled = is_read.then(|| in_thousandths(&answered.found, about.size));
         self.remembered.push_back((answer_id.clone(), about.frame_id.clone(), scaled));
         if let Some(frame_id) = &about.frame_id {
             let boxes = answered.found.iter().filter_map(detection).collect();
@@ -252,6 +253,15 @@ impl Desk {
         let Some((_, frame_id, boxes)) = about else {
             let n = REMEMBERED;
             return Ok(Err(format!("answer {:?} is none of the last {n}", remark.answer_id)));
+        };
+        let boxes = match (boxes, &remark.remark) {
+            (Some(boxes), _) => &boxes[..],
+            (None, Said::Accept) => {
+                let why =
+                    "could not be read, so that nothing in it can be accepted: tell what is right";
+                return Ok(Err(format!("answer {:?} {why}", remark.answer_id)));
+            }
+            (None, _) => &[],
         };
         let of_frame = frame_id.as_ref().and_then(|frame| remark.of_frame(frame, boxes));
         if let Some(of_frame) = of_frame

@@ -168,6 +168,17 @@ fn an_answer_is_measured_by_the_true_boxes_of_its_frame() {
 }
 
 #[test]
+fn an_answer_that_could_not_be_read_cannot_be_accepted() {
+    let short = "[rollout]\nmax_completion_tokens = 2\n[answer]\ncategory = \"handwritten digit\"";
+    let ran = ran(short, &["image", "feedback"], |script| {
+        let script = script.frame("image", 0, "f0").pause();
+        script.says("feedback", "{\"answer_id\": \"t-0\", \"remark\": \"accept\"}")
+    });
+    assert_eq!(ran.events("answer")[0]["reading"], "unread");
+    assert!(ran.of("corrections").is_empty(), "nothing says what is right");
+}
+
+#[test]
 fn an_accepted_answer_is_the_truth_about_its_frame_for_a_loader() {
     let remark = |answer: &str| format!("{{\"answer_id\": \"{answer}\", \"remark\": \"accept\"}}");
     let ran = ran(DIGIT, &["image", "feedback"], |script| {

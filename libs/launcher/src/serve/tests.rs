@@ -64,6 +64,26 @@ fn the_checkpoint_of_the_label_is_put_into_use_and_can_be_taken_back() {
 }
 
 #[test]
+fn what_was_taken_back_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("served");
+    let promote = |name: &str, miou| {
+        promoted(&run(folder.path(), name, miou), "rft", &served).unwrap();
+    };
+    promote("first", 0.5);
+    promote("second", 0.6);
+    rollback(&served).unwrap();
+    promote("third", 0.7);
+    assert_eq!(in_use(&served), "0.7");
+    rollback(&served).unwrap();
+    assert_eq!(in_use(&served), "0.5", "not the second, which was withdrawn");
+    // A folder whose history was lost goes by the numbers.
+    promote("fourth", 0.8);
+    fs::remove_file(served.join(HISTORY)).unwrap();
+    assert_eq!(rollback(&served).unwrap(), "policy-0003 is in use again");
+}
+
+#[test]
 fn the_best_is_promoted_unless_another_one_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = run(folder.path(), "run", 0.5);
