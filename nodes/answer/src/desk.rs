@@ -34,12 +34,19 @@ pub(crate) struct Desk {
     history: History,
     journal: Journal,
     live: Live,
-    /// Answer, frame and boxes in thousandths of the frame; no boxes of an answer that could not be read.
-    remembered: VecDeque<(String, Option<String>, Option<Vec<[f64; 4]>>)>,
+    remembered: VecDeque<Remembered>,
     /// Tells the answers of this process from those of another.
     prefix: String,
     n_answers: u64,
     tally: Tally,
+}
+
+/// An answer that can still be remarked on.
+struct Remembered {
+    answer_id: String,
+    frame_id: Option<String>,
+    /// In thousandths of the frame; none of an answer that could not be read.
+    boxes: Option<Vec<[f64; 4]>>,
 }
 
 /// What happened since numbers were sent last.
@@ -199,8 +206,9 @@ impl Desk {
             self.remembered.pop_front();
         }
         let is_read = answered.reading != Reading::Unread;
-        let scaled = is_read.then(|| in_thousandths(&answered.found, about.size));
-        self.remembered.push_back((answer_id.clone(), about.frame_id.clone(), scaled));
+        let boxes = is_read.then(|| in_thousandths(&answered.found, about.size));
+        let (id, frame_id) = (answer_id.clone(), about.frame_id.clone());
+        self.remembered.push_back(Remembered { answer_id: id, frame_id, boxes });
         if let Some(frame_id) = &about.frame_id {
             let boxes = answered.found.iter().filter_map(detection).collect();
             let waiting = Waiting { answer_id, version: answered.version.clone(), boxes };
@@ -249,8 +257,8 @@ impl Desk {
             Err(error) => return Ok(Err(error.to_string())),
         };
         self.journal.note(json!({"event": "feedback", "feedback": remark}))?;
-        let about = self.remembered.iter().find(|(answer_id, _, _)| *answer_id == remark.answer_id);
-        let Some((_, frame_id, boxes)) = about else {
+        let about = self.remembered.iter().find(|about| about.answer_id == remark.answer_id);
+        let Some(Remembered { frame_id, boxes, .. }) = about else {
             let n = REMEMBERED;
             return Ok(Err(format!("answer {:?} is none of the last {n}", remark.answer_id)));
         };

@@ -169,7 +169,7 @@ fn an_answer_is_measured_by_the_true_boxes_of_its_frame() {
 
 #[test]
 fn an_answer_that_could_not_be_read_cannot_be_accepted() {
-    let short = "[rollout]\nmax_completion_tokens = 2\n[answer]\ncategory = \"handwritten digit\"";
+    let short = "[answer]\nmax_tokens = 2\ncategory = \"handwritten digit\"";
     let ran = ran(short, &["image", "feedback"], |script| {
         let script = script.frame("image", 0, "f0").pause();
         script.says("feedback", "{\"answer_id\": \"t-0\", \"remark\": \"accept\"}")
