@@ -196,8 +196,7 @@ fn published_voc(folder: &Path, split: Option<&str>) -> Result<Option<Files>, Da
         return Err(DatasetError::NoSplit { path, split: split.to_owned(), splits });
     };
     let names = sets.join(format!("{chosen}.txt"));
-    let text = fs::read_to_string(&names)
-        .map_err(|source| DatasetError::Read { path: names.clone(), source })?;
+    let text = read_text(&names)?;
     let stems = text.lines().filter_map(|line| line.split_whitespace().next());
     let paths = stems.map(|stem| annotations.join(format!("{stem}.xml"))).collect();
     Ok(Some(Files { kind: Kind::Voc, paths, split: Some(chosen.clone()) }))
@@ -422,9 +421,13 @@ fn saved_splits(folder: &Path, wanted: Option<&str>) -> Result<Files, DatasetErr
     Ok(Files { split: Some(chosen.clone()), ..saved(&folder.join(chosen), None)? })
 }
 
+/// The whole text of a file.
+pub(crate) fn read_text(path: &Path) -> Result<String, DatasetError> {
+    fs::read_to_string(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
+}
+
 pub(crate) fn json(path: &Path) -> Result<Value, DatasetError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     serde_json::from_str(&text).map_err(|error| DatasetError::Content {
         path: path.to_owned(),
         format: "JSON",

@@ -112,8 +112,7 @@ pub(crate) fn draw_absent(len: usize, n: usize) -> Vec<usize> {
 /// # Errors
 /// A file that cannot be read, or has none.
 pub(crate) fn listed(path: &Path) -> Result<BTreeSet<String>, DatasetError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = crate::files::read_text(path)?;
     let names: BTreeSet<String> = text
         .lines()
         .map(str::trim_end)

@@ -20,8 +20,7 @@ impl Classes {
     /// A file that cannot be read, is empty or has a class twice.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, DatasetError> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+        let text = crate::files::read_text(path)?;
         let mut classes = Self::default();
         for line in text.lines().map(str::trim_end).filter(|line| !line.is_empty()) {
             let (key, name) = line.split_once('\t').unwrap_or((line, line));

@@ -16,8 +16,7 @@ const CLASS: [&str; 7] = ["classes", "class", "label", "labels", "category", "va
 /// # Errors
 /// A file that cannot be read; no column of pictures or of classes; a line with too few fields.
 pub(crate) fn labeled(path: &Path) -> Result<Vec<Labeled>, DatasetError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = crate::files::read_text(path)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut records = records(text).map_err(|why| content(path, "comma-separated values", why))?;
     if records.is_empty() {

@@ -54,8 +54,7 @@ pub(crate) fn read_mot(
     options: &OpenOptions,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = crate::files::read_text(path)?;
     let wrong = |message: String| content(path, "tracks of the MOT challenge", message);
     let mut by_frame: BTreeMap<u64, Vec<Marked>> = BTreeMap::new();
     for (idx, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -118,8 +117,7 @@ pub(crate) fn read_charades(
     options: &OpenOptions,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = crate::files::read_text(path)?;
     let folder = options.image_root.clone();
     let folder = folder.unwrap_or_else(|| path.with_file_name(CHARADES_FRAMES));
     found.pictures.locate_with(Locator::new(&folder.join("list"), None, options.allow_outside));

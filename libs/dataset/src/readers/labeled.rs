@@ -55,8 +55,7 @@ pub(crate) fn read_list(
     options: &OpenOptions,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let text = crate::files::read_text(path)?;
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let parted: Option<Vec<(&str, &str)>> =

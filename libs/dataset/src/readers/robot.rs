@@ -255,8 +255,7 @@ fn tasks(folder: &Path) -> Result<HashMap<i64, String>, DatasetError> {
         return Ok(tasks);
     }
     let path = folder.join("meta/tasks.jsonl");
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| DatasetError::Read { path: path.clone(), source })?;
+    let text = crate::files::read_text(&path)?;
     let task = |line: &str| {
         let task: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let number = task[TASK_INDEX].as_i64().zip(task[TASK].as_str());

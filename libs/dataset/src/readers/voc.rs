@@ -34,8 +34,7 @@ pub(crate) fn read(
     });
     let mut images = Vec::with_capacity(files.len());
     for (number, path) in files.iter().enumerate() {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| DatasetError::Read { path: path.clone(), source })?;
+        let text = crate::files::read_text(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match annotated(path, &text) {
             Ok((image, bad)) => {

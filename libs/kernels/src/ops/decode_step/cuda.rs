@@ -61,7 +61,8 @@ impl<'a> AllCaches<'a> {
 }
 
 impl DecodeStep {
-    pub(super) fn with_weights(weights: Arc<StepWeights>) -> Self {
+    /// Steps by these weights.
+    pub fn new(weights: Arc<StepWeights>) -> Self {
         Self { weights, places: None, graphs: Vec::new() }
     }
 

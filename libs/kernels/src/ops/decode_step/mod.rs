@@ -239,10 +239,3 @@ impl StepWeights {
         self.embedding.device().as_cuda_device()
     }
 }
-
-impl DecodeStep {
-    /// Steps by these weights.
-    pub fn new(weights: Arc<StepWeights>) -> Self {
-        Self::with_weights(weights)
-    }
-}

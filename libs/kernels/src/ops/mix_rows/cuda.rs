@@ -1,11 +1,10 @@
 //! On an NVIDIA GPU, by the kernels in `cuda.cu`.
 
-use std::collections::BTreeMap;
-
 use candle_core::{CudaDevice, DType, Device, Result, Tensor};
 
 use super::Tap;
 use crate::cuda::{Module, address, blocks, count, empty, name_of, size, upload};
+use crate::ops::rows::sources_by_row;
 
 const KERNELS: Module =
     Module { name: "mix_rows", ptx: include_str!(concat!(env!("OUT_DIR"), "/mix_rows.ptx")) };
@@ -45,18 +44,7 @@ pub(super) fn backward(gradient: &Tensor, taps: &[Tap], n_taps: usize, sum: &Ten
         return Ok(());
     }
     let device = gradient.device().as_cuda_device()?;
-    let mut by_row: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (tap, (row, _)) in (0..).zip(taps) {
-        by_row.entry(*row).or_default().push(tap);
-    }
-    let named: Vec<u32> = by_row.keys().copied().collect();
-    let mut starts = vec![0u32];
-    let mut of_rows = Vec::with_capacity(taps.len());
-    for of_row in by_row.into_values() {
-        of_rows.extend(of_row);
-        starts.push(of_rows.len() as u32);
-    }
-    let tables = [upload(&named, device)?, upload(&starts, device)?, upload(&of_rows, device)?];
+    let (tables, n_named) = sources_by_row(taps.iter().map(|(row, _)| *row), device)?;
     let shares = shares(taps, device)?;
     let [of_named, of_starts, of_taps] = tables.each_ref().map(address);
     let arguments = [
@@ -66,12 +54,12 @@ pub(super) fn backward(gradient: &Tensor, taps: &[Tap], n_taps: usize, sum: &Ten
         of_taps?,
         address(&shares)?,
         address(sum)?,
-        count(named.len()),
+        count(n_named),
         size(width)?,
         size(n_taps)?,
     ];
     let kernel = format!("mix_rows_scatter_{}", name_of(gradient.dtype())?);
-    KERNELS.launch(device, &kernel, blocks(named.len().min(MAX_BLOCKS), THREADS), &arguments)
+    KERNELS.launch(device, &kernel, blocks(n_named.min(MAX_BLOCKS), THREADS), &arguments)
 }
 
 fn shares(taps: &[Tap], device: &CudaDevice) -> Result<Tensor> {

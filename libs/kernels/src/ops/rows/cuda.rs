@@ -54,22 +54,32 @@ pub(super) fn select_backward(gradient: &Tensor, rows: &[u32], n: usize) -> Resu
 pub(super) fn scatter(gradient: &Tensor, rows: &[u32], sum: &Tensor) -> Result<()> {
     let (_, width) = gradient.dims2()?;
     let device = gradient.device().as_cuda_device()?;
+    let (tables, n_named) = sources_by_row(rows.iter().copied(), device)?;
+    let kernel = format!("rows_scatter_{}_{}", name_of(gradient.dtype())?, name_of(sum.dtype())?);
+    let [of_rows, of_starts, of_sources] = tables.each_ref().map(address);
+    let arguments = [address(gradient)?, of_rows?, of_starts?, of_sources?, address(sum)?];
+    launch(device, &kernel, &arguments, (n_named, width))
+}
+
+/// For rows of which some are named several times, on the GPU: the rows that are named, where the sources of each begin, and
+/// the sources, which are places in `rows`; with the number of named rows.
+pub(crate) fn sources_by_row(
+    rows: impl IntoIterator<Item = u32>,
+    device: &CudaDevice,
+) -> Result<([Tensor; 3], usize)> {
     let mut by_row: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (source, row) in (0..).zip(rows) {
-        by_row.entry(*row).or_default().push(source);
+        by_row.entry(row).or_default().push(source);
     }
     let named: Vec<u32> = by_row.keys().copied().collect();
     let mut starts = vec![0u32];
-    let mut sources = Vec::with_capacity(rows.len());
+    let mut sources = Vec::new();
     for of_row in by_row.into_values() {
         sources.extend(of_row);
         starts.push(sources.len() as u32);
     }
-    let kernel = format!("rows_scatter_{}_{}", name_of(gradient.dtype())?, name_of(sum.dtype())?);
     let tables = [upload(&named, device)?, upload(&starts, device)?, upload(&sources, device)?];
-    let [of_rows, of_starts, of_sources] = tables.each_ref().map(address);
-    let arguments = [address(gradient)?, of_rows?, of_starts?, of_sources?, address(sum)?];
-    launch(device, &kernel, &arguments, (named.len(), width))
+    Ok((tables, named.len()))
 }
 
 pub(super) fn replace(x: &Tensor, new: &Tensor, places: &[usize]) -> Result<Tensor> {

@@ -9,7 +9,7 @@ use candle_core::shape::ShapeWithOneHole;
 use candle_core::{D, DType, Result, Tensor, bail};
 
 #[cfg(feature = "cuda")]
-pub(crate) use self::cuda::{narrow_all, put as put_on_gpu, select_to};
+pub(crate) use self::cuda::{narrow_all, put as put_on_gpu, select_to, sources_by_row};
 use crate::{Activation, Backend, Context, Weight};
 
 /// The rows `ids` of a table (V, D) in `dtype`: the embeddings of tokens. A row may be named more than once.
