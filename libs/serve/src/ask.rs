@@ -10,10 +10,12 @@ use vrft_answer::{Answered, Answerer, AskCategory, Follower, Picture};
 use vrft_rollout::Sampling;
 
 use crate::Options;
-use crate::chat::{self, Asked};
+use crate::chat;
 use crate::corrections::Corrections;
 use crate::http::{Connection, Request};
 use crate::queue::{News, Queue};
+use crate::request::{self, Asked};
+use crate::stops::Stops;
 use crate::server::{JSON, refuse, say};
 
 /// A policy that is asked.
@@ -52,12 +54,13 @@ pub(crate) async fn complete(
     options: &Options,
     policy: &Policy,
 ) -> std::io::Result<()> {
-    let asked = chat::read(&request.body, policy.usual.clone(), &policy.system, &options.limits);
+    let asked = request::read(&request.body, policy.usual.clone(), &policy.system, &options.limits);
     let asked = match asked {
         Ok(asked) => asked,
         Err(why) => return refuse(connection, 400, &why).await,
     };
     let Asked { is_streamed, has_usage, .. } = asked;
+    let stops = asked.stops.clone();
     let mut about = about(&asked);
     let Some(news) = policy.queue.ask(asked) else {
         let why = format!("{} questions wait already: try again later", options.queue);
@@ -73,12 +76,26 @@ pub(crate) async fn complete(
             policy.corrections.remember(&id, about, answered);
         }
     };
+    let model = policy.queue.version();
+    let told = Told { id: &id, created, model: &model, stops: &stops, has_usage };
     if is_streamed {
-        let model = policy.queue.version();
-        stream(connection, news, (&id, created), has_usage, &model, remember).await
+        stream(connection, news, &told, remember).await
     } else {
-        whole(connection, news, &id, created, remember).await
+        whole(connection, news, &told, remember).await
     }
+}
+
+/// How an answer goes back.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    id: &'a str,
+    /// When it was asked for, in seconds since 1970.
+    created: u64,
+    /// The version in use when it was asked for; pieces of a stream say it before the answer is known.
+    model: &'a str,
+    stops: &'a Stops,
+    /// Whether a stream ends with the numbers of tokens.
+    has_usage: bool,
 }
 
 /// The picture and the question that an answer will be about; `None` for several pictures.
@@ -90,8 +107,7 @@ fn about(asked: &Asked) -> Option<(Picture, String)> {
 async fn whole(
     connection: &mut Connection,
     mut news: UnboundedReceiver<News>,
-    id: &str,
-    created: u64,
+    told: &Told<'_>,
     mut remember: impl FnMut(&Answered),
 ) -> std::io::Result<()> {
     loop {
@@ -99,7 +115,7 @@ async fn whole(
             Some(News::Text(_)) => {}
             Some(News::Done(answered)) => {
                 remember(&answered);
-                return say(connection, &chat::response(id, created, &answered)).await;
+                return say(connection, &chat::response(told.id, told.created, &answered, told.stops)).await;
             }
             Some(News::Failed(status, why)) => return refuse(connection, status, &why).await,
             None => return refuse(connection, 503, "the server is shutting down").await,
@@ -111,11 +127,10 @@ async fn whole(
 async fn stream(
     connection: &mut Connection,
     mut news: UnboundedReceiver<News>,
-    (id, created): (&str, u64),
-    has_usage: bool,
-    model: &str,
+    told: &Told<'_>,
     mut remember: impl FnMut(&Answered),
 ) -> std::io::Result<()> {
+    let Told { id, created, model, stops, has_usage } = *told;
     let mut sent = String::new();
     let mut has_begun = false;
     loop {
@@ -134,9 +149,7 @@ async fn stream(
         if !has_begun {
             connection.begin("text/event-stream").await?;
         }
-        // A character whose bytes are not all there yet waits for the next token.
-        let known =
-            if answered.is_some() { text.as_str() } else { text.trim_end_matches('\u{fffd}') };
+        let known = if answered.is_some() { stops.cut(&text) } else { stops.settled(&text) };
         if let Some(words) = known.strip_prefix(sent.as_str()).filter(|words| !words.is_empty()) {
             event(connection, &chat::chunk(id, created, model, words, !has_begun)).await?;
             sent.push_str(words);

@@ -202,7 +202,7 @@ fn parse(head: &[u8]) -> Result<(Request, usize), Unread> {
 }
 
 /// `%41` and `+` of a query.
-fn decoded(value: &str) -> String {
+pub(crate) fn decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, after @ ..] = rest {

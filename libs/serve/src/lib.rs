@@ -10,9 +10,11 @@ mod chat;
 mod corrections;
 mod http;
 mod queue;
+mod request;
 mod robot;
 mod server;
+mod stops;
 
-pub use chat::Limits;
+pub use request::Limits;
 pub use robot::{LiveAnswer, Robot};
 pub use server::{Options, ServeError, Server};

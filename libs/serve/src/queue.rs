@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{info, warn};
 use vrft_answer::{Answered, Answerer, Follower};
 
-use crate::chat::Asked;
+use crate::request::Asked;
 
 /// How often a newer version is looked for while nobody asks.
 const LOOK: Duration = Duration::from_millis(100);

@@ -13,8 +13,9 @@ use vrft_messages::Turn;
 use vrft_stream::AnswerRemark;
 
 use crate::ask::{self, Policy};
-use crate::chat::{self, Limits};
-use crate::http::{Connection, Request, Unread};
+use crate::chat;
+use crate::http::{Connection, Request, Unread, decoded};
+use crate::request::Limits;
 use crate::robot::Robot;
 
 /// The page for a browser.
@@ -41,6 +42,11 @@ const PATHS: [&str; 8] = [
     "/v1/chat/completions",
     "/v1/feedback",
 ];
+
+/// What the path of one model begins with.
+const MODEL: &str = "/v1/models/";
+
+const NO_POLICY: &str = "this page shows what a robot answers: there is no policy to ask";
 
 /// Clients at a time.
 const MAX_CLIENTS: usize = 64;
@@ -244,12 +250,11 @@ async fn handle(
         },
         (method, path) if ASKING.contains(&(method, path)) => {
             let Some(policy) = &shared.policy else {
-                let why = "this page shows what a robot answers: there is no policy to ask";
-                return refuse(connection, 404, why).await;
+                return refuse(connection, 404, NO_POLICY).await;
             };
             match path {
                 "/v1/models" => {
-                    let model = json!({"id": policy.queue.version(), "object": "model", "created": 0, "owned_by": "vrft"});
+                    let model = model(&policy.queue.version());
                     say(connection, &json!({"object": "list", "data": [model]})).await
                 }
                 "/v1/question" => {
@@ -261,7 +266,19 @@ async fn handle(
                 _ => ask::complete(connection, request, &shared.options, policy).await,
             }
         }
-        (_, path) if PATHS.contains(&path) => {
+        ("GET", path) if path.starts_with(MODEL) => {
+            let asked = decoded(&path[MODEL.len()..]);
+            let in_use = shared.policy.as_ref().map(|policy| policy.queue.version());
+            match in_use {
+                Some(version) if version == asked => say(connection, &model(&version)).await,
+                Some(version) => {
+                    let why = format!("there is no model {asked:?}: {version:?} is in use");
+                    refuse(connection, 404, &why).await
+                }
+                None => refuse(connection, 404, NO_POLICY).await,
+            }
+        }
+        (_, path) if PATHS.contains(&path) || path.starts_with(MODEL) => {
             refuse(connection, 405, "another method is expected here").await
         }
         (_, path) => refuse(connection, 404, &format!("nothing is at {path}")).await,
@@ -280,8 +297,10 @@ fn may_ask(request: &Request, options: &Options) -> Result<(), (u16, &'static st
         Some(_) if request.path == "/" => Ok(()),
         Some(token) => {
             let given = request.header("authorization").unwrap_or_default();
-            let given = given.strip_prefix("Bearer ").unwrap_or_default();
-            if is_same(given.as_bytes(), token.as_bytes()) {
+            // Names of schemes are the same in capitals and small letters.
+            let (scheme, given) = given.split_once(' ').unwrap_or_default();
+            let given = given.trim_start();
+            if scheme.eq_ignore_ascii_case("Bearer") && is_same(given.as_bytes(), token.as_bytes()) {
                 return Ok(());
             }
             Err((401, "a token is needed: Authorization: Bearer TOKEN"))
@@ -290,6 +309,11 @@ fn may_ask(request: &Request, options: &Options) -> Result<(), (u16, &'static st
         None if is_loopback(host) => Ok(()),
         None => Err((403, "without a token only this machine may ask, by localhost or 127.0.0.1")),
     }
+}
+
+/// A version as the API lists models.
+fn model(version: &str) -> Value {
+    json!({"id": version, "object": "model", "created": 0, "owned_by": "vrft"})
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -103,6 +103,51 @@ async fn an_answer_comes_whole_or_in_pieces_and_says_the_same() {
     assert_eq!(chunks.last().unwrap()["vrft"]["found"], whole["vrft"]["found"]);
 }
 
+/// The words of an answer, whole and in pieces.
+async fn said(address: SocketAddr, request: &Value) -> (String, Vec<String>) {
+    let path = "/v1/chat/completions";
+    let mut request = request.clone();
+    request["stream"] = false.into();
+    let (_, body) = send(address, "POST", path, "", &request.to_string()).await;
+    let whole: Value = serde_json::from_str(&body).unwrap();
+    request["stream"] = true.into();
+    let (_, body) = send(address, "POST", path, "", &request.to_string()).await;
+    let events = body.lines().filter_map(|line| line.strip_prefix("data: "));
+    let pieces = events.filter_map(|event| {
+        let chunk: Value = serde_json::from_str(event).ok()?;
+        Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned())
+    });
+    let whole = whole["choices"][0]["message"]["content"].as_str();
+    (whole.unwrap_or_else(|| panic!("{body}")).to_owned(), pieces.collect())
+}
+
+#[tokio::test]
+async fn a_stop_of_the_request_ends_the_answer_and_is_no_part_of_it() {
+    let address = server(options()).await;
+    let mut request: Value = serde_json::from_str(&question(false)).unwrap();
+    let (unstopped, _) = said(address, &request).await;
+    assert!(unstopped.ends_with("</answer>"), "the run's own stop stays: {unstopped}");
+    let at = unstopped.find("'Position'").or(unstopped.find("Position")).unwrap();
+    // One that begins within a token, one that spans several, and the run's own asked for as well.
+    for stop in ["sition", &unstopped[at..at + 12], "</answer>"] {
+        request["stop"] = json!([stop, "never said"]);
+        let (whole, pieces) = said(address, &request).await;
+        assert_eq!(whole, unstopped[..unstopped.find(stop).unwrap()], "{stop:?}");
+        assert_eq!(pieces.concat(), whole, "{stop:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_is_found_by_its_name() {
+    let address = server(options()).await;
+    let (status, model) = send(address, "GET", "/v1/models/starter", "", "").await;
+    assert!(status == 200 && model.contains("\"id\":\"starter\""), "{model}");
+    assert_eq!(send(address, "GET", "/v1/models/start%65r", "", "").await.0, 200);
+    let (status, why) = send(address, "GET", "/v1/models/gpt", "", "").await;
+    assert!(status == 404 && why.contains("\\\"starter\\\" is in use"), "{why}");
+    assert_eq!(send(address, "POST", "/v1/models/starter", "", "").await.0, 405);
+}
+
 #[tokio::test]
 async fn the_page_and_what_it_asks_for_are_there() {
     let address = server(options()).await;
@@ -129,6 +174,8 @@ async fn only_who_may_ask_is_answered() {
     assert_eq!(asks("").await, 401);
     assert_eq!(asks("Authorization: Bearer secre\r\n").await, 401);
     assert_eq!(asks("Authorization: Bearer secret\r\nHost: robot.local\r\n").await, 200);
+    assert_eq!(asks("Authorization: bearer  secret\r\n").await, 200, "names of schemes have no case");
+    assert_eq!(asks("Authorization: Basic secret\r\n").await, 401);
     assert_eq!(send(closed, "GET", "/", "", "").await.0, 200, "the page asks for the token");
     let address = "0.0.0.0:0".parse().unwrap();
     let error =
