@@ -13,6 +13,7 @@ use vrft_model::{LoadOptions, Policy};
 use vrft_plan::RolloutConfig;
 use vrft_processor::Processor;
 use vrft_prompts::Prompter;
+use vrft_reward::Frame;
 use vrft_reward::config::RewardConfig;
 use vrft_rollout::{Sampling, completion_seed};
 
@@ -85,6 +86,11 @@ pub struct Answered {
     pub version: String,
     /// What became of the text.
     pub reading: Reading,
+    /// The kind of answer that it was read as, as `reward.answer.type` has it; `None` where no task is declared and the
+    /// checkpoint's family has no form of its own.
+    pub kind: Option<&'static str>,
+    /// What places in the text count; `None` where it has none.
+    pub frame: Option<Frame>,
     /// What the answer says is in the first picture.
     pub found: Vec<Found>,
     /// Why the answer ended.
@@ -145,7 +151,7 @@ impl Answerer {
     /// where that has no form of its own, as Visual-RFT does.
     pub fn truths(&self) -> Truths {
         let task = self.loaded.reader.as_ref().map(|reader| reader.reward.config().clone());
-        Truths::new(&task.unwrap_or_default())
+        Truths::new(&task.unwrap_or_default(), self.settings.reward.is_some())
     }
 
     /// How answers are decoded unless somebody says otherwise.
@@ -206,17 +212,20 @@ impl Answerer {
         )?;
         let completion = groups.pop().and_then(|mut group| group.pop());
         let completion = completion.expect("one completion of one prompt was asked for");
-        let (reading, found) = match (reader, pictures.first()) {
+        let (reading, found, frame) = match (reader, pictures.first()) {
             (Some(reader), Some(first)) => {
                 let resized = resized(processor, first.shown)?;
-                reader.read(&completion.text, first.original, resized)
+                let (reading, found) = reader.read(&completion.text, first.original, resized);
+                (reading, found, reader.frame(first.original, resized))
             }
-            _ => (Reading::Unread, Vec::new()),
+            _ => (Reading::Unread, Vec::new(), None),
         };
         Ok(Answered {
             text: completion.text,
             version: version.clone(),
             reading,
+            kind: reader.as_ref().map(Reader::kind),
+            frame,
             found,
             finish_reason: completion.finish_reason,
             n_prompt_tokens,

@@ -43,6 +43,17 @@ pub enum Reading {
     Something,
 }
 
+impl Reading {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reading::Unread => "unread",
+            Reading::Nothing => "nothing",
+            Reading::Something => "something",
+        }
+    }
+}
+
 /// How answers of a checkpoint are read.
 pub(crate) struct Reader {
     pub(crate) reward: Reward,
@@ -73,6 +84,19 @@ impl Reader {
         Some(Self { reward, pixels: coordinates.space })
     }
 
+    /// The kind of answers that it reads, as `reward.answer.type` has it.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.reward.config().answer.kind.name()
+    }
+
+    /// What places in an answer count about a picture of this size, which the model saw in that size; `None` for answers
+    /// without places.
+    pub(crate) fn frame(&self, original: (u32, u32), resized: (u32, u32)) -> Option<Frame> {
+        let space = self.reward.config().answer.space()?;
+        let of = if self.pixels == CoordinateSpace::Original { original } else { resized };
+        Some(Frame::of(space, of.0, of.1))
+    }
+
     /// What a completion says about a picture of this size, which the model saw in that size.
     pub(crate) fn read(
         &self,
@@ -86,11 +110,9 @@ impl Reader {
         if answer == Answer::Nothing {
             return (Reading::Nothing, Vec::new());
         }
-        let Some(space) = self.reward.config().answer.space() else {
+        let Some(frame) = self.frame(original, resized) else {
             return (Reading::Something, Vec::new());
         };
-        let of = if self.pixels == CoordinateSpace::Original { original } else { resized };
-        let frame = Frame::of(space, of.0, of.1);
         let answer = answer.converted(frame, Frame::pixels(original.0, original.1));
         let found = answer.items().iter().filter_map(|item| {
             let place = place(&item.place, original)?;

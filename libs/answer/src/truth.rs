@@ -1,25 +1,24 @@
 //! What a person says is right about a picture, as the true answer of a row to learn from.
 
-use vrft_reward::config::{AnswerConfig, RewardConfig};
-use vrft_reward::{Answer, BBox, Reward, Space, instructions};
+use vrft_reward::config::RewardConfig;
+use vrft_reward::{BBox, Conversion, Frame, Reward, RewardError, Space, instructions};
 
-use crate::{Answered, Place, Reading};
+use crate::{Answered, Reading};
 
 /// Writes true answers in the form that a policy is asked for; places count thousandths of the picture, whatever the task
 /// itself counts, so that a row stays true when the picture is scaled.
 pub struct Truths {
     /// The task, with places in thousandths.
     reward: Reward,
+    /// Whether somebody has declared the task; else any words may be an answer.
+    is_declared: bool,
 }
 
 impl Truths {
-    /// For a task.
-    pub(crate) fn new(task: &RewardConfig) -> Self {
-        let answer = match task.answer.space() {
-            Some(_) => task.answer.in_space(Space::Thousandths),
-            None => task.answer.clone(),
-        };
-        Self { reward: Reward::new(&RewardConfig { answer, ..task.clone() }) }
+    /// For a task that is declared, or for one that stands in where none is.
+    pub(crate) fn new(task: &RewardConfig, is_declared: bool) -> Self {
+        let answer = task.answer.in_space(Space::Thousandths);
+        Self { reward: Reward::new(&RewardConfig { answer, ..task.clone() }), is_declared }
     }
 
     /// The question of a row: what was asked, without the format instructions that training adds to every question.
@@ -35,55 +34,58 @@ impl Truths {
     /// # Errors
     /// A task whose answers are no boxes, a box without an inside.
     pub fn of_boxes(&self, boxes: &[([f64; 4], String)]) -> Result<String, String> {
-        let kind = self.answer().kind.name();
         let boxes = boxes.iter().map(|(corners, label)| {
             let bbox = BBox::try_new(corners.map(f64::round)).map_err(|flaw| flaw.to_string())?;
             Ok((bbox, label.as_str()))
         });
         let text = self.reward.write_boxes(&boxes.collect::<Result<Vec<_>, String>>()?);
-        let text = text.ok_or_else(|| {
-            format!("answers of this task are {kind}, not boxes: write the right text instead")
-        })?;
-        self.checked(text)
+        self.checked(text.ok_or_else(|| self.not("boxes"))?)
     }
 
-    /// Words.
+    /// Points with what is at each, in thousandths of the picture; none say that there is nothing to be found.
     ///
     /// # Errors
-    /// Words that the task does not read; places in words, since nobody writes them in thousandths.
-    pub fn of_text(&self, text: &str) -> Result<String, String> {
-        let text = self.checked(text.trim().to_owned())?;
-        let is_place = self.answer().space().is_some() && self.read(&text)? != Answer::Nothing;
-        if is_place {
-            return Err("answers of this task are places in the picture: draw them instead".into());
+    /// A task whose answers are no points.
+    pub fn of_points(&self, points: &[([f64; 2], String)]) -> Result<String, String> {
+        let points = points.iter().map(|(point, label)| (*point, label.as_str()));
+        let text = self.reward.write_points(&points.collect::<Vec<_>>());
+        self.checked(text.ok_or_else(|| self.not("points"))?)
+    }
+
+    /// What a person writes in place of an answer. Places in it count what those of the answer do.
+    ///
+    /// # Errors
+    /// Words that the task does not read.
+    pub fn of_text(&self, text: &str, answered: &Answered) -> Result<String, String> {
+        let text = text.trim();
+        match self.reward.corrected(&in_thousandths(answered), text) {
+            Ok(answer) => self.checked(answer),
+            Err(error) if self.is_declared => Err(error.to_string()),
+            Err(_) => Ok(text.to_owned()),
         }
-        Ok(text)
     }
 
-    /// What a policy answered about a picture of this size, where that is right.
+    /// What a policy answered, where that is right.
     ///
     /// # Errors
-    /// An answer that cannot be read, or that has other places than boxes.
-    pub fn of_answer(&self, answered: &Answered, size: (u32, u32)) -> Result<String, String> {
+    /// An answer that cannot be read, or that says nothing within the picture.
+    pub fn of_answer(&self, answered: &Answered) -> Result<String, String> {
         if answered.reading == Reading::Unread {
-            return Err("this answer could not be read: draw or write what is right".into());
+            return if self.is_declared {
+                Err("this answer could not be read: draw or write what is right".into())
+            } else {
+                Ok(answered.text.trim().to_owned())
+            };
         }
-        if self.answer().space().is_none() {
-            return Ok(answered.text.clone());
-        }
-        let sides = [size.0, size.1, size.0, size.1].map(|side| f64::from(side.max(1)));
-        let boxes = answered.found.iter().map(|found| match found.place {
-            Place::Box(corners) => {
-                let scaled = std::array::from_fn(|n| corners[n] / sides[n] * 1000.0);
-                Ok((scaled, found.label.clone().unwrap_or_default()))
-            }
-            Place::Point(_) => Err("points cannot be accepted yet, boxes can".to_owned()),
-        });
-        self.of_boxes(&boxes.collect::<Result<Vec<_>, _>>()?)
+        let accepted = self.reward.accepted(&in_thousandths(answered), &answered.text);
+        self.checked(accepted.map_err(|error| error.to_string())?)
     }
 
-    fn answer(&self) -> &AnswerConfig {
-        &self.reward.config().answer
+    fn not(&self, drawn: &str) -> String {
+        let kind = self.reward.config().answer.kind.name();
+        format!(
+            "answers of this task are of type {kind}, not {drawn}: write the right text instead"
+        )
     }
 
     /// With the tags that the task asks for, if the loader will read it.
@@ -91,14 +93,14 @@ impl Truths {
         let is_tagged = text.contains("<answer>");
         let wants_tags = self.reward.config().format.tags && !is_tagged;
         let text = if wants_tags { format!("<answer>{text}</answer>") } else { text };
-        self.read(&text)?;
-        Ok(text)
+        let read = self.reward.parse_answer(&text);
+        read.map(|_truth| text).map_err(|error: RewardError| error.to_string())
     }
+}
 
-    fn read(&self, text: &str) -> Result<Answer, String> {
-        let truth = self.reward.parse_answer(text);
-        truth.map(|truth| truth.answer).map_err(|error| error.to_string())
-    }
+/// From what the places of an answer count to what those of rows do.
+fn in_thousandths(answered: &Answered) -> Conversion {
+    Conversion::of(answered.frame.unwrap_or(Frame::Thousandths), Frame::Thousandths)
 }
 
 #[cfg(test)]
@@ -109,14 +111,33 @@ mod tests {
     use vrft_messages::FinishReason;
 
     use super::*;
-    use crate::Found;
 
     fn truths(toml: &str) -> Truths {
-        Truths::new(&Document::parse(toml, "test").unwrap().section().unwrap())
+        Truths::new(&Document::parse(toml, "test").unwrap().section().unwrap(), true)
+    }
+
+    /// What a policy says about a picture that it sees in 500 × 200 pixels.
+    fn said(text: &str) -> Answered {
+        Answered {
+            text: text.into(),
+            version: "v".into(),
+            reading: Reading::Something,
+            kind: None,
+            frame: Some(Frame::pixels(500, 200)),
+            found: Vec::new(),
+            finish_reason: FinishReason::Stop,
+            n_prompt_tokens: 1,
+            n_tokens: 1,
+            took: Duration::ZERO,
+        }
     }
 
     const PIXELS: &str = "[reward.answer]\ntype = \"boxes\"\nspace = \"pixels\"\nkeys = {place = \"bbox_2d\", label = \"label\"}\n\
                           [reward.terms.iou]\nmetric = \"overlap\"\n";
+    const TEXT: &str =
+        "[reward.answer]\ntype = \"text\"\n[reward.terms.same]\nmetric = \"similarity\"\n";
+    const POINTS: &str = "[reward.answer]\ntype = \"points\"\nspace = \"pixels\"\n[reward.terms.near]\nmetric = \"overlap\"\n\
+                          [reward.match]\nmeasure = \"l1\"\n";
 
     #[test]
     fn boxes_are_written_in_the_form_of_the_task_and_in_thousandths() {
@@ -131,34 +152,55 @@ mod tests {
 
     #[test]
     fn an_accepted_answer_is_told_in_thousandths_of_its_picture() {
-        let place = Place::Box([64.0, 120.0, 320.0, 480.0]);
-        let answered = Answered {
-            text: String::new(),
-            version: "v".into(),
-            reading: Reading::Something,
-            found: vec![Found { place, label: None, confidence: Some(0.3) }],
-            finish_reason: FinishReason::Stop,
-            n_prompt_tokens: 1,
-            n_tokens: 1,
-            took: Duration::ZERO,
-        };
-        let written = truths("").of_answer(&answered, (640, 480)).unwrap();
+        let boxes = "[{\"bbox_2d\": [50, 50, 250, 200], \"label\": \"cup\"}]";
+        let written = truths(PIXELS).of_answer(&said(boxes)).unwrap();
         assert!(written.contains("[100, 250, 500, 1000]"), "{written}");
-        let unread = Answered { reading: Reading::Unread, ..answered };
-        assert!(truths("").of_answer(&unread, (640, 480)).unwrap_err().contains("draw or write"));
+        let points = "<think></think><answer>[[250, 50]]</answer>";
+        assert_eq!(
+            truths(POINTS).of_answer(&said(points)).unwrap(),
+            "<answer>[[500, 250]]</answer>"
+        );
+        let words = "<think>Red.</think><answer>a cup</answer>";
+        assert_eq!(truths(TEXT).of_answer(&said(words)).unwrap(), "<answer>a cup</answer>");
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_lies_outside_is_not_accepted_as_nothing() {
+        let unread = Answered { reading: Reading::Unread, ..said("Hm.") };
+        assert!(truths(PIXELS).of_answer(&unread).unwrap_err().contains("draw or write"));
+        let outside = "[{\"bbox_2d\": [600, 50, 700, 200], \"label\": \"cup\"}]";
+        let error = truths(PIXELS).of_answer(&said(outside)).unwrap_err();
+        assert!(error.contains("something in the picture"), "{error}");
+    }
+
+    #[test]
+    fn places_that_a_person_writes_count_what_the_policy_counts() {
+        let text = "[{\"bbox_2d\": [50, 50, 250, 200], \"label\": \"cup\"}]";
+        let written = truths(PIXELS).of_text(text, &said("")).unwrap();
+        assert!(written.contains("[100, 250, 500, 1000]"), "{written}");
+        let points = truths(POINTS).of_text("[[250, 50], [0, 0]]", &said("")).unwrap();
+        assert_eq!(points, "<answer>[[500, 250], [0, 0]]</answer>");
+        let drawn = truths(POINTS).of_points(&[([500.2, 250.0], String::new())]).unwrap();
+        assert_eq!(drawn, "<answer>[[500, 250]]</answer>");
+        assert!(truths(PIXELS).of_points(&[]).unwrap_err().contains("not points"));
     }
 
     #[test]
     fn words_are_right_only_where_the_task_reads_words() {
-        let error = truths("").of_text("[{'Position': [1, 2, 3, 4]}]").unwrap_err();
-        assert!(error.contains("draw them"), "{error}");
-        assert!(truths("").of_text("a cup").is_err());
-        assert_eq!(truths("").of_text("No Objects").unwrap(), "<answer>No Objects</answer>");
-        let text =
-            "[reward.answer]\ntype = \"text\"\n[reward.terms.same]\nmetric = \"similarity\"\n";
-        assert_eq!(truths(text).of_text(" a cup ").unwrap(), "<answer>a cup</answer>");
-        let error = truths(text).of_boxes(&[]).unwrap_err();
+        assert!(truths("").of_text("a cup", &said("")).is_err());
+        let nothing = truths("").of_text("No Objects", &said("")).unwrap();
+        assert_eq!(nothing, "<answer>No Objects</answer>");
+        assert_eq!(truths(TEXT).of_text(" a cup ", &said("")).unwrap(), "<answer>a cup</answer>");
+        let error = truths(TEXT).of_boxes(&[]).unwrap_err();
         assert!(error.contains("write the right text"), "{error}");
+    }
+
+    #[test]
+    fn where_no_task_is_declared_any_words_may_be_right() {
+        let free = Truths::new(&RewardConfig::default(), false);
+        let unread = Answered { reading: Reading::Unread, frame: None, ..said("A red cup. ") };
+        assert_eq!(free.of_answer(&unread).unwrap(), "A red cup.");
+        assert_eq!(free.of_text("A blue cup.", &unread).unwrap(), "A blue cup.");
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! data. Everything here is pure: no I/O, no clock, no randomness, and no input makes it panic. Text that cannot be
 //! read is a score; ground truth that cannot be read is an error.
 
+mod accepted;
 mod answer;
 pub mod answers;
 mod case;

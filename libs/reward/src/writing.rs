@@ -68,6 +68,21 @@ impl Reward {
         Some(write(&Draft::Items { items, target: 0 }, answer))
     }
 
+    /// The text of an answer that is these points with their labels, as [`Reward::write_boxes`] writes boxes; `None` for
+    /// answers that are no points.
+    pub fn write_points(&self, points: &[([f64; 2], &str)]) -> Option<String> {
+        let kind = self.config().answer.kind.kind().as_items()?;
+        if kind.geometry() != Geometry::Point {
+            return None;
+        }
+        let item = |(point, label): &([f64; 2], &str)| Sketch {
+            label: (*label).to_owned(),
+            ..Sketch::at(point.iter().map(|number| kind.tidy(*number)).collect())
+        };
+        let items = points.iter().map(item).collect();
+        Some(write(&Draft::Items { items, target: 0 }, &self.config().answer))
+    }
+
     /// The text of an answer that is these regions; `None` for answers that are none, and for several that are to be one
     /// where one of them is run lengths. Parts of a region are items of their own where any number may be given.
     ///

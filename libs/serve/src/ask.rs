@@ -15,8 +15,8 @@ use crate::corrections::Corrections;
 use crate::http::{Connection, Request};
 use crate::queue::{News, Queue};
 use crate::request::{self, Asked};
-use crate::stops::Stops;
 use crate::server::{JSON, refuse, say};
+use crate::stops::Stops;
 
 /// A policy that is asked.
 pub(crate) struct Policy {
@@ -115,7 +115,11 @@ async fn whole(
             Some(News::Text(_)) => {}
             Some(News::Done(answered)) => {
                 remember(&answered);
-                return say(connection, &chat::response(told.id, told.created, &answered, told.stops)).await;
+                return say(
+                    connection,
+                    &chat::response(told.id, told.created, &answered, told.stops),
+                )
+                .await;
             }
             Some(News::Failed(status, why)) => return refuse(connection, status, &why).await,
             None => return refuse(connection, 503, "the server is shutting down").await,

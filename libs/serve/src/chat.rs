@@ -27,6 +27,7 @@ fn found(answered: &Answered) -> Value {
     json!({
         "version": answered.version,
         "reading": answered.reading,
+        "kind": answered.kind,
         "found": answered.found,
         "secs": answered.took.as_secs_f64(),
     })

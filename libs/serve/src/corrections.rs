@@ -67,7 +67,7 @@ impl Corrections {
         }
     }
 
-    /// Takes a remark in: an [`AnswerRemark`], with `labels` of edited boxes if the task has labels. Says how many rows
+    /// Takes a remark in: an [`AnswerRemark`], with `labels` of edited boxes or points if the task has labels. Says how many rows
     /// there are now, and where.
     pub(crate) fn take(&self, body: &[u8]) -> Result<Value, Refused> {
         let bad = |why: String| (400, why);
@@ -94,16 +94,21 @@ impl Corrections {
         labels: Option<&Value>,
         answer: &Remembered,
     ) -> Result<Option<String>, String> {
-        let of_answer = || self.truths.of_answer(&answer.answered, answer.picture.original);
+        let of_answer = || self.truths.of_answer(&answer.answered);
         match said {
             Said::Accept => of_answer().map(Some),
             Said::Rate(FULL) => Ok(of_answer().ok()),
-            Said::Text(text) => self.truths.of_text(text).map(Some),
+            Said::Text(text) => self.truths.of_text(text, &answer.answered).map(Some),
             Said::Reject | Said::Rate(_) => Ok(None),
             Said::Edit(boxes) => {
                 let labels = labels_of(labels, boxes.len())?;
                 let boxes: Vec<_> = boxes.iter().copied().zip(labels).collect();
                 self.truths.of_boxes(&boxes).map(Some)
+            }
+            Said::Points(points) => {
+                let labels = labels_of(labels, points.len())?;
+                let points: Vec<_> = points.iter().copied().zip(labels).collect();
+                self.truths.of_points(&points).map(Some)
             }
         }
     }
@@ -145,7 +150,7 @@ impl Corrections {
     }
 }
 
-/// What is in each of so many boxes.
+/// What is in each of so many boxes, or at each of so many points.
 fn labels_of(labels: Option<&Value>, n: usize) -> Result<Vec<String>, String> {
     let Some(labels) = labels else { return Ok(vec![String::new(); n]) };
     let texts = labels.as_array().filter(|list| list.len() == n);

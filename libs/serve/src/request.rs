@@ -52,7 +52,7 @@ const READ: [&str; 10] = [
 ];
 
 /// Keys that change nothing about the answer: whoever is named as the model, one policy is in use.
-const HARMLESS: [&str; 13] = [
+const HARMLESS: [&str; 11] = [
     "model",
     "user",
     "metadata",
@@ -63,8 +63,6 @@ const HARMLESS: [&str; 13] = [
     "prompt_cache_retention",
     "parallel_tool_calls",
     "prediction",
-    "verbosity",
-    "reasoning_effort",
     "skip_special_tokens",
 ];
 
@@ -233,7 +231,8 @@ fn sampling(
     let temperature = number("temperature", "0 to 2", &|t| (0.0..=2.0).contains(&t))?;
     let top_p = number("top_p", "a number above 0 and up to 1", &|p| p > 0.0 && p <= 1.0)?;
     let top_k = whole(request, "top_k")?.map_or(usual.top_k, |k| k as usize);
-    let key = ["max_completion_tokens", "max_tokens"].into_iter().find(|key| !request[*key].is_null());
+    let key =
+        ["max_completion_tokens", "max_tokens"].into_iter().find(|key| !request[*key].is_null());
     let key = key.unwrap_or("max_tokens");
     let max_tokens = whole(request, key)?.unwrap_or(usual.max_tokens as u64);
     let most = limits.tokens as u64;

@@ -10,7 +10,6 @@ use tokio::sync::Semaphore;
 use tracing::debug;
 use vrft_answer::{Answerer, Follower};
 use vrft_messages::Turn;
-use vrft_stream::AnswerRemark;
 
 use crate::ask::{self, Policy};
 use crate::chat;
@@ -188,15 +187,10 @@ impl Shared {
         if let Some(policy) = &self.policy {
             return policy.corrections.take(body);
         }
-        let Some(robot) = &self.robot else { return Err((404, "nothing was answered".into())) };
-        let mut body: Value =
-            serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
-        // The robot asks about one category.
-        body.as_object_mut().and_then(|body| body.remove("labels"));
-        let remark = body.to_string();
-        AnswerRemark::parse(&remark).map_err(|error| (400, error.to_string()))?;
-        robot.say(&remark).map_err(|why| (503, why))?;
-        Ok(json!({"sent": true}))
+        match &self.robot {
+            Some(robot) => robot.take(body),
+            None => Err((404, "nothing was answered".into())),
+        }
     }
 }
 
@@ -267,10 +261,13 @@ async fn handle(
             }
         }
         ("GET", path) if path.starts_with(MODEL) => {
-            let asked = decoded(&path[MODEL.len()..]);
+            let written = &path[MODEL.len()..];
+            let asked = decoded(written);
             let in_use = shared.policy.as_ref().map(|policy| policy.queue.version());
             match in_use {
-                Some(version) if version == asked => say(connection, &model(&version)).await,
+                Some(version) if [written, &asked].contains(&version.as_str()) => {
+                    say(connection, &model(&version)).await
+                }
                 Some(version) => {
                     let why = format!("there is no model {asked:?}: {version:?} is in use");
                     refuse(connection, 404, &why).await
@@ -300,7 +297,8 @@ fn may_ask(request: &Request, options: &Options) -> Result<(), (u16, &'static st
             // Names of schemes are the same in capitals and small letters.
             let (scheme, given) = given.split_once(' ').unwrap_or_default();
             let given = given.trim_start();
-            if scheme.eq_ignore_ascii_case("Bearer") && is_same(given.as_bytes(), token.as_bytes()) {
+            if scheme.eq_ignore_ascii_case("Bearer") && is_same(given.as_bytes(), token.as_bytes())
+            {
                 return Ok(());
             }
             Err((401, "a token is needed: Authorization: Bearer TOKEN"))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::feedback::{check_boxes, check_stars, quoted};
+use crate::feedback::{check_boxes, check_points, check_stars, quoted};
 use crate::{Feedback, Remark, StreamError};
 
 /// `{"answer_id": "18c-12", "remark": "accept"}`.
@@ -30,7 +30,9 @@ pub enum Said {
     Rate(u8),
     /// These boxes are right, in thousandths of the frame.
     Edit(Vec<[f64; 4]>),
-    /// This text is right.
+    /// These points are right, in thousandths of the frame.
+    Points(Vec<[f64; 2]>),
+    /// This text is right; places in it count what those of the answer do.
     Text(String),
 }
 
@@ -38,31 +40,35 @@ impl AnswerRemark {
     /// Reads one remark.
     ///
     /// # Errors
-    /// Text that is not one, stars outside 1 to 5, a box outside 0 to 1000 or without an inside, a text without words.
+    /// Text that is not one, stars outside 1 to 5, a place outside 0 to 1000, a box without an inside, a text without words.
     pub fn parse(text: &str) -> Result<Self, StreamError> {
         let bad = |why: String| StreamError::Feedback { text: quoted(text), why };
         let remark: Self = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
         match &remark.remark {
             Said::Rate(stars) => check_stars(*stars).map_err(bad)?,
-            Said::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
             Said::Text(text) if text.trim().is_empty() => {
                 return Err(bad("expected a text with words".into()));
             }
+            Said::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
+            Said::Points(points) => check_points(points).map_err(bad)?,
             Said::Accept | Said::Reject | Said::Text(_) => {}
         }
         Ok(remark)
     }
 
-    /// What it says of the frame that was answered about: the boxes that are right. `None` where it does not say what
-    /// is right in boxes. `boxes` are those of the answer, in thousandths of the frame.
-    pub fn of_frame(&self, frame_id: &str, boxes: &[[f64; 4]]) -> Option<Feedback> {
-        let right = match &self.remark {
-            Said::Accept => boxes.to_vec(),
-            Said::Edit(edited) => edited.clone(),
-            Said::Reject | Said::Rate(_) | Said::Text(_) => return None,
+    /// What it says of the frame that was answered about: the boxes that are right, or that what was said before is taken
+    /// back. `None` where it decides nothing. `boxes` are those of the answer, in thousandths of the frame; `None` for an
+    /// answer of which no boxes follow.
+    pub fn of_frame(&self, frame_id: &str, boxes: Option<&[[f64; 4]]>) -> Option<Feedback> {
+        let remark = match &self.remark {
+            Said::Accept => Remark::Edit(boxes?.to_vec()),
+            Said::Edit(edited) => Remark::Edit(edited.clone()),
+            // What would be right instead is no box: all that is known is that the boxes before are not.
+            Said::Reject | Said::Points(_) | Said::Text(_) => Remark::Retract,
+            Said::Rate(_) => return None,
         };
         let (frame_id, user) = (frame_id.to_owned(), self.user.clone());
-        Some(Feedback { frame_id, remark: Remark::Edit(right), user })
+        Some(Feedback { frame_id, remark, user })
     }
 }
 
@@ -77,30 +83,43 @@ mod tests {
     #[test]
     fn accepted_and_edited_boxes_are_the_truth_about_the_frame() {
         let boxes = [[1.0, 2.0, 30.0, 40.0]];
-        let of_frame = |remark: &str| parse(remark).unwrap().of_frame("7", &boxes);
-        let truth = |boxes: Vec<[f64; 4]>| {
-            let remark = Remark::Edit(boxes);
-            Some(Feedback { frame_id: "7".into(), remark, user: String::new() })
-        };
+        let of_frame = |remark: &str| parse(remark).unwrap().of_frame("7", Some(&boxes));
+        let truth = |boxes: Vec<[f64; 4]>| said(Remark::Edit(boxes));
         assert_eq!(of_frame("\"accept\""), truth(boxes.to_vec()));
         assert_eq!(of_frame("{\"edit\": [[5, 6, 70, 80]]}"), truth(vec![[5.0, 6.0, 70.0, 80.0]]));
-        for remark in ["\"reject\"", "{\"rate\": 1}", "{\"text\": \"a cup\"}"] {
-            assert_eq!(of_frame(remark), None, "{remark}");
+        assert_eq!(parse("\"accept\"").unwrap().of_frame("7", None), None, "it has no boxes");
+        assert_eq!(of_frame("{\"rate\": 1}"), None);
+    }
+
+    fn said(remark: Remark) -> Option<Feedback> {
+        Some(Feedback { frame_id: "7".into(), remark, user: String::new() })
+    }
+
+    #[test]
+    fn the_last_word_on_a_frame_takes_back_the_one_before() {
+        for remark in ["\"reject\"", "{\"points\": [[1, 2]]}", "{\"text\": \"a cup\"}"] {
+            let told = parse(remark).unwrap().of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]]));
+            assert_eq!(told, said(Remark::Retract), "{remark}");
         }
     }
 
     #[test]
     fn what_a_loader_is_told_is_what_it_reads() {
-        let told = parse("\"accept\"").unwrap().of_frame("7", &[[1.0, 2.0, 30.0, 40.0]]).unwrap();
+        let told =
+            parse("\"accept\"").unwrap().of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]])).unwrap();
         let text = serde_json::to_string(&told).unwrap();
         assert_eq!(Feedback::parse(&text).unwrap(), told);
     }
 
     #[test]
     fn what_is_not_a_remark_is_refused() {
-        for remark in
-            ["\"maybe\"", "{\"rate\": 0}", "{\"edit\": [[9, 2, 3, 4]]}", "{\"text\": \" \"}"]
-        {
+        for remark in [
+            "\"maybe\"",
+            "{\"rate\": 0}",
+            "{\"edit\": [[9, 2, 3, 4]]}",
+            "{\"text\": \" \"}",
+            "{\"points\": [[1, 1001]]}",
+        ] {
             assert!(parse(remark).unwrap_err().to_string().starts_with("feedback "), "{remark}");
         }
     }

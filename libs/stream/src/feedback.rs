@@ -32,6 +32,8 @@ pub enum Remark {
     Rate(u8),
     /// These are the boxes, in thousandths of the frame, whatever the teacher says.
     Edit(Vec<[f64; 4]>),
+    /// What people decided before is taken back: the frame is as if nobody had accepted, rejected or edited it.
+    Retract,
 }
 
 impl Feedback {
@@ -45,7 +47,7 @@ impl Feedback {
         match &feedback.remark {
             Remark::Rate(stars) => check_stars(*stars).map_err(bad)?,
             Remark::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
-            Remark::Accept | Remark::Reject => {}
+            Remark::Accept | Remark::Reject | Remark::Retract => {}
         }
         Ok(feedback)
     }
@@ -68,6 +70,11 @@ pub(crate) fn check_boxes(boxes: &[[f64; 4]]) -> Result<(), String> {
     Err("expected boxes [x1, y1, x2, y2] with x1 < x2, y1 < y2, 0 to 1000".into())
 }
 
+pub(crate) fn check_points(points: &[[f64; 2]]) -> Result<(), String> {
+    let is_inside = points.as_flattened().iter().all(|value| (0.0..=1000.0).contains(value));
+    if is_inside { Ok(()) } else { Err("expected points [x, y], 0 to 1000".into()) }
+}
+
 fn is_box([x1, y1, x2, y2]: &[f64; 4]) -> bool {
     let inside = |value: &f64| (0.0..=1000.0).contains(value);
     [x1, y1, x2, y2].into_iter().all(inside) && x1.round() < x2.round() && y1.round() < y2.round()
@@ -84,9 +91,10 @@ mod tests {
     }
 
     #[test]
-    fn the_four_remarks() {
+    fn the_five_remarks() {
         check("\"accept\"", Remark::Accept);
         check("\"reject\"", Remark::Reject);
+        check("\"retract\"", Remark::Retract);
         check("{\"rate\": 4}", Remark::Rate(4));
         check("{\"edit\": [[1, 2, 30, 40.5]]}", Remark::Edit(vec![[1.0, 2.0, 30.0, 40.5]]));
     }

@@ -67,6 +67,10 @@ impl Label {
                 self.n_ratings += 1;
                 self.sum_of_ratings += f64::from(stars.saturating_sub(1)) / 4.0;
             }
+            Remark::Retract => {
+                self.edited = None;
+                self.decision = None;
+            }
             Remark::Edit(boxes) => {
                 self.edited = Some(boxes.clone());
                 self.decision = Some(Decision::Accepted);

@@ -45,7 +45,8 @@ pub(crate) struct Desk {
 struct Remembered {
     answer_id: String,
     frame_id: Option<String>,
-    /// In thousandths of the frame; none of an answer that could not be read.
+    is_read: bool,
+    /// In thousandths of the frame; `None` of an answer that says something else than boxes.
     boxes: Option<Vec<[f64; 4]>>,
 }
 
@@ -206,9 +207,9 @@ impl Desk {
             self.remembered.pop_front();
         }
         let is_read = answered.reading != Reading::Unread;
-        let boxes = is_read.then(|| in_thousandths(&answered.found, about.size));
+        let boxes = said_in_boxes(answered.reading, &answered.found, about.size);
         let (id, frame_id) = (answer_id.clone(), about.frame_id.clone());
-        self.remembered.push_back(Remembered { answer_id: id, frame_id, boxes });
+        self.remembered.push_back(Remembered { answer_id: id, frame_id, is_read, boxes });
         if let Some(frame_id) = &about.frame_id {
             let boxes = answered.found.iter().filter_map(detection).collect();
             let waiting = Waiting { answer_id, version: answered.version.clone(), boxes };
@@ -258,20 +259,19 @@ impl Desk {
         };
         self.journal.note(json!({"event": "feedback", "feedback": remark}))?;
         let about = self.remembered.iter().find(|about| about.answer_id == remark.answer_id);
-        let Some(Remembered { frame_id, boxes, .. }) = about else {
+        let Some(Remembered { frame_id, is_read, boxes, .. }) = about else {
             let n = REMEMBERED;
             return Ok(Err(format!("answer {:?} is none of the last {n}", remark.answer_id)));
         };
-        let boxes = match (boxes, &remark.remark) {
-            (Some(boxes), _) => &boxes[..],
-            (None, Said::Accept) => {
-                let why =
-                    "could not be read, so that nothing in it can be accepted: tell what is right";
-                return Ok(Err(format!("answer {:?} {why}", remark.answer_id)));
-            }
-            (None, _) => &[],
-        };
-        let of_frame = frame_id.as_ref().and_then(|frame| remark.of_frame(frame, boxes));
+        if remark.remark == Said::Accept && boxes.is_none() {
+            let why = if *is_read {
+                "says nothing in boxes, which are what a loader learns from: it is written down alone"
+            } else {
+                "could not be read, so that nothing in it can be accepted: tell what is right"
+            };
+            return Ok(Err(format!("answer {:?} {why}", remark.answer_id)));
+        }
+        let of_frame = frame_id.as_ref().and_then(|frame| remark.of_frame(frame, boxes.as_deref()));
         if let Some(of_frame) = of_frame
             && node.has_live_output(&CORRECTIONS)
         {
@@ -362,6 +362,8 @@ fn tags(about: &About<'_>, answered: &Answered, answer_id: &str) -> Tags {
         ("height".to_owned(), Tag::Integer(about.size.1.into())),
         ("latency_secs".to_owned(), Tag::Float(answered.took.as_secs_f64())),
     ]);
+    tags.insert("reading".to_owned(), text(answered.reading.name()));
+    tags.extend(answered.kind.map(|kind| ("answer_kind".to_owned(), text(kind))));
     tags.extend(about.frame_id.as_ref().map(|id| ("frame_id".to_owned(), text(id))));
     tags
 }
@@ -395,8 +397,20 @@ fn detection(found: &Found) -> Option<Detection> {
     Some(Detection { bbox, confidence: found.confidence.unwrap_or(1.0) })
 }
 
-fn in_thousandths(found: &[Found], (width, height): (u32, u32)) -> Vec<[f64; 4]> {
+/// What an answer says is in a frame of this size, in thousandths of that; `None` where it says that in another way than
+/// by boxes, or where nothing of it lies in the frame.
+pub(crate) fn said_in_boxes(
+    reading: Reading,
+    found: &[Found],
+    (width, height): (u32, u32),
+) -> Option<Vec<[f64; 4]>> {
     let sides = [width, height, width, height].map(|side| f64::from(side.max(1)));
     let scaled = |corners: [f64; 4]| std::array::from_fn(|n| corners[n] / sides[n] * 1000.0);
-    found.iter().filter_map(corners).map(scaled).collect()
+    match reading {
+        Reading::Nothing => Some(Vec::new()),
+        Reading::Something if !found.is_empty() => {
+            found.iter().map(|one| corners(one).map(scaled)).collect()
+        }
+        _ => None,
+    }
 }

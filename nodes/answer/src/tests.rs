@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
-use vrft_answer::{Answerer, Settings, Target};
+use vrft_answer::{Answerer, Found, Place, Reading, Settings, Target};
 use vrft_config::Document;
 use vrft_dataset::Dataset;
 use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, message_of_texts, texts};
 use vrft_node::testing::{Script, SentLive};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, said_in_boxes};
 use crate::environment::Environment;
 use crate::intake::Intake;
 use crate::ports::PORTS;
@@ -176,6 +176,40 @@ fn an_answer_that_could_not_be_read_cannot_be_accepted() {
     });
     assert_eq!(ran.events("answer")[0]["reading"], "unread");
     assert!(ran.of("corrections").is_empty(), "nothing says what is right");
+}
+
+#[test]
+fn a_rejection_takes_back_what_was_accepted_before() {
+    let remark = |said: &str| format!("{{\"answer_id\": \"t-0\", \"remark\": \"{said}\"}}");
+    let ran = ran(DIGIT, &["image", "feedback"], |script| {
+        let script = script.frame("image", 0, "f0").pause();
+        script.says("feedback", &remark("accept")).says("feedback", &remark("reject"))
+    });
+    let told: Vec<vrft_stream::Remark> = ran
+        .of("corrections")
+        .into_iter()
+        .map(|(_, _, data)| vrft_stream::Feedback::parse(&texts(data).unwrap()[0]).unwrap().remark)
+        .collect();
+    let [vrft_stream::Remark::Edit(boxes), vrft_stream::Remark::Retract] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(!boxes.is_empty());
+}
+
+#[test]
+fn an_answer_that_says_no_boxes_is_not_accepted_as_nothing_found() {
+    let said = |reading, found: &[Place]| {
+        let found =
+            found.iter().map(|place| Found { place: *place, label: None, confidence: None });
+        said_in_boxes(reading, &found.collect::<Vec<_>>(), (100, 50))
+    };
+    let (a_box, a_point) = (Place::Box([10.0, 10.0, 20.0, 20.0]), Place::Point([1.0, 2.0]));
+    assert_eq!(said(Reading::Something, &[a_box]), Some(vec![[100.0, 200.0, 200.0, 400.0]]));
+    assert_eq!(said(Reading::Nothing, &[]), Some(vec![]));
+    // Words, points, and boxes that all lie outside of the frame.
+    assert_eq!(said(Reading::Something, &[]), None);
+    assert_eq!(said(Reading::Something, &[a_point]), None);
+    assert_eq!(said(Reading::Unread, &[]), None);
 }
 
 #[test]

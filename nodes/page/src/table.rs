@@ -85,6 +85,8 @@ impl Table {
             answer_id: answer_id.to_owned(),
             version: tag(&live.tags, "policy_version").unwrap_or_default().to_owned(),
             text: text.clone(),
+            reading: tag(&live.tags, "reading").unwrap_or_default().to_owned(),
+            kind: tag(&live.tags, "answer_kind").unwrap_or_default().to_owned(),
             found: found.collect(),
             picture: picture.clone(),
         }))

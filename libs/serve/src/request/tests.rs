@@ -93,7 +93,8 @@ fn what_changes_nothing_about_the_answer_is_ignored() {
     // As OpenAI's client writes an answer back into the conversation.
     let said = json!({"role": "assistant", "content": "A cup.", "refusal": null, "annotations": [],
                       "audio": null, "function_call": null, "tool_calls": null});
-    let turns = json!([{"role": "user", "content": "What?"}, said, {"role": "user", "content": "Where?"}]);
+    let turns =
+        json!([{"role": "user", "content": "What?"}, said, {"role": "user", "content": "Where?"}]);
     assert_eq!(read(json!({"messages": turns})).unwrap().turns.len(), 4);
 }
 

@@ -174,7 +174,11 @@ async fn only_who_may_ask_is_answered() {
     assert_eq!(asks("").await, 401);
     assert_eq!(asks("Authorization: Bearer secre\r\n").await, 401);
     assert_eq!(asks("Authorization: Bearer secret\r\nHost: robot.local\r\n").await, 200);
-    assert_eq!(asks("Authorization: bearer  secret\r\n").await, 200, "names of schemes have no case");
+    assert_eq!(
+        asks("Authorization: bearer  secret\r\n").await,
+        200,
+        "names of schemes have no case"
+    );
     assert_eq!(asks("Authorization: Basic secret\r\n").await, 401);
     assert_eq!(send(closed, "GET", "/", "", "").await.0, 200, "the page asks for the token");
     let address = "0.0.0.0:0".parse().unwrap();
@@ -275,18 +279,32 @@ async fn a_robot_is_watched_and_told() {
         answer_id: "a-1".into(),
         version: "step-7".into(),
         text: "There.".into(),
+        reading: "unread".into(),
+        kind: "boxes".into(),
         found: Vec::new(),
         picture: Picture::of_file(picture).unwrap(),
     });
     let (status, live) = send(address, "GET", "/v1/live", "", "").await;
     let live: Value = serde_json::from_str(&live).unwrap();
     assert_eq!((status, live["answer_id"].as_str()), (200, Some("a-1")));
+    assert_eq!((&live["kind"], &live["reading"]), (&json!("boxes"), &json!("unread")));
     let edit = "{\"answer_id\":\"a-1\",\"remark\":{\"edit\":[[1,2,30,40]]},\"labels\":[\"\"]}";
     let (status, told) = send(address, "POST", "/v1/feedback", "", edit).await;
     assert!(status == 200 && told.contains("sent"), "{told}");
     let remark = vrft_stream::AnswerRemark::parse(&said.try_recv().unwrap()).unwrap();
     assert_eq!(remark.answer_id, "a-1");
     assert_eq!(send(address, "POST", "/v1/feedback", "", "{}").await.0, 400);
+    let says = async |id: &str, remark: Value| {
+        let body = json!({"answer_id": id, "remark": remark}).to_string();
+        send(address, "POST", "/v1/feedback", "", &body).await
+    };
+    let (status, why) = says("a-2", json!("accept")).await;
+    assert!(status == 404 && why.contains("none of the last"), "{why}");
+    let (status, why) = says("a-1", json!("accept")).await;
+    assert!(status == 400 && why.contains("could not be read"), "{why}");
+    assert!(says("a-1", json!("reject")).await.1.contains("\"learned\":true"));
+    assert!(says("a-1", json!({"text": "a cup"})).await.1.contains("\"learned\":false"));
+    assert_eq!(said.try_iter().count(), 2, "what is refused does not reach the robot");
     drop(said);
     assert_eq!(send(address, "POST", "/v1/feedback", "", edit).await.0, 503, "its graph has ended");
 }

@@ -62,6 +62,18 @@ fn what_is_rejected_is_not_asked_until_somebody_corrects_it() {
 }
 
 #[test]
+fn what_is_taken_back_was_never_said() {
+    let mut labels = taught();
+    labels.remark(&remark(Remark::Edit(vec![[1.0, 2.0, 30.0, 40.0]])));
+    labels.remark(&remark(Remark::Retract));
+    assert_eq!(shares(&labels), [1.0, 0.0, 0.0], "the teacher is believed again");
+    let mut untaught = Labels::new(4);
+    untaught.remark(&remark(Remark::Edit(vec![])));
+    untaught.remark(&remark(Remark::Retract));
+    assert!(!untaught.can_ask("7"), "nobody says any more what is in it");
+}
+
+#[test]
 fn stars_say_how_often_the_teacher_is_believed() {
     let mut labels = taught();
     labels.remark(&remark(Remark::Rate(3)));
