@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::directory::copy_companions;
 use crate::hub;
-use crate::{CheckpointError, JsonFile, Keys, LoraConfig, TensorFiles, write_tensors};
+use crate::{
+    CheckpointError, JsonFile, Keys, LoraConfig, TargetModules, TensorFiles, write_tensors,
+};
 use safetensors::tensor::{TensorView, View};
 use serde_json::{Value, json};
 
@@ -16,14 +18,23 @@ const PREFIX: &str = "base_model.model.";
 /// Ends of the names of an adapter's two factors, A and B; the name of the adapted layer stands before them.
 pub const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 /// Settings that change what the tensors mean, with the one value of each that is supported.
-const SUPPORTED: [(&str, Value); 6] = [
+const SUPPORTED: [(&str, Value); 12] = [
     ("bias", Value::Null),
     ("fan_in_fan_out", Value::Bool(false)),
     ("use_dora", Value::Bool(false)),
     ("use_rslora", Value::Bool(false)),
+    ("use_qalora", Value::Bool(false)),
+    ("lora_bias", Value::Bool(false)),
     ("modules_to_save", Value::Null),
     ("layers_to_transform", Value::Null),
+    ("layer_replication", Value::Null),
+    ("target_parameters", Value::Null),
+    ("trainable_token_indices", Value::Null),
+    ("alora_invocation_tokens", Value::Null),
 ];
+
+/// What names layers in an adapter's settings.
+const MODULES: &str = "names of layers or a pattern";
 
 /// The directory of the whole model: this one, or the one that the adapter in this one is for; `base` as in
 /// [`Adapter::read_beside`].
@@ -50,12 +61,15 @@ pub struct Adapter {
     base: PathBuf,
     path: PathBuf,
     lora: LoraConfig,
+    /// Layers that are left out of those that `lora` targets.
+    excluded: Option<TargetModules>,
 }
 
 impl Adapter {
     /// An adapter with these settings, for the checkpoint in `base`.
     pub fn new(lora: &LoraConfig, base: &Path) -> Self {
-        Self { base: base.to_owned(), path: PathBuf::from(CONFIG), lora: lora.clone() }
+        let (base, lora) = (base.to_owned(), lora.clone());
+        Self { base, path: PathBuf::from(CONFIG), lora, excluded: None }
     }
 
     /// Whether a directory is that of an adapter.
@@ -80,23 +94,43 @@ impl Adapter {
         let Some(file) = JsonFile::read(&dir.join(CONFIG))? else { return Ok(None) };
         let keys = file.keys();
         check_supported(&keys)?;
-        let required = |key: &str, expected: &str| keys.error(key, expected, "nothing");
-        let lora = LoraConfig {
-            rank: keys.required_size("r")?,
-            alpha: keys.number("lora_alpha")?.ok_or_else(|| required("lora_alpha", "a number"))?,
-            dropout: keys.number("lora_dropout")?.unwrap_or(0.0),
-            ..LoraConfig::default()
-        };
+        let alpha = keys.number("lora_alpha")?;
+        let got = alpha.map_or_else(|| "nothing".to_owned(), |alpha| alpha.to_string());
+        let alpha = alpha.filter(|alpha| *alpha > 0.0 && alpha.is_finite());
+        let alpha = alpha.ok_or_else(|| keys.error("lora_alpha", "a number above 0", got))?;
+        let dropout = keys.number("lora_dropout")?.unwrap_or(0.0);
+        keys.ensure((0.0..1.0).contains(&dropout), "lora_dropout", "in [0, 1)", dropout)?;
+        let target_modules = modules(&keys, "target_modules")?.ok_or_else(|| {
+            keys.error("target_modules", MODULES, "nothing: it is open which layers it adapts")
+        })?;
+        let rank = keys.required_size("r")?;
+        let lora = LoraConfig { rank, alpha, dropout, target_modules, ..LoraConfig::default() };
+        let excluded = modules(&keys, "exclude_modules")?;
         let base = match base {
             Some(base) => given_base(dir, base)?,
             None => named_base(dir, &keys)?,
         };
-        Ok(Some(Self { base, path: file.path().to_owned(), lora }))
+        Ok(Some(Self { base, path: file.path().to_owned(), lora, excluded }))
     }
 
     /// The directory of the checkpoint that the adapter is for.
     pub fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// Which layers have an adapter, and which of these are left out, as `adapter_config.json` says.
+    pub fn targets(&self) -> (&TargetModules, Option<&TargetModules>) {
+        (&self.lora.target_modules, self.excluded.as_ref())
+    }
+
+    /// The file with the settings.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file with the tensors of the adapter in a directory.
+    pub fn tensors_in(dir: &Path) -> PathBuf {
+        dir.join(TENSORS)
     }
 
     /// The adapter's settings. Those that are asked for may differ from them only in what is about training.
@@ -234,9 +268,11 @@ fn check_supported(keys: &Keys) -> Result<(), CheckpointError> {
     let is_lora = keys.get("peft_type").is_some_and(|kind| kind == "LORA");
     keys.ensure(is_lora, "peft_type", "\"LORA\"", got("peft_type"))?;
     for (key, supported) in &SUPPORTED {
-        let fits = keys
-            .get(key)
-            .is_none_or(|found| found == supported || (*key == "bias" && found == "none"));
+        let asks_nothing = |found: &Value| {
+            let is_empty = found.as_array().is_some_and(Vec::is_empty);
+            is_empty || found.is_null() || (*key == "bias" && found == "none")
+        };
+        let fits = keys.get(key).is_none_or(|found| found == supported || asks_nothing(found));
         keys.ensure(fits, key, supported.to_string(), got(key))?;
     }
     for key in ["rank_pattern", "alpha_pattern"] {
@@ -244,6 +280,22 @@ fn check_supported(keys: &Keys) -> Result<(), CheckpointError> {
         keys.ensure(is_empty, key, "empty: every layer has the same rank", got(key))?;
     }
     Ok(())
+}
+
+/// Names of layers, or a pattern; `None` without any.
+fn modules(keys: &Keys, key: &str) -> Result<Option<TargetModules>, CheckpointError> {
+    let wrong = |got: &Value| keys.error(key, MODULES, got);
+    match keys.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(pattern)) => Ok(Some(TargetModules::Pattern(pattern.clone()))),
+        Some(Value::Array(names)) if names.is_empty() => Ok(None),
+        Some(list @ Value::Array(names)) => {
+            let names = names.iter().map(|name| name.as_str().map(str::to_owned));
+            let names = names.collect::<Option<_>>().ok_or_else(|| wrong(list))?;
+            Ok(Some(TargetModules::Names(names)))
+        }
+        Some(other) => Err(wrong(other)),
+    }
 }
 
 fn number(value: f64) -> Value {
@@ -277,7 +329,7 @@ mod tests {
     fn adapter(change: impl Fn(&mut Value)) -> Result<Option<Adapter>, CheckpointError> {
         let dir = tempfile::tempdir().unwrap();
         let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
-        let mut json = Adapter::new(&lora, dir.path()).json(&[]);
+        let mut json = Adapter::new(&lora, dir.path()).json(&["q_proj".to_owned()]);
         change(&mut json);
         std::fs::write(dir.path().join(CONFIG), json.to_string()).unwrap();
         Adapter::read(dir.path())
@@ -286,7 +338,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let adapter = adapter(|_| ()).unwrap().unwrap();
-        let expected = LoraConfig { rank: 4, ..LoraConfig::default() };
+        let target_modules = TargetModules::Names(vec!["q_proj".to_owned()]);
+        let expected = LoraConfig { rank: 4, target_modules, ..LoraConfig::default() };
+        assert_eq!(adapter.targets(), (&expected.target_modules, None));
         assert_eq!(adapter.lora(None).unwrap(), expected);
         let dropping = LoraConfig { dropout: 0.5, ..expected.clone() };
         assert_eq!(adapter.lora(Some(&dropping)).unwrap(), dropping);
@@ -313,7 +367,13 @@ mod tests {
         check_refused("use_dora", true.into(), "false, got true");
         check_refused("bias", "all".into(), "null, got \"all\"");
         check_refused("r", 0.into(), "a positive integer, got 0");
-        check_refused("lora_alpha", Value::Null, "a number, got nothing");
+        check_refused("lora_alpha", Value::Null, "a number above 0, got nothing");
+        check_refused("lora_alpha", 0.into(), "a number above 0, got 0");
+        check_refused("lora_alpha", (-16).into(), "a number above 0, got -16");
+        check_refused("lora_dropout", 1.into(), "in [0, 1), got 1");
+        check_refused("target_modules", json!([]), "names of layers or a pattern, got nothing");
+        check_refused("target_modules", json!([7]), "names of layers or a pattern, got [7]");
+        check_refused("target_parameters", json!(["experts"]), "null, got [\"experts\"]");
         check_refused("rank_pattern", json!({"q_proj": 8}), "empty: every layer has the same rank");
         let unnamed = "the folder of the base or its name on the Hugging Face hub, got 7";
         check_refused("base_model_name_or_path", 7.into(), unnamed);
@@ -326,7 +386,7 @@ mod tests {
         let moved = folder.path().join("moved");
         std::fs::create_dir(&dir).unwrap();
         let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
-        let json = Adapter::new(&lora, &folder.path().join("base")).json(&[]);
+        let json = Adapter::new(&lora, &folder.path().join("base")).json(&["q_proj".to_owned()]);
         std::fs::write(dir.join(CONFIG), json.to_string()).unwrap();
         let message = Adapter::read(&dir).unwrap_err().to_string();
         for words in
@@ -348,7 +408,7 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("some-base")).unwrap();
         let dir = folder.path().join("adapter");
         let lora = LoraConfig { rank: 4, ..LoraConfig::default() };
-        let mut json = Adapter::new(&lora, folder.path()).json(&[]);
+        let mut json = Adapter::new(&lora, folder.path()).json(&["q_proj".to_owned()]);
         json["base_model_name_or_path"] = "../some-base".into();
         std::fs::write(dir.join(CONFIG), json.to_string()).unwrap();
         let adapter = Adapter::read(&dir).unwrap().unwrap();

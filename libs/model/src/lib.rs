@@ -5,6 +5,7 @@
 //! ([`Policy::start`]). What is computed between the layers are activations of `vrft-kernels`, on which only its
 //! differentiable operations are defined.
 
+mod adapted;
 mod cache;
 mod checkpoint;
 mod config;
@@ -20,6 +21,7 @@ mod lora;
 mod memory;
 mod model;
 mod names;
+mod opened;
 mod packing;
 mod packing_for_gpu;
 mod passes;
@@ -38,6 +40,7 @@ pub use config::{ModelConfig, RopeStretch, TextConfig};
 pub use device::{check_device, open_device};
 pub use encoded_images::{EncodedImages, FeatureGradients};
 pub use error::ModelError;
+pub use opened::check_checkpoint;
 pub use packing::PackedGroup;
 pub use passes::{TokenLogprobs, Trace, TrainingPass};
 pub use policy::{LoadOptions, Policy};

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regex::Regex;
-use vrft_checkpoint::{FACTORS, is_adapter, names_module};
+use vrft_checkpoint::{ALL_LINEAR, FACTORS, TargetModules, is_adapter, names_module};
 use vrft_kernels::{Activation, Context, Weight};
 
 use crate::ModelError;
@@ -124,10 +124,24 @@ pub(crate) fn initialize(
     base: &BTreeMap<String, Tensor>,
     names: Names,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let targets = Targets::new(config)?;
+    let key = "policy.lora.target_modules";
+    let targets = Targets::new(&config.target_modules).map_err(|error| {
+        ModelError::input(key, "a list of names, \"all-linear\" or a regular expression", error)
+    })?;
+    if let TargetModules::Names(targets) = &config.target_modules {
+        let of_no_layer = |name: &&String| {
+            !linear_layers(base, names).any(|(module, _)| names_module(&names.module(module), name))
+        };
+        let unknown: Vec<&String> = targets.iter().filter(of_no_layer).collect();
+        if !unknown.is_empty() {
+            let expected = "names of linear layers, as q_proj";
+            return Err(ModelError::input(key, expected, format!("{unknown:?}, which are none")));
+        }
+    }
     let mut adapters = BTreeMap::new();
     for (module, tensor) in linear_layers(base, names) {
-        if !targets.contain(&names.module(module), names.is_visual(module)) {
+        let is_left_out = names.is_visual(module) && !config.vision;
+        if is_left_out || !targets.contain(&names.module(module)) {
             continue;
         }
         let (d_out, d_in) = tensor.dims2()?;
@@ -142,7 +156,7 @@ pub(crate) fn initialize(
     if adapters.is_empty() {
         let expected = "the name of a linear layer, as q_proj";
         let got = format!("{:?}", config.target_modules);
-        return Err(ModelError::input("policy.lora.target_modules", expected, got));
+        return Err(ModelError::input(key, expected, got));
     }
     Ok(adapters)
 }
@@ -159,37 +173,28 @@ pub(crate) fn linear_layers(
     layers.filter(move |(module, _)| !names.is_table(module))
 }
 
-/// Which layers get an adapter, as `peft` reads `target_modules`.
-struct Targets<'a> {
-    config: &'a vrft_checkpoint::LoraConfig,
+/// Layers by their names, as `peft` reads `target_modules`.
+pub(crate) struct Targets<'a> {
+    modules: &'a TargetModules,
     pattern: Option<Regex>,
 }
 
 impl<'a> Targets<'a> {
-    fn new(config: &'a vrft_checkpoint::LoraConfig) -> Result<Self, ModelError> {
-        let pattern = match &config.target_modules {
-            vrft_checkpoint::TargetModules::Pattern(text)
-                if text != vrft_checkpoint::ALL_LINEAR =>
-            {
-                let pattern = Regex::new(&format!("^(?:{text})$"));
-                Some(pattern.map_err(|error| {
-                    let expected = "a list of names, \"all-linear\" or a regular expression";
-                    ModelError::input("policy.lora.target_modules", expected, error)
-                })?)
+    /// # Errors
+    /// What is wrong with a pattern.
+    pub(crate) fn new(modules: &'a TargetModules) -> Result<Self, regex::Error> {
+        let pattern = match modules {
+            TargetModules::Pattern(text) if text != ALL_LINEAR => {
+                Some(Regex::new(&format!("^(?:{text})$"))?)
             }
             _ => None,
         };
-        Ok(Self { config, pattern })
+        Ok(Self { modules, pattern })
     }
 
-    fn contain(&self, module: &str, visual: bool) -> bool {
-        if visual && !self.config.vision {
-            return false;
-        }
-        match (&self.config.target_modules, &self.pattern) {
-            (vrft_checkpoint::TargetModules::Names(names), _) => {
-                names.iter().any(|name| names_module(module, name))
-            }
+    pub(crate) fn contain(&self, module: &str) -> bool {
+        match (self.modules, &self.pattern) {
+            (TargetModules::Names(names), _) => names.iter().any(|name| names_module(module, name)),
             (_, Some(pattern)) => pattern.is_match(module),
             (_, None) => true,
         }

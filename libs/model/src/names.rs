@@ -80,6 +80,11 @@ impl Names {
         renamed(name, self.layout, &self.layouts.modules).unwrap_or_else(|| name.to_owned())
     }
 
+    /// How a module of this layout is called in published checkpoints, and by transformers when these were made.
+    pub(crate) fn published(&self, name: &str) -> String {
+        renamed(name, self.layout, &self.layouts.published).unwrap_or_else(|| name.to_owned())
+    }
+
     /// This layout's name of a module that transformers, today's or an older one, names so.
     pub(crate) fn local(&self, module: &str) -> String {
         // The newer layout first: the older one's prefix of the text model may be a part of it.

@@ -8,7 +8,7 @@ use vrft_checkpoint::LoraConfig;
 use vrft_checkpoint::{Adapter, is_adapter};
 
 use crate::ModelError;
-use crate::checkpoint::to_tensor;
+use crate::checkpoint::{stand_ins, to_tensor};
 use crate::names::Names;
 
 /// The factors in an adapter directory under this policy's names, in f32.
@@ -19,6 +19,15 @@ pub(crate) fn read_adapter(
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let tensors = Adapter::read_tensors(dir, |_, view| to_tensor(&view, DType::F32, device))?;
     Ok(tensors.into_iter().map(|(name, tensor)| (names.local(&name), tensor)).collect())
+}
+
+/// Stand-ins for the factors in an adapter directory under this policy's names: only headers are read.
+pub(crate) fn adapter_shapes(
+    dir: &Path,
+    names: Names,
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    let shapes = Adapter::read_tensors(dir, |_, view| Ok::<_, ModelError>(view.shape().to_vec()))?;
+    stand_ins(&shapes.into_iter().map(|(name, shape)| (names.local(&name), shape)).collect())
 }
 
 /// Writes an adapter directory for the checkpoint in `base`; `tensors` are all of the policy.

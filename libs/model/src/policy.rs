@@ -11,7 +11,7 @@ use vrft_processor::EncodedPrompt;
 
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
-use crate::model::Model;
+use crate::opened::Opened;
 use crate::packing_for_gpu::GpuPacking;
 use crate::peft::{read_adapter, write_adapter};
 use crate::weights::{Caches, Weights, check_names};
@@ -123,13 +123,8 @@ impl Policy {
         base: Option<&Path>,
         options: &LoadOptions,
     ) -> Result<Policy, ModelError> {
-        let adapter = Adapter::read_beside(dir, base)?;
-        let source = adapter.as_ref().map_or(dir, Adapter::base);
-        let config = ModelConfig::from_file(&vrft_checkpoint::config(source)?)?;
-        let files = TensorFiles::open(source)?;
-        // Against the headers, before a tensor is read: the configuration may be that of another model.
-        let stand_ins = checkpoint::stand_ins(&files.shapes())?;
-        let (_, used) = Model::new(&config, &stand_ins, None, options.dtype, None)?;
+        let Opened { adapter, source, config, files, used } =
+            Opened::open(dir, base, options.dtype)?;
         let dtype = options.dtype;
         let device = &options.device;
         let mut tensors = checkpoint::read_tensors(&files, Some(&used), dtype, device)?;
@@ -144,7 +139,7 @@ impl Policy {
         if let (None, Some(lora)) = (&adapter, &lora) {
             tensors.extend(lora::initialize(lora, &tensors, config.names(&tensors))?);
         }
-        Self::with_tensors(config, source.to_owned(), tensors, lora, options)
+        Self::with_tensors(config, source, tensors, lora, options)
     }
 
     pub(crate) fn with_tensors(

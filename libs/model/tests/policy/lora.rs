@@ -1,8 +1,9 @@
 //! Adapters: what they add, what switching them off gives back, how they are saved, merged and refused.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use tempfile::TempDir;
 use vrft_checkpoint::{LoraConfig, TargetModules};
 use vrft_model::{LoadOptions, PackedGroup, Policy};
@@ -89,7 +90,7 @@ fn targets_are_ends_of_names_or_a_pattern_or_everything() {
 
 #[test]
 fn a_target_that_is_no_layer_is_named() {
-    let lora = Some(config(names(&["query"])));
+    let lora = Some(config(names(&["q_proj", "query"])));
     let options = LoadOptions { lora, ..options(true) };
     let error = Policy::load(&golden_dir().join("qwen2_vl"), &options).unwrap_err().to_string();
     assert!(error.contains("target_modules") && error.contains("query"), "{error}");
@@ -188,6 +189,72 @@ fn an_adapter_that_means_something_else_is_refused() {
         |json| json["base_model_name_or_path"] = "/nowhere".into(),
         "was trained beside \"/nowhere\", which is not there: there is no such folder",
     );
+}
+
+/// Changes the tensors of a saved adapter of two layers' queries and keys and expects a load to fail, and so a check that
+/// reads no weight.
+#[track_caller]
+fn check_tensors(change: impl Fn(&mut HashMap<String, Tensor>), expected: &str) {
+    let dir = TempDir::new().unwrap();
+    trained(config(names(&["q_proj", "k_proj"]))).save(dir.path()).unwrap();
+    let path = dir.path().join("adapter_model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    change(&mut tensors);
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    let error = Policy::load(dir.path(), &options(false)).unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+    assert_eq!(vrft_model::check_checkpoint(dir.path(), None).unwrap_err().to_string(), error);
+}
+
+#[test]
+fn an_adapter_without_the_tensors_that_it_promises_is_refused_with_their_number() {
+    let all =
+        "no tensors for 4 of the 4 layers that target_modules names: model.language_model.layers.0";
+    check_tensors(HashMap::clear, all);
+    let without = |part: &'static str| {
+        move |tensors: &mut HashMap<String, Tensor>| tensors.retain(|name, _| !name.contains(part))
+    };
+    check_tensors(without("layers.1"), "no tensors for 2 of the 4 layers that target_modules");
+    check_tensors(without("k_proj"), "layers.0.self_attn.k_proj, model.language_model.layers.1");
+    check_tensors(without("lora_B"), "4 layers have only one of lora_A and lora_B");
+    check_tensors(
+        |tensors| {
+            let added: Vec<(String, Tensor)> = tensors
+                .iter()
+                .filter(|(name, _)| name.contains("k_proj"))
+                .map(|(name, tensor)| (name.replace("k_proj", "v_proj"), tensor.clone()))
+                .collect();
+            tensors.extend(added);
+        },
+        "tensors for 2 layers that target_modules does not name: model.language_model.layers.0",
+    );
+}
+
+#[test]
+fn an_adapter_that_targets_nothing_of_its_base_is_refused() {
+    let none = "names of some of the";
+    check_error(|json| json["target_modules"] = serde_json::json!(["query"]), none);
+    check_error(|json| json["target_modules"] = ".*visual.*".into(), "it has no tensors for");
+    check_error(|json| json["exclude_modules"] = serde_json::json!(["q_proj"]), none);
+    check_error(|json| json["lora_alpha"] = 0.into(), "lora_alpha should be a number above 0");
+}
+
+#[test]
+fn a_pattern_that_only_python_reads_still_shows_a_gap() {
+    let dir = TempDir::new().unwrap();
+    trained(config(names(&["q_proj"]))).save(dir.path()).unwrap();
+    let path = dir.path().join("adapter_config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["target_modules"] = "^(?!.*visual).*q_proj$".into();
+    std::fs::write(&path, json.to_string()).unwrap();
+    Policy::load(dir.path(), &options(false)).unwrap();
+    let path = dir.path().join("adapter_model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+    tensors.retain(|name, _| !name.contains("layers.1"));
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    let error = Policy::load(dir.path(), &options(false)).unwrap_err().to_string();
+    assert!(error.contains("1 of 2 layers") && error.contains("self_attn.q_proj"), "{error}");
 }
 
 #[test]

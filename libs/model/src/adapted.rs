@@ -1,0 +1,131 @@
+//! Whether the tensors of an adapter are those that its settings promise: a layer that is left out would stay as it was
+//! without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use candle_core::Tensor;
+use vrft_checkpoint::{Adapter, CheckpointError, FACTORS, TargetModules};
+
+use crate::ModelError;
+use crate::error::listed;
+use crate::lora::{Targets, linear_layers};
+use crate::names::Names;
+
+/// Compares the layers of `factors`, by this policy's names, with those of the base that the settings in `dir` target.
+///
+/// # Errors
+/// No tensors, half an adapter, settings that name no layer of the base, layers that have no tensors or are not named:
+/// how many there are, and their names.
+pub(crate) fn check(
+    dir: &Path,
+    adapter: &Adapter,
+    factors: &BTreeMap<String, Tensor>,
+    base: &BTreeMap<String, Tensor>,
+    names: Names,
+) -> Result<(), ModelError> {
+    let damaged =
+        |message: String| Err(CheckpointError::damaged(&Adapter::tensors_in(dir), message).into());
+    let of = |factor: &str| -> BTreeSet<&str> {
+        let modules = factors.keys().filter_map(|name| name.strip_suffix(factor));
+        modules.map(|module| module.trim_end_matches('.')).collect()
+    };
+    let [a, b] = FACTORS.map(of);
+    let halves: Vec<String> = a.symmetric_difference(&b).map(|name| (*name).to_owned()).collect();
+    if !halves.is_empty() {
+        let n = halves.len();
+        return damaged(format!(
+            "{n} layers have only one of lora_A and lora_B: {}",
+            listed(&halves)
+        ));
+    }
+    let layers: Vec<&str> = linear_layers(base, names).map(|(module, _)| module).collect();
+    let Some(expected) = expected(adapter, &layers, &a, names)? else {
+        return match first_gap(&layers, &a) {
+            Some((kind, n, of)) => damaged(format!("{n} of {of} layers {kind} have an adapter")),
+            None if a.is_empty() => damaged("it holds no tensors".to_owned()),
+            None => Ok(()),
+        };
+    };
+    let without: Vec<String> = expected.difference(&a).map(|name| names.module(name)).collect();
+    if !without.is_empty() {
+        return damaged(format!(
+            "it has no tensors for {} of the {} layers that target_modules names: {}",
+            without.len(),
+            expected.len(),
+            listed(&without)
+        ));
+    }
+    // What is no layer of the base at all is told where the model is put together.
+    let unnamed = a.difference(&expected).filter(|name| layers.contains(name));
+    let unnamed: Vec<String> = unnamed.map(|name| names.module(name)).collect();
+    if !unnamed.is_empty() {
+        let n = unnamed.len();
+        let listed = listed(&unnamed);
+        return damaged(format!(
+            "it has tensors for {n} layers that target_modules does not name: {listed}"
+        ));
+    }
+    Ok(())
+}
+
+/// The layers that the settings target; `None` where they do so by a pattern that only Python reads. Names may be those of
+/// the transformers that trained the adapter, today's or an older one: the ones that fit better count.
+///
+/// # Errors
+/// Settings that name no layer of the base.
+fn expected<'a>(
+    adapter: &Adapter,
+    layers: &[&'a str],
+    got: &BTreeSet<&str>,
+    names: Names,
+) -> Result<Option<BTreeSet<&'a str>>, ModelError> {
+    let (included, excluded) = adapter.targets();
+    let (Ok(included), Ok(excluded)) =
+        (Targets::new(included), excluded.map(Targets::new).transpose())
+    else {
+        return Ok(None);
+    };
+    let is_meant = |name: &str| {
+        included.contain(name) && !excluded.as_ref().is_some_and(|targets| targets.contain(name))
+    };
+    let by = |naming: &dyn Fn(&str) -> String| -> BTreeSet<&'a str> {
+        layers.iter().copied().filter(|layer| is_meant(&naming(layer))).collect()
+    };
+    let today = by(&|layer| names.module(layer));
+    let before = by(&|layer| names.published(layer));
+    let off = |layers: &BTreeSet<&str>| {
+        let missing = layers.iter().filter(|layer| !got.contains(*layer)).count();
+        missing + got.iter().filter(|layer| !layers.contains(*layer)).count()
+    };
+    let expected = if off(&before) < off(&today) { before } else { today };
+    if !expected.is_empty() {
+        return Ok(Some(expected));
+    }
+    let written = match adapter.targets().0 {
+        TargetModules::Names(names) => format!("{names:?}"),
+        TargetModules::Pattern(pattern) => format!("{pattern:?}"),
+    };
+    Err(ModelError::input(
+        format!("{}: target_modules", adapter.path().display()),
+        format!("names of some of the {} linear layers of {:?}", layers.len(), adapter.base()),
+        format!("{written}, which names none"),
+    ))
+}
+
+/// A kind of layer that has an adapter in some blocks only: its name without numbers, how many have one, and of how many.
+fn first_gap(layers: &[&str], got: &BTreeSet<&str>) -> Option<(String, usize, usize)> {
+    let kind = |name: &str| {
+        let is_number = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+        let parts = name.split('.').map(|part| if is_number(part) { "*" } else { part });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for layer in layers {
+        let (n, of) = counts.entry(kind(layer)).or_default();
+        *n += usize::from(got.contains(layer));
+        *of += 1;
+    }
+    let gap = counts.into_iter().find(|(_, (n, of))| 0 < *n && n < of);
+    gap.map(|(kind, (n, of))| (kind, n, of))
+}

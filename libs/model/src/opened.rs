@@ -1,0 +1,54 @@
+//! The files of a checkpoint, opened and compared with the model before a weight is read.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+use vrft_checkpoint::{Adapter, TensorFiles};
+
+use crate::lora::Lora;
+use crate::model::Model;
+use crate::peft::adapter_shapes;
+use crate::{ModelConfig, ModelError, adapted, checkpoint};
+
+/// Opens the files of a checkpoint, or of an adapter and its base, and compares names, shapes and sizes with the model that
+/// `config.json` declares; no weight is read.
+///
+/// # Errors
+/// As [`Policy::load`](crate::Policy::load).
+pub fn check_checkpoint(dir: &Path, base: Option<&Path>) -> Result<(), ModelError> {
+    Opened::open(dir, base, DType::F32).map(drop)
+}
+
+/// The files of a checkpoint whose headers are those of the model.
+pub(crate) struct Opened {
+    pub(crate) adapter: Option<Adapter>,
+    /// Folder of the whole model.
+    pub(crate) source: PathBuf,
+    pub(crate) config: ModelConfig,
+    pub(crate) files: TensorFiles,
+    /// The tensors of the files that the model takes.
+    pub(crate) used: BTreeSet<String>,
+}
+
+impl Opened {
+    /// Against the headers, before a tensor is read: the configuration may be that of another model.
+    pub(crate) fn open(dir: &Path, base: Option<&Path>, dtype: DType) -> Result<Self, ModelError> {
+        let adapter = Adapter::read_beside(dir, base)?;
+        let source = adapter.as_ref().map_or(dir, Adapter::base).to_owned();
+        let config = ModelConfig::from_file(&vrft_checkpoint::config(&source)?)?;
+        let files = TensorFiles::open(&source)?;
+        let mut stand_ins = checkpoint::stand_ins(&files.shapes())?;
+        let (_, used) = Model::new(&config, &stand_ins, None, dtype, None)?;
+        if let Some(adapter) = &adapter {
+            stand_ins.retain(|name, _| used.contains(name));
+            let names = config.names(&stand_ins);
+            let factors = adapter_shapes(dir, names)?;
+            adapted::check(dir, adapter, &factors, &stand_ins, names)?;
+            stand_ins.extend(factors);
+            let lora = Lora::new(&adapter.lora(None)?);
+            Model::new(&config, &stand_ins, Some(&lora), dtype, None)?;
+        }
+        Ok(Self { adapter, source, config, files, used })
+    }
+}
