@@ -238,7 +238,76 @@ fn episodes_of_a_robot_are_rows_in_both_versions_of_lerobot() -> Result<(), Abse
     Ok(())
 }
 
+/// As [`version_3`], with a second camera that has a file for each episode, and one that sees distances.
+fn several_cameras(ffmpeg: &Path, folder: &Path) {
+    version_3(ffmpeg, folder);
+    let path = folder.join("meta/info.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut info: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let camera = |is_depth: bool| json!({"dtype": "video", "shape": [64, 64, 3], "info": {"video.is_depth_map": is_depth}});
+    info["features"]["observation.images.side"] = camera(false);
+    info["features"]["observation.images.depth"] = camera(true);
+    info["splits"] = json!({"train": "0:1", "test": "1:2"});
+    info["total_frames"] = 30.into();
+    std::fs::write(&path, info.to_string()).unwrap();
+    let places = |camera: &str, files: [i64; 2], from: [f32; 2]| {
+        let key = |what: &str| format!("videos/observation.images.{camera}/{what}");
+        [
+            (key("chunk_index"), ints([0, 0])),
+            (key("file_index"), ints(files)),
+            (key("from_timestamp"), floats(from)),
+        ]
+    };
+    let columns = [places("top", [0, 0], [0.0, 2.0]), places("side", [0, 1], [0.0, 0.0])].concat();
+    let episodes = ("episode_index", ints([0, 1]));
+    let columns = columns.iter().map(|(name, values)| (name.as_str(), Arc::clone(values)));
+    parquet(
+        &folder.join("meta/episodes/chunk-000/file-000.parquet"),
+        columns.chain([episodes]).collect(),
+    );
+    for (file, white) in [(0, (0.0, 1.0)), (1, (1.0, 2.0))] {
+        let name = format!("videos/observation.images.side/chunk-000/file-{file:03}.mp4");
+        video(ffmpeg, &folder.join(name), 2, white);
+    }
+}
+
+fn each_camera_of_an_episode_is_read_from_its_own_file_and_place() -> Result<(), Absent> {
+    let ffmpeg = ffmpeg()?;
+    let folder = tempfile::tempdir().unwrap();
+    several_cameras(&ffmpeg, folder.path());
+    let open = |split: &str, cameras: &[&str]| {
+        let cameras = cameras.iter().map(|camera| format!("observation.images.{camera}"));
+        let robot = RobotConfig {
+            truth: "action".to_owned(),
+            cameras: cameras.collect(),
+            ..RobotConfig::default()
+        };
+        let split = Some(split.to_owned());
+        Dataset::open_with(folder.path(), &OpenOptions { robot, split, ..OpenOptions::default() })
+    };
+    let seen = |split: &str, cameras: &[&str]| -> Vec<Vec<bool>> {
+        let dataset = open(split, cameras).unwrap();
+        let white = |row: &vrft_dataset::Row| {
+            row.pictures.iter().map(|picture| brightness(picture) > 128.0).collect()
+        };
+        dataset.iter().map(white).collect()
+    };
+    // By the names of the cameras: side, then top. Each split has one episode of two rows.
+    assert_eq!(seen("train", &[]), [[true, false], [false, true]]);
+    assert_eq!(seen("test", &[]), [[false, true], [true, false]]);
+    assert_eq!(seen("test", &["top"]), [[true], [false]]);
+    let notes = open("train", &[]).unwrap().notes().join(" ");
+    for words in ["observation.images.depth", "20 moments are in data/", "says 30"] {
+        assert!(notes.contains(words), "{notes}");
+    }
+    // Where a video is not named, it is not guessed.
+    let error = open("train", &["depth"]).unwrap_err().to_string();
+    assert!(error.contains("meta/episodes does not say where observation.images.depth"), "{error}");
+    Ok(())
+}
+
 vrft_tests::tests_that_need_tools!(
+    each_camera_of_an_episode_is_read_from_its_own_file_and_place,
     frames_of_a_video_are_shown_with_their_times,
     when_something_happens_in_a_video_is_learned,
     episodes_of_a_robot_are_rows_in_both_versions_of_lerobot,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::DatasetError;
-use crate::readers::INFO;
+use crate::readers::{INFO, splits_of};
 
 /// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
 const MAX_DEPTH: usize = 3;
@@ -116,13 +116,8 @@ fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> 
     }
     if folder.join(INFO).exists() {
         let (kind, paths) = (Kind::Robot, vec![folder.to_owned()]);
-        return match split {
-            None | Some("train") => Ok(Files { kind, paths, split: None }),
-            Some(other) => {
-                let splits = vec!["train".to_owned()];
-                Err(DatasetError::NoSplit { path: folder.to_owned(), split: other.into(), splits })
-            }
-        };
+        let split = episodes_of(folder, split)?;
+        return Ok(Files { kind, paths, split });
     }
     for kinds in [[Kind::Parquet].as_slice(), &[Kind::Arrow], &[Kind::Lines]] {
         let mut paths = Vec::new();
@@ -147,6 +142,28 @@ fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> 
         }
     }
     Err(DatasetError::Format { path: folder.to_owned() })
+}
+
+/// The split of a folder of LeRobot, whose splits are ranges of episodes; `None` where it has none.
+fn episodes_of(folder: &Path, split: Option<&str>) -> Result<Option<String>, DatasetError> {
+    let splits = splits_of(folder)?;
+    let path = folder.to_owned();
+    let named = splits.iter().map(|(name, range)| format!("{name} (episodes {range:?})"));
+    match (split, splits.len()) {
+        (Some(split), _) => {
+            let names = [split.to_owned(), canonical(split)];
+            let found = names.into_iter().find(|name| splits.contains_key(name));
+            // Without a word on splits all of it is to learn from.
+            let is_all = splits.is_empty() && split == "train";
+            if found.is_some() || is_all {
+                return Ok(found);
+            }
+            let splits = if splits.is_empty() { vec!["train".to_owned()] } else { named.collect() };
+            Err(DatasetError::NoSplit { path, split: split.into(), splits })
+        }
+        (None, 0 | 1) => Ok(None),
+        (None, _) => Err(DatasetError::SeveralSplits { path, splits: named.collect() }),
+    }
 }
 
 /// Whether a file has the rows of all splits in it, so that its own reader chooses.

@@ -203,6 +203,15 @@ impl Picture {
         }
     }
 
+    /// The file outside of that of the rows which holds it: its own, or the video that it is a moment of.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.source {
+            Source::File(path) => Some(path),
+            Source::Frame(frame) => Some(frame.video.path()),
+            Source::Blob(_) => None,
+        }
+    }
+
     /// The file, if the picture has one of its own.
     pub fn path(&self) -> Option<&Path> {
         match &self.source {

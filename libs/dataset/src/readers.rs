@@ -33,7 +33,7 @@ mod videos;
 mod voc;
 
 pub(crate) use fields::{Draft, DraftTruth, Found};
-pub(crate) use robot::INFO;
+pub(crate) use robot::{INFO, splits_of};
 
 /// Reads all files of a data set, in their order.
 ///
@@ -49,7 +49,7 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
         Kind::Robot => {
             let folders = files.paths.iter();
             folders.into_iter().try_for_each(|folder| {
-                robot::read(folder, &options.robot, options.allow_outside, &mut found)
+                robot::read(folder, split, &options.robot, options.allow_outside, &mut found)
             })?;
             return Ok(found);
         }

@@ -90,6 +90,23 @@ fn saved_splits_have_a_folder_each() {
 }
 
 #[test]
+fn splits_of_a_robots_recordings_are_ranges_of_episodes() {
+    let folder = Folder::of(&["meta/info.json"]);
+    let write = |info: &str| std::fs::write(folder.path("meta/info.json"), info).unwrap();
+    let split = |name: Option<&str>| find(&folder.path(""), name).map(|files| files.split);
+    write(r#"{"splits": {"train": "0:50"}}"#);
+    assert_eq!(split(None).unwrap(), None, "all of it");
+    assert_eq!(split(Some("train")).unwrap().as_deref(), Some("train"));
+    let error = split(Some("test")).unwrap_err().to_string();
+    assert!(error.contains("train (episodes 0..50)"), "{error}");
+    write(r#"{"splits": {"train": "0:40", "validation": "40:50"}}"#);
+    assert_eq!(split(Some("val")).unwrap().as_deref(), Some("validation"));
+    assert!(split(None).unwrap_err().to_string().contains("several splits"));
+    write("{}");
+    assert_eq!(split(Some("train")).unwrap(), None, "without a word on splits all of it");
+}
+
+#[test]
 fn labels_of_yolo_are_refused_with_what_to_do() {
     let files = ["images/a.jpg", "labels/a.txt"];
     check_error(&files, None, &["YOLO", "export COCO annotations"]);

@@ -4,13 +4,18 @@
 //! `meta/info.json` names columns, cameras and where the videos are. In v2.1 an episode has a table and videos of its own; in
 //! v3 several share a file, and `meta/episodes/` says where in it each begins.
 
+mod info;
+
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use serde_json::{Map, Value};
 
+use self::info::Info;
+pub(crate) use self::info::splits_of;
 use super::fields::{Fields, Found};
 use super::value::value;
 use super::{content, parquet_file};
@@ -37,19 +42,13 @@ const FRAME: &str = "frame_index";
 struct Robot<'a> {
     folder: PathBuf,
     config: &'a RobotConfig,
-    cameras: Vec<Camera>,
+    info: Info,
+    /// The episodes of the split; `None` for all.
+    episodes: Option<Range<i64>>,
     /// Words of the tasks by their numbers.
     tasks: HashMap<i64, String>,
     /// By episode and camera, v3 only.
     places: HashMap<(i64, String), Place>,
-    video_path: String,
-    chunk_size: i64,
-}
-
-/// A camera, and whether its pictures are videos beside the table or cells of it.
-struct Camera {
-    name: String,
-    is_video: bool,
 }
 
 /// Where an episode is in the videos of v3.
@@ -59,79 +58,72 @@ struct Place {
     from_secs: f64,
 }
 
-/// Reads the rows of a folder.
+/// Reads the rows of a split of a folder, or all.
 ///
 /// # Errors
 /// Files of `meta/` that are not there or say something else; no column for the true answer; a table that cannot be read.
 pub(crate) fn read(
     folder: &Path,
+    split: Option<&str>,
     config: &RobotConfig,
     allow_outside: bool,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let robot = Robot::open(folder, config)?;
+    let robot = Robot::open(folder, split, config)?;
     found.pictures.locate_with(Locator::new(&folder.join("info.json"), None, allow_outside));
     let mut tables = Vec::new();
     crate::files::tables(&folder.join("data"), &mut tables)?;
     if tables.is_empty() {
         return Err(content(&folder.join("data"), FORMAT, "there is no .parquet file below it"));
     }
-    tables.iter().try_for_each(|table| robot.read_table(table, found))
+    let mut n_moments = 0;
+    for table in &tables {
+        n_moments += robot.read_table(table, found)?;
+    }
+    found.notes.extend(robot.notes(n_moments));
+    Ok(())
 }
 
 impl<'a> Robot<'a> {
-    fn open(folder: &Path, config: &'a RobotConfig) -> Result<Self, DatasetError> {
-        let path = folder.join(INFO);
-        let info = crate::files::json(&path)?;
-        let wrong = |why: String| content(&path, FORMAT, why);
-        let features =
-            info["features"].as_object().ok_or_else(|| wrong("no \"features\"".into()))?;
-        let all: Vec<Camera> = features
-            .iter()
-            .filter_map(|(name, feature)| {
-                let is_video = match feature["dtype"].as_str()? {
-                    "video" => true,
-                    "image" => false,
-                    _ => return None,
-                };
-                Some(Camera { name: name.clone(), is_video })
-            })
-            .collect();
-        let names: Vec<&str> = all.iter().map(|camera| camera.name.as_str()).collect();
-        let unknown = config.cameras.iter().find(|name| !names.contains(&name.as_str()));
-        if let Some(unknown) = unknown {
-            return Err(wrong(format!("data.robot.cameras names {unknown:?}, it has {names:?}")));
-        }
-        if all.is_empty() {
-            return Err(wrong("it has no camera: no feature of dtype video or image".into()));
-        }
-        let truth = &config.truth;
-        let has_truth =
-            truth == TASK || features.contains_key(truth) && !names.contains(&truth.as_str());
-        if !has_truth {
-            let columns = features.keys().filter(|name| !names.contains(&name.as_str()));
-            let columns: Vec<&str> = columns.map(String::as_str).chain([TASK]).collect();
-            return Err(wrong(format!(
-                "data.robot.truth = {truth:?}: name the column with the true answer, one of {}",
-                columns.join(", ")
-            )));
-        }
-        let is_wanted =
-            |camera: &Camera| config.cameras.is_empty() || config.cameras.contains(&camera.name);
-        let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
+    fn open(
+        folder: &Path,
+        split: Option<&str>,
+        config: &'a RobotConfig,
+    ) -> Result<Self, DatasetError> {
+        let info = Info::read(folder, config)?;
         Ok(Self {
             folder: folder.to_owned(),
             config,
-            cameras: all.into_iter().filter(is_wanted).collect(),
+            episodes: info.episodes(split),
+            info,
             tasks: tasks(folder)?,
             places: places(folder)?,
-            video_path: text("video_path"),
-            chunk_size: info["chunks_size"].as_i64().filter(|size| *size > 0).unwrap_or(1000),
         })
     }
 
-    fn read_table(&self, path: &Path, found: &mut Found) -> Result<(), DatasetError> {
-        let images = self.cameras.iter().filter(|camera| !camera.is_video);
+    /// What the user should know of a folder of whose tables so many moments were read.
+    fn notes(&self, n_moments: u64) -> Vec<String> {
+        let Info { depths, n_moments: promised, .. } = &self.info;
+        let mut notes = Vec::new();
+        if !depths.is_empty() {
+            notes.push(format!(
+                "{depths:?} see distances and are left out: data.robot.cameras shows them if it names them"
+            ));
+        }
+        if let Some(promised) = promised.filter(|promised| *promised != n_moments) {
+            notes.push(format!(
+                "{n_moments} moments are in data/, and {INFO} says {promised}: is all of it there?"
+            ));
+        }
+        notes
+    }
+
+    /// The number of moments in the table, used or not.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    fn read_table(&self, path: &Path, found: &mut Found) -> Result<u64, DatasetError> {
+        let images = self.info.cameras.iter().filter(|camera| !camera.is_video);
         let mut wanted: Vec<&str> = vec![EPISODE, TIME, TASK_INDEX, FRAME];
         wanted.extend(images.map(|camera| camera.name.as_str()));
         if self.config.truth != TASK {
@@ -139,11 +131,16 @@ impl<'a> Robot<'a> {
         }
         let file: Arc<Path> = path.into();
         let mut last: Option<(i64, f64)> = None;
+        let mut n_moments = 0;
         parquet_file::batches(path, &wanted, |first_row, batch| {
+            n_moments += batch.num_rows() as u64;
             for row in 0..batch.num_rows() {
                 let number = |name: &str| cell(batch, name, row).ok().and_then(|v| v.as_f64());
                 let (Some(episode), Some(at)) = (number(EPISODE), number(TIME)) else { continue };
                 let episode = episode as i64;
+                if self.episodes.as_ref().is_some_and(|of_split| !of_split.contains(&episode)) {
+                    continue;
+                }
                 let is_due = last.is_none_or(|(of, next)| of != episode || at >= next);
                 if is_due {
                     // Clocks tick in parts of a second that no number has exactly.
@@ -152,7 +149,8 @@ impl<'a> Robot<'a> {
                 }
             }
             Ok(())
-        })
+        })?;
+        Ok(n_moments)
     }
 
     fn fields(
@@ -169,7 +167,7 @@ impl<'a> Robot<'a> {
             column => cell(batch, column, row)?,
         };
         let mut images = Vec::new();
-        for camera in &self.cameras {
+        for camera in &self.info.cameras {
             images.push(if camera.is_video {
                 self.video(&camera.name, episode, at)?
             } else {
@@ -190,7 +188,12 @@ impl<'a> Robot<'a> {
         let place = self.places.get(&(episode, camera.to_owned()));
         let (chunk, file, from) = match place {
             Some(Place { chunk, file, from_secs }) => (*chunk, *file, *from_secs),
-            None => (episode / self.chunk_size, episode, 0.0),
+            None if self.info.is_shared => {
+                return Err(format!(
+                    "meta/episodes does not say where {camera} of episode {episode} is"
+                ));
+            }
+            None => (episode / self.info.chunk_size, episode, 0.0),
         };
         let numbers = BTreeMap::from([
             ("episode_chunk", chunk),
@@ -198,7 +201,7 @@ impl<'a> Robot<'a> {
             ("episode_index", episode),
             ("file_index", file),
         ]);
-        let name = filled(&self.video_path, camera, &numbers)?;
+        let name = filled(&self.info.video_path, camera, &numbers)?;
         let video = self.folder.join(name).display().to_string();
         Ok(Cell::Frame { video, at_secs: from + at, group: format!("episode {episode}") })
     }
