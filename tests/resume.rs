@@ -145,3 +145,68 @@ fn data_that_changed_is_named() {
         &["shots.parquet has another content", "Restore it", "--with-changes"],
     );
 }
+
+/// Rows with pictures in files of their own, in a folder.
+fn rows_with_pictures(folder: &Path) -> PathBuf {
+    let photos = vrft_dataset::Dataset::open(&root().join("data/digits/test.parquet")).unwrap();
+    let row = |n: usize| {
+        let name = format!("{n}.png");
+        std::fs::write(folder.join(&name), photos.get(n).pictures[0].bytes().unwrap()).unwrap();
+        let problem =
+            "Detect all objects belonging to the category 'handwritten digit' in the image.";
+        let solution = "<answer>[{'Position': [100, 100, 300, 300], 'Confidence': 1}]</answer>";
+        serde_json::json!({"image": name, "problem": problem, "solution": solution}).to_string()
+    };
+    let path = folder.join("rows.jsonl");
+    std::fs::write(&path, (0..8).map(row).collect::<Vec<_>>().join("\n")).unwrap();
+    path
+}
+
+#[test]
+fn a_run_without_a_checkpoint_goes_on_only_with_what_it_began_with() {
+    let run = Run::small().with_example("sft").set("learner.steps=400").set("evaluation.every=0");
+    let run = run.set("learner.checkpoint_every=0").set("data.shots=0");
+    let base = run.folder().join("base");
+    std::fs::create_dir(&base).unwrap();
+    for entry in std::fs::read_dir(root().join("data/starter")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, base.join(path.file_name().unwrap())).unwrap();
+    }
+    let rows = rows_with_pictures(run.folder());
+    let run = run
+        .set(&format!("policy.path={}", base.display()))
+        .set(&format!("data.train={}", rows.display()))
+        .set("data.space=thousandths");
+    let mut running = run.start();
+    running.await_step(1);
+    let learner = running.node_pid("vrft-learner", None).unwrap();
+    signal(learner, libc::SIGKILL);
+    running.wait();
+    assert!(!run.out().join("checkpoints/learner/step-000001").exists(), "there is a checkpoint");
+    // Each change alone is named, and taken back.
+    let changed = |path: &Path, change: &dyn Fn(&Path), words: &[&str]| {
+        let before = std::fs::read(path).unwrap();
+        change(path);
+        refused(&resume(&run, &[]), &[words, &["--with-changes"]].concat());
+        std::fs::write(path, before).unwrap();
+    };
+    let edit = |path: &Path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, data) = text.split_once("\n[data]\n").unwrap();
+        let data = data.replacen("space = \"thousandths\"", "space = \"pixels\"", 1);
+        std::fs::write(path, format!("{before}\n[data]\n{data}")).unwrap();
+    };
+    let keys = ["config.toml: config.data.space: \"thousandths\" before, \"pixels\" now"];
+    changed(&run.out().join("config.toml"), &edit, &keys);
+    let other = run.folder().join("5.png");
+    let replace = |path: &Path| drop(std::fs::copy(&other, path).unwrap());
+    changed(&run.folder().join("2.png"), &replace, &["2.png has another content"]);
+    let weights = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let file = base.join("model.safetensors");
+    changed(&file, &weights, &["model.safetensors has another content"]);
+    ok(&resume(&run, &["--set", "learner.steps=2", "--with-changes"]));
+}

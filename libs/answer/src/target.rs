@@ -13,6 +13,10 @@ pub const CURRENT: &str = "current";
 /// What stands for the promoted policy where a checkpoint is named.
 const PROMOTED: &str = "promoted";
 
+/// What is in the folder of every model, and of every adapter.
+const MODEL: &str = "config.json";
+const ADAPTER: &str = "adapter_config.json";
+
 /// Name of the configuration in a run folder and beside a promoted policy.
 const CONFIG: &str = "config.toml";
 
@@ -61,6 +65,7 @@ impl Target {
     /// # Errors
     /// Nothing of that name, with what was looked for.
     pub fn find(name: &str, served: &Path) -> Result<Self, AnswerError> {
+        let path = Path::new(name);
         if name == PROMOTED {
             let why = || {
                 let served = served.display();
@@ -68,19 +73,37 @@ impl Target {
             };
             return promoted(served)?.ok_or_else(|| refused(name, why()));
         }
-        let path = Path::new(name);
-        let is_run = path.join(CONFIG).is_file() && !path.join("config.json").is_file();
-        if is_run || path.join(BEST).is_file() || path.join(CHECKPOINTS).is_dir() {
+        if Self::is_choice(path) {
             return of_run(path);
         }
         let checkpoint = vrft_checkpoint::checkpoint_dir(path)?;
+        let expected =
+            "a checkpoint folder, a run folder, `promoted`, or a model of the hub as owner/name";
         if !checkpoint.is_dir() {
-            let why = "expected a checkpoint folder, a run folder, `promoted`, or a model of the hub as owner/name";
-            return Err(refused(name, why.to_owned()));
+            let is_file = if checkpoint.exists() { "it is no folder: " } else { "" };
+            return Err(refused(name, format!("{is_file}expected {expected}")));
+        }
+        let holds = |file: &str| checkpoint.join(file).is_file();
+        if !holds(MODEL) && !holds(ADAPTER) {
+            let why = format!(
+                "there is no checkpoint in it: neither {MODEL} (of a model) nor {ADAPTER} (of an adapter), nor the {CONFIG} and \
+                 {CHECKPOINTS} of a run; expected {expected}"
+            );
+            return Err(refused(name, why));
         }
         let version = file_name(&checkpoint).unwrap_or_else(|| name.to_owned());
         let config = config_of(&checkpoint);
         Ok(Self { checkpoint, version, config, choice: None })
+    }
+
+    /// Whether a name stands for a checkpoint that is somewhere else: `promoted`, or the folder of a run.
+    pub fn is_choice(path: &Path) -> bool {
+        let is_run = path.join(CONFIG).is_file() && !path.join(MODEL).is_file();
+        let is_run = is_run && !path.join(ADAPTER).is_file();
+        path == Path::new(PROMOTED)
+            || is_run
+            || path.join(BEST).is_file()
+            || path.join(CHECKPOINTS).is_dir()
     }
 }
 
@@ -215,7 +238,8 @@ mod tests {
         for learner in learners {
             for step in ["step-000010", "step-000009", "step-000100", "step-000200.tmp"] {
                 let folder = run.path().join("checkpoints").join(learner).join(step);
-                std::fs::create_dir_all(folder).unwrap();
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join(MODEL), "{}").unwrap();
             }
         }
         std::fs::write(run.path().join(CONFIG), "").unwrap();
@@ -300,6 +324,27 @@ mod tests {
         let target = find().unwrap();
         assert_eq!(target.version, "policy-0002");
         assert_eq!((target.checkpoint, target.config), (served.path().join("policy-0002"), None));
+    }
+
+    #[test]
+    fn a_folder_without_a_checkpoint_is_refused_with_what_is_missing() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = find(empty.path()).unwrap_err().to_string();
+        for word in ["config.json", "adapter_config.json", "config.toml", "checkpoints"] {
+            assert!(error.contains(word), "{error}");
+        }
+        let file = empty.path().join("weights.bin");
+        std::fs::write(&file, "").unwrap();
+        assert!(find(&file).unwrap_err().to_string().contains("it is no folder"));
+    }
+
+    #[test]
+    fn an_adapter_that_was_promoted_is_no_run() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [ADAPTER, CONFIG] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(find(folder.path()).unwrap().checkpoint, folder.path());
     }
 
     #[test]

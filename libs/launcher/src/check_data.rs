@@ -41,6 +41,13 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     Ok(())
 }
 
+/// The data sets of a run as its nodes open them; `None` if one cannot be opened.
+pub(crate) fn opened(graph: &Graph) -> Option<Vec<Dataset>> {
+    let (training, held_out) = parts(graph);
+    let parts = training.iter().chain(&held_out);
+    parts.map(|part| Dataset::open_with(part.path, &part.options).ok()).collect()
+}
+
 /// What is learned from, and what is judged on.
 fn parts(graph: &Graph) -> (Vec<Part<'_>>, Vec<Part<'_>>) {
     let data = &graph.config.data;

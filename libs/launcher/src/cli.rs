@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 mod measure;
 
+use crate::checkpoint::Loading;
 pub(crate) use measure::{BenchDtype, BenchOptions, EvalOptions, ProbeOptions, TableOptions};
 
 /// Visual reinforcement fine-tuning as a dora dataflow.
@@ -122,35 +123,32 @@ pub(crate) enum Command {
     Probe(ProbeOptions),
     /// Add an adapter to the weights that it was trained beside and write a plain checkpoint.
     Merge {
-        /// Folder of the adapter, as `peft` and this program write it.
-        adapter: PathBuf,
+        /// The adapter, as `peft` and this program write it: its folder, a run folder, or `promoted`.
+        #[arg(value_name = "DIR|RUN|promoted")]
+        adapter: String,
         /// Folder to write.
         out: PathBuf,
-        /// The model that the adapter was trained beside, where it is no longer what the adapter names.
-        #[arg(long, value_name = "DIR")]
-        base: Option<PathBuf>,
+        #[command(flatten)]
+        loading: Loading,
         /// Type to store the weights as [default: that of the base].
         #[arg(long, value_enum)]
         dtype: Option<StorageType>,
-        /// Load the adapter without comparing it with its manifest.
-        #[arg(long)]
-        no_verify: bool,
     },
     /// Write a checkpoint as files that llama.cpp opens: the language model, and the vision tower (`--mmproj`).
     Export {
-        /// The checkpoint folder; an adapter is merged first.
-        checkpoint: PathBuf,
+        /// Checkpoint folder, run folder, `promoted`, or a model of the hub as owner/name; an adapter is merged first.
+        #[arg(value_name = "DIR|RUN|promoted")]
+        checkpoint: String,
         /// Folder to write.
         out: PathBuf,
+        #[command(flatten)]
+        loading: Loading,
         /// Write GGUF, and store most weights as this.
         #[arg(long, value_enum, required = true)]
         gguf: GgufType,
         /// llama.cpp's word for how the tokenizer cuts texts, where it is none of a published model.
         #[arg(long, value_name = "WORD")]
         pre: Option<String>,
-        /// Read the checkpoint without comparing it with its manifest.
-        #[arg(long)]
-        no_verify: bool,
     },
     /// Print shell completions.
     Completions {
@@ -283,9 +281,8 @@ pub(crate) struct PolicyOptions {
     /// Checkpoint folder, run folder (its best policy, else the newest), `promoted`, or a model of the hub as owner/name.
     #[arg(long, value_name = "DIR|RUN|promoted", default_value = "promoted")]
     pub(crate) checkpoint: String,
-    /// The model that an adapter was trained beside, where it is no longer what the adapter names.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) loading: Loading,
     /// Configuration with the task, `[reward]`, and `[policy]` [default: that of the run which made the checkpoint; else
     /// answers are read as the model's family gives them].
     #[arg(long, value_name = "FILE")]
@@ -293,12 +290,6 @@ pub(crate) struct PolicyOptions {
     /// Override one value, as in `--set answer.max_tokens=256`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
-    /// Folder of the policies in use.
-    #[arg(long, value_name = "DIR", default_value = "out/served")]
-    pub(crate) served: PathBuf,
-    /// Load the checkpoint without comparing it with its manifest.
-    #[arg(long)]
-    pub(crate) no_verify: bool,
 }
 
 #[derive(Args)]

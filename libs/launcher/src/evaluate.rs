@@ -9,22 +9,21 @@ use crate::print::say;
 /// Greedy answers of one policy, measured and printed as JSON.
 pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     let graph = Graph::load(&options.graph)?;
+    let loading = &options.loading;
     let checkpoint = match &options.checkpoint {
-        Some(path) => vrft_checkpoint::checkpoint_dir(path)?,
+        Some(name) => loading.named(name)?.checkpoint,
         None => graph.checkpoint()?,
     };
     let mut config = graph.config;
-    if options.checkpoint.is_some() || options.base.is_some() {
-        config.policy.base.clone_from(&options.base);
+    if options.checkpoint.is_some() || loading.base.is_some() {
+        config.policy.base.clone_from(&loading.base);
     }
     config.policy.path = checkpoint;
     if let Some(data) = &options.data {
         config.evaluation.test.clone_from(data);
         config.evaluation.split = None;
     }
-    if !options.no_verify {
-        vrft_checkpoint::verify(&config.policy.path, config.policy.base.as_deref())?;
-    }
+    loading.verify(&config.policy.path, config.policy.base.as_deref())?;
     let key = if options.data.is_some() { "--data" } else { "evaluation.test" };
     let judge = vrft_evaluate::Judge::load(&config.judge()).wrap_err(key)?;
     // Beside the measures, which another program may read from standard output.

@@ -41,7 +41,10 @@ impl Graph {
         let mut config = Config::read(&document)?;
         config.anchor(&folder);
         anchor_nodes(&mut descriptor, &folder);
-        Ok(Self { path, folder, descriptor, config, notes: document.notes().to_vec() })
+        let notes = document.notes().to_vec();
+        let mut graph = Self { path, folder, descriptor, config, notes };
+        graph.choose_checkpoint()?;
+        Ok(graph)
     }
 
     /// The graph and the configuration that a run folder holds.

@@ -16,6 +16,11 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
     let token = options.token.clone().filter(|token| !token.is_empty());
     ensure!(options.queue > 0, "--queue: expected 1 or more questions that may wait");
     let answerer = ask::load(&options.policy)?;
+    let (most, usual) = (options.max_tokens, answerer.settings().answer.max_tokens);
+    ensure!(
+        usual <= most,
+        "--max-tokens {most}: expected at least answer.max_tokens, {usual}, which an answer may have that asks for nothing else"
+    );
     let follower = (options.policy.checkpoint == "promoted").then(|| {
         let settings: &Settings = answerer.settings();
         Follower::promoted(settings, answerer.version())
@@ -52,7 +57,8 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
 
 /// The report of the run that made the policy, be it there yet or not. That of a promoted policy lies beside it.
 fn report(options: &ServeOptions) -> eyre::Result<Option<PathBuf>> {
-    let PolicyOptions { checkpoint, served, .. } = &options.policy;
+    let PolicyOptions { checkpoint, loading, .. } = &options.policy;
+    let served = &loading.served;
     let folder = if checkpoint == "promoted" {
         Some(served.join(vrft_answer::CURRENT))
     } else {

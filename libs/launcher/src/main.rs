@@ -4,12 +4,14 @@ mod ask;
 mod bench;
 mod check;
 mod check_data;
+mod checkpoint;
 mod cli;
 mod compile;
 mod config;
 mod difference;
 mod doctor;
 mod evaluate;
+mod fingerprint;
 mod graph;
 mod listen;
 mod lock;
@@ -27,13 +29,9 @@ mod score;
 mod serve;
 mod table;
 
-use std::path::Path;
-
-use candle_core::{DType, Device};
 use clap::FromArgMatches;
-use eyre::ensure;
 use vrft_export::Storage;
-use vrft_model::{LoadOptions, Policy};
+use vrft_model::Policy;
 
 use crate::cli::{Cli, Command, GgufType};
 use crate::print::say;
@@ -71,7 +69,7 @@ fn start() -> eyre::Result<()> {
         Command::Ask(options) => ask::ask(&options),
         Command::Serve(options) => listen::serve(&options),
         Command::Promote(options) => {
-            say!("{}", serve::promote(&options, &serve::judge)?);
+            say!("{}", serve::promote(&options, &serve::check, &serve::judge)?);
             Ok(())
         }
         Command::Rollback { served } => {
@@ -82,13 +80,12 @@ fn start() -> eyre::Result<()> {
             Ok(Policy::initialize(&checkpoint, seed, dtype.into())?)
         }
         Command::Probe(options) => probe::probe(&options),
-        Command::Merge { adapter, out, base, dtype, no_verify } => {
-            merge(&adapter, base.as_deref(), !no_verify, &out, dtype.map(Into::into))
+        Command::Merge { adapter, out, loading, dtype } => {
+            checkpoint::merge(&adapter, &loading, &out, dtype.map(Into::into))
         }
-        Command::Export { checkpoint, out, gguf, pre, no_verify } => {
-            if !no_verify {
-                vrft_checkpoint::verify(&checkpoint, None)?;
-            }
+        Command::Export { checkpoint, out, loading, gguf, pre } => {
+            let folder = tempfile::tempdir()?;
+            let checkpoint = loading.whole(&checkpoint, folder.path())?;
             let storage = match gguf {
                 GgufType::F16 => Storage::F16,
                 GgufType::Q8_0 => Storage::Q8_0,
@@ -104,31 +101,4 @@ fn start() -> eyre::Result<()> {
             Ok(())
         }
     }
-}
-
-fn merge(
-    adapter: &Path,
-    base: Option<&Path>,
-    verify: bool,
-    out: &Path,
-    dtype: Option<DType>,
-) -> eyre::Result<()> {
-    ensure!(
-        vrft_checkpoint::Adapter::is_in(adapter),
-        "{adapter:?} is no adapter: it has no adapter_config.json; a whole model needs no merging"
-    );
-    if verify {
-        vrft_checkpoint::verify(adapter, base)?;
-    }
-
-    let options = LoadOptions {
-        dtype: DType::F32,
-        device: Device::Cpu,
-        trainable: false,
-        freeze_vision: false,
-        lora: None,
-        feature_cache_mib: 0,
-        prefix_cache_mib: 0,
-    };
-    Ok(Policy::load_beside(adapter, base, &options)?.save_merged(out, dtype)?)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use eyre::{WrapErr, ensure, eyre};
+use vrft_answer::{AnswerConfig, Target};
 use vrft_checkpoint::PolicyConfig;
 use vrft_dataset::{Dataset, DatasetError, OpenOptions, RobotConfig};
 use vrft_processor::Processor;
@@ -35,8 +36,8 @@ pub(crate) struct NewOptions {
     /// Split to learn from, where a folder has several [default: train].
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Option<String>,
-    /// Checkpoint folder, or a model of the Hugging Face hub as owner/name [default: data/starter].
-    #[arg(long, value_name = "DIR")]
+    /// Checkpoint folder, run folder, `promoted`, or a model of the hub as owner/name [default: data/starter].
+    #[arg(long, value_name = "DIR|RUN|promoted")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Folder that the names of pictures start at [default: that of the data].
     #[arg(long, value_name = "DIR")]
@@ -65,7 +66,11 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     ensure!(!file.exists(), "{file:?} is there already: name another folder, or remove it");
     let (dataset, splits) = open(options)?;
     let starter = Path::new("data/starter");
-    let checkpoint = options.checkpoint.as_deref().unwrap_or(starter);
+    let named = options.checkpoint.as_deref().unwrap_or(starter);
+    let found = Target::is_choice(named)
+        .then(|| Target::find(&named.display().to_string(), &AnswerConfig::default().served));
+    let found = found.transpose().wrap_err("--checkpoint")?;
+    let checkpoint = found.as_ref().map_or(named, |target| &target.checkpoint);
     let policy = PolicyConfig { path: checkpoint.to_owned(), ..PolicyConfig::default() };
     let processor = Processor::of(&policy)
         .wrap_err_with(|| format!("--checkpoint {}", checkpoint.display()))?;

@@ -29,11 +29,9 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
     let request =
         std::fs::read_to_string(path).wrap_err_with(|| format!("cannot read {path:?}"))?;
     let request: Request = serde_json::from_str(&request).wrap_err_with(|| format!("{path:?}"))?;
-    let base = options.base.as_deref();
-    if !options.no_verify {
-        vrft_checkpoint::verify(&options.checkpoint, base)?;
-    }
-    let processor = Processor::load_beside(&options.checkpoint, base)?;
+    let base = options.loading.base.as_deref();
+    let checkpoint = options.loading.find(&options.checkpoint)?.checkpoint;
+    let processor = Processor::load_beside(&checkpoint, base)?;
     let prompt = encode(&processor, &request.messages, path)?;
     let completion = request.completion.as_deref().map(|text| processor.encode_text(text));
     let completion = completion.transpose()?.unwrap_or_default();
@@ -43,7 +41,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
         "{path:?}: --gradients needs a completion that is not empty"
     );
     let policy = Policy::load_beside(
-        &options.checkpoint,
+        &checkpoint,
         base,
         &LoadOptions {
             dtype: options.dtype.into(),

@@ -7,9 +7,9 @@ use eyre::{WrapErr, bail};
 use crate::cli::{GraphOptions, RunOptions};
 use crate::graph::Graph;
 use crate::lock::RunLock;
-use crate::origin::{Origin, fingerprints};
+use crate::origin::{MadeOf, Origin};
 use crate::print::say;
-use crate::run::{Prepared, command_line, data_of, verify_start};
+use crate::run::{Prepared, command_line, made_of, verify_start};
 use crate::{difference, run_dir};
 
 /// Finds the run, takes its folder and checks that it is still the same run.
@@ -19,23 +19,22 @@ use crate::{difference, run_dir};
 pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Result<Prepared> {
     let run_dir = run_dir::find(named, Path::new("out"))?;
     let lock = RunLock::take(&run_dir)?;
-    let kept = Origin::read(&run_dir)?;
-    let is_kept = kept.is_some();
-    let (mut graph, mut origin) = match kept {
+    let (before, (mut graph, mut origin)) = match Origin::read(&run_dir)? {
         Some((origin, descriptor)) => {
             let before = Graph::of_run(&run_dir, &origin.folder, descriptor, &[])?;
-            (asked(options, before, &run_dir)?, origin)
+            let config = before.config.clone();
+            (Some(config), (asked(options, before, &run_dir)?, origin))
         }
-        None => without_origin(options, &run_dir)?,
+        None => (None, without_origin(options, &run_dir)?),
     };
     graph.config.run.resume = true;
     graph.check_files()?;
     verify_start(&graph, options)?;
-    let data = fingerprints(&data_of(&graph))?;
-    if is_kept && !options.with_changes {
-        origin.check_data(&data)?;
+    let now = MadeOf { graph_file: Origin::graph_file(&run_dir)?, ..made_of(&graph)? };
+    if let Some(config) = before.filter(|_| !options.with_changes) {
+        origin.made_of.check(&now, &config, &origin.folder)?;
     }
-    origin.data = data;
+    origin.made_of = now;
     let news = graph.notes.iter().filter(|note| !origin.warnings.contains(note)).cloned();
     origin.warnings.extend(news.collect::<Vec<_>>());
     origin.commands.push(command_line());
@@ -81,12 +80,10 @@ fn without_origin(options: &RunOptions, run_dir: &Path) -> eyre::Result<(Graph, 
             )
         })?;
     let origin = Origin {
-        commands: Vec::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: graph.path.clone(),
         folder: graph.folder.clone(),
-        data: Default::default(),
-        warnings: Vec::new(),
+        ..Origin::default()
     };
     Ok((graph, origin))
 }

@@ -7,11 +7,13 @@ use dora_message::SessionId;
 use dora_message::common::LogMessage;
 use eyre::WrapErr;
 
+use crate::check_data;
 use crate::cli::RunOptions;
 use crate::compile::compile;
+use crate::fingerprint;
 use crate::graph::Graph;
 use crate::lock::RunLock;
-use crate::origin::{Origin, fingerprints};
+use crate::origin::{MadeOf, Origin};
 use crate::print::say;
 use crate::progress::Progress;
 use crate::{check, outcome, resume, run_dir};
@@ -64,7 +66,7 @@ fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
     graph.check_sources()?;
     graph.check_files()?;
     verify_start(&graph, options)?;
-    let data = fingerprints(&data_of(&graph))?;
+    let made_of = made_of(&graph)?;
     let run_dir = match &options.out {
         Some(folder) => run_dir::make(folder)?,
         None => run_dir::create(&graph.config.run.out, &graph.config.run.name)?,
@@ -75,7 +77,7 @@ fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: graph.path.clone(),
         folder: graph.folder.clone(),
-        data,
+        made_of,
         warnings: graph.notes.clone(),
     };
     Ok(Prepared { graph, run_dir, origin, lock })
@@ -90,8 +92,28 @@ pub(crate) fn verify_start(graph: &Graph, options: &RunOptions) -> eyre::Result<
     vrft_checkpoint::verify(&graph.checkpoint()?, base).wrap_err("policy.path")
 }
 
+/// What a run of this graph is made of, as it is now.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn made_of(graph: &Graph) -> eyre::Result<MadeOf> {
+    let mut made_of = MadeOf { config: Some(graph.config.to_toml()), ..MadeOf::default() };
+    if graph.is_local() {
+        let base = graph.config.policy.base.as_deref();
+        let weights = fingerprint::of_model(&graph.checkpoint()?, base);
+        made_of.weights = Some(weights.wrap_err("policy.path")?);
+    }
+    let data = data_of(graph);
+    if !data.is_empty() {
+        // What is wrong with a data set is said by the node that reads it, with all that this needs.
+        made_of.pictures = check_data::opened(graph).map(|sets| fingerprint::of_pictures(&sets));
+    }
+    made_of.data = fingerprint::of_data(&data)?;
+    Ok(made_of)
+}
+
 /// The files and folders that rows are read from.
-pub(crate) fn data_of(graph: &Graph) -> Vec<PathBuf> {
+fn data_of(graph: &Graph) -> Vec<PathBuf> {
     let config = &graph.config;
     if config.stream.is_some() || !graph.is_local() || !graph.reads_data() {
         return Vec::new();
@@ -105,6 +127,9 @@ pub(crate) fn data_of(graph: &Graph) -> Vec<PathBuf> {
         paths.push(source.train.clone());
         paths.extend(source.test.clone());
     }
+    paths.extend(config.data.classes.clone());
+    paths.extend(config.data.rows.clone());
+    paths.extend(config.evaluation.exist.clone());
     paths
 }
 

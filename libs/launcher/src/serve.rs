@@ -18,7 +18,8 @@ use vrft_prompts::HELD_OUT_FILE;
 
 use crate::cli::PromoteOptions;
 use crate::config::Config;
-use crate::origin::{Origin, fingerprints};
+use crate::fingerprint;
+use crate::origin::Origin;
 use crate::print::say;
 use crate::serve::result::Policy;
 
@@ -48,6 +49,7 @@ pub(crate) type Measures = BTreeMap<String, BTreeMap<String, f64>>;
 /// written.
 pub(crate) fn promote(
     options: &PromoteOptions,
+    check: &dyn Fn(&Path) -> eyre::Result<()>,
     judge: &dyn Fn(&Path, &Path) -> eyre::Result<Measures>,
 ) -> eyre::Result<String> {
     let PromoteOptions { run, label, step, served, no_verify } = options;
@@ -60,6 +62,8 @@ pub(crate) fn promote(
     if !no_verify {
         vrft_checkpoint::verify(folder, None)?;
     }
+    // Whoever skips the digests still promotes a policy that can be loaded.
+    check(folder)?;
     let current = served.join(CURRENT);
     let (opponent, before) = if current.exists() {
         let name = fs::read_link(&current).wrap_err_with(|| format!("{current:?}"))?;
@@ -112,6 +116,11 @@ pub(crate) fn promote(
     Ok(format!("{name}: {label} of step {version} ({choice}), beside {opponent}: {compared}"))
 }
 
+/// Opens a checkpoint and compares its tensors with the model that it declares.
+pub(crate) fn check(checkpoint: &Path) -> eyre::Result<()> {
+    Ok(vrft_model::check_checkpoint(checkpoint, None)?)
+}
+
 /// Measures a checkpoint on the held-out data of a run, as its evaluator does.
 pub(crate) fn judge(run: &Path, checkpoint: &Path) -> eyre::Result<Measures> {
     let mut config = Config::load(&run.join(CONFIG), &[])?;
@@ -151,8 +160,8 @@ fn check_unchanged(run: &Path, config: &Config) -> eyre::Result<()> {
     let Some((origin, _)) = Origin::read(run)? else { return Ok(()) };
     let tests = config.data.sources.iter().filter_map(|source| source.test.clone());
     let tests: Vec<PathBuf> = tests.chain([config.evaluation.test.clone()]).collect();
-    for (path, now) in fingerprints(&tests)? {
-        let is_same = origin.data.get(&path).is_none_or(|before| *before == now);
+    for (path, now) in fingerprint::of_data(&tests)? {
+        let is_same = origin.made_of.data.get(&path).is_none_or(|before| *before == now);
         ensure!(
             is_same,
             "{path:?} is not what the run was judged on any more, so the policy in use cannot be compared with it"

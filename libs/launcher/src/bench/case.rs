@@ -1,5 +1,7 @@
 //! The case: what the nodes of a graph would hold, and one step through all of them.
 
+use std::path::PathBuf;
+
 use eyre::WrapErr;
 use vrft_checkpoint::{Dtype, PolicyConfig};
 use vrft_learner::{
@@ -36,12 +38,14 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn load(options: &BenchOptions) -> eyre::Result<Self> {
-        let config = config_of(options);
+        let checkpoint = options.loading.find(&options.checkpoint)?.checkpoint;
+        let config = config_of(options, checkpoint);
         let folder = tempfile::tempdir().wrap_err("cannot make a folder for the weights")?;
         let load = |trainable| {
             let device = vrft_model::open_device("--device", options.device)?;
             let options = LoadOptions::new(&config.policy, device, trainable);
-            Policy::load(&config.policy.path, &options).wrap_err("--checkpoint")
+            let base = config.policy.base.as_deref();
+            Policy::load_beside(&config.policy.path, base, &options).wrap_err("--checkpoint")
         };
         let reference = config.loss.needs_reference().then(|| load(false)).transpose()?;
         let settings = TrainSettings {
@@ -52,7 +56,8 @@ impl Case {
             max_completion_tokens: config.rollout.max_completion_tokens,
         };
         let learner = Learner::new(load(true)?, reference, &settings)?;
-        let processor = Processor::load(&config.policy.path)?;
+        let base = config.policy.base.as_deref();
+        let processor = Processor::load_beside(&config.policy.path, base)?;
         let images: Vec<_> = (0..8).map(|seed| noise(options.pixels, seed + 1)).collect();
         let text = SENTENCE.repeat(REPEATS);
         let prompt = processor.encode(None, &text, &[&images[0]])?;
@@ -149,10 +154,11 @@ impl Case {
     }
 }
 
-fn config_of(options: &BenchOptions) -> Config {
+fn config_of(options: &BenchOptions, checkpoint: PathBuf) -> Config {
     let mut config = Config {
         policy: PolicyConfig {
-            path: options.checkpoint.clone(),
+            path: checkpoint,
+            base: options.loading.base.clone(),
             dtype: match options.dtype {
                 BenchDtype::F32 => Dtype::F32,
                 BenchDtype::Bf16 => Dtype::Bf16,

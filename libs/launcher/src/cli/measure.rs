@@ -5,36 +5,29 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{GraphOptions, StorageType};
+use crate::checkpoint::Loading;
 
 #[derive(Args)]
 pub(crate) struct EvalOptions {
-    /// Checkpoint folder in the Hugging Face layout [default: policy.path].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// The model that an adapter was trained beside, where it is no longer what the adapter names.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: Option<PathBuf>,
+    /// Checkpoint folder, run folder, `promoted`, or a model of the hub as owner/name [default: policy.path].
+    #[arg(long, value_name = "DIR|RUN|promoted")]
+    pub(crate) checkpoint: Option<String>,
+    #[command(flatten)]
+    pub(crate) loading: Loading,
     /// Data set [default: evaluation.test].
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
-    /// Load the checkpoint without comparing it with its manifest.
-    #[arg(long)]
-    pub(crate) no_verify: bool,
     #[command(flatten)]
     pub(crate) graph: GraphOptions,
 }
 
 #[derive(Args)]
 pub(crate) struct ProbeOptions {
-    /// Checkpoint or adapter folder.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) checkpoint: PathBuf,
-    /// The model that an adapter was trained beside, where it is no longer what the adapter names.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) base: Option<PathBuf>,
-    /// Load the checkpoint without comparing it with its manifest.
-    #[arg(long)]
-    pub(crate) no_verify: bool,
+    /// Checkpoint or adapter folder, run folder, `promoted`, or a model of the hub as owner/name.
+    #[arg(long, value_name = "DIR|RUN|promoted")]
+    pub(crate) checkpoint: String,
+    #[command(flatten)]
+    pub(crate) loading: Loading,
     /// JSON: `messages` as Hugging Face chat messages, images as {"type": "image", "path": ...} from this file's
     /// folder on; `completion` a text or null.
     #[arg(long, value_name = "FILE")]
@@ -98,9 +91,11 @@ pub(crate) struct TableOptions {
 /// One image of noise and a question per prompt; completions of exactly as many tokens as asked for.
 #[derive(Args)]
 pub(crate) struct BenchOptions {
-    /// Checkpoint folder in the Hugging Face layout.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) checkpoint: PathBuf,
+    /// Checkpoint folder, run folder, `promoted`, or a model of the hub as owner/name.
+    #[arg(long, value_name = "DIR|RUN|promoted")]
+    pub(crate) checkpoint: String,
+    #[command(flatten)]
+    pub(crate) loading: Loading,
     /// Width and height of the image.
     #[arg(long, default_value_t = 448)]
     pub(crate) pixels: u32,

@@ -16,14 +16,7 @@ fn run(folder: &Path, name: &str, miou: f64) -> PathBuf {
     let lines =
         [line("base", 0, 0.4), line("rft", 5, 0.1), line("rft", 10, miou), line("sft", 10, 0.45)];
     fs::write(run.join("evaluations.jsonl"), lines.join("\n")).unwrap();
-    let origin = Origin {
-        commands: vec![],
-        version: String::new(),
-        graph: PathBuf::new(),
-        folder: PathBuf::new(),
-        data: BTreeMap::new(),
-        warnings: vec![],
-    };
+    let origin = Origin::default();
     let graph = "nodes: [{id: evaluator, path: vrft-evaluator, inputs: {rft: learner/checkpoint, sft: sft/checkpoint}}]";
     origin.write(&yaml_serde::from_str(graph).unwrap(), &run).unwrap();
     fs::write(run.join(CONFIG), name).unwrap();
@@ -39,7 +32,7 @@ fn promoted(run: &Path, label: &str, served: &Path) -> eyre::Result<String> {
     let label = label.to_owned();
     let served = served.to_owned();
     let step = result::Which::Best;
-    promote(&PromoteOptions { run, label, step, served, no_verify: false }, &judge)
+    promote(&PromoteOptions { run, label, step, served, no_verify: false }, &|_| Ok(()), &judge)
 }
 
 fn in_use(served: &Path) -> String {
@@ -163,4 +156,34 @@ fn a_run_without_the_evaluation_is_named() {
         error.contains("no evaluation of \"best\"; there are {\"base\", \"rft\", \"sft\"}"),
         "{error}"
     );
+}
+
+#[test]
+fn weights_that_cannot_be_opened_are_not_put_into_use_even_unverified() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("served");
+    let run = run(folder.path(), "run", 0.5);
+    let options = PromoteOptions {
+        run: run.clone(),
+        label: "rft".into(),
+        step: result::Which::Last,
+        served: served.clone(),
+        no_verify: true,
+    };
+    let judge = |_: &Path, _: &Path| panic!("it is not measured");
+    // As the starter, with the weights of an earlier state that were cut on the way.
+    let starter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/starter");
+    let checkpoint = run.join("checkpoints/learner/step-000010");
+    fs::copy(starter.join("config.json"), checkpoint.join("config.json")).unwrap();
+    let weights = fs::read(starter.join("model.safetensors")).unwrap();
+    for n in [100, weights.len() - 1] {
+        fs::write(checkpoint.join("model.safetensors"), &weights[..n]).unwrap();
+        let error = promote(&options, &check, &judge).unwrap_err().to_string();
+        assert!(error.contains("model.safetensors") && error.contains("cut short"), "{error}");
+    }
+    assert!(!served.join(CURRENT).exists());
+    fs::write(checkpoint.join("model.safetensors"), &weights).unwrap();
+    let judge = |_: &Path, _: &Path| Ok(Measures::new());
+    promote(&options, &check, &judge).unwrap();
+    assert!(served.join(CURRENT).exists());
 }
