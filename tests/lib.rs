@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod harness;
+pub mod robot;
 pub mod squares;
 pub mod wire;
 

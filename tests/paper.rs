@@ -3,7 +3,7 @@
 //! One of each kind is run here; `VRFT_PAPER=all` runs all of them and prints their tables (`.ci/long paper`).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +11,7 @@ use std::process::Command;
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 use vrft_config::Document;
+use vrft_evaluate::{Judge, JudgeConfig};
 use vrft_tests::{alone, files_under, root, vrft};
 
 /// One of each kind of answer and layout.
@@ -268,6 +269,99 @@ fn every_kind_of_table_runs_end_to_end() {
     }
 }
 
+/// What judges the policies of a table, on the miniature of its data.
+fn judge(file: &Path, data: &Path) -> Judge {
+    let test = Document::load(file, &[]).unwrap().get("evaluation.test").unwrap().clone();
+    let quoted = |path: &Path| format!("{:?}", path.display().to_string());
+    let overrides = [
+        format!("evaluation.test={}", quoted(&data.join(test.as_str().unwrap()))),
+        format!("policy.path={}", quoted(&root().join("data/starter"))),
+    ];
+    let overrides = SMALL.iter().map(ToString::to_string).chain(overrides);
+    let document = Document::load(file, &overrides.collect::<Vec<_>>()).unwrap();
+    let config = JudgeConfig {
+        policy: document.section().unwrap(),
+        evaluation: document.section().unwrap(),
+        data: document.section().unwrap(),
+        rollout: document.section().unwrap(),
+        reward: document.section().unwrap(),
+    };
+    Judge::load(&config).unwrap()
+}
+
+/// COCO's average precision where nothing wrong was found: precision is 1 at the recalls of 0, 0.01 … up to what was found.
+fn precision_of(found: usize, there: usize) -> f64 {
+    if found == 0 { 0.0 } else { ((100 * found / there) as f64 + 1.0) / 101.0 }
+}
+
+/// The metric of every table of the paper is 1 for the true answers and what arithmetic says where every third is missing: so
+/// layout, selection, question, coordinates, reading, matching and means are right together. A policy that knows nothing would
+/// have 0 whatever is wrong.
+#[test]
+fn true_answers_are_worth_1_and_missing_ones_what_they_are_worth() {
+    let mut seen = BTreeSet::new();
+    for file in configs() {
+        let folder = tempfile::tempdir().unwrap();
+        write_data(folder.path(), std::slice::from_ref(&file));
+        let judge = judge(&file, folder.path());
+        let right: Vec<String> = judge.truths().iter().map(|truth| said(&truth.solution)).collect();
+        let n = right.len();
+        assert!(n > 2, "{file:?}: {n} questions");
+        let metrics = |kept: &dyn Fn(usize) -> bool| {
+            let said = right.iter().enumerate();
+            let said =
+                said.map(|(idx, said)| if kept(idx) { said.clone() } else { "who knows".into() });
+            judge.measure(said.collect()).unwrap()
+        };
+        let all = metrics(&|_| true).evaluation.metrics;
+        let some = metrics(&|idx| idx % 3 != 0);
+        let share = (0..n).filter(|idx| idx % 3 != 0).count() as f64 / n as f64;
+        // By category, how many objects are there and how many were found.
+        let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for (idx, question) in some.predictions.iter().enumerate() {
+            for one in question.counted.iter().flat_map(|counted| &counted.truth) {
+                let (found, there) = counts.entry(&one.category).or_default();
+                *found += usize::from(idx % 3 != 0);
+                *there += 1;
+            }
+        }
+        let precisions = counts.values().map(|(found, there)| precision_of(*found, *there));
+        let precision = precisions.sum::<f64>() / counts.len() as f64;
+        let (found, there) = counts.values().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        for name in
+            Document::load(&file, &[]).unwrap().get("table.metrics").unwrap().as_array().unwrap()
+        {
+            let name = name.as_str().unwrap();
+            let expected = match name {
+                "ap" | "ap50" => precision,
+                "miou" => found as f64 / there as f64,
+                "accuracy" | "accuracy_official" | "acc50" | "format" => share,
+                // Every question of the miniatures is about something that is there.
+                "no_objects" if !all.contains_key(name) => continue,
+                other => panic!("{file:?}: what is {other} of true answers?"),
+            };
+            let close = |got: f64, expected: f64| (got - expected).abs() < 5e-3;
+            assert!(close(all[name], 1.0), "{file:?}: {name} of true answers is {}", all[name]);
+            let got = some.evaluation.metrics[name];
+            assert!(close(got, expected), "{file:?}: {name} is {got}, not {expected}");
+            assert!(expected > 0.3 && expected < 0.9, "{name}: {expected}");
+            seen.insert(name.to_owned());
+        }
+    }
+    let kinds = ["accuracy", "accuracy_official", "acc50", "ap", "miou"];
+    assert!(kinds.iter().all(|kind| seen.contains(*kind)), "{seen:?}");
+}
+
+/// A true answer as a policy says it.
+fn said(solution: &str) -> String {
+    let answer = if solution.contains("<answer>") {
+        solution.to_owned()
+    } else {
+        format!("<answer>{solution}</answer>")
+    };
+    format!("<think>so</think>{answer}")
+}
+
 #[test]
 fn a_table_goes_on_where_it_stopped_and_evaluates_its_start_once() {
     let _guard = alone();
@@ -297,6 +391,14 @@ fn a_table_goes_on_where_it_stopped_and_evaluates_its_start_once() {
     let (said, _) = table(&files, &data, &out, &options);
     assert!(said.contains("seed 1") && !said.contains("seed 0"), "{said}");
     assert_eq!(of_base(&before), of_base(&evaluations(1)));
+    // A run that is evaluated in another way does not borrow what was found for its start.
+    let other =
+        ["--shots", "2", "--seeds", "1", "--mode", "fixed", "--set", "evaluation.batch_size=1"];
+    table(&files, &data, &out, &other);
+    let of_other = out.join("classification-pets-fixed/shots-2-seed-0/evaluations.jsonl");
+    let of_other = of_base(&std::fs::read_to_string(of_other).unwrap());
+    assert_eq!(of_other.len(), 1);
+    assert_ne!(of_base(&before), of_other);
     // Other settings are not mixed with what is there.
     let output = Command::new(vrft())
         .current_dir(root())

@@ -144,6 +144,7 @@ fn sections_belong_to_the_crates_that_work_by_them() {
         "vrft-objective",
         "vrft-plan",
         "vrft-reward",
+        "vrft-segment",
         "vrft-stream",
         "vrft-weights",
     ];
@@ -206,7 +207,7 @@ fn each_outside_system_is_known_to_one_crate() {
         ("hf-hub", vec!["libs/checkpoint"]),
         // Messages, files of users, and the transport, which names no column; nodes that the tests themselves are.
         ("arrow", vec!["libs/messages", "libs/dataset", "libs/node", "tests"]),
-        ("candle-transformers", vec!["libs/embedding"]),
+        ("candle-transformers", vec!["libs/embedding", "libs/segment"]),
     ];
     for (dependency, allowed) in allowed {
         for (folder, found) in manifests() {

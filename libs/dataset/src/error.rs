@@ -45,7 +45,7 @@ pub enum DatasetError {
     /// The name says nothing that is known.
     #[error(
         "{path:?}: expected a file that ends in .parquet, .arrow, .feather, .jsonl, .csv, .json (rows, COCO, LVIS, \
-         RefCOCO, splits), .txt (FGVC Aircraft, Oxford Pets) or .mat (Oxford Flowers), a folder of .parquet, .arrow, \
+         RefCOCO, splits), .txt (FGVC Aircraft, Oxford Pets) or .mat (Oxford Flowers, Stanford Cars), a folder of .parquet, .arrow, \
          .jsonl or .xml (VOC) files, of pictures in a folder for each class, of ReasonSeg, of Roboflow or of LeRobot \
          (meta/info.json), or what save_to_disk of `datasets` wrote"
     )]

@@ -48,7 +48,7 @@ pub(crate) enum Kind {
     List,
     /// Comma-separated values.
     Csv,
-    /// Labels of Oxford Flowers.
+    /// Labels of Oxford Flowers or Stanford Cars.
     Mat,
     /// Pascal VOC.
     Voc,

@@ -7,7 +7,7 @@
 //! | either of these | `conversations` or `messages` in place of `problem`, and of `solution` too |
 //! | either of these | `label`, or `bbox` with `expression`, in place of `problem` and `solution` |
 //! | another `.json` | COCO annotations (LVIS too): one row for each picture and each of its categories; RefCOCO's references with `instances.json` beside them; `split_zhou_*.json` |
-//! | `.csv`, `.txt`, `imagelabels.mat` | pictures with their classes: tables, the lists of FGVC Aircraft and Oxford Pets, Oxford Flowers |
+//! | `.csv`, `.txt`, `.mat` | pictures with their classes: tables, the lists of FGVC Aircraft and Oxford Pets, Oxford Flowers, Stanford Cars |
 //! | `gt.txt`, `charades_sta_train.txt` | frames of videos: tracks of the MOT challenge, moments of Charades-STA |
 //! | a folder | its `.parquet`, `.arrow` or `.jsonl` files of one split, by their names; else COCO annotations of Roboflow and ODinW; Pascal VOC `.xml` files, or its root with `ImageSets`; ReasonSeg; pictures in a folder for each class |
 //! | a folder of `save_to_disk` | the files that its `state.json` names |

@@ -11,6 +11,7 @@ use crate::{DatasetError, OpenOptions};
 
 mod annotated;
 mod arrow_file;
+mod cars;
 mod classes;
 mod coco;
 mod columns;
@@ -77,7 +78,7 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
             Layout::Splits => labeled::read_splits(path, split, options, &mut found)?,
             Layout::List => labeled::read_list(path, options, &mut found)?,
             Layout::Csv => labeled::read_csv(path, options, &mut found)?,
-            Layout::Flowers => labeled::read_flowers(path, split, options, &mut found)?,
+            Layout::Mat => labeled::read_mat(path, split, options, &mut found)?,
             Layout::Referring => referring::read(path, split, options, &mut found)?,
             Layout::Mot => frames::read_mot(path, options, &mut found)?,
             Layout::Charades => frames::read_charades(path, options, &mut found)?,
@@ -111,7 +112,7 @@ enum Layout {
     Splits,
     List,
     Csv,
-    Flowers,
+    Mat,
     Referring,
     Mot,
     Charades,
@@ -137,7 +138,7 @@ fn layout(path: &Path, kind: Kind) -> Result<Layout, DatasetError> {
             }
         }
         Kind::Csv => Layout::Csv,
-        Kind::Mat => Layout::Flowers,
+        Kind::Mat => Layout::Mat,
         Kind::Json => {
             let start = start_of(path)?;
             if labeled::is_splits(&start) {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use vrft_dataset::Boxes;
 use vrft_reward::{BBox, Item, Place, Space, match_greedily};
+use vrft_score::detection::Question;
 use vrft_score::ratio_interval;
 use vrft_vision::{Original, Rect, Resized, Sides, Thousandths};
 
-use crate::precision::{Precision, TrueBox};
+use crate::precision::Precision;
 
 /// What a question is about, as far as it is known besides its true answer.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -85,19 +86,18 @@ impl DetectionEvaluator {
             for Labeled { detection, label } in &truth {
                 let bbox = with_sides(corners(&detection.bbox));
                 let area = bbox[2] * bbox[3];
-                let truth = TrueBox { bbox, area, crowd: false };
-                self.precision.add_truth(&category(*label), truth);
+                self.precision.add_truth(&category(*label), bbox, area, false);
             }
             return;
         };
         for (rect, area) in annotated.iter().zip(&annotated.areas) {
             let bbox = with_sides(rect.corners());
-            self.precision.add_truth(&category(None), TrueBox { bbox, area: *area, crowd: false });
+            self.precision.add_truth(&category(None), bbox, *area, false);
         }
         for rect in &annotated.crowds {
             let bbox = with_sides(rect.corners());
             let area = bbox[2] * bbox[3];
-            self.precision.add_truth(&category(None), TrueBox { bbox, area, crowd: true });
+            self.precision.add_truth(&category(None), bbox, area, true);
         }
     }
 
@@ -106,6 +106,11 @@ impl DetectionEvaluator {
         let sum: f64 = self.ious.iter().map(|image| image.0).sum();
         let count: f64 = self.ious.iter().map(|image| image.1).sum();
         (count > 0.0).then(|| sum / count)
+    }
+
+    /// The questions that were added, in their order, as average precision counts them.
+    pub(crate) fn questions(&self) -> &[Question] {
+        self.precision.questions()
     }
 
     /// Measures all questions that were added.

@@ -127,6 +127,11 @@ impl Evaluator {
         }
     }
 
+    /// What average precision counts of each question, in their order; none where answers are not boxes.
+    pub(crate) fn questions(&self) -> &[vrft_score::detection::Question] {
+        self.detection.questions()
+    }
+
     fn add_boxes(&mut self, reading: Option<&Answer>, truth: &Truth, subject: &Subject) {
         let space = self.reward.config().answer.space().unwrap_or_default();
         let predicted = reading.map_or(&[][..], Answer::items);

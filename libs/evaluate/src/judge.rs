@@ -16,6 +16,7 @@ use vrft_prompts::{Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Frame, Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
+use vrft_score::detection::Question;
 use vrft_vision::Sides;
 
 use crate::{Evaluation, Evaluator, Subject, best_constant, existence};
@@ -89,6 +90,8 @@ pub struct Prediction {
     /// Width and height of the whole picture in the coordinates that boxes are answered in: 1000 and 1000 for
     /// thousandths, the pixels that the model sees for pixels. `None` where nothing has a place in a picture.
     pub extent: Option<[f64; 2]>,
+    /// What average precision counts of it, where answers are boxes: with it, two policies can be compared in pairs.
+    pub counted: Option<Question>,
 }
 
 /// Why a policy could not be judged.
@@ -204,6 +207,16 @@ impl Judge {
         Ok(self.judge(completions, start))
     }
 
+    /// The true answers, one for each row of the held-out data.
+    pub fn truths(&self) -> &[Truth] {
+        &self.answers
+    }
+
+    /// Measures answers that something else gave, one for each row of the held-out data; `None` for another number of them.
+    pub fn measure(&self, completions: Vec<String>) -> Option<Judgment> {
+        (completions.len() == self.answers.len()).then(|| self.judge(completions, Instant::now()))
+    }
+
     /// What the best answer is worth that is the same for every question; `None` without questions.
     pub fn constant(&self) -> Option<Judgment> {
         let start = Instant::now();
@@ -226,11 +239,26 @@ impl Judge {
             };
             let extent = self.extent(idx);
             let answer = answer.clone();
-            predictions.push(Prediction { sample_id, completion, answer, score, extent });
+            let counted = None;
+            predictions.push(Prediction { sample_id, completion, answer, score, extent, counted });
+        }
+        let questions = evaluator.questions().iter().zip(self.pictures());
+        for (prediction, (question, picture)) in predictions.iter_mut().zip(questions) {
+            prediction.counted = Some(Question { picture, ..question.clone() });
         }
         let secs = start.elapsed().as_secs_f64();
         let reward = Reward::new(&self.config.reward);
         Judgment { evaluation: evaluator.finish(), predictions, reward, secs }
+    }
+
+    /// A number for the picture of each row: that of the first row with the same one.
+    fn pictures(&self) -> Vec<usize> {
+        let mut first = BTreeMap::new();
+        let number = |(idx, row): (usize, &Row)| {
+            let path = row.pictures.first().and_then(|picture| picture.path().map(Path::to_owned));
+            path.map_or(idx, |path| *first.entry(path).or_insert(idx))
+        };
+        self.test.iter().enumerate().map(number).collect()
     }
 
     /// Width and height of the picture of a sample in the coordinates of the answers.

@@ -2,57 +2,37 @@
 
 use vrft_reward::same_label;
 use vrft_score::ScoreError;
-use vrft_score::detection::{
-    Annotation, Category, Evaluation, Id, Image, Prediction, Protocol, Summary, Truth,
-};
+use vrft_score::detection::{FoundBox, Question, Summary, TrueBox, of_questions};
 
-/// Gathers predictions and truth, question by question. Each question counts as an image of its own, which changes
-/// nothing: predictions are compared with the true boxes of one category in one image, and that is what is asked about.
+/// Gathers predictions and truth, question by question.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Precision {
     categories: Vec<String>,
-    n_images: i64,
-    annotations: Vec<Annotation>,
-    predictions: Vec<Prediction>,
-}
-
-/// A true box: x, y, width, height.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct TrueBox {
-    pub(crate) bbox: [f64; 4],
-    /// Of the object in pixels, by which it is small, medium or large.
-    pub(crate) area: f64,
-    /// It stands for many objects: it may be found often and need not be.
-    pub(crate) crowd: bool,
+    questions: Vec<Question>,
 }
 
 impl Precision {
-    /// Begins the next question.
+    /// Begins the next question. Until something else is known, each is about a picture of its own.
     pub(crate) fn begin(&mut self) {
-        self.n_images += 1;
+        self.questions.push(Question { picture: self.questions.len(), ..Question::default() });
     }
 
-    /// Adds a true box of the present question.
-    pub(crate) fn add_truth(&mut self, category: &str, truth: TrueBox) {
+    /// Adds a true box of the present question: x, y, width, height, the area of the object in pixels, and whether it stands for
+    /// many objects.
+    pub(crate) fn add_truth(&mut self, category: &str, bbox: [f64; 4], area: f64, crowd: bool) {
         let category = self.category(category);
-        let TrueBox { bbox, area, crowd } = truth;
-        self.annotations.push(Annotation {
-            // Not 0: pycocotools takes a match with that for none.
-            id: Id::Number(self.annotations.len() as i64 + 1),
-            image: Id::Number(self.n_images),
-            category,
-            bbox,
-            area,
-            crowd,
-            ignore: false,
-        });
+        self.present().truth.push(TrueBox { category, bbox, area, crowd });
     }
 
     /// Adds a predicted box of the present question: x, y, width, height.
     pub(crate) fn add_prediction(&mut self, category: &str, bbox: [f64; 4], score: f64) {
         let category = self.category(category);
-        let image = Id::Number(self.n_images);
-        self.predictions.push(Prediction { image, category, bbox, score });
+        self.present().found.push(FoundBox { category, bbox, score });
+    }
+
+    /// All questions, in the order in which they were begun.
+    pub(crate) fn questions(&self) -> &[Question] {
+        &self.questions
     }
 
     /// COCO's numbers.
@@ -60,30 +40,25 @@ impl Precision {
     /// # Errors
     /// None that can occur: the ids are unique and of what was added.
     pub(crate) fn summary(&self) -> Result<Summary, ScoreError> {
-        let image =
-            |id| Image { id: Id::Number(id), negative: Vec::new(), not_exhaustive: Vec::new() };
-        let category = |(id, name): (i64, &String)| Category {
-            id: Id::Number(id),
-            name: name.clone(),
-            frequency: None,
-        };
-        let truth = Truth {
-            images: (1..=self.n_images).map(image).collect(),
-            categories: (0..).zip(&self.categories).map(category).collect(),
-            annotations: self.annotations.clone(),
-        };
-        Ok(Evaluation::new(&truth, &self.predictions, Protocol::Coco)?.summary())
+        Ok(of_questions(&self.questions)?.summary())
     }
 
-    fn category(&mut self, name: &str) -> Id {
+    fn present(&mut self) -> &mut Question {
+        if self.questions.is_empty() {
+            self.begin();
+        }
+        self.questions.last_mut().expect("one was begun")
+    }
+
+    /// What a category is called here: as it was called first.
+    fn category(&mut self, name: &str) -> String {
         // No name is like no other name, but for itself.
-        let is_same = |known: &String| known == name || same_label(known, name);
-        let known = self.categories.iter().position(is_same);
-        let number = known.unwrap_or_else(|| {
-            self.categories.push(name.to_owned());
-            self.categories.len() - 1
-        });
-        Id::Number(number as i64)
+        let is_same = |known: &&String| *known == name || same_label(known, name);
+        if let Some(known) = self.categories.iter().find(is_same) {
+            return known.clone();
+        }
+        self.categories.push(name.to_owned());
+        name.to_owned()
     }
 }
 
@@ -116,7 +91,7 @@ mod tests {
                 for row in list(&truth["annotations"]).iter().filter(is_here) {
                     let area = row["area"].as_f64().unwrap();
                     let crowd = row["iscrowd"] == 1;
-                    precision.add_truth(name, TrueBox { bbox: bbox(row), area, crowd });
+                    precision.add_truth(name, bbox(row), area, crowd);
                 }
                 for row in list(&case["predictions"]).iter().filter(is_here) {
                     precision.add_prediction(name, bbox(row), row["score"].as_f64().unwrap());
@@ -154,14 +129,13 @@ mod tests {
     fn a_rare_category_weighs_as_much_as_a_common_one() {
         let mut precision = Precision::default();
         let square = [0.0, 0.0, 10.0, 10.0];
-        let truth = TrueBox { bbox: square, area: 100.0, crowd: false };
         for _ in 0..9 {
             precision.begin();
-            precision.add_truth("cat", truth);
+            precision.add_truth("cat", square, 100.0, false);
             precision.add_prediction("Cat", square, 0.9);
         }
         precision.begin();
-        precision.add_truth("dog", truth);
+        precision.add_truth("dog", square, 100.0, false);
         assert_eq!(precision.summary().unwrap().get("AP50"), Some(0.5));
     }
 }

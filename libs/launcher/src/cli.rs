@@ -29,7 +29,7 @@ const TEMPLATE: &str =
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "new", "check", "doctor", "init"]),
-    ("Use the result", &["ask", "serve", "promote", "rollback", "merge", "export"]),
+    ("Use the result", &["ask", "segment", "serve", "promote", "rollback", "merge", "export"]),
     ("Measure", &["eval", "score", "table", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
@@ -62,6 +62,7 @@ Examples:
   vrft check                                  validate graph and configuration, print them resolved
   vrft eval --checkpoint out/RUN/checkpoints/learner/step-000100
   vrft ask --checkpoint out/RUN --image photo.jpg --category cup --draw found.png
+  vrft segment --image photo.jpg --boxes 40,30,200,180 --draw masks.png
   vrft reward test configs/rewards/visual-rft/detection.toml
   vrft table --seeds 5 --shots 1,4,16         the table of docs/src/measurements.md
   vrft table configs/paper/*.toml --data DATA --dry-run
@@ -98,6 +99,8 @@ pub(crate) enum Command {
     },
     /// Ask a policy about pictures.
     Ask(AskOptions),
+    /// Make masks of boxes, by the Segment Anything Model (SAM).
+    Segment(crate::segment::SegmentOptions),
     /// Answer questions over HTTP: OpenAI's chat completions with images, and a page for a browser.
     Serve(ServeOptions),
     /// Put a run's policy into use, unless it does worse on held-out data than the one in use.

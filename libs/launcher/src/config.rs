@@ -17,6 +17,7 @@ use vrft_learner::{MemorySettings, OptimizerConfig, SftConfig};
 use vrft_objective::config::{AdvantageConfig, LossConfig};
 use vrft_plan::{LearnerConfig, PoolConfig, RolloutConfig, RunConfig};
 use vrft_reward::config::{RewardConfig, RewardsConfig};
+use vrft_segment::SegmentConfig;
 use vrft_stream::StreamConfig;
 use vrft_weights::WeightsConfig;
 
@@ -41,12 +42,13 @@ pub(crate) struct Config {
     pub(crate) sft: SftConfig,
     pub(crate) evaluation: EvaluationConfig,
     pub(crate) answer: AnswerConfig,
+    pub(crate) segment: Option<SegmentConfig>,
     /// What `vrft table` makes of the configuration; a run reads nothing of it.
     pub(crate) table: Option<TableConfig>,
 }
 
 /// All sections there are.
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 18] = [
     RunConfig::NAME,
     PolicyConfig::NAME,
     DataConfig::NAME,
@@ -63,6 +65,7 @@ const SECTIONS: [&str; 17] = [
     SftConfig::NAME,
     EvaluationConfig::NAME,
     AnswerConfig::NAME,
+    SegmentConfig::NAME,
     TableConfig::NAME,
 ];
 
@@ -95,6 +98,7 @@ impl Config {
             sft: document.section()?,
             evaluation: document.section()?,
             answer: document.section()?,
+            segment: document.optional()?,
             table: document.optional()?,
         };
         for source in &mut config.data.sources {
@@ -124,10 +128,11 @@ impl Config {
         printed.add(&self.sft);
         printed.add(&self.evaluation);
         printed.add(&self.answer);
+        self.segment.iter().for_each(|segment| printed.add(segment));
         printed.finish()
     }
 
-    /// Makes the paths absolute that start at this folder. A policy that is not a folder there stays as it is: it may
+    /// Makes the paths absolute that start at this folder. A policy or a SAM that is not a folder there stays as it is: it may
     /// be a model of the hub.
     pub(crate) fn anchor(&mut self, folder: &Path) {
         let policy = joined(folder, &self.policy.path);
@@ -138,6 +143,12 @@ impl Config {
             let at = joined(folder, base);
             if at.exists() {
                 *base = at;
+            }
+        }
+        if let Some(segment) = &mut self.segment {
+            let model = joined(folder, &segment.model);
+            if model.exists() {
+                segment.model = model;
             }
         }
         let Self { answer, data, evaluation, semantic, stream, weights, .. } = self;

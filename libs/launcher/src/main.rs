@@ -26,6 +26,7 @@ mod rewards;
 mod run;
 mod run_dir;
 mod score;
+mod segment;
 mod serve;
 mod table;
 
@@ -67,6 +68,7 @@ fn start() -> eyre::Result<()> {
             Ok(())
         }
         Command::Ask(options) => ask::ask(&options),
+        Command::Segment(options) => segment::segment(&options),
         Command::Serve(options) => listen::serve(&options),
         Command::Promote(options) => {
             say!("{}", serve::promote(&options, &serve::check, &serve::judge)?);

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use clap::Args;
-use eyre::WrapErr;
+use clap::{ArgGroup, Args};
+use eyre::{WrapErr, ensure};
 use serde_json::json;
 use std::path::PathBuf;
 use vrft_config::Document;
@@ -21,30 +21,32 @@ const N_RESAMPLES: usize = 200;
 
 /// Which files are compared, and how.
 #[derive(Args)]
-#[group(id = "protocol", required = true)]
+#[group(skip)]
+#[command(group(ArgGroup::new("protocol").required(true).args(["coco", "lvis", "reasonseg", "completions"])))]
 pub(crate) struct ScoreOptions {
     /// COCO's twelve numbers for boxes, equal to pycocotools: a file of annotations, a file of results.
-    #[arg(long, num_args = 2, value_names = ["TRUTH", "PREDICTIONS"], group = "protocol")]
+    #[arg(long, num_args = 2, value_names = ["TRUTH", "PREDICTIONS"])]
     coco: Option<Vec<PathBuf>>,
     /// LVIS's federated average precision for boxes, equal to lvis-api.
-    #[arg(long, num_args = 2, value_names = ["TRUTH", "PREDICTIONS"], group = "protocol")]
+    #[arg(long, num_args = 2, value_names = ["TRUTH", "PREDICTIONS"])]
     lvis: Option<Vec<PathBuf>>,
     /// ReasonSeg's gIoU and cIoU: the folder of a split, and a JSON list (or lines) of `image` with `mask` (COCO's
-    /// run lengths), `polygon` or `bbox` (corners in pixels).
-    #[arg(long, num_args = 2, value_names = ["FOLDER", "PREDICTIONS"], group = "protocol")]
+    /// run lengths, as `vrft segment --out` writes them), `polygon` or `bbox` (corners in pixels); or a run's
+    /// predictions-LABEL.jsonl, whose boxes count as masks.
+    #[arg(long, num_args = 2, value_names = ["FOLDER", "PREDICTIONS"])]
     reasonseg: Option<Vec<PathBuf>>,
     /// Completions with true answers, of this program, TRL, ms-swift, VLM-R1 or LLaMA-Factory, measured as the evaluator
     /// does: classification, grounding (Acc@0.5, mean IoU), detection and all other kinds of answers; needs --reward.
-    #[arg(long, value_name = "FILE", group = "protocol", requires = "reward")]
+    #[arg(long, value_name = "FILE", requires = "reward")]
     completions: Option<PathBuf>,
     /// The declared answer, as in configs/rewards.
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", requires = "completions")]
     reward: Option<PathBuf>,
     /// Override one value of SPEC, as in `--set reward.mode=compat`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "reward")]
     overrides: Vec<String>,
     /// Average precision of each category too.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["reasonseg", "completions"])]
     per_category: bool,
     /// Print JSON; a number that nothing was to be found for is null (the programs print -1).
     #[arg(long)]
@@ -105,7 +107,10 @@ fn of_completions(file: &Path, spec: &Path, options: &ScoreOptions) -> eyre::Res
 }
 
 /// Masks or boxes against the outlines of ReasonSeg.
-fn of_masks(folder: &Path, predictions: &Path, as_json: bool) -> eyre::Result<String> {
+///
+/// # Errors
+/// A folder that is no split of ReasonSeg; predictions that cannot be read, or are about other pictures.
+pub(crate) fn of_masks(folder: &Path, predictions: &Path, as_json: bool) -> eyre::Result<String> {
     let predictions_text = read(predictions)?;
     let found =
         reasoning::predictions(&predictions_text).wrap_err_with(|| format!("{predictions:?}"))?;
@@ -123,6 +128,10 @@ fn of_masks(folder: &Path, predictions: &Path, as_json: bool) -> eyre::Result<St
             truth.push(sample.wrap_err_with(|| format!("{path:?}"))?);
         }
     }
+    ensure!(
+        !truth.is_empty(),
+        "{folder:?} has no annotations: expected the folder of a split, with a .json beside each picture"
+    );
     let score = reasoning::score(&truth, &found).wrap_err_with(|| format!("{predictions:?}"))?;
     if as_json {
         return Ok(serde_json::to_string_pretty(&score)?);

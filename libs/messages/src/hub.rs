@@ -14,6 +14,10 @@ use crate::MessageError;
 use crate::build::table;
 use crate::columns::Columns;
 
+mod masks;
+
+pub use masks::Masks;
+
 /// What dora-rerun takes an image without metadata for.
 const DEFAULT_SIZE: (i64, i64) = (640, 480);
 
@@ -116,7 +120,7 @@ pub struct Boxes2d {
 }
 
 impl Boxes2d {
-    /// Reads `{bbox, conf, labels}` lists, or a bare array of coordinates; `format` is `xyxy` or `xywh`.
+    /// Reads `{bbox, conf, labels}` lists, or a bare array of coordinates; `format` (or `encoding`) is `xyxy` or `xywh`.
     ///
     /// # Errors
     /// Another shape, or lists whose lengths contradict each other.
@@ -125,7 +129,9 @@ impl Boxes2d {
             Some(array) => lists(array)?,
             None => (floats(data)?, vec![], vec![]),
         };
-        let is_xywh = text(tags, "format") == Some("xywh");
+        // `dora-sam2` calls it so.
+        let format = text(tags, "format").or_else(|| text(tags, "encoding"));
+        let is_xywh = format == Some("xywh");
         let boxes: Vec<[f64; 4]> = coordinates
             .chunks_exact(4)
             .map(|b| {
@@ -157,6 +163,8 @@ impl Boxes2d {
     pub fn to_hub(&self) -> (Tags, ArrayRef) {
         let mut tags = Tags::from([
             ("format".to_owned(), Tag::Text("xyxy".to_owned())),
+            // The same by the name that `dora-sam2` asks for.
+            ("encoding".to_owned(), Tag::Text("xyxy".to_owned())),
             ("primitive".to_owned(), Tag::Text("boxes2d".to_owned())),
         ]);
         tags.extend(self.frame_id.iter().map(|id| (FRAME_ID.to_owned(), Tag::Text(id.clone()))));

@@ -37,6 +37,7 @@ nodes! {
     learner: "../../../nodes/learner/src/ports.rs",
     evaluator: "../../../nodes/evaluator/src/ports.rs",
     answer: "../../../nodes/answer/src/ports.rs",
+    segment: "../../../nodes/segment/src/ports.rs",
     page: "../../../nodes/page/src/ports.rs",
     monitor: "../../../nodes/monitor/src/ports.rs",
 }

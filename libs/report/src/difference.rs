@@ -1,6 +1,8 @@
 //! How much better one policy is than another, and how sure that is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use vrft_score::detection::{Question, of_questions, paired_intervals};
 
 use crate::evaluation::Evaluation;
 use crate::number::{count, signed};
@@ -21,8 +23,8 @@ pub struct Difference {
     pub delta: f64,
     /// 95 % confidence interval of the change; `None` when nothing is known about the spread.
     pub interval: Option<(f64, f64)>,
-    /// Samples that both policies answered, when the interval is of their paired differences; 0 when it
-    /// combines the two separate intervals, which makes it wider.
+    /// Samples that both policies answered, when the interval is of their paired differences (pictures, for average precision);
+    /// 0 when it combines the two separate intervals, which makes it wider.
     pub n_paired: usize,
 }
 
@@ -55,7 +57,8 @@ impl Difference {
         let Some((low, high)) = self.interval else { return text };
         text += &format!(", 95 % CI {} to {}", signed(low), signed(high));
         if self.n_paired > 0 {
-            text += &format!(", paired over {}", count(self.n_paired, "sample"));
+            let unit = if is_precision(&self.metric) { "picture" } else { "sample" };
+            text += &format!(", paired over {}", count(self.n_paired, unit));
         }
         text
     }
@@ -70,7 +73,11 @@ pub(crate) struct Side<'a> {
 /// Compares two policies by a metric that both have.
 pub(crate) fn difference(from: &Side, to: &Side, metric: &str) -> Option<Difference> {
     let delta = to.evaluation.metric(metric)? - from.evaluation.metric(metric)?;
-    let paired = paired_interval(from, to, metric);
+    let paired = if is_precision(metric) {
+        paired_precision(from, to, metric)
+    } else {
+        paired_interval(from, to, metric)
+    };
     let (interval, n_paired) = match paired {
         Some((interval, n)) => (Some(interval), n),
         None => (separate_interval(from.evaluation, to.evaluation, metric, delta), 0),
@@ -105,6 +112,41 @@ fn paired_interval(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), 
     let (mean, half) = mean_interval(&changes)?;
     let half = half?;
     Some(((mean - half, mean + half), changes.len()))
+}
+
+/// Whether a metric is an average precision, which no mean over questions is.
+pub(crate) fn is_precision(metric: &str) -> bool {
+    ["ap", "ap50", "ap75"].contains(&metric)
+}
+
+/// Resamples of pictures for an interval; its ends are good to about a tenth of its width.
+const N_RESAMPLES: usize = 200;
+
+/// Interval of a difference of average precisions over the choice of pictures, computed again for both policies on the same
+/// draws; and the number of pictures. Only if the predictions are those that the metric was computed from.
+fn paired_precision(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), usize)> {
+    let name = match metric {
+        "ap" => "AP",
+        "ap50" => "AP50",
+        "ap75" => "AP75",
+        _ => return None,
+    };
+    let questions = |side: &Side| -> Option<Vec<Question>> {
+        // In the order of the file, by which equals are ranked.
+        let questions = side.predictions.iter().filter_map(|prediction| prediction.counted.clone());
+        let questions: Vec<Question> = questions.collect();
+        let measured = of_questions(&questions).ok()?.summary().get(name)?;
+        ((measured - side.evaluation.metric(metric)?).abs() < 1e-6).then_some(questions)
+    };
+    let (before, after) = (questions(from)?, questions(to)?);
+    let intervals = paired_intervals(&before, &after, N_RESAMPLES).ok()?;
+    let interval = match metric {
+        "ap" => intervals.ap,
+        "ap50" => intervals.ap50,
+        _ => intervals.ap75,
+    };
+    let pictures: BTreeSet<usize> = before.iter().map(|question| question.picture).collect();
+    Some((interval?, pictures.len()))
 }
 
 /// Root of the summed squares of the two half-widths, as for independent means.
@@ -152,6 +194,44 @@ mod tests {
         assert!((low + 0.048_414).abs() < 1e-5 && (high - 0.448_414).abs() < 1e-5, "{low} {high}");
         assert_eq!(difference.n_paired, 3);
         assert_eq!(difference.verdict(), Verdict::Unclear);
+    }
+
+    /// Answers to a question about each of eight pictures, of which some are right.
+    fn boxes(right: &[usize]) -> Vec<Prediction> {
+        let line = |picture: usize| {
+            let from = if right.contains(&picture) { 0 } else { 50 };
+            format!(
+                r#"{{"sample_id":"s","sample":{picture},"truth":[],"iou":0.3,"counted":{{"picture":{picture},
+                    "truth":[{{"category":"cat","bbox":[0,0,10,10],"area":100,"crowd":false}}],
+                    "found":[{{"category":"cat","bbox":[{from},0,10,10],"score":0.5}}]}}}}"#
+            )
+        };
+        (0..8).map(|picture| serde_json::from_str(&line(picture)).unwrap()).collect()
+    }
+
+    fn with_ap(label: &str, predictions: &[Prediction]) -> Evaluation {
+        let questions = predictions.iter().map(|p| p.counted.clone().unwrap());
+        let summary = of_questions(&questions.collect::<Vec<_>>()).unwrap().summary();
+        let ap = summary.get("AP").unwrap();
+        serde_json::from_str(&format!(r#"{{"label":"{label}","n":8,"metrics":{{"ap":{ap}}}}}"#))
+            .unwrap()
+    }
+
+    #[test]
+    fn average_precision_is_compared_over_pictures() {
+        let (before, after) = (boxes(&[0, 2]), boxes(&[0, 1, 2, 4, 5, 7]));
+        let (base, rft) = (with_ap("base", &before), with_ap("rft", &after));
+        let of = |from: &[Prediction], to: &[Prediction]| {
+            let from = Side { evaluation: &base, predictions: from };
+            difference(&from, &Side { evaluation: &rft, predictions: to }, "ap").unwrap()
+        };
+        let paired = of(&before, &after);
+        let (low, high) = paired.interval.unwrap();
+        assert!(0.0 < low && low < paired.delta && paired.delta < high, "{low} {high}");
+        assert!(paired.sentence().ends_with("paired over 8 pictures"), "{}", paired.sentence());
+        // Answers that the metric is not of, and answers to other questions, prove nothing.
+        assert_eq!(of(&after, &after).interval, None);
+        assert_eq!(of(&before, &after[..7]).interval, None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use vrft_score::detection::Question;
 
 /// Where the axes of a drawing end.
 const THOUSANDTHS: f64 = 1000.0;
@@ -26,6 +27,9 @@ pub(crate) struct Prediction {
     /// Width and height of the whole picture in the coordinates of the boxes; thousandths where nothing is said.
     #[serde(default)]
     extent: Option<[f64; 2]>,
+    /// What average precision counts of it.
+    #[serde(default)]
+    pub(crate) counted: Option<Question>,
 }
 
 /// Corners in thousandths of the picture's width and height and, for a predicted box, the policy's confidence.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::difference::{Difference, Side, difference};
+use crate::difference::{Difference, Side, difference, is_precision};
 use crate::evaluation::newest;
 use crate::load::Run;
 use crate::page::write;
@@ -116,7 +116,7 @@ pub struct PairedDifference {
     pub interval: Option<(f64, f64)>,
     /// Pairs that it is over.
     pub n: usize,
-    /// What a pair is: `seeds`, or `questions` where there is one seed.
+    /// What a pair is: `seeds`; where there is one seed `questions`, or `pictures` for average precision.
     pub over: &'static str,
 }
 
@@ -153,7 +153,7 @@ impl Results {
         Self { head, rows, differences }
     }
 
-    /// Gives differences of a single seed their interval over the questions, from the answers in its run folder.
+    /// Gives differences of a single seed their interval over the questions (pictures, for average precision), from the answers in its run folder.
     ///
     /// # Errors
     /// A file of the run that cannot be read.
@@ -168,7 +168,8 @@ impl Results {
             if let Some(found) = paired(run_dir, &one.from, &one.to, &metric)? {
                 (one.mean, one.interval) = (found.delta, found.interval);
                 if found.n_paired > 0 {
-                    (one.n, one.over) = (found.n_paired, "questions");
+                    let over = if is_precision(&metric) { "pictures" } else { "questions" };
+                    (one.n, one.over) = (found.n_paired, over);
                 }
             }
         }

@@ -6,6 +6,7 @@
 mod curve;
 mod json;
 mod matching;
+mod questions;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use curve::Ranking;
 use matching::{ImageMatches, Located};
 
 pub use json::Id;
+pub use questions::{FoundBox, Precisions, Question, TrueBox, of_questions, paired_intervals};
 pub use summary::Summary;
 
 /// IoU thresholds: 0.5, 0.55 … 0.95.
@@ -245,12 +247,17 @@ fn locate<'a>(
         (0..).zip(images).map(|(idx, image)| (&image.id, idx)).collect();
     let mut located: BTreeMap<&Id, BTreeMap<usize, Located>> =
         truth.categories.iter().map(|category| (&category.id, BTreeMap::new())).collect();
+    // lvis-api asks for what has an area before anything else, so that what has none neither counts nor is missed.
+    let has_area = |area: f64| protocol == Protocol::Coco || (area > 0.0 && area < f64::INFINITY);
     for annotation in &truth.annotations {
         let wrong =
             |message: String| ScoreError::Annotation { id: annotation.id.to_string(), message };
         let place = places.get(&annotation.image).ok_or_else(|| {
             wrong(format!("its image {} is not among the images of the file", annotation.image))
         })?;
+        if !has_area(annotation.area) {
+            continue;
+        }
         // pycocotools evaluates only the categories that the file lists.
         if let Some(of_category) = located.get_mut(&annotation.category) {
             of_category.entry(*place).or_default().truth.push(annotation);
@@ -259,8 +266,11 @@ fn locate<'a>(
     for (index, prediction) in most_likely(predictions, protocol) {
         let place = places.get(&prediction.image).ok_or_else(|| ScoreError::Prediction {
             index,
-            message: format!("its image {} is not among the images of the truth", prediction.image),
+            message: unknown(&prediction.image, &places),
         })?;
+        if !has_area(prediction.area()) {
+            continue;
+        }
         let Some(of_category) = located.get_mut(&prediction.category) else { continue };
         let known = protocol == Protocol::Coco
             || of_category.get(place).is_some_and(|located| !located.truth.is_empty())
@@ -270,6 +280,15 @@ fn locate<'a>(
         }
     }
     Ok(located)
+}
+
+/// Why an image is not known, and what may be meant.
+fn unknown(image: &Id, places: &BTreeMap<&Id, usize>) -> String {
+    let hint = match image.otherwise().filter(|other| places.contains_key(other)) {
+        Some(other) => format!("; there it is {other}"),
+        None => String::new(),
+    };
+    format!("its image {image} is not among the images of the truth{hint}")
 }
 
 /// LVIS keeps the most likely detections of each image, whatever their category; COCO limits each category later.

@@ -26,6 +26,7 @@ mod error;
 mod interval;
 pub mod mask;
 pub mod reasoning;
+pub mod runs;
 
 pub use error::ScoreError;
 pub use interval::{percentile_interval, percentile_intervals, ratio_interval};

@@ -1,5 +1,7 @@
 //! Masks: filled outlines, and COCO's run lengths.
 
+use crate::runs::{compress, decompress};
+
 /// Corners further out than this are damage, and would not fit into the numbers that edges are followed with.
 const FAR: i64 = 1 << 24;
 
@@ -17,6 +19,20 @@ impl Mask {
     /// No pixel.
     pub fn empty(width: usize, height: usize) -> Self {
         Self { width, height, pixels: vec![false; width * height] }
+    }
+
+    /// These pixels, row by row.
+    ///
+    /// # Panics
+    /// Another number of pixels than the sides say.
+    pub fn of_pixels(width: usize, height: usize, pixels: Vec<bool>) -> Self {
+        assert_eq!(pixels.len(), width * height, "a mask has a pixel for each of its picture");
+        Self { width, height, pixels }
+    }
+
+    /// The pixels, row by row.
+    pub fn pixels(&self) -> &[bool] {
+        &self.pixels
     }
 
     /// The pixels inside of an outline and on it, as OpenCV's `polylines` and `fillPoly` draw them: corners lose what is behind
@@ -82,7 +98,30 @@ impl Mask {
     /// # Errors
     /// A text that is none; as [`Mask::from_runs`].
     pub fn from_packed_runs(width: usize, height: usize, text: &str) -> Result<Self, String> {
-        Self::from_runs(width, height, &unpacked(text)?)
+        let runs = decompress(text);
+        let runs = runs.ok_or("its counts are no run lengths in COCO's text, or break off")?;
+        Self::from_runs(width, height, &runs)
+    }
+
+    /// COCO's run lengths: pixels outside and inside by turns, column by column.
+    pub fn runs(&self) -> Vec<usize> {
+        let mut runs = vec![0];
+        let mut is_inside = false;
+        for column in 0..self.width {
+            for row in 0..self.height {
+                if self.pixels[row * self.width + column] != is_inside {
+                    is_inside = !is_inside;
+                    runs.push(0);
+                }
+                *runs.last_mut().expect("there is a first run") += 1;
+            }
+        }
+        runs
+    }
+
+    /// The same as the text that COCO packs them into.
+    pub fn packed_runs(&self) -> String {
+        compress(&self.runs())
     }
 
     /// Number of pixels.
@@ -153,36 +192,4 @@ fn crossing(a: &[i64; 2], b: &[i64; 2], y: i64) -> Option<i64> {
     let ([x1, y1], [x2, y2]) = if a[1] > b[1] { (*b, *a) } else { (*a, *b) };
     let slope = |dx: i64| (dx.checked_mul(1 << FRACTION)?).checked_div(y2 - y1);
     (y1 <= y && y < y2).then(|| Some((x1 << FRACTION) + slope(x2 - x1)? * (y - y1)))?
-}
-
-/// Run lengths from COCO's text: five bits a letter, the sixth says that more follow; from the fourth on a run is the
-/// difference to the one two before.
-fn unpacked(text: &str) -> Result<Vec<usize>, String> {
-    let mut runs: Vec<i64> = Vec::new();
-    let mut letters = text.bytes();
-    while letters.len() > 0 {
-        let (mut value, mut shift) = (0_i64, 0);
-        loop {
-            let letter = letters.next().ok_or("its runs break off")?;
-            let bits = i64::from(letter) - 48;
-            if !(0..64).contains(&bits) || shift > 55 {
-                return Err("its runs are not in COCO's text".to_owned());
-            }
-            value |= (bits & 31) << shift;
-            shift += 5;
-            if bits & 32 == 0 {
-                if bits & 16 != 0 {
-                    value |= -1 << shift;
-                }
-                break;
-            }
-        }
-        if runs.len() > 2 {
-            value += runs[runs.len() - 2];
-        }
-        runs.push(value);
-    }
-    let run =
-        |run: i64| usize::try_from(run).map_err(|_negative| "it has a run below 0".to_owned());
-    runs.into_iter().map(run).collect()
 }

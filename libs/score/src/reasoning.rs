@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::mask::Mask;
 use crate::{ScoreError, ratio_interval};
@@ -17,10 +18,27 @@ pub struct Sample {
 }
 
 /// What was found on one picture.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// Name of the picture, with or without ending and folder.
+    image: String,
+    shape: Shape,
+}
+
+/// What the pixels are told by.
+#[derive(Debug, Clone)]
+enum Shape {
+    Nothing,
+    Runs(Runs),
+    Outlines(Vec<Vec<[f64; 2]>>),
+    /// Boxes by two corners each, in pixels, or in the unit in which the picture has these sides.
+    Boxes(Vec<[f64; 4]>, Option<[f64; 2]>),
+}
+
+/// A row of predictions by other programs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
     image: String,
     /// COCO's run lengths.
     mask: Option<Runs>,
@@ -28,6 +46,20 @@ pub struct Found {
     polygon: Option<Outlines>,
     /// Two corners in pixels.
     bbox: Option<[f64; 4]>,
+}
+
+/// A row that the evaluator of a run writes (`predictions-rft.jsonl`).
+#[derive(Deserialize)]
+struct Evaluated {
+    sample_id: String,
+    predicted: Vec<Predicted>,
+    /// Width and height of the picture in the unit of the boxes.
+    extent: [f64; 2],
+}
+
+#[derive(Deserialize)]
+struct Predicted {
+    bbox: [f64; 4],
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -72,11 +104,11 @@ pub struct ReasoningScore {
 
 #[derive(Deserialize)]
 struct Annotated {
-    shapes: Vec<Shape>,
+    shapes: Vec<Outlined>,
 }
 
 #[derive(Deserialize)]
-struct Shape {
+struct Outlined {
     #[serde(default)]
     label: String,
     points: Vec<[f64; 2]>,
@@ -115,17 +147,27 @@ impl Sample {
     }
 }
 
-/// What was found, from a JSON list or one object a line.
+/// What was found, from a JSON list or one object a line: rows of other programs, or those of the evaluator of a run.
 ///
 /// # Errors
 /// Another structure.
 pub fn predictions(text: &str) -> Result<Vec<Found>, ScoreError> {
     const WHAT: &str = "masks or boxes of pictures";
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('[') {
-        return parse(WHAT, text);
+        let rows: Vec<Value> = parse(WHAT, text)?;
+        let rows = rows.into_iter().enumerate();
+        return rows.map(|(index, row)| Found::of(row, &format!("row {index}"))).collect();
     }
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    lines.map(|line| parse(WHAT, line)).collect()
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let row = |(index, line): (usize, &str)| {
+        let place = format!("line {}", index + 1);
+        let row = serde_json::from_str(line);
+        let wrong =
+            |error| ScoreError::Json { expected: WHAT, message: format!("{place}: {error}") };
+        Found::of(row.map_err(wrong)?, &place)
+    };
+    lines.map(row).collect()
 }
 
 /// Compares what was found with the truth. A picture without a prediction has an empty one.
@@ -137,14 +179,15 @@ pub fn score(truth: &[Sample], found: &[Found]) -> Result<ReasoningScore, ScoreE
     let mut masks: BTreeMap<&str, Mask> = BTreeMap::new();
     for (index, one) in found.iter().enumerate() {
         let wrong = |message: String| ScoreError::Prediction { index, message };
-        let name = stem(&one.image);
-        let sample = known.get(name).ok_or_else(|| {
-            wrong(format!("there is no picture {name:?} among the {} of the truth", truth.len()))
+        let names = one.names();
+        let sample = names.iter().find_map(|name| known.get(name)).ok_or_else(|| {
+            let n = truth.len();
+            wrong(format!("there is no picture {:?} among the {n} of the truth", names[1]))
         })?;
         let (width, height) = (sample.target.width, sample.target.height);
         let mask = one.mask(width, height).map_err(wrong)?;
         if masks.insert(sample.name.as_str(), mask).is_some() {
-            return Err(wrong(format!("it is the second for picture {name:?}")));
+            return Err(wrong(format!("it is the second for picture {:?}", names[1])));
         }
     }
     let overlaps: Vec<(f64, f64)> = truth
@@ -173,9 +216,59 @@ pub fn score(truth: &[Sample], found: &[Found]) -> Result<ReasoningScore, ScoreE
 }
 
 impl Found {
+    /// A row at a place of its file.
+    fn of(row: Value, place: &str) -> Result<Self, ScoreError> {
+        const WHAT: &str = "masks or boxes of pictures";
+        let wrong = |error: String| ScoreError::Json {
+            expected: WHAT,
+            message: format!("{place}: {error}"),
+        };
+        if row.get("sample_id").is_some() {
+            let row: Evaluated = serde_json::from_value(row).map_err(|error| {
+                wrong(format!("{error}; expected an answer with boxes, as the evaluator writes it"))
+            })?;
+            let boxes = row.predicted.iter().map(|one| one.bbox).collect();
+            return Ok(Self { image: row.sample_id, shape: Shape::Boxes(boxes, Some(row.extent)) });
+        }
+        let row: Row = serde_json::from_value(row).map_err(|error| wrong(error.to_string()))?;
+        let shape = match (row.mask, row.polygon, row.bbox) {
+            (None, None, None) => Shape::Nothing,
+            (Some(runs), None, None) => Shape::Runs(runs),
+            (None, Some(Outlines::One(one)), None) => Shape::Outlines(vec![one]),
+            (None, Some(Outlines::Many(many)), None) => Shape::Outlines(many),
+            (None, None, Some(corners)) => Shape::Boxes(vec![corners], None),
+            _ => return Err(wrong("expected one of mask, polygon and bbox".to_owned())),
+        };
+        Ok(Self { image: row.image, shape })
+    }
+
+    /// What the picture may be called, without folders: as it is written, and without ending. A name may have points in it.
+    pub fn names(&self) -> [&str; 2] {
+        let name = self.image.rsplit(['/', '\\']).next().unwrap_or(&self.image);
+        [name, name.rsplit_once('.').map_or(name, |(stem, _)| stem)]
+    }
+
+    /// The boxes, in pixels of a picture of this size: for a program that makes masks of them.
+    ///
+    /// # Errors
+    /// A mask or an outline.
+    pub fn boxes(&self, width: usize, height: usize) -> Result<Vec<[f64; 4]>, String> {
+        match &self.shape {
+            Shape::Nothing => Ok(Vec::new()),
+            Shape::Boxes(boxes, extent) => {
+                let [x, y] = extent
+                    .map_or([1.0, 1.0], |[wide, high]| [width as f64 / wide, height as f64 / high]);
+                Ok(boxes.iter().map(|[x1, y1, x2, y2]| [x1 * x, y1 * y, x2 * x, y2 * y]).collect())
+            }
+            Shape::Runs(_) | Shape::Outlines(_) => {
+                Err("it has a mask or an outline already, expected boxes".to_owned())
+            }
+        }
+    }
+
     fn mask(&self, width: usize, height: usize) -> Result<Mask, String> {
-        match (&self.mask, &self.polygon, self.bbox) {
-            (Some(Runs { size, counts }), None, None) => {
+        match &self.shape {
+            Shape::Runs(Runs { size, counts }) => {
                 if *size != [height, width] {
                     let [rows, columns] = size;
                     return Err(format!(
@@ -187,26 +280,20 @@ impl Found {
                     Counts::Plain(runs) => Mask::from_runs(width, height, runs),
                 }
             }
-            (None, Some(outlines), None) => {
-                let outlines = match outlines {
-                    Outlines::One(one) => std::slice::from_ref(one),
-                    Outlines::Many(many) => many,
-                };
+            Shape::Outlines(outlines) => {
                 let mut whole = Mask::empty(width, height);
                 outlines.iter().for_each(|one| whole.add(&Mask::polygon(width, height, one)));
                 Ok(whole)
             }
-            (None, None, Some(corners)) => Ok(Mask::rectangle(width, height, corners)),
-            (None, None, None) => Ok(Mask::empty(width, height)),
-            _ => Err("expected one of mask, polygon and bbox".to_owned()),
+            Shape::Nothing | Shape::Boxes(..) => {
+                let mut whole = Mask::empty(width, height);
+                for corners in self.boxes(width, height)? {
+                    whole.add(&Mask::rectangle(width, height, corners));
+                }
+                Ok(whole)
+            }
         }
     }
-}
-
-/// The name of a picture without folders and ending.
-fn stem(image: &str) -> &str {
-    let name = image.rsplit(['/', '\\']).next().unwrap_or(image);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 fn parse<'a, T: Deserialize<'a>>(expected: &'static str, text: &'a str) -> Result<T, ScoreError> {

@@ -102,4 +102,37 @@ fn files_that_make_no_sense_are_refused_by_name() {
     refused(&truth(""), "{}", "COCO results, a list");
     let stray = r#"[{"image_id": 9, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 1}]"#;
     refused(&truth(""), stray, "prediction 0: its image 9 is not among");
+    let quoted = stray.replace('9', "\"1\"");
+    refused(
+        &truth(""),
+        &quoted,
+        "its image \"1\" is not among the images of the truth; there it is 1",
+    );
+    let half = stray.replace('9', "1.5");
+    refused(&truth(""), &half, "an id should be a whole number or a text, got 1.5");
+    let wild = stray.replace("\"score\": 1", "\"score\": NaN");
+    refused(&truth(""), &wild, "NaN and Infinity are no numbers of JSON, nor scores");
+    let mask = r#"[{"image_id": 1, "category_id": 1, "segmentation": {"size": [1, 1], "counts": "01"}, "score": 1}]"#;
+    refused(
+        &truth(""),
+        mask,
+        "prediction 0: its bbox should be [x, y, width, height], got nothing; it has a mask alone",
+    );
+    let points = r#"[{"image_id": 1, "category_id": 1, "keypoints": [1, 2, 2], "score": 1}]"#;
+    refused(&truth(""), points, "it has keypoints, which are not scored");
+    let twice = r#"{"images": [{"id": 1}, {"id": 1.0}], "categories": [], "annotations": []}"#;
+    refused(twice, "[]", "two images have the id 1");
+}
+
+#[test]
+fn ids_may_be_texts_or_whole_numbers_with_a_point() {
+    let truth = r#"{"images": [{"id": "a"}, {"id": 2}], "categories": [{"id": 1}], "annotations": [
+        {"id": 1, "image_id": "a", "category_id": 1, "bbox": [0, 0, 9, 9]},
+        {"id": 2, "image_id": 2.0, "category_id": 1.0, "bbox": [0, 0, 9, 9]}]}"#;
+    let found = r#"[{"image_id": "a", "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5},
+        {"image_id": 2.0, "category_id": 1.0, "bbox": [0, 0, 9, 9], "score": 0.5}]"#;
+    let truth = Truth::from_json(truth).unwrap();
+    let found = Prediction::list_from_json(found).unwrap();
+    let evaluation = Evaluation::new(&truth, &found, Protocol::Coco).unwrap();
+    assert_eq!(evaluation.summary().get("AP"), Some(1.0));
 }

@@ -4,7 +4,8 @@
     python libs/score/tests/make_detection.py
 
 Cases have crowds, ignored boxes, areas on the borders of the ranges, equal scores, empty categories, images without
-anything, predictions of unknown categories, more than 100 detections of a category, and overlaps of exactly 0.5 … 0.95.
+anything, predictions of unknown categories, more than 100 detections of a category, and overlaps of exactly 0.5 … 0.95;
+half of them also what `harder` changes: boxes and areas of nothing, scores of one value or below 0, predictions twice, no truth.
 """
 
 import contextlib
@@ -76,6 +77,32 @@ def case(rng, lvis, many):
     return {"images": images, "categories": categories, "annotations": annotations}, predictions
 
 
+def harder(rng, truth, predictions):
+    kind = rng.randrange(8)
+    for annotation in truth["annotations"]:
+        if kind == 0:
+            annotation["bbox"] = [round(side * rng.uniform(0.9, 1.1), 3) for side in annotation["bbox"]]
+        if kind == 1 and rng.random() < 0.3:
+            annotation["bbox"][2:], annotation["area"] = [0, 0], 0
+        if kind == 2:
+            annotation["area"] = rng.choice([0, 1023, 1024, 1025, 9215, 9216, 9217, 1e5, 1e9])
+    for prediction in predictions:
+        if kind == 3:
+            prediction["score"] = rng.choice([0, 0.5, 1])
+        if kind == 4 and rng.random() < 0.3:
+            prediction["bbox"] = prediction["bbox"][:2] + [0, 0]
+        if kind == 5:
+            prediction["score"] = round(-rng.random(), 3)
+    if kind == 6:
+        predictions = predictions + copy.deepcopy(predictions)
+    if kind == 7:
+        for rows in truth.values():
+            rng.shuffle(rows)
+    if rng.random() < 0.1:
+        truth["annotations"] = []
+    return truth, predictions
+
+
 def run_coco(truth, predictions):
     coco = COCO()
     coco.dataset = copy.deepcopy(truth)
@@ -102,6 +129,8 @@ def main():
     for protocol, run in [("coco", run_coco), ("lvis", run_lvis)]:
         for n in range(50):
             truth, predictions = case(rng, protocol == "lvis", many=n in (3, 17))
+            if n % 2:
+                truth, predictions = harder(rng, truth, predictions)
             with contextlib.redirect_stdout(io.StringIO()):
                 expected = run(truth, predictions)
             cases.append({"protocol": protocol, "truth": truth, "predictions": predictions, "expected": expected})

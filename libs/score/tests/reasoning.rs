@@ -31,6 +31,8 @@ fn outlines_are_filled_as_opencv_does() {
             let expected = Mask::from_packed_runs(width, height, counts).unwrap();
             let got = Mask::polygon(width, height, &points(&only["points"]));
             assert_eq!(got, expected, "{only}");
+            // And back, as pycocotools writes it.
+            assert_eq!(got.packed_runs(), counts);
             n_compared += 1;
         }
     }
@@ -68,7 +70,8 @@ fn boxes_and_outlines_count_as_masks() {
     let text = json!({"text": "x", "shapes": [{"label": "target", "points": square}]}).to_string();
     let truth = [Sample::from_json("a", (40, 30), &text).unwrap()];
     let of = |found: Value| {
-        score(&truth, &predictions(&json!([found]).to_string()).unwrap()).map(|score| score.giou)
+        let found = predictions(&json!([found]).to_string())?;
+        score(&truth, &found).map(|score| score.giou)
     };
     assert_eq!(of(json!({"image": "a.jpg", "bbox": [10, 10, 20, 20]})).unwrap(), 1.0);
     assert_eq!(of(json!({"image": "a", "bbox": [10, 10, 20, 15]})).unwrap(), 0.5);
@@ -82,17 +85,59 @@ fn boxes_and_outlines_count_as_masks() {
         assert!(error.contains(words), "{error}");
     };
     refused(json!({"image": "b"}), "no picture \"b\" among the 1");
+
     refused(json!({"image": "a", "bbox": [0, 0, 1, 1], "polygon": square}), "one of mask");
     let wrong_size = json!({"size": [40, 30], "counts": [1200]});
     refused(json!({"image": "a", "mask": wrong_size}), "30 x 40 pixels, the picture has 40 x 30");
     let cut = json!({"size": [30, 40], "counts": [5, 7]});
     refused(json!({"image": "a", "mask": cut}), "its runs are 12 pixels");
     let broken = json!({"size": [30, 40], "counts": "P"});
-    refused(json!({"image": "a", "mask": broken}), "its runs break off");
+    refused(json!({"image": "a", "mask": broken}), "no run lengths in COCO's text, or break off");
+    let unreadable = |text: &str, words: &str| {
+        let error = predictions(text).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    unreadable("[{\"image\": \"a\", \"masks\": 1}]", "row 0: unknown field `masks`");
+    unreadable("{\"image\": \"a\"}\n\n{\"image\": 1}", "line 3: invalid type: integer `1`");
+    unreadable("{\"image\": \"a\"}\n{\"image\"", "line 2: ");
+}
+
+#[test]
+fn a_name_may_have_points_in_it() {
+    let text = json!({"text": "x", "shapes": []}).to_string();
+    let truth =
+        ["2012.05.01", "2012.05"].map(|name| Sample::from_json(name, (4, 3), &text).unwrap());
+    let of = |image: &str| {
+        let found = predictions(&json!([{"image": image, "bbox": [0, 0, 4, 3]}]).to_string());
+        score(&truth, &found.unwrap()).map(|score| score.giou).map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        [of("2012.05.01"), of("b/2012.05.01.jpg"), of("2012.05.jpg")],
+        [Ok(0.5), Ok(0.5), Ok(0.5)]
+    );
+    assert!(of("2012.jpg").unwrap_err().contains("no picture \"2012\""));
+}
+
+#[test]
+fn answers_of_an_evaluator_are_scaled_to_the_picture() {
+    let square = json!([[10, 10], [19, 10], [19, 19], [10, 19]]);
+    let text = json!({"text": "x", "shapes": [{"label": "target", "points": square}]}).to_string();
+    let truth = [Sample::from_json("a", (40, 30), &text).unwrap()];
+    // A quarter of the width, a third of the height, in thousandths.
+    let line = |corners: Value| {
+        json!({"sample_id": "a", "completion": "(", "iou": 0.5, "truth": [], "sample": 0,
+               "predicted": corners, "extent": [1000.0, 1000.0]})
+        .to_string()
+    };
+    let found =
+        predictions(&line(json!([{"bbox": [250, 333.4, 500, 666.7], "confidence": 1}]))).unwrap();
+    assert_eq!(score(&truth, &found).unwrap().giou, 1.0);
+    assert_eq!(found[0].boxes(40, 30).unwrap()[0].map(f64::round), [10.0, 10.0, 20.0, 20.0]);
+    assert_eq!(score(&truth, &predictions(&line(json!([]))).unwrap()).unwrap().giou, 0.0);
+    let words = json!({"sample_id": "a", "predicted": "a cat", "extent": null}).to_string();
+    let error = predictions(&words).unwrap_err().to_string();
     assert!(
-        predictions("[{\"image\": \"a\", \"masks\": 1}]")
-            .unwrap_err()
-            .to_string()
-            .contains("masks")
+        error.contains("line 1: ") && error.contains("expected an answer with boxes"),
+        "{error}"
     );
 }

@@ -198,7 +198,7 @@ fn png(picture: &Picture) -> eyre::Result<Vec<u8>> {
 
 /// Boxes as boxes, everything else as text.
 fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value {
-    let Prediction { sample_id, completion, answer, score, extent } = prediction;
+    let Prediction { sample_id, completion, answer, score, extent, counted } = prediction;
     let truth = answer.answer.detections();
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
@@ -219,7 +219,7 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
         "predicted": predicted.iter()
             .map(|p| json!({"bbox": bbox(&p.bbox), "confidence": p.confidence}))
             .collect::<Vec<_>>(),
-        "extent": extent,
+        "extent": extent, "counted": counted,
     })
 }
 
@@ -267,6 +267,7 @@ mod tests {
             answer: reward.parse_answer(solution).unwrap(),
             score: Some(1.0),
             extent: Some([1000.0, 1000.0]),
+            counted: None,
         };
         let predictions = names.iter().map(prediction).collect();
         let evaluation = Evaluator::new(&config).finish();

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::classes::Classes;
 use super::fields::{Draft, DraftTruth, Found};
-use super::{content, csv, json_text, mat};
+use super::mat::MatFile;
+use super::{cars, content, csv, json_text};
 use crate::path::Locator;
 use crate::{DatasetError, OpenOptions, Origin, Question};
 
@@ -93,14 +94,25 @@ pub(crate) fn read_csv(
     finish(path, labeled, options, found)
 }
 
-/// Oxford Flowers: `imagelabels.mat` has the class of each picture, `setid.mat` beside it the pictures of each split.
-pub(crate) fn read_flowers(
+/// A MATLAB file: that of Oxford Flowers or one of Stanford Cars, as its arrays tell.
+pub(crate) fn read_mat(
     path: &Path,
     split: Option<&str>,
     options: &OpenOptions,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let labels = mat::numbers(path, "labels")?;
+    let file = MatFile::read(path)?;
+    if file.get("annotations").is_none() {
+        return finish(path, flowers(path, &file, split)?, options, found);
+    }
+    let (labeled, folder) = cars::read(path, &file, split, options)?;
+    let folders = folder.map_or(FOLDERS.to_vec(), |folder| vec![folder]);
+    finish_in(&folders, path, labeled, options, found)
+}
+
+/// Oxford Flowers: `imagelabels.mat` has the class of each picture, `setid.mat` beside it the pictures of each split.
+fn flowers(path: &Path, file: &MatFile, split: Option<&str>) -> Result<Vec<Labeled>, DatasetError> {
+    let labels = file.numbers("labels")?;
     let variable = match split {
         Some("train") => "trnid",
         Some("validation") => "valid",
@@ -110,18 +122,18 @@ pub(crate) fn read_flowers(
             return Err(DatasetError::SeveralSplits { path: path.to_owned(), splits });
         }
     };
-    let of_split = mat::numbers(&path.with_file_name("setid.mat"), variable)?;
-    let labeled = of_split.into_iter().map(|number| {
-        let idx = (number as usize).checked_sub(1);
+    let sets = path.with_file_name("setid.mat");
+    let sets = MatFile::read(&sets)?;
+    let labeled = sets.numbers(variable)?.iter().map(|number| {
+        let idx = (*number as usize).checked_sub(1);
         let class = idx.and_then(|idx| labels.get(idx)).ok_or_else(|| {
             let message = format!("{variable} names picture {number} of {}", labels.len());
             content(path, "labels of pictures", message)
         })?;
-        let picture = format!("image_{:05}", number as usize);
+        let picture = format!("image_{:05}", *number as usize);
         Ok(Labeled { picture, class: format!("{class}") })
     });
-    let labeled: Vec<Labeled> = labeled.collect::<Result<_, DatasetError>>()?;
-    finish(path, labeled, options, found)
+    labeled.collect()
 }
 
 /// Whether a `.json` file holds splits of labeled pictures: `{"train": [["a.jpg", 0, "rose"], …], …}`.
@@ -164,6 +176,17 @@ pub(crate) fn read_splits(
 /// Finds where the pictures lie, and adds the rows.
 fn finish(
     path: &Path,
+    labeled: Vec<Labeled>,
+    options: &OpenOptions,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    finish_in(&FOLDERS, path, labeled, options, found)
+}
+
+/// The same, of pictures in these folders, seen from the file or its parent.
+fn finish_in(
+    folders: &[&str],
+    path: &Path,
     mut labeled: Vec<Labeled>,
     options: &OpenOptions,
     found: &mut Found,
@@ -173,7 +196,7 @@ fn finish(
         Some(root) => vec![root.clone()],
         None => {
             let near = folder.ancestors().take(3);
-            near.flat_map(|near| FOLDERS.map(|name| near.join(name))).collect()
+            near.flat_map(|near| folders.iter().map(|name| near.join(name))).collect()
         }
     };
     for one in &mut labeled {
@@ -184,7 +207,7 @@ fn finish(
     }
     let mut locator = Locator::new(path, options.image_root.as_deref(), options.allow_outside);
     if options.image_root.is_none() {
-        locator = locator.beside(&FOLDERS);
+        locator = locator.beside(folders);
     }
     found.pictures.locate_with(locator);
     let classes = Classes::read(options.selection.classes.as_deref())?;

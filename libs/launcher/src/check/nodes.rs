@@ -28,6 +28,7 @@ const OPTIONS: &[(&str, &[(&str, Value)])] = &[
     ("vrft-learner", &[("--objective", Value::OneOf(&["grpo", "sft"]))]),
     ("vrft-evaluator", &[]),
     ("vrft-answer", &[]),
+    ("vrft-segment", &[]),
     ("vrft-page", &[]),
     ("vrft-monitor", &[("--join", Value::Any)]),
 ];

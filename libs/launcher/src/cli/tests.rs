@@ -29,3 +29,29 @@ fn resume_may_name_a_folder() {
     assert_eq!(parse(&["vrft", "run", "--resume"]), Some(None));
     assert_eq!(parse(&["vrft", "run", "--resume", "out/a"]), Some(Some("out/a".into())));
 }
+
+#[test]
+fn one_protocol_is_scored_by_and_its_options_are_its_own() {
+    let refused = |words: &str, expected: &str| {
+        let error = Cli::try_parse_from(words.split(' ')).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(expected)), "{words}: {error:?}");
+    };
+    refused("vrft score --json", "required arguments");
+    refused("vrft score --per-category", "required arguments");
+    refused("vrft score --coco a b --lvis a b", "cannot be used with");
+    refused("vrft score --reasonseg a b --per-category", "cannot be used with");
+    refused("vrft score --completions a", "--reward");
+    refused("vrft score --coco a b --reward c", "--completions");
+    refused("vrft segment --json", "required arguments");
+    refused("vrft segment --image a", "--boxes");
+    refused("vrft segment --image a --boxes 3,2,1,4", "x1,y1,x2,y2");
+    refused("vrft segment --predictions a --images b", "--out");
+    for fine in [
+        "vrft score --coco a b --per-category --json",
+        "vrft score --completions a --reward b --set reward.mode=compat",
+        "vrft segment --image a --boxes -1,2,3,4 --boxes 5,6,7,8 --draw c --json",
+        "vrft segment --predictions a --images b --out c --best-of-three",
+    ] {
+        assert!(Cli::try_parse_from(fine.split(' ')).is_ok(), "{fine}");
+    }
+}

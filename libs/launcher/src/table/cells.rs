@@ -160,7 +160,7 @@ impl Runner {
         }
         say!("{}", cell.describe(table));
         if !has_begun {
-            lend_untrained(&table.folder, &cell.folder)?;
+            lend_untrained(&table.folder, &cell.folder, &graph.config)?;
         }
         self.run(cell, has_begun)?;
         self.is_built = true;
@@ -194,15 +194,26 @@ impl Runner {
     }
 }
 
+/// Keys in which the runs of a table differ; a policy that was not trained depends on none of them.
+const OF_A_CELL: [&str; 3] = ["config.run.seed:", "config.data.shots", "config.learner.steps:"];
+
 /// Copies what a finished run of the same table found for the policy that is started from, so that it is not evaluated
-/// again: it depends on neither shots nor seed.
-fn lend_untrained(table: &Path, folder: &Path) -> eyre::Result<()> {
+/// again: it depends on neither shots nor seed. A run with other settings, of an earlier command, lends nothing.
+fn lend_untrained(table: &Path, folder: &Path, config: &Config) -> eyre::Result<()> {
     let Ok(cells) = std::fs::read_dir(table) else { return Ok(()) };
     let finished = cells.filter_map(Result::ok).map(|entry| entry.path());
     let mut finished: Vec<PathBuf> =
         finished.filter(|cell| cell.join("report.html").exists()).collect();
     finished.sort();
-    let Some(from) = finished.first() else { return Ok(()) };
+    let is_alike = |cell: &&PathBuf| {
+        let before =
+            Document::load(&cell.join("config.toml"), &[]).and_then(|all| Config::read(&all));
+        let differences =
+            before.ok().and_then(|before| difference::of_configs(&before, config).ok());
+        let is_of_a_cell = |line: &String| OF_A_CELL.iter().any(|key| line.starts_with(key));
+        differences.is_some_and(|differences| differences.iter().all(is_of_a_cell))
+    };
+    let Some(from) = finished.iter().find(is_alike) else { return Ok(()) };
     let text = std::fs::read_to_string(from.join(EVALUATIONS))?;
     let is_untrained = |line: &&str| {
         let line: Value = serde_json::from_str(line).unwrap_or_default();

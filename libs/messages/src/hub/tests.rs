@@ -123,9 +123,28 @@ fn boxes_that_are_sent_are_read_as_a_detectors() {
     };
     let (tags, data) = sent.to_hub();
     assert_eq!(tags["format"], Tag::Text("xyxy".into()));
+    assert_eq!(tags["encoding"], Tag::Text("xyxy".into()));
     assert_eq!(Boxes2d::from_hub(&tags, &data).unwrap(), sent);
     let none = Boxes2d { boxes: vec![], confidences: vec![], labels: vec![], frame_id: None };
     let (tags, data) = none.to_hub();
     assert_eq!(Boxes2d::from_hub(&tags, &data).unwrap(), none);
     assert_eq!(data.len(), 1);
+}
+
+#[test]
+fn masks_that_are_sent_are_read_as_whole_frames() {
+    let one = vec![true, false, false, true, true, false];
+    let sent =
+        Masks { width: 3, height: 2, masks: vec![one, vec![false; 6]], frame_id: Some("7".into()) };
+    let (tags, data) = sent.to_hub();
+    assert_eq!((data.len(), &tags["primitive"]), (12, &words("masks")));
+    assert_eq!(Masks::from_hub(&tags, &data).unwrap(), sent);
+    let none = Masks { masks: vec![], ..sent };
+    let (tags, data) = none.to_hub();
+    assert_eq!(Masks::from_hub(&tags, &data).unwrap(), none);
+    let cut: ArrayRef = Arc::new(arrow::array::BooleanArray::from(vec![true; 7]));
+    let error = Masks::from_hub(&tags, &cut).unwrap_err().to_string();
+    assert!(error.contains("7 pixels are no frames of 3 x 2"), "{error}");
+    let bytes: ArrayRef = Arc::new(UInt8Array::from(vec![1; 6]));
+    assert!(Masks::from_hub(&tags, &bytes).unwrap_err().to_string().contains("got UInt8"));
 }

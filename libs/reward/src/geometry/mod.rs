@@ -2,18 +2,17 @@
 
 mod bbox;
 mod mask;
-mod runs;
 mod solid;
 mod space;
 mod span;
 
 pub use bbox::BBox;
 pub use mask::Mask;
-pub(crate) use runs::MAX_RUN;
-pub use runs::{compress, decompress};
 pub use solid::Solid;
 pub use space::{Frame, SPACE, Space};
 pub use span::Span;
+pub(crate) use vrft_score::runs::MAX_RUN;
+pub use vrft_score::runs::{compress, decompress};
 
 use crate::config::{MatchConfig, Measure};
 

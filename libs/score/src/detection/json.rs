@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Annotation, Category, Frequency, Image, Prediction, Truth};
 use crate::ScoreError;
 
 /// An id of an image, a category or an annotation: usually a number.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Id {
     /// As in COCO.
@@ -22,6 +23,36 @@ impl fmt::Display for Id {
         match self {
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    /// Whole numbers may be written as `7.0`, as tables do that have gaps elsewhere.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let whole = |number: f64| number.fract() == 0.0 && number.abs() < MAX_EXACT;
+        if let Some(number) = value.as_i64() {
+            Ok(Self::Number(number))
+        } else if let Some(number) = value.as_f64().filter(|number| whole(*number)) {
+            Ok(Self::Number(number as i64))
+        } else if let Some(text) = value.as_str() {
+            Ok(Self::Text(text.to_owned()))
+        } else {
+            Err(D::Error::custom(format!("an id should be a whole number or a text, got {value}")))
+        }
+    }
+}
+
+/// Up to here every whole number is a 64-bit float.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl Id {
+    /// The same id as a text in place of a number, or the other way round: a common slip between two files.
+    pub(crate) fn otherwise(&self) -> Option<Self> {
+        match self {
+            Self::Number(number) => Some(Self::Text(number.to_string())),
+            Self::Text(text) => text.trim().parse().ok().map(Self::Number),
         }
     }
 }
@@ -65,20 +96,33 @@ impl Prediction {
     /// Not JSON, not a list, a result without one of the four.
     pub fn list_from_json(text: &str) -> Result<Vec<Self>, ScoreError> {
         let rows: Vec<PredictionRow> = parse(text, "COCO results, a list")?;
-        let row = |row: PredictionRow| Self {
-            image: row.image_id,
-            category: row.category_id,
-            bbox: row.bbox,
-            score: row.score,
+        let row = |(index, row): (usize, PredictionRow)| {
+            let bbox = row.bbox.ok_or_else(|| {
+                let instead = if row.keypoints.is_some() {
+                    "; it has keypoints, which are not scored"
+                } else if row.segmentation.is_some() {
+                    "; it has a mask alone (iouType segm), and masks are not scored here: give the box around it too"
+                } else {
+                    ""
+                };
+                let message = format!("its bbox should be [x, y, width, height], got nothing{instead}");
+                ScoreError::Prediction { index, message }
+            })?;
+            Ok(Self { image: row.image_id, category: row.category_id, bbox, score: row.score })
         };
-        Ok(rows.into_iter().map(row).collect())
+        rows.into_iter().enumerate().map(row).collect()
     }
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str, expected: &'static str) -> Result<T, ScoreError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    serde_json::from_str(text)
-        .map_err(|error| ScoreError::Json { expected, message: error.to_string() })
+    serde_json::from_str(text).map_err(|error| {
+        // Python writes them without a word, and nothing can be ranked by them.
+        let is_wild = ["NaN", "Infinity"].iter().any(|word| text.contains(word));
+        let hint =
+            if is_wild { "; NaN and Infinity are no numbers of JSON, nor scores" } else { "" };
+        ScoreError::Json { expected, message: format!("{error}{hint}") }
+    })
 }
 
 #[derive(Deserialize)]
@@ -135,8 +179,13 @@ struct AnnotationRow {
 struct PredictionRow {
     image_id: Id,
     category_id: Id,
-    bbox: [f64; 4],
+    #[serde(default)]
+    bbox: Option<[f64; 4]>,
     score: f64,
+    #[serde(default)]
+    segmentation: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    keypoints: Option<serde::de::IgnoredAny>,
 }
 
 /// 0, 1, false, true or null.

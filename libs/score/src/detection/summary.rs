@@ -6,9 +6,9 @@ use super::{AREAS, Category, Evaluation, Frequency, N_THRESHOLDS, Protocol};
 use crate::percentile_intervals;
 
 /// Number of the overlap 0.5.
-const AT_50: usize = 0;
+pub(super) const AT_50: usize = 0;
 /// Number of the overlap 0.75.
-const AT_75: usize = 5;
+pub(super) const AT_75: usize = 5;
 
 /// Numbers by their usual names, in the usual order: `AP`, `AP50`, … `ARl` (COCO), `AP` … `APf`, `AR@300` … (LVIS).
 ///
@@ -50,18 +50,9 @@ impl Evaluation {
 
     /// 95% intervals of AP and AP50 over the choice of images (percentile bootstrap of `n_resamples`).
     pub fn intervals(&self, n_resamples: usize) -> [Option<(f64, f64)>; 2] {
-        let of_image = self.matches.iter().map(|areas| {
-            let mut of_image: Vec<Option<&ImageMatches>> = vec![None; self.n_images];
-            areas[0].iter().for_each(|matches| of_image[matches.image] = Some(matches));
-            of_image
-        });
-        let of_image: Vec<Vec<Option<&ImageMatches>>> = of_image.collect();
+        let by_image = ByImage::of(self);
         percentile_intervals(self.n_images, n_resamples, |drawn| {
-            let cells = of_image
-                .iter()
-                .map(|of_image| cell(drawn.iter().filter_map(|idx| of_image[*idx]), self.limit()));
-            let cells: Vec<_> = cells.collect();
-            [precision(&cells, None), precision(&cells, Some(AT_50))]
+            by_image.precisions(drawn, [None, Some(AT_50)])
         })
     }
 
@@ -99,6 +90,37 @@ impl Evaluation {
     /// One cell a category, `None` where nothing is to be found.
     fn cells(&self, area: usize, limit: usize) -> Vec<Option<Cell>> {
         self.matches.iter().map(|areas| cell(&areas[area], limit)).collect()
+    }
+}
+
+/// The matches of all areas by category, then by image: for precisions of images that were drawn by chance.
+pub(super) struct ByImage<'a> {
+    categories: Vec<Vec<Option<&'a ImageMatches>>>,
+    limit: usize,
+}
+
+impl<'a> ByImage<'a> {
+    pub(super) fn of(evaluation: &'a Evaluation) -> Self {
+        let categories = evaluation.matches.iter().map(|areas| {
+            let mut of_image: Vec<Option<&ImageMatches>> = vec![None; evaluation.n_images];
+            areas[0].iter().for_each(|matches| of_image[matches.image] = Some(matches));
+            of_image
+        });
+        Self { categories: categories.collect(), limit: evaluation.limit() }
+    }
+
+    /// Mean average precision on these images, each as often as it is named: over all overlaps, or at one.
+    pub(super) fn precisions<const N: usize>(
+        &self,
+        drawn: &[usize],
+        thresholds: [Option<usize>; N],
+    ) -> [Option<f64>; N] {
+        let cells = self
+            .categories
+            .iter()
+            .map(|of_image| cell(drawn.iter().filter_map(|idx| of_image[*idx]), self.limit));
+        let cells: Vec<_> = cells.collect();
+        thresholds.map(|threshold| precision(&cells, threshold))
     }
 }
 

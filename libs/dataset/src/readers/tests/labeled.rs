@@ -100,7 +100,9 @@ fn matrix(name: &str, kind: u32, data: &[u8], n: u32) -> Vec<u8> {
     } else {
         element(1, name.as_bytes())
     };
-    let parts = [element(6, &[0; 8]), element(5, &sides), named, element(kind, data)];
+    // An array of bytes, by its class.
+    let parts =
+        [element(6, &[9, 0, 0, 0, 0, 0, 0, 0]), element(5, &sides), named, element(kind, data)];
     element(14, &parts.concat())
 }
 
@@ -144,6 +146,81 @@ fn oxford_flowers_as_published() {
     refused(&path, &split("val"), &["no array \"valid\"", "trnid, tstid, val"]);
     folder.write("imagelabels.mat", &labels[..140]);
     refused(&path, &split("train"), &["imagelabels.mat", "MATLAB"]);
+}
+
+/// What `tests/cars/make_cars.py` writes.
+macro_rules! cars {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cars/", $name))
+    };
+}
+
+#[test]
+fn stanford_cars_as_published_in_one_file() {
+    let folder = Folder::new(&[("cars_annos.mat", cars!("cars_annos.mat"))]);
+    (1..=3).for_each(|n| folder.write(&format!("car_ims/00000{n}.jpg"), &picture()));
+    let path = folder.path("cars_annos.mat");
+    let train = open(&path, &split("train"));
+    assert_eq!(classes(&train), ["AM General Hummer SUV 2000", "Acura RL Sedan 2012"]);
+    assert_eq!(ids(&train), ["car_ims-000001.jpg", "car_ims-000002.jpg"]);
+    assert_eq!(ids(&open(&path, &split("test"))), ["car_ims-000003.jpg"]);
+    refused(&path, &OpenOptions::default(), &["train", "test"]);
+    refused(&path, &split("val"), &["train", "test"]);
+}
+
+#[test]
+fn stanford_cars_as_published_in_a_kit() {
+    let folder = Folder::new(&[
+        ("devkit/cars_train_annos.mat", cars!("cars_train_annos.mat")),
+        ("devkit/cars_test_annos.mat", cars!("cars_test_annos.mat")),
+        ("devkit/cars_test_annos_withlabels.mat", cars!("cars_test_annos_withlabels.mat")),
+    ]);
+    let train = folder.path("devkit/cars_train_annos.mat");
+    refused(&train, &OpenOptions::default(), &["cars_meta.mat beside it, which is not there"]);
+    folder.write("devkit/cars_meta.mat", cars!("cars_meta.mat"));
+    // Pictures of both splits are called alike.
+    for picture_of in ["cars_train/00001.jpg", "cars_train/00002.jpg", "cars_test/00001.jpg"] {
+        folder.write(picture_of, &picture());
+    }
+    let rows = open(&train, &OpenOptions::default());
+    assert_eq!(classes(&rows), ["Acura RL Sedan 2012", "AM General Hummer SUV 2000"]);
+    assert_eq!(ids(&rows), ["00001.jpg", "00002.jpg"]);
+    let test = folder.path("devkit/cars_test_annos_withlabels.mat");
+    // Another picture than that of training.
+    folder.write("cars_test/00001.jpg", &black(48, 32));
+    let rows = open(&test, &split("test"));
+    assert_ne!(
+        rows.get(0).pictures[0].header().stored,
+        open(&train, &split("train")).get(0).pictures[0].header().stored
+    );
+    assert_eq!(ids(&rows), ["00001.jpg"]);
+    assert_eq!(classes(&rows), ["AM General Hummer SUV 2000"]);
+    refused(&test, &split("train"), &["test"]);
+    let without = folder.path("devkit/cars_test_annos.mat");
+    refused(&without, &split("test"), &["cars_test_annos_withlabels.mat has"]);
+    folder.write("names.txt", b"hummer\nacura\n");
+    let names = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
+    let rows = open(&train, &OpenOptions { selection: names, ..split("train") });
+    assert_eq!(classes(&rows), ["acura", "hummer"]);
+}
+
+#[test]
+fn a_damaged_file_of_cars_is_refused_and_never_a_panic() {
+    let whole = cars!("cars_train_annos.mat");
+    let folder = Folder::new(&[("cars_meta.mat", cars!("cars_meta.mat"))]);
+    let path = folder.path("cars_train_annos.mat");
+    for end in (0..whole.len()).step_by(7) {
+        folder.write("cars_train_annos.mat", &whole[..end]);
+        assert!(Dataset::open_with(&path, &split("train")).is_err(), "{end}");
+    }
+    for at in (128..whole.len()).step_by(3) {
+        for value in [0, 1, 14, 0x7f, 0xff] {
+            let mut bytes = whole.to_vec();
+            bytes[at] = value;
+            folder.write("cars_train_annos.mat", &bytes);
+            drop(Dataset::open_with(&path, &split("train")));
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The form that `pycocotools` writes into `counts`, and reads.
 
 /// Longest run that is believed: more pixels than any image has.
-pub(crate) const MAX_RUN: i64 = 1_000_000_000;
+pub const MAX_RUN: i64 = 1_000_000_000;
 /// Code of the first letter of the encoding.
 const BASE: u8 = 48;
 /// Set in a letter that another one of the same number follows.
@@ -37,9 +37,9 @@ pub fn decompress(text: &str) -> Option<Vec<usize>> {
 /// Writes run lengths.
 ///
 /// ```
-/// let text = vrft_reward::compress(&[6, 1, 40, 4, 5, 4, 5, 4, 21]);
+/// let text = vrft_score::runs::compress(&[6, 1, 40, 4, 5, 4, 5, 4, 21]);
 /// assert_eq!(text, "61X13mN000`0");
-/// assert_eq!(vrft_reward::decompress(&text), Some(vec![6, 1, 40, 4, 5, 4, 5, 4, 21]));
+/// assert_eq!(vrft_score::runs::decompress(&text), Some(vec![6, 1, 40, 4, 5, 4, 5, 4, 21]));
 /// ```
 pub fn compress(runs: &[usize]) -> String {
     let mut text = String::new();
@@ -66,11 +66,11 @@ mod tests {
 
     use super::*;
 
-    /// What `pycocotools` makes of masks, see tests/golden/runs.py.
+    /// What `pycocotools` makes of masks, see tests/make_runs.py.
     #[test]
     fn as_pycocotools_writes_and_reads() {
         let cases: Vec<(Vec<usize>, String)> =
-            serde_json::from_str(include_str!("../../tests/golden/runs.json")).unwrap();
+            serde_json::from_str(include_str!("../tests/runs.json")).unwrap();
         assert!(cases.len() >= 30);
         for (runs, text) in cases {
             assert_eq!(compress(&runs), text);

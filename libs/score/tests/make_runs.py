@@ -1,6 +1,6 @@
 """Writes runs.json: pairs of run lengths and the text that pycocotools (2.0) makes of the same mask.
 
-    python runs.py               needs pycocotools and numpy
+    python make_runs.py          needs pycocotools and numpy
 """
 
 import itertools
