@@ -272,6 +272,7 @@ fn read(path: &Path) -> bool {
     let Ok(dataset) = Dataset::open(path) else { return false };
     let reward = RewardConfig::default();
     let prompter = Prompter::new(&reward, "").for_data(&dataset, Declared::default());
+    let Ok(prompter) = prompter else { return false };
     let check = |row: &Row| {
         let truth = prompter.truth(row, &Ok)?;
         let parsed = Reward::new(&reward).parse_answer(&truth);

@@ -9,7 +9,7 @@ use toml::{Spanned, Table, Value};
 use crate::error::{ConfigError, Place, parse_error};
 use crate::excerpt::{excerpt, line_of, position_of};
 use crate::overrides::Override;
-use crate::{Section, chosen, preset, table};
+use crate::{Section, chosen, preset, table, unknown};
 
 /// A configuration as it was written, before anybody knows what its sections mean.
 #[derive(Debug, Clone)]
@@ -146,10 +146,12 @@ impl Document {
     pub fn refuse_unknown(&self, names: &[&str]) -> Result<(), ConfigError> {
         let known: Vec<&str> =
             names.iter().map(|name| name.split('.').next().unwrap_or(name)).collect();
-        let Some(unknown) = self.table.keys().find(|key| !known.contains(&key.as_str())) else {
-            return Ok(());
-        };
-        let message = format!("unknown section `{unknown}`, expected one of {}", known.join(", "));
+        let mut unknown = self.table.keys().filter(|key| !known.contains(&key.as_str()));
+        let Some(first) = unknown.next() else { return Ok(()) };
+        let others = unknown::told(&unknown.cloned().collect::<Vec<_>>());
+        let unknown = first;
+        let message =
+            format!("unknown section `{unknown}`, expected one of {}{others}", known.join(", "));
         let written = self.written()?;
         let Some((key, _)) = written.get_ref().get_key_value(unknown.as_str()) else {
             let origin = format!("--set {unknown}");
@@ -189,8 +191,11 @@ impl Document {
         }
         // Within a table of its name, so that the error has the whole path of the key.
         let whole = Table::from_iter([(S::NAME.to_owned(), Value::Table(prepared))]);
-        let read = whole.try_into::<BTreeMap<String, S>>();
-        let mut sections = read.map_err(|error| self.explain::<S>(&error))?;
+        let read = whole.clone().try_into::<BTreeMap<String, S>>();
+        let mut sections = read.map_err(|error| {
+            let others = unknown::others::<S>(whole, &error);
+            self.explain::<S>(&error).with_more(&unknown::told(&others))
+        })?;
         sections.remove(S::NAME).ok_or_else(|| crate::missing(S::NAME, "write the section"))
     }
 

@@ -55,6 +55,9 @@ pub enum ConfigError {
         /// What is wrong.
         error: Box<ConfigError>,
     },
+    /// Several errors of a configuration, each of another section.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nand "))]
+    Several(Vec<ConfigError>),
     /// A file that the configuration names and that is not there.
     #[error(
         "{key} = {path:?}: no such file or folder (relative paths start at the folder of the graph)"
@@ -82,6 +85,14 @@ impl ConfigError {
     #[must_use]
     pub fn within(self, part: impl Into<String>) -> Self {
         Self::Within { part: part.into(), error: Box::new(self) }
+    }
+
+    /// The same with further words behind the message of a parser.
+    pub(crate) fn with_more(self, words: &str) -> Self {
+        match self {
+            Self::Parse { origin, message } => Self::Parse { origin, message: message + words },
+            other => other,
+        }
     }
 
     /// The same with the place of its key, which `find` looks up.

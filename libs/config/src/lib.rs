@@ -37,6 +37,7 @@ mod preset;
 mod print;
 mod section;
 mod table;
+mod unknown;
 
 pub use document::Document;
 pub use error::{ConfigError, Place, missing, require};

@@ -8,10 +8,7 @@ use toml::Table;
 use vrft_config::{ConfigError, Section, require};
 use vrft_plan::Device;
 
-use crate::{
-    Absent, BboxForm, BoxesAre, ClassShots, DataSpace, FramesConfig, OpenOptions, Outlines, Part,
-    RobotConfig, Selection,
-};
+use crate::{BboxForm, BoxesAre, DataSpace, FramesConfig, Outlines, RobotConfig};
 
 /// Prompts are dealt out by the hundred, and every source has one of them.
 const MAX_SOURCES: usize = 100;
@@ -205,72 +202,6 @@ impl EvaluationConfig {
 }
 
 impl DataConfig {
-    /// How the files of a data set are opened; `split` is that of this data set.
-    pub fn open_options(&self, split: Option<&str>) -> OpenOptions {
-        OpenOptions {
-            split: split.map(str::to_owned),
-            image_root: self.image_root.clone(),
-            allow_outside: self.allow_outside,
-            boxes_are: self.boxes_are,
-            part: None,
-            selection: Selection {
-                categories: self.categories.clone(),
-                classes: self.classes.clone(),
-                outlines: self.outlines,
-                masks: self.masks,
-                bbox: self.bbox,
-                ..Selection::default()
-            },
-            max_image_pixels: Some(self.max_image_pixels),
-            frames: self.frames.clone(),
-            robot: self.robot.clone(),
-        }
-    }
-
-    /// How data is opened to be learned from.
-    pub fn options_to_learn(&self, split: Option<&str>) -> OpenOptions {
-        let part = Part { hold_out: self.hold_out, is_held_out: false };
-        let part = Some(part).filter(|_| self.hold_out > 0.0);
-        let mut options = OpenOptions { part, ..self.open_options(split) };
-        if self.negatives > 0.0 {
-            options.selection.absent = Absent::Share(self.negatives);
-        }
-        options.selection.rows.clone_from(&self.rows);
-        options
-    }
-
-    /// How `evaluation.test` is opened.
-    pub fn options_to_judge(&self, evaluation: &EvaluationConfig) -> OpenOptions {
-        let part = Part { hold_out: self.hold_out, is_held_out: true };
-        let part = Some(part).filter(|_| self.is_divided(evaluation));
-        let mut options = OpenOptions { part, ..self.open_options(evaluation.split.as_deref()) };
-        let selection = &mut options.selection;
-        selection.first_question = evaluation.first_question;
-        if let Some(categories) = &evaluation.categories {
-            selection.categories.clone_from(categories);
-        }
-        if evaluation.ask == Ask::Every {
-            selection.absent = Absent::Every;
-        }
-        options
-    }
-
-    /// Whether a part of `data.train` is set aside to be judged on.
-    pub fn is_divided(&self, evaluation: &EvaluationConfig) -> bool {
-        let is_same = self.train == evaluation.test && self.split == evaluation.split;
-        self.hold_out > 0.0 && self.sources.is_empty() && is_same
-    }
-
-    /// Which shots are drawn of each class, of rows that were checked.
-    pub fn class_shots(&self) -> ClassShots {
-        ClassShots {
-            n: self.shots_per_class,
-            fewer: self.fewer_shots,
-            absent: self.negatives,
-            max_bad_fraction: self.max_bad_fraction,
-        }
-    }
-
     /// What the true answers of a task count, if that is declared: by its source, else for all.
     pub fn space_of(&self, task: Option<&str>) -> Option<DataSpace> {
         let own = self.sources.iter().find(|source| Some(source.task.as_str()) == task);
@@ -319,6 +250,12 @@ impl Section for DataConfig {
             self.shots_per_class,
             "left out, or data.shots left out: either rows or rows of each class are drawn",
         )?;
+        require(
+            !self.fewer_shots || self.shots_per_class > 0,
+            "data.fewer_shots",
+            self.fewer_shots,
+            "left out, or data.shots_per_class beside it, of which classes may have fewer",
+        )?;
         self.frames.check()?;
         self.robot.check()?;
         self.check_sources()
@@ -329,7 +266,13 @@ impl Section for EvaluationConfig {
     const NAME: &'static str = "evaluation";
 
     fn check(&self) -> Result<(), ConfigError> {
-        require(self.batch_size > 0, "evaluation.batch_size", 0, "at least 1")
+        require(self.batch_size > 0, "evaluation.batch_size", 0, "at least 1")?;
+        require(
+            self.validation_split.is_none() || self.validation.is_some(),
+            "evaluation.validation_split",
+            self.validation_split.as_deref().unwrap_or_default(),
+            "left out, or evaluation.validation beside it, of which it is the split",
+        )
     }
 }
 
@@ -490,6 +433,15 @@ mod tests {
         refused(&TWO.replace("\"b\"", "\"a\""), "data.sources.task", "another name");
         refused(&TWO.replace("\"b\"", "\"b/c\""), "data.sources.task", "letters");
         refused(&TWO.replace("2.0", "0.0"), "data.sources.weight", "above 0");
+    }
+
+    #[test]
+    fn a_key_without_its_partner_is_refused() {
+        refused("[data]\nfewer_shots = true", "data.fewer_shots", "data.shots_per_class");
+        let text = "[evaluation]\nvalidation_split = \"dev\"";
+        let read: Result<EvaluationConfig, _> = Document::parse(text, "test").unwrap().section();
+        let error = read.unwrap_err().to_string();
+        assert!(error.starts_with("evaluation.validation_split = dev"), "{error}");
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::geometry::{self, Frame};
-use crate::readers::{self, Draft, DraftTruth, Found};
+use crate::checked::Checked;
+use crate::readers::{self, Found};
 use crate::row::Skipped;
+use crate::turned::Turned;
 use crate::{
-    Boxes, BoxesAre, ClassShots, DatasetError, OpenOptions, Picture, Row, Truth, files, hold_out,
-    select, shots,
+    Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, hold_out, select, shots,
 };
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
@@ -23,6 +23,9 @@ pub struct Dataset {
     skipped: Vec<Skipped>,
     skipped_parts: Vec<Skipped>,
     notes: Vec<String>,
+    turned: Turned,
+    boxes_are: BoxesAre,
+    beside: Option<Box<Beside>>,
 }
 
 impl Dataset {
@@ -58,6 +61,9 @@ impl Dataset {
             skipped: Vec::new(),
             skipped_parts: Vec::new(),
             notes: Vec::new(),
+            turned: Turned::default(),
+            boxes_are: BoxesAre::Stored,
+            beside: None,
         };
         Self { rows, ..empty }.not_empty()
     }
@@ -70,6 +76,7 @@ impl Dataset {
         options: &OpenOptions,
     ) -> Result<Self, DatasetError> {
         let mut notes = found.notes;
+        notes.extend(files::shards::note(path));
         let n_spilled = found.pictures.n_spilled();
         if n_spilled > 0 {
             notes.push(format!(
@@ -86,7 +93,14 @@ impl Dataset {
                 Err(why) => skipped.push(why),
             }
         }
-        let boxes_are = boxes_are(&ready, options, &mut notes);
+        let turned = Turned::of(&ready);
+        let beside = || Self::turned_beside(path, options);
+        let decision = turned.decide(options.boxes_are, beside).map_err(|why| {
+            let path = path.to_owned();
+            DatasetError::Contradictory { path, why }
+        })?;
+        notes.extend(decision.note);
+        let boxes_are = decision.chosen;
         let mut rows = Vec::with_capacity(ready.len());
         for row in ready {
             match row.finish(boxes_are) {
@@ -100,10 +114,16 @@ impl Dataset {
                 "{n_blind} rows have an empty list of images: they are asked in words alone"
             ));
         }
+        let mut n_total = rows.len() + skipped.len();
         if let Some(part) = options.part {
             let n_all = rows.len();
-            rows.retain(|row| hold_out::is_in(part, row));
+            hold_out::divide(part, &mut rows, path)?;
             notes.push(hold_out::note(part, rows.len(), n_all));
+            if part.is_held_out {
+                // They are told, and counted against the limit, where the other part is learned from.
+                skipped.clear();
+                n_total = rows.len();
+            }
         }
         if let Some(list) = &options.selection.rows {
             let named = select::listed(list)?;
@@ -113,13 +133,52 @@ impl Dataset {
                 return Err(DatasetError::UnknownRow { path, list, name });
             }
             rows.retain(|row| named.contains(row.sample_id()));
+            n_total = rows.len() + skipped.len();
             notes.push(format!("{} rows are used, as {list:?} names them", rows.len()));
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();
         let skipped_parts = found.skipped_parts;
-        let n_total = rows.len() + skipped.len();
-        Self { path, split, rows, n_total, skipped, skipped_parts, notes }.not_empty()
+        let beside = options.beside.clone();
+        Self {
+            path,
+            split,
+            rows,
+            n_total,
+            skipped,
+            skipped_parts,
+            notes,
+            turned,
+            boxes_are,
+            beside,
+        }
+        .not_empty()
+    }
+
+    /// What the annotated sizes of the other data set tell of turned pictures; nothing if it is the same file, or cannot
+    /// be opened.
+    fn turned_beside(path: &Path, options: &OpenOptions) -> Option<(PathBuf, Turned)> {
+        let beside = options.beside.as_ref()?;
+        let is_same = beside.path == path && beside.options.split == options.split;
+        let other = Self::open_with(&beside.path, &beside.options).ok().filter(|_| !is_same)?;
+        Some((beside.path.clone(), other.turned))
+    }
+
+    /// Opens the data set that is read by the same conventions; `None` if there is none, or if it cannot be opened, which
+    /// is told where it is itself to be used.
+    pub fn open_beside(&self) -> Option<Self> {
+        let Beside { path, options } = self.beside.as_deref()?;
+        Self::open_with(path, options).ok()
+    }
+
+    /// Of which pixels annotated boxes are taken to be where EXIF turns a picture; `None` where it turns none of them.
+    pub fn boxes_are(&self) -> Option<BoxesAre> {
+        (self.turned != Turned::default()).then_some(self.boxes_are)
+    }
+
+    /// Whether the data set that is read by the same conventions is another part of the same.
+    pub fn is_part_of_beside(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| beside.path == self.path)
     }
 
     /// The file or folder.
@@ -300,97 +359,6 @@ impl Dataset {
         }
         Ok(self)
     }
-}
-
-/// A row whose pictures are there.
-struct Checked {
-    draft: Draft,
-    pictures: Vec<Arc<Picture>>,
-    /// What is known about the pixels of its boxes, if it has boxes.
-    frame: Frame,
-}
-
-impl Checked {
-    fn new(draft: Draft, pictures: &[Result<Arc<Picture>, String>]) -> Result<Self, Skipped> {
-        let bad = |why: String| draft.origin.skipped(why);
-        let found = draft.pictures.iter().map(|idx| pictures[*idx].clone());
-        let found: Vec<Arc<Picture>> = found.collect::<Result<_, _>>().map_err(bad)?;
-        let frame = match (&draft.truth, &found[..]) {
-            (DraftTruth::Boxes { size, .. }, [picture, ..]) => {
-                geometry::frame(picture.header(), *size).map_err(|why| bad(named(picture, &why)))?
-            }
-            _ => Frame::Upright,
-        };
-        Ok(Self { draft, pictures: found, frame })
-    }
-
-    fn finish(self, default: BoxesAre) -> Result<Row, Skipped> {
-        let Self { draft, pictures, frame } = self;
-        let truth = match (draft.truth, &pictures[..]) {
-            (DraftTruth::Text(text), _) => Truth::Text(text),
-            (DraftTruth::Boxes { marked, .. }, [picture, ..]) => {
-                let boxes_are = match frame {
-                    Frame::Upright => BoxesAre::Displayed,
-                    Frame::Known(known) => known,
-                    Frame::Unknown => default,
-                };
-                let is_coco = draft.origin.file.extension().is_some_and(|name| name == "json");
-                let upright = |corners: &[[f64; 4]]| {
-                    geometry::upright(corners, picture.header(), boxes_are).map_err(|why| {
-                        let hint = geometry::corners_for_sides(corners, picture.header());
-                        let hint = hint.filter(|_| is_coco).unwrap_or_default();
-                        draft.origin.skipped(named(picture, &format!("{why}{hint}")))
-                    })
-                };
-                let objects = upright(&marked.corners)?;
-                if !marked.outlines.is_empty() && frame != Frame::Upright {
-                    let why = "EXIF turns the picture, and shapes are not turned with it";
-                    return Err(draft.origin.skipped(named(picture, why)));
-                }
-                let boxes = Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?);
-                Truth::Boxes(boxes.with_outlines(marked.outlines))
-            }
-            (DraftTruth::Boxes { .. }, []) => {
-                return Err(draft.origin.skipped("boxes without a picture".to_owned()));
-            }
-        };
-        Ok(Row { origin: draft.origin, question: draft.question, pictures, truth })
-    }
-}
-
-/// What is wrong, behind the name of the picture's file.
-fn named(picture: &Picture, why: &str) -> String {
-    picture.path().map_or_else(|| format!("image: {why}"), |path| format!("image {path:?}: {why}"))
-}
-
-/// In which pixels the boxes of turned pictures are where their own size does not tell: as configured, else as in the
-/// other pictures of the data, else as stored.
-fn boxes_are(rows: &[Checked], options: &OpenOptions, notes: &mut Vec<String>) -> BoxesAre {
-    let count = |frame: Frame| rows.iter().filter(|row| row.frame == frame).count();
-    let n_unknown = count(Frame::Unknown);
-    let n_stored = count(Frame::Known(BoxesAre::Stored));
-    let n_displayed = count(Frame::Known(BoxesAre::Displayed));
-    let (chosen, reason) = match (options.boxes_are, n_stored, n_displayed) {
-        (Some(chosen), ..) => (chosen, "as configured".to_owned()),
-        (None, 0, 1..) => {
-            (BoxesAre::Displayed, format!("as in {n_displayed} other rows, whose sizes tell"))
-        }
-        (None, 1.., 0) => {
-            (BoxesAre::Stored, format!("as in {n_stored} other rows, whose sizes tell"))
-        }
-        (None, ..) => (BoxesAre::Stored, "the default".to_owned()),
-    };
-    if n_unknown > 0 {
-        let name = match chosen {
-            BoxesAre::Stored => "stored",
-            BoxesAre::Displayed => "displayed",
-        };
-        notes.push(format!(
-            "EXIF turns the pictures of {n_unknown} rows and their sizes do not tell of which pixels their boxes are: \
-             data.boxes_are = {name:?}, {reason}"
-        ));
-    }
-    chosen
 }
 
 #[cfg(test)]

@@ -136,6 +136,14 @@ pub enum DatasetError {
         /// The row.
         row: String,
     },
+    /// Rows that contradict each other in what all of them are read by.
+    #[error("{path:?}: {why}")]
+    Contradictory {
+        /// The data set.
+        path: PathBuf,
+        /// Which rows, and what to declare.
+        why: String,
+    },
     /// Not one usable row.
     #[error("{path:?} has no usable row{}", first(bad))]
     Empty {

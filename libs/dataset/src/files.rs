@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::DatasetError;
 use crate::readers::{INFO, splits_of};
+use shards::Shard;
+
+pub(crate) mod shards;
 
 /// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
 const MAX_DEPTH: usize = 3;
@@ -81,8 +84,23 @@ impl Kind {
 /// The file itself, or the files of a folder that belong to the split.
 ///
 /// # Errors
-/// What is not there or of no known kind; several splits without a choice; a split that is not there.
+/// What is not there or of no known kind; several splits without a choice; a split or a shard that is not there.
 pub(crate) fn find(path: &Path, split: Option<&str>) -> Result<Files, DatasetError> {
+    let files = found(path, split)?;
+    if path.is_dir() {
+        shards::check(&files.paths)?;
+    }
+    match split {
+        // Recordings of a robot have one split, without a name.
+        Some(split) if files.split.is_none() && files.kind != Kind::Robot => {
+            let splits = vec![described(None, files.paths.len())];
+            Err(DatasetError::NoSplit { path: path.to_owned(), split: split.to_owned(), splits })
+        }
+        _ => Ok(files),
+    }
+}
+
+fn found(path: &Path, split: Option<&str>) -> Result<Files, DatasetError> {
     if path.is_dir() {
         return in_folder(path, split);
     }
@@ -195,7 +213,13 @@ fn published_voc(folder: &Path, split: Option<&str>) -> Result<Option<Files>, Da
     let (annotations, sets) = (folder.join("Annotations"), folder.join("ImageSets/Main"));
     if !(annotations.is_dir() && sets.is_dir()) {
         let mut paths = Vec::new();
-        collect(folder, &[Kind::Voc], 1, &mut paths)?;
+        // Without lists of splits, all of them.
+        if annotations.is_dir() {
+            collect(&annotations, &[Kind::Voc], 1, &mut paths)?;
+        }
+        if paths.is_empty() {
+            collect(folder, &[Kind::Voc], 1, &mut paths)?;
+        }
         let is_there = !paths.is_empty();
         return Ok(is_there.then_some(Files { kind: Kind::Voc, paths, split: None }));
     }
@@ -348,22 +372,14 @@ fn described(split: Option<&str>, n_files: usize) -> String {
 /// `test/a.parquet`. Before the number of a shard any name is one of a split.
 fn split_of(path: &Path) -> Option<String> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    if let Some(name) = before_shard(&stem) {
-        return Some(canonical(name));
+    if let Some(shard) = Shard::of(&stem) {
+        return Some(canonical(shard.name));
     }
     let folders = path.parent().into_iter().flat_map(|parent| parent.components());
     let folders = folders.map(|folder| folder.as_os_str().to_string_lossy().into_owned());
     let mut names: Vec<String> = folders.collect();
     names.push(stem);
     names.iter().rev().find_map(|name| keyword(name))
-}
-
-/// What stands before `-00000-of-00001`.
-fn before_shard(stem: &str) -> Option<&str> {
-    let (before, total) = stem.rsplit_once("-of-")?;
-    let (name, number) = before.rsplit_once('-')?;
-    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (is_number(total) && is_number(number) && !name.is_empty()).then_some(name)
 }
 
 /// A split's name standing alone in a name, between what is no letter.

@@ -1,19 +1,86 @@
 //! Divides a data set into what is learned from and what is set aside, by its pictures.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use rayon::prelude::*;
 use twox_hash::XxHash3_128;
 
-use crate::{Part, Row};
+use crate::{DatasetError, Part, Picture, Row};
 
-/// Whether a row belongs to this part. All rows about a picture are on one side, whatever file it lies in by whatever
-/// path: a picture is known by its bytes where it has no file, else by the end of its path.
-pub(crate) fn is_in(part: Part, row: &Row) -> bool {
-    let key = match row.pictures.first() {
-        Some(picture) => picture.key(),
-        None => XxHash3_128::oneshot(row.sample_id().as_bytes()) as u64,
-    };
-    // A fraction in [0, 1) that is spread evenly.
-    let place = (key >> 11) as f64 / (1_u64 << 53) as f64;
-    (place < part.hold_out) == part.is_held_out
+/// Keeps the rows of a part. All rows about a picture are on one side, whatever file it lies in by whatever path: a
+/// picture is known by its bytes where it has no file, else by the end of its path, and files of the same bytes by the
+/// first of their paths. A side has at least one picture.
+///
+/// # Errors
+/// Fewer than two pictures.
+pub(crate) fn divide(part: Part, rows: &mut Vec<Row>, path: &Path) -> Result<(), DatasetError> {
+    let same = SameContent::of(rows);
+    let keys: Vec<u64> = rows.iter().map(|row| same.key(row)).collect();
+    let all: BTreeSet<u64> = keys.iter().copied().collect();
+    let n = all.len();
+    if n < 2 {
+        let why = "all of its rows are about one picture, so that data.hold_out cannot set any aside: name other rows as \
+                   evaluation.test"
+            .to_owned();
+        return Err(DatasetError::Contradictory { path: path.to_owned(), why });
+    }
+    let n_held_out = ((part.hold_out * n as f64).round() as usize).clamp(1, n - 1);
+    let held_out: BTreeSet<u64> = all.into_iter().take(n_held_out).collect();
+    let mut keys = keys.into_iter();
+    rows.retain(|_| keys.next().is_some_and(|key| held_out.contains(&key) == part.is_held_out));
+    Ok(())
+}
+
+/// Pictures of the same bytes under different names, each by the key that stands for all of them.
+struct SameContent(HashMap<u64, u64>);
+
+impl SameContent {
+    /// Only pictures of equal length, size and end are read: others cannot be the same.
+    fn of(rows: &[Row]) -> Self {
+        // By length in bytes and size in pixels, each picture once.
+        let mut alike: HashMap<_, BTreeMap<u64, &Arc<Picture>>> = HashMap::new();
+        for picture in rows.iter().filter_map(|row| row.pictures.first()) {
+            if !picture.is_frame() {
+                let look = (picture.n_bytes(), picture.header().stored);
+                alike.entry(look).or_default().insert(picture.key(), picture);
+            }
+        }
+        let tail = |(key, picture): (u64, &'_ Arc<Picture>)| {
+            Some((picture.tail_key()?, key, picture.clone()))
+        };
+        let alike: Vec<(u128, u64, Arc<Picture>)> = alike
+            .into_values()
+            .filter(|pictures| pictures.len() > 1)
+            .flatten()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .filter_map(tail)
+            .collect();
+        let mut by_tail: HashMap<u128, Vec<(u64, Arc<Picture>)>> = HashMap::new();
+        for (tail, key, picture) in alike {
+            by_tail.entry(tail).or_default().push((key, picture));
+        }
+        let alike: Vec<(u64, Arc<Picture>)> =
+            by_tail.into_values().filter(|pictures| pictures.len() > 1).flatten().collect();
+        let read = |(key, picture): (u64, Arc<Picture>)| Some((picture.content_key()?, key));
+        let contents: Vec<(u128, u64)> = alike.into_par_iter().filter_map(read).collect();
+        let mut first: HashMap<u128, u64> = HashMap::new();
+        for (content, key) in &contents {
+            first.entry(*content).and_modify(|first| *first = (*first).min(*key)).or_insert(*key);
+        }
+        Self(contents.iter().map(|(content, key)| (*key, first[content])).collect())
+    }
+
+    /// What a row is divided by.
+    fn key(&self, row: &Row) -> u64 {
+        let key = match row.pictures.first() {
+            Some(picture) => picture.key(),
+            None => XxHash3_128::oneshot(row.sample_id().as_bytes()) as u64,
+        };
+        self.0.get(&key).copied().unwrap_or(key)
+    }
 }
 
 /// Which part this is, for the user.
@@ -27,25 +94,56 @@ pub(crate) fn note(part: Part, n: usize, n_all: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::testing::{png, row};
-    use crate::{Dataset, Picture};
+
+    fn rows(pictures: impl Iterator<Item = Arc<Picture>>) -> Vec<Row> {
+        let of = |(n, picture)| Row { pictures: vec![picture], ..row(n, "a", "b") };
+        pictures.enumerate().map(of).collect()
+    }
+
+    fn numbers(mut rows: Vec<Row>, is_held_out: bool) -> Vec<usize> {
+        divide(Part { hold_out: 0.25, is_held_out }, &mut rows, Path::new("rows.jsonl")).unwrap();
+        rows.iter().map(|row| row.origin.row).collect()
+    }
+
+    fn picture(n: u8) -> Arc<Picture> {
+        Arc::new(Picture::of_bytes(png(2, [n, n / 2, 3, 4])).expect("picture"))
+    }
 
     #[test]
     fn every_picture_is_on_one_side() {
-        let picture =
-            |n: u8| Arc::new(Picture::of_bytes(png(2, [n, n / 2, 3, 4])).expect("picture"));
-        let of = |n: u8, id: &str| Row { pictures: vec![picture(n)], ..row(n.into(), id, "a") };
-        let rows: Vec<Row> = (0..200).flat_map(|n| [of(n, "first"), of(n, "second")]).collect();
-        let data = Dataset::of(rows).expect("rows");
-        let part = |is_held_out| Part { hold_out: 0.25, is_held_out };
-        let (held_out, learned): (Vec<&Row>, Vec<&Row>) =
-            data.iter().partition(|row| is_in(part(true), row));
-        assert!((30..=70).contains(&(held_out.len() / 2)), "{}", held_out.len());
-        assert!(learned.iter().all(|row| is_in(part(false), row)));
-        let sides = |rows: &[&Row]| -> Vec<usize> { rows.iter().map(|r| r.origin.row).collect() };
-        assert!(sides(&held_out).iter().all(|n| !sides(&learned).contains(n)));
+        let all = || rows((0..200).flat_map(|n| [picture(n), picture(n)]));
+        let (held_out, learned) = (numbers(all(), true), numbers(all(), false));
+        assert_eq!((held_out.len(), learned.len()), (100, 300));
+        assert!(held_out.iter().all(|n| held_out.contains(&(n ^ 1)) && !learned.contains(n)));
+    }
+
+    #[test]
+    fn of_few_pictures_one_is_set_aside_and_of_one_none_can_be() {
+        for n in 2..6 {
+            assert_eq!(numbers(rows((0..n).map(picture)), true).len(), 1);
+        }
+        let part = Part { hold_out: 0.25, is_held_out: true };
+        let error = divide(part, &mut rows((0..1).map(picture)), Path::new("rows.jsonl"));
+        assert!(error.unwrap_err().to_string().contains("one picture"));
+    }
+
+    #[test]
+    fn one_picture_under_two_names_is_on_one_side() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |(name, n): (String, u8)| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, png(2, [n, n / 2, 3, 4])).unwrap();
+            Arc::new(Picture::open(&path).unwrap())
+        };
+        let all = || {
+            let names =
+                (0..40).flat_map(|n| [(format!("{n}.png"), n), (format!("copy of {n}.png"), n)]);
+            rows(names.map(file))
+        };
+        let (held_out, learned) = (numbers(all(), true), numbers(all(), false));
+        assert_eq!((held_out.len(), learned.len()), (20, 60));
+        assert!(held_out.iter().all(|n| held_out.contains(&(n ^ 1))), "{held_out:?}");
     }
 }

@@ -22,6 +22,7 @@
 //! that cannot be used is left out and reported ([`Dataset::skipped`]); a file without usable rows, or without a
 //! column, is an error that says what was expected and what is there.
 
+mod checked;
 mod config;
 mod dataset;
 mod error;
@@ -32,6 +33,7 @@ mod hold_out;
 mod mirror;
 mod mixture;
 mod moving;
+mod opening;
 mod options;
 mod order;
 mod overlap;
@@ -46,6 +48,7 @@ mod store;
 mod summary;
 #[cfg(test)]
 mod testing;
+mod turned;
 mod video;
 
 pub use config::{Ask, DataConfig, EvaluationConfig, Flip, SourceConfig};
@@ -56,7 +59,7 @@ pub use held_out::{HeldOut, held_out, shared};
 pub use mirror::Mirror;
 pub use mixture::Mixture;
 pub use moving::{FramesConfig, RobotConfig};
-pub use options::{DataSpace, OpenOptions, Part};
+pub use options::{Beside, DataSpace, OpenOptions, Part};
 pub use order::Order;
 pub use overlap::Overlap;
 pub use picture::{Picture, PictureError};

@@ -43,6 +43,8 @@ pub struct OpenOptions {
     pub allow_outside: bool,
     /// In which pixels boxes are where EXIF turns a picture and the annotated size does not tell.
     pub boxes_are: Option<BoxesAre>,
+    /// Another data set that is read by the same conventions: what these rows leave open, it may tell.
+    pub beside: Option<Box<Beside>>,
     /// Of a data set that is both learned from and judged on, the part that is wanted.
     pub part: Option<Part>,
     /// Which questions are asked about the pictures.
@@ -53,6 +55,15 @@ pub struct OpenOptions {
     pub frames: FramesConfig,
     /// How a folder of LeRobot becomes rows.
     pub robot: RobotConfig,
+}
+
+/// A data set that tells something about another one: what is judged on beside what is learned from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Beside {
+    /// File or folder.
+    pub path: PathBuf,
+    /// How it is opened.
+    pub options: OpenOptions,
 }
 
 /// One side of a data set that is divided by its pictures, so that none is on both.

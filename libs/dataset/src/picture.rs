@@ -1,17 +1,20 @@
 //! A picture of a row: known by its header, read when it is needed.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use twox_hash::XxHash3_128;
-use vrft_vision::{Header, MAX_PIXELS, Pixels, VisionError};
+use vrft_vision::{Header, MAX_PIXELS, Orientation, Pixels, VisionError};
 
 use crate::store::Blob;
 use crate::video::Frame;
 
 /// Most bytes of an encoded picture: what is longer is read into memory for nothing.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// Bytes at the end of a file that tell most pictures from others of the same length.
+const TAIL_BYTES: u64 = 4096;
 
 /// An encoded picture, in a file of its own or inside the file of the rows.
 #[derive(Debug)]
@@ -145,6 +148,11 @@ impl Picture {
         &self.header
     }
 
+    /// Whether EXIF turns it: it is shown in another way than it is stored.
+    pub fn is_turned(&self) -> bool {
+        self.header.orientation != Orientation::NoTransforms
+    }
+
     /// Whether it has to be decoded out of a video each time it is asked for.
     pub fn is_frame(&self) -> bool {
         matches!(self.source, Source::Frame(_))
@@ -175,6 +183,17 @@ impl Picture {
             Source::Frame(frame) => Some(frame.key()),
             _ => Some(XxHash3_128::oneshot(&self.bytes().ok()?)),
         }
+    }
+
+    /// A number of its last bytes, which pictures of the same content share and few others: cheaper than
+    /// [`Picture::content_key`] where a picture is a file.
+    pub(crate) fn tail_key(&self) -> Option<u128> {
+        let Source::File(path) = &self.source else { return self.content_key() };
+        let mut file = File::open(path).ok()?;
+        file.seek(SeekFrom::End(-(self.n_bytes.min(TAIL_BYTES) as i64))).ok()?;
+        let mut tail = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut tail).ok()?;
+        Some(XxHash3_128::oneshot(&tail))
     }
 
     /// The pixels, upright and without transparency.

@@ -1,12 +1,12 @@
 //! The best answer that never looks: what a policy must beat before one may say that it sees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Answer, BBox, Reward, SPACE, Space, Truth};
 
-use crate::Evaluator;
+use crate::{Evaluator, Subject};
 
 /// Different true answers that are tried, drawn evenly from all: more of them change little.
 const MAX_CANDIDATES: usize = 64;
@@ -17,17 +17,23 @@ const THOUGHT: &str = "Always the same.";
 /// Steps by which the edges of a box are moved, in thousandths: halved from the first to the last.
 const STEPS: (f64, f64) = (64.0, 2.0);
 
-/// The completion that scores best where all questions get the same one, by the measure that leads an evaluation.
+/// The completions that score best where all questions get the same one, by the measure that leads an evaluation; one for
+/// each question, since a box is labeled with the category that its question asks for.
 ///
 /// It is one of the true answers; if that is a single box, its edges are then moved for as long as it helps. It is
 /// chosen on the very answers that it is measured on, so it is a little better than a policy could hope to be without
 /// looking. `None` without answers.
-pub fn best_constant(config: &RewardConfig, truths: &[Truth]) -> Option<String> {
+pub fn best_constant(
+    config: &RewardConfig,
+    truths: &[Truth],
+    subjects: &[Subject],
+) -> Option<Vec<String>> {
     let reward = Reward::new(config);
+    let labels = Labels::of(config, truths, subjects);
     let worth = |completion: &str| {
         let mut evaluator = Evaluator::new(config);
-        for truth in truths {
-            evaluator.add(completion, truth);
+        for (truth, subject) in truths.iter().zip(subjects) {
+            evaluator.add_about(completion, truth, subject);
         }
         evaluator.leading_measure()
     };
@@ -39,12 +45,46 @@ pub fn best_constant(config: &RewardConfig, truths: &[Truth]) -> Option<String> 
         (worth(&completion), completion)
     });
     let (_, best) = candidates.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let one_box = match reward.read(&best).as_ref().map(Answer::detections).as_deref() {
-        Some([detection]) if is_plain(config) => Some(detection.bbox),
-        _ => None,
+    let boxes: Vec<BBox> = match reward.read(&best).as_ref().map(Answer::detections).as_deref() {
+        Some([one]) if is_plain(config) => vec![moved(one.bbox, truths)],
+        Some(detections) if has_labels(config) => detections.iter().map(|one| one.bbox).collect(),
+        _ => Vec::new(),
     };
-    let written = one_box.and_then(|bbox| reward.write_box(&moved(bbox, truths)));
-    Some(written.map_or(best, |answer| reward.complete(THOUGHT, &answer)))
+    let labeled = |label: &str| -> Option<String> {
+        let boxes: Vec<(BBox, &str)> = boxes.iter().map(|bbox| (*bbox, label)).collect();
+        Some(reward.complete(THOUGHT, &reward.write_boxes(&boxes)?))
+    };
+    let completion = |label: &Option<String>| {
+        let label = label.as_deref().filter(|_| !boxes.is_empty());
+        label.and_then(labeled).unwrap_or_else(|| best.clone())
+    };
+    Some(labels.0.iter().map(completion).collect())
+}
+
+/// Whether boxes have labels.
+fn has_labels(config: &RewardConfig) -> bool {
+    matches!(&config.answer.kind, AnswerKind::Boxes(boxes) if !boxes.keys.label.is_empty())
+}
+
+/// What the box of a constant answer is labeled with, for each question.
+struct Labels(Vec<Option<String>>);
+
+impl Labels {
+    /// The category that is asked for, else the most frequent label, else none.
+    fn of(config: &RewardConfig, truths: &[Truth], subjects: &[Subject]) -> Self {
+        if !has_labels(config) {
+            return Self(vec![Some(String::new()); truths.len()]);
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for item in truths.iter().flat_map(|truth| truth.answer.items()) {
+            *counts.entry(item.label.as_deref().unwrap_or_default()).or_default() += 1;
+        }
+        let usual = counts.into_iter().max_by_key(|(_, n)| *n).map(|(label, _)| label.to_owned());
+        let of = |subject: &Subject| {
+            subject.category.as_deref().map(str::to_owned).or_else(|| usual.clone())
+        };
+        Self(subjects.iter().map(of).collect())
+    }
 }
 
 /// Whether a box is written in the units that it is measured in.
@@ -96,10 +136,11 @@ mod tests {
     }
 
     fn score(config: &RewardConfig, truths: &[Truth]) -> f64 {
-        let best = best_constant(config, truths).unwrap();
+        let subjects = vec![Subject::default(); truths.len()];
+        let best = best_constant(config, truths, &subjects).unwrap();
         let mut evaluator = Evaluator::new(config);
-        for truth in truths {
-            evaluator.add(&best, truth);
+        for (completion, truth) in best.iter().zip(truths) {
+            evaluator.add(completion, truth);
         }
         assert_eq!(evaluator.finish().metrics["format"], 1.0);
         evaluator.leading_measure()
@@ -113,7 +154,7 @@ mod tests {
         let balanced = truths(&config, &["0", "<answer>90</answer>", "180", "270"]);
         assert_eq!(score(&config, &balanced), 0.25);
         assert_eq!(score(&config, &truths(&config, &["90", "180", "90", "90"])), 0.75);
-        assert_eq!(best_constant(&config, &[]), None);
+        assert_eq!(best_constant(&config, &[], &[]), None);
     }
 
     #[test]
@@ -127,5 +168,31 @@ mod tests {
         let near = truths(&config, &[&at(0), &at(20), &at(40)]);
         let middle = (180.0 / 220.0 * 2.0 + 1.0) / 3.0;
         assert!(score(&config, &near) >= middle - 1e-9);
+    }
+
+    #[test]
+    fn the_constant_box_is_labeled_with_the_category_that_is_asked_for() {
+        use vrft_reward::answers::{BoxesAnswer, ItemKeys};
+
+        let (place, label) = ("bbox_2d".to_owned(), "label".to_owned());
+        let keys = ItemKeys { place, label, ..ItemKeys::default() };
+        let boxes = BoxesAnswer { keys, ..BoxesAnswer::default() };
+        let answer = AnswerConfig::of(AnswerKind::Boxes(boxes));
+        let config = RewardConfig { answer, ..RewardConfig::default() };
+        let at = |name: &str| format!("[{{\"bbox_2d\": [0, 0, 200, 100], \"label\": \"{name}\"}}]");
+        let names = ["cup", "plate", "spoon", "cup"];
+        let solutions = names.map(at);
+        let truths = truths(&config, &solutions.each_ref().map(String::as_str));
+        let subject = |name: &str| Subject { category: Some(name.into()), ..Subject::default() };
+        let subjects = names.map(subject);
+        let best = best_constant(&config, &truths, &subjects).unwrap();
+        let mut evaluator = Evaluator::new(&config);
+        for ((completion, truth), subject) in best.iter().zip(&truths).zip(&subjects) {
+            evaluator.add_about(completion, truth, subject);
+        }
+        // Each object is where the constant box is.
+        assert_eq!(evaluator.finish().metrics["ap50"], 1.0);
+        let unnamed = best_constant(&config, &truths, &vec![Subject::default(); 4]).unwrap();
+        assert!(unnamed.iter().all(|answer| answer.contains("\"cup\"")), "{unnamed:?}");
     }
 }

@@ -137,7 +137,7 @@ impl Judge {
         let test = Dataset::open_with(&config.evaluation.test, &options)?;
         let (reward, system) = (&config.reward, &config.policy.system);
         let prompter =
-            Prompter::of_data(reward, system, &test, &config.data, Some(&config.reward.task));
+            Prompter::of_data(reward, system, &test, &config.data, Some(&config.reward.task))?;
         Self::with(config, test, prompter)
     }
 
@@ -220,8 +220,8 @@ impl Judge {
     /// What the best answer is worth that is the same for every question; `None` without questions.
     pub fn constant(&self) -> Option<Judgment> {
         let start = Instant::now();
-        let completion = best_constant(&self.config.reward, &self.answers)?;
-        Some(self.judge(vec![completion; self.answers.len()], start))
+        let completions = best_constant(&self.config.reward, &self.answers, &self.subjects)?;
+        Some(self.judge(completions, start))
     }
 
     fn judge(&self, completions: Vec<String>, start: Instant) -> Judgment {

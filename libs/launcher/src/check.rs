@@ -77,11 +77,11 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
 /// Tokens and patches of the first prompt of the training data; `None` if there is no row.
 pub(crate) fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
     let data = &graph.config.data;
-    let (train, split) = match data.sources.first() {
-        Some(source) => (&source.train, &source.split),
-        None => (&data.train, &data.split),
+    let (train, task) = match data.sources.first() {
+        Some(source) => (&source.train, Some(source.task.as_str())),
+        None => (&data.train, None),
     };
-    let data = Dataset::open_with(train, &data.options_to_learn(split.as_deref()))?;
+    let data = Dataset::open_with(train, &data.options_to_learn(task, &graph.config.evaluation))?;
     if data.is_empty() {
         return Ok(None);
     }

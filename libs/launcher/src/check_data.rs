@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use eyre::{WrapErr, eyre};
-use vrft_dataset::{Dataset, HeldOut, OpenOptions, Row};
+use vrft_dataset::{BoxesAre, DataSpace, Dataset, HeldOut, OpenOptions, Row};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Prompter};
 
@@ -31,10 +31,21 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     let processor = &Processor::of(&policy)?;
     let (training, held_out) = parts(graph);
     let checked = |part: &Part<'_>| checked(graph, processor, part, all);
-    let training = training.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
+    let learned = training.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
     let judged = held_out.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
-    let training: Vec<&Dataset> = training.iter().collect();
-    let judged: Vec<(&str, &Dataset)> = held_out.iter().map(|part| part.key).zip(&judged).collect();
+    for (part, (_, read_as)) in held_out.iter().zip(&judged) {
+        let is_its = |(other, _): &(&Part, _)| other.task == part.task;
+        let learned = training.iter().zip(&learned).find(is_its).map(|(_, (_, read_as))| read_as);
+        if let Some(learned) = learned.filter(|learned| *learned != read_as) {
+            say!("# warning: {}: {}", part.key, different(read_as, learned));
+        }
+    }
+    let training: Vec<&Dataset> = learned.iter().map(|(dataset, _)| dataset).collect();
+    let judged: Vec<(&str, &Dataset)> = held_out
+        .iter()
+        .map(|part| part.key)
+        .zip(judged.iter().map(|(dataset, _)| dataset))
+        .collect();
     for sentence in vrft_dataset::shared(&training, &judged) {
         say!("# warning: {sentence}");
     }
@@ -48,13 +59,31 @@ pub(crate) fn opened(graph: &Graph) -> Option<Vec<Dataset>> {
     parts.map(|part| Dataset::open_with(part.path, &part.options).ok()).collect()
 }
 
+/// How the places in true answers are read: what they count, and of which pixels they are where EXIF turns pictures.
+type ReadAs = (Option<DataSpace>, Option<BoxesAre>);
+
+/// That two data sets are read by different conventions.
+fn different(judged: &ReadAs, learned: &ReadAs) -> String {
+    let told = |(space, boxes_are): &ReadAs| {
+        let space = space.map(DataSpace::name);
+        let parts = space.into_iter().chain(boxes_are.map(BoxesAre::name));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "places in its true answers are read as {}, those of what is learned from as {}: data.space and data.boxes_are \
+         declare one for both",
+        told(judged),
+        told(learned)
+    )
+}
+
 /// What is learned from, and what is judged on.
 fn parts(graph: &Graph) -> (Vec<Part<'_>>, Vec<Part<'_>>) {
     let data = &graph.config.data;
     let evaluation = &graph.config.evaluation;
     let mut training = Vec::new();
     if data.sources.is_empty() {
-        let options = data.options_to_learn(data.split.as_deref());
+        let options = data.options_to_learn(None, evaluation);
         let path = &data.train;
         training.push(Part { key: "data.train", task: None, path, options, shots: data.shots });
     }
@@ -64,7 +93,7 @@ fn parts(graph: &Graph) -> (Vec<Part<'_>>, Vec<Part<'_>>) {
             key: "data.sources.train",
             task,
             path: &source.train,
-            options: data.options_to_learn(source.split.as_deref()),
+            options: data.options_to_learn(task, evaluation),
             shots: source.shots,
         });
     }
@@ -79,13 +108,14 @@ fn checked(
     processor: &Processor,
     part: &Part<'_>,
     all: bool,
-) -> eyre::Result<Dataset> {
+) -> eyre::Result<(Dataset, ReadAs)> {
     let config = &graph.config;
     let data = &config.data;
     let Part { key, task, path, options, shots } = part;
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let dataset = Dataset::open_with(path, options).wrap_err_with(|| (*key).to_owned())?;
-    let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, *task);
+    let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, *task)
+        .wrap_err_with(|| (*key).to_owned())?;
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     let check = |row: &Row| {
         checker.check(&prompter, row)?;
@@ -108,5 +138,10 @@ fn checked(
     for (number, line) in summary.iter().chain(prompter.notes()).chain(&note).enumerate() {
         say!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
     }
-    Ok(dataset)
+    // What cannot differ is not compared.
+    let is_turned =
+        dataset.iter().any(|row| row.pictures.iter().any(|picture| picture.is_turned()));
+    let is_read = prompter.space().filter(|space| *space == DataSpace::Pixels && is_turned);
+    let read_as = (prompter.space(), is_read.map(|_| prompter.boxes_are()));
+    Ok((dataset, read_as))
 }

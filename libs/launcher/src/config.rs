@@ -80,7 +80,7 @@ impl Config {
 
     /// The same from a document.
     pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
-        document.refuse_unknown(&SECTIONS)?;
+        Self::refuse_wrong(document)?;
         let mut config = Self {
             run: document.section()?,
             policy: document.section()?,
@@ -107,6 +107,39 @@ impl Config {
         }
         config.check_across().map_err(|error| document.locate(error))?;
         Ok(config)
+    }
+
+    /// Reads each section by itself, so that an error in one does not hide that of another.
+    fn refuse_wrong(document: &Document) -> Result<(), ConfigError> {
+        fn wrong<S: Section>(document: &Document) -> Option<ConfigError> {
+            document.optional::<S>().err()
+        }
+        let errors = [
+            document.refuse_unknown(&SECTIONS).err(),
+            wrong::<RunConfig>(document),
+            wrong::<PolicyConfig>(document),
+            wrong::<DataConfig>(document),
+            wrong::<StreamConfig>(document),
+            wrong::<RolloutConfig>(document),
+            wrong::<PoolConfig>(document),
+            RewardsConfig::read(document).err(),
+            wrong::<SemanticConfig>(document),
+            wrong::<AdvantageConfig>(document),
+            wrong::<LossConfig>(document),
+            wrong::<OptimizerConfig>(document),
+            wrong::<LearnerConfig>(document),
+            wrong::<WeightsConfig>(document),
+            wrong::<SftConfig>(document),
+            wrong::<EvaluationConfig>(document),
+            wrong::<AnswerConfig>(document),
+            wrong::<TableConfig>(document),
+        ];
+        let mut errors: Vec<ConfigError> = errors.into_iter().flatten().collect();
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(ConfigError::Several(errors)),
+        }
     }
 
     /// The whole configuration with every default written out; it reads back the same.

@@ -64,7 +64,7 @@ struct Splits {
 pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     let file = options.folder.join(FILE);
     ensure!(!file.exists(), "{file:?} is there already: name another folder, or remove it");
-    let (dataset, splits) = open(options)?;
+    let (dataset, splits, mut notes) = open(options)?;
     let starter = Path::new("data/starter");
     let named = options.checkpoint.as_deref().unwrap_or(starter);
     let found = Target::is_choice(named)
@@ -75,7 +75,14 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     let processor = Processor::of(&policy)
         .wrap_err_with(|| format!("--checkpoint {}", checkpoint.display()))?;
     let data = absolute(&options.data)?;
-    let test = options.test.clone().or_else(|| sibling(&data).filter(|_| splits.judged.is_none()));
+    let test = match (&options.test, &splits.judged) {
+        (Some(test), _) => {
+            open_one(options, test, None).wrap_err("--test")?;
+            Some(test.clone())
+        }
+        (None, Some(_)) => None,
+        (None, None) => sibling(options, &data, &mut notes),
+    };
     let given = Given {
         name: options.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         data,
@@ -87,7 +94,8 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
         learned: splits.learned,
         judged: splits.judged,
     };
-    let proposal = Proposal::make(&dataset, &processor, given)?;
+    let mut proposal = Proposal::make(&dataset, &processor, given)?;
+    proposal.notes.extend(notes);
     let written = text::configuration(&proposal);
     std::fs::create_dir_all(&options.folder).wrap_err_with(|| format!("{:?}", options.folder))?;
     std::fs::write(&file, written).wrap_err_with(|| format!("{file:?}"))?;
@@ -101,21 +109,28 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     Ok(())
 }
 
-/// The rows to learn from, and which splits are which.
-fn open(options: &NewOptions) -> eyre::Result<(Dataset, Splits)> {
+/// Opens rows as a run with the new configuration will.
+fn open_one(
+    options: &NewOptions,
+    path: &Path,
+    split: Option<&str>,
+) -> Result<Dataset, DatasetError> {
+    let split = split.map(str::to_owned);
+    let image_root = options.image_root.clone();
+    let truth = options.truth.clone().unwrap_or_default();
+    let robot = RobotConfig { truth, ..RobotConfig::default() };
+    let options = OpenOptions { split, image_root, robot, ..OpenOptions::default() };
+    Dataset::open_with(path, &options)
+}
+
+/// The rows to learn from, which splits are which, and what else was found.
+fn open(options: &NewOptions) -> eyre::Result<(Dataset, Splits, Vec<String>)> {
     let path = absolute(&options.data)?;
-    let open = |split: Option<&str>| {
-        let split = split.map(str::to_owned);
-        let image_root = options.image_root.clone();
-        let truth = options.truth.clone().unwrap_or_default();
-        let robot = RobotConfig { truth, ..RobotConfig::default() };
-        let options = OpenOptions { split, image_root, robot, ..OpenOptions::default() };
-        Dataset::open_with(&path, &options)
-    };
+    let open = |split: Option<&str>| open_one(options, &path, split);
     let splits = match open(options.split.as_deref()) {
         Ok(dataset) => {
             let learned = options.split.clone();
-            return Ok((dataset, Splits { learned, judged: None }));
+            return Ok((dataset, Splits { learned, judged: None }, Vec::new()));
         }
         Err(DatasetError::SeveralSplits { splits, .. }) => splits,
         Err(error) => return Err(error.into()),
@@ -125,23 +140,37 @@ fn open(options: &NewOptions) -> eyre::Result<(Dataset, Splits)> {
         .iter()
         .map(|split| split.split_once(" (").map_or(&**split, |(name, _)| name))
         .collect();
-    let first = |wanted: &[&str]| {
-        let found = wanted.iter().find(|name| names.contains(name));
-        found.map(|name| (*name).to_owned())
-    };
-    let learned = first(&LEARNED).ok_or_else(|| {
+    let learned = LEARNED.iter().find(|name| names.contains(name)).ok_or_else(|| {
         eyre!("{path:?} has the splits {}: choose one by --split", splits.join(", "))
     })?;
-    Ok((open(Some(&learned))?, Splits { learned: Some(learned), judged: first(&JUDGED) }))
+    let dataset = open(Some(learned))?;
+    let mut notes = Vec::new();
+    let is_usable = |split: &&&str| match open(Some(split)) {
+        Ok(_) => true,
+        Err(error) => {
+            notes.push(format!("the split {split} is not judged on: {error}"));
+            false
+        }
+    };
+    let judged = JUDGED.iter().filter(|name| names.contains(name)).find(is_usable);
+    let judged = judged.map(|name| (*name).to_owned());
+    Ok((dataset, Splits { learned: Some((*learned).to_owned()), judged }, notes))
 }
 
-/// The file to judge on that lies beside a file to learn from: `test.jsonl` beside `train.jsonl`,
+/// The file to judge on that lies beside a file to learn from, and has rows: `test.jsonl` beside `train.jsonl`,
 /// `instances_val2017.json` beside `instances_train2017.json`.
-fn sibling(data: &Path) -> Option<PathBuf> {
+fn sibling(options: &NewOptions, data: &Path, notes: &mut Vec<String>) -> Option<PathBuf> {
     let name = data.file_name()?.to_str()?;
     let names = ["test", "validation", "valid", "val", "dev"].iter();
     let candidates = names.map(|other| data.with_file_name(name.replace("train", other)));
-    candidates.filter(|other| other != data).find(|other| other.is_file())
+    let mut candidates = candidates.filter(|other| other != data && other.is_file());
+    candidates.find(|other| match open_one(options, other, None) {
+        Ok(_) => true,
+        Err(error) => {
+            notes.push(format!("{} is not judged on: {error}", other.display()));
+            false
+        }
+    })
 }
 
 fn absolute(path: &Path) -> eyre::Result<PathBuf> {

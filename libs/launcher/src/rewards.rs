@@ -155,6 +155,9 @@ fn infer(data: &Path) -> eyre::Result<()> {
         say!("# Coordinates are taken for {}, since {}.{doubt}", guess.space.name(), guess.reason);
     }
     say!("# The self-test on {} of the rows:", proposal.report.n);
+    for line in &proposal.odd {
+        say!("# Left out: {line}");
+    }
     for line in proposal.report.to_string().lines() {
         say!("# {line}");
     }
@@ -166,6 +169,8 @@ fn infer(data: &Path) -> eyre::Result<()> {
 
 /// A question with its true answer.
 struct Row {
+    /// Where it stands, as in `row 7`.
+    place: String,
     question: String,
     solution: String,
     /// Width and height of its first image, if that can be read.
@@ -174,7 +179,12 @@ struct Row {
 
 impl Row {
     fn example(&self) -> Example<'_> {
-        Example { question: &self.question, solution: &self.solution, size: self.size }
+        Example {
+            place: &self.place,
+            question: &self.question,
+            solution: &self.solution,
+            size: self.size,
+        }
     }
 }
 
@@ -188,7 +198,7 @@ fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
             .map(|(idx, line)| {
                 let at = || format!("{}, line {}", data.display(), idx + 1);
                 let row: Value = serde_json::from_str(line).wrap_err_with(at)?;
-                json_row(&row, data).wrap_err_with(at)
+                json_row(&row, data, format!("line {}", idx + 1)).wrap_err_with(at)
             })
             .collect();
     }
@@ -198,6 +208,7 @@ fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
     let row = |row: &vrft_dataset::Row| {
         let turns = prompter.turns(row);
         Ok(Row {
+            place: row.origin.place(),
             question: turns.last().map(|turn| turn.text()).unwrap_or_default(),
             solution: prompter.truth(row, &|size| Ok(size)).map_err(|why| eyre!(why))?,
             size: row.pictures.first().map(|picture| size(picture)),
@@ -206,11 +217,12 @@ fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
     dataset.iter().map(row).collect()
 }
 
-fn json_row(row: &Value, data: &Path) -> eyre::Result<Row> {
+fn json_row(row: &Value, data: &Path, place: String) -> eyre::Result<Row> {
     let image = row.get("image").or_else(|| row.get("images").and_then(|images| images.get(0)));
     let path = image.and_then(Value::as_str).map(|name| data.with_file_name(name));
     let picture = path.and_then(|path| Picture::open(&path).ok());
     Ok(Row {
+        place,
         question: field(row, &["problem", "question", "prompt"]).unwrap_or_default(),
         solution: field(row, &["solution", "answer"])?,
         size: picture.as_ref().map(size),

@@ -6,6 +6,7 @@
 mod category;
 mod checker;
 mod held_out;
+mod percent;
 mod prompter;
 mod space;
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use vrft_dataset::{DataConfig, Dataset, Mirror, Question, Row, Truth};
+use vrft_dataset::{
+    BoxesAre, DataConfig, DataSpace, Dataset, DatasetError, Mirror, Question, Row, Truth,
+};
 use vrft_messages::{Part, Role, Turn};
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::RewardConfig;
@@ -10,6 +12,7 @@ use vrft_reward::{Reward, answer_text, instructions};
 use vrft_vision::{Original, Rect, Sides};
 
 use crate::category;
+use crate::percent::Percent;
 use crate::space::{Declared, Reading};
 
 /// The width and height at which a model sees a picture of this width and height, or why it cannot see it.
@@ -23,6 +26,7 @@ pub struct Prompter {
     /// What rows are asked that have no question in words, if not what fits the kind of answer.
     question: Option<String>,
     reading: Reading,
+    percent: Percent,
 }
 
 /// What stands for the category of a row in `data.question`.
@@ -35,17 +39,28 @@ impl Prompter {
     /// rows are taken to be in the coordinates of the task.
     pub fn new(reward: &RewardConfig, system: &str) -> Self {
         let (reader, reading) = (Reward::new(reward), Reading::of_task());
-        Self { reward: reward.clone(), reader, system: system.to_owned(), question: None, reading }
+        let percent = Percent::default();
+        Self {
+            reward: reward.clone(),
+            reader,
+            system: system.to_owned(),
+            question: None,
+            reading,
+            percent,
+        }
     }
 
     /// For the rows of a task's data set, as the section `[data]` says.
+    ///
+    /// # Errors
+    /// As [`Prompter::for_data`].
     pub fn of_data(
         reward: &RewardConfig,
         system: &str,
         dataset: &Dataset,
         data: &DataConfig,
         task: Option<&str>,
-    ) -> Self {
+    ) -> Result<Self, DatasetError> {
         let declared = Declared { space: data.space_of(task), boxes_are: data.boxes_are };
         Self::new(reward, system)
             .with_question(data.question.as_deref())
@@ -60,9 +75,24 @@ impl Prompter {
 
     /// The same for rows of this data set: the coordinates of their true answers are what is declared, else what they
     /// look like, and are converted to those of the task.
-    pub fn for_data(mut self, dataset: &Dataset, declared: Declared) -> Self {
-        self.reading = Reading::of(&self.reader, dataset.iter(), declared);
-        self
+    ///
+    /// # Errors
+    /// Rows that contradict each other in what their coordinates count.
+    pub fn for_data(mut self, dataset: &Dataset, declared: Declared) -> Result<Self, DatasetError> {
+        let refused = |why| DatasetError::Contradictory { path: dataset.path().to_owned(), why };
+        self.reading = Reading::of(&self.reader, dataset, declared).map_err(refused)?;
+        self.percent = Percent::of(&self.reader, dataset).map_err(refused)?;
+        Ok(self)
+    }
+
+    /// What the coordinates of the data are taken to count; `None` where they are those of the task or there are none.
+    pub fn space(&self) -> Option<DataSpace> {
+        self.reading.space()
+    }
+
+    /// Of which pixels the places in answers in words are taken to be where EXIF turns a picture.
+    pub fn boxes_are(&self) -> BoxesAre {
+        self.reading.boxes_are()
     }
 
     /// What was assumed about the coordinates of the data, in a few lines for the user.
@@ -183,7 +213,10 @@ impl Prompter {
 
     fn truth_of(&self, row: &Row, resize: &Resize, mirror: Mirror) -> Result<String, String> {
         let boxes = match &row.truth {
-            Truth::Text(text) => return self.converted(row, text, resize, mirror),
+            Truth::Text(text) => {
+                self.percent.check(text)?;
+                return self.converted(row, text, resize, mirror);
+            }
             Truth::Boxes(boxes) => boxes,
         };
         let category = match &row.question {
@@ -212,6 +245,9 @@ impl Prompter {
         let Some(conversion) = self.reading.conversion(row, own, resize, mirror)? else {
             return Ok(text.to_owned());
         };
+        if let Some(coordinates) = self.reader.coordinates(text) {
+            self.reading.check_units(coordinates, row)?;
+        }
         let truth = self.reader.parse_answer_in(&conversion, text);
         truth.map(|truth| truth.solution).map_err(|error| error.to_string())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vrft_dataset::{Dataset, Mirror, Picture, Row};
+use vrft_dataset::{Dataset, DatasetError, Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Prompter};
@@ -20,18 +20,21 @@ pub(crate) struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     /// For the rows of a task by its name; the task of the run's reward has none.
+    ///
+    /// # Errors
+    /// Rows that contradict each other.
     pub(crate) fn new(
         config: &Config,
         task: Option<&str>,
         processor: &'a Processor,
         dataset: &Dataset,
-    ) -> Self {
+    ) -> Result<Self, DatasetError> {
         let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
         let checker = Checker::new(processor, config.rollout.max_completion_tokens);
         let Config { data, policy, .. } = config;
-        let prompter = Prompter::of_data(reward, &policy.system, dataset, data, task);
+        let prompter = Prompter::of_data(reward, &policy.system, dataset, data, task)?;
         let notes = prompter.notes().iter().cloned().chain(checker.note(reward)).collect();
-        Self { task: task.unwrap_or(&reward.task).to_owned(), prompter, checker, notes }
+        Ok(Self { task: task.unwrap_or(&reward.task).to_owned(), prompter, checker, notes })
     }
 
     /// What was assumed about the data and the model, in a few lines for the user.

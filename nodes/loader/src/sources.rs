@@ -54,20 +54,13 @@ impl<'a> Sources<'a> {
     pub(crate) fn open(config: &Config, processor: &'a Processor) -> eyre::Result<Self> {
         let data = &config.data;
         let sources = if data.sources.is_empty() {
-            vec![Source::open(
-                config,
-                processor,
-                None,
-                &data.train,
-                data.split.as_deref(),
-                data.shots,
-            )?]
+            vec![Source::open(config, processor, None, &data.train, data.shots)?]
         } else {
             data.sources
                 .iter()
                 .map(|source| {
-                    let SourceConfig { task, train, split, shots, .. } = source;
-                    Source::open(config, processor, Some(task), train, split.as_deref(), *shots)
+                    let SourceConfig { task, train, shots, .. } = source;
+                    Source::open(config, processor, Some(task), train, *shots)
                 })
                 .collect::<eyre::Result<Vec<_>>>()?
         };
@@ -116,11 +109,11 @@ impl<'a> Source<'a> {
         processor: &'a Processor,
         task: Option<&str>,
         train: &Path,
-        split: Option<&str>,
         shots: usize,
     ) -> eyre::Result<Self> {
-        let dataset = Dataset::open_with(train, &config.data.options_to_learn(split))?;
-        let maker = Maker::new(config, task, processor, &dataset);
+        let dataset =
+            Dataset::open_with(train, &config.data.options_to_learn(task, &config.evaluation))?;
+        let maker = Maker::new(config, task, processor, &dataset)?;
         let max_bad_fraction = config.data.max_bad_fraction;
         let dataset = dataset
             .retain_valid(|row| maker.check(row), max_bad_fraction)?

@@ -81,6 +81,12 @@ fn an_unknown_key_is_shown_in_its_line() {
 }
 
 #[test]
+fn every_unknown_key_of_a_section_is_named() {
+    let text = "[oven]\nminuts = 9\nnane = \"pie\"\nnames = 1";
+    refused(text, &[], &["`minuts`", "also unknown: `names`, `nane`"]);
+}
+
+#[test]
 fn a_value_of_the_wrong_type_is_shown_in_its_line() {
     refused("[oven]\nminutes = \"x\"", &[], &["line 2", "expected u32"]);
     refused("[oven]\nminutes = 1", &["oven.minutes=x"], &["--set oven.minutes=x", "oven.minutes"]);

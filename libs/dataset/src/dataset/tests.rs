@@ -14,6 +14,7 @@ use base64::Engine;
 use parquet::arrow::ArrowWriter;
 
 use super::*;
+use crate::{Picture, Truth};
 use vrft_messages::Turn;
 
 use crate::Question;
@@ -193,7 +194,10 @@ fn files_that_are_not_what_they_seem() {
     check_error(&folder.path("c.arrow"), &["c.arrow\""]);
     check_error(&folder.path("d.rows"), &["expected a file that ends in .parquet, .arrow"]);
     check_error(&folder.path("e.jsonl"), &["e.jsonl\" has no usable row"]);
-    check_error(&folder.path("f.jsonl"), &["f.jsonl\" has no usable row; first: row 0: expected"]);
+    check_error(
+        &folder.path("f.jsonl"),
+        &["f.jsonl\" has no usable row; first: row 0: it is no JSON object"],
+    );
     check_error(&folder.path("gone.parquet"), &["cannot read the data set", "gone.parquet"]);
     check_error(&Folder::new(&[]).path(""), &["expected a file that ends in"]);
 }
@@ -282,4 +286,36 @@ fn no_shots_are_all() {
 fn more_shots_than_rows() {
     let error = hundred().shots(101, 1, 0.5).unwrap_err().to_string();
     assert_eq!(error, "\"some\" has 100 usable rows, 101 shots were asked for");
+}
+
+#[test]
+fn a_comma_behind_a_row_is_named_as_such() {
+    let row = "{\"image\": \"a.png\", \"problem\": \"?\", \"solution\": \"1\"}";
+    let folder = Folder::new(&[("a.jsonl", format!("{row},\n[1]\n").as_bytes())]);
+    check_error(
+        &folder.path("a.jsonl"),
+        &["row 0: a comma follows its object", "row 1: expected an object, as", "got [1]"],
+    );
+}
+
+#[test]
+fn a_table_of_commas_may_ask_in_words() {
+    let text =
+        "id,image,problem,solution\nfirst,a.png,\"How many, all in all?\",7\nsecond,a.png,?,\n";
+    let folder = Folder::new(&[("a.csv", text.as_bytes()), ("a.png", &png(2, [1, 2, 3, 4]))]);
+    let data = Dataset::open(&folder.path("a.csv")).unwrap();
+    assert_eq!((data.len(), data.get(0).sample_id()), (1, "first"));
+    assert_eq!(data.get(0).truth, Truth::Text("7".into()));
+    assert_eq!(data.skipped()[0].why, "no \"solution\"");
+    let semicolons = Folder::new(&[("a.csv", b"image;label\na.png;cat")]);
+    check_error(&semicolons.path("a.csv"), &["has ';' between fields, expected commas"]);
+}
+
+#[test]
+fn a_value_that_is_not_read_is_named_by_its_column() {
+    let folder = folder();
+    let times = Arc::new(arrow::array::TimestampSecondArray::from(vec![1, 2]));
+    let columns = [("image", structs()), ("problem", texts("p")), ("solution", times as ArrayRef)];
+    let path = write_parquet(&folder, "a.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    check_error(&path, &["row 0: column \"solution\": values of type Timestamp"]);
 }

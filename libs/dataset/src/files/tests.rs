@@ -112,3 +112,30 @@ fn labels_of_yolo_are_refused_with_what_to_do() {
     check_error(&files, None, &["YOLO", "export COCO annotations"]);
     check_error(&["images/train/a.jpg", "labels/train/a.txt"], None, &["YOLO"]);
 }
+
+#[test]
+fn a_split_of_data_without_any_is_refused() {
+    let folder = Folder::of(&["rows.jsonl", "voc/a.xml", "classes/cat/a.png"]);
+    for name in ["rows.jsonl", "voc", "classes"] {
+        let error = find(&folder.path(name), Some("test")).unwrap_err().to_string();
+        assert!(
+            error.contains("has no split \"test\"") && error.contains("without a name"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_with_a_missing_shard_is_refused_and_one_file_is_taken_by_itself() {
+    let folder = Folder::of(&["train-00000-of-00002.parquet"]);
+    let error = find(&folder.path(""), None).unwrap_err().to_string();
+    assert!(error.contains("train-00001-of-00002.parquet"), "{error}");
+    find(&folder.path("train-00000-of-00002.parquet"), None).unwrap();
+}
+
+#[test]
+fn annotations_of_pascal_voc_need_no_lists_of_splits() {
+    let folder = Folder::of(&["Annotations/a.xml", "JPEGImages/a.jpg"]);
+    let files = find(&folder.path(""), None).unwrap();
+    assert_eq!((files.kind, files.paths.len()), (Kind::Voc, 1));
+}

@@ -119,7 +119,11 @@ fn fields(
     values: &[(&String, ArrayRef)],
     row: usize,
 ) -> Result<Fields, String> {
-    let values = values.iter().map(|(name, column)| Ok(((*name).clone(), value(column, row)?)));
+    let named = |name: &str, why: String| format!("column {name:?}: {why}");
+    let values = values.iter().map(|(name, column)| {
+        let value = value(column, row).map_err(|why| named(name, why))?;
+        Ok(((*name).clone(), value))
+    });
     let mut values: Map<String, Value> = values.collect::<Result<_, String>>()?;
     let videos = videos::named(&mut values, images.is_some())?;
     let images = images.map(|images| {
@@ -179,14 +183,27 @@ fn is_text(data_type: &DataType) -> bool {
 }
 
 fn is_list(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..))
+    use DataType::{Dictionary, FixedSizeList, LargeList, LargeListView, List, ListView};
+    match data_type {
+        Dictionary(_, value) => is_list(value),
+        List(_) | LargeList(_) | FixedSizeList(..) | ListView(_) | LargeListView(_) => true,
+        _ => false,
+    }
 }
 
 fn is_image(data_type: &DataType) -> bool {
-    use DataType::{Binary, BinaryView, LargeBinary, LargeList, List, Struct};
+    use DataType::{
+        Binary, BinaryView, Dictionary, FixedSizeBinary, FixedSizeList, LargeBinary, LargeList,
+        LargeListView, List, ListView, Struct,
+    };
     match data_type {
-        Binary | LargeBinary | BinaryView => true,
-        List(item) | LargeList(item) => is_image(item.data_type()),
+        Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => true,
+        Dictionary(_, value) => is_image(value),
+        List(item)
+        | LargeList(item)
+        | ListView(item)
+        | LargeListView(item)
+        | FixedSizeList(item, _) => is_image(item.data_type()),
         Struct(fields) => fields
             .iter()
             .any(|f| matches!(f.name().as_str(), "bytes" | "path") && is_image(f.data_type())),
@@ -211,6 +228,10 @@ fn one_image(column: &dyn Array, row: usize) -> Result<Cell, String> {
         DataType::Binary => Ok(Cell::Bytes(column.as_binary::<i32>().value(row).to_vec())),
         DataType::LargeBinary => Ok(Cell::Bytes(column.as_binary::<i64>().value(row).to_vec())),
         DataType::BinaryView => Ok(Cell::Bytes(column.as_binary_view().value(row).to_vec())),
+        DataType::FixedSizeBinary(_) => {
+            Ok(Cell::Bytes(column.as_fixed_size_binary().value(row).to_vec()))
+        }
+        DataType::Dictionary(..) => one_image(&*super::value::unpacked(column, row)?, 0),
         DataType::Utf8 => name(column.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => name(column.as_string::<i64>().value(row)),
         DataType::Utf8View => name(column.as_string_view().value(row)),

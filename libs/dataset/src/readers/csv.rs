@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use super::content;
 use super::labeled::Labeled;
 use crate::DatasetError;
@@ -11,39 +13,86 @@ const PICTURE: [&str; 7] = ["image", "filename", "file_name", "file", "path", "i
 /// Names that a column of classes has; in FGVC Aircraft's tables the first of them is the name and the last a number.
 const CLASS: [&str; 7] = ["classes", "class", "label", "labels", "category", "variant", "name"];
 
-/// The pictures and classes of a table.
-///
-/// # Errors
-/// A file that cannot be read; no column of pictures or of classes; a line with too few fields.
-pub(crate) fn labeled(path: &Path) -> Result<Vec<Labeled>, DatasetError> {
-    let text = crate::files::read_text(path)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let mut records = records(text).map_err(|why| content(path, "comma-separated values", why))?;
-    if records.is_empty() {
-        return Err(content(path, "comma-separated values", "it is empty"));
+/// Names of the columns of rows that ask in words.
+const ROWS: [&str; 2] = ["problem", "solution"];
+
+/// A table with its header.
+pub(crate) struct Table<'a> {
+    path: &'a Path,
+    header: Vec<String>,
+    records: Vec<Vec<String>>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is empty or has a quoted field that does not end; fields that are not set off by commas.
+    pub(crate) fn read(path: &'a Path) -> Result<Self, DatasetError> {
+        let text = crate::files::read_text(path)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let wrong = |why: String| content(path, "comma-separated values", why);
+        let mut records = records(text).map_err(wrong)?;
+        if records.is_empty() {
+            return Err(wrong("it is empty".to_owned()));
+        }
+        let header = records.remove(0);
+        if let ([only], Some(mark)) =
+            (&header[..], header[0].chars().find(|c| [';', '\t'].contains(c)))
+        {
+            return Err(wrong(format!(
+                "its header {only:?} has {mark:?} between fields, expected commas"
+            )));
+        }
+        Ok(Self { path, header, records })
     }
-    let header = records.remove(0);
-    let place = |names: &[&str], column, expected| {
-        let is = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name));
-        names.iter().find_map(|name| is(name)).ok_or_else(|| DatasetError::MissingColumn {
-            path: path.to_owned(),
-            column,
-            expected,
-            found: header.clone(),
-        })
-    };
-    let picture = place(&PICTURE, "image", "the name of a picture's file")?;
-    let class = place(&CLASS, "label", "the class of the picture")?;
-    let row = |(idx, record): (usize, Vec<String>)| {
-        let field = |place: usize| record.get(place).map(|field| field.trim().to_owned());
-        let (picture, class) = field(picture).zip(field(class)).ok_or_else(|| {
-            let message =
-                format!("row {idx}: expected {} fields, got {}", header.len(), record.len());
-            content(path, "comma-separated values", message)
-        })?;
-        Ok(Labeled { picture, class })
-    };
-    records.into_iter().enumerate().map(row).collect()
+
+    /// Rows that ask in words, if it has the columns of these.
+    pub(crate) fn rows(&self) -> Option<impl Iterator<Item = Result<Map<String, Value>, String>>> {
+        let has = |name: &str| self.header.iter().any(|column| column.trim() == name);
+        ROWS.iter().all(|name| has(name)).then_some(())?;
+        Some(self.records.iter().map(|record| {
+            if record.len() != self.header.len() {
+                return Err(format!("expected {} fields, got {}", self.header.len(), record.len()));
+            }
+            let fields = self.header.iter().zip(record);
+            // An empty field is none.
+            let fields = fields.filter(|(_, field)| !field.is_empty());
+            Ok(fields
+                .map(|(name, field)| (name.trim().to_owned(), field.as_str().into()))
+                .collect())
+        }))
+    }
+
+    /// The pictures and their classes.
+    ///
+    /// # Errors
+    /// No column of pictures or of classes; a line with too few fields.
+    pub(crate) fn labeled(self) -> Result<Vec<Labeled>, DatasetError> {
+        let Self { path, header, records } = self;
+        let place = |names: &[&str], column, expected| {
+            let is = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name));
+            names.iter().find_map(|name| is(name)).ok_or_else(|| DatasetError::MissingColumn {
+                path: path.to_owned(),
+                column,
+                expected,
+                found: header.clone(),
+            })
+        };
+        let picture = place(&PICTURE, "image", "the name of a picture's file")?;
+        let class =
+            place(&CLASS, "label", "the class of the picture; or \"problem\" and \"solution\"")?;
+        let row = |(idx, record): (usize, Vec<String>)| {
+            let field = |place: usize| record.get(place).map(|field| field.trim().to_owned());
+            let (picture, class) = field(picture).zip(field(class)).ok_or_else(|| {
+                let message =
+                    format!("row {idx}: expected {} fields, got {}", header.len(), record.len());
+                content(path, "comma-separated values", message)
+            })?;
+            Ok(Labeled { picture, class })
+        };
+        records.into_iter().enumerate().map(row).collect()
+    }
 }
 
 /// All records with their fields.

@@ -44,6 +44,23 @@ pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
     keys.check(path)
 }
 
+/// Adds rows that are objects already, from whatever they were read.
+///
+/// # Errors
+/// A key that no row has.
+pub(super) fn push_all(
+    path: &Path,
+    rows: impl Iterator<Item = Result<Map<String, Value>, String>>,
+    found: &mut Found,
+) -> Result<(), DatasetError> {
+    let file: Arc<Path> = path.into();
+    let mut keys = Keys::default();
+    for (row, object) in rows.enumerate() {
+        found.push(&file, row, object.and_then(|object| keys.fields(object)));
+    }
+    keys.check(path)
+}
+
 /// Whether a `.json` file has rows in it, and not annotations.
 pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
     let failed = |source| DatasetError::Read { path: path.to_owned(), source };
@@ -71,8 +88,33 @@ const QUESTION_KEYS: [&str; 4] =
 /// One line as an object.
 fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
     serde_json::from_slice(line).or_else(|error| {
-        serde_json::from_reader(WithoutNan::new(line)).map_err(|_again| error.to_string())
+        let read = serde_json::from_reader(WithoutNan::new(line));
+        read.map_err(|_again: serde_json::Error| why_no_object(line, &error))
     })
+}
+
+/// Why a line is no object, in words for what happens often.
+fn why_no_object(line: &[u8], error: &serde_json::Error) -> String {
+    let line = line.trim_ascii();
+    let is_object = |text: &[u8]| serde_json::from_slice::<Map<String, Value>>(text).is_ok();
+    match line.split_last() {
+        Some((b',', before)) if is_object(before) => {
+            "a comma follows its object: in a file of one object a line none stands between them"
+                .to_owned()
+        }
+        _ if serde_json::from_slice::<Value>(line).is_ok() => {
+            format!("expected an object, as {{\"image\": ...}}, got {}", start(line))
+        }
+        _ => format!("it is no JSON object: {error}: {}", start(line)),
+    }
+}
+
+/// The start of a line, for errors.
+fn start(line: &[u8]) -> String {
+    const N_SHOWN: usize = 60;
+    let text = String::from_utf8_lossy(line);
+    let shown: String = text.chars().take(N_SHOWN).collect();
+    if shown.len() < text.len() { format!("{shown} ...") } else { shown }
 }
 
 fn content(path: &Path, format: &'static str, error: &serde_json::Error) -> DatasetError {

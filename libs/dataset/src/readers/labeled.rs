@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::classes::Classes;
 use super::fields::{Draft, DraftTruth, Found};
 use super::mat::MatFile;
-use super::{cars, content, csv, json_text};
+use super::{cars, content, csv, json, json_text};
 use crate::path::Locator;
 use crate::{DatasetError, OpenOptions, Origin, Question};
 
@@ -90,8 +90,14 @@ pub(crate) fn read_csv(
     options: &OpenOptions,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let labeled = csv::labeled(path)?;
-    finish(path, labeled, options, found)
+    let table = csv::Table::read(path)?;
+    if let Some(rows) = table.rows() {
+        found.ask(&options.selection)?;
+        let root = options.image_root.as_deref();
+        found.pictures.locate_with(Locator::new(path, root, options.allow_outside));
+        return json::push_all(path, rows, found);
+    }
+    finish(path, table.labeled()?, options, found)
 }
 
 /// A MATLAB file: that of Oxford Flowers or one of Stanford Cars, as its arrays tell.

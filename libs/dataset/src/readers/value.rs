@@ -1,6 +1,7 @@
 //! A cell of a table as a JSON value, so that tables and JSON are read alike.
 
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use serde_json::{Map, Value};
@@ -14,6 +15,7 @@ pub(crate) fn value(column: &dyn Array, row: usize) -> Result<Value, String> {
         return Ok(Value::Null);
     }
     match column.data_type() {
+        DataType::Null => Ok(Value::Null),
         DataType::Utf8 => Ok(column.as_string::<i32>().value(row).into()),
         DataType::LargeUtf8 => Ok(column.as_string::<i64>().value(row).into()),
         DataType::Utf8View => Ok(column.as_string_view().value(row).into()),
@@ -26,9 +28,13 @@ pub(crate) fn value(column: &dyn Array, row: usize) -> Result<Value, String> {
                 .map(|(field, part)| Ok((field.name().clone(), value(part, row)?)));
             Ok(Value::Object(members.collect::<Result<Map<_, _>, String>>()?))
         }
+        DataType::Dictionary(..) | DataType::RunEndEncoded(..) => {
+            value(&*unpacked(column, row)?, 0)
+        }
         data_type if data_type.is_numeric() => number(column, row),
         other => {
-            let items = list(column, row).ok_or_else(|| format!("a value of type {other}"))?;
+            let items =
+                list(column, row).ok_or_else(|| format!("values of type {other} are not read"))?;
             let values = (0..items.len()).map(|item| value(&items, item));
             Ok(Value::Array(values.collect::<Result<_, _>>()?))
         }
@@ -40,7 +46,22 @@ pub(crate) fn list(column: &dyn Array, row: usize) -> Option<ArrayRef> {
     let small = column.as_list_opt::<i32>().map(|list| list.value(row));
     let large = || column.as_list_opt::<i64>().map(|list| list.value(row));
     let fixed = || column.as_fixed_size_list_opt().map(|list| list.value(row));
-    small.or_else(large).or_else(fixed)
+    let view = || column.as_list_view_opt::<i32>().map(|list| list.value(row));
+    let large_view = || column.as_list_view_opt::<i64>().map(|list| list.value(row));
+    small.or_else(large).or_else(fixed).or_else(view).or_else(large_view)
+}
+
+/// One cell of a column of a compressed type, as a column of the plain one.
+///
+/// # Errors
+/// A type that cannot be unpacked.
+pub(crate) fn unpacked(column: &dyn Array, row: usize) -> Result<ArrayRef, String> {
+    let plain = match column.data_type() {
+        DataType::Dictionary(_, value) => (**value).clone(),
+        DataType::RunEndEncoded(_, values) => values.data_type().clone(),
+        other => other.clone(),
+    };
+    cast(&column.slice(row, 1), &plain).map_err(|error| error.to_string())
 }
 
 fn number(column: &dyn Array, row: usize) -> Result<Value, String> {

@@ -19,6 +19,7 @@ impl Config {
         check_together(&self.advantage, &self.loss)?;
         self.check_overlong()?;
         self.check_flip()?;
+        self.check_data()?;
         if let Some(stream) = &self.stream {
             check_puzzles(stream, &self.rewards.shared.answer.kind)?;
         }
@@ -54,6 +55,31 @@ impl Config {
         }
         files.extend(self.semantic.iter().map(|semantic| ("semantic.model", &semantic.model)));
         files.into_iter().try_for_each(|(key, path)| exists(key, path))
+    }
+
+    /// Keys of `[data]` that do nothing, or harm, without another one.
+    fn check_data(&self) -> Result<(), ConfigError> {
+        let (data, evaluation) = (&self.data, &self.evaluation);
+        require(
+            data.hold_out == 0.0 || data.is_divided(evaluation),
+            "data.hold_out",
+            data.hold_out,
+            format!(
+                "left out, since what it sets aside is judged on only if evaluation.test and evaluation.split are the same \
+                 as data.train and data.split, written alike; they are {:?} and {:?}",
+                evaluation.test, data.train
+            ),
+        )?;
+        let asks_for_regions = self
+            .rewards
+            .iter()
+            .any(|reward| reward.answer.kind.geometry() == Some(vrft_reward::Geometry::Region));
+        require(
+            !data.masks || asks_for_regions,
+            "data.masks",
+            data.masks,
+            "left out, or an answer of type polygon or mask, whose truth is the shapes of objects",
+        )
     }
 
     fn check_overlong(&self) -> Result<(), ConfigError> {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use eyre::{WrapErr, eyre};
+use eyre::{WrapErr, ensure, eyre};
 use vrft_config::Document;
-use vrft_dataset::{DataSpace, Dataset, Question, Row, Truth};
+use vrft_dataset::{BoxesAre, DataConfig, DataSpace, Dataset, Question, Row, Truth};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Declared, Prompter, own_space};
 use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
@@ -49,6 +49,8 @@ pub(super) struct Proposal {
     pub(super) reason: String,
     /// What the true answers count, and why; `None` where there is nothing to say.
     pub(super) space: Option<(DataSpace, String)>,
+    /// Of which pixels places are taken to be where EXIF turns a picture; `None` where it turns none.
+    pub(super) boxes_are: Option<BoxesAre>,
     pub(super) n_rows: usize,
     pub(super) n_pictures: usize,
     /// What the policy reads about the first row, and what would be the best answer.
@@ -82,11 +84,11 @@ impl Proposal {
         given: Given,
     ) -> eyre::Result<Self> {
         let own = own_space(processor).unwrap_or_default();
-        let (mut reward, reason, space) = match &given.reward {
+        let (mut reward, reason, space, odd) = match &given.reward {
             Some(file) => {
                 let document = Document::load(file, &[])?;
                 let reward: RewardConfig = document.section()?;
-                (reward, format!("as {} says", file.display()), None)
+                (reward, format!("as {} says", file.display()), None, Vec::new())
             }
             None if is_annotated(dataset) => annotated(processor, own),
             None => inferred(dataset, own)?,
@@ -96,7 +98,7 @@ impl Proposal {
             reward.format.instruct = true;
         }
         let declared = Declared { space: space.as_ref().map(|(space, _)| *space), boxes_are: None };
-        let prompter = Prompter::new(&reward, "").for_data(dataset, declared);
+        let prompter = Prompter::new(&reward, "").for_data(dataset, declared)?;
         let checker = Checker::new(processor, 0);
         let usable = dataset.iter().find(|row| checker.check(&prompter, row).is_ok());
         let row = usable.ok_or_else(|| match checker.check(&prompter, dataset.get(0)) {
@@ -111,16 +113,25 @@ impl Proposal {
             )),
             None => notes.extend(prompter.notes().iter().cloned()),
         }
+        notes.extend(odd.into_iter().map(|odd| format!("skipped {odd}")));
         notes.extend(checker.note(&reward));
+        notes.extend(warnings(dataset));
         let turns = prompter.turns(row);
         let question: Vec<String> = turns.iter().map(|turn| turn.text()).collect();
         let n_rows = dataset.len();
+        let n_pictures = n_pictures(dataset);
+        let is_divided = given.test.is_none() && given.judged.is_none();
+        ensure!(
+            !is_divided || n_pictures > 1,
+            "all rows are about one picture, so that none can be set aside to judge on: name other rows by --test"
+        );
         let prompts_per_step = n_rows.clamp(1, 8);
         Ok(Self {
+            boxes_are: boxes_are(dataset, &prompter),
             space,
             reason,
             n_rows,
-            n_pictures: n_pictures(dataset),
+            n_pictures,
             question: question.join("\n"),
             answer: shown(&prompter, &checker, row),
             max_completion_tokens: room(dataset, processor, &prompter, &checker),
@@ -147,29 +158,68 @@ fn is_annotated(dataset: &Dataset) -> bool {
     dataset.iter().all(|row| matches!(row.truth, Truth::Boxes(_)))
 }
 
-type Task = (RewardConfig, String, Option<(DataSpace, String)>);
+/// What a run would stumble over, or learn nothing from.
+fn warnings(dataset: &Dataset) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (n_skipped, n) = (dataset.skipped().len(), dataset.n_total());
+    let limit = DataConfig::default().max_bad_fraction;
+    if n_skipped as f64 > limit * n as f64 {
+        warnings.push(format!(
+            "warning: {n_skipped} of {n} rows cannot be used, and no run starts with more than {} of them: mend them, or \
+             raise data.max_bad_fraction above {limit}",
+            (limit * n as f64) as usize
+        ));
+    }
+    let mut answers = dataset.iter().map(|row| match &row.truth {
+        Truth::Text(text) => Some(text),
+        Truth::Boxes(_) => None,
+    });
+    let first = answers.next().flatten();
+    if dataset.len() > 1 && first.is_some() && answers.all(|answer| answer == first) {
+        warnings.push(
+            "warning: every row has the same true answer, so that there is nothing to learn"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// Of which pixels places are taken to be, where EXIF turns a picture that there are places on.
+fn boxes_are(dataset: &Dataset, prompter: &Prompter) -> Option<BoxesAre> {
+    let is_turned = |row: &Row| row.pictures.iter().any(|picture| picture.is_turned());
+    let in_words = || prompter.space().filter(|_| dataset.iter().any(is_turned));
+    dataset.boxes_are().or_else(|| in_words().map(|_| prompter.boxes_are()))
+}
+
+/// A task, why it is that, what its coordinates count, and which rows do not fit.
+type Task = (RewardConfig, String, Option<(DataSpace, String)>, Vec<String>);
 
 /// Annotated boxes, asked for one category at a time in the form that the model was trained to answer in.
 fn annotated(processor: &Processor, own: Space) -> Task {
     let reason = |form: &str| format!("annotated boxes, asked for one category at a time, {form}");
     let Some(keys) = processor.coordinates().item_keys else {
-        return (RewardConfig::default(), reason("as Visual-RFT does"), None);
+        return (RewardConfig::default(), reason("as Visual-RFT does"), None, Vec::new());
     };
     let (place, label) = (keys.place.to_owned(), keys.label.to_owned());
     let keys = ItemKeys { place, label, ..ItemKeys::default() };
     let kind = BoxesAnswer { space: own, keys, labels: Vec::new() };
     let answer =
         AnswerConfig { nothing: "None".to_owned(), ..AnswerConfig::of(AnswerKind::Boxes(kind)) };
-    (usual_reward(answer), reason("in the form that this model was trained to give"), None)
+    (
+        usual_reward(answer),
+        reason("in the form that this model was trained to give"),
+        None,
+        Vec::new(),
+    )
 }
 
 /// The kind of answer by its looks, in the coordinates of the model.
 fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
-    let rows: Vec<(String, &str, [u32; 2])> =
+    let rows: Vec<(String, String, &str, Option<[u32; 2]>)> =
         dataset.iter().take(N_LOOKED_AT).filter_map(text_of).collect();
     let examples: Vec<Example> = rows
         .iter()
-        .map(|(question, solution, size)| Example { question, solution, size: Some(*size) })
+        .map(|(place, question, solution, size)| Example { place, question, solution, size: *size })
         .collect();
     let proposal = vrft_reward::infer(&examples).wrap_err(
         "the task cannot be inferred from these rows; --reward FILE takes one of configs/rewards/, or your own",
@@ -190,18 +240,18 @@ fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
     if space.is_some() && !(is_region && own == Space::Pixels) && !names_its_space {
         config.answer = config.answer.in_space(own);
     }
-    Ok((config, proposal.reason, space))
+    Ok((config, proposal.reason, space, proposal.odd))
 }
 
-/// Question, true answer, and the size of the first picture.
-fn text_of(row: &Row) -> Option<(String, &str, [u32; 2])> {
+/// Place, question, true answer, and the size of the first picture.
+fn text_of(row: &Row) -> Option<(String, String, &str, Option<[u32; 2]>)> {
     let Truth::Text(solution) = &row.truth else { return None };
     let asked = match &row.question {
         Question::Turns(turns) => turns.last().map(|turn| turn.text()).unwrap_or_default(),
         _ => String::new(),
     };
-    let size = row.pictures.first().map_or([0, 0], |picture| picture.header().displayed().into());
-    Some((asked, solution, size))
+    let size = row.pictures.first().map(|picture| picture.header().displayed().into());
+    Some((row.origin.place(), asked, solution, size))
 }
 
 /// Whether the question says what an answer looks like.

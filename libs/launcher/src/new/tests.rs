@@ -186,3 +186,99 @@ fn what_cannot_be_inferred_is_refused_with_what_to_do() {
     }
     refused(&options(folder.path(), &hub), &["validation", "test", "--split"]);
 }
+
+/// The rows of a file as they are judged on, and how their places are read.
+fn judged(config: &Config) -> (usize, Vec<String>) {
+    let options = config.data.options_to_judge(&config.evaluation);
+    let dataset = Dataset::open_with(&config.evaluation.test, &options).unwrap();
+    let reward = &config.rewards.shared;
+    let prompter =
+        vrft_prompts::Prompter::of_data(reward, "", &dataset, &config.data, None).unwrap();
+    let check = |row: &vrft_dataset::Row| prompter.truth(row, &Ok).map(drop);
+    let dataset = dataset.retain_valid(check, 1.0).unwrap();
+    (dataset.len(), prompter.notes().to_vec())
+}
+
+#[test]
+fn few_held_out_rows_are_read_by_the_units_of_the_training_rows() {
+    let (folder, names) = folder(24);
+    let solution = |n: usize| format!("[{{\"bbox_2d\": [{n}, 4, 60, 45], \"label\": \"mug\"}}]");
+    let data = folder.path().join("train.jsonl");
+    std::fs::write(&data, lines(&names[..20], "Where?", solution)).unwrap();
+    // One of four boxes leaves its picture: alone, they would be thousandths.
+    let out = |n: usize| solution(n).replace("60", if n == 1 { "90" } else { "60" });
+    std::fs::write(folder.path().join("test.jsonl"), lines(&names[20..], "Where?", out)).unwrap();
+    let mut config = made(&options(folder.path(), &data));
+    config.data.space = None;
+    let (n, notes) = judged(&config);
+    assert_eq!(n, 3);
+    assert!(notes[0].contains("taken for pixels"), "{notes:?}");
+}
+
+#[test]
+fn one_bad_row_of_many_is_named_and_left_out() {
+    let (folder, names) = folder(60);
+    let data = folder.path().join("rows.jsonl");
+    let solution = |n: usize| match n {
+        7 => "[{\"bbox_2d\": [60, 4, 3, 45], \"label\": \"mug\"}]".to_owned(),
+        _ => format!("[{{\"bbox_2d\": [{n}, 4, 62, 45], \"label\": \"mug\"}}]"),
+    };
+    std::fs::write(&data, lines(&names, "Where?", solution)).unwrap();
+    let config = made(&options(folder.path(), &data));
+    assert_eq!(config.rewards.shared.answer.kind.name(), "boxes");
+    let text = std::fs::read_to_string(folder.path().join("mine/config.toml")).unwrap();
+    assert!(text.contains("skipped row 7") && text.contains("x1 < x2"), "{text}");
+    assert_eq!(judged(&config).0 + learned(&config), 59);
+}
+
+fn learned(config: &Config) -> usize {
+    let options = config.data.options_to_learn(None, &config.evaluation);
+    let dataset = Dataset::open_with(&config.data.train, &options).unwrap();
+    let reward = &config.rewards.shared;
+    let prompter =
+        vrft_prompts::Prompter::of_data(reward, "", &dataset, &config.data, None).unwrap();
+    let check = |row: &vrft_dataset::Row| prompter.truth(row, &Ok).map(drop);
+    dataset.retain_valid(check, config.data.max_bad_fraction).unwrap().len()
+}
+
+#[test]
+fn a_picture_that_is_missing_counts_once_and_few_pictures_are_divided() {
+    let (folder, mut names) = folder(40);
+    let data = folder.path().join("rows.jsonl");
+    names[5] = "gone.ppm".to_owned();
+    std::fs::write(&data, lines(&names, "How many?", |n| (n % 3).to_string())).unwrap();
+    let config = made(&options(folder.path(), &data));
+    assert_eq!(config.rewards.shared.answer.kind.name(), "number");
+    assert_eq!((judged(&config).0, learned(&config)), (8, 31));
+    std::fs::write(&data, lines(&names[..5], "How many?", |n| (n % 3).to_string())).unwrap();
+    assert_eq!((judged(&config).0, learned(&config)), (1, 4));
+    std::fs::write(
+        &data,
+        [lines(&names[..1], "How many?", |_| "2".to_owned()).as_str(); 4].join("\n"),
+    )
+    .unwrap();
+    let again = NewOptions { folder: folder.path().join("again"), ..options(folder.path(), &data) };
+    refused(&again, &["about one picture", "--test"]);
+}
+
+#[test]
+fn a_split_without_rows_is_not_judged_on() {
+    let (folder, names) = folder(20);
+    let hub = folder.path().join("hub");
+    std::fs::create_dir(&hub).unwrap();
+    let rows = lines(&names, "How many?", |n| (n % 7).to_string());
+    std::fs::write(hub.join("train.jsonl"), rows.replace("\"image\":\"", "\"image\":\"../"))
+        .unwrap();
+    std::fs::write(hub.join("test.jsonl"), "").unwrap();
+    let options =
+        NewOptions { image_root: Some(folder.path().to_owned()), ..options(folder.path(), &hub) };
+    std::fs::write(hub.join("train.jsonl"), &rows).unwrap();
+    let config = made(&options);
+    assert_eq!(
+        (config.data.split.as_deref(), config.evaluation.split.as_deref()),
+        (Some("train"), Some("train"))
+    );
+    assert_eq!((config.data.hold_out, judged(&config).0), (0.2, 4));
+    let text = std::fs::read_to_string(folder.path().join("mine/config.toml")).unwrap();
+    assert!(text.contains("the split test is not judged on"), "{text}");
+}

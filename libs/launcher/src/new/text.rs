@@ -82,6 +82,10 @@ fn data(text: &mut String, proposal: &Proposal) {
             "thousandths, unit, pixels, or resized: pixels of what the model sees",
         );
     }
+    if let Some(boxes_are) = proposal.boxes_are {
+        let why = "pixels of places on photos that EXIF turns: \"stored\" as in the file, or \"displayed\"";
+        value(text, "boxes_are", boxes_are.name(), why);
+    }
     let is_divided = given.test.is_none() && given.judged.is_none();
     if is_divided {
         let why = "share of the pictures that is judged on and not learned from";
@@ -105,8 +109,13 @@ fn data(text: &mut String, proposal: &Proposal) {
         None => (&given.data, "the same folder, another split"),
     };
     value(text, "test", test, why);
-    for split in given.judged.iter().filter(|_| given.test.is_none()) {
-        value(text, "split", split, "never learned from");
+    let (split, why) = match (&given.judged, is_divided) {
+        (Some(split), _) if given.test.is_none() => (Some(split), "never learned from"),
+        (_, true) => (given.learned.as_ref(), "the same split"),
+        _ => (None, ""),
+    };
+    if let Some(split) = split {
+        value(text, "split", split, why);
     }
 }
 

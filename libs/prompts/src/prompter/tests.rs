@@ -178,7 +178,8 @@ const IN_PIXELS: [&str; 3] = [
 #[test]
 fn pixels_are_told_by_the_sizes_of_the_pictures_and_converted_once() {
     let data = answered(&IN_PIXELS);
-    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
+    let prompter =
+        Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default()).unwrap();
     let [note] = prompter.notes() else { panic!("{:?}", prompter.notes()) };
     assert!(note.contains("pixels, since") && note.contains("converted to thousandths"), "{note}");
     let truth = prompter.truth(data.get(0), &resize).unwrap();
@@ -191,7 +192,7 @@ fn pixels_are_told_by_the_sizes_of_the_pictures_and_converted_once() {
 fn what_is_declared_is_not_guessed() {
     let data = answered(&IN_PIXELS);
     let declared = Declared { space: Some(DataSpace::Thousandths), boxes_are: None };
-    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared);
+    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared).unwrap();
     assert!(prompter.notes()[0].contains("as data.space says"), "{:?}", prompter.notes());
     assert_eq!(prompter.truth(data.get(0), &resize).unwrap(), IN_PIXELS[0]);
 }
@@ -201,7 +202,7 @@ fn thousandths_stay_to_the_letter_and_serve_a_task_in_pixels() {
     let solutions = ["[{'bbox_2d': [100, 100, 400, 400], 'label': 'a'}]"; 3];
     let far = "[{'bbox_2d': [0, 0, 1000, 1000], 'label': 'b'}]";
     let data = answered(&[solutions.as_slice(), &[far]].concat());
-    let prompter = Prompter::new(&pixels(), "").for_data(&data, Declared::default());
+    let prompter = Prompter::new(&pixels(), "").for_data(&data, Declared::default()).unwrap();
     let truth = prompter.truth(data.get(0), &resize).unwrap();
     assert_eq!(truth, "[{\"bbox_2d\": [39, 20, 157, 78], \"label\": \"a\"}]");
     let whole = prompter.truth(data.get(3), &resize).unwrap();
@@ -211,7 +212,8 @@ fn thousandths_stay_to_the_letter_and_serve_a_task_in_pixels() {
 #[test]
 fn few_rows_that_could_be_either_are_what_the_task_says() {
     let data = answered(&["[{'Position': [40, 20, 160, 80], 'Confidence': 1}]"]);
-    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
+    let prompter =
+        Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default()).unwrap();
     assert!(prompter.notes()[0].contains("data.space"), "{:?}", prompter.notes());
     assert!(prompter.truth(data.get(0), &resize).unwrap().contains("[40, 20, 160, 80]"));
 }
@@ -220,7 +222,7 @@ fn few_rows_that_could_be_either_are_what_the_task_says() {
 fn a_place_outside_of_its_picture_is_named() {
     let declared = Declared { space: Some(DataSpace::Pixels), boxes_are: None };
     let data = answered(&["[{'Position': [40, 20, 460, 80], 'Confidence': 1}]"]);
-    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared);
+    let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared).unwrap();
     let error = prompter.truth(data.get(0), &resize).unwrap_err();
     assert!(error.contains("(460, 80)") && error.contains("400 × 200"), "{error}");
 }
@@ -230,7 +232,7 @@ fn answers_without_places_are_not_touched() {
     let mut names = RewardConfig::default();
     names.answer.kind = AnswerKind::Label(LabelAnswer::default());
     let data = answered(&["cat 40"]);
-    let prompter = Prompter::new(&names, "").for_data(&data, Declared::default());
+    let prompter = Prompter::new(&names, "").for_data(&data, Declared::default()).unwrap();
     assert!(prompter.notes().is_empty());
     assert_eq!(prompter.truth(data.get(0), &resize).unwrap(), "cat 40");
 }
@@ -245,4 +247,50 @@ fn answers_of_any_form_are_mirrored_with_their_picture() {
     let data = answered(&[solution]);
     let truth = in_pixels.mirrored_truth(data.get(0), &resize, mirror).unwrap();
     assert_eq!(truth, "[{\"bbox_2d\": [235, 20, 353, 78], \"label\": \"square\"}]");
+}
+
+#[test]
+fn a_percentage_among_plain_numbers_is_refused_by_its_row() {
+    let mut counts = RewardConfig::default();
+    counts.answer.kind = AnswerKind::Number(vrft_reward::answers::NumberAnswer {});
+    let prompter = |answers: &[&str]| {
+        let data = answered(answers);
+        Prompter::new(&counts, "")
+            .for_data(&data, Declared::default())
+            .map(|prompter| (prompter, data))
+    };
+    let (few, data) = prompter(&[["3"; 30].as_slice(), &["50%"]].concat()).unwrap();
+    assert_eq!(few.truth(data.get(0), &resize).unwrap(), "3");
+    assert!(few.truth(data.get(30), &resize).unwrap_err().contains("plain numbers"));
+    let (all, data) = prompter(&["50%"; 3]).unwrap();
+    assert_eq!(all.truth(data.get(0), &resize).unwrap(), "50%");
+    let error = prompter(&["50%", "3"]).map(drop).unwrap_err().to_string();
+    assert!(error.contains("1 true answers are percentages"), "{error}");
+}
+
+#[test]
+fn an_answer_in_shares_among_pixels_is_refused_by_its_row_and_two_units_at_all() {
+    let share = "[{'Position': [0.1, 0.2, 0.5, 0.9], 'Confidence': 1}]";
+    let data = answered(&[[IN_PIXELS[1]; 30].as_slice(), &[share]].concat());
+    let prompter =
+        Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default()).unwrap();
+    prompter.truth(data.get(0), &resize).unwrap();
+    let error = prompter.truth(data.get(30), &resize).unwrap_err();
+    assert!(error.contains("shares of the sides") && error.contains("data.space"), "{error}");
+    let data = answered(&[[IN_PIXELS[1]; 5], [share; 5]].concat());
+    let mixed = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
+    let error = mixed.map(drop).unwrap_err().to_string();
+    assert!(
+        error.contains("5 answers have no coordinate above 1") && error.contains("data.space"),
+        "{error}"
+    );
+}
+
+#[test]
+fn widths_and_heights_are_told_from_corners() {
+    let sides = ["[{'Position': [200, 100, 50, 40]}]", "[{'Position': [20, 100, 150, 40]}]"];
+    let data = answered(&sides);
+    let error = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
+    let error = error.map(drop).unwrap_err().to_string();
+    assert!(error.contains("are they [x, y, width, height]?"), "{error}");
 }

@@ -11,6 +11,8 @@ use crate::text::value::Value;
 /// A question, its true answer, and the size of the image that it is about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Example<'a> {
+    /// Where it stands, as in `row 7`.
+    pub place: &'a str,
     /// The question of the example.
     pub question: &'a str,
     /// The true answer, as the data has it.
@@ -103,9 +105,9 @@ impl<'a> Examples<'a> {
         Some((ItemKeys { place: place.clone(), confidence, label }, *n))
     }
 
-    /// The space that the coordinates are most likely in.
+    /// The space that the coordinates are most likely in; the usual one if they are in several.
     pub(crate) fn space(&self) -> Space {
-        guess(&self.evidence()).space
+        guess(&self.evidence()).map_or(Space::default(), |guess| guess.space)
     }
 
     /// The coordinates of each answer beside the size of its image.

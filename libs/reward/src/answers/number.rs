@@ -46,8 +46,13 @@ impl Kind for NumberAnswer {
     }
 
     fn corrupt(&self, draft: &Draft, sigma: f64, rng: &mut Rng) -> Draft {
-        let Draft::Number(number) = draft else { return draft.clone() };
-        Draft::Number((number + sigma * number.abs().max(1.0) * rng.normal()).round())
+        let &Draft::Number(number) = draft else { return draft.clone() };
+        let error = sigma * number.abs().max(1.0) * rng.normal();
+        if number.fract() != 0.0 {
+            return Draft::Number(number + error);
+        }
+        // Whole numbers are off by one now and then where the error is less than one.
+        Draft::Number(number + (error + rng.unit()).floor())
     }
 
     /// Many numbers, one after the other.
@@ -61,8 +66,9 @@ impl Kind for NumberAnswer {
     }
 }
 
-/// The number of a text that has only one; thousands may be set off by commas.
-fn only_number(text: &str) -> Option<f64> {
+/// The number of a text that has only one; thousands may be set off by commas, and a text that is nothing else may have it
+/// in words.
+pub(crate) fn only_number(text: &str) -> Option<f64> {
     let joined;
     let text = if text.contains(',') {
         joined = without_thousands_commas(text);
@@ -70,9 +76,67 @@ fn only_number(text: &str) -> Option<f64> {
     } else {
         text
     };
+    if !text.contains(|c: char| c.is_ascii_digit()) {
+        return in_words(text);
+    }
     let mut numbers = numbers(text);
     let first = numbers.next()?;
     numbers.all(|number| number == first).then_some(first)
+}
+
+/// Whether a text is a number in digits and nothing else.
+pub(crate) fn is_digits(text: &str) -> bool {
+    text.trim().parse::<f64>().is_ok()
+}
+
+/// Whether a text is one number with a percent sign behind it.
+pub fn is_percent(text: &str) -> bool {
+    let text = text.trim();
+    text.strip_suffix(['%', '\u{ff05}']).is_some_and(|text| only_number(text).is_some())
+}
+
+/// The words of numbers that are one word.
+const WORDS: [&str; 20] = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+];
+const TENS: [&str; 8] =
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+
+/// A number from 0 to 99 in English words, of a text that says nothing else.
+fn in_words(text: &str) -> Option<f64> {
+    let text = text.trim().trim_end_matches('.').to_ascii_lowercase();
+    let place = |words: &[&str], word: &str| words.iter().position(|known| *known == word);
+    if let Some(number) = place(&WORDS, &text) {
+        return Some(number as f64);
+    }
+    let (tens, ones) = text.split_once(['-', ' ']).unwrap_or((&text, ""));
+    let tens = 10 * (place(&TENS, tens)? + 2);
+    match ones {
+        "" => Some(tens as f64),
+        ones => {
+            let ones = place(&WORDS, ones).filter(|ones| (1..10).contains(ones))?;
+            Some((tens + ones) as f64)
+        }
+    }
 }
 
 /// Drops each comma between a digit and exactly three digits.
@@ -90,4 +154,27 @@ fn without_thousands_commas(text: &str) -> String {
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     examples.all(|answer| answer.trim().parse::<f64>().is_ok()).then_some(())?;
     Some((AnswerKind::Number(NumberAnswer {}), "every answer is a number".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_may_have_commas_a_unit_or_be_a_word() {
+        let read = [
+            ("1,234", 1234.0),
+            ("12 mugs", 12.0),
+            ("Twelve.", 12.0),
+            ("forty-two", 42.0),
+            ("zero", 0.0),
+        ];
+        for (text, number) in read {
+            assert_eq!(only_number(text), Some(number), "{text}");
+        }
+        for text in ["1/2", "3 or 4", "1,5", "12-15", "one mug", "thirty-ten", "none", ""] {
+            assert_eq!(only_number(text), None, "{text}");
+        }
+        assert!(is_percent("50 %") && !is_percent("50") && !is_percent("%"));
+    }
 }

@@ -109,13 +109,15 @@ fn shuffled(n: usize, rng: &mut Rng) -> Vec<usize> {
     order
 }
 
+/// Whether the numbers of a text are 1 to n in some order.
+pub(crate) fn is_permutation(answer: &str) -> bool {
+    let mut order: Vec<f64> = numbers(answer).collect();
+    order.sort_by(f64::total_cmp);
+    order.len() >= 2 && order.iter().enumerate().all(|(idx, n)| *n == (idx + 1) as f64)
+}
+
 /// The numbers 1 to n, and nothing missing.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
-    let is_permutation = |answer: &str| {
-        let mut order: Vec<f64> = numbers(answer).collect();
-        order.sort_by(f64::total_cmp);
-        order.len() >= 2 && order.iter().enumerate().all(|(idx, n)| *n == (idx + 1) as f64)
-    };
     examples.all(is_permutation).then_some(())?;
     let reason = "every answer is 1 to n in some order: a permutation".to_owned();
     Some((AnswerKind::Permutation(PermutationAnswer::default()), reason))

@@ -1,21 +1,28 @@
 //! Proposes a declaration from examples: the kind of answer by its looks, the terms by its kind, proved by the self-test.
 
+mod recognized;
 pub(crate) mod space;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
-use crate::answers::{Example, Examples, recognize};
+use recognized::{Odd, Recognized, recognized, unfit};
+
+use crate::answers::{Example, Examples};
 use crate::config::{AnswerConfig, MatchBy, MatchConfig, Measure, RewardConfig};
 use crate::geometry::Geometry;
 use crate::terms::{Confidence, Format, Metric, TermConfig};
 use crate::text::extract::Solution;
-use crate::text::find::lists;
-use crate::{Report, RewardError, SpaceGuess, read_truth, self_test};
+use crate::text::find::{lists, objects};
+use crate::text::value::Value;
+use crate::{Answer, Report, SpaceGuess, read_truth, self_test};
 
 /// Fewest examples to go by.
 const MIN_ROWS: usize = 3;
 /// Examples that the self-test uses.
 const MAX_TESTED: usize = 64;
+/// Share of the examples that may be odd: as many rows as a run leaves out by default.
+const MAX_ODD: f64 = 0.05;
 /// Distance at which proposed points have nothing in common any more, as a share of the space.
 const POINT_SCALE: f64 = 0.05;
 
@@ -28,6 +35,8 @@ pub struct Proposal {
     pub reason: String,
     /// What the coordinates count, and why; `None` for answers that are no places in an image.
     pub space: Option<SpaceGuess>,
+    /// The few examples that do not fit, which a run skips: where each stands, and why.
+    pub odd: Vec<String>,
     /// The self-test on the examples.
     pub report: Report,
 }
@@ -38,25 +47,38 @@ pub enum InferError {
     /// Too little to go by.
     #[error("expected at least {MIN_ROWS} questions with their answers, got {0}")]
     Rows(usize),
-    /// No kind of answer fits all examples.
-    #[error("no kind of answer fits all examples; the nearest, {kind}, fails on {error}{hint}")]
+    /// No kind of answer fits nearly all examples.
+    #[error(
+        "no kind of answer fits nearly all examples; the nearest, {kind}, fails on {n_odd} of {n}: {odd}{hint}"
+    )]
     Unfit {
         /// The kind that was tried.
         kind: String,
-        /// What did not fit.
-        error: RewardError,
+        /// Number of examples that do not fit.
+        n_odd: usize,
+        /// Number of examples.
+        n: usize,
+        /// The first of those, and why.
+        odd: String,
         /// What may be the reason, after a semicolon; empty where nothing is known.
         hint: String,
     },
+    /// Coordinates in several spaces.
+    #[error(
+        "the answers are in different units: {0}; convert some of them, or declare what they are by data.space"
+    )]
+    Spaces(String),
     /// The declaration is open to a trick.
     #[error("the proposed reward fails its self-test:\n{0}")]
     Untested(Box<Report>),
 }
 
-/// Proposes a declaration from questions, their true answers and the sizes of their images.
+/// Proposes a declaration from questions, their true answers and the sizes of their images. A few examples that do not fit
+/// the others are left out and named.
 ///
 /// # Errors
-/// Too few examples, examples that no kind of answer fits, or a proposal that fails its self-test.
+/// Too few examples, examples that no kind of answer fits, coordinates in several spaces, or a proposal that fails its
+/// self-test.
 pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     if examples.len() < MIN_ROWS {
         return Err(InferError::Rows(examples.len()));
@@ -65,28 +87,87 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     let nothing = nothing(&answers);
     let pairs = examples.iter().copied().zip(answers.iter().copied());
     let some: Vec<(Example, &str)> = pairs.filter(|(_, answer)| *answer != nothing).collect();
-    let some = Examples::new(&some);
-    let (kind, reason) = recognize(&some);
-    let config = usual_reward(AnswerConfig { nothing, ..AnswerConfig::of(kind) });
-    let unfit = |error| InferError::Unfit {
-        kind: config.answer.kind.name().to_owned(),
-        error,
-        hint: hint(&answers),
-    };
-    for example in examples {
-        read_truth(example.solution, &config.answer).map_err(unfit)?;
+    let Recognized { kind, mut reason, mut odd } = recognized(&some)?;
+    if !nothing.is_empty() {
+        let _written = write!(reason, "; {nothing:?} says that there is nothing").is_ok();
     }
-    let tested: Vec<String> = answers.iter().take(MAX_TESTED).map(ToString::to_string).collect();
-    let report = self_test(&config, &tested).map_err(unfit)?;
-    let is_in_image = matches!(
-        config.answer.kind.geometry(),
-        Some(Geometry::Box | Geometry::Point | Geometry::Region)
-    );
-    let space = is_in_image.then(|| space::guess(&some.evidence()));
+    let fits = |place: &str, odd: &Odd| !odd.contains_key(place);
+    let some: Vec<(Example, &str)> =
+        some.into_iter().filter(|(e, _)| fits(e.place, &odd)).collect();
+    let mut reward = usual_reward(AnswerConfig { nothing, ..AnswerConfig::of(kind) });
+    let space = space_of(&reward, &some, &mut odd)?;
+    let mut tested = Vec::new();
+    let mut numbers = Vec::new();
+    for (example, answer) in examples.iter().zip(&answers) {
+        if odd.contains_key(example.place) {
+            continue;
+        }
+        match read_truth(example.solution, &reward.answer) {
+            Ok(truth) => {
+                tested.push((*answer).to_owned());
+                if let Answer::Number(number) = truth {
+                    numbers.push(number);
+                }
+            }
+            Err(error) => _ = odd.insert(example.place.to_owned(), error.to_string()),
+        }
+    }
+    if odd.len() as f64 > MAX_ODD * examples.len() as f64 {
+        let mut unfit = unfit(&reward.answer.kind, &odd, examples.len());
+        if let InferError::Unfit { hint: words, .. } = &mut unfit {
+            *words = hint(&answers);
+        }
+        return Err(unfit);
+    }
+    scale(&mut reward, &numbers);
+    tested.truncate(MAX_TESTED);
+    let n = examples.len();
+    let report = self_test(&reward, &tested).map_err(|error| {
+        let odd = Odd::from([("the self-test".to_owned(), error.to_string())]);
+        unfit(&reward.answer.kind, &odd, n)
+    })?;
     if report.passed() {
-        Ok(Proposal { config, reason, space, report })
+        let odd = odd.iter().map(|(place, why)| format!("{place}: {why}")).collect();
+        Ok(Proposal { config: reward, reason, space, odd, report })
     } else {
         Err(InferError::Untested(Box::new(report)))
+    }
+}
+
+/// What the coordinates count, where answers are places in an image; answers in another space are added to the odd ones.
+fn space_of(
+    reward: &RewardConfig,
+    some: &[(Example, &str)],
+    odd: &mut Odd,
+) -> Result<Option<SpaceGuess>, InferError> {
+    let geometry = reward.answer.kind.geometry();
+    if !matches!(geometry, Some(Geometry::Box | Geometry::Point | Geometry::Region)) {
+        return Ok(None);
+    }
+    let guess = space::guess(&Examples::new(some).evidence())
+        .map_err(|mixed| InferError::Spaces(mixed.told(|idx| some[idx].0.place.to_owned())))?;
+    for idx in &guess.odd {
+        let why =
+            format!("its coordinates are not {}, as those of the others are", guess.space.name());
+        odd.insert(some[*idx].0.place.to_owned(), why);
+    }
+    Ok(Some(guess))
+}
+
+/// Nothing is earned for a number that is off by a quarter of what all are spread over: where counts are 0 to 2, the same
+/// answer to every question would earn half of it all otherwise.
+fn scale(reward: &mut RewardConfig, numbers: &[f64]) {
+    let Some(least) = numbers.iter().copied().reduce(f64::min) else { return };
+    let most = numbers.iter().copied().fold(least, f64::max);
+    let quarter = (most - least) / 4.0;
+    let are_whole = numbers.iter().all(|number| number.fract() == 0.0);
+    for term in reward.terms.values_mut() {
+        if let Metric::Closeness(closeness) = &mut term.metric {
+            let scale = if are_whole { quarter.clamp(1.0, closeness.scale) } else { quarter };
+            if scale > 0.0 {
+                closeness.scale = scale;
+            }
+        }
     }
 }
 
@@ -102,23 +183,39 @@ fn nothing(answers: &[&str]) -> String {
     }
 }
 
-/// Whether boxes may have been written by their width and height: some are no corners, and all have sides above 0.
-fn hint(answers: &[&str]) -> String {
-    let numbers = answers.iter().flat_map(|answer| lists(answer)).filter_map(|list| list.numbers());
-    let boxes: Vec<[f64; 4]> =
-        numbers.flat_map(|list| list.chunks_exact(4).map(four).collect::<Vec<_>>()).collect();
+/// How many boxes of true answers are no corners, if these may be widths and heights: not one has a side of 0 or below.
+/// 0 where all are corners, or where something else must be wrong.
+pub fn count_sides(answers: &[&str]) -> usize {
+    let mut boxes = Vec::new();
+    for answer in answers {
+        if answer.contains('{') {
+            objects(answer).for_each(|object| fours(&object, &mut boxes));
+        } else {
+            lists(answer).for_each(|list| fours(&list, &mut boxes));
+        }
+    }
     let is_no_corner = |&[x1, y1, x2, y2]: &[f64; 4]| x2 <= x1 || y2 <= y1;
     let has_sides = |&[_, _, width, height]: &[f64; 4]| width > 0.0 && height > 0.0;
-    if boxes.iter().any(is_no_corner) && boxes.iter().all(has_sides) {
-        "; are these [x, y, width, height]? Boxes are written by their corners, [x1, y1, x2, y2]"
-            .to_owned()
-    } else {
-        String::new()
-    }
+    let n = boxes.iter().filter(|bbox| is_no_corner(bbox)).count();
+    if boxes.iter().all(has_sides) { n } else { 0 }
 }
 
-fn four(numbers: &[f64]) -> [f64; 4] {
-    [numbers[0], numbers[1], numbers[2], numbers[3]]
+fn hint(answers: &[&str]) -> String {
+    if count_sides(answers) == 0 {
+        return String::new();
+    }
+    "; are these [x, y, width, height]? Boxes are written by their corners, [x1, y1, x2, y2]"
+        .to_owned()
+}
+
+/// All lists of four numbers within a value.
+fn fours(value: &Value, found: &mut Vec<[f64; 4]>) {
+    match (value, value.numbers().as_deref()) {
+        (Value::List(_), Some(&[x, y, third, fourth])) => found.push([x, y, third, fourth]),
+        (Value::List(items), _) => items.iter().for_each(|item| fours(item, found)),
+        (Value::Object(fields), _) => fields.iter().for_each(|(_, value)| fours(value, found)),
+        _ => {}
+    }
 }
 
 /// A task with this answer and the terms that are usual for its kind: how right it is, and its form.

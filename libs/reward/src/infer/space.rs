@@ -10,8 +10,14 @@ const ALIKE: f64 = 1.1;
 const MAX_CHANCE: f64 = 0.05;
 /// Fewest answers to be sure by.
 const MIN_ANSWERS: usize = 3;
-/// Fewer answers than this share that reach beyond their image may be annotated badly, and tell no space.
-const MIN_BEYOND: f64 = 0.05;
+/// Answers up to this share may be mistakes, and tell no space: as many rows as a run leaves out by default.
+const MAX_ODD: f64 = 0.05;
+/// Thousandths reach beyond small images in at least this share of the answers that do if they are spread evenly.
+const MIN_OF_EXPECTED: f64 = 0.25;
+/// Answers of a camp that are named.
+const N_NAMED: usize = 3;
+/// Fewer answers than these are taken for thousandths if any reaches beyond its image.
+const MIN_MIXED: usize = 8;
 
 /// Coordinates of one answer, and the image that it is about.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,120 +37,291 @@ pub struct SpaceGuess {
     pub reason: String,
     /// Whether another space would fit almost as well.
     pub is_doubtful: bool,
+    /// Answers that are in another space or beyond their images, by their places among the evidence: so few that they are
+    /// taken for mistakes.
+    pub odd: Vec<usize>,
+}
+
+/// Answers that are in several spaces, so that none can be chosen for all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MixedSpaces {
+    /// What the answers of either camp look like, and which these are among the evidence.
+    pub camps: [(&'static str, Vec<usize>); 2],
+}
+
+impl MixedSpaces {
+    /// Both camps in words, with the first answers of each by the names that `name` gives.
+    pub fn told(&self, name: impl Fn(usize) -> String) -> String {
+        let camp = |(look, which): &(&str, Vec<usize>)| {
+            let first: Vec<String> = which.iter().take(N_NAMED).map(|idx| name(*idx)).collect();
+            let more = if which.len() > N_NAMED { ", ..." } else { "" };
+            format!("{} answers have {look} ({}{more})", which.len(), first.join(", "))
+        };
+        self.camps.iter().map(camp).collect::<Vec<_>>().join(", and ")
+    }
+}
+
+/// What the coordinates of one answer look like beside its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// They tell nothing.
+    Nothing,
+    /// Shares of the sides: none is above 1.
+    Shares,
+    /// Within the image, and none above 1000.
+    Inside,
+    /// Beyond the image, and none above 1000.
+    Beyond,
+    /// Some above 1000, all within the image.
+    Large,
+    /// Some above 1000 and beyond the image.
+    Lost,
+}
+
+impl Look {
+    fn of(evidence: &Evidence) -> Self {
+        let most = evidence.coordinates.iter().copied().fold(0.0, f64::max);
+        let is_inside = |size: [u32; 2]| {
+            let mut places = evidence.coordinates.iter().enumerate();
+            places.all(|(idx, v)| *v <= side(size, idx) + MARGIN)
+        };
+        match evidence.size {
+            _ if most <= 0.0 => Look::Nothing,
+            _ if most <= 1.0 => {
+                if is_share(evidence) {
+                    Look::Shares
+                } else {
+                    Look::Nothing
+                }
+            }
+            Some(size) if most <= SPACE => {
+                if is_inside(size) {
+                    Look::Inside
+                } else {
+                    Look::Beyond
+                }
+            }
+            Some(size) => {
+                if is_inside(size) {
+                    Look::Large
+                } else {
+                    Look::Lost
+                }
+            }
+            None if most <= SPACE => Look::Inside,
+            None => Look::Large,
+        }
+    }
+}
+
+/// Whether coordinates of which none is above 1 are shares of the sides: a corner pixel may be meant by whole numbers, and
+/// an image of a pixel or two is full of them.
+pub fn is_share(evidence: &Evidence) -> bool {
+    let Evidence { coordinates, size } = evidence;
+    let is_large = size.is_none_or(|size| size.into_iter().max() > Some(MARGIN as u32));
+    let is_whole = coordinates.iter().all(|v| v.fract() == 0.0);
+    let is_at_most_one =
+        coordinates.iter().all(|v| *v <= 1.0) && coordinates.iter().any(|v| *v > 0.0);
+    is_at_most_one && is_large && (!is_whole || coordinates.len() >= 4)
 }
 
 /// The space that coordinates are most likely in.
 ///
-/// Of the spaces that hold all of them it is the smallest: coordinates that are spread over images of 640 × 480 pixels
-/// stay within these, while thousandths would leave them sooner or later.
+/// Of the spaces that hold nearly all of them it is the smallest: coordinates that are spread over images of 640 × 480
+/// pixels stay within these, while thousandths would leave them sooner or later. A few answers that contradict all others
+/// are taken for mistakes and told in [`SpaceGuess::odd`].
+///
+/// # Errors
+/// Too many answers in another space than the rest to be mistakes.
 ///
 /// ```
 /// use vrft_reward::{Evidence, Space, guess_space};
 /// let of = |corners: [f64; 4]| Evidence { coordinates: corners.to_vec(), size: Some([640, 480]) };
 /// let boxes = [of([20., 30., 600., 440.]), of([100., 60., 320., 470.])];
-/// assert_eq!(guess_space(&boxes).space, Space::Pixels);
-/// assert_eq!(guess_space(&[of([20., 30., 900., 980.])]).space, Space::Thousandths);
+/// assert_eq!(guess_space(&boxes)?.space, Space::Pixels);
+/// assert_eq!(guess_space(&[of([20., 30., 900., 980.])])?.space, Space::Thousandths);
+/// # Ok::<(), vrft_reward::MixedSpaces>(())
 /// ```
-pub fn guess(evidence: &[Evidence]) -> SpaceGuess {
-    let most = evidence.iter().flat_map(|e| &e.coordinates).copied().fold(0.0, f64::max);
-    let sure = |space, reason| SpaceGuess { space, reason, is_doubtful: false };
-    if most <= 0.0 {
-        let (space, reason) = (Space::default(), "no coordinate is above 0".to_owned());
-        return SpaceGuess { space, reason, is_doubtful: true };
-    }
-    if most <= 1.0 {
-        return sure(Space::Unit, "no coordinate is above 1".to_owned());
-    }
-    let Some(sizes) = Sizes::of(evidence) else {
-        return without_sizes(most);
+pub fn guess(evidence: &[Evidence]) -> Result<SpaceGuess, MixedSpaces> {
+    let looks: Vec<Look> = evidence.iter().map(Look::of).collect();
+    let those = |wanted: &[Look]| -> Vec<usize> {
+        let which = looks.iter().enumerate().filter(|(_, look)| wanted.contains(look));
+        which.map(|(idx, _)| idx).collect()
     };
-    match (sizes.n_beyond, most <= SPACE) {
-        (0, true) => sizes.tightest(most),
-        (0, false) => sure(
-            Space::Pixels,
-            format!(
-                "all coordinates lie within their images, and some are above 1000, up to {most}"
-            ),
-        ),
-        (n, true) => SpaceGuess {
-            space: Space::Thousandths,
-            reason: format!(
-                "{n} of {} answers reach beyond their images, as pixels do not, and no coordinate is above 1000",
-                sizes.n
-            ),
-            is_doubtful: (n as f64) < MIN_BEYOND * sizes.n as f64,
-        },
-        (n, false) => SpaceGuess {
-            space: Space::Pixels,
-            reason: format!(
-                "coordinates go up to {most}, though {n} of {} answers reach beyond their images: are these pixels of \
+    let shares = those(&[Look::Shares]);
+    let others = those(&[Look::Inside, Look::Beyond, Look::Large, Look::Lost]);
+    let n = shares.len() + others.len();
+    if n == 0 {
+        let most = evidence.iter().flat_map(|e| &e.coordinates).copied().fold(0.0, f64::max);
+        let space = if most > 0.0 { Space::Unit } else { Space::default() };
+        let reason = format!("no coordinate is above {}", most.ceil());
+        return Ok(SpaceGuess { space, reason, is_doubtful: true, odd: Vec::new() });
+    }
+    if !shares.is_empty() && are_few(others.len(), n) {
+        let reason = match others.len() {
+            0 => "no coordinate is above 1".to_owned(),
+            k => format!("no coordinate is above 1 but in {k} of {n} answers"),
+        };
+        return Ok(SpaceGuess { space: Space::Unit, reason, is_doubtful: false, odd: others });
+    }
+    if !are_few(shares.len(), n) {
+        let camps = [("no coordinate above 1", shares), ("coordinates above 1", others)];
+        return Err(MixedSpaces { camps });
+    }
+    let rest: Vec<&Evidence> = others.iter().map(|idx| &evidence[*idx]).collect();
+    let larger = Larger {
+        inside: those(&[Look::Inside]),
+        beyond: those(&[Look::Beyond]),
+        large: those(&[Look::Large]),
+        lost: those(&[Look::Lost]),
+    };
+    let mut guess = larger.guess(&rest)?;
+    guess.odd.extend(shares);
+    guess.odd.sort_unstable();
+    Ok(guess)
+}
+
+/// Whether so few of `n` answers may be mistakes.
+fn are_few(k: usize, n: usize) -> bool {
+    k as f64 <= MAX_ODD * n as f64
+}
+
+/// Answers with coordinates above 1, by their looks.
+struct Larger {
+    inside: Vec<usize>,
+    beyond: Vec<usize>,
+    large: Vec<usize>,
+    lost: Vec<usize>,
+}
+
+/// What the answers of a camp look like.
+const BEYOND: &str = "coordinates beyond the image, as thousandths may be";
+const WITHIN: &str = "coordinates within the image, as pixels are";
+const LARGE: &str = "coordinates above 1000 within the image, as pixels may be";
+
+impl Larger {
+    /// Pixels or thousandths; `rest` is the evidence of all of them.
+    fn guess(self, rest: &[&Evidence]) -> Result<SpaceGuess, MixedSpaces> {
+        let n = rest.len();
+        let most = rest.iter().flat_map(|e| &e.coordinates).copied().fold(0.0, f64::max);
+        let Some(sizes) = Sizes::of(rest) else {
+            return Ok(without_sizes(most, are_few(self.large.len(), n)));
+        };
+        let Self { inside, beyond, large, lost } = self;
+        if !are_few(lost.len(), n) {
+            let reason = format!(
+                "coordinates go up to {most}, though {} of {n} answers reach beyond their images: are these pixels of \
                  images of another size?",
-                sizes.n
-            ),
-            is_doubtful: true,
-        },
+                lost.len() + beyond.len()
+            );
+            let (space, odd) = (Space::Pixels, Vec::new());
+            return Ok(SpaceGuess { space, reason, is_doubtful: true, odd });
+        }
+        let k = beyond.len();
+        if !large.is_empty() && are_few(k, n) {
+            let reason =
+                format!("coordinates lie within their images and are up to {most}, above 1000");
+            return Ok(SpaceGuess::sure(Space::Pixels, reason, [beyond, lost].concat()));
+        }
+        if !are_few(large.len(), n) {
+            return Err(MixedSpaces { camps: [(BEYOND, beyond), (LARGE, large)] });
+        }
+        if k == 0 {
+            return Ok(SpaceGuess { odd: lost, ..sizes.tightest() });
+        }
+        let expected = sizes.expected_beyond;
+        let is_too_few = (k as f64) < MIN_OF_EXPECTED * expected;
+        if is_too_few && are_few(k, n) {
+            let reason = format!(
+                "all answers but {k} of {n} lie within their images, which thousandths would leave about {expected:.0} \
+                 times"
+            );
+            return Ok(SpaceGuess::sure(Space::Pixels, reason, [beyond, lost].concat()));
+        }
+        if is_too_few && n >= MIN_MIXED {
+            return Err(MixedSpaces { camps: [(BEYOND, beyond), (WITHIN, inside)] });
+        }
+        let reason = format!(
+            "{k} of {n} answers reach beyond their images, as pixels do not, and no coordinate is above 1000"
+        );
+        let odd = [large, lost].concat();
+        let is_doubtful = are_few(k, n);
+        Ok(SpaceGuess { is_doubtful, ..SpaceGuess::sure(Space::Thousandths, reason, odd) })
     }
 }
 
-fn without_sizes(most: f64) -> SpaceGuess {
+impl SpaceGuess {
+    fn sure(space: Space, reason: String, odd: Vec<usize>) -> Self {
+        Self { space, reason, is_doubtful: false, odd }
+    }
+}
+
+fn without_sizes(most: f64, are_few_large: bool) -> SpaceGuess {
+    let odd = Vec::new();
     if most > SPACE {
         let reason = format!("some coordinates are above 1000, up to {most}");
-        return SpaceGuess { space: Space::Pixels, reason, is_doubtful: false };
+        return SpaceGuess { space: Space::Pixels, reason, is_doubtful: are_few_large, odd };
     }
     let reason = "no coordinate is above 1000, and the sizes of the images are not known, by which pixels could be \
                   told"
         .to_owned();
-    SpaceGuess { space: Space::Thousandths, reason, is_doubtful: true }
+    SpaceGuess { space: Space::Thousandths, reason, is_doubtful: true, odd }
+}
+
+fn side(size: [u32; 2], idx: usize) -> f64 {
+    f64::from(size[idx % 2].max(1))
 }
 
 /// What the sizes of the images say.
 struct Sizes {
     /// Answers whose image is known.
     n: usize,
-    /// Those with a coordinate beyond it.
-    n_beyond: usize,
     /// Geometric mean of the sides, over all coordinates.
     mean_side: f64,
-    /// The greatest coordinate as a share of its side.
+    /// The greatest coordinate, and the greatest one as a share of its side.
+    most: f64,
     farthest: f64,
     /// The first of the images.
     first: [u32; 2],
     /// How probable it is that coordinates of the other space, spread evenly, look like these.
     chance: f64,
+    /// Answers that would reach beyond their image if their coordinates were thousandths, spread evenly.
+    expected_beyond: f64,
 }
 
 impl Sizes {
-    fn of(evidence: &[Evidence]) -> Option<Self> {
-        let known = evidence.iter().filter(|e| !e.coordinates.is_empty());
-        let known: Vec<(&Evidence, [u32; 2])> = known.filter_map(|e| Some((e, e.size?))).collect();
+    fn of(evidence: &[&Evidence]) -> Option<Self> {
+        let known: Vec<(&Evidence, [u32; 2])> =
+            evidence.iter().filter_map(|e| Some((*e, e.size?))).collect();
         let first = known.first()?.1;
-        let side = |size: [u32; 2], idx: usize| f64::from(size[idx % 2].max(1));
-        let is_beyond = |(e, size): &&(&Evidence, [u32; 2])| {
-            e.coordinates.iter().enumerate().any(|(idx, v)| *v > side(*size, idx) + MARGIN)
-        };
-        let shares = known.iter().flat_map(|(e, size)| {
-            e.coordinates.iter().enumerate().map(|(idx, v)| (*v, side(*size, idx)))
-        });
-        let (mut log_sum, mut n_coordinates, mut farthest) = (0.0, 0, 0.0f64);
-        for (coordinate, side) in shares {
-            log_sum += side.ln();
-            n_coordinates += 1;
-            farthest = farthest.max(coordinate / side);
+        let (mut log_sum, mut n_coordinates, mut most, mut farthest) = (0.0, 0, 0.0f64, 0.0f64);
+        for (evidence, size) in &known {
+            for (idx, coordinate) in evidence.coordinates.iter().enumerate() {
+                let side = side(*size, idx);
+                log_sum += side.ln();
+                n_coordinates += 1;
+                most = most.max(*coordinate);
+                farthest = farthest.max(coordinate / side);
+            }
         }
         let shared = |side: f64| (side / SPACE).min(SPACE / side);
         let chance = known.iter().map(|(_, size)| shared(side(*size, 0)) * shared(side(*size, 1)));
+        let within = |side: f64| (side / SPACE).min(1.0);
+        let expected =
+            known.iter().map(|(_, size)| 1.0 - within(side(*size, 0)) * within(side(*size, 1)));
         Some(Self {
+            expected_beyond: expected.sum(),
             chance: chance.product(),
             n: known.len(),
-            n_beyond: known.iter().filter(is_beyond).count(),
             mean_side: (log_sum / f64::from(n_coordinates)).exp(),
+            most,
             farthest,
             first,
         })
     }
 
     /// Where pixels and thousandths both hold all coordinates.
-    fn tightest(&self, most: f64) -> SpaceGuess {
+    fn tightest(&self) -> SpaceGuess {
         let are_alike = (1.0 / ALIKE..=ALIKE).contains(&(self.mean_side / SPACE));
         let are_few = self.chance > MAX_CHANCE || self.n < MIN_ANSWERS;
         let is_doubtful = are_alike || are_few;
@@ -156,19 +333,21 @@ impl Sizes {
             (false, false) => "",
         };
         let [width, height] = self.first;
+        let odd = Vec::new();
         if self.mean_side < SPACE {
             let reason = format!(
                 "all coordinates lie within their images, of {width} × {height} pixels the first, and go up to {:.0}% of a \
                  side, where thousandths would go beyond{doubt}",
                 100.0 * self.farthest
             );
-            return SpaceGuess { space: Space::Pixels, reason, is_doubtful };
+            return SpaceGuess { space: Space::Pixels, reason, is_doubtful, odd };
         }
         let reason = format!(
-            "no coordinate is above 1000, up to {most}, though the images, of {width} × {height} pixels the first, are \
-             larger{doubt}"
+            "no coordinate is above 1000, up to {}, though the images, of {width} × {height} pixels the first, are \
+             larger{doubt}",
+            self.most
         );
-        SpaceGuess { space: Space::Thousandths, reason, is_doubtful }
+        SpaceGuess { space: Space::Thousandths, reason, is_doubtful, odd }
     }
 }
 
@@ -185,7 +364,7 @@ mod tests {
         why: &str,
     ) {
         let evidence = boxes.iter().map(|b| Evidence { coordinates: b.to_vec(), size });
-        let guess = guess(&evidence.collect::<Vec<_>>());
+        let guess = guess(&evidence.collect::<Vec<_>>()).unwrap();
         assert_eq!((guess.space, guess.is_doubtful), (space, is_doubtful), "{}", guess.reason);
         assert!(guess.reason.contains(why), "{}", guess.reason);
     }
@@ -221,9 +400,6 @@ mod tests {
     fn few_answers_may_fit_by_chance() {
         check(&[[243., 17., 343., 119.]], PHOTO, Space::Pixels, true, "by chance");
         check(&[[10., 10., 300., 900.]], Some([1500, 1200]), Space::Thousandths, true, "by chance");
-        let one_bad = [[20., 30., 600., 440.]; 30].into_iter().chain([[20., 30., 600., 700.]]);
-        let one_bad: Vec<_> = one_bad.collect();
-        check(&one_bad, PHOTO, Space::Thousandths, true, "1 of 31 answers");
         check(&[], PHOTO, Space::Thousandths, true, "above 0");
     }
     #[test]
@@ -231,5 +407,49 @@ mod tests {
         check(&[[10., 20., 500., 600.]], Some([1024, 1024]), Space::Thousandths, true, "as well");
         check(&[[10., 20., 500., 600.]], Some([960, 960]), Space::Pixels, true, "as well");
         check(&[[10., 20., 500., 600.]], None, Space::Thousandths, true, "not known");
+    }
+
+    fn photos(boxes: &[[f64; 4]]) -> Vec<Evidence> {
+        let of = |b: &[f64; 4]| Evidence { coordinates: b.to_vec(), size: PHOTO };
+        boxes.iter().map(of).collect()
+    }
+    const INSIDE: [f64; 4] = [20., 30., 600., 440.];
+
+    #[test]
+    fn one_box_beyond_its_picture_does_not_turn_pixels_into_thousandths() {
+        for odd in [[20., 30., 646., 440.], [20., 30., 600., 990.], [0., 0., 3000., 2000.]] {
+            let guess = guess(&photos(&[[INSIDE; 199].as_slice(), &[odd]].concat())).unwrap();
+            assert_eq!(
+                (guess.space, guess.is_doubtful),
+                (Space::Pixels, false),
+                "{}",
+                guess.reason
+            );
+            assert_eq!(guess.odd, [199]);
+        }
+    }
+    #[test]
+    fn one_tiny_picture_does_not_turn_pixels_into_thousandths() {
+        let mut all = photos(&[INSIDE; 200]);
+        all[7].size = Some([1, 1]);
+        let found = guess(&all).unwrap();
+        assert_eq!((found.space, found.odd.as_slice()), (Space::Pixels, [7].as_slice()));
+        // A box that is as small as its picture says nothing.
+        all[7].coordinates = vec![0., 0., 1., 1.];
+        let found = guess(&all).unwrap();
+        assert_eq!((found.space, found.odd.len()), (Space::Pixels, 0));
+    }
+    #[test]
+    fn two_units_in_one_file_are_no_space() {
+        let share = [0.1, 0.2, 0.5, 0.9];
+        let mixed = guess(&photos(&[[INSIDE; 100], [share; 100]].concat())).unwrap_err();
+        let [(_, shares), (_, others)] = mixed.camps;
+        assert_eq!((shares[0], shares.len(), others[0], others.len()), (100, 100, 0, 100));
+        let few = guess(&photos(&[[INSIDE; 98].as_slice(), &[share; 2]].concat())).unwrap();
+        assert_eq!((few.space, few.odd.as_slice()), (Space::Pixels, [98, 99].as_slice()));
+        let few = guess(&photos(&[[share; 98].as_slice(), &[INSIDE; 2]].concat())).unwrap();
+        assert_eq!((few.space, few.odd.as_slice()), (Space::Unit, [98, 99].as_slice()));
+        let tenth = [[INSIDE; 90].as_slice(), &[[20., 30., 600., 990.]; 10]].concat();
+        assert!(guess(&photos(&tenth)).is_err());
     }
 }

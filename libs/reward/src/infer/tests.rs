@@ -5,11 +5,11 @@ use crate::answers::AnswerKind;
 use crate::geometry::Space;
 
 fn try_infer(answers: &[&str], size: Option<[u32; 2]>) -> Result<Proposal, InferError> {
-    let example = |solution: &&'static str| Example { question: "When?", solution, size };
-    // The texts live as long as the test.
-    let answers: Vec<&'static str> =
-        answers.iter().map(|answer| &*answer.to_string().leak()).collect();
-    infer(&answers.iter().map(example).collect::<Vec<_>>())
+    let places: Vec<String> = (0..answers.len()).map(|row| format!("row {row}")).collect();
+    let examples = places.iter().zip(answers);
+    let examples =
+        examples.map(|(place, solution)| Example { place, question: "When?", solution, size });
+    infer(&examples.collect::<Vec<_>>())
 }
 
 #[track_caller]
@@ -73,6 +73,9 @@ fn width_and_height_are_no_corners() {
     let answers = ["[243, 17, 100, 102]", "[54, 160, 293, 178]", "[11, 18, 143, 145]"];
     let error = try_infer(&answers, Some([640, 480])).unwrap_err().to_string();
     assert!(error.contains("x1 < x2") && error.contains("[x, y, width, height]?"), "{error}");
+    let keyed = answers.map(|sides| format!("[{{\"bbox_2d\": {sides}, \"label\": \"cat\"}}]"));
+    let error = try_infer(&keyed.each_ref().map(String::as_str), Some([640, 480])).unwrap_err();
+    assert!(error.to_string().contains("[x, y, width, height]?"), "{error}");
 }
 #[test]
 fn single_values() {
@@ -110,4 +113,87 @@ fn too_few_or_nothing_that_fits() {
     assert!(matches!(try_infer(&mixed, None), Err(InferError::Unfit { .. })));
     let open = ["<answer>1</answer> or <answer>2</answer>", "2", "3"];
     assert!(matches!(try_infer(&open, None), Err(InferError::Unfit { .. })));
+}
+
+fn odd(answers: &[&str], size: Option<[u32; 2]>) -> (String, Vec<String>) {
+    let proposal = try_infer(answers, size).unwrap_or_else(|error| panic!("{error}"));
+    (proposal.config.answer.kind.name().to_owned(), proposal.odd)
+}
+
+#[test]
+fn one_odd_answer_among_numbers_is_named_and_numbers_stay_numbers() {
+    let counts = |other| [["3", "17", "8", "5"].repeat(10).as_slice(), &[other]].concat();
+    for other in ["1,234", "twelve", "12 mugs"] {
+        let proposal = try_infer(&counts(other), None).unwrap();
+        assert_eq!((proposal.config.answer.kind.name(), proposal.odd.len()), ("number", 0));
+        assert!(
+            proposal.reason.contains(other) && proposal.reason.contains("row 40"),
+            "{}",
+            proposal.reason
+        );
+    }
+    for other in ["50%", "1/2", "many"] {
+        let (kind, odd) = odd(&counts(other), None);
+        assert_eq!((kind.as_str(), odd.len()), ("number", 1), "{other}");
+        assert!(odd[0].starts_with("row 40: ") && odd[0].contains(other), "{odd:?}");
+    }
+    let error =
+        try_infer(&["3", "4", "5", "6", "7", "8", "9", "1/2"], None).unwrap_err().to_string();
+    assert!(error.contains("1 of 8: row 7: ") && error.contains("1/2"), "{error}");
+    // Where words are as usual as numbers, all are names.
+    check(&["3", "red", "5", "blue", "3", "red", "5", "blue"], "label");
+    check(&["iPhone 12", "iPhone 13", "Pixel 7", "Pixel 8"], "label");
+}
+
+#[test]
+fn small_counts_are_numbers_and_a_constant_answer_earns_little() {
+    for counts in
+        [["0", "1", "2"].repeat(10), ["0", "0", "0", "1"].repeat(10), ["1", "2"].repeat(8)]
+    {
+        let proposal = try_infer(&counts, None).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(proposal.config.answer.kind.name(), "number");
+    }
+    check(&["0.5", "0.25", "0.75", "0.1", "0.9"], "number");
+}
+
+#[test]
+fn one_bad_box_among_many_is_named_and_left_out() {
+    let mut answers: Vec<String> = (0..40).map(|n| labeled(10 + 5 * n, "cat")).collect();
+    for (bad, word) in
+        [("[{\"bbox_2d\": [300, 20, 200, 140], \"label\": \"cat\"}]", "x1 < x2"), ("1/2", "braces")]
+    {
+        answers[7] = bad.to_owned();
+        let texts: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let (kind, odd) = odd(&texts, Some([640, 480]));
+        assert_eq!((kind.as_str(), odd.len()), ("boxes", 1), "{odd:?}");
+        assert!(odd[0].starts_with("row 7: ") && odd[0].contains(word), "{odd:?}");
+    }
+    answers[7] = "see below".to_owned();
+    let texts: Vec<&str> = answers.iter().map(String::as_str).collect();
+    let reason = try_infer(&texts, Some([640, 480])).unwrap().reason;
+    assert!(reason.contains("\"see below\" says that there is nothing"), "{reason}");
+}
+
+#[test]
+fn boxes_in_two_units_are_refused_by_their_rows() {
+    let share = "[0.1, 0.2, 0.5, 0.9]";
+    let answers = [["[20, 30, 600, 440]"; 6], [share; 6]].concat();
+    let error = try_infer(&answers, Some([640, 480])).unwrap_err().to_string();
+    for words in [
+        "6 answers have no coordinate above 1 (row 6, row 7, row 8, ...)",
+        "(row 0, row 1",
+        "data.space",
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn places_are_never_learned_as_text() {
+    let two = "[[10, 20, 110, 140], [200, 20, 300, 140]]";
+    let one = "[[10, 20, 110, 140]]";
+    assert_eq!(odd(&[two, one].repeat(10), Some([320, 240])).0, "boxes");
+    let quoted = "[{\"bbox_2d\": [\"10\", \"20\", \"110\", \"140\"], \"label\": \"cat\"}]";
+    let error = try_infer(&[quoted; 10], Some([320, 240])).unwrap_err().to_string();
+    assert!(error.contains("row 0") && error.contains("boxes"), "{error}");
 }

@@ -208,20 +208,35 @@ impl Tester {
     fn tricks(&self) -> Vec<Check> {
         let honest = self.honest();
         let each = probe::TRICKS.iter().filter_map(|(name, trick)| {
+            let is_constant = *name == probe::CONSTANT;
+            // That one answer is right more often than others is up to the data, not to the reward.
+            let gold = if is_constant { self.distinct() } else { self.gold.iter().collect() };
             let mut rng = Rng::new(SEED);
             let mut sum = 0.0;
-            for (draft, truth) in &self.gold {
+            for (draft, truth) in &gold {
                 sum += self.answer_terms(&trick(draft, self.config(), &mut rng)?, truth);
             }
-            let share = sum / self.gold.len().max(1) as f64 / honest;
+            let n = gold.len().max(1) as f64;
+            let share = sum / n / honest;
+            // Of so few answers each is right so often, whatever the reward.
+            let is_fair = is_constant && share <= 1.0 / n + EPS;
             Some(Check::new(
                 format!("trick: {name}"),
-                share < MAX_TRICK,
+                share < MAX_TRICK || is_fair,
                 format!("< {MAX_TRICK} of honest"),
                 share,
             ))
         });
         each.collect()
+    }
+
+    /// The true answers, equal ones once.
+    fn distinct(&self) -> Vec<&(Draft, Truth)> {
+        let mut seen = std::collections::BTreeSet::new();
+        self.gold
+            .iter()
+            .filter(|(draft, _)| seen.insert(write(draft, &self.config().answer)))
+            .collect()
     }
 }
 

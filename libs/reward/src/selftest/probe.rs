@@ -28,8 +28,11 @@ pub(super) const TRICKS: [Trick; 11] = [
     ("empty answer", empty),
     ("two answer blocks", two_blocks),
     ("gold only in the thinking", only_thought),
-    ("constant answer", constant),
+    (CONSTANT, constant),
 ];
+
+/// Name of the trick that never looks.
+pub(super) const CONSTANT: &str = "constant answer";
 
 fn finish(draft: &Draft, config: &RewardConfig) -> Option<String> {
     Some(complete(" hm ", &write(draft, &config.answer), &config.format))

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use vrft_vision::Rect;
 
 use crate::testing::{Folder, black, turned_jpeg};
-use crate::{BboxForm, BoxesAre, Dataset, OpenOptions, Question, Selection, Truth};
+use crate::{
+    BboxForm, BoxesAre, DataConfig, Dataset, EvaluationConfig, OpenOptions, Question, Selection,
+    Truth,
+};
 
 /// One picture of 64 × 64 pixels, `a.png`, with a square.
 fn one(annotation: Value) -> Value {
@@ -286,4 +289,36 @@ fn corners_in_place_of_sides_are_refused_where_they_show_and_suspected_where_the
 fn json_of_another_tool_is_told_from_annotations_that_are_damaged() {
     let labelme = json!({"version": "5.0", "shapes": [], "imagePath": "a.png"});
     refused(&labelme, &["missing field `images`", "the keys images, annotations and categories"]);
+}
+
+#[test]
+fn pictures_whose_sizes_do_not_tell_are_read_as_those_of_the_data_beside() {
+    let coco = |size: Option<(u32, u32)>| {
+        let sides =
+            size.map(|(w, h)| format!(r#""width": {w}, "height": {h},"#)).unwrap_or_default();
+        format!(
+            r#"{{"images": [{{"id": 1, {sides} "file_name": "a.jpg"}}],
+                "annotations": [{{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 10, 20]}}],
+                "categories": [{{"id": 1, "name": "cup"}}]}}"#
+        )
+    };
+    let (displayed, unknown) = (coco(Some((30, 40))), coco(None));
+    let folder = Folder::new(&[
+        ("train.json", displayed.as_bytes()),
+        ("test.json", unknown.as_bytes()),
+        ("a.jpg", &turned_jpeg(40, 30, 6)),
+    ]);
+    let (train, test) = (folder.path("train.json"), folder.path("test.json"));
+    let data = DataConfig { train: train.clone(), ..DataConfig::default() };
+    let evaluation = EvaluationConfig { test: test.clone(), ..EvaluationConfig::default() };
+    let judged = Dataset::open_with(&test, &data.options_to_judge(&evaluation)).unwrap();
+    assert_eq!(boxes(&judged, 0), [[1.0, 2.0, 11.0, 22.0]]);
+    assert!(judged.notes()[0].contains("displayed") && judged.notes()[0].contains("train.json"));
+    // And the other way round.
+    let (data, evaluation) = (
+        DataConfig { train: test.clone(), ..data },
+        EvaluationConfig { test: train, ..evaluation },
+    );
+    let learned = Dataset::open_with(&test, &data.options_to_learn(None, &evaluation)).unwrap();
+    assert_eq!(boxes(&learned, 0), [[1.0, 2.0, 11.0, 22.0]]);
 }

@@ -1,0 +1,74 @@
+//! From a draft to a row: its pictures looked up, its boxes compared with them.
+
+use std::sync::Arc;
+
+use crate::geometry::{self, Frame};
+use crate::readers::{Draft, DraftTruth};
+use crate::row::Skipped;
+use crate::{Boxes, BoxesAre, Picture, Row, Truth};
+
+/// A row whose pictures are there.
+pub(crate) struct Checked {
+    pub(crate) draft: Draft,
+    pictures: Vec<Arc<Picture>>,
+    /// What is known about the pixels of its boxes, if it has boxes.
+    pub(crate) frame: Frame,
+}
+
+impl Checked {
+    /// Looks the pictures up.
+    pub(crate) fn new(
+        draft: Draft,
+        pictures: &[Result<Arc<Picture>, String>],
+    ) -> Result<Self, Skipped> {
+        let bad = |why: String| draft.origin.skipped(why);
+        let found = draft.pictures.iter().map(|idx| pictures[*idx].clone());
+        let found: Vec<Arc<Picture>> = found.collect::<Result<_, _>>().map_err(bad)?;
+        let frame = match (&draft.truth, &found[..]) {
+            (DraftTruth::Boxes { size, .. }, [picture, ..]) => {
+                geometry::frame(picture.header(), *size).map_err(|why| bad(named(picture, &why)))?
+            }
+            _ => Frame::Upright,
+        };
+        Ok(Self { draft, pictures: found, frame })
+    }
+
+    /// The row with its boxes on upright pictures; `default` says of which pixels they are where nothing else does.
+    pub(crate) fn finish(self, default: BoxesAre) -> Result<Row, Skipped> {
+        let Self { draft, pictures, frame } = self;
+        let truth = match (draft.truth, &pictures[..]) {
+            (DraftTruth::Text(text), _) => Truth::Text(text),
+            (DraftTruth::Boxes { marked, .. }, [picture, ..]) => {
+                let boxes_are = match frame {
+                    Frame::Upright => BoxesAre::Displayed,
+                    Frame::Known(known) => known,
+                    Frame::Unknown => default,
+                };
+                let is_coco = draft.origin.file.extension().is_some_and(|name| name == "json");
+                let upright = |corners: &[[f64; 4]]| {
+                    geometry::upright(corners, picture.header(), boxes_are).map_err(|why| {
+                        let hint = geometry::corners_for_sides(corners, picture.header());
+                        let hint = hint.filter(|_| is_coco).unwrap_or_default();
+                        draft.origin.skipped(named(picture, &format!("{why}{hint}")))
+                    })
+                };
+                let objects = upright(&marked.corners)?;
+                if !marked.outlines.is_empty() && frame != Frame::Upright {
+                    let why = "EXIF turns the picture, and shapes are not turned with it";
+                    return Err(draft.origin.skipped(named(picture, why)));
+                }
+                let boxes = Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?);
+                Truth::Boxes(boxes.with_outlines(marked.outlines))
+            }
+            (DraftTruth::Boxes { .. }, []) => {
+                return Err(draft.origin.skipped("boxes without a picture".to_owned()));
+            }
+        };
+        Ok(Row { origin: draft.origin, question: draft.question, pictures, truth })
+    }
+}
+
+/// What is wrong, behind the name of the picture's file.
+fn named(picture: &Picture, why: &str) -> String {
+    picture.path().map_or_else(|| format!("image: {why}"), |path| format!("image {path:?}: {why}"))
+}

@@ -1,0 +1,184 @@
+//! Which kind of answer nearly all examples are, and which few are not.
+
+use std::collections::BTreeMap;
+
+use super::space::guess;
+use super::{InferError, MAX_ODD};
+use crate::answers::{
+    AnswerKind, Example, Examples, NumberAnswer, is_digits, is_percent, is_permutation,
+    only_number, recognize,
+};
+use crate::answers::{BoxesAnswer, ItemKeys};
+use crate::config::AnswerConfig;
+use crate::geometry::Space;
+use crate::read_truth;
+use crate::reading::quote;
+use crate::text::find::numbers;
+
+/// From this share of answers on that are of one shape, the others look like mistakes, and the user is asked.
+const MIN_ALIKE: f64 = 0.75;
+/// Numbers in words or with units are taken for numbers beside at least this share of plain ones.
+const MIN_PLAIN: f64 = 0.5;
+
+/// Examples that do not fit: where each stands, and why.
+pub(super) type Odd = BTreeMap<String, String>;
+
+/// A kind of answer.
+pub(super) struct Recognized {
+    pub(super) kind: AnswerKind,
+    /// Why this kind.
+    pub(super) reason: String,
+    pub(super) odd: Odd,
+}
+
+/// What an answer is made of, at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    /// Something in braces.
+    Objects,
+    /// Something in brackets.
+    Lists,
+    /// The numbers 1 to n.
+    Order,
+    /// One number, whatever is written beside it.
+    Number,
+    /// One number and a percent sign.
+    Percent,
+    /// Anything else.
+    Words,
+}
+
+impl Shape {
+    fn of(answer: &str) -> Self {
+        if answer.contains('{') {
+            Shape::Objects
+        } else if answer.contains(['[', '(']) && answer.contains(|c: char| c.is_ascii_digit()) {
+            Shape::Lists
+        } else if is_percent(answer) {
+            Shape::Percent
+        } else if only_number(answer).is_some() {
+            Shape::Number
+        } else if is_permutation(answer) {
+            Shape::Order
+        } else {
+            Shape::Words
+        }
+    }
+
+    fn may_be_places(self) -> bool {
+        matches!(self, Shape::Objects | Shape::Lists)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Shape::Objects => "objects in braces",
+            Shape::Lists => "numbers in brackets",
+            Shape::Order => "numbers 1 to n in some order",
+            Shape::Number => "numbers",
+            Shape::Percent => "percentages",
+            Shape::Words => "words",
+        }
+    }
+}
+
+/// The kind of answer that fits all examples, or nearly all where it is more particular.
+///
+/// # Errors
+/// Most answers are of one shape, and too many others are not.
+pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferError> {
+    let (kind, reason) = recognize(&Examples::new(some));
+    let all = Recognized { kind, reason, odd: Odd::new() };
+    if !matches!(all.kind, AnswerKind::Label(_) | AnswerKind::Text(_)) {
+        return Ok(all);
+    }
+    let n = some.len();
+    let mut counts: BTreeMap<Shape, usize> = BTreeMap::new();
+    some.iter().for_each(|(_, answer)| *counts.entry(Shape::of(answer)).or_default() += 1);
+    let Some((&shape, &k)) = counts.iter().max_by_key(|(_, count)| **count) else { return Ok(all) };
+    if shape == Shape::Words || (k as f64) < MIN_ALIKE * n as f64 {
+        return Ok(all);
+    }
+    let (alike, others): (Vec<_>, Vec<_>) =
+        some.iter().copied().partition(|(_, answer)| Shape::of(answer) == shape);
+    let (kind, reason) = match shape {
+        Shape::Number | Shape::Percent => match number(&alike) {
+            Some(reason) => (AnswerKind::Number(NumberAnswer {}), reason),
+            None => return Ok(all),
+        },
+        _ => recognize(&Examples::new(&alike)),
+    };
+    let why = |answer: &str| {
+        format!("expected {} as in the other answers, got {:?}", shape.name(), quote(answer))
+    };
+    let odd = others.iter().map(|(e, answer)| (e.place.to_owned(), why(answer))).collect();
+    let is_particular = !matches!(kind, AnswerKind::Label(_) | AnswerKind::Text(_));
+    if !is_particular
+        && shape.may_be_places()
+        && alike.iter().all(|(_, answer)| has_two_numbers(answer))
+    {
+        return places(&alike, odd, n);
+    }
+    match (is_particular, (n - k) as f64 <= MAX_ODD * n as f64) {
+        (false, _) => Ok(all),
+        (true, true) => Ok(Recognized { kind, reason, odd }),
+        (true, false) => Err(unfit(&kind, &odd, n)),
+    }
+}
+
+/// Lists of boxes without keys, as `[[10, 20, 30, 40], [50, 60, 70, 80]]`.
+///
+/// # Errors
+/// Anything else: text in which nothing was recognized, but has numbers as places have, is not to be learned by its
+/// letters.
+fn places(alike: &[(Example, &str)], odd: Odd, n: usize) -> Result<Recognized, InferError> {
+    let keys = ItemKeys { place: String::new(), confidence: String::new(), label: String::new() };
+    let space =
+        guess(&Examples::new(alike).evidence()).map_or(Space::default(), |guess| guess.space);
+    let kind = AnswerKind::Boxes(BoxesAnswer { space, keys, labels: Vec::new() });
+    let config = AnswerConfig::of(kind.clone());
+    let refused = |(example, answer): &(Example, &str)| {
+        let error = read_truth(answer, &config).err()?;
+        Some((example.place.to_owned(), error.to_string()))
+    };
+    let flaws: Odd = alike.iter().filter_map(refused).collect();
+    if flaws.len() as f64 > MAX_ODD * n as f64 {
+        return Err(unfit(&kind, &flaws, n));
+    }
+    let reason = "every answer is a list of four numbers for each place: boxes".to_owned();
+    Ok(Recognized { kind, reason, odd })
+}
+
+fn has_two_numbers(answer: &str) -> bool {
+    numbers(answer).nth(1).is_some()
+}
+
+/// Why answers are taken for numbers; `None` if they may as well be names with a number in them.
+fn number(alike: &[(Example, &str)]) -> Option<String> {
+    let other = alike.iter().filter(|(_, answer)| !is_digits(answer.trim().trim_end_matches('%')));
+    let n_plain = alike.len() - other.clone().count();
+    (n_plain as f64 >= MIN_PLAIN * alike.len() as f64).then_some(())?;
+    let example = other.clone().next();
+    Some(match example {
+        None => "every answer is a number".to_owned(),
+        Some((example, answer)) => format!(
+            "every answer is a number, {} of {} with words, units or commas, as {:?} in {}",
+            other.count(),
+            alike.len(),
+            quote(answer),
+            example.place
+        ),
+    })
+}
+
+/// The error that too many examples are odd.
+pub(super) fn unfit(kind: &AnswerKind, odd: &Odd, n: usize) -> InferError {
+    let named: Vec<String> =
+        odd.iter().take(3).map(|(place, why)| format!("{place}: {why}")).collect();
+    InferError::Unfit {
+        kind: kind.name().to_owned(),
+        n_odd: odd.len(),
+        n,
+        odd: named.join("; "),
+        hint: String::new(),
+    }
+}
