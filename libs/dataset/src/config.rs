@@ -250,12 +250,6 @@ impl Section for DataConfig {
             self.shots_per_class,
             "left out, or data.shots left out: either rows or rows of each class are drawn",
         )?;
-        require(
-            !self.fewer_shots || self.shots_per_class > 0,
-            "data.fewer_shots",
-            self.fewer_shots,
-            "left out, or data.shots_per_class beside it, of which classes may have fewer",
-        )?;
         self.frames.check()?;
         self.robot.check()?;
         self.check_sources()
@@ -437,7 +431,6 @@ mod tests {
 
     #[test]
     fn a_key_without_its_partner_is_refused() {
-        refused("[data]\nfewer_shots = true", "data.fewer_shots", "data.shots_per_class");
         let text = "[evaluation]\nvalidation_split = \"dev\"";
         let read: Result<EvaluationConfig, _> = Document::parse(text, "test").unwrap().section();
         let error = read.unwrap_err().to_string();
