@@ -17,6 +17,9 @@ pub struct PolicyConfig {
     pub base: Option<PathBuf>,
     /// Type to compute in; the loss and the optimizer stay in f32.
     pub dtype: Dtype,
+    /// Keep the linear layers of the language model in 4 bits and train adapters beside them
+    /// ([QLoRA](https://arxiv.org/abs/2305.14314)). A checkpoint that is stored so needs no setting.
+    pub quantization: Quantization,
     /// Leave the vision tower as it is and train the language model alone.
     pub freeze_vision: bool,
     /// System turn before every question; empty for none.
@@ -67,6 +70,17 @@ pub enum TargetModules {
 /// Every linear layer but the output head.
 pub const ALL_LINEAR: &str = "all-linear";
 
+/// How the weights of the language model's linear layers are kept in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quantization {
+    /// As the checkpoint has them, in the type to compute in.
+    #[default]
+    None,
+    /// In 4 bits, with 8-bit factors (double quantization): about half a byte a value.
+    Nf4,
+}
+
 /// A floating-point type of the model's computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,6 +101,12 @@ impl Section for PolicyConfig {
             self.min_pixels,
             "at most policy.max_pixels",
         )?;
+        require(
+            self.quantization == Quantization::None || self.lora.rank > 0,
+            "policy.quantization",
+            "nf4",
+            "\"none\" without adapters (policy.lora.rank), since weights of 4 bits are not trained themselves",
+        )?;
         let LoraConfig { alpha, dropout, .. } = self.lora;
         require(alpha > 0.0 && alpha.is_finite(), "policy.lora.alpha", alpha, "above 0")?;
         require((0.0..1.0).contains(&dropout), "policy.lora.dropout", dropout, "in [0, 1)")
@@ -99,6 +119,7 @@ impl Default for PolicyConfig {
             path: "data/starter".into(),
             base: None,
             dtype: Dtype::F32,
+            quantization: Quantization::None,
             freeze_vision: false,
             system: String::new(),
             min_pixels: 0,
@@ -135,6 +156,7 @@ mod tests {
         PolicyConfig::default().check().unwrap();
         for (text, key) in [
             ("[policy]\nmin_pixels = 9\nmax_pixels = 4", "policy.min_pixels"),
+            ("[policy]\nquantization = \"nf4\"", "policy.quantization"),
             ("[policy.lora]\nalpha = 0.0", "policy.lora.alpha"),
             ("[policy.lora]\ndropout = 1.0", "policy.lora.dropout"),
         ] {

@@ -5,10 +5,15 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, View};
 
+use serde_json::{Value, json};
+
+use crate::nf4::{is_part, name_of};
 use crate::tensors::SINGLE;
 use crate::{CheckpointError, JsonFile, Manifest, write_tensors};
 
 const CONFIG: &str = "config.json";
+/// Where the configuration says how weights are quantized.
+const QUANTIZATION: &str = "quantization_config";
 /// What else a checkpoint directory may hold that belongs to the model.
 const COMPANIONS: [&str; 12] = [
     "added_tokens.json",
@@ -60,14 +65,58 @@ pub fn write_checkpoint<T: View>(
 where
     for<'a> &'a T: View,
 {
+    write(dir, tensors, source, None)
+}
+
+/// The same of tensors with matrices of 4-bit numbers among them, each with its parts as [`Nf4View`](crate::Nf4View) names
+/// them; `others` are the modules whose weights are as they were.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn write_nf4_checkpoint<T: View>(
+    dir: &Path,
+    tensors: &BTreeMap<String, T>,
+    source: &Path,
+    others: &[String],
+) -> Result<(), CheckpointError>
+where
+    for<'a> &'a T: View,
+{
+    let is_double = tensors.keys().any(|name| name.ends_with(".nested_absmax"));
+    let quantization = json!({
+        "quant_method": "bitsandbytes",
+        "load_in_4bit": true,
+        "load_in_8bit": false,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": is_double,
+        "bnb_4bit_compute_dtype": name_of(widest(tensors)),
+        "bnb_4bit_quant_storage": "uint8",
+        "llm_int8_skip_modules": others,
+    });
+    write(dir, tensors, source, Some(quantization))
+}
+
+fn write<T: View>(
+    dir: &Path,
+    tensors: &BTreeMap<String, T>,
+    source: &Path,
+    quantization: Option<Value>,
+) -> Result<(), CheckpointError>
+where
+    for<'a> &'a T: View,
+{
     std::fs::create_dir_all(dir).map_err(CheckpointError::write(dir))?;
     write_tensors(&dir.join(SINGLE), tensors)?;
-    // The widest, where what was trained is kept in more than what was frozen.
-    let widest = tensors.values().map(View::dtype).max_by_key(Dtype::bitsize);
-    let config = with_dtype(&config(source)?, widest.unwrap_or(Dtype::F32))?;
+    let config = changed(&config(source)?, widest(tensors), quantization)?;
     let to = dir.join(CONFIG);
     std::fs::write(&to, config).map_err(CheckpointError::write(&to))?;
     copy_companions(source, dir)
+}
+
+/// The widest type of tensors, where what was trained is kept in more than what was frozen.
+fn widest<T: View>(tensors: &BTreeMap<String, T>) -> Dtype {
+    let own = tensors.iter().filter(|(name, _)| !is_part(name)).map(|(_, tensor)| tensor.dtype());
+    own.filter(|dtype| *dtype != Dtype::U8).max_by_key(Dtype::bitsize).unwrap_or(Dtype::F32)
 }
 
 /// What only the learner that has written a checkpoint needs, to go on.
@@ -145,17 +194,23 @@ pub(crate) fn copy_companions(source: &Path, dir: &Path) -> Result<(), Checkpoin
     Ok(())
 }
 
-/// `config.json` names the type of the weights; loaders that follow it must find the right one.
-fn with_dtype(config: &JsonFile, dtype: Dtype) -> Result<Vec<u8>, CheckpointError> {
+/// `config.json` names the type of the weights, and how they are quantized; loaders that follow it must find the right
+/// one.
+fn changed(
+    config: &JsonFile,
+    dtype: Dtype,
+    quantization: Option<Value>,
+) -> Result<Vec<u8>, CheckpointError> {
     let mut value = config.value().clone();
-    let name = match dtype {
-        Dtype::BF16 => "bfloat16",
-        Dtype::F16 => "float16",
-        _ => "float32",
-    };
     for key in ["dtype", "torch_dtype"] {
         if let Some(value) = value.get_mut(key) {
-            *value = name.into();
+            *value = name_of(dtype).into();
+        }
+    }
+    if let Some(keys) = value.as_object_mut() {
+        match quantization {
+            Some(quantization) => drop(keys.insert(QUANTIZATION.to_owned(), quantization)),
+            None => drop(keys.remove(QUANTIZATION)),
         }
     }
     serde_json::to_vec_pretty(&value)

@@ -23,14 +23,18 @@ mod error;
 mod hub;
 mod keys;
 mod manifest;
+mod nf4;
 mod tensors;
 
 pub use adapter::{Adapter, FACTORS, is_adapter, model_dir, names_module};
-pub use config::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, TargetModules};
-pub use directory::{Transfer, config, read_text, transfer, write_checkpoint};
+pub use config::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, Quantization, TargetModules};
+pub use directory::{
+    Transfer, config, read_text, transfer, write_checkpoint, write_nf4_checkpoint,
+};
 pub use error::CheckpointError;
 pub use hub::{checkpoint_dir, local_checkpoint_dir};
 pub use keys::{JsonFile, Keys, MAX_SIZE};
 pub use manifest::{Manifest, verify};
+pub use nf4::{Nf4FactorsView, Nf4View};
 pub use safetensors::tensor::{Dtype as StoredDtype, TensorView, View};
 pub use tensors::{TensorFiles, write_tensors};

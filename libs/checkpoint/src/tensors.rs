@@ -10,6 +10,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorView, View};
 use serde::Deserialize;
 
 use crate::CheckpointError;
+use crate::nf4::{self, Nf4View, State};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -23,6 +24,8 @@ const N_LEN: usize = 8;
 #[derive(Debug)]
 pub struct TensorFiles {
     files: Vec<Mapped>,
+    /// Matrices of 4-bit numbers, by the name of their codes.
+    nf4: BTreeMap<String, State>,
 }
 
 #[derive(Debug)]
@@ -37,10 +40,10 @@ impl TensorFiles {
     /// Opens `model.safetensors` of a checkpoint directory, or else the files that its index names.
     ///
     /// # Errors
-    /// A file that is absent, cut short or not safetensors; a tensor that is not of floats.
+    /// A file that is absent, cut short or not safetensors; a tensor that is neither of floats nor a matrix of 4-bit
+    /// numbers.
     pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let files = shards(dir)?;
-        Ok(Self { files: files.iter().map(|path| Mapped::open(path)).collect::<Result<_, _>>()? })
+        Self::of(&shards(dir)?)
     }
 
     /// Opens one file.
@@ -48,31 +51,131 @@ impl TensorFiles {
     /// # Errors
     /// As [`TensorFiles::open`].
     pub fn open_file(path: &Path) -> Result<Self, CheckpointError> {
-        Ok(Self { files: vec![Mapped::open(path)?] })
+        Self::of(&[path.to_owned()])
+    }
+
+    fn of(paths: &[PathBuf]) -> Result<Self, CheckpointError> {
+        let files = paths.iter().map(|path| Mapped::open(path)).collect::<Result<_, _>>()?;
+        let mut opened = Self { files, nf4: BTreeMap::new() };
+        opened.nf4 = opened.states()?;
+        opened.check_types()?;
+        Ok(opened)
+    }
+
+    /// The matrices of 4-bit numbers.
+    fn states(&self) -> Result<BTreeMap<String, State>, CheckpointError> {
+        let mut states = BTreeMap::new();
+        for file in &self.files {
+            for name in file.header.offset_keys() {
+                let Some((of, kind)) = name.split_once(nf4::ANY_STATE) else { continue };
+                let damaged = |reason: String| {
+                    CheckpointError::damaged(&file.path, format!("tensor {of} is {reason}"))
+                };
+                if kind != "nf4" {
+                    return Err(damaged(format!("of 4 bits of type {kind:?}, not nf4")));
+                }
+                let state = State::parse(file.view(&name)?.data()).map_err(damaged)?;
+                states.insert(of.to_owned(), state);
+            }
+        }
+        Ok(states)
+    }
+
+    /// Whether all tensors are of floats, or belong to a matrix of 4-bit numbers.
+    fn check_types(&self) -> Result<(), CheckpointError> {
+        let floats = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16];
+        for file in &self.files {
+            let tensors: BTreeMap<_, _> = file.header.tensors().into_iter().collect();
+            let mut others = tensors.iter().filter(|(_, info)| !floats.contains(&info.dtype));
+            if let Some((name, info)) = others.find(|(name, _)| !self.is_of_nf4(name)) {
+                let message = format!("tensor {name} has type {:?}, not a float", info.dtype);
+                return Err(CheckpointError::damaged(&file.path, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a tensor is a matrix of 4-bit numbers or a part of one.
+    fn is_of_nf4(&self, name: &str) -> bool {
+        let part_of = nf4::PARTS.iter().find_map(|part| name.strip_suffix(part));
+        self.nf4.contains_key(part_of.unwrap_or(name))
+    }
+
+    /// The matrices of 4-bit numbers, by name.
+    pub fn nf4_names(&self) -> BTreeSet<String> {
+        self.nf4.keys().cloned().collect()
     }
 
     /// The shape of every tensor by its name, from the headers alone.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
-        let files = self.files.iter().flat_map(|file| file.header.tensors());
-        files.map(|(name, info)| (name, info.shape.clone())).collect()
+        let all = self.files.iter().flat_map(|file| file.header.tensors());
+        let floats = all.filter(|(name, _)| !self.is_of_nf4(name));
+        let of_nf4 = self.nf4.iter().map(|(name, state)| (name.clone(), state.shape.clone()));
+        floats.map(|(name, info)| (name, info.shape.clone())).chain(of_nf4).collect()
     }
 
     /// Turns each tensor into something else, in the order in which they lie in their files.
     ///
     /// # Errors
-    /// The first that `convert` returns.
+    /// A matrix of 4-bit numbers, see [`TensorFiles::read_nf4`]; the first that `convert` returns.
     pub fn read<T, E: From<CheckpointError>>(
+        &self,
+        convert: impl FnMut(&str, TensorView) -> Result<T, E>,
+    ) -> Result<BTreeMap<String, T>, E> {
+        if let Some((name, file)) = self.nf4.keys().next().zip(self.files.first()) {
+            let message = format!(
+                "tensor {name} is of 4 bits (nf4), and numbers are needed here: the checkpoint that it was made of, or \
+                 what `vrft merge` writes"
+            );
+            return Err(CheckpointError::damaged(&file.path, message).into());
+        }
+        self.read_floats(convert)
+    }
+
+    /// As [`TensorFiles::read`], without the matrices of 4-bit numbers, which [`TensorFiles::read_nf4`] reads.
+    ///
+    /// # Errors
+    /// The first that `convert` returns.
+    pub fn read_floats<T, E: From<CheckpointError>>(
         &self,
         mut convert: impl FnMut(&str, TensorView) -> Result<T, E>,
     ) -> Result<BTreeMap<String, T>, E> {
         let mut tensors = BTreeMap::new();
         for file in &self.files {
-            for name in file.header.offset_keys() {
+            for name in file.header.offset_keys().into_iter().filter(|name| !self.is_of_nf4(name)) {
                 let converted = convert(&name, file.view(&name)?)?;
                 tensors.insert(name, converted);
             }
         }
         Ok(tensors)
+    }
+
+    /// Turns each matrix of 4-bit numbers into something else.
+    ///
+    /// # Errors
+    /// Parts that are missing or do not fit; the first that `convert` returns.
+    pub fn read_nf4<T, E: From<CheckpointError>>(
+        &self,
+        mut convert: impl FnMut(&str, Nf4View) -> Result<T, E>,
+    ) -> Result<BTreeMap<String, T>, E> {
+        let mut matrices = BTreeMap::new();
+        for (name, state) in &self.nf4 {
+            let bytes = |part: &str| self.bytes(&format!("{name}{part}"));
+            let view = state.view(bytes).map_err(|reason| {
+                let path = self.files.first().map_or(Path::new(""), |file| &file.path);
+                CheckpointError::damaged(path, format!("tensor {name} {reason}"))
+            })?;
+            matrices.insert(name.clone(), convert(name, view)?);
+        }
+        Ok(matrices)
+    }
+
+    /// Type and bytes of a tensor in any of the files.
+    fn bytes(&self, name: &str) -> Option<(Dtype, &[u8])> {
+        let file = self.files.iter().find(|file| file.header.info(name).is_some())?;
+        let info = file.header.info(name)?;
+        let (start, end) = info.data_offsets;
+        Some((info.dtype, file.bytes.get(file.data_start + start..file.data_start + end)?))
     }
 }
 
@@ -116,17 +219,8 @@ fn read_header(path: &Path, bytes: &[u8]) -> Result<(Metadata, usize), Checkpoin
         CheckpointError::damaged(path, format!("not a safetensors file: {error}"))
     })?;
     match data_start.saturating_add(header.data_len()) {
-        needed if needed > bytes.len() => return Err(too_short(path, bytes.len(), needed)),
-        _ => {}
-    }
-    let floats = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::BF16];
-    let tensors: BTreeMap<_, _> = header.tensors().into_iter().collect();
-    match tensors.iter().find(|(_, info)| !floats.contains(&info.dtype)) {
-        Some((name, info)) => {
-            let message = format!("tensor {name} has type {:?}, not a float", info.dtype);
-            Err(CheckpointError::damaged(path, message))
-        }
-        None => Ok((header, data_start)),
+        needed if needed > bytes.len() => Err(too_short(path, bytes.len(), needed)),
+        _ => Ok((header, data_start)),
     }
 }
 

@@ -28,6 +28,7 @@ mod context;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+pub mod dynamic_map;
 mod matmul;
 mod ops;
 mod process;
@@ -47,10 +48,10 @@ pub use ops::{
     PackedWeights, Packing, Projection, StepLayer, StepWeights, adamw_on_gpu, squares_on_gpu,
 };
 pub use ops::{
-    AttentionGroup, AttentionLayout, DecodeGroup, DecodeLayout, DecodeTables, LayoutTables, Tap,
-    TokenLogprobs, add, add_linear, append_newest, attention, cast, decode_attention, dropout,
-    embedding, gelu, gelu_tanh, layer_norm, linear, linear_part, linears, mix_rows, put_rows,
-    quick_gelu, replace_rows, reshape, rms_norm, rotary, scale, select_rows, swiglu,
-    token_logprobs,
+    AttentionGroup, AttentionLayout, DecodeGroup, DecodeLayout, DecodeTables, LayoutTables,
+    Nf4Factors, Nf4Matrix, Nf4Parts, Tap, TokenLogprobs, add, add_linear, append_newest, attention,
+    cast, decode_attention, dropout, embedding, gelu, gelu_tanh, layer_norm, linear, linear_part,
+    linears, mix_rows, put_rows, quick_gelu, replace_rows, reshape, rms_norm, rotary, scale,
+    select_rows, swiglu, token_logprobs,
 };
 pub use process::{give_back_freed_memory, keep_freed_memory, on_worker, share_one_heap};

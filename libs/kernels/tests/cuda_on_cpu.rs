@@ -14,6 +14,8 @@ mod decoding;
 mod elementwise;
 #[path = "cuda_on_cpu/logprobs.rs"]
 mod logprobs;
+#[path = "cuda_on_cpu/nf4.rs"]
+mod nf4;
 #[path = "cuda_on_cpu/norms.rs"]
 mod norms;
 #[path = "cuda_on_cpu/optimizer.rs"]
@@ -52,6 +54,7 @@ impl Case {
 fn main() {
     let cases = [
         norms::cases(),
+        nf4::cases(),
         elementwise::cases(),
         rows::cases(),
         logprobs::cases(),

@@ -7,7 +7,7 @@ use candle_core::{DType, Device};
 use clap::Args;
 use eyre::ensure;
 use vrft_answer::Target;
-use vrft_checkpoint::Adapter;
+use vrft_checkpoint::{Adapter, Quantization};
 use vrft_model::{LoadOptions, Policy};
 
 use crate::graph::Graph;
@@ -102,6 +102,7 @@ fn merge_into(
         dtype: DType::F32,
         device: Device::Cpu,
         trainable: false,
+        quantization: Quantization::None,
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,

@@ -29,7 +29,10 @@ const TEMPLATE: &str =
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
     ("Start", &["run", "new", "check", "doctor", "init"]),
-    ("Use the result", &["ask", "segment", "serve", "promote", "rollback", "merge", "export"]),
+    (
+        "Use the result",
+        &["ask", "segment", "serve", "promote", "rollback", "merge", "quantize", "export"],
+    ),
     ("Measure", &["eval", "score", "table", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
@@ -136,6 +139,19 @@ pub(crate) enum Command {
         /// Type to store the weights as [default: that of the base].
         #[arg(long, value_enum)]
         dtype: Option<StorageType>,
+    },
+    /// Write a checkpoint whose language model is in 4 bits (NF4), as transformers with bitsandbytes reads and writes it.
+    Quantize {
+        /// Checkpoint folder, run folder, `promoted`, or a model of the hub as owner/name.
+        #[arg(value_name = "DIR|RUN|promoted")]
+        checkpoint: String,
+        /// Folder to write.
+        out: PathBuf,
+        #[command(flatten)]
+        loading: Loading,
+        /// Type to store everything else as.
+        #[arg(long, value_enum, default_value = "bf16")]
+        dtype: StorageType,
     },
     /// Write a checkpoint as files that llama.cpp opens: the language model, and the vision tower (`--mmproj`).
     Export {

@@ -21,6 +21,7 @@ mod outcome;
 mod print;
 mod probe;
 mod progress;
+mod quantize;
 mod resume;
 mod rewards;
 mod run;
@@ -84,6 +85,9 @@ fn start() -> eyre::Result<()> {
         Command::Probe(options) => probe::probe(&options),
         Command::Merge { adapter, out, loading, dtype } => {
             checkpoint::merge(&adapter, &loading, &out, dtype.map(Into::into))
+        }
+        Command::Quantize { checkpoint, out, loading, dtype } => {
+            quantize::quantize(&checkpoint, &loading, &out, dtype.into())
         }
         Command::Export { checkpoint, out, loading, gguf, pre } => {
             let folder = tempfile::tempdir()?;

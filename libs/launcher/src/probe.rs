@@ -47,6 +47,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
             dtype: options.dtype.into(),
             device: vrft_model::open_device("--device", options.device)?,
             trainable: options.gradients,
+            quantization: vrft_checkpoint::Quantization::None,
             freeze_vision: false,
             lora: None,
             feature_cache_mib: 0,

@@ -6,7 +6,7 @@
 //! image, and 4 completions of 256 tokens. The image has 1024 patches, four to a token, unless a number says otherwise.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
 
-use vrft_checkpoint::{Dtype, PolicyConfig};
+use vrft_checkpoint::{Dtype, PolicyConfig, Quantization};
 use vrft_learner::{MemoryEstimate, MemorySettings, OptimizerConfig, PromptSize};
 use vrft_model::ModelConfig;
 use vrft_objective::config::LossConfig;
@@ -18,7 +18,7 @@ const N_PATCHES: usize = 1024;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
-        "| model | adapters, rank 16 | all but the vision tower | everything |\n|---|---:|---:|---:|"
+        "| model | adapters beside NF4 | adapters | all but the vision tower | everything |\n|---|---:|---:|---:|---:|"
     );
     for argument in std::env::args().skip(1) {
         let (file, n_patches) = match argument.rsplit_once('@') {
@@ -29,9 +29,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let model = ModelConfig::from_json(&std::fs::read_to_string(file)?)?;
         let estimate = |trains: &dyn Fn(&mut PolicyConfig)| estimate(&model, prompt, trains);
         let adapters = estimate(&|policy| policy.lora.rank = 16)?;
+        let beside_nf4 = estimate(&|policy| {
+            policy.lora.rank = 16;
+            policy.quantization = Quantization::Nf4;
+        })?;
         let language = estimate(&|policy| policy.freeze_vision = true)?;
         let everything = estimate(&|_| ())?;
-        println!("| {file} | {adapters} | {language} | {everything} |");
+        println!("| {file} | {beside_nf4} | {adapters} | {language} | {everything} |");
     }
     Ok(())
 }

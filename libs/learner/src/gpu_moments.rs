@@ -1,9 +1,9 @@
 //! Moments that stay on a GPU with their variable, in the type that the configuration asks for.
 
 use candle_core::{Result, Tensor, Var};
+use vrft_kernels::dynamic_map::{SIGNED, UNSIGNED};
 use vrft_kernels::{AdamwNumbers, GpuMoments};
 
-use crate::dynamic_map::{SIGNED, UNSIGNED};
 use crate::moment::Moment;
 use crate::moments::{Gradient, Update};
 use crate::saved::Saved;

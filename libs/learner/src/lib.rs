@@ -9,7 +9,6 @@ mod checkpoint;
 mod config;
 mod controllers;
 mod durable;
-mod dynamic_map;
 mod elementwise;
 mod error;
 #[cfg(feature = "cuda")]

@@ -1,7 +1,7 @@
 //! How much memory a run takes, before it runs.
 
 use candle_core::DType;
-use vrft_checkpoint::{Dtype, PolicyConfig};
+use vrft_checkpoint::{Dtype, PolicyConfig, Quantization};
 use vrft_model::{ModelConfig, ModelError};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig};
@@ -77,9 +77,10 @@ impl MemoryEstimate {
             0 => n_values,
             n => n,
         };
+        let (quantized, scratch) = Self::quantized(config, model, dtype)?;
         // Trained weights are f32 whatever the model computes in.
         let n_frozen = n_values + n_adapters - n_trained;
-        let own = n_trained * F32 + n_frozen * dtype.size_in_bytes();
+        let own = n_trained * F32 + n_frozen * dtype.size_in_bytes() - quantized;
         let has_reference = config.loss.kl_coef > 0.0 && n_adapters == 0;
         let reference = if has_reference { n_values * dtype.size_in_bytes() } else { 0 };
         let rollout = &config.rollout;
@@ -91,11 +92,26 @@ impl MemoryEstimate {
             learner_weights: own + reference,
             gradients: n_trained * F32,
             optimizer: optimizer(config.optimizer.state, n_trained),
-            activations: activations(config, model, prompt, dtype),
-            rollout_weights: (n_values + n_adapters) * dtype.size_in_bytes(),
+            activations: activations(config, model, prompt, dtype) + scratch,
+            rollout_weights: (n_values + n_adapters) * dtype.size_in_bytes() - quantized,
             cache: model.text.cache_bytes(n_cached_tokens, dtype),
             hand_over: n_trained * dtype.size_in_bytes(),
         })
+    }
+
+    /// Bytes that weights of 4 bits save, and those of a layer that is made whole for a product.
+    fn quantized(
+        config: &MemorySettings<'_>,
+        model: &ModelConfig,
+        dtype: DType,
+    ) -> Result<(usize, usize), ModelError> {
+        if [config.policy.quantization, model.quantization] == [Quantization::None; 2] {
+            return Ok((0, 0));
+        }
+        let (n, largest) = model.n_linear_values()?;
+        // Half a byte a value; a factor of 64 values is a byte in main memory and four on a GPU.
+        let of_four_bits = n / 2 + n.div_ceil(16);
+        Ok((n * dtype.size_in_bytes() - of_four_bits, largest * (F32 + dtype.size_in_bytes())))
     }
 
     /// The most that all processes of a graph take together.
@@ -224,6 +240,21 @@ mod tests {
         let all = of(OptimizerState::F32);
         assert_eq!(of(OptimizerState::Bf16) / all, 0.5);
         assert!((of(OptimizerState::Int8) / all - 0.254).abs() < 1e-3);
+    }
+
+    #[test]
+    fn four_bits_take_little_more_than_half_a_byte_a_value() {
+        let of = |quantization| {
+            estimate(|config| {
+                config.policy.lora.rank = 8;
+                config.policy.dtype = Dtype::Bf16;
+                config.policy.quantization = quantization;
+            })
+        };
+        let (all, few) = (of(Quantization::None), of(Quantization::Nf4));
+        let (n, _) = model().n_linear_values().unwrap();
+        let saved = (all.rollout_weights - few.rollout_weights) as f64;
+        assert!((saved / n as f64 - (2.0 - 0.5625)).abs() < 1e-3, "{saved} bytes of {n} values");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use crate::OptimizerState;
 use candle_core::{DType, Result, Tensor, bail};
 use half::bf16;
+use vrft_kernels::dynamic_map::{DynamicMap, SIGNED, UNSIGNED};
 use vrft_kernels::vectorized;
 
-use crate::dynamic_map::{DynamicMap, SIGNED, UNSIGNED};
 use crate::noise::Noise;
 use crate::saved::Saved;
 

@@ -29,6 +29,7 @@ fn policy(dir: &Path, trainable: bool) -> Policy {
         dtype: DType::F32,
         device: Device::Cpu,
         trainable,
+        quantization: Default::default(),
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,

@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             dtype: DType::F32,
             device: Device::Cpu,
             trainable: true,
+            quantization: Default::default(),
             freeze_vision: false,
             lora: Some(lora),
             feature_cache_mib: 0,

@@ -11,6 +11,7 @@ use crate::ModelError;
 use crate::error::listed;
 use crate::lora::{Targets, linear_layers};
 use crate::names::Names;
+use crate::quantized::Quantized;
 
 /// Compares the layers of `factors`, by this policy's names, with those of the base that the settings in `dir` target.
 ///
@@ -39,7 +40,8 @@ pub(crate) fn check(
             listed(&halves)
         ));
     }
-    let layers: Vec<&str> = linear_layers(base, names).map(|(module, _)| module).collect();
+    let none = Quantized::new();
+    let layers: Vec<&str> = linear_layers(base, &none, names).into_keys().collect();
     let Some(expected) = expected(adapter, &layers, &a, names)? else {
         return match first_gap(&layers, &a) {
             Some((kind, n, of)) => damaged(format!("{n} of {of} layers {kind} have an adapter")),

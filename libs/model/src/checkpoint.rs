@@ -5,27 +5,53 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::{CheckpointError, StoredDtype, TensorFiles, TensorView};
 
-use crate::ModelError;
+use vrft_kernels::Nf4Matrix;
 
-/// The tensors of these names, converted one by one.
+use crate::ModelError;
+use crate::quantized::{Quantized, to_matrix};
+
+/// All tensors, converted one by one.
 pub(crate) fn read_tensors(
     files: &TensorFiles,
-    names: Option<&BTreeSet<String>>,
     dtype: DType,
     device: &Device,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let wanted = |name: &str| names.is_none_or(|names| names.contains(name));
-    let tensors = files.read(|name, view| {
-        let tensor = wanted(name).then(|| to_tensor(&view, dtype, device));
-        tensor.transpose()
+    files.read(|_, view| to_tensor(&view, dtype, device))
+}
+
+/// The weights of these names, converted one by one: tensors, and matrices of 4-bit numbers. Those that `quantizes`
+/// picks are made such matrices; no more than one of them is whole at a time.
+pub(crate) fn read_weights(
+    files: &TensorFiles,
+    names: &BTreeSet<String>,
+    dtype: DType,
+    device: &Device,
+    quantizes: impl Fn(&str) -> bool,
+) -> Result<(BTreeMap<String, Tensor>, Quantized), ModelError> {
+    let mut quantized = Quantized::new();
+    let tensors = files.read_floats(|name, view| {
+        if !names.contains(name) {
+            return Ok(None);
+        }
+        if !quantizes(name) {
+            return to_tensor(&view, dtype, device).map(Some);
+        }
+        let values = to_tensor(&view, DType::F32, &Device::Cpu)?;
+        let matrix = Nf4Matrix::quantize(&values, true)?.to_device(device)?;
+        quantized.insert(name.to_owned(), matrix);
+        Ok::<_, ModelError>(None)
     })?;
-    let wanted = tensors.into_iter().filter_map(|(name, tensor)| Some((name, tensor?)));
-    Ok(wanted.collect())
+    quantized.extend(files.read_nf4(|name, view| to_matrix(name, &view, device))?);
+    let tensors = tensors.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect();
+    Ok((tensors, quantized))
 }
 
 /// The types that tensors are stored in, by name.
 pub(crate) fn stored_dtypes(files: &TensorFiles) -> Result<BTreeMap<String, DType>, ModelError> {
-    files.read(|_, view| Ok(own_dtype(&view)))
+    let mut dtypes = files.read_floats(|_, view| Ok::<_, ModelError>(of_stored(view.dtype())))?;
+    // What a matrix of 4-bit numbers was made of.
+    dtypes.extend(files.read_nf4(|_, view| Ok::<_, ModelError>(of_stored(view.dtype)))?);
+    Ok(dtypes)
 }
 
 /// A tensor of a file in another type and place.
@@ -34,13 +60,13 @@ pub(crate) fn to_tensor(
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor, ModelError> {
-    let own = own_dtype(view);
+    let own = of_stored(view.dtype());
     let tensor = Tensor::from_raw_buffer(view.data(), own, view.shape(), &Device::Cpu)?;
     Ok(tensor.to_dtype(dtype)?.to_device(device)?)
 }
 
-fn own_dtype(view: &TensorView) -> DType {
-    match view.dtype() {
+fn of_stored(dtype: StoredDtype) -> DType {
+    match dtype {
         StoredDtype::F64 => DType::F64,
         StoredDtype::F16 => DType::F16,
         StoredDtype::BF16 => DType::BF16,

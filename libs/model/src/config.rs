@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vrft_checkpoint::{JsonFile, Keys};
+use vrft_checkpoint::{JsonFile, Keys, Quantization};
 
 use crate::ModelError;
 use crate::families::{Family, read_config};
@@ -21,6 +21,8 @@ pub struct ModelConfig {
     pub(crate) tower: Arc<dyn TowerConfig>,
     /// Tokens that stand for a part of an image or of a video.
     pub placeholder_ids: Vec<u32>,
+    /// How the checkpoint's weights are stored.
+    pub quantization: Quantization,
 }
 
 /// Shape of the language model: a decoder with gated MLPs and grouped queries.
@@ -126,6 +128,16 @@ impl TextConfig {
 }
 
 impl ModelConfig {
+    /// Of a checkpoint whose weights are stored as numbers.
+    pub(crate) fn new(
+        family: &'static dyn Family,
+        text: TextConfig,
+        tower: Arc<dyn TowerConfig>,
+        placeholder_ids: Vec<u32>,
+    ) -> Self {
+        Self { family, text, tower, placeholder_ids, quantization: Quantization::None }
+    }
+
     /// Reads the text of a `config.json`.
     ///
     /// # Errors

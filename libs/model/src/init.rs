@@ -82,6 +82,7 @@ mod tests {
                 dtype: DType::F32,
                 device: Device::Cpu,
                 trainable: false,
+                quantization: Default::default(),
                 freeze_vision: false,
                 lora: None,
                 feature_cache_mib: 0,

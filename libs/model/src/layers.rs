@@ -39,7 +39,11 @@ impl Linear {
             Some(bias) => Some(bias.frozen_value()?),
             None => None,
         };
-        Some(FrozenParts { weight: self.weight.frozen_value()?, bias, adapter })
+        if self.weight.is_trainable() {
+            return None;
+        }
+        let d_in = self.weight.dims().iter().skip(1).product();
+        Some(FrozenParts { dims: (self.weight.n_rows(), d_in), bias, adapter })
     }
 
     /// x (N, in) to (N, out).
@@ -87,8 +91,8 @@ impl Linear {
 /// The tensors of a [`Linear`] that nothing trains.
 #[cfg(feature = "cuda")]
 pub(crate) struct FrozenParts<'a> {
-    /// (out, in)
-    pub(crate) weight: &'a candle_core::Tensor,
+    /// Outputs and inputs.
+    pub(crate) dims: (usize, usize),
     /// (out)
     pub(crate) bias: Option<&'a candle_core::Tensor>,
     /// Both factors of the adapter, and what their product is multiplied with.

@@ -28,6 +28,7 @@ mod passes;
 mod peft;
 mod policy;
 mod prefixes;
+mod quantized;
 mod rotary;
 mod scope;
 mod session;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use regex::Regex;
@@ -11,6 +11,7 @@ use vrft_kernels::{Activation, Context, Weight};
 
 use crate::ModelError;
 use crate::names::Names;
+use crate::quantized::Quantized;
 use crate::scope::Scope;
 
 /// What all adapters of a policy have in common.
@@ -34,16 +35,21 @@ impl Lora {
     pub(crate) fn merge(
         &self,
         tensors: &BTreeMap<String, Tensor>,
+        quantized: &Quantized,
         dtype: impl Fn(&str) -> DType,
     ) -> Result<BTreeMap<String, Tensor>, ModelError> {
         let mut merged = BTreeMap::new();
-        for (name, tensor) in tensors.iter().filter(|(name, _)| !is_adapter(name)) {
+        let own = tensors.iter().filter(|(name, _)| !is_adapter(name));
+        let own = own.map(|(name, tensor)| Ok::<_, ModelError>((name, tensor.clone())));
+        let of_four_bits =
+            quantized.iter().map(|(name, matrix)| Ok((name, matrix.dequantize(DType::F32)?)));
+        for weight in own.chain(of_four_bits) {
+            let (name, mut tensor) = weight?;
             let factor = |factor: &str| {
                 let module = name.strip_suffix("weight")?;
                 tensors.get(&format!("{module}{factor}"))
             };
             let [a, b] = FACTORS.map(factor);
-            let mut tensor = tensor.clone();
             if let (Some(a), Some(b)) = (a, b) {
                 let (a, b) = (a.to_dtype(DType::F32)?, b.to_dtype(DType::F32)?);
                 let added = (b.matmul(&a)? * self.scale())?; // (out, in)
@@ -122,6 +128,7 @@ impl Adapter {
 pub(crate) fn initialize(
     config: &vrft_checkpoint::LoraConfig,
     base: &BTreeMap<String, Tensor>,
+    quantized: &Quantized,
     names: Names,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let key = "policy.lora.target_modules";
@@ -129,9 +136,9 @@ pub(crate) fn initialize(
         ModelError::input(key, "a list of names, \"all-linear\" or a regular expression", error)
     })?;
     if let TargetModules::Names(targets) = &config.target_modules {
-        let of_no_layer = |name: &&String| {
-            !linear_layers(base, names).any(|(module, _)| names_module(&names.module(module), name))
-        };
+        let layers = linear_layers(base, quantized, names);
+        let of_no_layer =
+            |name: &&String| !layers.keys().any(|module| names_module(&names.module(module), name));
         let unknown: Vec<&String> = targets.iter().filter(of_no_layer).collect();
         if !unknown.is_empty() {
             let expected = "names of linear layers, as q_proj";
@@ -139,17 +146,15 @@ pub(crate) fn initialize(
         }
     }
     let mut adapters = BTreeMap::new();
-    for (module, tensor) in linear_layers(base, names) {
+    for (module, ([d_out, d_in], device)) in linear_layers(base, quantized, names) {
         let is_left_out = names.is_visual(module) && !config.vision;
         if is_left_out || !targets.contain(&names.module(module)) {
             continue;
         }
-        let (d_out, d_in) = tensor.dims2()?;
         let [a, b] = FACTORS.map(|factor| format!("{module}.{factor}"));
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ hash(module));
         let bound = (d_in as f32).powf(-0.5);
         let values = (0..config.rank * d_in).map(|_| rng.random_range(-bound..bound)).collect();
-        let device = tensor.device();
         adapters.insert(a, Tensor::from_vec::<_, f32>(values, (config.rank, d_in), device)?);
         adapters.insert(b, Tensor::zeros((d_out, config.rank), DType::F32, device)?);
     }
@@ -161,16 +166,26 @@ pub(crate) fn initialize(
     Ok(adapters)
 }
 
-/// The linear layers of a checkpoint that can have an adapter, by module name.
-pub(crate) fn linear_layers(
-    base: &BTreeMap<String, Tensor>,
+/// The linear layers of a checkpoint that can have an adapter: module name, outputs and inputs, and where they are; in the
+/// order of their names.
+pub(crate) fn linear_layers<'a>(
+    base: &'a BTreeMap<String, Tensor>,
+    quantized: &'a Quantized,
     names: Names,
-) -> impl Iterator<Item = (&str, &Tensor)> {
-    let layers = base.iter().filter_map(|(name, tensor)| {
-        let module = name.strip_suffix(".weight").filter(|_| tensor.rank() == 2)?;
-        Some((module, tensor))
+) -> BTreeMap<&'a str, ([usize; 2], &'a Device)> {
+    let own = base.iter().filter_map(|(name, tensor)| {
+        let dims = tensor.dims().try_into().ok()?;
+        Some((name.as_str(), (dims, tensor.device())))
     });
-    layers.filter(move |(module, _)| !names.is_table(module))
+    let of_four_bits =
+        quantized.iter().map(|(name, matrix)| (name.as_str(), (*matrix.dims(), matrix.device())));
+    let all = own.chain(of_four_bits);
+    all.filter_map(|(name, layer)| Some((linear_module(name, names)?, layer))).collect()
+}
+
+/// The linear layer that a matrix of this name is the weight of.
+pub(crate) fn linear_module(name: &str, names: Names) -> Option<&str> {
+    name.strip_suffix(".weight").filter(|module| !names.is_table(module))
 }
 
 /// Layers by their names, as `peft` reads `target_modules`.

@@ -2,6 +2,7 @@
 
 use candle_core::DType;
 
+use crate::lora::linear_module;
 use crate::model::Model;
 use crate::{ModelConfig, ModelError, TextConfig};
 
@@ -17,6 +18,23 @@ impl ModelConfig {
             let n: usize = shape.iter().product();
             counts.0 += n;
             counts.1 += if names.is_visual(&name) { n } else { 0 };
+        }
+        Ok(counts)
+    }
+
+    /// Values of the linear layers of the language model, which may be kept in 4 bits, and those of the largest of them.
+    ///
+    /// # Errors
+    /// A configuration that no model can be made of.
+    pub fn n_linear_values(&self) -> Result<(usize, usize), ModelError> {
+        let names = self.family.layouts().published();
+        let mut counts = (0, 0);
+        for (name, shape) in Model::shapes(self)? {
+            if shape.len() == 2 && linear_module(&name, names).is_some() && !names.is_visual(&name)
+            {
+                let n: usize = shape.iter().product();
+                counts = (counts.0 + n, counts.1.max(n));
+            }
         }
         Ok(counts)
     }

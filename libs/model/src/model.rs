@@ -16,6 +16,7 @@ use crate::names::Names;
 use crate::packing::Packed;
 use crate::packing_for_gpu::GpuPacking;
 use crate::prefixes::{PrefixCache, Watch};
+use crate::quantized::Quantized;
 use crate::rotary::Rotary;
 use crate::scope::{Scope, Source};
 use crate::tower::Tower;
@@ -38,12 +39,13 @@ impl Model {
     pub(crate) fn new(
         config: &ModelConfig,
         tensors: &BTreeMap<String, Tensor>,
+        quantized: &Quantized,
         lora: Option<&Lora>,
         dtype: DType,
         features: Option<Arc<FeatureCache>>,
     ) -> Result<(Self, BTreeSet<String>), ModelError> {
         let names = config.names(tensors);
-        let source = Source::new(tensors, lora);
+        let source = Source::new(tensors, quantized, lora);
         let (tower, decoder) = Self::parts(config, &source, names)?;
         // Some writers store a tied head a second time.
         let tied = config.text.tie_word_embeddings.then(|| names.head_weight());
@@ -64,8 +66,8 @@ impl Model {
 
     /// Names and shapes of all tensors, in the layout of the published checkpoints.
     pub(crate) fn shapes(config: &ModelConfig) -> Result<Vec<(String, Vec<usize>)>, ModelError> {
-        let none = BTreeMap::new();
-        let source = Source::new(&none, None);
+        let (none, nothing) = (BTreeMap::new(), Quantized::new());
+        let source = Source::new(&none, &nothing, None);
         Self::parts(config, &source, config.names(&none))?;
         Ok(source.into_missing())
     }

@@ -64,6 +64,12 @@ impl Names {
         format!("{}.weight", self.layout.head)
     }
 
+    /// The parts of the vision tower as transformers names them, and the output head.
+    pub(crate) fn beside_the_layers(&self) -> Vec<String> {
+        let modules = &self.layouts.modules;
+        modules.visual.iter().chain([&modules.head]).map(|name| (*name).to_owned()).collect()
+    }
+
     /// Whether a module is a table of embeddings or the output head: a matrix that is no linear layer.
     pub(crate) fn is_table(&self, module: &str) -> bool {
         let last = module.rsplit('.').next().unwrap_or(module);

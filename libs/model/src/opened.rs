@@ -9,6 +9,7 @@ use vrft_checkpoint::{Adapter, TensorFiles};
 use crate::lora::Lora;
 use crate::model::Model;
 use crate::peft::adapter_shapes;
+use crate::quantized::Quantized;
 use crate::{ModelConfig, ModelError, adapted, checkpoint};
 
 /// Opens the files of a checkpoint, or of an adapter and its base, and compares names, shapes and sizes with the model that
@@ -38,8 +39,10 @@ impl Opened {
         let source = adapter.as_ref().map_or(dir, Adapter::base).to_owned();
         let config = ModelConfig::from_file(&vrft_checkpoint::config(&source)?)?;
         let files = TensorFiles::open(&source)?;
+        // The shape of a matrix of 4-bit numbers is that of the numbers.
+        let none = Quantized::new();
         let mut stand_ins = checkpoint::stand_ins(&files.shapes())?;
-        let (_, used) = Model::new(&config, &stand_ins, None, dtype, None)?;
+        let (_, used) = Model::new(&config, &stand_ins, &none, None, dtype, None)?;
         if let Some(adapter) = &adapter {
             stand_ins.retain(|name, _| used.contains(name));
             let names = config.names(&stand_ins);
@@ -47,7 +50,7 @@ impl Opened {
             adapted::check(dir, adapter, &factors, &stand_ins, names)?;
             stand_ins.extend(factors);
             let lora = Lora::new(&adapter.lora(None)?);
-            Model::new(&config, &stand_ins, Some(&lora), dtype, None)?;
+            Model::new(&config, &stand_ins, &none, Some(&lora), dtype, None)?;
         }
         Ok(Self { adapter, source, config, files, used })
     }

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use crate::ModelError;
 use crate::names::Names;
+use crate::quantized::Quantized;
 
 /// Packed weights; none, where no GPU decodes with weights that stay as they are.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,7 @@ impl GpuPacking {
     #[expect(clippy::unnecessary_wraps, reason = "packing may fail on a GPU")]
     pub(crate) fn pack(
         _: &mut BTreeMap<String, Tensor>,
+        _: &mut Quantized,
         _: Names,
         _: &Device,
     ) -> Result<Self, ModelError> {
@@ -31,10 +33,11 @@ impl GpuPacking {
 mod on_gpu {
     use std::sync::Arc;
 
+    use candle_core::DType;
     use vrft_checkpoint::FACTORS;
-    use vrft_kernels::{PackedWeights, Packing};
+    use vrft_kernels::{Nf4Matrix, PackedWeights, Packing};
 
-    use super::{BTreeMap, Device, GpuPacking, ModelError, Names, Tensor};
+    use super::{BTreeMap, Device, GpuPacking, ModelError, Names, Quantized, Tensor};
 
     /// The layers of one input, in the order of [`Packing::layers`].
     const PACKED_TOGETHER: [&[&str]; 4] = [
@@ -45,9 +48,10 @@ mod on_gpu {
     ];
 
     impl GpuPacking {
-        /// Packs the weights of a language model on a GPU; its tensors share the packed memory afterwards.
+        /// Packs the weights of a language model on a GPU; its tensors and matrices share the packed memory afterwards.
         pub(crate) fn pack(
             tensors: &mut BTreeMap<String, Tensor>,
+            quantized: &mut Quantized,
             names: Names,
             device: &Device,
         ) -> Result<Self, ModelError> {
@@ -59,7 +63,7 @@ mod on_gpu {
                 let layer = format!("{}.layers.{}", names.text(), layers.len());
                 let of_layer = PACKED_TOGETHER.map(|group| {
                     let modules = group.iter().map(|module| format!("{layer}.{module}"));
-                    pack_group(tensors, &modules.collect::<Vec<_>>())
+                    pack_group(tensors, quantized, &modules.collect::<Vec<_>>())
                 });
                 match of_layer {
                     [Some(qkv), Some(out), Some(gate_up), Some(down)] => {
@@ -79,18 +83,27 @@ mod on_gpu {
     /// Nothing if there are no such layers, or if they differ in their type.
     fn pack_group(
         tensors: &mut BTreeMap<String, Tensor>,
+        quantized: &mut Quantized,
         modules: &[String],
     ) -> Option<Result<PackedWeights, ModelError>> {
         let names: Vec<String> = modules.iter().map(|module| format!("{module}.weight")).collect();
+        let factor = |module: &String| tensors.get(&format!("{module}.{}", FACTORS[0]));
+        let first = modules.iter().find_map(factor);
+        let rank = first.and_then(|a| a.dim(0).ok()).unwrap_or(0);
+        let n_inner = rank * modules.len();
+        let matrices: Option<Vec<Nf4Matrix>> =
+            names.iter().map(|name| quantized.get(name).cloned()).collect();
+        if let Some(matrices) = matrices {
+            let dtype = first.map_or(DType::BF16, Tensor::dtype);
+            return packed_nf4(quantized, &names, &matrices, n_inner, dtype).transpose();
+        }
         let weights: Option<Vec<Tensor>> =
             names.iter().map(|name| tensors.get(name).cloned()).collect();
         let weights = weights?;
         if weights.iter().any(|weight| weight.dtype() != weights[0].dtype()) {
             return None;
         }
-        let factor = |module: &String| tensors.get(&format!("{module}.{}", FACTORS[0]));
-        let rank = modules.iter().find_map(factor).and_then(|a| a.dim(0).ok()).unwrap_or(0);
-        Some(packed(tensors, &names, &weights, rank * modules.len()))
+        Some(packed(tensors, &names, &weights, n_inner))
     }
 
     fn packed(
@@ -107,5 +120,23 @@ mod on_gpu {
             start += n;
         }
         Ok(packed)
+    }
+
+    /// Nothing if the matrices cannot lie behind each other.
+    fn packed_nf4(
+        quantized: &mut Quantized,
+        names: &[String],
+        matrices: &[Nf4Matrix],
+        n_inner: usize,
+        dtype: DType,
+    ) -> Result<Option<PackedWeights>, ModelError> {
+        let Some(packed) = PackedWeights::nf4(matrices, n_inner, dtype)? else { return Ok(None) };
+        let mut start = 0;
+        for (name, matrix) in names.iter().zip(matrices) {
+            let n = matrix.dims()[0];
+            quantized.insert(name.clone(), packed.nf4_rows(start, n)?);
+            start += n;
+        }
+        Ok(Some(packed))
     }
 }

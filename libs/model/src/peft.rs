@@ -10,6 +10,7 @@ use vrft_checkpoint::{Adapter, is_adapter};
 use crate::ModelError;
 use crate::checkpoint::{stand_ins, to_tensor};
 use crate::names::Names;
+use crate::quantized::Quantized;
 
 /// The factors in an adapter directory under this policy's names, in f32.
 pub(crate) fn read_adapter(
@@ -30,12 +31,13 @@ pub(crate) fn adapter_shapes(
     stand_ins(&shapes.into_iter().map(|(name, shape)| (names.local(&name), shape)).collect())
 }
 
-/// Writes an adapter directory for the checkpoint in `base`; `tensors` are all of the policy.
+/// Writes an adapter directory for the checkpoint in `base`; `tensors` and `quantized` are all of the policy.
 pub(crate) fn write_adapter(
     dir: &Path,
     lora: &LoraConfig,
     base: &Path,
     tensors: &BTreeMap<String, Tensor>,
+    quantized: &Quantized,
     names: Names,
 ) -> Result<(), ModelError> {
     let (factors, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -46,8 +48,8 @@ pub(crate) fn write_adapter(
             .any(|name| name.strip_prefix(module).is_some_and(|rest| rest.starts_with(".lora_")))
     };
     // peft has adapters for convolutions and tables too, and finds modules by the ends of their names alone.
-    let modules = others.iter().filter(|(_, tensor)| tensor.rank() >= 2);
-    let modules = modules.filter_map(|(name, _)| name.strip_suffix(".weight"));
+    let matrices = others.iter().filter(|(_, tensor)| tensor.rank() >= 2).map(|(name, _)| name);
+    let modules = matrices.chain(quantized.keys()).filter_map(|name| name.strip_suffix(".weight"));
     let alone = modules.filter(|module| !is_adapted(module));
     let alone: Vec<String> = alone.map(|module| names.module(module)).collect();
     let factors: BTreeMap<String, Tensor> =

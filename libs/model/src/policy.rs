@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
-use vrft_checkpoint::{Adapter, TensorFiles, is_adapter};
+use vrft_checkpoint::{Adapter, Quantization, TensorFiles, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Tape};
 use vrft_processor::EncodedPrompt;
 
@@ -14,6 +14,7 @@ use crate::lora::{self, Lora};
 use crate::opened::Opened;
 use crate::packing_for_gpu::GpuPacking;
 use crate::peft::{read_adapter, write_adapter};
+use crate::quantized::{Quantized, to_tensors};
 use crate::weights::{Caches, Weights, check_names};
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
@@ -30,6 +31,8 @@ pub struct LoadOptions {
     pub device: Device,
     /// Whether the weights can be trained; if not, no graph is ever built.
     pub trainable: bool,
+    /// Turn the linear layers of the language model into 4-bit numbers as they are read.
+    pub quantization: vrft_checkpoint::Quantization,
     /// Leave the vision tower untrained.
     pub freeze_vision: bool,
     /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
@@ -56,6 +59,7 @@ impl LoadOptions {
             dtype,
             device,
             trainable,
+            quantization: config.quantization,
             freeze_vision: config.freeze_vision,
             lora,
             feature_cache_mib: config.feature_cache_mib,
@@ -74,6 +78,7 @@ impl LoadOptions {
 ///     dtype: DType::F32,
 ///     device: Device::Cpu,
 ///     trainable: true,
+///     quantization: vrft_checkpoint::Quantization::None,
 ///     freeze_vision: false,
 ///     lora: None,
 ///     feature_cache_mib: 0,
@@ -125,9 +130,17 @@ impl Policy {
     ) -> Result<Policy, ModelError> {
         let Opened { adapter, source, config, files, used } =
             Opened::open(dir, base, options.dtype)?;
-        let dtype = options.dtype;
-        let device = &options.device;
-        let mut tensors = checkpoint::read_tensors(&files, Some(&used), dtype, device)?;
+        let shapes = files.shapes();
+        let (dtype, device) = (options.dtype, &options.device);
+        let names = config.names(&shapes);
+        let quantizes = |name: &str| {
+            options.quantization == Quantization::Nf4
+                && shapes[name].len() == 2
+                && lora::linear_module(name, names).is_some()
+                && !names.is_visual(name)
+        };
+        let (mut tensors, quantized) =
+            checkpoint::read_weights(&files, &used, dtype, device, quantizes)?;
         let lora = match &adapter {
             Some(adapter) => {
                 let names = config.names(&tensors);
@@ -137,20 +150,26 @@ impl Policy {
             None => options.lora.clone(),
         };
         if let (None, Some(lora)) = (&adapter, &lora) {
-            tensors.extend(lora::initialize(lora, &tensors, config.names(&tensors))?);
+            let names = config.names(&tensors);
+            tensors.extend(lora::initialize(lora, &tensors, &quantized, names)?);
         }
-        Self::with_tensors(config, source, tensors, lora, options)
+        Self::with_tensors(config, source, tensors, quantized, lora, options)
     }
 
     pub(crate) fn with_tensors(
         config: ModelConfig,
         source: PathBuf,
         mut tensors: BTreeMap<String, Tensor>,
+        mut quantized: Quantized,
         lora: Option<vrft_checkpoint::LoraConfig>,
         options: &LoadOptions,
     ) -> Result<Policy, ModelError> {
         let names = config.names(&tensors);
         let has_adapters = lora.is_some();
+        if options.trainable && !has_adapters && !quantized.is_empty() {
+            let expected = "above 0, since weights of 4 bits are not trained themselves";
+            return Err(ModelError::input("policy.lora.rank", expected, 0));
+        }
         let trained = |name: &str| {
             if has_adapters {
                 is_adapter(name)
@@ -169,7 +188,7 @@ impl Policy {
             }
         }
         let packing = if variables.is_empty() {
-            GpuPacking::pack(&mut tensors, names, &options.device)?
+            GpuPacking::pack(&mut tensors, &mut quantized, names, &options.device)?
         } else {
             GpuPacking::default()
         };
@@ -180,8 +199,10 @@ impl Policy {
         let features = Arc::new(FeatureCache::new(mib << 20));
         let caches = Caches { features, prefix_bytes: options.prefix_cache_mib << 20 };
         let dtype = options.dtype;
-        let weights =
-            Weights::new(&config, dtype, adapters, tensors, &variables, &caches, packing)?;
+        let quantized = Arc::new(quantized);
+        let weights = Weights::new(
+            &config, dtype, adapters, tensors, quantized, &variables, &caches, packing,
+        )?;
         let weights = RwLock::new(Arc::new(weights));
         let device = options.device.clone();
         let backend = Backend::of(&options.device);
@@ -281,15 +302,17 @@ impl Policy {
         // The layers' own weights are as they were where adapters are all that differs.
         let packing = if self.lora.is_some() {
             old.packing.clone()
-        } else if self.variables.is_empty() {
-            GpuPacking::pack(&mut new, names, &self.device)?
+        } else if self.variables.is_empty() && old.quantized.is_empty() {
+            GpuPacking::pack(&mut new, &mut Quantized::new(), names, &self.device)?
         } else {
             GpuPacking::default()
         };
         let lora = self.lora.as_ref().map(|(lora, _)| lora);
         let dtype = self.dtype;
         let (variables, caches) = (&self.variables, &self.caches);
-        let weights = Weights::new(&self.config, dtype, lora, new, variables, caches, packing)?;
+        let quantized = old.quantized.clone();
+        let weights =
+            Weights::new(&self.config, dtype, lora, new, quantized, variables, caches, packing)?;
         let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
         Ok(())
@@ -306,10 +329,34 @@ impl Policy {
             Some((_, config)) => {
                 let weights = self.weights();
                 let names = self.config.names(&weights.tensors);
-                write_adapter(dir, config, &self.source, &weights.tensors, names)
+                let (tensors, quantized) = (&weights.tensors, &weights.quantized);
+                write_adapter(dir, config, &self.source, tensors, quantized, names)
             }
-            None => Ok(vrft_checkpoint::write_checkpoint(dir, &tensors, &self.source)?),
+            None if self.weights().quantized.is_empty() => {
+                Ok(vrft_checkpoint::write_checkpoint(dir, &tensors, &self.source)?)
+            }
+            None => self.save_quantized(dir, tensors),
         }
+    }
+
+    /// Writes the checkpoint of a policy with weights of 4 bits.
+    fn save_quantized(
+        &self,
+        dir: &Path,
+        mut tensors: BTreeMap<String, Tensor>,
+    ) -> Result<(), ModelError> {
+        let weights = self.weights();
+        let names = self.config.names(&weights.tensors);
+        for (name, matrix) in weights.quantized.iter() {
+            tensors.extend(to_tensors(name, matrix, self.dtype)?);
+        }
+        let is_of_tower = |name: &String| names.is_visual(name);
+        let others = if weights.quantized.keys().any(is_of_tower) {
+            vec![names.head().to_owned()]
+        } else {
+            names.beside_the_layers()
+        };
+        Ok(vrft_checkpoint::write_nf4_checkpoint(dir, &tensors, &self.source, &others)?)
     }
 
     /// Takes over what [`Policy::save`] of the same kind of policy wrote.
@@ -322,7 +369,7 @@ impl Policy {
         let tensors = if Adapter::is_in(dir) {
             read_adapter(dir, names, &device)?
         } else {
-            checkpoint::read_tensors(&TensorFiles::open(dir)?, None, DType::F32, &device)?
+            checkpoint::read_tensors(&TensorFiles::open(dir)?, DType::F32, &device)?
         };
         self.set_weights(&tensors.into_iter().collect())
     }
@@ -338,7 +385,8 @@ impl Policy {
         };
         let stored = checkpoint::stored_dtypes(&TensorFiles::open(&self.source)?)?;
         let of = |name: &str| dtype.or(stored.get(name).copied()).unwrap_or(DType::F32);
-        let merged = lora.merge(&self.weights().tensors, of)?;
+        let weights = self.weights();
+        let merged = lora.merge(&weights.tensors, &weights.quantized, of)?;
         Ok(vrft_checkpoint::write_checkpoint(dir, &merged, &self.source)?)
     }
 

@@ -10,19 +10,25 @@ use vrft_kernels::Weight;
 
 use crate::ModelError;
 use crate::lora::Lora;
+use crate::quantized::Quantized;
 
 /// All tensors that a model may take, and what it asked for.
 pub(crate) struct Source<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
+    quantized: &'a Quantized,
     lora: Option<&'a Lora>,
     used: RefCell<BTreeSet<String>>,
     missing: RefCell<Vec<(String, Vec<usize>)>>,
 }
 
 impl<'a> Source<'a> {
-    /// `lora` for a model with the adapters that are among the tensors; without it they are left aside.
-    pub(crate) fn new(tensors: &'a BTreeMap<String, Tensor>, lora: Option<&'a Lora>) -> Self {
-        Self { tensors, lora, used: RefCell::default(), missing: RefCell::default() }
+    /// `quantized` has no name that is among the tensors. `lora` for a model with the adapters that are among the tensors; without it they are left aside.
+    pub(crate) fn new(
+        tensors: &'a BTreeMap<String, Tensor>,
+        quantized: &'a Quantized,
+        lora: Option<&'a Lora>,
+    ) -> Self {
+        Self { tensors, quantized, lora, used: RefCell::default(), missing: RefCell::default() }
     }
 
     /// The tensors below a name.
@@ -46,7 +52,8 @@ impl<'a> Source<'a> {
             let names = missing.into_iter().map(|(name, _)| name).collect();
             return Err(ModelError::MissingTensors { names, expected });
         }
-        let left = self.tensors.keys().filter(|name| !used.contains(*name));
+        let all = self.tensors.keys().chain(self.quantized.keys());
+        let left = all.filter(|name| !used.contains(*name));
         let aside = |name: &str| self.lora.is_none() && is_adapter(name);
         let left = left.filter(|name| !ignored.contains(name) && !aside(name));
         let names: Vec<String> = left.cloned().collect();
@@ -84,6 +91,11 @@ impl<'a> Scope<'a> {
     /// A weight of this part, trainable if its tensor is a variable's; zeros if it is missing, which
     /// [`Source::finish`] reports.
     pub(crate) fn weight(&self, name: &str, shape: &[usize]) -> Result<Weight, ModelError> {
+        let of_four_bits = format!("{}.{name}", self.prefix);
+        if let Some(matrix) = self.source.quantized.get(&of_four_bits) {
+            self.take(of_four_bits, matrix.dims(), shape)?;
+            return Ok(Weight::nf4(matrix));
+        }
         Ok(Weight::new(&self.tensor(name, shape)?))
     }
 
@@ -95,11 +107,17 @@ impl<'a> Scope<'a> {
             let zero = Tensor::zeros((), DType::F32, &Device::Cpu)?;
             return Ok(zero.broadcast_as(shape)?);
         };
-        if tensor.dims() != shape {
-            let (expected, got) = (shape.to_vec(), tensor.dims().to_vec());
+        self.take(name, tensor.dims(), shape)?;
+        Ok(tensor.clone())
+    }
+
+    /// Notes that a weight is used, if it has the shape that it should have.
+    fn take(&self, name: String, got: &[usize], shape: &[usize]) -> Result<(), ModelError> {
+        if got != shape {
+            let (expected, got) = (shape.to_vec(), got.to_vec());
             return Err(ModelError::Shape { name, expected, got });
         }
         self.source.used.borrow_mut().insert(name);
-        Ok(tensor.clone())
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::lora::Lora;
 use crate::model::Model;
 use crate::packing_for_gpu::GpuPacking;
 use crate::prefixes::PrefixCache;
+use crate::quantized::Quantized;
 use crate::{ModelConfig, ModelError};
 
 /// Caches of what weights that do not change compute.
@@ -27,6 +28,8 @@ pub(crate) struct Caches {
 pub(crate) struct Weights {
     /// All tensors by name, without a gradient.
     pub(crate) tensors: BTreeMap<String, Tensor>,
+    /// The same of 4 bits; shared by all versions.
+    pub(crate) quantized: Arc<Quantized>,
     /// Computes with the variables where there are any.
     pub(crate) model: Arc<Model>,
     /// The same with the adapters off; only if there are some.
@@ -36,11 +39,13 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
+    #[expect(clippy::too_many_arguments, reason = "all that a version is made of")]
     pub(crate) fn new(
         config: &ModelConfig,
         dtype: DType,
         lora: Option<&Lora>,
         tensors: BTreeMap<String, Tensor>,
+        quantized: Arc<Quantized>,
         variables: &BTreeMap<String, Var>,
         caches: &Caches,
         packing: GpuPacking,
@@ -52,14 +57,14 @@ impl Weights {
         let mut tracked = tensors.clone();
         tracked.extend(variables.iter().map(|(name, var)| (name.clone(), var.as_tensor().clone())));
         let of_frozen = PrefixCache::new(caches.prefix_bytes).filter(|_| variables.is_empty());
-        let (model, used) = Model::new(config, &tracked, lora, dtype, features)?;
+        let (model, used) = Model::new(config, &tracked, &quantized, lora, dtype, features)?;
         let model = Arc::new(model.with_prefix_cache(of_frozen).with_packing(packing.clone()));
-        let base = |_| Model::new(config, &tensors, None, dtype, of_base);
+        let base = |_| Model::new(config, &tensors, &quantized, None, dtype, of_base);
         let base = lora.map(base).transpose()?;
         let base =
             base.map(|(base, _)| base.with_prefix_cache(PrefixCache::new(caches.prefix_bytes)));
         let tensors = tensors.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        Ok(Self { tensors, model, base, packing })
+        Ok(Self { tensors, quantized, model, base, packing })
     }
 
     /// What differs from one version to the next: the adapters if there are some, else everything.

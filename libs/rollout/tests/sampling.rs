@@ -32,6 +32,7 @@ impl Setup {
             dtype: DType::F32,
             device: Device::Cpu,
             trainable: false,
+            quantization: Default::default(),
             freeze_vision: false,
             lora: None,
             feature_cache_mib: 0,

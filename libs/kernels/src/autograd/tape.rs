@@ -215,7 +215,7 @@ impl BackwardPass<'_> {
     /// Lets `f` write or add to the gradient of a weight, in the order of its values, if it has one.
     pub(crate) fn write_weight(&mut self, weight: &Weight, f: impl FnOnce(&mut [f32], Write)) {
         if let Some(variable) = weight.variable() {
-            self.gradients.write(variable, weight.tensor().elem_count(), f);
+            self.gradients.write(variable, weight.dims().iter().product(), f);
         }
     }
 
@@ -230,7 +230,8 @@ impl BackwardPass<'_> {
     /// Where the gradient of a weight is summed on its device, if it has one.
     #[cfg(feature = "cuda")]
     pub(crate) fn sum_of(&mut self, weight: &Weight) -> Result<Option<Tensor>> {
-        weight.variable().map(|of| self.gradients.sum_of(of, weight.tensor())).transpose()
+        let sum_of = |of| self.gradients.sum_of(of, weight.tensor()?);
+        weight.variable().map(sum_of).transpose()
     }
 
     /// The gradient of an activation so far, if it may be added to in its own memory.

@@ -43,6 +43,11 @@ impl How {
     /// The product is divided among all threads.
     pub(crate) const PARALLEL: Self = Self { parallel: true, decoding: false };
 
+    /// Whether few rows take their own path.
+    pub(crate) fn is_decoding(self) -> bool {
+        self.decoding
+    }
+
     /// The same, by the path for few rows if they are those of a decoding step.
     pub(crate) fn decoding(self, decoding: bool) -> Self {
         Self { decoding, ..self }

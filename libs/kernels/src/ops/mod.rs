@@ -16,6 +16,7 @@ mod gelu;
 mod layer_norm;
 mod linear;
 mod mix_rows;
+mod nf4;
 mod rms_norm;
 mod rotary;
 mod rows;
@@ -43,6 +44,7 @@ pub use gelu::{gelu, gelu_tanh, quick_gelu};
 pub use layer_norm::layer_norm;
 pub use linear::{add_linear, linear, linear_part, linears};
 pub use mix_rows::{Tap, mix_rows};
+pub use nf4::{Nf4Factors, Nf4Matrix, Nf4Parts};
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 #[cfg(feature = "cuda")]

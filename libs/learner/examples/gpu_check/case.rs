@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device};
-use vrft_checkpoint::{LoraConfig, TargetModules};
+use vrft_checkpoint::{LoraConfig, Quantization, TargetModules};
 use vrft_learner::{
     Learner, OptimizerConfig, OptimizerState, TrainCompletion, TrainGroup, TrainSettings,
 };
@@ -25,6 +25,8 @@ pub(crate) fn gpu() -> Result<Device> {
 pub(crate) struct Kind {
     pub(crate) dtype: DType,
     pub(crate) lora: bool,
+    /// The language model's linear layers in 4 bits.
+    pub(crate) quantized: bool,
     pub(crate) trainable: bool,
 }
 
@@ -40,6 +42,7 @@ pub(crate) fn load(checkpoint: &Path, device: &Device, kind: Kind) -> Result<Pol
         dtype: kind.dtype,
         device: device.clone(),
         trainable: kind.trainable,
+        quantization: if kind.quantized { Quantization::Nf4 } else { Quantization::None },
         freeze_vision: false,
         lora: kind.lora.then_some(lora),
         feature_cache_mib: 0,

@@ -1,7 +1,7 @@
 //! What a GPU computes, asks of its driver and takes: run by `.ci/gpu` without a card and by `.ci/gpu-device` on one.
 //!
 //! `gpu_check parity CHECKPOINT IMAGE` holds rollout and learner on the GPU to those of the CPU and prints the errors.
-//! `gpu_check count CHECKPOINT IMAGE PROMPTS GROUP TOKENS lora|full` marks what the driver should count of one decoded
+//! `gpu_check count CHECKPOINT IMAGE PROMPTS GROUP TOKENS lora|nf4|full` marks what the driver should count of one decoded
 //! token and of one micro-batch; `gpu_check init CHECKPOINT` makes random weights for a `config.json`. `gpu_check time …` with the same arguments prints the seconds of both.
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
@@ -23,12 +23,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 n_prompts: prompts.parse()?,
                 group_size: group.parse()?,
                 n_tokens: tokens.parse()?,
-                lora: trained == "lora",
+                lora: trained != "full",
+                quantized: trained == "nf4",
             };
             measure::run(what == "count", checkpoint.as_ref(), image.as_ref(), sizes)
         }
         _ => Err("gpu_check init CHECKPOINT | gpu_check parity CHECKPOINT IMAGE | gpu_check count|time CHECKPOINT IMAGE \
-                  PROMPTS GROUP TOKENS lora|full"
+                  PROMPTS GROUP TOKENS lora|nf4|full"
             .into()),
     }
 }

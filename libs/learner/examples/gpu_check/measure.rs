@@ -19,12 +19,13 @@ pub(crate) struct Sizes {
     pub(crate) group_size: usize,
     pub(crate) n_tokens: usize,
     pub(crate) lora: bool,
+    pub(crate) quantized: bool,
 }
 
 pub(crate) fn run(counts: bool, checkpoint: &Path, image: &Path, sizes: Sizes) -> Result<()> {
     let device = gpu()?;
-    let Sizes { n_prompts, group_size, n_tokens, lora } = sizes;
-    let kind = Kind { dtype: DType::BF16, lora, trainable: true };
+    let Sizes { n_prompts, group_size, n_tokens, lora, quantized } = sizes;
+    let kind = Kind { dtype: DType::BF16, lora, quantized, trainable: true };
     let processor = Processor::load(checkpoint)?;
     let prompts = prompts(&processor, image, n_prompts)?;
     let sampler = load(checkpoint, &device, Kind { trainable: false, ..kind })?;

@@ -34,13 +34,14 @@ pub(crate) fn check(checkpoint: &Path, image: &Path) -> Result<()> {
     let prompts = prompts(&processor, image, 2)?;
     let mut report = Report { n_failed: 0 };
     for dtype in [DType::F32, DType::BF16] {
-        let kind = |lora| Kind { dtype, lora, trainable: false };
-        decoding(&mut report, checkpoint, &device, &processor, &prompts, kind(true))?;
+        let kind = |lora, quantized| Kind { dtype, lora, quantized, trainable: false };
+        decoding(&mut report, checkpoint, &device, &processor, &prompts, kind(true, false))?;
+        decoding(&mut report, checkpoint, &device, &processor, &prompts, kind(true, true))?;
         let sampled =
-            decoding(&mut report, checkpoint, &device, &processor, &prompts, kind(false))?;
+            decoding(&mut report, checkpoint, &device, &processor, &prompts, kind(false, false))?;
         let groups = groups(&prompts, &sampled);
-        for lora in [false, true] {
-            let kind = Kind { dtype, lora, trainable: true };
+        for (lora, quantized) in [(false, false), (true, false), (true, true)] {
+            let kind = Kind { trainable: true, ..kind(lora, quantized) };
             for state in [OptimizerState::F32, OptimizerState::Bf16, OptimizerState::Int8] {
                 training(&mut report, checkpoint, &device, &groups, kind, state)?;
             }
@@ -64,14 +65,18 @@ fn decoding(
     let [on_cpu, on_gpu] = [&Device::Cpu, device].map(|device| load(checkpoint, device, kind));
     let on_cpu = on_cpu?;
     let on_gpu = on_gpu?;
-    let Kind { dtype, lora, .. } = kind;
+    let Kind { dtype, lora, quantized, .. } = kind;
     if lora {
         // Fresh adapters add nothing.
         let adapters = some_adapters(&on_cpu)?;
         on_cpu.set_weights(&adapters)?;
         on_gpu.set_weights(&adapters)?;
     }
-    let adapted = if lora { ", LoRA" } else { "" };
+    let adapted = match (lora, quantized) {
+        (_, true) => ", LoRA beside NF4",
+        (true, false) => ", LoRA",
+        (false, false) => "",
+    };
     let allowed = if dtype == DType::F32 { 1e-4 } else { 2e-2 };
     if dtype == DType::F32 {
         let greedy = sampling(N_TOKENS, 0.0);
@@ -146,7 +151,11 @@ fn training(
     kind: Kind,
     state: OptimizerState,
 ) -> Result<()> {
-    let trained = if kind.lora { "LoRA" } else { "all" };
+    let trained = match (kind.lora, kind.quantized) {
+        (_, true) => "LoRA beside NF4",
+        (true, false) => "LoRA",
+        (false, false) => "all",
+    };
     let what = format!("{trained}, {:?}, moments {state:?}", kind.dtype);
     let steps = |device: &Device| -> Result<(BTreeMap<String, Tensor>, Vec<f32>)> {
         let policy = load(checkpoint, device, kind)?;

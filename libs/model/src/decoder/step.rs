@@ -41,7 +41,7 @@ impl Decoder {
         let [Some(embedding), Some(norm), Some(head)] = frozen else { return Ok(None) };
         let mut layers = Vec::with_capacity(self.layers.len());
         for (layer, packed) in self.layers.iter().zip(&packing.layers) {
-            let Some(layer) = layer.for_step(packed)? else { return Ok(None) };
+            let Some(layer) = layer.for_step(packed, embedding)? else { return Ok(None) };
             layers.push(layer);
         }
         let frequencies = Rotary::frequencies(config);
@@ -62,7 +62,12 @@ impl Decoder {
 }
 
 impl Layer {
-    fn for_step(&self, packed: &[PackedWeights; 4]) -> Result<Option<StepLayer>, ModelError> {
+    /// In the type of `like`.
+    fn for_step(
+        &self,
+        packed: &[PackedWeights; 4],
+        like: &Tensor,
+    ) -> Result<Option<StepLayer>, ModelError> {
         let norms = [self.input_norm.frozen_weight(), self.mlp_norm.frozen_weight()];
         let [Some(input_norm), Some(mlp_norm)] = norms else { return Ok(None) };
         let head_norms = [&self.q_norm, &self.k_norm];
@@ -72,10 +77,10 @@ impl Layer {
         }
         let [qkv, out, gate_up, down] = packed;
         let projections = [
-            projection(&[&self.q, &self.k, &self.v], qkv)?,
-            projection(&[&self.o], out)?,
-            projection(&[&self.gate, &self.up], gate_up)?,
-            projection(&[&self.down], down)?,
+            projection(&[&self.q, &self.k, &self.v], qkv, like)?,
+            projection(&[&self.o], out, like)?,
+            projection(&[&self.gate, &self.up], gate_up, like)?,
+            projection(&[&self.down], down, like)?,
         ];
         let [Some(qkv), Some(out), Some(gate_up), Some(down)] = projections else {
             return Ok(None);
@@ -91,17 +96,17 @@ impl Layer {
 fn projection(
     layers: &[&Linear],
     packed: &PackedWeights,
+    like: &Tensor,
 ) -> Result<Option<Projection>, ModelError> {
     let frozen: Option<Vec<_>> = layers.iter().map(|layer| layer.frozen_parts()).collect();
     let Some(parts) = frozen else { return Ok(None) };
     let behind = |tensors: Vec<Tensor>| Tensor::cat(&tensors, 0);
-    let zeros = |rows: usize, columns: usize, like: &Tensor| {
-        Tensor::zeros((rows, columns), like.dtype(), like.device())
-    };
+    let zeros =
+        |rows: usize, columns: usize| Tensor::zeros((rows, columns), like.dtype(), like.device());
     let bias = parts.iter().any(|parts| parts.bias.is_some()).then(|| {
         let of_layer = |parts: &crate::layers::FrozenParts| match parts.bias {
             Some(bias) => Ok(bias.clone()),
-            None => zeros(1, parts.weight.dim(0)?, parts.weight)?.flatten_all(),
+            None => zeros(1, parts.dims.0)?.flatten_all(),
         };
         behind(parts.iter().map(of_layer).collect::<candle_core::Result<_>>()?)
     });
@@ -112,11 +117,11 @@ fn projection(
             let rank = rank?;
             let mut factors = [Vec::new(), Vec::new()];
             for parts in &parts {
-                let (d_out, d_in) = parts.weight.dims2()?;
+                let (d_out, d_in) = parts.dims;
                 // A layer without an adapter has one of zeros.
                 let of_layer = match parts.adapter {
                     Some((a, b, _)) => [a.clone(), b.clone()],
-                    None => [zeros(rank, d_in, parts.weight)?, zeros(d_out, rank, parts.weight)?],
+                    None => [zeros(rank, d_in)?, zeros(d_out, rank)?],
                 };
                 for (all, factor) in factors.iter_mut().zip(of_layer) {
                     all.push(factor);

@@ -7,7 +7,7 @@
 
 use std::fmt::Debug;
 
-use vrft_checkpoint::{JsonFile, Keys};
+use vrft_checkpoint::{JsonFile, Keys, Quantization};
 
 use crate::names::Layouts;
 use crate::{ModelConfig, ModelError};
@@ -44,9 +44,24 @@ pub(crate) fn read_config(file: &JsonFile) -> Result<ModelConfig, ModelError> {
     let names: Vec<&str> = FAMILIES.iter().map(|family| family.model_type()).collect();
     let name = keys.one_of("model_type", &names)?;
     match FAMILIES.into_iter().find(|family| Some(family.model_type()) == name) {
-        Some(family) => family.config(&keys),
+        Some(family) => {
+            Ok(ModelConfig { quantization: stored_quantization(&keys)?, ..family.config(&keys)? })
+        }
         None => Err(keys.error("model_type", names.join(" or "), "nothing").into()),
     }
+}
+
+/// How the weights are stored, as transformers writes it.
+fn stored_quantization(root: &Keys) -> Result<Quantization, ModelError> {
+    let keys = root.section("quantization_config");
+    if !keys.is_there() {
+        return Ok(Quantization::None);
+    }
+    keys.one_of("quant_method", &["bitsandbytes"])?;
+    let is_in_4_bits = keys.flag("load_in_4bit")? == Some(true);
+    keys.ensure(is_in_4_bits, "load_in_4bit", "true: of bitsandbytes, 4 bits are read", "false")?;
+    keys.one_of("bnb_4bit_quant_type", &["nf4"])?;
+    Ok(Quantization::Nf4)
 }
 
 #[cfg(test)]

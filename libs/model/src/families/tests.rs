@@ -64,7 +64,7 @@ fn config() -> ModelConfig {
         tie_word_embeddings: false,
         max_position_embeddings: 64,
     };
-    ModelConfig { family: &MadeUp, text, tower: Arc::new(Eye), placeholder_ids: vec![IMAGE] }
+    ModelConfig::new(&MadeUp, text, Arc::new(Eye), vec![IMAGE])
 }
 
 /// Three linear layers on the pixels: one for the embeddings, two for what is added after layers 0 and 1.
@@ -133,6 +133,7 @@ fn policy(trainable: bool, cache_mib: usize, change: impl Fn(&str, Tensor) -> Te
         dtype: DType::F32,
         device: Device::Cpu,
         trainable,
+        quantization: vrft_checkpoint::Quantization::None,
         freeze_vision: false,
         lora: None,
         feature_cache_mib: cache_mib,
@@ -148,7 +149,8 @@ fn policy(trainable: bool, cache_mib: usize, change: impl Fn(&str, Tensor) -> Te
             (name, tensor)
         })
         .collect();
-    Policy::with_tensors(config(), "nowhere".into(), tensors, None, &options).unwrap()
+    Policy::with_tensors(config(), "nowhere".into(), tensors, BTreeMap::new(), None, &options)
+        .unwrap()
 }
 
 /// Two images between three texts.

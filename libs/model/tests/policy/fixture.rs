@@ -92,6 +92,7 @@ pub(crate) fn options(trainable: bool) -> LoadOptions {
         dtype: DType::F32,
         device: Device::Cpu,
         trainable,
+        quantization: vrft_checkpoint::Quantization::None,
         freeze_vision: false,
         lora: None,
         feature_cache_mib: 0,

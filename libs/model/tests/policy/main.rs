@@ -11,6 +11,7 @@ mod features;
 mod fixture;
 mod lora;
 mod models;
+mod nf4;
 mod session;
 mod sharing;
 mod transformers;

@@ -26,7 +26,11 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn load(name: &'static str) -> Self {
-        let path = golden_dir().join("models.safetensors");
+        Self::load_from("models.safetensors", name)
+    }
+
+    pub(crate) fn load_from(file: &str, name: &'static str) -> Self {
+        let path = golden_dir().join(file);
         let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
         let integers = |key: &str| -> Vec<u32> {
             let tensor = tensors[&format!("{name}.{key}")].to_dtype(DType::U32).unwrap();

@@ -7,13 +7,14 @@ use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr, LaunchConf
 use candle_core::{CudaDevice, DType, Result, Tensor, bail};
 
 use super::numbers::{Field, Sizes};
-use super::{Projection, StepLayer, StepWeights};
+use super::{Projection, StepLayer, StepWeights, Values};
 use crate::DecodeLayout;
 use crate::cuda::{
     Argument, Graph, Matrix, Module, Product, address, count, empty, flat, name_of, none, number,
     place_of, product, size,
 };
 use crate::ops::decode_attention::{Caches, cuda as attention};
+use crate::ops::nf4::{Wide, few_rows_on_gpu};
 use crate::ops::rows::select_to;
 
 const KERNELS: Module =
@@ -163,12 +164,12 @@ impl Places {
             numbers: device.cuda_stream().alloc_zeros(sizes.len()).w()?,
             x: of(width)?,
             h: of(width)?,
-            qkv: of(layer.qkv.weights.n_rows()?)?,
+            qkv: of(layer.qkv.weights.n_rows())?,
             q: of(q_width)?,
             attended: of(q_width)?,
-            y: of(layer.out.weights.n_rows()?.max(layer.down.weights.n_rows()?))?,
-            gate_up: of(layer.gate_up.weights.n_rows()?)?,
-            inner: of(layer.down.weights.d_in()?)?,
+            y: of(layer.out.weights.n_rows().max(layer.down.weights.n_rows()))?,
+            gate_up: of(layer.gate_up.weights.n_rows())?,
+            inner: of(layer.down.weights.d_in)?,
             room: by_pieces.then(room).transpose()?,
             logits: empty((n, weights.head.dim(0)?), DType::F32, device)?,
         })
@@ -244,11 +245,18 @@ impl Step<'_> {
     /// A projection without its bias, and the inner values of its adapters behind it.
     fn project(&self, x: &Tensor, by: &Projection, to: &Tensor) -> Result<()> {
         let n = self.sizes.n_rows;
-        let b = Matrix::whole(&by.weights.all)?;
-        let (n_outputs, d_in) = b.dims;
-        let a = Matrix::rows(x, d_in, 0, n);
-        let to = Matrix::rows(to, n_outputs, 0, n);
-        product(self.device, &Product { a, b: b.t(), to, adds: false, scale: 1.0 })
+        match &by.weights.values {
+            Values::Each(all) => {
+                let b = Matrix::whole(all)?;
+                let (n_outputs, d_in) = b.dims;
+                let a = Matrix::rows(x, d_in, 0, n);
+                let to = Matrix::rows(to, n_outputs, 0, n);
+                product(self.device, &Product { a, b: b.t(), to, adds: false, scale: 1.0 })
+            }
+            Values::Nf4(matrix, inner) => {
+                few_rows_on_gpu(x, n, Wide { matrix, inner: inner.as_ref() }, to)
+            }
+        }
     }
 
     /// Adds what a projection gave to the stream, and normalizes it.
@@ -263,7 +271,7 @@ impl Step<'_> {
             address(norm)?,
             address(h)?,
             size(self.weights.width()?)?,
-            size(added.map_or(Ok(0), |added| added.weights.n_rows())?)?,
+            size(added.map_or(0, |added| added.weights.n_rows()))?,
             size(added.map_or(Ok(0), Projection::rank)?)?,
             number(adapter.map_or(0.0, |adapter| adapter.scale)),
             number(self.weights.norm_eps),
@@ -293,7 +301,7 @@ impl Step<'_> {
             size(heads.n_heads)?,
             size(heads.n_kv_heads)?,
             size(heads.head_dim)?,
-            size(layer.qkv.weights.n_rows()?)?,
+            size(layer.qkv.weights.n_rows())?,
             size(layer.qkv.rank()?)?,
             number(adapter.map_or(0.0, |adapter| adapter.scale)),
             number(self.weights.norm_eps),
@@ -314,7 +322,7 @@ impl Step<'_> {
             address(inner)?,
             count(n),
             size(width)?,
-            size(by.weights.n_rows()?)?,
+            size(by.weights.n_rows())?,
             size(by.rank()?)?,
             number(adapter.map_or(0.0, |adapter| adapter.scale)),
         ];

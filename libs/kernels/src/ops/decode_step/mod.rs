@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CudaDevice, DType, Result, Tensor, bail};
 
+use super::nf4::Wide;
+use crate::Nf4Matrix;
+
 pub use self::cuda::DecodeStep;
 pub(crate) use super::decode_attention::cuda::HeadShape;
 
@@ -24,9 +27,18 @@ const VALUES_AT_ONCE: usize = 8;
 /// of their adapters: one product gives the outputs of all of them and the adapters' inner values.
 #[derive(Debug, Clone)]
 pub struct PackedWeights {
-    /// (outputs + inner values, in)
-    all: Tensor,
+    values: Values,
     n_outputs: usize,
+    n_inner: usize,
+    d_in: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    /// (outputs + inner values, in)
+    Each(Tensor),
+    /// (outputs, in) of 4 bits, and beside it (inner values, in) in the type to compute in.
+    Nf4(Nf4Matrix, Option<Tensor>),
 }
 
 impl PackedWeights {
@@ -42,7 +54,23 @@ impl PackedWeights {
             n => Some(Tensor::zeros((n, first.dim(1)?), first.dtype(), first.device())?),
         };
         let parts: Vec<&Tensor> = weights.iter().copied().chain(&room).collect();
-        Ok(Self { all: Tensor::cat(&parts, 0)?, n_outputs })
+        let values = Values::Each(Tensor::cat(&parts, 0)?);
+        Ok(Self { values, n_outputs, n_inner, d_in: first.dim(1)? })
+    }
+
+    /// As [`PackedWeights::new`], of matrices of 4-bit numbers; `dtype` is the adapters'. Nothing if the matrices cannot
+    /// lie behind each other.
+    ///
+    /// # Errors
+    /// Fails if the device has no memory left.
+    pub fn nf4(matrices: &[Nf4Matrix], n_inner: usize, dtype: DType) -> Result<Option<Self>> {
+        let Some(matrix) = Nf4Matrix::behind_each_other(matrices)? else { return Ok(None) };
+        let [n_outputs, d_in] = *matrix.dims();
+        let inner = match n_inner {
+            0 => None,
+            n => Some(Tensor::zeros((n, d_in), dtype, matrix.device())?),
+        };
+        Ok(Some(Self { values: Values::Nf4(matrix, inner), n_outputs, n_inner, d_in }))
     }
 
     /// The rows of a layer, as its weight: they share the memory.
@@ -50,16 +78,53 @@ impl PackedWeights {
     /// # Errors
     /// Rows that are not there.
     pub fn rows(&self, start: usize, n: usize) -> Result<Tensor> {
-        self.all.narrow(0, start, n)
+        match &self.values {
+            Values::Each(all) => all.narrow(0, start, n),
+            Values::Nf4(..) => bail!("packed weights of 4 bits have no tensor"),
+        }
     }
 
-    fn d_in(&self) -> Result<usize> {
-        self.all.dim(1)
+    /// As [`PackedWeights::rows`], of 4-bit numbers.
+    ///
+    /// # Errors
+    /// Rows that are not there, weights of another kind.
+    pub fn nf4_rows(&self, start: usize, n: usize) -> Result<Nf4Matrix> {
+        match &self.values {
+            Values::Each(_) => bail!("packed weights are not of 4 bits"),
+            Values::Nf4(matrix, _) => matrix.some_rows(start, n),
+        }
     }
 
     /// Outputs and inner values.
-    fn n_rows(&self) -> Result<usize> {
-        self.all.dim(0)
+    fn n_rows(&self) -> usize {
+        self.n_outputs + self.n_inner
+    }
+
+    /// Puts the first factors of adapters, (inner values, in), into their place.
+    fn put_inner(&self, a: &Tensor) -> Result<()> {
+        match &self.values {
+            Values::Each(all) => all.slice_set(a, 0, self.n_outputs),
+            Values::Nf4(_, Some(inner)) => inner.slice_set(a, 0, 0),
+            Values::Nf4(_, None) => bail!("decode_step: no place for adapters"),
+        }
+    }
+
+    /// The tensor in the type to compute in, if there is one.
+    fn tensor(&self) -> Option<&Tensor> {
+        match &self.values {
+            Values::Each(all) => Some(all),
+            Values::Nf4(_, inner) => inner.as_ref(),
+        }
+    }
+
+    /// Whether the kernels take it, in this type.
+    fn is_fit(&self, dtype: DType) -> bool {
+        match &self.values {
+            Values::Each(_) => true,
+            Values::Nf4(matrix, inner) => {
+                dtype == DType::BF16 && Wide { matrix, inner: inner.as_ref() }.is_fit()
+            }
+        }
     }
 }
 
@@ -104,7 +169,7 @@ pub struct AdapterFactors {
 impl Projection {
     fn tensors(&self) -> impl Iterator<Item = &Tensor> {
         let of_adapter = self.adapter.iter().flat_map(|adapter| [&adapter.a, &adapter.b]);
-        [&self.weights.all].into_iter().chain(&self.bias).chain(of_adapter)
+        self.weights.tensor().into_iter().chain(&self.bias).chain(of_adapter)
     }
 
     fn rank(&self) -> Result<usize> {
@@ -114,7 +179,7 @@ impl Projection {
     /// Whether the adapters' places are as many as they need.
     fn has_room(&self) -> Result<bool> {
         let n_inner = self.adapter.as_ref().map_or(Ok(0), |adapter| adapter.a.dim(0))?;
-        Ok(n_inner == 0 || self.weights.n_outputs + n_inner == self.weights.n_rows()?)
+        Ok(n_inner == 0 || n_inner == self.weights.n_inner)
     }
 }
 
@@ -183,7 +248,7 @@ impl StepWeights {
     /// A tensor that is no matrix where one belongs.
     pub fn is_fit(&self) -> Result<bool> {
         let Some(layer) = self.layers.first() else { return Ok(false) };
-        let (width, inner) = (self.width()?, layer.down.weights.d_in()?);
+        let (width, inner) = (self.width()?, layer.down.weights.d_in);
         let q_width = self.n_heads * self.head_dim;
         let mut have_room = true;
         for projection in self.projections() {
@@ -191,6 +256,7 @@ impl StepWeights {
         }
         let even = [width, inner, q_width].iter().all(|width| width.is_multiple_of(VALUES_AT_ONCE));
         let dtype = self.embedding.dtype();
+        have_room &= self.projections().all(|projection| projection.weights.is_fit(dtype));
         let is_of_one_type = self.tensors().all(|t| t.dtype() == dtype && t.is_contiguous());
         Ok(even
             && have_room
@@ -219,7 +285,7 @@ impl StepWeights {
         *holder = None;
         for Projection { weights, adapter, .. } in self.projections() {
             if let Some(adapter) = adapter {
-                weights.all.slice_set(&adapter.a, 0, weights.n_outputs)?;
+                weights.put_inner(&adapter.a)?;
             }
         }
         *holder = Some(self.version.clone());

@@ -28,10 +28,10 @@ pub fn layer_norm(
     }
     let backend = context.backend();
     let y = match backend {
-        Backend::Cpu => cpu::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
+        Backend::Cpu => cpu::forward(x.tensor(), weight.tensor()?, bias.tensor()?, eps)?,
         #[cfg(feature = "cuda")]
-        Backend::Cuda => cuda::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
-        _ => composed::forward(x.tensor(), weight.tensor(), bias.tensor(), eps)?,
+        Backend::Cuda => cuda::forward(x.tensor(), weight.tensor()?, bias.tensor()?, eps)?,
+        _ => composed::forward(x.tensor(), weight.tensor()?, bias.tensor()?, eps)?,
     };
     let from = x.detach();
     let to = x.node();
@@ -39,17 +39,17 @@ pub fn layer_norm(
     context.record_one(&[x], &[weight, bias], y, move |gradient, pass| {
         let [weight, bias] = &weights;
         let [of_x, of_weight, of_bias] = match backend {
-            Backend::Cpu => cpu::backward(&from, weight.tensor(), &gradient, eps)?,
+            Backend::Cpu => cpu::backward(&from, weight.tensor()?, &gradient, eps)?,
             #[cfg(feature = "cuda")]
             Backend::Cuda => {
                 let is_trained = weight.is_trainable() || bias.is_trainable();
                 let (of_x, of_both) =
-                    cuda::backward(&from, weight.tensor(), &gradient, eps, is_trained)?;
+                    cuda::backward(&from, weight.tensor()?, &gradient, eps, is_trained)?;
                 pass.add(to, of_x)?;
                 let of_both = [weight, bias].into_iter().zip(of_both.into_iter().flatten());
                 return of_both.into_iter().try_for_each(|(of, sum)| pass.add_to_weight(of, &sum));
             }
-            _ => composed::backward(&from, weight.tensor(), &gradient, eps)?,
+            _ => composed::backward(&from, weight.tensor()?, &gradient, eps)?,
         };
         pass.add(to, of_x)?;
         pass.add_to_weight(weight, &of_weight)?;

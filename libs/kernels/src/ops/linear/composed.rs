@@ -3,27 +3,35 @@
 use candle_core::{Result, Tensor};
 
 use super::Layer;
-use crate::Weight;
 use crate::autograd::BackwardPass;
+use crate::{Backend, Weight};
 
 impl Layer {
-    /// The outputs' part of the weight, (outputs, in), or of the bias, in the type to compute in.
+    /// The outputs' part of the weight, (outputs, in), in the type to compute in.
+    fn part_of_weight(&self, like: &Tensor) -> Result<Tensor> {
+        match self.weight.nf4_value() {
+            Some(matrix) => matrix.rows(Backend::Composed, self.outputs.clone(), like.dtype()),
+            None => self.part(&self.weight.matrix()?, like),
+        }
+    }
+
+    /// The outputs' part of a weight or bias, in the type to compute in.
     fn part(&self, of: &Tensor, like: &Tensor) -> Result<Tensor> {
         of.narrow(0, self.outputs.start, self.outputs.len())?.to_dtype(like.dtype())
     }
 }
 
 pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
-    let y = x.matmul(&layer.part(&layer.weight.matrix()?, x)?.t()?)?;
+    let y = x.matmul(&layer.part_of_weight(x)?.t()?)?;
     match &layer.bias {
-        Some(bias) => y.broadcast_add(&layer.part(bias.tensor(), x)?),
+        Some(bias) => y.broadcast_add(&layer.part(bias.tensor()?, x)?),
         None => Ok(y),
     }
 }
 
 /// The gradient of x, which is g · W for the gradient g of the result.
 pub(super) fn gradient_of_x(layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
-    gradient.matmul(&layer.part(&layer.weight.matrix()?, gradient)?)
+    gradient.matmul(&layer.part_of_weight(gradient)?)
 }
 
 /// gᵀ · x for the weight and the sum of the rows of g for the bias, where they are trained.

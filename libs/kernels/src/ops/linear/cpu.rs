@@ -4,13 +4,21 @@ use candle_core::{DType, Result, Tensor};
 use half::bf16;
 
 use super::Layer;
+use crate::Backend;
 use crate::autograd::BackwardPass;
 use crate::cpu::{Element, add_to, for_rows, like, sum_rows, tensor, with_elements, with_values};
 use crate::matmul::{How, Mat, MatMut, Write, product, product_each};
+use crate::ops::nf4::few_rows;
+
+/// Rows of x up to which a matrix of 4-bit numbers is read row by row while decoding.
+const FEW_ROWS: usize = 16;
 
 impl Layer {
-    /// The outputs' rows of the weight, (outputs, in).
-    fn rows_of_weight(&self) -> Result<Tensor> {
+    /// The outputs' rows of the weight, (outputs, in); those of 4-bit numbers in this type.
+    fn rows_of_weight(&self, dtype: DType) -> Result<Tensor> {
+        if let Some(matrix) = self.weight.nf4_value() {
+            return matrix.rows(Backend::Cpu, self.outputs.clone(), dtype);
+        }
         self.weight.matrix()?.narrow(0, self.outputs.start, self.outputs.len())?.contiguous()
     }
 }
@@ -27,7 +35,13 @@ pub(super) fn forward(x: &Tensor, layer: &Layer, decoding: bool) -> Result<Tenso
 fn forward_in<T: Element>(x: &Tensor, layer: &Layer, how: How) -> Result<Vec<f32>> {
     let (n, d_in) = x.dims2()?;
     let d_out = layer.outputs.len();
-    with_elements([x, &layer.rows_of_weight()?], |[x, weight]: [&[T]; 2]| {
+    if let Some(matrix) = layer.weight.nf4_value()
+        && how.is_decoding()
+        && n <= FEW_ROWS
+    {
+        return few_rows::<T>(x, matrix.parts(), layer.outputs.clone());
+    }
+    with_elements([x, &layer.rows_of_weight(x.dtype())?], |[x, weight]: [&[T]; 2]| {
         let x = Mat::new(x, n, d_in);
         let weight = Mat::new(weight, d_out, d_in);
         Ok(product(1.0, x, weight.t(), how))
@@ -39,7 +53,7 @@ fn with_bias(mut values: Vec<f32>, x: &Tensor, layer: &Layer) -> Result<Tensor> 
     let n = x.dims2()?.0;
     let d_out = layer.outputs.len();
     if let Some(bias) = &layer.bias {
-        with_values([&bias.tensor().contiguous()?], |[bias]| {
+        with_values([&bias.tensor()?.contiguous()?], |[bias]| {
             let bias = &bias[layer.outputs.clone()];
             for_rows(
                 &mut values,
@@ -59,8 +73,9 @@ pub(super) fn forward_each<const N: usize>(
     layers: &[Layer; N],
 ) -> Result<Option<[Tensor; N]>> {
     let is_ready = |layer: &Layer| {
-        let weight = layer.weight.tensor();
-        weight.rank() == 2 && weight.dtype() == x.dtype() && weight.is_contiguous()
+        layer.weight.tensor().is_ok_and(|weight| {
+            weight.rank() == 2 && weight.dtype() == x.dtype() && weight.is_contiguous()
+        })
     };
     if !layers.iter().all(is_ready) {
         return Ok(None);
@@ -76,7 +91,10 @@ pub(super) fn forward_each<const N: usize>(
 /// x · Wᵀ for each weight.
 fn products<T: Element, const N: usize>(x: &Tensor, layers: &[Layer; N]) -> Result<[Vec<f32>; N]> {
     let (n, d_in) = x.dims2()?;
-    let weights = layers.each_ref().map(|layer| layer.weight.tensor());
+    let mut weights = [x; N];
+    for (weight, layer) in weights.iter_mut().zip(layers) {
+        *weight = layer.weight.tensor()?;
+    }
     with_elements([x], |[x]: [&[T]; 1]| {
         with_elements(weights, |values: [&[T]; N]| {
             let rhs = values.map(|values| Mat::new(values, values.len() / d_in, d_in).t());
@@ -96,11 +114,12 @@ pub(super) fn gradient_of_x(x: &Tensor, layer: &Layer, gradient: &Tensor) -> Res
 fn gradient_of_x_in<T: Element>(x: &Tensor, layer: &Layer, gradient: &Tensor) -> Result<Tensor> {
     let (n, d_in) = x.dims2()?;
     let d_out = layer.outputs.len();
-    let values = with_elements([gradient, &layer.rows_of_weight()?], |[g, weight]: [&[T]; 2]| {
-        let g = Mat::new(g, n, d_out);
-        let weight = Mat::new(weight, d_out, d_in);
-        Ok(product(1.0, g, weight, How::PARALLEL))
-    })?;
+    let values =
+        with_elements([gradient, &layer.rows_of_weight(x.dtype())?], |[g, weight]: [&[T]; 2]| {
+            let g = Mat::new(g, n, d_out);
+            let weight = Mat::new(weight, d_out, d_in);
+            Ok(product(1.0, g, weight, How::PARALLEL))
+        })?;
     like(values, x)
 }
 

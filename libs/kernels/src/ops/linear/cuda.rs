@@ -31,9 +31,10 @@ pub(super) fn narrow(context: &Context, weight: &Weight, x: &Activation) -> Resu
 impl Layer {
     /// The weight as a matrix in the type to compute in.
     fn weight_like(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.narrow {
-            Some(narrow) => Ok(narrow.clone()),
-            None => crate::ops::cast(&self.weight.matrix()?, x.dtype()),
+        match (&self.narrow, self.weight.nf4_value()) {
+            (Some(narrow), _) => Ok(narrow.clone()),
+            (None, Some(matrix)) => matrix.dequantize(x.dtype()),
+            (None, None) => crate::ops::cast(&self.weight.matrix()?, x.dtype()),
         }
     }
 }
@@ -45,7 +46,7 @@ pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
     let y = empty((n, d_out), x.dtype(), device)?;
     multiply(x, layer, &y, false)?;
     if let Some(bias) = layer.bias.as_ref().filter(|_| n * d_out > 0) {
-        let bias = bias.tensor();
+        let bias = bias.tensor()?;
         let kernel = format!("linear_add_bias_{}_{}", name_of(y.dtype())?, name_of(bias.dtype())?);
         let bias = from_address(bias, layer.outputs.start)?;
         let arguments = [address(&y)?, bias, count(n), size(d_out)?];

@@ -15,7 +15,8 @@ use crate::{Activation, Backend, Context, Weight};
 
 /// `x · weightᵀ + bias`: x (N, in), weight (out, in), bias (out), result (N, out) in the type of x.
 ///
-/// The weight may have more axes than two; all but the first are one. The gradients are products of views, g · W and
+/// The weight may have more axes than two; all but the first are one. It may be of 4-bit numbers; then it is made whole
+/// for each product, but for few rows while decoding. The gradients are products of views, g · W and
 /// gᵀ · x, where candle would copy transposes; the gradient of an operand that nothing trains is not computed.
 ///
 /// # Errors
@@ -170,7 +171,7 @@ impl Layer {
 
     fn check(&self, x: &Activation) -> Result<()> {
         let (n, d_in) = x.dims2()?;
-        let (n_outputs, weight_in) = self.weight.matrix()?.dims2()?;
+        let (n_outputs, weight_in) = self.weight.matrix_dims();
         if weight_in != d_in {
             bail!("linear: weight is ({n_outputs}, {weight_in}), x is ({n}, {d_in})")
         }

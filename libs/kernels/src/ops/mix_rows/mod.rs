@@ -25,7 +25,7 @@ pub fn mix_rows(
     n_taps: usize,
     dtype: DType,
 ) -> Result<Activation> {
-    let (n, _) = table.tensor().dims2()?;
+    let (n, _) = table.tensor()?.dims2()?;
     if n_taps == 0 || !taps.len().is_multiple_of(n_taps) {
         bail!("mix_rows: {} taps are no rows of {n_taps}", taps.len())
     }
@@ -34,10 +34,10 @@ pub fn mix_rows(
     }
     let backend = context.backend();
     let y = match backend {
-        Backend::Cpu => cpu::forward(table.tensor(), taps, n_taps, dtype)?,
+        Backend::Cpu => cpu::forward(table.tensor()?, taps, n_taps, dtype)?,
         #[cfg(feature = "cuda")]
-        Backend::Cuda => cuda::forward(table.tensor(), taps, n_taps, dtype)?,
-        _ => composed::forward(table.tensor(), taps, n_taps, dtype)?,
+        Backend::Cuda => cuda::forward(table.tensor()?, taps, n_taps, dtype)?,
+        _ => composed::forward(table.tensor()?, taps, n_taps, dtype)?,
     };
     let table_of = table.clone();
     let taps = taps.to_vec();

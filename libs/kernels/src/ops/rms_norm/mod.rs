@@ -25,25 +25,25 @@ pub fn rms_norm(
     }
     let backend = context.backend();
     let y = match backend {
-        Backend::Cpu => cpu::forward(x.tensor(), weight.tensor(), eps)?,
+        Backend::Cpu => cpu::forward(x.tensor(), weight.tensor()?, eps)?,
         #[cfg(feature = "cuda")]
-        Backend::Cuda => cuda::forward(x.tensor(), weight.tensor(), eps)?,
-        _ => composed::forward(x.tensor(), weight.tensor(), eps)?,
+        Backend::Cuda => cuda::forward(x.tensor(), weight.tensor()?, eps)?,
+        _ => composed::forward(x.tensor(), weight.tensor()?, eps)?,
     };
     let from = x.detach();
     let to = x.node();
     let of = weight.clone();
     context.record_one(&[x], &[weight], y, move |gradient, pass| {
         let [of_x, of_weight] = match backend {
-            Backend::Cpu => cpu::backward(&from, of.tensor(), &gradient, eps)?,
+            Backend::Cpu => cpu::backward(&from, of.tensor()?, &gradient, eps)?,
             #[cfg(feature = "cuda")]
             Backend::Cuda => {
                 let (of_x, of_weight) =
-                    cuda::backward(&from, of.tensor(), &gradient, eps, of.is_trainable())?;
+                    cuda::backward(&from, of.tensor()?, &gradient, eps, of.is_trainable())?;
                 pass.add(to, of_x)?;
                 return of_weight.map_or(Ok(()), |of_weight| pass.add_to_weight(&of, &of_weight));
             }
-            _ => composed::backward(&from, of.tensor(), &gradient, eps)?,
+            _ => composed::backward(&from, of.tensor()?, &gradient, eps)?,
         };
         pass.add(to, of_x)?;
         pass.add_to_weight(&of, &of_weight)

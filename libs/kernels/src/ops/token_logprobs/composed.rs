@@ -10,7 +10,7 @@ const LOGITS_PER_CHUNK: usize = 1 << 24;
 
 /// Logprob and entropy of each token, (N,) each.
 pub(super) fn forward(hidden: &Tensor, question: &Question) -> Result<[Tensor; 2]> {
-    results(hidden, question.head.tensor(), &question.targets, question.temperature)
+    results(hidden, question.head.tensor()?, &question.targets, question.temperature)
 }
 
 /// As [`forward`], differentiable in candle's graph.
@@ -41,7 +41,7 @@ pub(super) fn backward(
     pass: &mut BackwardPass,
 ) -> Result<Tensor> {
     let Question { head, targets, temperature } = question;
-    let narrow = head.tensor().to_dtype(hidden.dtype())?;
+    let narrow = head.tensor()?.to_dtype(hidden.dtype())?;
     let zeros = || Tensor::zeros(targets.len(), DType::F32, hidden.device());
     let [of_logprob, of_entropy] = gradients.map(|gradient| gradient.map_or_else(zeros, Ok));
     let of_logprob = of_logprob?.unsqueeze(1)?;

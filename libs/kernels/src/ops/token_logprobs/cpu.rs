@@ -77,9 +77,9 @@ impl Question {
 
     /// Logprob and entropy of each row.
     fn forward<T: Element>(&self, hidden: &Tensor) -> Result<Vec<[f32; 2]>> {
-        let dims = self.head.tensor().dims2()?;
+        let dims = self.head.tensor()?.dims2()?;
         let mut out = vec![[0.0; 2]; self.targets.len()];
-        with_elements([hidden, self.head.tensor()], |operands: [&[T]; 2]| {
+        with_elements([hidden, self.head.tensor()?], |operands: [&[T]; 2]| {
             self.for_chunks(operands, dims, |start, logits| {
                 let rows = logits.par_chunks(dims.0).enumerate();
                 rows.zip(out[start..].par_iter_mut()).for_each(|((i, logits), out)| {
@@ -103,9 +103,9 @@ impl Question {
         gradients: &[[f32; 2]],
         mut of_head: Option<(&mut [f32], Write)>,
     ) -> Result<Vec<f32>> {
-        let (vocab_size, width) = self.head.tensor().dims2()?;
+        let (vocab_size, width) = self.head.tensor()?.dims2()?;
         let mut of_hidden = Vec::with_capacity(self.targets.len() * width);
-        with_elements([hidden, self.head.tensor()], |[hidden, head]: [&[T]; 2]| {
+        with_elements([hidden, self.head.tensor()?], |[hidden, head]: [&[T]; 2]| {
             self.for_chunks([hidden, head], (vocab_size, width), |start, logits| {
                 logits.par_chunks_mut(vocab_size).enumerate().for_each(|(i, row)| {
                     self.to_gradient(row, start + i, gradients[start + i]);

@@ -98,7 +98,7 @@ impl<'a> Chunks<'a> {
         Ok(Self {
             device,
             hidden,
-            head: crate::ops::cast(question.head.tensor(), hidden.dtype())?,
+            head: crate::ops::cast(question.head.tensor()?, hidden.dtype())?,
             targets: upload(&question.targets, device)?,
             inverse: 1.0 / question.temperature,
         })

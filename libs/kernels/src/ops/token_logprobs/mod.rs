@@ -33,7 +33,7 @@ pub fn token_logprobs(
     temperature: f64,
 ) -> Result<TokenLogprobs> {
     let (n, width) = hidden.dims2()?;
-    let (vocab_size, head_width) = head.tensor().dims2()?;
+    let (vocab_size, head_width) = head.tensor()?.dims2()?;
     if width != head_width {
         bail!("token_logprobs: hidden width {width}, head width {head_width}")
     }

@@ -37,7 +37,7 @@ pub(in crate::families) fn read_model(
     )?;
     let image_id = root.token_id("image_token_id")?.unwrap_or(151_655);
     let video_id = root.token_id("video_token_id")?.unwrap_or(151_656);
-    Ok(ModelConfig { family, text, tower, placeholder_ids: vec![image_id, video_id] })
+    Ok(ModelConfig::new(family, text, tower, vec![image_id, video_id]))
 }
 
 fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {

@@ -33,12 +33,7 @@ impl Family for Qwen3Vl {
         let tower = config::TowerShape::read(&root.section("vision_config"), text.hidden_size)?;
         let image_id = root.token_id("image_token_id")?.unwrap_or(151_655);
         let video_id = root.token_id("video_token_id")?.unwrap_or(151_656);
-        Ok(ModelConfig {
-            family: &Qwen3Vl,
-            text,
-            tower: Arc::new(tower),
-            placeholder_ids: vec![image_id, video_id],
-        })
+        Ok(ModelConfig::new(&Qwen3Vl, text, Arc::new(tower), vec![image_id, video_id]))
     }
 
     fn layouts(&self) -> &'static Layouts {

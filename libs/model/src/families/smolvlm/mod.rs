@@ -49,12 +49,7 @@ impl Family for TiledFamily {
         let text = config::read_text(root)?;
         let tower = config::TowerShape::read(root, text.hidden_size)?;
         let image_id = root.token_id("image_token_id")?.unwrap_or(IMAGE_ID);
-        Ok(ModelConfig {
-            family: self.as_static(),
-            text,
-            tower: Arc::new(tower),
-            placeholder_ids: vec![image_id],
-        })
+        Ok(ModelConfig::new(self.as_static(), text, Arc::new(tower), vec![image_id]))
     }
 
     fn layouts(&self) -> &'static Layouts {

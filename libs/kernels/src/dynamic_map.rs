@@ -9,13 +9,13 @@ use std::sync::LazyLock;
 const DECADES: i32 = 7;
 
 /// For numbers of either sign.
-pub(crate) static SIGNED: LazyLock<DynamicMap> = LazyLock::new(|| DynamicMap::new(true));
+pub static SIGNED: LazyLock<DynamicMap> = LazyLock::new(|| DynamicMap::new(true));
 /// For numbers that are not negative.
-pub(crate) static UNSIGNED: LazyLock<DynamicMap> = LazyLock::new(|| DynamicMap::new(false));
+pub static UNSIGNED: LazyLock<DynamicMap> = LazyLock::new(|| DynamicMap::new(false));
 
 /// Values by their code, ascending.
 #[derive(Debug)]
-pub(crate) struct DynamicMap {
+pub struct DynamicMap {
     values: [f32; 256],
     /// Above the `i`-th, code `i + 1` is nearer than code `i`.
     borders: [f32; 255],
@@ -47,19 +47,19 @@ impl DynamicMap {
 
     /// What a code stands for.
     #[inline(always)]
-    pub(crate) fn value(&self, code: u8) -> f32 {
+    pub fn value(&self, code: u8) -> f32 {
         self.values[usize::from(code)]
     }
 
     /// The values and behind them the borders between them, filled up to as many.
     #[cfg(feature = "cuda")]
-    pub(crate) fn table(&self) -> Vec<f32> {
+    pub fn table(&self) -> Vec<f32> {
         [&self.values[..], &self.borders, &[f32::INFINITY]].concat()
     }
 
     /// The code of the nearest value: the number of borders below it, found by halves without a branch.
     #[inline(always)]
-    pub(crate) fn code(&self, value: f32) -> u8 {
+    pub fn code(&self, value: f32) -> u8 {
         let mut code = 0;
         for half in [128, 64, 32, 16, 8, 4, 2, 1] {
             code += half * usize::from(self.borders[code + half - 1] < value);

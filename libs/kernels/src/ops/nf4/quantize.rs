@@ -1,0 +1,97 @@
+//! From numbers to the nearest 4-bit ones, in main memory.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+use rayon::prelude::*;
+
+use super::{FACTORS_BLOCK, Nf4Factors, Nf4Matrix, Nf4Parts, VALUES};
+use crate::cpu::with_values;
+use crate::dynamic_map::SIGNED;
+
+/// A block of zeros is divided by this.
+const LEAST: f32 = 1e-38;
+
+pub(super) fn quantize(values: &Tensor, block: usize, double: bool) -> Result<Nf4Matrix> {
+    let device = values.device().clone();
+    let (rows, columns) = values.dims2()?;
+    let values = values.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+    let (codes, factors) = with_values([&values], |[values]| {
+        if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+            bail!("nf4: value {at} of {} is {}", values.len(), values[at])
+        }
+        Ok(quantize_values(values, block))
+    })?;
+    let n_bytes = codes.len();
+    let parts = Nf4Parts {
+        dims: [rows, columns],
+        codes: Tensor::from_vec(codes, n_bytes, &Device::Cpu)?,
+        block,
+        factors: factors_of(factors, double)?,
+    };
+    Nf4Matrix::from_parts(parts)?.to_device(&device)
+}
+
+/// Codes, two a byte, and the factor of each block.
+fn quantize_values(values: &[f32], block: usize) -> (Vec<u8>, Vec<f32>) {
+    let blocks: Vec<(Vec<u8>, f32)> =
+        values.par_chunks(block).map(|values| quantize_block(values, block)).collect();
+    let factors = blocks.iter().map(|(_, factor)| *factor).collect();
+    (blocks.into_iter().flat_map(|(codes, _)| codes).collect(), factors)
+}
+
+fn quantize_block(values: &[f32], block: usize) -> (Vec<u8>, f32) {
+    let largest = values.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    // bitsandbytes multiplies whole blocks by the inverse and divides a last, shorter one.
+    let is_whole = values.len() == block;
+    let inverse = 1.0 / largest.max(LEAST);
+    let scaled = |x: &f32| if is_whole { x * inverse } else { x / largest.max(LEAST) };
+    let code = |x: &f32| code(scaled(x).clamp(-1.0, 1.0));
+    let codes = values.chunks(2).map(|pair| match pair {
+        [first, second] => code(first) << 4 | code(second),
+        // A pair's missing half is a zero.
+        rest => code(&rest[0]) << 4 | ZERO,
+    });
+    (codes.collect(), if is_whole { largest } else { largest.max(LEAST) })
+}
+
+const ZERO: u8 = 7;
+
+/// The code of the nearest value; in the middle between two, that of the lower one.
+fn code(x: f32) -> u8 {
+    let below = |pair: &&[f32]| (pair[0] + pair[1]) / 2.0 < x;
+    VALUES.windows(2).take_while(below).count() as u8
+}
+
+fn factors_of(factors: Vec<f32>, double: bool) -> Result<Nf4Factors> {
+    let n = factors.len();
+    if !double {
+        return Ok(Nf4Factors::Plain(Tensor::from_vec(factors, n, &Device::Cpu)?));
+    }
+    let offset = mean(&factors);
+    let mut codes = Vec::with_capacity(n);
+    let mut scales = Vec::with_capacity(n.div_ceil(FACTORS_BLOCK));
+    for block in factors.chunks(FACTORS_BLOCK) {
+        let block: Vec<f32> = block.iter().map(|factor| factor - offset).collect();
+        let largest = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        let inverse = if largest > 0.0 { 1.0 / largest } else { 0.0 };
+        codes.extend(block.iter().map(|x| SIGNED.code(x * inverse)));
+        scales.push(largest);
+    }
+    let n_scales = scales.len();
+    Ok(Nf4Factors::Quantized {
+        codes: Tensor::from_vec(codes, n, &Device::Cpu)?,
+        map: Tensor::from_vec(
+            (0..=255).map(|code| SIGNED.value(code)).collect(),
+            256,
+            &Device::Cpu,
+        )?,
+        scales: Tensor::from_vec(scales, n_scales, &Device::Cpu)?,
+        block: FACTORS_BLOCK,
+        offset,
+    })
+}
+
+/// Summed in f64, so that its last bit does not depend on the order.
+fn mean(values: &[f32]) -> f32 {
+    let sum: f64 = values.iter().copied().map(f64::from).sum();
+    (sum / values.len().max(1) as f64) as f32
+}

@@ -1,0 +1,42 @@
+//! `vrft quantize`: a checkpoint whose language model is in 4 bits.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use eyre::ensure;
+use vrft_checkpoint::{Adapter, Quantization};
+use vrft_model::{LoadOptions, Policy};
+
+use crate::checkpoint::Loading;
+
+/// Writes the checkpoint of a name into the folder `out`, what is not quantized in `dtype`.
+///
+/// # Errors
+/// A checkpoint that cannot be loaded or is an adapter, a folder that has a checkpoint already or cannot be written.
+pub(crate) fn quantize(
+    name: &str,
+    loading: &Loading,
+    out: &Path,
+    dtype: DType,
+) -> eyre::Result<()> {
+    let checkpoint = loading.find(name)?.checkpoint;
+    ensure!(
+        !Adapter::is_in(&checkpoint),
+        "{checkpoint:?} is an adapter: quantize the model that it was trained beside, or what `vrft merge` writes"
+    );
+    ensure!(
+        !out.join("model.safetensors").exists(),
+        "{out:?} has a model.safetensors already, which this would replace"
+    );
+    let options = LoadOptions {
+        dtype,
+        device: Device::Cpu,
+        trainable: false,
+        quantization: Quantization::Nf4,
+        freeze_vision: false,
+        lora: None,
+        feature_cache_mib: 0,
+        prefix_cache_mib: 0,
+    };
+    Ok(Policy::load(&checkpoint, &options)?.save(out)?)
+}
