@@ -7,7 +7,7 @@ mod statistics;
 
 use crate::config::{AdvantageConfig, AdvantageScale, Aggregate, Baseline};
 
-use self::statistics::{reciprocal, scored, std, whitened};
+use self::statistics::{mean, reciprocal, scored, std, whitened};
 
 /// The completions of one prompt, as their advantages depend on them.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +99,17 @@ fn compare(groups: &[Values], config: &AdvantageConfig) -> Vec<Values> {
             .zip(differences)
             .map(|(group, values)| times(values, reciprocal(std(&scored(group)), config.eps)))
             .collect(),
+        (AdvantageScale::Mean, _) => {
+            let scale = |group: &Values| match mean(&scored(group)) {
+                mean if mean > 0.0 => reciprocal(mean, config.eps),
+                _ => 0.0,
+            };
+            groups
+                .iter()
+                .zip(differences)
+                .map(|(group, values)| times(values, scale(group)))
+                .collect()
+        }
         (AdvantageScale::Batch, Baseline::LeaveOneOut) => whitened(differences, config.eps),
         (AdvantageScale::Batch, _) => {
             let all: Vec<f64> = groups.iter().flat_map(scored).collect();

@@ -64,7 +64,9 @@ pub(super) fn to_batch(groups: &[Values], scale: AdvantageScale, eps: f32) -> Ve
     let equal = all_equal(&all);
     let scale = match scale {
         AdvantageScale::None => 1.0,
-        AdvantageScale::Group | AdvantageScale::Batch => reciprocal(std(&all), eps),
+        AdvantageScale::Group | AdvantageScale::Mean | AdvantageScale::Batch => {
+            reciprocal(std(&all), eps)
+        }
     };
     let difference = |reward: f64| if equal { 0.0 } else { (reward - mean) * scale };
     let of_group =

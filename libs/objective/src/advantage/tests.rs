@@ -92,6 +92,24 @@ fn with_pass_at_k_only_the_best_counts() {
     let std = ((0.2f32 - 0.4).powi(2) + 0.3f32.powi(2) + 0.1f32.powi(2)).sqrt() / 2f32.sqrt();
     check_with(scaled, &some(&[0.2, 0.7, 0.3]), &[0., 0.4 / (std + 1e-4), 0.]);
 }
+/// One of four is right: (1 - 1/4) / (1/4) and (0 - 1/4) / (1/4), but for the number added below.
+#[test]
+fn divided_by_the_mean_what_is_seldom_right_counts_more() {
+    let config =
+        AdvantageConfig { scale: AdvantageScale::Mean, eps: 1e-7, ..AdvantageConfig::default() };
+    check_with(
+        config.clone(),
+        &some(&[1., 0., 0., 0.]),
+        &[2.999_998_8, -0.999_999_6, -0.999_999_6, -0.999_999_6],
+    );
+    check_with(
+        config.clone(),
+        &some(&[1., 1., 1., 0.]),
+        &[0.333_333_3, 0.333_333_3, 0.333_333_3, -0.999_999_87],
+    );
+    check_with(config.clone(), &some(&[0., 0.]), &[0., 0.]);
+    check_with(config, &some(&[-1., 0.]), &[0., 0.]);
+}
 #[test]
 fn the_batch_as_baseline_compares_across_prompts() {
     let groups = [answered(&[(1., ""), (1., "")]), answered(&[(0., ""), (0., "")])];

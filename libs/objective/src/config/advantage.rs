@@ -47,6 +47,9 @@ pub enum AdvantagePreset {
     Gdpo,
     /// Only the best of a group counts, by what it is better than the second, divided by the group's deviation.
     GrpoPassk,
+    /// The mean of the group, divided by it (MaxRL, arXiv 2602.02710).
+    #[serde(rename = "maxrl")]
+    MaxRl,
 }
 
 /// What a reward is compared with.
@@ -71,6 +74,10 @@ pub enum AdvantageScale {
     Group,
     /// The standard deviation over all completions of the batch.
     Batch,
+    /// The group's mean (MaxRL, arXiv 2602.02710): for rewards that are 1 or 0, an ascent of the likelihood of a right
+    /// answer rather than of its probability, so that what is seldom right counts more. For rewards that are not
+    /// negative; a group whose mean is not above 0 has no advantages.
+    Mean,
     /// Nothing (Dr. GRPO, arXiv 2503.20783).
     None,
 }
@@ -173,6 +180,7 @@ impl AdvantagePreset {
             Self::Rloo => (Baseline::LeaveOneOut, AdvantageScale::None, SumThenNormalize),
             Self::ReinforcePlusPlus => (Baseline::Batch, AdvantageScale::Batch, SumThenNormalize),
             Self::Gdpo => (Baseline::Group, AdvantageScale::Batch, NormalizeThenSum),
+            Self::MaxRl => (Baseline::Group, AdvantageScale::Mean, SumThenNormalize),
             Self::GrpoPassk => (Baseline::RunnerUp, AdvantageScale::Group, SumThenNormalize),
         }
     }
@@ -255,6 +263,12 @@ impl Section for AdvantageConfig {
             "advantage.scale",
             "group",
             "\"batch\" or \"none\" with advantage.baseline = \"batch\"",
+        )?;
+        require(
+            *baseline == Baseline::Group || *scale != AdvantageScale::Mean,
+            "advantage.scale",
+            "mean",
+            "another one, or write advantage.baseline = \"group\": it is the group's mean that is divided by",
         )?;
         require(
             *baseline != Baseline::LeaveOneOut || *scale != AdvantageScale::Group,
