@@ -199,7 +199,9 @@ fn a_run_without_a_checkpoint_goes_on_only_with_what_it_began_with() {
     let keys = ["config.toml: config.data.space: \"thousandths\" before, \"pixels\" now"];
     changed(&run.out().join("config.toml"), &edit, &keys);
     let other = run.folder().join("5.png");
-    let replace = |path: &Path| drop(std::fs::copy(&other, path).unwrap());
+    let replace = |path: &Path| {
+        std::fs::copy(&other, path).unwrap();
+    };
     changed(&run.folder().join("2.png"), &replace, &["2.png has another content"]);
     let weights = |path: &Path| {
         let mut bytes = std::fs::read(path).unwrap();
