@@ -194,7 +194,8 @@ pub fn count_sides(answers: &[&str]) -> usize {
             lists(answer).for_each(|list| fours(&list, &mut boxes));
         }
     }
-    let is_no_corner = |&[x1, y1, x2, y2]: &[f64; 4]| x2 <= x1 || y2 <= y1;
+    // A box without a width is a mistake of another kind.
+    let is_no_corner = |&[x1, y1, x2, y2]: &[f64; 4]| x2 < x1 || y2 < y1;
     let has_sides = |&[_, _, width, height]: &[f64; 4]| width > 0.0 && height > 0.0;
     let n = boxes.iter().filter(|bbox| is_no_corner(bbox)).count();
     if boxes.iter().all(has_sides) { n } else { 0 }

@@ -172,8 +172,11 @@ fn number(alike: &[(Example, &str)]) -> Option<String> {
 
 /// The error that too many examples are odd.
 pub(super) fn unfit(kind: &AnswerKind, odd: &Odd, n: usize) -> InferError {
+    // Row 2 before row 10.
+    let mut named: Vec<(&String, &String)> = odd.iter().collect();
+    named.sort_by_key(|(place, _)| (place.len(), *place));
     let named: Vec<String> =
-        odd.iter().take(3).map(|(place, why)| format!("{place}: {why}")).collect();
+        named.into_iter().take(3).map(|(place, why)| format!("{place}: {why}")).collect();
     InferError::Unfit {
         kind: kind.name().to_owned(),
         n_odd: odd.len(),

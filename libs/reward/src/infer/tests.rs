@@ -197,3 +197,10 @@ fn places_are_never_learned_as_text() {
     let error = try_infer(&[quoted; 10], Some([320, 240])).unwrap_err().to_string();
     assert!(error.contains("row 0") && error.contains("boxes"), "{error}");
 }
+
+#[test]
+fn boxes_without_a_width_are_not_taken_for_sides() {
+    let flat = ["[391, 188, 391, 344]"; 8];
+    assert_eq!(count_sides(&flat), 0);
+    assert_eq!(count_sides(&["[391, 188, 20, 344]", "[1, 2, 30, 40]"]), 1);
+}
