@@ -40,7 +40,7 @@ pub(crate) struct ScoreOptions {
     #[arg(long, value_name = "FILE", requires = "reward")]
     completions: Option<PathBuf>,
     /// The declared answer, as in configs/rewards.
-    #[arg(long, value_name = "SPEC", requires = "completions")]
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["coco", "lvis", "reasonseg"])]
     reward: Option<PathBuf>,
     /// Override one value of SPEC, as in `--set reward.mode=compat`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "reward")]

@@ -37,22 +37,22 @@ pub(crate) struct SegmentOptions {
     #[arg(long, value_name = "FILE", requires = "boxes")]
     image: Option<PathBuf>,
     /// A box on it: two corners in pixels; may be repeated.
-    #[arg(long, value_name = "X1,Y1,X2,Y2", value_parser = corners, allow_hyphen_values = true, requires = "image")]
+    #[arg(long, value_name = "X1,Y1,X2,Y2", value_parser = corners, allow_hyphen_values = true, conflicts_with = "predictions")]
     boxes: Vec<[f64; 4]>,
     /// Write the picture with its masks in color (PNG).
-    #[arg(long, value_name = "FILE", requires = "image")]
+    #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
     draw: Option<PathBuf>,
     /// Print masks as COCO's run lengths, with the overlap that SAM expects.
-    #[arg(long, requires = "image")]
+    #[arg(long, conflicts_with = "predictions")]
     json: bool,
     /// Boxes on many pictures: predictions-LABEL.jsonl of a run, or a JSON list (or lines) of `image` with `bbox`.
     #[arg(long, value_name = "FILE", requires = "images", requires = "out")]
     predictions: Option<PathBuf>,
     /// The folder of these pictures.
-    #[arg(long, value_name = "FOLDER", requires = "predictions")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "image")]
     images: Option<PathBuf>,
     /// Write a line for each prediction: `image` and `mask`, as `vrft score --reasonseg` takes them. Several boxes are one mask.
-    #[arg(long, value_name = "FILE", requires = "predictions")]
+    #[arg(long, value_name = "FILE", conflicts_with = "image")]
     out: Option<PathBuf>,
 }
 

@@ -8,7 +8,7 @@ mod spec;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use eyre::{WrapErr, ensure};
+use eyre::{WrapErr, bail, ensure, eyre};
 use vrft_report::{ResultRun, Results, ResultsHead, write_results};
 
 use crate::cli::{GraphOptions, TableOptions};
@@ -21,6 +21,9 @@ pub(crate) use spec::TableConfig;
 
 /// Metrics of a table that names none: those of these that were measured. The first is compared in pairs.
 const METRICS: [&str; 7] = ["miou", "accuracy", "overlap", "ap50", "ap", "format", "reward"];
+
+/// Seeds of more runs than anybody waits for.
+const MAX_SEEDS: u64 = 1000;
 
 /// One configuration as a table.
 #[derive(Debug, Clone)]
@@ -90,6 +93,9 @@ fn tables(options: &TableOptions) -> eyre::Result<Vec<Table>> {
         Some(modes) => modes.iter().map(|mode| Some(mode.as_str())).collect(),
         None => vec![None],
     };
+    if let Some(mode) = twice(&modes) {
+        bail!("--mode: {:?} is there twice", mode.unwrap_or_default());
+    }
     let tables = files.into_iter().flat_map(|file| modes.iter().map(move |mode| (file, *mode)));
     let tables = tables.map(|(file, mode)| one(options, file, mode));
     let tables: Vec<Table> = tables.collect::<eyre::Result<_>>()?;
@@ -116,9 +122,7 @@ fn one(options: &TableOptions, file: Option<&PathBuf>, mode: Option<&str>) -> ey
     if let Some(root) = &options.data {
         let root = root.canonicalize().wrap_err_with(|| format!("--data {root:?}"))?;
         let plain = Config::load(
-            &file
-                .cloned()
-                .ok_or_else(|| eyre::eyre!("--data needs a FILE whose paths start there"))?,
+            &file.cloned().ok_or_else(|| eyre!("--data needs a FILE whose paths start there"))?,
             &graph.overrides,
         )?;
         graph.overrides.extend(rooted(&plain, &root)?);
@@ -139,10 +143,21 @@ fn one(options: &TableOptions, file: Option<&PathBuf>, mode: Option<&str>) -> ey
     }
     let shots = options.shots.clone().unwrap_or_else(|| spec.shots.clone());
     ensure!(!shots.contains(&0), "--shots 0: leave it out to learn from all rows");
+    if let Some(shots) = twice(&shots) {
+        bail!("--shots (table.shots): {shots} is there twice");
+    }
     let shots = if shots.is_empty() { vec![None] } else { shots.into_iter().map(Some).collect() };
-    ensure!(options.seeds > 0, "--seeds 0: expected at least one");
-    let seeds = (0..options.seeds).map(|seed| options.first_seed + seed).collect();
+    let n_seeds = options.seeds;
+    ensure!((1..=MAX_SEEDS).contains(&n_seeds), "--seeds {n_seeds}: expected 1 to {MAX_SEEDS}");
+    let last = options.first_seed.checked_add(options.seeds - 1);
+    let last = last.ok_or_else(|| eyre!("--first-seed {}: too large", options.first_seed))?;
+    let seeds = (options.first_seed..=last).collect();
     Ok(Table { folder, graph, graphs, config, spec, shots, seeds })
+}
+
+/// The first that is there a second time.
+fn twice<T: PartialEq>(all: &[T]) -> Option<&T> {
+    all.iter().enumerate().find(|(idx, one)| all[..*idx].contains(one)).map(|(_, one)| one)
 }
 
 /// Overrides that let the relative paths of a configuration's data start at a folder.

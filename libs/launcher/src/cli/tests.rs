@@ -41,11 +41,13 @@ fn one_protocol_is_scored_by_and_its_options_are_its_own() {
     refused("vrft score --coco a b --lvis a b", "cannot be used with");
     refused("vrft score --reasonseg a b --per-category", "cannot be used with");
     refused("vrft score --completions a", "--reward");
-    refused("vrft score --coco a b --reward c", "--completions");
+    refused("vrft score --coco a b --reward c", "cannot be used with");
     refused("vrft segment --json", "required arguments");
     refused("vrft segment --image a", "--boxes");
     refused("vrft segment --image a --boxes 3,2,1,4", "x1,y1,x2,y2");
     refused("vrft segment --predictions a --images b", "--out");
+    refused("vrft segment --predictions a --images b --out c --draw d", "cannot be used with");
+    refused("vrft segment --image a --boxes 1,2,3,4 --out c", "cannot be used with");
     for fine in [
         "vrft score --coco a b --per-category --json",
         "vrft score --completions a --reward b --set reward.mode=compat",

@@ -1,5 +1,6 @@
 //! What a table will take, said before anything starts.
 
+use std::path::{Component, Path};
 use std::time::Instant;
 
 use candle_core::{DType, Tensor};
@@ -38,6 +39,13 @@ struct Work {
     hours: f64,
 }
 
+/// Whether a path may be the name of a model of the hub, as `owner/name`.
+fn is_of_hub(path: &Path) -> bool {
+    let mut parts = path.components();
+    let is_name = |part: Option<Component>| matches!(part, Some(Component::Normal(_)));
+    is_name(parts.next()) && is_name(parts.next()) && parts.next().is_none()
+}
+
 /// Prints for each table what its runs take.
 pub(crate) fn print(tables: &[Table]) -> eyre::Result<()> {
     let (mut hours, mut n_estimated) = (0.0, 0);
@@ -56,9 +64,12 @@ pub(crate) fn print(tables: &[Table]) -> eyre::Result<()> {
         let mut graph = Graph::load(&table.graph)?;
         let path = &mut graph.config.policy.path;
         let Some(local) = vrft_checkpoint::local_checkpoint_dir(path) else {
-            say!(
-                "  not here yet: policy.path = {path:?}; a model of the hub is downloaded by the first run"
-            );
+            let why = if is_of_hub(path) {
+                "a model of the hub is downloaded by the first run"
+            } else {
+                "there is no such folder (paths start at the folder of the graph)"
+            };
+            say!("  not here yet: policy.path = {path:?}; {why}");
             continue;
         };
         *path = local;
