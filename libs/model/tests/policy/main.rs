@@ -12,6 +12,7 @@ mod fixture;
 mod lora;
 mod models;
 mod nf4;
+mod peft_names;
 mod session;
 mod sharing;
 mod transformers;
