@@ -43,7 +43,7 @@ pub(crate) struct ScoreOptions {
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["coco", "lvis", "reasonseg"])]
     reward: Option<PathBuf>,
     /// Override one value of SPEC, as in `--set reward.mode=compat`; may be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE", requires = "reward")]
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with_all = ["coco", "lvis", "reasonseg"])]
     overrides: Vec<String>,
     /// Average precision of each category too.
     #[arg(long, conflicts_with_all = ["reasonseg", "completions"])]

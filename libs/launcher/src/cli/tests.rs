@@ -42,6 +42,7 @@ fn one_protocol_is_scored_by_and_its_options_are_its_own() {
     refused("vrft score --reasonseg a b --per-category", "cannot be used with");
     refused("vrft score --completions a", "--reward");
     refused("vrft score --coco a b --reward c", "cannot be used with");
+    refused("vrft score --coco a b --set reward.mode=compat", "cannot be used with");
     refused("vrft segment --json", "required arguments");
     refused("vrft segment --image a", "--boxes");
     refused("vrft segment --image a --boxes 3,2,1,4", "x1,y1,x2,y2");
