@@ -13,18 +13,20 @@ use vrft_reward::config::RewardConfig;
 use vrft_tests::{Run, files_under, root};
 
 /// True answers, one of which each reward can read. More telling forms come first.
-const ANSWERS: [&str; 14] = [
+const ANSWERS: [&str; 16] = [
     "{\"objects\": [{\"bbox\": [10, 20, 300, 400], \"label\": \"cat\"}], \"target\": 0}",
     "{\"start_time\": \"1\", \"end_time\": \"3\", \"event\": \"a door opens\"}",
     "[{\"bbox_3d\": [1, 2, 3, 1, 1, 1, 0], \"label\": \"cat\"}]",
     "[{\"frame\": 1, \"id\": \"1\", \"box\": [10, 20, 300, 400]}]",
     "[{\"bbox_2d\": [2, 3, 20, 30], \"label\": \"cat\"}]",
     "[{\"Position\": [10, 20, 300, 400], \"Confidence\": 1}]",
+    "[{\"box\": [2, 3, 20, 30], \"name\": \"cat\"}]",
     "(10,20),(300,400)",
     "[[10, 20], [300, 20], [300, 400]]",
     "[[10, 20]]",
     "2, 1, 3, 4",
     "yes",
+    "red",
     "A",
     "90",
     "3",
