@@ -80,10 +80,9 @@ impl Card<'_> {
                 "<li class={class}><i class=swatch></i><span>{name}</span><b>{}</b></li>",
                 result(answer)
             );
-            let text: String = answer.completion.chars().take(MAX_CHARACTERS).collect();
             completions += &format!(
                 "<h4 class={class}><i class=swatch></i>{name}</h4><pre>{}</pre>",
-                escape(&text)
+                said(&answer.completion)
             );
         }
         let truth = if self.sample.is_name() {
@@ -91,8 +90,14 @@ impl Card<'_> {
         } else {
             String::new()
         };
+        // Thinking says why an answer came out as it did; without any, the pictures and numbers say all.
+        let open = if self.answers.iter().any(|(_, answer)| steps(&answer.completion).is_some()) {
+            " open"
+        } else {
+            ""
+        };
         format!(
-            "<figure class=card>{photo}<figcaption>{truth}<ul class=scores>{scores}</ul></figcaption><details><summary>{id}</summary>{completions}</details></figure>\n"
+            "<figure class=card>{photo}<figcaption>{truth}<ul class=scores>{scores}</ul></figcaption><details{open}><summary>{id}</summary>{completions}</details></figure>\n"
         )
     }
 
@@ -111,6 +116,26 @@ impl Card<'_> {
             )
         }
     }
+}
+
+/// A completion, with its thinking set apart from its answer.
+fn said(completion: &str) -> String {
+    let text: String = completion.chars().take(MAX_CHARACTERS).collect();
+    match steps(&text) {
+        Some((steps, rest)) => {
+            format!("<span class=thinking>{}</span>{}", escape(steps), escape(rest))
+        }
+        None => escape(&text),
+    }
+}
+
+/// The thinking at the start of a completion, if it has several sentences, and what follows. A fixed phrase before every
+/// answer is no thinking.
+fn steps(completion: &str) -> Option<(&str, &str)> {
+    let end = completion.find("</think>")?;
+    let (thinking, rest) = completion.split_at(end + "</think>".len());
+    let inside = thinking.trim_start().strip_prefix("<think>")?;
+    (inside.matches(". ").count() > 0).then_some((thinking, rest))
 }
 
 fn answers<'a>(
@@ -191,5 +216,15 @@ mod tests {
     fn a_box_without_area_is_visible() {
         let corners = Corners { x1: 5.0, y1: 5.0, x2: 5.0, y2: 9.0, confidence: None };
         assert!(boxes("b-rft", &[corners]).contains("width=\"2\" height=\"4\""));
+    }
+
+    #[test]
+    fn thinking_in_steps_is_set_apart_and_a_phrase_is_not() {
+        let thought = "<think>red bag 1,2,3. bag: red.</think><answer>1 < 2</answer>";
+        let expected = "<span class=thinking>&lt;think&gt;red bag 1,2,3. bag: red.&lt;/think&gt;</span>&lt;answer&gt;1 &lt; 2&lt;/answer&gt;";
+        assert_eq!(said(thought), expected);
+        for text in ["<think>It stands out.</think>1", "a. b</think>", "<think>a. b", "", "5"] {
+            assert_eq!(said(text), escape(text));
+        }
     }
 }
