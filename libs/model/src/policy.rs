@@ -1,11 +1,13 @@
 //! The policy: weights, and the two ways to run them.
 
+mod saving;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
-use vrft_checkpoint::{Adapter, Quantization, TensorFiles, is_adapter};
+use vrft_checkpoint::{Quantization, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Tape};
 use vrft_processor::EncodedPrompt;
 
@@ -13,8 +15,8 @@ use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
 use crate::opened::Opened;
 use crate::packing_for_gpu::GpuPacking;
-use crate::peft::{read_adapter, write_adapter};
-use crate::quantized::{Quantized, to_tensors};
+use crate::peft::read_adapter;
+use crate::quantized::Quantized;
 use crate::weights::{Caches, Weights, check_names};
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
@@ -316,78 +318,6 @@ impl Policy {
         let weights = Arc::new(weights);
         *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
         Ok(())
-    }
-
-    /// Writes a directory that [`Policy::load`], transformers and `peft` open: a checkpoint, or an adapter if the
-    /// policy has one; with the tokenizer and processor files of the checkpoint that it was loaded from.
-    ///
-    /// # Errors
-    /// A file that cannot be read or written.
-    pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
-        let tensors = self.tensors();
-        match &self.lora {
-            Some((_, config)) => {
-                let weights = self.weights();
-                let names = self.config.names(&weights.tensors);
-                let (tensors, quantized) = (&weights.tensors, &weights.quantized);
-                write_adapter(dir, config, &self.source, tensors, quantized, names)
-            }
-            None if self.weights().quantized.is_empty() => {
-                Ok(vrft_checkpoint::write_checkpoint(dir, &tensors, &self.source)?)
-            }
-            None => self.save_quantized(dir, tensors),
-        }
-    }
-
-    /// Writes the checkpoint of a policy with weights of 4 bits.
-    fn save_quantized(
-        &self,
-        dir: &Path,
-        mut tensors: BTreeMap<String, Tensor>,
-    ) -> Result<(), ModelError> {
-        let weights = self.weights();
-        let names = self.config.names(&weights.tensors);
-        for (name, matrix) in weights.quantized.iter() {
-            tensors.extend(to_tensors(name, matrix, self.dtype)?);
-        }
-        let is_of_tower = |name: &String| names.is_visual(name);
-        let others = if weights.quantized.keys().any(is_of_tower) {
-            vec![names.head().to_owned()]
-        } else {
-            names.beside_the_layers()
-        };
-        Ok(vrft_checkpoint::write_nf4_checkpoint(dir, &tensors, &self.source, &others)?)
-    }
-
-    /// Takes over what [`Policy::save`] of the same kind of policy wrote.
-    ///
-    /// # Errors
-    /// A file that is absent or damaged, tensors of another policy.
-    pub fn restore(&self, dir: &Path) -> Result<(), ModelError> {
-        let device = Device::Cpu;
-        let names = self.config.names(&self.weights().tensors);
-        let tensors = if Adapter::is_in(dir) {
-            read_adapter(dir, names, &device)?
-        } else {
-            checkpoint::read_tensors(&TensorFiles::open(dir)?, DType::F32, &device)?
-        };
-        self.set_weights(&tensors.into_iter().collect())
-    }
-
-    /// Writes a checkpoint directory with the adapters added to the weights that they stand beside: all in `dtype`, or
-    /// without one each in the type that it has in the base.
-    ///
-    /// # Errors
-    /// A policy without adapters, a file that cannot be read or written.
-    pub fn save_merged(&self, dir: &Path, dtype: Option<DType>) -> Result<(), ModelError> {
-        let Some((lora, _)) = &self.lora else {
-            return Err(ModelError::input("policy to merge", "one with adapters", "none"));
-        };
-        let stored = checkpoint::stored_dtypes(&TensorFiles::open(&self.source)?)?;
-        let of = |name: &str| dtype.or(stored.get(name).copied()).unwrap_or(DType::F32);
-        let weights = self.weights();
-        let merged = lora.merge(&weights.tensors, &weights.quantized, of)?;
-        Ok(vrft_checkpoint::write_checkpoint(dir, &merged, &self.source)?)
     }
 
     /// Logprob of each completion token under softmax(logits / temperature), without gradient and without dropout.

@@ -1,3 +1,5 @@
+//! Against bitsandbytes, and a layer of 4 bits against the same layer of the numbers that they stand for.
+
 use serde::Deserialize;
 
 use super::*;
