@@ -130,23 +130,30 @@ fn an_adapter_for_a_model_of_the_hub_names_it_on_every_machine() {
 
 #[test]
 fn weights_of_four_bits_learn_the_same_whether_they_are_stored_so_or_made_so() {
+    let adapter = |run: &Run| std::fs::read(tuned(run).join("adapter_model.safetensors")).unwrap();
+    let merged = |of: &Run| {
+        let merged = of.folder().join("merged").display().to_string();
+        ok(&run(&["merge", &tuned(of).display().to_string(), &merged]));
+        let config = json(&Path::new(&merged).join("config.json"));
+        assert!(config.get("quantization_config").is_none());
+    };
     let made = small().set("policy.quantization=nf4");
     made.finish().ok();
+    let of_made = adapter(&made);
+    // Into the numbers as they were.
+    merged(&made);
     let folder = made.folder().join("quantized").display().to_string();
     ok(&run(&["quantize", "data/starter", &folder, "--dtype", "f32"]));
     refused(&run(&["quantize", "data/starter", &folder]), &["model.safetensors already"]);
     let config = json(&Path::new(&folder).join("config.json"));
     assert_eq!(config["quantization_config"]["bnb_4bit_quant_type"], "nf4");
-    let stored = small().set(&format!("policy.path={folder}"));
+    let mut stored = made.unset("policy.quantization").set(&format!("policy.path={folder}"));
+    stored.again("stored");
     stored.finish().ok();
-    let adapter = |run: &Run| std::fs::read(tuned(run).join("adapter_model.safetensors")).unwrap();
-    assert!(adapter(&made) == adapter(&stored), "the adapters differ");
-    // The one is merged into the numbers as they were, the other into what four bits stand for.
-    let merged = made.folder().join("merged").display().to_string();
-    for run_of in [&made, &stored] {
-        ok(&run(&["merge", &tuned(run_of).display().to_string(), &merged]));
-        assert!(json(&Path::new(&merged).join("config.json")).get("quantization_config").is_none());
-    }
-    let whole = small().set("policy.lora.rank=0").set(&format!("policy.path={folder}"));
+    assert!(adapter(&stored) == of_made, "the adapters differ");
+    // Into what four bits stand for.
+    merged(&stored);
+    let mut whole = stored.set("policy.lora.rank=0");
+    whole.again("whole");
     whole.finish().failed(&["policy.lora.rank should be above 0"]);
 }
