@@ -273,10 +273,14 @@ fn every_kind_of_table_runs_end_to_end() {
 fn judge(file: &Path, data: &Path) -> Judge {
     let test = Document::load(file, &[]).unwrap().get("evaluation.test").unwrap().clone();
     let quoted = |path: &Path| format!("{:?}", path.display().to_string());
+    let pictures = Document::load(file, &[]).unwrap().get("data.image_root").cloned();
+    let pictures = pictures.map(|folder| data.join(folder.as_str().unwrap()));
     let overrides = [
         format!("evaluation.test={}", quoted(&data.join(test.as_str().unwrap()))),
         format!("policy.path={}", quoted(&root().join("data/starter"))),
     ];
+    let of_pictures = pictures.map(|folder| format!("data.image_root={}", quoted(&folder)));
+    let overrides = overrides.into_iter().chain(of_pictures);
     let overrides = SMALL.iter().map(ToString::to_string).chain(overrides);
     let document = Document::load(file, &overrides.collect::<Vec<_>>()).unwrap();
     let config = JudgeConfig {

@@ -179,7 +179,7 @@ fn a_run_without_a_checkpoint_goes_on_only_with_what_it_began_with() {
         .set("data.space=thousandths");
     let mut running = run.start();
     running.await_step(1);
-    let learner = running.node_pid("vrft-learner", None).unwrap();
+    let learner = running.node_pid("vrft-learner", Some("sft")).unwrap();
     signal(learner, libc::SIGKILL);
     running.wait();
     assert!(!run.out().join("checkpoints/learner/step-000001").exists(), "there is a checkpoint");

@@ -292,9 +292,9 @@ fn each_camera_of_an_episode_is_read_from_its_own_file_and_place() -> Result<(),
         };
         dataset.iter().map(white).collect()
     };
-    // By the names of the cameras: side, then top. Each split has one episode of two rows.
-    assert_eq!(seen("train", &[]), [[true, false], [false, true]]);
-    assert_eq!(seen("test", &[]), [[false, true], [true, false]]);
+    // As info.json lists the cameras: top, then side. Each split has one episode of two rows.
+    assert_eq!(seen("train", &[]), [[false, true], [true, false]]);
+    assert_eq!(seen("test", &[]), [[true, false], [false, true]]);
     assert_eq!(seen("test", &["top"]), [[true], [false]]);
     let notes = open("train", &[]).unwrap().notes().join(" ");
     for words in ["observation.images.depth", "20 moments are in data/", "says 30"] {
