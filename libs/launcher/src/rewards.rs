@@ -229,9 +229,9 @@ fn json_row(row: &Value, data: &Path, place: String) -> eyre::Result<Row> {
     })
 }
 
-/// Width and height of a picture as it is shown.
+/// How far places in a picture may reach along its sides.
 fn size(picture: &Picture) -> [u32; 2] {
-    picture.header().displayed().into()
+    picture.header().reach()
 }
 
 /// The first of these fields that is there; what is no text is taken as it is written.

@@ -106,7 +106,7 @@ impl Reading {
         let Some(space) = self.space.filter(|space| *space != DataSpace::Unit) else {
             return Ok(());
         };
-        let size = row.pictures.first().map(|picture| picture.header().displayed().into());
+        let size = row.pictures.first().map(|picture| picture.header().reach());
         if is_share(&Evidence { coordinates, size }) {
             return Err(format!(
                 "no coordinate of its answer is above 1, as shares of the sides are, and the data is taken to be in {} \
@@ -183,10 +183,7 @@ impl<'a> Placed<'a> {
     }
 
     fn evidence(&self) -> Evidence {
-        let (width, height) = self.header.displayed();
-        // It is not known yet which side is which.
-        let size = if self.header.swaps_sides() { [width.max(height); 2] } else { [width, height] };
-        Evidence { coordinates: self.coordinates.clone(), size: Some(size) }
+        Evidence { coordinates: self.coordinates.clone(), size: Some(self.header.reach()) }
     }
 }
 

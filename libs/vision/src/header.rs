@@ -83,6 +83,13 @@ impl Header {
         if self.swaps_sides() { (height, width) } else { (width, height) }
     }
 
+    /// How far a place in its pixels may be along each side while it is not known whether they are those of the image as
+    /// stored or as shown: the longer side for both where EXIF swaps them.
+    pub fn reach(&self) -> [u32; 2] {
+        let (width, height) = self.displayed();
+        if self.swaps_sides() { [width.max(height); 2] } else { [width, height] }
+    }
+
     /// Whether the upright image is as wide as the stored one is high.
     pub fn swaps_sides(&self) -> bool {
         use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};

@@ -107,10 +107,15 @@ impl Proposal {
         })?;
         let mut notes = dataset.summary(dataset.len());
         match &space {
-            Some((space, reason)) => notes.push(format!(
-                "coordinates of the true answers are taken for {}, since {reason}",
-                space.name()
-            )),
+            Some((space, reason)) => {
+                notes.push(format!(
+                    "coordinates of the true answers are taken for {}, since {reason}",
+                    space.name()
+                ));
+                let of_exif =
+                    prompter.notes().iter().filter(|note| note.contains("data.boxes_are"));
+                notes.extend(of_exif.cloned());
+            }
             None => notes.extend(prompter.notes().iter().cloned()),
         }
         notes.extend(odd.into_iter().map(|odd| format!("skipped {odd}")));
@@ -243,14 +248,14 @@ fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
     Ok((config, proposal.reason, space, proposal.odd))
 }
 
-/// Place, question, true answer, and the size of the first picture.
+/// Place, question, true answer, and how far places in the first picture may reach.
 fn text_of(row: &Row) -> Option<(String, String, &str, Option<[u32; 2]>)> {
     let Truth::Text(solution) = &row.truth else { return None };
     let asked = match &row.question {
         Question::Turns(turns) => turns.last().map(|turn| turn.text()).unwrap_or_default(),
         _ => String::new(),
     };
-    let size = row.pictures.first().map(|picture| picture.header().displayed().into());
+    let size = row.pictures.first().map(|picture| picture.header().reach());
     Some((row.origin.place(), asked, solution, size))
 }
 

@@ -49,6 +49,35 @@ fn refused(options: &NewOptions, words: &[&str]) {
     assert!(!options.folder.exists(), "something was written");
 }
 
+/// A black JPEG of 64 × 48 pixels as stored that EXIF turns by a quarter.
+fn turned_picture(folder: &Path, n: usize) -> String {
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    image::GrayImage::new(64, 48).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    let jpeg = jpeg.into_inner();
+    // One entry: orientation (0x0112), a short, 6.
+    let tiff =
+        [b"MM\0*\0\0\0\x08\0\x01".as_slice(), &[1, 18, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0], &[0; 4]];
+    let segment = [b"Exif\0\0".as_slice(), &tiff.concat()].concat();
+    let length = (segment.len() as u16 + 2).to_be_bytes();
+    let name = format!("{n:03}.jpg");
+    let turned = [&jpeg[..2], &[0xff, 0xe1], &length, &segment, &jpeg[2..]].concat();
+    std::fs::write(folder.join(&name), turned).unwrap();
+    name
+}
+
+#[test]
+fn pixels_of_pictures_that_are_stored_on_their_side_are_taken_for_pixels() {
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..40).map(|n| turned_picture(folder.path(), n)).collect();
+    // As stored: up to 64 to the right, which is beyond the 48 that are shown.
+    let solution = |n: usize| format!("[{}, 2, {}, 40]", 20 + n / 2, 44 + n / 2);
+    let file = folder.path().join("train.jsonl");
+    std::fs::write(&file, lines(&names, "Where is the cup?", solution)).unwrap();
+    let config = made(&options(folder.path(), &file));
+    assert_eq!(config.data.space, Some(vrft_dataset::DataSpace::Pixels));
+    assert_eq!(config.data.boxes_are, Some(vrft_dataset::BoxesAre::Stored));
+}
+
 /// Rows of a picture, a question and an answer.
 fn lines(names: &[String], problem: &str, solution: impl Fn(usize) -> String) -> String {
     let row = |(n, name): (usize, &String)| {

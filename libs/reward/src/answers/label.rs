@@ -114,10 +114,10 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     examples.all(is_short).then_some(())?;
     let distinct = examples.distinct();
     if distinct.len() < examples.n_answers() {
-        let is_list = (2..=MAX_LISTED).contains(&distinct.len())
-            && examples.n_answers() >= MIN_EACH * distinct.len();
-        let labels =
-            if is_list { distinct.iter().map(ToString::to_string).collect() } else { Vec::new() };
+        let names = distinct_names(&distinct);
+        let is_list = (2..=MAX_LISTED).contains(&names.len())
+            && examples.n_answers() >= MIN_EACH * names.len();
+        let labels = if is_list { names } else { Vec::new() };
         let reason = "short texts that repeat: names".to_owned();
         return Some((AnswerKind::Label(LabelAnswer { labels }), reason));
     }
@@ -126,11 +126,28 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     Some((AnswerKind::Label(LabelAnswer::default()), reason))
 }
 
+/// Each name once, in its first spelling: letter case and composed accents make no other name.
+fn distinct_names(answers: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for answer in answers.iter().filter(|answer| !normalize(answer).is_empty()) {
+        if !names.iter().any(|name| same_label(name, answer)) {
+            names.push((*answer).to_owned());
+        }
+    }
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::AnswerConfig;
     use crate::reading::read_truth;
+
+    #[test]
+    fn spellings_of_one_name_are_listed_once() {
+        assert_eq!(distinct_names(&["No", "YES", "Yes", "no", "?"]), ["No", "YES"]);
+        assert_eq!(distinct_names(&["caf\u{e9}", "cafe\u{301}"]), ["caf\u{e9}"]);
+    }
 
     fn animals() -> AnswerConfig {
         let labels = ["dog", "hot dog", "bear", "teddy bear", "cat"].map(str::to_owned).to_vec();
