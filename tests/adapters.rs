@@ -92,7 +92,9 @@ fn a_base_that_moved_is_named_and_may_be_given() {
     refused(&run(&["merge", &adapter, merged]), &words);
     let after = ok(&eval(&["--base", moved]));
     assert_eq!(before["metrics"], after["metrics"]);
-    ok(&run(&["merge", &adapter, merged, "--base", moved]));
+    refused(&run(&["merge", &adapter, moved, "--base", moved]), &["model.safetensors already"]);
+    let again = small.folder().join("again").display().to_string();
+    ok(&run(&["merge", &adapter, &again, "--base", moved]));
     refused(&run(&["merge", moved, merged]), &["is no adapter: it has no adapter_config.json"]);
     // A run that starts from the adapter has its base from the configuration.
     let moved = format!("policy.base={moved}");
@@ -131,8 +133,8 @@ fn an_adapter_for_a_model_of_the_hub_names_it_on_every_machine() {
 #[test]
 fn weights_of_four_bits_learn_the_same_whether_they_are_stored_so_or_made_so() {
     let adapter = |run: &Run| std::fs::read(tuned(run).join("adapter_model.safetensors")).unwrap();
-    let merged = |of: &Run| {
-        let merged = of.folder().join("merged").display().to_string();
+    let merged = |of: &Run, name: &str| {
+        let merged = of.folder().join(name).display().to_string();
         ok(&run(&["merge", &tuned(of).display().to_string(), &merged]));
         let config = json(&Path::new(&merged).join("config.json"));
         assert!(config.get("quantization_config").is_none());
@@ -141,7 +143,7 @@ fn weights_of_four_bits_learn_the_same_whether_they_are_stored_so_or_made_so() {
     made.finish().ok();
     let of_made = adapter(&made);
     // Into the numbers as they were.
-    merged(&made);
+    merged(&made, "merged");
     let folder = made.folder().join("quantized").display().to_string();
     ok(&run(&["quantize", "data/starter", &folder, "--dtype", "f32"]));
     refused(&run(&["quantize", "data/starter", &folder]), &["model.safetensors already"]);
@@ -152,7 +154,7 @@ fn weights_of_four_bits_learn_the_same_whether_they_are_stored_so_or_made_so() {
     stored.finish().ok();
     assert!(adapter(&stored) == of_made, "the adapters differ");
     // Into what four bits stand for.
-    merged(&stored);
+    merged(&stored, "merged-again");
     let mut whole = stored.set("policy.lora.rank=0");
     whole.again("whole");
     whole.finish().failed(&["policy.lora.rank should be above 0"]);

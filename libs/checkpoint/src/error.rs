@@ -29,6 +29,17 @@ pub enum CheckpointError {
         /// What is wrong with it.
         message: String,
     },
+    /// Weights of 4 bits where numbers are needed.
+    #[error(
+        "{path:?} has tensor {name} in 4 bits (nf4), and numbers are needed here: name the checkpoint that it was made of, or \
+         what `vrft merge` writes"
+    )]
+    FourBits {
+        /// The file.
+        path: PathBuf,
+        /// Name of the tensor.
+        name: String,
+    },
     /// A key of a JSON file that is absent, of the wrong type, or has a value that is not supported.
     #[error("{}: {key} should be {expected}, got {got}", path.display())]
     Key {

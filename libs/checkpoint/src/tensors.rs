@@ -122,14 +122,21 @@ impl TensorFiles {
         &self,
         convert: impl FnMut(&str, TensorView) -> Result<T, E>,
     ) -> Result<BTreeMap<String, T>, E> {
-        if let Some((name, file)) = self.nf4.keys().next().zip(self.files.first()) {
-            let message = format!(
-                "tensor {name} is of 4 bits (nf4), and numbers are needed here: the checkpoint that it was made of, or \
-                 what `vrft merge` writes"
-            );
-            return Err(CheckpointError::damaged(&file.path, message).into());
-        }
+        self.check_floats()?;
         self.read_floats(convert)
+    }
+
+    /// Refuses matrices of 4-bit numbers, where nothing reads them.
+    ///
+    /// # Errors
+    /// There is one.
+    pub fn check_floats(&self) -> Result<(), CheckpointError> {
+        match self.nf4.keys().next().zip(self.files.first()) {
+            Some((name, file)) => {
+                Err(CheckpointError::FourBits { path: file.path.clone(), name: name.clone() })
+            }
+            None => Ok(()),
+        }
     }
 
     /// As [`TensorFiles::read`], without the matrices of 4-bit numbers, which [`TensorFiles::read_nf4`] reads.
@@ -262,7 +269,17 @@ pub fn write_tensors<N: AsRef<str> + Ord + Display, T: View>(
     // transformers refuses a file that does not say which framework it is for.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path)
-        .map_err(|error| CheckpointError::write(path)(std::io::Error::other(error)))
+        .map_err(|error| CheckpointError::write(path)(std::io::Error::other(error)))?;
+    make_usual(path).map_err(CheckpointError::write(path))
+}
+
+/// Gives a file the permissions that any new file has: safetensors leaves it to its owner alone, and a policy is read by
+/// other users' programs too.
+fn make_usual(path: &Path) -> std::io::Result<()> {
+    let probe = path.with_extension("probe");
+    let permissions = File::create(&probe)?.metadata()?.permissions();
+    std::fs::remove_file(&probe)?;
+    std::fs::set_permissions(path, permissions)
 }
 
 #[cfg(test)]
@@ -280,6 +297,14 @@ mod tests {
         let index = r#"{"weight_map": {"first": "a.safetensors", "second": "b.safetensors"}}"#;
         std::fs::write(dir.path().join(INDEX), index).unwrap();
         dir
+    }
+
+    #[test]
+    fn a_file_of_tensors_may_be_read_by_whoever_reads_its_neighbors() {
+        let dir = sharded();
+        let mode = |name: &str| dir.path().join(name).metadata().unwrap().permissions();
+        assert_eq!(mode("a.safetensors"), mode(INDEX));
+        assert_eq!(dir.path().read_dir().unwrap().count(), 3);
     }
 
     #[test]

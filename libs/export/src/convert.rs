@@ -75,6 +75,7 @@ pub fn export_gguf(
     let family = families::of(&config)?;
     let vocabulary = Vocabulary::read(checkpoint, &config)?;
     let tensors = TensorFiles::open(checkpoint)?;
+    tensors.check_floats()?;
     let plan = Plan::of(family.as_ref(), &tensors, storage)?;
     let path = |part: &str| out.join(format!("{part}-{}.gguf", storage.name()));
     let files = Files { text: path("model"), tower: path("mmproj") };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use clap::Args;
-use eyre::ensure;
+use eyre::{ensure, eyre};
 use vrft_answer::Target;
 use vrft_checkpoint::{Adapter, Quantization};
 use vrft_model::{LoadOptions, Policy};
@@ -89,7 +89,25 @@ pub(crate) fn merge(
         Adapter::is_in(&adapter),
         "{adapter:?} is no adapter: it has no adapter_config.json; a whole model needs no merging"
     );
+    check_free(out)?;
     merge_into(&adapter, loading.base.as_deref(), out, dtype)
+}
+
+/// Files that are in the folder of a model, of an adapter, and of a run.
+const TAKEN: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "adapter_config.json", "run.json"];
+
+/// Refuses a folder to write a checkpoint into that holds something else: the base of an adapter, for example, with which
+/// the adapter would be applied twice.
+///
+/// # Errors
+/// It does.
+pub(crate) fn check_free(out: &Path) -> eyre::Result<()> {
+    let taken = TAKEN.iter().find(|name| out.join(name).exists());
+    match taken {
+        Some(name) => Err(eyre!("{out:?} has a {name} already: name another folder, or remove it")),
+        None => Ok(()),
+    }
 }
 
 fn merge_into(

@@ -184,8 +184,9 @@ impl Config {
                 segment.model = model;
             }
         }
-        let Self { answer, data, evaluation, semantic, stream, weights, .. } = self;
-        let mut paths = vec![&mut evaluation.test, &mut weights.zenoh, &mut answer.served];
+        let Self { answer, data, evaluation, run, semantic, stream, weights, .. } = self;
+        let mut paths =
+            vec![&mut run.out, &mut evaluation.test, &mut weights.zenoh, &mut answer.served];
         if data.sources.is_empty() {
             paths.push(&mut data.train);
         }

@@ -1,7 +1,7 @@
 //! A graph and the configuration that goes with it.
 //!
 //! Relative paths in a graph and in its configuration start at the folder of the graph, wherever the program is called;
-//! [`Graph::load`] makes them absolute. Paths on the command line, and `run.out`, start at the working folder.
+//! [`Graph::load`] makes them absolute. Paths on the command line start at the working folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

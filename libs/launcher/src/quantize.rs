@@ -7,7 +7,7 @@ use eyre::ensure;
 use vrft_checkpoint::{Adapter, Quantization};
 use vrft_model::{LoadOptions, Policy};
 
-use crate::checkpoint::Loading;
+use crate::checkpoint::{Loading, check_free};
 
 /// Writes the checkpoint of a name into the folder `out`, what is not quantized in `dtype`.
 ///
@@ -24,10 +24,7 @@ pub(crate) fn quantize(
         !Adapter::is_in(&checkpoint),
         "{checkpoint:?} is an adapter: quantize the model that it was trained beside, or what `vrft merge` writes"
     );
-    ensure!(
-        !out.join("model.safetensors").exists(),
-        "{out:?} has a model.safetensors already, which this would replace"
-    );
+    check_free(out)?;
     let options = LoadOptions {
         dtype,
         device: Device::Cpu,

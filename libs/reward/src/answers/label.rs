@@ -114,7 +114,7 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     examples.all(is_short).then_some(())?;
     let distinct = examples.distinct();
     if distinct.len() < examples.n_answers() {
-        let names = distinct_names(&distinct);
+        let names = distinct_names(distinct.iter().copied());
         let is_list = (2..=MAX_LISTED).contains(&names.len())
             && examples.n_answers() >= MIN_EACH * names.len();
         let labels = if is_list { names } else { Vec::new() };
@@ -127,11 +127,11 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
 }
 
 /// Each name once, in its first spelling: letter case and composed accents make no other name.
-fn distinct_names(answers: &[&str]) -> Vec<String> {
+fn distinct_names<'a>(answers: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for answer in answers.iter().filter(|answer| !normalize(answer).is_empty()) {
+    for answer in answers.into_iter().filter(|answer| !normalize(answer).is_empty()) {
         if !names.iter().any(|name| same_label(name, answer)) {
-            names.push((*answer).to_owned());
+            names.push(answer.to_owned());
         }
     }
     names
@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn spellings_of_one_name_are_listed_once() {
-        assert_eq!(distinct_names(&["No", "YES", "Yes", "no", "?"]), ["No", "YES"]);
-        assert_eq!(distinct_names(&["caf\u{e9}", "cafe\u{301}"]), ["caf\u{e9}"]);
+        assert_eq!(distinct_names(["No", "YES", "Yes", "no", "?"]), ["No", "YES"]);
+        assert_eq!(distinct_names(["caf\u{e9}", "cafe\u{301}"]), ["caf\u{e9}"]);
     }
 
     fn animals() -> AnswerConfig {
