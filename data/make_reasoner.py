@@ -10,28 +10,18 @@ Usage: make_reasoner.py OUT. Needs numpy, pillow and the Python package tokenize
     vrft run configs/reasoner.yml          trains them
 """
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from policy_files import SPECIAL, write
 from questions import COMPARED, EXTREMES, GROUPS, RELATIONS, TASKS, ask
 from scenes import COLORS, NAMES, SIZE, Thing
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
-           "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
 VOCABULARY = 512
 PATCH = 8
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
 TEXT = dict(hidden_size=256, num_hidden_layers=5, num_attention_heads=8, num_key_value_heads=2, head_dim=32,
             intermediate_size=704)
@@ -96,21 +86,8 @@ def processor():
 
 
 def main(out):
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
-    tokenizer.save(str(out / "tokenizer.json"))
-    eos, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
-    files = {
-        "config.json": config(tokenizer),
-        "generation_config.json": dict(eos_token_id=[eos], pad_token_id=pad, do_sample=True, temperature=1.0),
-        "processor_config.json": processor(),
-        "tokenizer_config.json": dict(
-            tokenizer_class="PreTrainedTokenizerFast", eos_token="<|im_end|>", pad_token="<|endoftext|>",
-            model_max_length=1024, extra_special_tokens=SPECIAL[1:]),
-    }
-    for name, content in files.items():
-        (out / name).write_text(json.dumps(content, indent=2) + "\n")
-    (out / "chat_template.jinja").write_text(TEMPLATE)
+    write(out, tokenizer, config(tokenizer), processor())
     things = [Thing("bag", "red", (9, 12, 40, 33)), Thing("3", "blue", (50, 40, 66, 71))]
     for text in ask(np.random.default_rng(3), "detect", things):
         print(len(tokenizer.encode(text).ids), "tokens:", tokenizer.encode(text).tokens)

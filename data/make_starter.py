@@ -10,26 +10,16 @@ Usage: make_starter.py OUT. Needs the Python package tokenizers; then
     vrft run configs/starter.yml                       trains them
 """
 
-import json
 import sys
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from make_data import PROMPT
+from policy_files import SPECIAL, write
 
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
-           "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
 VOCABULARY = 1024
 THINK = "<think> The digit stands out from the ground. </think> "
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif part['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
 
 TEXT = dict(hidden_size=192, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2, intermediate_size=512)
 VISION = dict(depth=3, embed_dim=96, num_heads=3, patch_size=8)
@@ -86,21 +76,8 @@ def processor():
 
 
 def main(out):
-    out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
-    tokenizer.save(str(out / "tokenizer.json"))
-    eos, pad = tokenizer.token_to_id("<|im_end|>"), tokenizer.token_to_id("<|endoftext|>")
-    files = {
-        "config.json": config(tokenizer),
-        "generation_config.json": dict(eos_token_id=[eos], pad_token_id=pad, do_sample=True, temperature=1.0),
-        "processor_config.json": processor(),
-        "tokenizer_config.json": dict(
-            tokenizer_class="PreTrainedTokenizerFast", eos_token="<|im_end|>", pad_token="<|endoftext|>",
-            model_max_length=1024, extra_special_tokens=SPECIAL[1:]),
-    }
-    for name, content in files.items():
-        (out / name).write_text(json.dumps(content, indent=2) + "\n")
-    (out / "chat_template.jinja").write_text(TEMPLATE)
+    write(out, tokenizer, config(tokenizer), processor())
     for text in (PROMPT, THINK + "<answer>[{'Position': [573, 66, 959, 455], 'Confidence': 0.70}]</answer>"):
         print(len(tokenizer.encode(text).ids), "tokens:", tokenizer.encode(text).tokens)
 

@@ -35,6 +35,6 @@ pub use error::CheckpointError;
 pub use hub::{checkpoint_dir, local_checkpoint_dir};
 pub use keys::{JsonFile, Keys, MAX_SIZE};
 pub use manifest::{Manifest, verify};
-pub use nf4::{Nf4FactorsView, Nf4View};
+pub use nf4::{Nf4FactorsView, Nf4View, nf4_state};
 pub use safetensors::tensor::{Dtype as StoredDtype, TensorView, View};
 pub use tensors::{TensorFiles, write_tensors};

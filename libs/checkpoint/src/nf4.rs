@@ -139,25 +139,25 @@ impl State {
     }
 }
 
-impl Nf4View<'_> {
-    /// The text beside the matrix, as [`write_checkpoint`](crate::write_checkpoint) wants it under
-    /// `NAME.quant_state.bitsandbytes__nf4`.
-    pub fn state(&self) -> Vec<u8> {
-        let nested = match &self.factors {
-            Nf4FactorsView::Plain(_) => None,
-            Nf4FactorsView::Quantized { block, offset, .. } => Some((*block, *offset)),
-        };
-        let state = State {
-            quant_type: "nf4".to_owned(),
-            blocksize: self.block,
-            dtype: name_of(self.dtype).to_owned(),
-            shape: self.shape.to_vec(),
-            nested_blocksize: nested.map(|(block, _)| block),
-            nested_dtype: nested.map(|_| "float32".to_owned()),
-            nested_offset: nested.map(|(_, offset)| offset),
-        };
-        serde_json::to_vec(&state).expect("strings and numbers are JSON")
-    }
+/// The text beside a matrix, which [`write_nf4_checkpoint`](crate::write_nf4_checkpoint) wants under
+/// `NAME.quant_state.bitsandbytes__nf4`; `nested` are the factors that share a scale and the mean of all, where factors are
+/// 8-bit numbers.
+pub fn nf4_state(
+    shape: [usize; 2],
+    dtype: Dtype,
+    block: usize,
+    nested: Option<(usize, f32)>,
+) -> Vec<u8> {
+    let state = State {
+        quant_type: "nf4".to_owned(),
+        blocksize: block,
+        dtype: name_of(dtype).to_owned(),
+        shape: shape.to_vec(),
+        nested_blocksize: nested.map(|(block, _)| block),
+        nested_dtype: nested.map(|_| "float32".to_owned()),
+        nested_offset: nested.map(|(_, offset)| offset),
+    };
+    serde_json::to_vec(&state).expect("strings and numbers are JSON")
 }
 
 const DTYPES: [(&str, Dtype); 3] =
@@ -203,7 +203,8 @@ mod tests {
             view.factors,
             Nf4FactorsView::Quantized { codes: &[3, 4], offset: 0.25, .. }
         ));
-        assert_eq!(State::parse(&view.state()).unwrap(), state);
+        let written = nf4_state(view.shape, view.dtype, view.block, Some((256, 0.25)));
+        assert_eq!(State::parse(&written).unwrap(), state);
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Config {
             wrong::<SftConfig>(document),
             wrong::<EvaluationConfig>(document),
             wrong::<AnswerConfig>(document),
+            wrong::<SegmentConfig>(document),
             wrong::<TableConfig>(document),
         ];
         let mut errors: Vec<ConfigError> = errors.into_iter().flatten().collect();

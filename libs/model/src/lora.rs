@@ -135,8 +135,8 @@ pub(crate) fn initialize(
     let targets = Targets::new(&config.target_modules).map_err(|error| {
         ModelError::input(key, "a list of names, \"all-linear\" or a regular expression", error)
     })?;
+    let layers = linear_layers(base, quantized, names);
     if let TargetModules::Names(targets) = &config.target_modules {
-        let layers = linear_layers(base, quantized, names);
         let of_no_layer =
             |name: &&String| !layers.keys().any(|module| names_module(&names.module(module), name));
         let unknown: Vec<&String> = targets.iter().filter(of_no_layer).collect();
@@ -146,7 +146,7 @@ pub(crate) fn initialize(
         }
     }
     let mut adapters = BTreeMap::new();
-    for (module, ([d_out, d_in], device)) in linear_layers(base, quantized, names) {
+    for (module, ([d_out, d_in], device)) in layers {
         let is_left_out = names.is_visual(module) && !config.vision;
         if is_left_out || !targets.contain(&names.module(module)) {
             continue;

@@ -2,8 +2,8 @@
 
 use candle_core::DType;
 
-use crate::lora::linear_module;
 use crate::model::Model;
+use crate::quantized::is_meant;
 use crate::{ModelConfig, ModelError, TextConfig};
 
 impl ModelConfig {
@@ -30,8 +30,7 @@ impl ModelConfig {
         let names = self.family.layouts().published();
         let mut counts = (0, 0);
         for (name, shape) in Model::shapes(self)? {
-            if shape.len() == 2 && linear_module(&name, names).is_some() && !names.is_visual(&name)
-            {
+            if is_meant(&name, &shape, names) {
                 let n: usize = shape.iter().product();
                 counts = (counts.0 + n, counts.1.max(n));
             }

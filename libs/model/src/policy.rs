@@ -16,7 +16,7 @@ use crate::lora::{self, Lora};
 use crate::opened::Opened;
 use crate::packing_for_gpu::GpuPacking;
 use crate::peft::read_adapter;
-use crate::quantized::Quantized;
+use crate::quantized::{Quantized, is_meant};
 use crate::weights::{Caches, Weights, check_names};
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
@@ -136,10 +136,7 @@ impl Policy {
         let (dtype, device) = (options.dtype, &options.device);
         let names = config.names(&shapes);
         let quantizes = |name: &str| {
-            options.quantization == Quantization::Nf4
-                && shapes[name].len() == 2
-                && lora::linear_module(name, names).is_some()
-                && !names.is_visual(name)
+            options.quantization == Quantization::Nf4 && is_meant(name, &shapes[name], names)
         };
         let (mut tensors, quantized) =
             checkpoint::read_weights(&files, &used, dtype, device, quantizes)?;

@@ -4,13 +4,21 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use vrft_checkpoint::{Nf4FactorsView, Nf4View, StoredDtype};
+use vrft_checkpoint::{Nf4FactorsView, Nf4View, StoredDtype, nf4_state};
 use vrft_kernels::{Nf4Factors, Nf4Matrix, Nf4Parts};
 
 use crate::ModelError;
+use crate::lora::linear_module;
+use crate::names::Names;
 
 /// The weights of 4 bits by name; none of them has a tensor.
 pub(crate) type Quantized = BTreeMap<String, Nf4Matrix>;
+
+/// Whether the weight of this name and shape is one that is kept in 4 bits where the configuration asks for it: that of a
+/// linear layer of the language model.
+pub(crate) fn is_meant(name: &str, shape: &[usize], names: Names) -> bool {
+    shape.len() == 2 && linear_module(name, names).is_some() && !names.is_visual(name)
+}
 
 /// How far what a code stands for may be from what it stands for here.
 const NEAR: f32 = 1e-5;
@@ -49,42 +57,24 @@ pub(crate) fn to_tensors(
     dtype: DType,
 ) -> Result<Vec<(String, Tensor)>, ModelError> {
     let Nf4Parts { dims, codes, block, factors } = matrix.parts();
-    let floats = |tensor: &Tensor| tensor.to_vec1::<f32>();
-    let (factor_codes, view, mut tensors) = match factors {
-        Nf4Factors::Plain(factors) => {
-            let view = Nf4FactorsView::Plain(Vec::new());
-            (None, view, vec![(".absmax", factors.clone())])
-        }
-        Nf4Factors::Quantized { codes, map, scales, block, offset } => {
-            let (block, offset) = (*block, *offset);
-            let view = Nf4FactorsView::Quantized {
-                codes: &[],
-                map: floats(map)?,
-                scales: floats(scales)?,
-                block,
-                offset,
-            };
-            let nested = [(".nested_absmax", scales.clone()), (".nested_quant_map", map.clone())];
-            (Some(codes.clone()), view, nested.to_vec())
-        }
-    };
     let stored = match dtype {
         DType::BF16 => StoredDtype::BF16,
         DType::F16 => StoredDtype::F16,
         _ => StoredDtype::F32,
     };
-    let map = Nf4Matrix::values().to_vec();
-    let of = Nf4View {
-        shape: *dims,
-        dtype: stored,
-        codes: &[],
-        map: map.clone(),
-        block: *block,
-        factors: view,
+    let (nested, mut tensors) = match factors {
+        Nf4Factors::Plain(factors) => (None, vec![(".absmax", factors.clone())]),
+        Nf4Factors::Quantized { codes, map, scales, block, offset } => {
+            let tensors = vec![
+                (".absmax", codes.clone()),
+                (".nested_absmax", scales.clone()),
+                (".nested_quant_map", map.clone()),
+            ];
+            (Some((*block, *offset)), tensors)
+        }
     };
-    tensors.extend(factor_codes.map(|codes| (".absmax", codes)));
-    tensors.push((".quant_map", Tensor::new(map, &Device::Cpu)?));
-    let state = of.state();
+    let state = nf4_state(*dims, stored, *block, nested);
+    tensors.push((".quant_map", Tensor::new(Nf4Matrix::values(), &Device::Cpu)?));
     tensors.push((".quant_state.bitsandbytes__nf4", Tensor::new(state, &Device::Cpu)?));
     tensors.push(("", codes.reshape(((), 1))?));
     Ok(tensors.into_iter().map(|(part, tensor)| (format!("{name}{part}"), tensor)).collect())
