@@ -53,6 +53,29 @@ fn a_run_whose_coefficients_adapt_and_that_asks_for_more_resumes_to_the_same_wei
 }
 
 #[test]
+fn the_true_answer_joins_the_group() {
+    let run = Run::small().set("advantage.truth={form=true}").set("learner.steps=2");
+    run.finish().ok();
+    let used = run.metric("advantage", "truth/used");
+    assert!(used.len() == 2 && used.iter().any(|share| *share > 0.0), "{used:?}");
+    // Of the policy's own: as many as without the true answer.
+    let plain = Run::small().set("learner.steps=2");
+    plain.finish().ok();
+    let rewards = |run: &Run| run.metric("advantage", "reward/total/mean")[0];
+    assert_eq!(rewards(&run), rewards(&plain));
+    assert!(run.final_weights("learner") != plain.final_weights("learner"));
+}
+
+#[test]
+fn true_answers_are_imitated_beside_the_objective() {
+    let run = Run::small().set("loss.chord={mu=0.2}").set("learner.steps=2");
+    run.finish().ok();
+    let losses = run.metric("learner", "policy/imitation_loss");
+    assert!(losses.len() == 2 && losses.iter().all(|loss| *loss > 0.0), "{losses:?}");
+    assert_eq!(run.metric("learner", "policy/imitation_share"), [0.2, 0.2]);
+}
+
+#[test]
 fn tasks_are_weighed_measured_and_remembered_apart() {
     let source = |task: &str, weight: f64| {
         let (train, test) = ("data/digits/shots.parquet", "data/digits/test.parquet");
@@ -84,4 +107,9 @@ fn contradictory_settings_say_what_to_write() {
         .set("advantage.baseline=leave_one_out")
         .finish()
         .failed(&["advantage.scale = group: expected \"none\" or \"batch\""]);
+    Run::small()
+        .set("loss.chord={}")
+        .set("learner.refills=1")
+        .finish()
+        .failed(&["learner.refills = 1: expected 0 with [loss.chord]"]);
 }

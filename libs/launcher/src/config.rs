@@ -226,6 +226,7 @@ impl Config {
             learner: &self.learner,
             optimizer: &self.optimizer,
             loss: &self.loss,
+            n_shown: vrft_objective::config::n_shown(&self.advantage, &self.loss),
         }
     }
 }

@@ -52,6 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             advantage: if idx % 2 == 0 { 1.0 } else { -1.0 },
             truncated: false,
             is_scored: true,
+            origin: vrft_learner::Origin::Sampled,
         })
         .collect();
     stage(&format!("answer {group_size} times {n_tokens} tokens"));

@@ -15,12 +15,25 @@ pub struct TrainGroup {
     pub completions: Vec<TrainCompletion>,
 }
 
-/// One completion that a rollout sampled.
+/// Where a completion of a group comes from, and so what is learned from it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The policy sampled it.
+    #[default]
+    Sampled,
+    /// It is the true answer, compared with those that were sampled by the same objective (ViSurf): its importance ratio
+    /// is to the policy before the step's first update.
+    Truth,
+    /// It is the true answer, imitated beside the objective (`[loss.chord]`).
+    Demonstration,
+}
+
+/// One completion: a rollout sampled it, or it is the true answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainCompletion {
-    /// Sampled tokens, at least one.
+    /// Its tokens, at least one.
     pub token_ids: Vec<u32>,
-    /// Logprob of each token under the policy that sampled it.
+    /// Logprob of each token under the policy that sampled it; empty for what no policy sampled.
     pub old_logprobs: Vec<f32>,
     /// How much better than its siblings it was.
     pub advantage: f32,
@@ -28,6 +41,8 @@ pub struct TrainCompletion {
     pub truncated: bool,
     /// Whether it has a reward at all.
     pub is_scored: bool,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 /// A prompt and the answer that should have been given.
@@ -67,7 +82,11 @@ impl TrainCompletion {
         if n_tokens == 0 {
             return Err(LearnerError::input(name(), "at least 1 token", 0));
         }
-        if n_logprobs != n_tokens {
+        if self.origin != Origin::Sampled && n_logprobs > 0 {
+            let what = format!("number of old_logprobs in {}", name());
+            return Err(LearnerError::input(what, "0, as no policy sampled it", n_logprobs));
+        }
+        if self.origin == Origin::Sampled && n_logprobs != n_tokens {
             let what = format!("number of old_logprobs in {}", name());
             return Err(LearnerError::input(what, format!("{n_tokens}, as tokens"), n_logprobs));
         }
@@ -82,12 +101,34 @@ impl TrainCompletion {
     }
 }
 
-/// A batch that a step can be made of.
-pub(crate) fn check_groups(groups: &[TrainGroup]) -> Result<(), LearnerError> {
+impl TrainGroup {
+    /// The completions that the policy sampled itself.
+    pub(crate) fn sampled(&self) -> impl Iterator<Item = &TrainCompletion> {
+        self.completions.iter().filter(|completion| completion.origin == Origin::Sampled)
+    }
+}
+
+/// A batch that a step can be made of, with demonstrations where they are imitated and only there.
+pub(crate) fn check_groups(groups: &[TrainGroup], imitates: bool) -> Result<(), LearnerError> {
     if groups.is_empty() {
         return Err(LearnerError::input("batch", "at least 1 group", 0));
     }
-    groups.iter().try_for_each(TrainGroup::check)
+    groups.iter().try_for_each(TrainGroup::check)?;
+    let is_demonstration = |c: &&TrainCompletion| c.origin == Origin::Demonstration;
+    let n = groups.iter().flat_map(|group| &group.completions).filter(is_demonstration).count();
+    match (imitates, n) {
+        (true, 0) => Err(LearnerError::input(
+            "number of demonstrations in the batch",
+            "1 or more, as there is a [loss.chord]",
+            0,
+        )),
+        (false, 1..) => Err(LearnerError::input(
+            "number of demonstrations in the batch",
+            "0, as there is no [loss.chord]",
+            n,
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Demonstrations that a step can be made of.
@@ -115,9 +156,10 @@ mod tests {
             advantage,
             truncated: false,
             is_scored: true,
+            origin: Origin::Sampled,
         };
         let group = TrainGroup { prompt_id: 7, prompt, completions: vec![completion] };
-        assert_eq!(check_groups(&[group]).unwrap_err().to_string(), expect);
+        assert_eq!(check_groups(&[group], false).unwrap_err().to_string(), expect);
     }
 
     #[test]
@@ -145,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_is_refused() {
-        assert!(check_groups(&[]).is_err());
+        assert!(check_groups(&[], false).is_err());
         assert!(check_demonstrations(&[]).is_err());
     }
 }

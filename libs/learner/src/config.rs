@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Section, require};
+use vrft_objective::config::LossConfig;
+use vrft_plan::LearnerConfig;
 
 /// AdamW and its schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,10 +58,19 @@ pub enum Schedule {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SftConfig {
-    /// Text put before the answer of a sample, so that demonstrations have the format that is asked for.
+    /// Text put before the answer of a sample, so that demonstrations have the format that is asked for. Also where
+    /// reinforcement shows the answer (`[advantage.truth]`, `[loss.chord]`).
     pub answer_prefix: String,
     /// Optimizer of the supervised baseline.
     pub optimizer: OptimizerConfig,
+}
+
+impl SftConfig {
+    /// The whole completion that shows an answer: the prefix goes before one that has no thinking of its own.
+    pub fn demonstration(&self, answer: &str) -> String {
+        let has_thinking = answer.trim_start().starts_with("<think>");
+        if has_thinking { answer.to_owned() } else { format!("{}{answer}", self.answer_prefix) }
+    }
 }
 
 impl Section for OptimizerConfig {
@@ -76,6 +87,19 @@ impl Section for SftConfig {
     fn check(&self) -> Result<(), ConfigError> {
         self.optimizer.check_as("sft.optimizer")
     }
+}
+
+/// Checks what `[loss.chord]` asks of `[learner]`.
+///
+/// # Errors
+/// Dynamic sampling beside it, which would leave out prompts that still teach by their true answers.
+pub fn check_imitation(loss: &LossConfig, learner: &LearnerConfig) -> Result<(), ConfigError> {
+    require(
+        loss.chord.is_none() || learner.refills == 0,
+        "learner.refills",
+        learner.refills,
+        "0 with [loss.chord]: a prompt whose completions did equally well still teaches, by its true answer",
+    )
 }
 
 impl OptimizerConfig {
@@ -113,6 +137,15 @@ mod tests {
     use vrft_config::Document;
 
     use super::*;
+
+    #[test]
+    fn an_answer_with_thinking_of_its_own_gets_no_other() {
+        let sft = SftConfig { answer_prefix: "<think>a</think> ".into(), ..SftConfig::default() };
+        let shown = "<think>a</think> <answer>cat</answer>";
+        assert_eq!(sft.demonstration("<answer>cat</answer>"), shown);
+        let own = "<think>b</think><answer>cat</answer>";
+        assert_eq!(sft.demonstration(own), own);
+    }
 
     #[test]
     fn impossible_values_are_refused_by_the_key_of_their_table() {

@@ -50,7 +50,7 @@ impl Learner {
             }
             plan.set_ref_logprobs(logprobs);
         }
-        if !plan.wants_old_logprobs() && !plan.wants_entropies() {
+        if !plan.wants_old_logprobs(self.config.iterations) && !plan.wants_entropies() {
             return Ok(());
         }
         let mut logprobs = vec![0.0; plan.n_tokens()];
@@ -63,7 +63,7 @@ impl Learner {
             batch.scatter(&numbers(&tokens.logprobs)?, &mut logprobs);
             batch.scatter(&numbers(&tokens.entropy)?, &mut entropies);
         }
-        if plan.wants_old_logprobs() {
+        if plan.wants_old_logprobs(self.config.iterations) {
             plan.set_old_logprobs(logprobs);
         }
         if plan.wants_entropies() {
@@ -85,8 +85,8 @@ impl Learner {
             Some(known) => Some(known),
             None => self.ref_logprobs(batch, stats)?,
         }; // (N,)
-        let old_logprobs = batch.old_logprobs(device)?; // (N,)
-        let sampler_logprobs = batch.sampler_logprobs(device)?; // (N,)
+        let old_logprobs = batch.old_logprobs(&logprobs.detach())?; // (N,)
+        let sampler_logprobs = batch.sampler_logprobs(&logprobs.detach())?; // (N,)
         let inputs = LossInputs {
             logprobs,
             old_logprobs: &old_logprobs,
@@ -105,7 +105,25 @@ impl Learner {
         self.note(&loss, stats)?;
         let ratio = (logprobs.detach() - old_logprobs)?.exp()?; // (N,)
         stats.add("policy/ratio", number(&ratio.sum_all()?)?);
-        Ok(loss.loss)
+        self.with_imitation(loss.loss, batch, logprobs, plan, stats)
+    }
+
+    /// `(1 - μ) · loss + μ · imitation` where the configuration says so (CHORD).
+    fn with_imitation(
+        &self,
+        loss: Tensor,
+        batch: &MicroBatch<'_>,
+        logprobs: &Tensor,
+        plan: &Plan<'_>,
+        stats: &mut StepStats,
+    ) -> Result<Tensor, LearnerError> {
+        let Some(chord) = &plan.loss.chord else { return Ok(loss) };
+        let Some(weights) = batch.imitation_weights(logprobs.device())? else { return Ok(loss) };
+        let imitation = vrft_objective::imitation_loss(logprobs, &weights, chord.token_weight)?;
+        stats.add("policy/imitation_loss", number(&imitation)?);
+        stats.set("policy/imitation_share", plan.imitation_share);
+        let mu = plan.imitation_share;
+        Ok(((loss * (1.0 - mu))? + (imitation * mu)?)?)
     }
 
     fn note(&self, loss: &Loss, stats: &mut StepStats) -> Result<(), LearnerError> {

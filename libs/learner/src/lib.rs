@@ -29,9 +29,9 @@ mod shared_images;
 mod stats;
 mod update;
 
-pub use batch::{Demonstration, TrainCompletion, TrainGroup};
+pub use batch::{Demonstration, Origin, TrainCompletion, TrainGroup};
 pub use checkpoint::{Checkpoint, Checkpoints, Cursor};
-pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig};
+pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig, check_imitation};
 pub use error::LearnerError;
 pub use gradients::StepGradients;
 pub use learner::{Learner, TrainSettings};

@@ -35,6 +35,8 @@ pub struct MemorySettings<'a> {
     pub optimizer: &'a OptimizerConfig,
     /// Whether there is a reference policy.
     pub loss: &'a LossConfig,
+    /// True answers beside the sampled completions of each prompt, see [`vrft_objective::config::n_shown`].
+    pub n_shown: usize,
 }
 
 /// Bytes by what they are for.
@@ -155,7 +157,7 @@ fn activations(
     dtype: DType,
 ) -> usize {
     let (learner, rollout) = (&config.learner, &config.rollout);
-    let group_size = rollout.group_size;
+    let group_size = rollout.group_size + config.n_shown;
     let length = rollout.max_completion_tokens;
     let plan = MicroBatchPlan::new(learner, prompt.n_tokens, group_size, length);
     let n_tokens = plan.largest;
@@ -203,7 +205,7 @@ mod tests {
         change(&mut config);
         let prompt = PromptSize { n_tokens: 422, n_patches: 1024 };
         let Settings { policy, rollout, learner, optimizer, loss } = &config;
-        let settings = MemorySettings { policy, rollout, learner, optimizer, loss };
+        let settings = MemorySettings { policy, rollout, learner, optimizer, loss, n_shown: 0 };
         MemoryEstimate::new(&settings, &model(), prompt).unwrap()
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Sequence<'a> {
     /// Place of its first token among all completion tokens of the step.
     pub(crate) first_token: usize,
     pub(crate) token_ids: &'a [u32],
-    /// Empty for a demonstration, which was not sampled.
+    /// Empty where nothing was sampled and they are not computed apart: they are then those of the pass itself.
     pub(crate) old_logprobs: &'a [f32],
     /// The logprobs as the sampler computed them; empty likewise.
     pub(crate) sampler_logprobs: &'a [f32],
@@ -28,6 +28,10 @@ pub(crate) struct Sequence<'a> {
     pub(crate) advantage: f32,
     /// See [`vrft_objective::loss_weights`]; over the whole step, so that the losses of micro-batches add up.
     pub(crate) weights: &'a [f32],
+    /// How much each token counts in the imitation of demonstrations; empty without one.
+    pub(crate) imitation_weights: &'a [f32],
+    /// Whether it is imitated rather than judged.
+    pub(crate) is_demonstration: bool,
 }
 
 /// A group, or the part of it that one micro-batch takes: completions that share one pass over their prompt.
@@ -73,6 +77,8 @@ pub(crate) fn groups_of_demonstrations<'a>(
             ref_logprobs: &[],
             advantage: 0.0,
             weights: &weights[first_token..end],
+            imitation_weights: &[],
+            is_demonstration: false,
         };
         GroupPart { prompt: &demonstration.prompt, sequences: vec![sequence] }
     };
@@ -216,14 +222,43 @@ impl<'a> MicroBatch<'a> {
         }
     }
 
-    /// (N,): logprobs of the completion tokens under the policy before the step.
-    pub(crate) fn old_logprobs(&self, device: &Device) -> Result<Tensor> {
-        self.per_token(device, |sequence| sequence.old_logprobs.to_vec())
+    /// (N,): logprobs of the completion tokens under the policy before the step. `current` are those of the pass, (N,):
+    /// they stand for themselves where no policy sampled the tokens, so that the ratio is 1.
+    pub(crate) fn old_logprobs(&self, current: &Tensor) -> Result<Tensor> {
+        self.known_or(current, |sequence| sequence.old_logprobs)
     }
 
-    /// (N,): logprobs of the completion tokens as the sampler computed them.
-    pub(crate) fn sampler_logprobs(&self, device: &Device) -> Result<Tensor> {
-        self.per_token(device, |sequence| sequence.sampler_logprobs.to_vec())
+    /// (N,): logprobs of the completion tokens as the sampler computed them; as above where there was none.
+    pub(crate) fn sampler_logprobs(&self, current: &Tensor) -> Result<Tensor> {
+        self.known_or(current, |sequence| sequence.sampler_logprobs)
+    }
+
+    /// (N,): the weight of each completion token in the imitation of demonstrations, where there is one.
+    pub(crate) fn imitation_weights(&self, device: &Device) -> Result<Option<Tensor>> {
+        let weights = self.per_token(device, |sequence| sequence.imitation_weights.to_vec())?;
+        Ok((weights.dims1()? == self.n_completion_tokens()).then_some(weights))
+    }
+
+    /// Numbers that some sequences have beforehand, and the current ones of the others.
+    fn known_or(
+        &self,
+        current: &Tensor,
+        known: impl Fn(&Sequence<'a>) -> &'a [f32],
+    ) -> Result<Tensor> {
+        let is_known = |sequence: &Sequence<'a>| !known(sequence).is_empty();
+        if self.sequences().all(is_known) {
+            return self.per_token(current.device(), |sequence| known(sequence).to_vec());
+        }
+        let mut values = current.to_vec1::<f32>()?;
+        let mut rest = &mut values[..];
+        for sequence in self.sequences() {
+            let (own, others) = rest.split_at_mut(sequence.token_ids.len());
+            rest = others;
+            if is_known(sequence) {
+                own.copy_from_slice(known(sequence));
+            }
+        }
+        Tensor::new(values, current.device())
     }
 
     /// (N,): logprobs of the completion tokens under the reference policy, if they are known already.
@@ -247,14 +282,14 @@ impl<'a> MicroBatch<'a> {
         self.per_token(device, |sequence| sequence.weights.to_vec())
     }
 
-    fn sequences(&self) -> impl Iterator<Item = &Sequence<'_>> {
+    fn sequences(&self) -> impl Iterator<Item = &Sequence<'a>> {
         self.groups.iter().flat_map(|group| &group.sequences)
     }
 
     fn per_token(
         &self,
         device: &Device,
-        values: impl Fn(&Sequence<'_>) -> Vec<f32>,
+        values: impl Fn(&Sequence<'a>) -> Vec<f32>,
     ) -> Result<Tensor> {
         Tensor::new(self.sequences().flat_map(values).collect::<Vec<_>>(), device)
     }
@@ -277,6 +312,7 @@ mod tests {
             advantage: 1.0,
             truncated: false,
             is_scored: true,
+            origin: crate::Origin::Sampled,
         };
         let group = |(id, lengths): (usize, &&[usize])| TrainGroup {
             prompt_id: id as u64,
@@ -306,7 +342,7 @@ mod tests {
         let lengths: Vec<usize> = lengths.iter().copied().flatten().copied().collect();
         let weights = vrft_objective::token_weights(&lengths);
         let counts = UpdateCounts::of(&facts(&groups), &Masks::default());
-        let plan = Plan::new(&groups, LossConfig::default(), &counts, 64);
+        let plan = Plan::new(&groups, LossConfig::default(), &counts, 64, 0);
         let room = Room { together: max_tokens, splits_groups };
         let batches = micro_batches(plan.whole_groups(), room);
         let got: Vec<Vec<Vec<usize>>> = batches

@@ -6,6 +6,7 @@ use vrft_objective::config::{KlPlace, LossConfig};
 use vrft_objective::{CompletionFacts, UpdateCounts};
 
 use crate::TrainGroup;
+use crate::batch::Origin;
 use crate::micro_batch::{GroupPart, Sequence};
 
 /// Numbers by token or completion, group after group, as they stand for the update that comes next.
@@ -27,6 +28,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) entropy_threshold: Option<f32>,
     /// Tokens of the whole update that the entropy bonus is the mean of.
     pub(crate) n_entropy_tokens: usize,
+    /// The share of imitation in this step; 0 without `[loss.chord]`.
+    pub(crate) imitation_share: f64,
+    /// By token, see [`vrft_objective::demonstration_weights`]; empty without `[loss.chord]`.
+    imitation_weights: Vec<f32>,
 }
 
 /// The completions of these groups, as far as the weights of their tokens depend on them.
@@ -36,26 +41,35 @@ pub(crate) fn facts(groups: &[TrainGroup]) -> Vec<CompletionFacts> {
         n_tokens: completion.token_ids.len(),
         is_truncated: completion.truncated,
         advantage: completion.advantage,
+        is_demonstration: completion.origin == Origin::Demonstration,
     });
     facts.collect()
 }
 
 impl<'a> Plan<'a> {
     /// `counts` are those of the whole update, of which these groups may be a part; `max_tokens` is the longest
-    /// completion that could have been sampled.
+    /// completion that could have been sampled, `step` the number of steps made before.
     pub(crate) fn new(
         groups: &'a [TrainGroup],
         loss: LossConfig,
         counts: &UpdateCounts,
         max_tokens: usize,
+        step: u64,
     ) -> Self {
+        let facts = facts(groups);
         let completions = groups.iter().flat_map(|group| &group.completions);
-        let weights = vrft_objective::loss_weights(&loss, &facts(groups), counts, max_tokens);
+        let weights = vrft_objective::loss_weights(&loss, &facts, counts, max_tokens);
+        let imitation_weights = match &loss.chord {
+            Some(_) => vrft_objective::demonstration_weights(&facts, counts),
+            None => Vec::new(),
+        };
         Self {
             groups,
             advantages: completions.map(|completion| completion.advantage).collect(),
             n_entropy_tokens: counts.n_tokens,
             weights,
+            imitation_share: loss.chord.as_ref().map_or(0.0, |chord| chord.mu_at(step)),
+            imitation_weights,
             loss,
             old_logprobs: None,
             ref_logprobs: None,
@@ -68,9 +82,16 @@ impl<'a> Plan<'a> {
         self.weights.iter().map(|weight| f64::from(*weight)).sum()
     }
 
-    /// Whether logprobs at the start of the step are to be computed again.
-    pub(crate) fn wants_old_logprobs(&self) -> bool {
-        self.loss.sampler_correction.is_some() && self.old_logprobs.is_none()
+    /// Whether logprobs at the start of the step are to be computed again: to correct for the sampler, or for true answers,
+    /// which no policy sampled, where the first update would change them.
+    pub(crate) fn wants_old_logprobs(&self, iterations: usize) -> bool {
+        let corrects = self.loss.sampler_correction.is_some();
+        (corrects || (iterations > 1 && self.has_truths())) && self.old_logprobs.is_none()
+    }
+
+    fn has_truths(&self) -> bool {
+        let mut completions = self.groups.iter().flat_map(|group| &group.completions);
+        completions.any(|completion| completion.origin == Origin::Truth)
     }
 
     /// Whether entropies are to be known before the update.
@@ -112,10 +133,10 @@ impl<'a> Plan<'a> {
         for group in self.groups {
             let mut completions = Vec::with_capacity(group.completions.len());
             for completion in &group.completions {
-                let old = &completion.old_logprobs[..];
-                let (reference, rest) = ref_logprobs.split_at(old.len());
+                let (reference, rest) = ref_logprobs.split_at(completion.token_ids.len());
                 ref_logprobs = rest;
-                completions.push(completion.is_scored.then_some((old, reference)));
+                let counts = completion.is_scored && completion.origin == Origin::Sampled;
+                completions.push(counts.then_some((&completion.old_logprobs[..], reference)));
             }
             let shifts =
                 vrft_objective::kl_in_reward(&completions, self.loss.kl, self.loss.kl_coef);
@@ -135,15 +156,29 @@ impl<'a> Plan<'a> {
             for (completion, advantage) in group.completions.iter().zip(advantages.by_ref()) {
                 let tokens = end..end + completion.token_ids.len();
                 end = tokens.end;
-                let sampler = &completion.old_logprobs[..];
+                let again = part(&self.old_logprobs, &tokens);
+                let (sampler, old) = match completion.origin {
+                    Origin::Sampled => {
+                        let sampler = &completion.old_logprobs[..];
+                        let corrects = self.loss.sampler_correction.is_some();
+                        (sampler, again.filter(|_| corrects).unwrap_or(sampler))
+                    }
+                    // Nothing was sampled, so that there is no sampler to correct for.
+                    Origin::Truth | Origin::Demonstration => {
+                        let old = again.unwrap_or_default();
+                        (old, old)
+                    }
+                };
                 sequences.push(Sequence {
                     first_token: tokens.start,
                     token_ids: &completion.token_ids,
-                    old_logprobs: part(&self.old_logprobs, &tokens).unwrap_or(sampler),
+                    old_logprobs: old,
                     sampler_logprobs: sampler,
                     ref_logprobs: part(&self.ref_logprobs, &tokens).unwrap_or_default(),
                     advantage: *advantage,
                     weights: &self.weights[tokens.clone()],
+                    imitation_weights: self.imitation_weights.get(tokens).unwrap_or_default(),
+                    is_demonstration: completion.origin == Origin::Demonstration,
                 });
             }
             groups.push(GroupPart { prompt: &group.prompt, sequences });
@@ -152,12 +187,14 @@ impl<'a> Plan<'a> {
     }
 
     /// The completions that a gradient comes from: without a KL and without a bonus, those without an advantage have
-    /// none, and where such completions are masked they never have one.
+    /// none, and where such completions are masked they never have one. Demonstrations always do.
     pub(crate) fn groups_with_gradient(&self) -> Vec<GroupPart<'_>> {
         let mut groups = self.whole_groups();
         if self.loss.masks.zero_advantage || !self.loss.has_gradient_without_advantage() {
             for group in &mut groups {
-                group.sequences.retain(|sequence| sequence.advantage != 0.0);
+                group
+                    .sequences
+                    .retain(|sequence| sequence.advantage != 0.0 || sequence.is_demonstration);
             }
             groups.retain(|group| !group.sequences.is_empty());
         }

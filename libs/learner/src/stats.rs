@@ -23,7 +23,7 @@ const WEIGHTED: [&str; 4] = [
 /// `policy/{loss, kl, entropy, clip_fraction, ratio, grad_norm, learning_rate}`, `completions/length/mean`,
 /// `groups/zero_advantage`, `completions/zero_advantage`, `tokens`, `time/learner/{reference, forward_backward, optimizer}_secs`; where they are
 /// configured `policy/{off_policy_fraction, sampler_correction, kl_coef, entropy_coef}` and
-/// `time/learner/prepare_secs`. A metric that has no meaning in a step, such as the KL without a reference policy,
+/// `time/learner/prepare_secs`, and with `[loss.chord]` `policy/imitation_loss` and `policy/imitation_share`. A metric that has no meaning in a step, such as the KL without a reference policy,
 /// is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepStats {
@@ -46,7 +46,7 @@ impl StepStats {
 
     /// The same for a reinforcement step over these groups, with how many of them have no advantage.
     pub(crate) fn of_groups(groups: &[TrainGroup]) -> Self {
-        let completions = || groups.iter().flat_map(|group| &group.completions);
+        let completions = || groups.iter().flat_map(TrainGroup::sampled);
         let lengths: Vec<usize> = completions().map(|c| c.token_ids.len()).collect();
         let mut stats = Self::of_lengths(&lengths);
         let n_groups = groups.iter().filter(|group| group.has_no_advantage()).count();

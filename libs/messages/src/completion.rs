@@ -8,20 +8,30 @@ use crate::columns::Columns;
 use crate::image::{read_sizes, sizes_to_arrow};
 use crate::{ImageSize, Message, MessageError};
 
-/// One sampled answer: its tokens, and how sure the policy was of every one.
+/// One answer: its tokens, and how sure the policy was of every one.
+///
+/// It was sampled, or it is the true answer itself, which stands last in its group where `[advantage.truth]` asks for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
-    /// Sampled token ids, up to and including the one that ended it.
+    /// Token ids, up to and including the one that ended it.
     pub token_ids: Vec<u32>,
     /// Logprob of each of these tokens under softmax(logits / temperature), before top-k and top-p cut that
-    /// distribution, as in TRL; at temperature 0, under softmax(logits).
+    /// distribution, as in TRL; at temperature 0, under softmax(logits). Empty for an answer that was shown: no
+    /// policy sampled it.
     pub logprobs: Vec<f32>,
     /// The tokens as text, special ones left out.
     pub text: String,
     /// Why the completion ended.
     pub finish_reason: FinishReason,
-    /// Seed of its random stream: with the policy version, enough to sample it again.
+    /// Seed of its random stream: with the policy version, enough to sample it again. 0 for an answer that was shown.
     pub seed: u64,
+}
+
+impl Completion {
+    /// Whether it is the true answer, which no policy sampled.
+    pub fn is_shown(&self) -> bool {
+        self.finish_reason == FinishReason::Shown
+    }
 }
 
 /// One completion as it travels, with the prompt that it answers.
@@ -52,10 +62,12 @@ pub enum FinishReason {
     EndOfTurn,
     /// The completion was cut at the greatest number of tokens allowed.
     Length,
+    /// The completion was not sampled: it is the true answer, shown to the policy beside its own.
+    Shown,
 }
 
 impl FinishReason {
-    const ALL: [FinishReason; 3] = [Self::Stop, Self::EndOfTurn, Self::Length];
+    const ALL: [FinishReason; 4] = [Self::Stop, Self::EndOfTurn, Self::Length, Self::Shown];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -63,6 +75,7 @@ impl FinishReason {
             Self::Stop => "stop",
             Self::EndOfTurn => "end_of_turn",
             Self::Length => "length",
+            Self::Shown => "shown",
         }
     }
 }
@@ -154,7 +167,10 @@ fn check_row(completions: &[CompletionRow]) -> Result<(), String> {
     let Some((newest, before)) = completions.split_last() else { return Ok(()) };
     let Completion { token_ids, logprobs, .. } = &newest.completion;
     let (n_tokens, n_logprobs) = (token_ids.len(), logprobs.len());
-    if n_tokens != n_logprobs {
+    if newest.completion.is_shown() && n_logprobs > 0 {
+        return Err(format!("{n_logprobs} logprobs of an answer that was shown, which has none"));
+    }
+    if !newest.completion.is_shown() && n_tokens != n_logprobs {
         return Err(format!("{n_tokens} token_ids but {n_logprobs} logprobs"));
     }
     if n_tokens == 0 {
@@ -233,6 +249,16 @@ mod tests {
         let mut short = row(0, 0);
         short.completion.logprobs = vec![-1.0];
         refused(vec![short], "2 token_ids but 1");
+    }
+
+    #[test]
+    fn an_answer_that_was_shown_has_no_logprobs() {
+        let mut shown = row(0, 0);
+        shown.completion.finish_reason = FinishReason::Shown;
+        refused(vec![shown.clone()], "2 logprobs of an answer that was shown");
+        shown.completion.logprobs.clear();
+        let batch = CompletionBatch { completions: vec![shown] };
+        assert_eq!(CompletionBatch::from_arrow(&batch.to_arrow()).unwrap(), batch);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod baseline;
 mod decoupled;
 mod shaping;
 mod statistics;
+mod truth;
 
 use crate::config::{AdvantageConfig, AdvantageScale, Aggregate, Baseline};
 
@@ -30,6 +31,8 @@ pub struct Scored<'a> {
     pub n_tokens: usize,
     /// Text of its answer; only for [`crate::config::CurriculumConfig`].
     pub answer: &'a str,
+    /// Whether it is the true answer itself, which no policy sampled; only with [`crate::config::TruthConfig`].
+    pub is_truth: bool,
 }
 
 /// A part of a reward.
@@ -43,6 +46,8 @@ pub struct ScoredTerm<'a> {
     pub weight: f32,
     /// Whether it says how right the answer is, rather than how it is written, how long it is or how sure.
     pub is_accuracy: bool,
+    /// Whether it says how the answer is written and argued, rather than how right it is or how sure.
+    pub is_form: bool,
 }
 
 /// Rewards or what became of them, by completion; `None` where there is nothing to compare.
@@ -52,20 +57,29 @@ type Values = Vec<Option<f64>>;
 ///
 /// A completion without a finite reward has the advantage 0, and the others are compared without it. So has every
 /// completion of a group that did equally well, unless the baseline is that of the batch. `max_tokens` is the
-/// longest completion there can be.
+/// longest completion there can be. A true answer ([`Scored::is_truth`]) is compared as one of its group, by a reward that
+/// [`crate::config::TruthConfig`] controls; what is known of the group's difficulty and diversity is without it.
 pub fn advantages(
     groups: &[ScoredGroup<'_>],
     config: &AdvantageConfig,
     max_tokens: usize,
 ) -> Vec<Vec<f32>> {
     let penalty = |completion: &Scored<'_>| match &config.overlong {
-        Some(overlong) => shaping::overlong_penalty(completion.n_tokens, max_tokens, overlong),
-        None => 0.0,
+        Some(overlong) if !completion.is_truth => {
+            shaping::overlong_penalty(completion.n_tokens, max_tokens, overlong)
+        }
+        _ => 0.0,
     };
     let values = match config.aggregate {
         Aggregate::SumThenNormalize => {
             let reward = |c: &Scored<'_>| finite(c.reward).map(|reward| reward + penalty(c));
-            let of_group = |group: &ScoredGroup<'_>| group.completions.iter().map(reward).collect();
+            let of_group = |group: &ScoredGroup<'_>| {
+                let rewards: Values = group.completions.iter().map(reward).collect();
+                match &config.truth {
+                    Some(truth) => truth::controlled(group, rewards, truth),
+                    None => rewards,
+                }
+            };
             compare(&groups.iter().map(of_group).collect::<Vec<Values>>(), config)
         }
         Aggregate::NormalizeThenSum => decoupled::compare(groups, penalty, config.eps),
@@ -127,8 +141,9 @@ fn finish(group: &ScoredGroup<'_>, mut values: Values, config: &AdvantageConfig)
     }
     let mut weight = f64::from(group.weight);
     if let Some(curriculum) = &config.curriculum {
-        let accuracies: Values = group.completions.iter().map(accuracy).collect();
-        let answers: Vec<&str> = group.completions.iter().map(|c| c.answer).collect();
+        let sampled = || group.completions.iter().filter(|completion| !completion.is_truth);
+        let accuracies: Values = sampled().map(accuracy).collect();
+        let answers: Vec<&str> = sampled().map(|completion| completion.answer).collect();
         weight *= shaping::curriculum_weight(&scored(&accuracies), &answers, curriculum);
     }
     values.into_iter().map(|value| (value.unwrap_or(0.0) * weight) as f32).collect()

@@ -9,6 +9,7 @@ mod parts;
 mod preset;
 #[cfg(test)]
 mod tests;
+mod truth;
 mod written;
 
 pub use advantage::{
@@ -23,6 +24,7 @@ pub use parts::{
     Aggregation, CispoConfig, ClipConfig, Masks, Ratio, SapoConfig, Surrogate, VespoConfig,
 };
 pub use preset::Preset;
+pub use truth::{ChordConfig, TokenWeight, TruthConfig};
 
 use vrft_config::{ConfigError, require};
 
@@ -37,6 +39,18 @@ pub fn check_together(advantage: &AdvantageConfig, loss: &LossConfig) -> Result<
         "loss.kl_in",
         "reward",
         "\"loss\", or write advantage.baseline = \"group\" and advantage.scale = \"none\", and leave \
-         [advantage.absolute] and [advantage.curriculum] out: the advantage must be linear in the reward",
+         [advantage.absolute], [advantage.curriculum] and [advantage.truth] out: the advantage must be linear in the \
+         reward",
+    )?;
+    require(
+        advantage.truth.is_none() || loss.chord.is_none(),
+        "loss.chord",
+        "given",
+        "it left out beside [advantage.truth]: either shows the policy the true answer, as one of the group or apart",
     )
+}
+
+/// How many true answers stand beside the sampled completions of each prompt.
+pub fn n_shown(advantage: &AdvantageConfig, loss: &LossConfig) -> usize {
+    usize::from(advantage.truth.is_some()) + usize::from(loss.chord.is_some())
 }

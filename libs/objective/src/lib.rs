@@ -24,5 +24,10 @@ mod weights;
 pub use advantage::{Scored, ScoredGroup, ScoredTerm, advantages, group_advantages};
 pub use controller::{EntropyController, KlController};
 #[cfg(feature = "loss")]
-pub use loss::{Entropy, Loss, LossInputs, entropy_threshold, kl_in_reward, policy_loss, sft_loss};
-pub use weights::{CompletionFacts, UpdateCounts, loss_weights, token_weights};
+pub use loss::{
+    Entropy, Loss, LossInputs, entropy_threshold, imitation_loss, kl_in_reward, policy_loss,
+    sft_loss,
+};
+pub use weights::{
+    CompletionFacts, UpdateCounts, demonstration_weights, loss_weights, token_weights,
+};

@@ -6,6 +6,7 @@
 
 mod correction;
 mod entropy;
+mod imitation;
 mod inputs;
 mod kl;
 mod masks;
@@ -20,6 +21,7 @@ use self::ratio::{Sequences, importance_ratio, log_ratio};
 use self::surrogate::{SurrogateInputs, TokenLoss};
 
 pub use self::entropy::{Entropy, entropy_threshold};
+pub use self::imitation::imitation_loss;
 pub use self::inputs::LossInputs;
 pub use self::kl::kl_in_reward;
 

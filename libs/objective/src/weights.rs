@@ -3,7 +3,7 @@
 use crate::config::{Aggregation, LossConfig, Masks};
 
 /// A completion, as far as the weight of its tokens depends on it.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CompletionFacts {
     /// Number of tokens; a completion without tokens has nothing to average and is not counted.
     pub n_tokens: usize,
@@ -11,6 +11,9 @@ pub struct CompletionFacts {
     pub is_truncated: bool,
     /// Advantage of the completion.
     pub advantage: f32,
+    /// Whether it is imitated rather than judged ([`crate::config::ChordConfig`]): it has no part in the objective and in
+    /// none of its counts.
+    pub is_demonstration: bool,
 }
 
 /// What an update is made of, over all learners that take part in it.
@@ -24,21 +27,31 @@ pub struct UpdateCounts {
     pub n_completions: usize,
     /// Tokens of the completions that no mask leaves out.
     pub n_tokens: usize,
+    /// Tokens of the demonstrations, which are imitated beside the objective.
+    pub n_demonstrated: usize,
 }
 
 impl UpdateCounts {
     /// Counts the completions of one learner.
     pub fn of(completions: &[CompletionFacts], masks: &Masks) -> Self {
         let is_there = |completion: &&CompletionFacts| {
-            completion.n_tokens > 0 && !(masks.zero_advantage && completion.advantage == 0.0)
+            completion.n_tokens > 0
+                && !completion.is_demonstration
+                && !(masks.zero_advantage && completion.advantage == 0.0)
         };
         let there = completions.iter().filter(is_there);
         let weighed = there.clone().filter(|completion| masks.keep(completion));
         Self {
             n_completions: there.count(),
             n_tokens: weighed.map(|completion| completion.n_tokens).sum(),
+            n_demonstrated: demonstrated(completions),
         }
     }
+}
+
+fn demonstrated(completions: &[CompletionFacts]) -> usize {
+    let demonstrations = completions.iter().filter(|completion| completion.is_demonstration);
+    demonstrations.map(|completion| completion.n_tokens).sum()
 }
 
 impl std::ops::Add for UpdateCounts {
@@ -48,6 +61,7 @@ impl std::ops::Add for UpdateCounts {
         Self {
             n_completions: self.n_completions + other.n_completions,
             n_tokens: self.n_tokens + other.n_tokens,
+            n_demonstrated: self.n_demonstrated + other.n_demonstrated,
         }
     }
 }
@@ -57,7 +71,7 @@ impl Masks {
     fn keep(&self, completion: &CompletionFacts) -> bool {
         let is_truncated = self.truncated && completion.is_truncated;
         let is_without_advantage = self.zero_advantage && completion.advantage == 0.0;
-        !is_truncated && !is_without_advantage
+        !is_truncated && !is_without_advantage && !completion.is_demonstration
     }
 }
 
@@ -98,11 +112,21 @@ pub fn loss_weights(
     completions.iter().flat_map(of_completion).collect()
 }
 
+/// The weight of each token in the imitation of demonstrations: equal for all their tokens over the whole update, and 0
+/// at the tokens of all other completions.
+pub fn demonstration_weights(completions: &[CompletionFacts], counts: &UpdateCounts) -> Vec<f32> {
+    let weight = 1.0 / counts.n_demonstrated.max(1) as f32;
+    let of_completion = |completion: &CompletionFacts| {
+        let weight = if completion.is_demonstration { weight } else { 0.0 };
+        std::iter::repeat_n(weight, completion.n_tokens)
+    };
+    completions.iter().flat_map(of_completion).collect()
+}
+
 /// Weights for the mean over completions of the mean over tokens, one per token, completion after completion: GRPO's
 /// own, and those of demonstrations. All sum to 1.
 pub fn token_weights(lengths: &[usize]) -> Vec<f32> {
-    let completion =
-        |&n_tokens: &usize| CompletionFacts { n_tokens, is_truncated: false, advantage: 0.0 };
+    let completion = |&n_tokens: &usize| CompletionFacts { n_tokens, ..CompletionFacts::default() };
     let completions: Vec<CompletionFacts> = lengths.iter().map(completion).collect();
     let config = LossConfig::default();
     let counts = UpdateCounts::of(&completions, &config.masks);
@@ -115,7 +139,7 @@ mod tests {
     use crate::config::Preset;
 
     fn completion(n_tokens: usize) -> CompletionFacts {
-        CompletionFacts { n_tokens, is_truncated: false, advantage: 1.0 }
+        CompletionFacts { n_tokens, advantage: 1.0, ..CompletionFacts::default() }
     }
     #[track_caller]
     fn check(config: &LossConfig, completions: &[CompletionFacts], expect: &[f32]) {
@@ -170,6 +194,20 @@ mod tests {
         let masks = Masks { zero_advantage: true, ..Masks::default() };
         let config = LossConfig { masks, ..LossConfig::default() };
         check(&config, &[equal, completion(2)], &[0.0, 0.5, 0.5]);
+    }
+    #[test]
+    fn a_demonstration_weighs_in_the_imitation_alone() {
+        let shown = CompletionFacts { is_demonstration: true, ..completion(2) };
+        check(
+            &LossConfig::default(),
+            &[completion(1), shown, completion(2)],
+            &[0.5, 0.0, 0.0, 0.25, 0.25],
+        );
+        let mine = [completion(1), shown];
+        let of = |completions: &[CompletionFacts]| UpdateCounts::of(completions, &Masks::default());
+        let counts = of(&mine) + of(&[shown]);
+        assert_eq!((counts.n_completions, counts.n_demonstrated), (1, 4));
+        assert_eq!(demonstration_weights(&mine, &counts), [0.0, 0.25, 0.25]);
     }
     #[test]
     fn two_learners_weigh_as_one_that_has_all_completions() {

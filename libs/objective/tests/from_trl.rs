@@ -65,6 +65,7 @@ impl LossCase {
                 n_tokens: self.lengths[i],
                 is_truncated: self.truncated.contains(&i),
                 advantage: self.advantages[i],
+                is_demonstration: false,
             })
             .collect();
         let counts = UpdateCounts::of(&completions, &self.loss.masks);
@@ -177,7 +178,13 @@ fn advantages_are_those_of_trl() {
 fn scored(row: &[Option<f32>], weights: &[f32]) -> Scored<'static> {
     let present = ["first", "second"].iter().zip(row).zip(weights);
     let term = |((name, value), weight): ((&&'static str, &Option<f32>), &f32)| {
-        Some(ScoredTerm { name, value: (*value)?, weight: *weight, is_accuracy: true })
+        Some(ScoredTerm {
+            name,
+            value: (*value)?,
+            weight: *weight,
+            is_accuracy: true,
+            is_form: false,
+        })
     };
     let terms: Vec<ScoredTerm<'_>> = present.filter_map(term).collect();
     let sum = terms.iter().map(|term| term.value * term.weight).sum();

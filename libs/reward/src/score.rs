@@ -58,6 +58,11 @@ impl Reward {
         self.config.terms.get(term).is_none_or(|term| term.metric.is_accuracy())
     }
 
+    /// Whether a term judges how an answer is written and argued, not what it says.
+    pub fn is_form(&self, term: &str) -> bool {
+        self.config.terms.get(term).is_some_and(|term| term.metric.is_form())
+    }
+
     /// Reads the ground truth of a sample.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ mod row;
 mod sampler;
 mod sampling;
 mod seed;
+mod shown;
 mod stop;
 
 pub use encode::{encode, image_sizes};
@@ -24,4 +25,5 @@ pub use error::RolloutError;
 pub use generate::{Watch, generate, generate_watched};
 pub use sampling::Sampling;
 pub use seed::completion_seed;
+pub use shown::shown;
 pub use vrft_messages::{Completion, FinishReason};

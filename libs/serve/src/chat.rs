@@ -10,7 +10,7 @@ use crate::stops::Stops;
 fn finish_reason(answered: &Answered) -> &'static str {
     match answered.finish_reason {
         FinishReason::Length => "length",
-        FinishReason::Stop | FinishReason::EndOfTurn => "stop",
+        FinishReason::Stop | FinishReason::EndOfTurn | FinishReason::Shown => "stop",
     }
 }
 

@@ -62,7 +62,7 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     let needs_groups = config.advantage.needs_completions() || !config.data.sources.is_empty();
     ensure!(
         has_groups || !needs_groups,
-        "[advantage.overlong], [advantage.curriculum] and [[data.sources]] need the completions: give the advantage \
+        "[advantage.overlong], [advantage.curriculum], [advantage.truth] and [[data.sources]] need the completions: give the advantage \
          node of the graph the input `{EDGE}`"
     );
     let rewards = Rewards::new(&config.rewards);
@@ -71,9 +71,13 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         let Some(first) = batch.rewards.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
         let details = Details::join(&batch, completions.as_ref())?;
+        details.check_truth(&batch, config.advantage.truth.is_some())?;
         let groups = scored_groups(&batch, &details, &config.data, &rewards);
         let advantages = node.timed(step, "advantage", |_| advantages_of(&batch, &groups, config));
-        note_metrics(&mut node, step, &batch, &details, config);
+        if config.advantage.truth.is_some() {
+            node.metric(step, "truth/used", share_of_used_truths(&advantages, &details));
+        }
+        note_metrics(&mut node, step, &details.sampled(&batch), &details, config);
         node.send(&ADVANTAGES, &AdvantageBatch { advantages })?;
         node.send_metrics()?;
     }
@@ -125,6 +129,13 @@ fn note_metrics(
         node.metric(step, task("prompts"), groups.len() as f64);
         node.metric(step, task("zero_std_groups"), share_of_equal(&groups));
     }
+}
+
+/// Share of true answers that the policy learns from: no completion earned as much.
+fn share_of_used_truths(advantages: &[Advantage], details: &Details) -> f64 {
+    let truths = advantages.iter().enumerate().filter(|(idx, _)| details.is_shown(*idx));
+    let used = truths.clone().filter(|(_, row)| row.advantage != 0.0).count();
+    used as f64 / truths.count() as f64
 }
 
 /// Share of groups whose completions did equally well.

@@ -13,6 +13,8 @@ pub(crate) struct Details {
     lengths: Vec<usize>,
     /// Answer of each completion, as far as two of them are to be told apart.
     answers: Vec<String>,
+    /// Whether each is the true answer, which no policy sampled.
+    shown: Vec<bool>,
     /// Task of each group.
     pub(crate) tasks: Vec<String>,
 }
@@ -39,8 +41,40 @@ impl Details {
         Ok(Details {
             lengths: rows.iter().map(|row| row.completion.token_ids.len()).collect(),
             answers: rows.iter().map(|row| answer(&row.completion.text)).collect(),
+            shown: rows.iter().map(|row| row.completion.is_shown()).collect(),
             tasks: completions.groups().map(|group| group[0].task.clone()).collect(),
         })
+    }
+}
+
+impl Details {
+    /// Whether a completion, by its place in the batch, is the true answer.
+    pub(crate) fn is_shown(&self, idx: usize) -> bool {
+        self.shown.get(idx).copied().unwrap_or(false)
+    }
+
+    /// The batch as far as the policy said it.
+    pub(crate) fn sampled(&self, batch: &RewardBatch) -> RewardBatch {
+        let rows = batch.rewards.iter().enumerate().filter(|(idx, _)| !self.is_shown(*idx));
+        RewardBatch { rewards: rows.map(|(_, row)| row.clone()).collect() }
+    }
+
+    /// Refuses groups without the true answer where it is to be compared with, and with it where it is not.
+    pub(crate) fn check_truth(&self, batch: &RewardBatch, is_wanted: bool) -> eyre::Result<()> {
+        let mut idx = 0;
+        for group in batch.groups() {
+            let shown = (idx..idx + group.len()).filter(|idx| self.is_shown(*idx)).count();
+            idx += group.len();
+            ensure!(
+                shown == usize::from(is_wanted),
+                "[advantage.truth] is {}, so the group of prompt {} should have {} true answer, got {shown}: the rollout \
+                 and the advantage must read the same configuration, and replayed groups be of a run with this section",
+                if is_wanted { "written" } else { "not written" },
+                group[0].prompt_id,
+                if is_wanted { "one" } else { "no" },
+            );
+        }
+        Ok(())
     }
 }
 
@@ -63,11 +97,13 @@ pub(crate) fn scored_groups<'a>(
                 value: term.value,
                 weight: term.weight,
                 is_accuracy: reward.is_accuracy(&term.name),
+                is_form: reward.is_form(&term.name),
             });
             let n_tokens = details.lengths.get(idx).copied().unwrap_or(0);
             let answer = details.answers.get(idx).map_or("", String::as_str);
+            let is_truth = details.is_shown(idx);
             idx += 1;
-            Scored { reward: row.reward, terms: terms.collect(), n_tokens, answer }
+            Scored { reward: row.reward, terms: terms.collect(), n_tokens, answer, is_truth }
         };
         groups.push(ScoredGroup {
             completions: rows.iter().map(scored).collect(),

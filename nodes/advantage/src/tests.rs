@@ -5,7 +5,7 @@ use vrft_messages::{
     AdvantageBatch, Completion, CompletionBatch, CompletionRow, FinishReason, MetricBatch,
     RewardBatch, RewardRow, Term,
 };
-use vrft_node::testing::Script;
+use vrft_node::testing::{Script, Sent};
 
 use crate::Config;
 use crate::ports::PORTS;
@@ -174,4 +174,66 @@ fn completions_of_other_prompts_are_refused() {
     let script = Script::new(&PORTS).message("rewards", &rewards).message("groups", &groups);
     let error = super::run(script.node().0, &Config::default()).unwrap_err().to_string();
     assert!(error.contains("expected the reward of"), "{error}");
+}
+
+/// Rewards of two completions and of the true answer behind them, each with what it says and its form.
+fn with_truth(says: [f32; 3], form: [f32; 3]) -> RewardBatch {
+    let mut rewards = batch(&[(0, None), (0, None), (0, None)]);
+    for (row, (says, form)) in rewards.rewards.iter_mut().zip(says.into_iter().zip(form)) {
+        let term = |name: &str, value| Term { name: name.to_owned(), value, weight: 1.0 };
+        row.reward = Some(says + form);
+        row.terms = vec![term("form", form), term("right", says)];
+    }
+    rewards
+}
+
+fn compared(rewards: &RewardBatch, shows: bool, truth: &str) -> eyre::Result<Sent> {
+    let text = format!(
+        "[advantage]\nscale = \"none\"\n{truth}\n[reward.answer]\ntype = \"label\"\n\
+         [reward.terms.right]\nmetric = \"accuracy\"\n[reward.terms.form]\nmetric = \"format\""
+    );
+    let config = Config::read(&vrft_config::Document::parse(&text, "test").unwrap()).unwrap();
+    let mut groups = completions(rewards, &["any"], &[1, 1, 1]);
+    if shows {
+        let shown = &mut groups.completions[2].completion;
+        (shown.finish_reason, shown.logprobs) = (FinishReason::Shown, vec![]);
+    }
+    let script = Script::new(&PORTS).message("rewards", rewards).message("groups", &groups);
+    let (node, sent) = script.end("rewards").end("groups").node();
+    super::run(node, &config)?;
+    Ok(sent)
+}
+
+#[test]
+fn the_true_answer_is_compared_by_what_it_says_until_it_is_reached() {
+    let check = |says, form, expect: [f32; 3], used| {
+        let rewards = with_truth(says, form);
+        let sent = compared(&rewards, true, "truth = {}").unwrap();
+        let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+        let got: Vec<f32> = rows.iter().map(|row| row.advantage).collect();
+        assert_eq!(got, expect);
+        let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
+        let value = |name: &str| metrics.iter().find(|m| m.name == name).unwrap().value;
+        assert_eq!(value("truth/used"), used);
+        // What is recorded is what the policy earned.
+        let mean = f64::from(says[0] + says[1] + form[0] + form[1]) / 2.0;
+        assert_eq!(value("reward/total/mean"), mean);
+    };
+    check([0.0, 0.0, 1.0], [0.25, 0.0, 1.0], [-0.166_666_67, -0.416_666_66, 0.583_333_3], 1.0);
+    check([1.0, 0.0, 1.0], [1.0, 0.0, 1.0], [1.0, -1.0, 0.0], 0.0);
+}
+
+#[test]
+fn a_true_answer_that_is_missing_or_not_asked_for_is_refused() {
+    let rewards = with_truth([0.0, 0.0, 1.0], [0.0, 0.0, 1.0]);
+    let missing = compared(&rewards, false, "truth = {}").err().unwrap().to_string();
+    assert!(
+        missing.contains("the group of prompt 0 should have one true answer, got 0"),
+        "{missing}"
+    );
+    let uncalled = compared(&rewards, true, "").err().unwrap().to_string();
+    assert!(
+        uncalled.contains("the group of prompt 0 should have no true answer, got 1"),
+        "{uncalled}"
+    );
 }

@@ -3,7 +3,7 @@
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::EvaluationConfig;
-use vrft_learner::{OptimizerConfig, SftConfig};
+use vrft_learner::{OptimizerConfig, SftConfig, check_imitation};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_weights::WeightsConfig;
@@ -24,7 +24,7 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn read(document: &Document) -> Result<Self, ConfigError> {
-        Ok(Self {
+        let config = Self {
             run: document.section()?,
             policy: document.section()?,
             rollout: document.section()?,
@@ -34,6 +34,13 @@ impl Config {
             sft: document.section()?,
             weights: document.section()?,
             evaluation: document.section()?,
-        })
+        };
+        check_imitation(&config.loss, &config.learner)?;
+        Ok(config)
+    }
+
+    /// How true answers are written, where the objective imitates them.
+    pub(crate) fn imitated(&self) -> Option<&SftConfig> {
+        self.loss.chord.as_ref().map(|_| &self.sft)
     }
 }

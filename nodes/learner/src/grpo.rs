@@ -29,8 +29,8 @@ pub(crate) fn run(
     while learner.step() < config.learner.steps {
         let step = learner.step() + 1;
         let waited = node.timed(step, "wait", receive)?;
-        let Some((prompts, completions, advantages)) = waited else { break };
-        let mut groups = train_groups(processor, prompts, completions, advantages)?;
+        let Some(streams) = waited else { break };
+        let mut groups = train_groups(processor, config.imitated(), streams)?;
         let oldest = groups.oldest_version;
         let asked = credit(config, first, learner.step());
         let refill = |node: &mut Node| refill(node, config, processor, &asked, &mut groups);

@@ -1,7 +1,8 @@
-//! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`.
+//! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`, and adds true answers that are
+//! to be imitated.
 
 use eyre::ensure;
-use vrft_learner::{TrainCompletion, TrainGroup};
+use vrft_learner::{Origin, SftConfig, TrainCompletion, TrainGroup};
 use vrft_messages::{
     Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch,
 };
@@ -14,15 +15,15 @@ pub(crate) struct TrainBatch {
     pub(crate) oldest_version: u64,
 }
 
-/// Puts the three streams together.
+/// Puts the three streams together. With `imitated`, the true answer of each prompt is one more completion of its group,
+/// written by these settings, so that it shares the pass over the picture.
 ///
 /// # Errors
 /// A prompt or completion that is unknown, repeated or missing in one of them, by its id.
 pub(crate) fn train_groups(
     processor: &Processor,
-    prompts: PromptBatch,
-    completions: CompletionBatch,
-    advantages: AdvantageBatch,
+    imitated: Option<&SftConfig>,
+    (prompts, completions, advantages): (PromptBatch, CompletionBatch, AdvantageBatch),
 ) -> eyre::Result<TrainBatch> {
     let rows = match_rows(&completions, &advantages)?;
     let (n_groups, n_prompts) = (completions.groups().count(), prompts.prompts.len());
@@ -35,11 +36,14 @@ pub(crate) fn train_groups(
             asked == answered,
             "prompt {asked} has no group; the next group is of prompt {answered}"
         );
-        let completions = group
+        let mut completions: Vec<TrainCompletion> = group
             .iter()
             .zip(advantages.by_ref())
             .map(|(row, advantage)| train_completion(&row.completion, advantage))
             .collect();
+        if let Some(sft) = imitated {
+            completions.push(demonstration(processor, &sft.demonstration(&prompt.answer))?);
+        }
         groups.push(TrainGroup {
             prompt_id: asked,
             prompt: vrft_rollout::encode(processor, prompt)?,
@@ -75,5 +79,17 @@ fn train_completion(completion: &Completion, advantage: &Advantage) -> TrainComp
         advantage: advantage.advantage,
         truncated: completion.finish_reason == FinishReason::Length,
         is_scored: advantage.reward.is_some(),
+        origin: if completion.is_shown() { Origin::Truth } else { Origin::Sampled },
     }
+}
+
+fn demonstration(processor: &Processor, text: &str) -> eyre::Result<TrainCompletion> {
+    Ok(TrainCompletion {
+        token_ids: vrft_rollout::shown(processor, text)?.token_ids,
+        old_logprobs: Vec::new(),
+        advantage: 0.0,
+        truncated: false,
+        is_scored: false,
+        origin: Origin::Demonstration,
+    })
 }

@@ -37,8 +37,8 @@ pub(crate) fn refill(
             ..*asked
         };
         node.send(&CREDIT, &credit)?;
-        let Some((prompts, completions, advantages)) = receive(node)? else { return Ok(None) };
-        let more = train_groups(processor, prompts, completions, advantages)?;
+        let Some(streams) = receive(node)? else { return Ok(None) };
+        let more = train_groups(processor, config.imitated(), streams)?;
         n_asked += missing;
         replace(batch, more);
     }

@@ -51,28 +51,9 @@ fn demonstrations(
 ) -> eyre::Result<Vec<Demonstration>> {
     let demonstration = |prompt| {
         let prompt: &vrft_messages::Prompt = prompt;
-        let text = with_prefix(&config.sft.answer_prefix, &prompt.answer);
+        let text = config.sft.demonstration(&prompt.answer);
         let token_ids = processor.encode_completion(&text)?;
         Ok(Demonstration { prompt: vrft_rollout::encode(processor, prompt)?, token_ids })
     };
     batch.prompts.iter().map(demonstration).collect()
-}
-
-/// A whole completion: the prefix goes before an answer that has no thinking of its own.
-fn with_prefix(prefix: &str, answer: &str) -> String {
-    let has_thinking = answer.trim_start().starts_with("<think>");
-    if has_thinking { answer.to_owned() } else { format!("{prefix}{answer}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_with_thinking_of_its_own_gets_no_other() {
-        let shown = |answer| with_prefix("<think>a</think> ", answer);
-        assert_eq!(shown("<answer>cat</answer>"), "<think>a</think> <answer>cat</answer>");
-        let own = "<think>b</think><answer>cat</answer>";
-        assert_eq!(shown(own), own);
-    }
 }

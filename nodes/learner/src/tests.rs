@@ -246,3 +246,67 @@ fn supervised_fine_tuning_needs_prompts_alone() {
     assert!(sent.all::<Checkpoint>("checkpoint").last().unwrap().last);
     assert!(sent.all::<PolicyAnnouncement>("policy").is_empty());
 }
+
+/// Each group with the true answer behind it, which no policy sampled.
+fn with_truths(step: u64) -> (CompletionBatch, AdvantageBatch) {
+    let (mut shown, mut advantages) = (groups(step), advantages(step));
+    for at in [4, 2] {
+        let mut row = CompletionRow { completion_idx: 2, ..shown.completions[at - 1].clone() };
+        row.completion.logprobs.clear();
+        row.completion.finish_reason = FinishReason::Shown;
+        let advantage = Advantage {
+            prompt_id: row.prompt_id,
+            completion_idx: 2,
+            advantage: 2.0,
+            reward: Some(1.0),
+        };
+        shown.completions.insert(at, row);
+        advantages.advantages.insert(at, advantage);
+    }
+    (shown, advantages)
+}
+
+#[test]
+fn a_true_answer_in_its_group_is_learned_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.learner.iterations = 2;
+    let script = (0..2).fold(Script::new(&PORTS), |script, step| {
+        let (shown, advantages) = with_truths(step);
+        script
+            .message("prompts", &prompts(step))
+            .message("groups", &shown)
+            .message("advantages", &advantages)
+    });
+    let sent = train(Training::Reinforcement, &config, script, folder.path()).unwrap();
+    assert_eq!(sent.all::<PolicyAnnouncement>("policy").len(), 3);
+    let metrics: Vec<_> =
+        sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
+    let values = |name: &str| {
+        metrics.iter().filter(|metric| metric.name == name).map(|m| m.value).collect::<Vec<f64>>()
+    };
+    assert_eq!(values("completions/length/mean"), [2.0, 2.0]);
+    // The second update of a step meets a policy that has moved.
+    assert!(values("policy/ratio").iter().all(|ratio| *ratio != 1.0));
+}
+
+#[test]
+fn the_true_answers_of_the_prompts_are_imitated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    let text = "[loss.chord]\nmu = 0.5\n[sft]\nanswer_prefix = \"<think>so</think> \"";
+    let document = Document::parse(text, "test").unwrap();
+    (config.loss, config.sft) = (document.section().unwrap(), document.section().unwrap());
+    let sent = train(Training::Reinforcement, &config, two_steps(), folder.path()).unwrap();
+    let metrics: Vec<_> =
+        sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
+    let losses = metrics.iter().filter(|metric| metric.name == "policy/imitation_loss");
+    assert_eq!(losses.filter(|metric| metric.value > 0.0).count(), 2);
+}
+
+#[test]
+fn imitation_and_dynamic_sampling_exclude_each_other() {
+    let document = Document::parse("[loss.chord]\n[learner]\nrefills = 1", "test").unwrap();
+    let error = Config::read(&document).unwrap_err().to_string();
+    assert!(error.starts_with("learner.refills = 1"), "{error}");
+}

@@ -1,4 +1,5 @@
-//! The rollout: the policy answers each prompt G times.
+//! The rollout: the policy answers each prompt G times. Where the objective compares them with the true answer, that
+//! is one more of the group.
 
 mod announced;
 mod ports;
@@ -7,9 +8,11 @@ use eyre::WrapErr;
 use tracing::debug;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
+use vrft_learner::SftConfig;
 use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, ImageSize, Prompt};
 use vrft_model::{LoadOptions, Policy};
 use vrft_node::Node;
+use vrft_objective::config::AdvantageConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_processor::{EncodedPrompt, Processor};
 use vrft_rollout::Sampling;
@@ -45,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) rollout: RolloutConfig,
     pub(crate) learner: LearnerConfig,
     pub(crate) weights: WeightsConfig,
+    pub(crate) advantage: AdvantageConfig,
+    pub(crate) sft: SftConfig,
 }
 
 impl Config {
@@ -55,6 +60,8 @@ impl Config {
             rollout: document.section()?,
             learner: document.section()?,
             weights: document.section()?,
+            advantage: document.section()?,
+            sft: document.section()?,
         })
     }
 }
@@ -122,7 +129,11 @@ fn sample(
         &seed,
     )?;
     let mut completions = Vec::new();
-    for (prompt, group) in prompts.iter().zip(groups) {
+    for (prompt, mut group) in prompts.iter().zip(groups) {
+        if config.advantage.truth.is_some() {
+            let text = config.sft.demonstration(&prompt.answer);
+            group.push(vrft_rollout::shown(processor, &text)?);
+        }
         let images = vrft_rollout::image_sizes(processor, prompt)?;
         let rows = (0..).zip(group);
         completions.extend(
@@ -151,8 +162,9 @@ fn row(
 }
 
 fn note_metrics(node: &mut Node, step: u64, batch: &CompletionBatch) {
-    let n = batch.completions.len() as f64;
-    let completions = || batch.completions.iter().map(|row| &row.completion);
+    let completions =
+        || batch.completions.iter().map(|row| &row.completion).filter(|c| !c.is_shown());
+    let n = completions().count() as f64;
     let tokens: usize = completions().map(|completion| completion.token_ids.len()).sum();
     let cut = completions().filter(|completion| completion.finish_reason == FinishReason::Length);
     node.metric(step, "completions/length/mean", tokens as f64 / n);

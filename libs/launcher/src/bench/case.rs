@@ -194,6 +194,7 @@ fn train_groups(
                 advantage,
                 truncated: false,
                 is_scored: true,
+                origin: vrft_learner::Origin::Sampled,
             })
             .collect(),
     });

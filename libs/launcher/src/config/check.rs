@@ -17,6 +17,7 @@ impl Config {
     /// The first value that does not go with one of another section.
     pub(crate) fn check_across(&self) -> Result<(), ConfigError> {
         check_together(&self.advantage, &self.loss)?;
+        vrft_learner::check_imitation(&self.loss, &self.learner)?;
         self.check_overlong()?;
         self.check_flip()?;
         self.check_data()?;

@@ -88,6 +88,7 @@ pub(crate) fn groups(prompts: &[EncodedPrompt], sampled: &[Vec<Completion>]) -> 
             advantage: if i % 2 == 0 { 1.0 } else { -0.5 },
             truncated: false,
             is_scored: true,
+            origin: vrft_learner::Origin::Sampled,
         };
         TrainGroup {
             prompt_id: idx as u64,

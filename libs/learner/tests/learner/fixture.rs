@@ -154,6 +154,7 @@ fn completions(
             advantage: *advantage,
             truncated: false,
             is_scored: true,
+            origin: vrft_learner::Origin::Sampled,
         }
     };
     advantages.iter().enumerate().map(complete).collect()

@@ -11,3 +11,4 @@ mod optimizer_state;
 mod resume;
 mod sampler;
 mod steps;
+mod truth;

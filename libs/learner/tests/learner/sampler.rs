@@ -31,6 +31,7 @@ fn the_ratio_of_fresh_completions_is_one() {
         advantage,
         truncated: false,
         is_scored: true,
+        origin: vrft_learner::Origin::Sampled,
     };
     let groups: Vec<TrainGroup> = prompts
         .iter()

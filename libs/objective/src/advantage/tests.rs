@@ -22,7 +22,7 @@ fn some(rewards: &[f32]) -> Vec<Option<f32>> {
     rewards.iter().copied().map(Some).collect()
 }
 fn term(name: &str, value: f32, is_accuracy: bool) -> ScoredTerm<'_> {
-    ScoredTerm { name, value, weight: 1.0, is_accuracy }
+    ScoredTerm { name, value, weight: 1.0, is_accuracy, is_form: !is_accuracy }
 }
 /// A group of completions with a reward between 0 and 1 and an answer each.
 fn answered<'a>(completions: &[(f32, &'a str)]) -> ScoredGroup<'a> {
@@ -202,7 +202,7 @@ fn the_difficulty_of_a_question_is_its_accuracy_and_not_its_format() {
     let completion = |(idx, answer): (usize, &&'static str)| {
         let right = if idx == 0 { 0.0 } else { 1.0 };
         let terms = vec![term("accuracy", right, true), term("format", 0.0, false)];
-        Scored { reward: Some(right), terms, n_tokens: 1, answer }
+        Scored { reward: Some(right), terms, n_tokens: 1, answer, is_truth: false }
     };
     let completions: Vec<Scored<'_>> = names.iter().enumerate().map(completion).collect();
     let curriculum = CurriculumConfig::Distinct { weight: 4.0, power: 0.5 };

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Document, Section, require};
 
+use super::TruthConfig;
+
 /// From the rewards of a step to the advantages of its completions.
 ///
 /// First the terms of a completion become one number ([`Aggregate`]), then that is compared with something
@@ -28,6 +30,9 @@ pub struct AdvantageConfig {
     /// Weighs groups by how hard and how diverse they are; none if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curriculum: Option<CurriculumConfig>,
+    /// Compares the completions with the true answer too, as one more of their group; not if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truth: Option<TruthConfig>,
 }
 
 /// `advantage.type`: a paper's way to make advantages of rewards. It stands for a baseline, a scale and an aggregate.
@@ -168,6 +173,7 @@ struct Written {
     overlong: Option<OverlongConfig>,
     absolute: Option<AbsoluteConfig>,
     curriculum: Option<CurriculumConfig>,
+    truth: Option<TruthConfig>,
 }
 
 impl AdvantagePreset {
@@ -200,6 +206,7 @@ impl TryFrom<Written> for AdvantageConfig {
             overlong: written.overlong,
             absolute: written.absolute,
             curriculum: written.curriculum,
+            truth: written.truth,
         })
     }
 }
@@ -232,6 +239,7 @@ impl Default for AdvantageConfig {
             overlong: None,
             absolute: None,
             curriculum: None,
+            truth: None,
         }
     }
 }
@@ -277,6 +285,7 @@ impl Section for AdvantageConfig {
             "\"none\" or \"batch\" with advantage.baseline = \"leave_one_out\"; divided by the group's deviation it \
              is the baseline \"group\" but for a factor",
         )?;
+        self.check_truth()?;
         self.check_shaping()
     }
 }
@@ -284,7 +293,7 @@ impl Section for AdvantageConfig {
 impl AdvantageConfig {
     /// Whether more is needed than rewards: the length or the text of the completions.
     pub fn needs_completions(&self) -> bool {
-        self.overlong.is_some() || self.curriculum.is_some()
+        self.overlong.is_some() || self.curriculum.is_some() || self.truth.is_some()
     }
 
     /// Whether advantages are linear in the rewards of their group, so that what is taken from a reward may as well
@@ -294,6 +303,27 @@ impl AdvantageConfig {
             && self.scale == AdvantageScale::None
             && self.absolute.is_none()
             && self.curriculum.is_none()
+            && self.truth.is_none()
+    }
+
+    fn check_truth(&self) -> Result<(), ConfigError> {
+        if self.truth.is_none() {
+            return Ok(());
+        }
+        require(
+            self.aggregate == Aggregate::SumThenNormalize && self.baseline != Baseline::Batch,
+            "advantage.truth",
+            "given",
+            "it left out, or the true answer compared with its group: advantage.baseline \"group\", \"leave_one_out\" \
+             or \"runner_up\", and advantage.aggregate = \"sum_then_normalize\"",
+        )?;
+        require(
+            self.absolute.is_none(),
+            "advantage.truth",
+            "given",
+            "it left out beside [advantage.absolute]: a true answer that is to teach nothing would, by the size of its \
+             reward",
+        )
     }
 
     fn check_shaping(&self) -> Result<(), ConfigError> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Document, Section, require};
 
 use super::written::Written;
-use super::{Aggregation, ClipConfig, Masks, Preset, Ratio, Surrogate};
+use super::{Aggregation, ChordConfig, ClipConfig, Masks, Preset, Ratio, Surrogate};
 
 /// The objective of the reinforcement fine-tuning: importance ratio × surrogate × aggregation × masks, a KL to the
 /// reference policy, an entropy bonus, a correction for the sampler.
@@ -40,6 +40,8 @@ pub struct LossConfig {
     /// Weighs tokens by how much likelier the learner finds them than the sampler did, which computes the same
     /// policy in another way or an older one. No correction if left out.
     pub sampler_correction: Option<SamplerCorrectionConfig>,
+    /// Imitates the true answers beside it; not if left out.
+    pub chord: Option<ChordConfig>,
 }
 
 /// Estimators of the KL from a sample, `d = logprob - ref_logprob`.
@@ -133,6 +135,7 @@ impl Default for LossConfig {
             entropy_coef: 0.0,
             entropy_adaptive: None,
             sampler_correction: None,
+            chord: None,
         }
     }
 }
@@ -163,7 +166,8 @@ impl Section for LossConfig {
         self.check_masks()?;
         self.check_kl()?;
         self.check_entropy()?;
-        self.check_correction()
+        self.check_correction()?;
+        self.chord.as_ref().map_or(Ok(()), ChordConfig::check)
     }
 }
 

@@ -188,3 +188,25 @@ fn a_key_of_another_part_is_named() {
         assert!(words.iter().all(|word| error.contains(word)), "{error}");
     }
 }
+
+#[test]
+fn the_true_answer_is_shown_in_one_way() {
+    accepted("[advantage.truth]\nform = true\nsmooth = false");
+    accepted("[advantage]\ntype = \"maxrl\"\ntruth = {}");
+    accepted("[loss.chord]\nmu = 0.9\nmu_end = 0.1\ndecay_steps = 5\ntoken_weight = \"one\"");
+    refused("[advantage.truth]\n[loss.chord]", "loss.chord", "beside [advantage.truth]");
+    refused(
+        "[advantage]\ntype = \"gdpo\"\ntruth = {}",
+        "advantage.truth",
+        "compared with its group",
+    );
+    let batch = "[advantage]\ntype = \"reinforce_plus_plus\"\ntruth = {}";
+    refused(batch, "advantage.truth", "compared with its group");
+    let absolute = "[advantage]\ntruth = {}\nabsolute = {mode = \"mix\", share = 0.5}";
+    refused(absolute, "advantage.truth", "beside [advantage.absolute]");
+    let linear = "[advantage]\nscale = \"none\"\ntruth = {}\n[loss]\nkl_in = \"reward\"";
+    refused(linear, "loss.kl_in", "[advantage.truth] out");
+    refused("[loss.chord]\nmu = 0.0", "loss.chord.mu", "a share in (0, 1]");
+    refused("[loss.chord]\nmu_end = 1.5", "loss.chord.mu_end", "a share in [0, 1]");
+    refused("[loss.chord]\nmu_end = 0.0", "loss.chord.decay_steps", "at least 1");
+}

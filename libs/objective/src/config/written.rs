@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, require};
 
 use super::{
-    AdaptiveEntropyConfig, AdaptiveKlConfig, Aggregation, CispoConfig, ClipConfig, KlEstimator,
-    KlPlace, LossConfig, Masks, Preset, Ratio, SamplerCorrectionConfig, SapoConfig, Surrogate,
-    VespoConfig,
+    AdaptiveEntropyConfig, AdaptiveKlConfig, Aggregation, ChordConfig, CispoConfig, ClipConfig,
+    KlEstimator, KlPlace, LossConfig, Masks, Preset, Ratio, SamplerCorrectionConfig, SapoConfig,
+    Surrogate, VespoConfig,
 };
 
 /// The keys of the section. What is left out of the parts is the preset's.
@@ -53,6 +53,8 @@ pub(super) struct Written {
     entropy_adaptive: Option<AdaptiveEntropyConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sampler_correction: Option<SamplerCorrectionConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chord: Option<ChordConfig>,
 }
 
 /// The words for [`Aggregation`], whose length is a key of its own.
@@ -87,6 +89,7 @@ impl TryFrom<Written> for LossConfig {
             entropy_coef: written.entropy_coef,
             entropy_adaptive: written.entropy_adaptive,
             sampler_correction: written.sampler_correction,
+            chord: written.chord,
         })
     }
 }
@@ -259,6 +262,7 @@ impl From<LossConfig> for Written {
             kl_adaptive: loss.kl_adaptive,
             entropy_adaptive: loss.entropy_adaptive,
             sampler_correction: loss.sampler_correction,
+            chord: loss.chord,
         }
     }
 }

@@ -205,6 +205,11 @@ metrics! {
 }
 
 impl Metric {
+    /// Whether it judges how an answer is written and argued: its form, its thinking, its length.
+    pub fn is_form(&self) -> bool {
+        !self.is_accuracy() && !matches!(self, Self::Confidence(_))
+    }
+
     /// Whether it says how right an answer is, rather than how it is written or argued, how long it is or how sure.
     pub fn is_accuracy(&self) -> bool {
         !matches!(
