@@ -2,15 +2,19 @@
 
 mod nodes;
 
+use std::collections::BTreeSet;
+
 use eyre::WrapErr;
 use vrft_dataset::Dataset;
-use vrft_learner::{MemoryEstimate, MicroBatchPlan, PromptSize};
+use vrft_learner::{Devices, MemoryEstimate, MicroBatchPlan, PromptSize};
 use vrft_model::ModelConfig;
+use vrft_plan::Device;
 use vrft_processor::Processor;
 use vrft_prompts::Prompter;
 
 use crate::check_data::check_data;
 use crate::cli::CheckOptions;
+use crate::config::Config;
 use crate::graph::Graph;
 use crate::print::{self, say};
 
@@ -54,14 +58,7 @@ fn print_memory(graph: &Graph) -> eyre::Result<()> {
     let estimate = MemoryEstimate::new(&graph.config.memory(), &model, size)?;
     print_micro_batches(graph, size.n_tokens);
     print_estimate(&estimate);
-    let on_gpu: Vec<&str> = graph
-        .devices()
-        .into_iter()
-        .filter(|(_, device)| *device != vrft_plan::Device::Cpu)
-        .map(|(key, _)| key)
-        .collect();
-    if !on_gpu.is_empty() {
-        say!("# {}: part of it is the GPU's, whose memory is not looked at", on_gpu.join(", "));
+    if print_gpus(graph, &estimate) {
         return Ok(());
     }
     if let Some(available) = available().filter(|available| *available < estimate.of_graph()) {
@@ -97,6 +94,39 @@ pub(crate) fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptS
     let prompt = processor.encode_messages(&messages, &images, &[], true)?;
     let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
     Ok(Some(PromptSize { n_tokens: prompt.token_ids.len(), n_patches }))
+}
+
+/// What each GPU is asked for, and whether it has that; whether there is one at all.
+fn print_gpus(graph: &Graph, estimate: &MemoryEstimate) -> bool {
+    let Config { rollout, learner, evaluation, .. } = &graph.config;
+    let devices =
+        Devices { rollout: rollout.device, learner: learner.device, evaluation: evaluation.device };
+    let number = |device| match device {
+        Device::Cuda(number) => Some(number),
+        Device::Cpu => None,
+    };
+    let of_parts = [devices.rollout, devices.learner, devices.evaluation];
+    let gpus: BTreeSet<usize> = of_parts.into_iter().filter_map(number).collect();
+    for gpu in &gpus {
+        let Some((bytes, parts)) = estimate.on_gpu(*gpu, devices) else { continue };
+        let shared = if parts.len() > 1 && estimate.frozen > 0 {
+            format!("; {} MiB of frozen weights are shared", estimate.frozen / MIB)
+        } else {
+            String::new()
+        };
+        say!("#   of it on GPU {gpu}: {} MiB, by {}{shared}", bytes / MIB, parts.join(", "));
+        let memory = vrft_model::gpu_memory(*gpu).filter(|_| graph.is_local());
+        if let Some((free, all)) = memory.filter(|(free, _)| *free < bytes) {
+            say!(
+                "# warning: {} of {} MiB are free on GPU {gpu}: lower learner.max_tokens_per_micro_batch, \
+                 rollout.max_rows or evaluation.batch_size, set learner.activation_mib (computes layers again), \
+                 optimizer.state = \"int8\", or policy.quantization = \"nf4\" with policy.lora.rank",
+                free / MIB,
+                all / MIB
+            );
+        }
+    }
+    !gpus.is_empty()
 }
 
 fn print_estimate(estimate: &MemoryEstimate) {

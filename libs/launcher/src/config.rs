@@ -227,6 +227,7 @@ impl Config {
             optimizer: &self.optimizer,
             loss: &self.loss,
             n_shown: vrft_objective::config::n_shown(&self.advantage, &self.loss),
+            evaluation_rows: self.evaluation.batch_size,
         }
     }
 }

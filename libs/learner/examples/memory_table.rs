@@ -60,6 +60,7 @@ fn estimate(
         optimizer: &OptimizerConfig::default(),
         loss: &LossConfig::default(),
         n_shown: 0,
+        evaluation_rows: 16,
     };
     let memory = MemoryEstimate::new(&settings, model, prompt)?;
     let trained = memory.learner_weights + memory.gradients + memory.optimizer;

@@ -35,6 +35,6 @@ pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig, check_imi
 pub use error::LearnerError;
 pub use gradients::StepGradients;
 pub use learner::{Learner, TrainSettings};
-pub use memory::{MemoryEstimate, MemorySettings, PromptSize};
+pub use memory::{Devices, MemoryEstimate, MemorySettings, PromptSize};
 pub use micro_batch::MicroBatchPlan;
 pub use stats::StepStats;

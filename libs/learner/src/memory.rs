@@ -4,7 +4,7 @@ use candle_core::DType;
 use vrft_checkpoint::{Dtype, PolicyConfig, Quantization};
 use vrft_model::{ModelConfig, ModelError};
 use vrft_objective::config::LossConfig;
-use vrft_plan::{LearnerConfig, RolloutConfig};
+use vrft_plan::{Device, LearnerConfig, RolloutConfig};
 
 use crate::moment::BLOCK;
 use crate::{MicroBatchPlan, OptimizerConfig, OptimizerState};
@@ -12,6 +12,8 @@ use crate::{MicroBatchPlan, OptimizerConfig, OptimizerState};
 const F32: usize = 4;
 /// Program, tokenizer, buffers of products and messages: what a process with a policy has besides tensors.
 const PROCESS: usize = 40 << 20;
+/// What the driver keeps for a process that uses a GPU: context, kernels, cuBLAS and its workspace.
+const GPU_PROCESS: usize = 600 << 20;
 
 /// What one prompt brings along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct MemorySettings<'a> {
     pub loss: &'a LossConfig,
     /// True answers beside the sampled completions of each prompt, see [`vrft_objective::config::n_shown`].
     pub n_shown: usize,
+    /// Rows of a batch of an evaluation.
+    pub evaluation_rows: usize,
 }
 
 /// Bytes by what they are for.
@@ -56,6 +60,21 @@ pub struct MemoryEstimate {
     pub cache: usize,
     /// A new version while it is being taken over.
     pub hand_over: usize,
+    /// The frozen weights beside adapters, which processes on one GPU share.
+    pub frozen: usize,
+    /// Keys and values of one batch of an evaluation.
+    pub evaluation_cache: usize,
+}
+
+/// Where the parts of a run compute.
+#[derive(Debug, Clone, Copy)]
+pub struct Devices {
+    /// Where completions are sampled.
+    pub rollout: Device,
+    /// Where the policy learns.
+    pub learner: Device,
+    /// Where checkpoints are judged.
+    pub evaluation: Device,
 }
 
 impl MemoryEstimate {
@@ -90,12 +109,16 @@ impl MemoryEstimate {
         let n_groups = (rollout.max_rows / rollout.group_size.max(1)).max(1);
         let n_cached_tokens =
             n_groups.min(config.learner.prompts_per_step) * (prompt.n_tokens + n_completion_tokens);
+        let of_rollout = (n_values + n_adapters) * dtype.size_in_bytes() - quantized;
+        let of_row = prompt.n_tokens + rollout.max_completion_tokens;
         Ok(Self {
+            frozen: if n_adapters > 0 { n_values * dtype.size_in_bytes() - quantized } else { 0 },
+            evaluation_cache: model.text.cache_bytes(config.evaluation_rows * of_row, dtype),
             learner_weights: own + reference,
             gradients: n_trained * F32,
             optimizer: optimizer(config.optimizer.state, n_trained),
             activations: activations(config, model, prompt, dtype) + scratch,
-            rollout_weights: (n_values + n_adapters) * dtype.size_in_bytes() - quantized,
+            rollout_weights: of_rollout,
             cache: model.text.cache_bytes(n_cached_tokens, dtype),
             hand_over: n_trained * dtype.size_in_bytes(),
         })
@@ -124,6 +147,21 @@ impl MemoryEstimate {
     /// The most that one process takes which makes rollout and step in turn.
     pub fn of_one_process(&self) -> usize {
         self.steady() + self.activations.max(self.cache).max(self.hand_over) + PROCESS
+    }
+
+    /// The most that a GPU is asked for, and by which parts of the run; nothing where none computes on it.
+    pub fn on_gpu(&self, gpu: usize, devices: Devices) -> Option<(usize, Vec<&'static str>)> {
+        let learner = self.learner_weights + self.gradients + self.optimizer + self.activations;
+        let parts = [
+            ("rollout", devices.rollout, self.rollout_weights + self.cache + self.hand_over),
+            ("learner", devices.learner, learner),
+            ("evaluation", devices.evaluation, self.rollout_weights + self.evaluation_cache),
+        ];
+        let here = parts.into_iter().filter(|(_, device, _)| *device == Device::Cuda(gpu));
+        let (names, bytes): (Vec<_>, Vec<_>) = here.map(|(name, _, bytes)| (name, bytes)).unzip();
+        let shared = self.frozen * names.len().checked_sub(1)?;
+        let all = bytes.iter().sum::<usize>() + names.len() * GPU_PROCESS;
+        Some((all - shared, names))
     }
 
     fn steady(&self) -> usize {
@@ -205,7 +243,9 @@ mod tests {
         change(&mut config);
         let prompt = PromptSize { n_tokens: 422, n_patches: 1024 };
         let Settings { policy, rollout, learner, optimizer, loss } = &config;
-        let settings = MemorySettings { policy, rollout, learner, optimizer, loss, n_shown: 0 };
+        let (n_shown, evaluation_rows) = (0, 16);
+        let settings =
+            MemorySettings { policy, rollout, learner, optimizer, loss, n_shown, evaluation_rows };
         MemoryEstimate::new(&settings, &model(), prompt).unwrap()
     }
 
@@ -257,6 +297,22 @@ mod tests {
         let (n, _) = model().n_linear_values().unwrap();
         let saved = (all.rollout_weights - few.rollout_weights) as f64;
         assert!((saved / n as f64 - (2.0 - 0.5625)).abs() < 1e-3, "{saved} bytes of {n} values");
+    }
+
+    #[test]
+    fn a_gpu_holds_the_frozen_weights_once_beside_adapters() {
+        let on = |device| Devices { rollout: device, learner: device, evaluation: Device::Cpu };
+        let of =
+            |rank, devices| estimate(|config| config.policy.lora.rank = rank).on_gpu(0, devices);
+        let gpu = |rank| of(rank, on(Device::Cuda(0))).unwrap();
+        assert_eq!(gpu(0).1, ["rollout", "learner"]);
+        let alone = |rank, devices| of(rank, devices).unwrap().0;
+        let rollout = Devices { learner: Device::Cpu, ..on(Device::Cuda(0)) };
+        let learner = Devices { rollout: Device::Cuda(1), ..on(Device::Cuda(0)) };
+        assert_eq!(gpu(0).0, alone(0, rollout) + alone(0, learner));
+        let (n, _) = model().n_values().unwrap();
+        assert_eq!(gpu(8).0, alone(8, rollout) + alone(8, learner) - n * F32);
+        assert_eq!(of(8, on(Device::Cpu)), None);
     }
 
     #[test]

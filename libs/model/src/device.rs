@@ -35,6 +35,17 @@ pub fn check_device(key: &'static str, device: vrft_plan::Device) -> Result<(), 
     }
 }
 
+/// Free bytes of a GPU and all that it has; nothing where this program cannot ask it.
+pub fn gpu_memory(number: usize) -> Option<(usize, usize)> {
+    #[cfg(feature = "cuda")]
+    return vrft_kernels::gpu_memory(number).ok();
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = number;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

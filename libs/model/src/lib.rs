@@ -38,7 +38,7 @@ mod vit;
 mod weights;
 
 pub use config::{ModelConfig, RopeStretch, TextConfig};
-pub use device::{check_device, open_device};
+pub use device::{check_device, gpu_memory, open_device};
 pub use encoded_images::{EncodedImages, FeatureGradients};
 pub use error::ModelError;
 pub use opened::check_checkpoint;

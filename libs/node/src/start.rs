@@ -22,8 +22,7 @@ pub fn exit(result: eyre::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("ERROR {}", chain.join(": "));
+            eprintln!("ERROR {}", told(&error));
             ExitCode::FAILURE
         }
     }
@@ -89,9 +88,31 @@ pub(crate) fn run_dir(run: &RunConfig, dataflow_id: &str) -> PathBuf {
     }
 }
 
+/// The error in one line, with what to do where a GPU was too small.
+fn told(error: &eyre::Report) -> String {
+    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let chain = chain.join(": ");
+    if !chain.contains("CUDA_ERROR_OUT_OF_MEMORY") {
+        return chain;
+    }
+    format!(
+        "{chain}: the GPU has no memory left; `vrft check` prints what each part of a run takes of it. Less is taken with \
+         smaller learner.max_tokens_per_micro_batch, rollout.max_rows or evaluation.batch_size, with \
+         learner.activation_mib, optimizer.state = \"int8\", adapters (policy.lora.rank) or policy.quantization = \"nf4\""
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_gpu_is_told_with_what_takes_less() {
+        let of = |cause: &str| told(&eyre::eyre!("{cause}").wrap_err("a step"));
+        let full = of("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
+        assert!(full.starts_with("a step: DriverError(") && full.contains("vrft check"), "{full}");
+        assert_eq!(of("no such file"), "a step: no such file");
+    }
 
     #[test]
     fn a_name_cannot_lead_out_of_its_folder() {

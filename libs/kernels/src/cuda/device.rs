@@ -22,6 +22,16 @@ pub(crate) fn open(ordinal: usize) -> Result<Device> {
     Ok(device)
 }
 
+/// Free bytes of a GPU and all that it has.
+///
+/// # Errors
+/// No such GPU.
+pub fn gpu_memory(ordinal: usize) -> Result<(usize, usize)> {
+    let device = Device::new_cuda(ordinal)?;
+    let context = device.as_cuda_device()?.cuda_stream().context().clone();
+    context.mem_get_info().w()
+}
+
 /// Sets the size up to which the device's memory pool keeps freed memory to the largest there is.
 fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
     let number = device.cuda_stream().context().cu_device();

@@ -9,6 +9,7 @@ mod launch;
 mod product;
 mod upload;
 
+pub use device::gpu_memory;
 pub(crate) use device::open;
 pub(crate) use graph::Graph;
 pub(crate) use launch::{
