@@ -13,6 +13,10 @@
 #include <mutex>
 #include <set>
 #include <vector>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "candle_kernels.h"
 
 namespace {
@@ -128,8 +132,54 @@ API cuMemFreeAsync(void *at, void *stream) {
   std::free(at);
   return OK;
 }
-API cuMemAlloc_v2(void **to, size_t n) { return cuMemAllocAsync(to, n, nullptr); }
-API cuMemFree_v2(void *at) { return cuMemFreeAsync(at, nullptr); }
+
+// Memory outside the pool is a file without a name, which other processes may map by the handle: process, file and size.
+namespace {
+
+struct Handle { int process, file; size_t n; };
+std::map<void *, Handle> shared;
+
+int map_shared(void **to, const Handle &handle) {
+  void *at = mmap(nullptr, handle.n, PROT_READ | PROT_WRITE, MAP_SHARED, handle.file, 0);
+  if (at == MAP_FAILED) return 2;
+  shared[at] = handle;
+  memory[at] = handle.n;
+  *to = at;
+  return OK;
+}
+
+}  // namespace
+
+API cuMemAlloc_v2(void **to, size_t n) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (recording) return not_recorded("an allocation");
+  const int file = memfd_create("gpu", 0);
+  if (n == 0 || file < 0 || ftruncate(file, n) != 0) return complain("memory cannot be allocated");
+  counts.allocations++;
+  live_bytes += n;
+  return map_shared(to, {getpid(), file, n});
+}
+API cuMemFree_v2(void *) { return complain("memory is freed that others may have mapped"); }
+API cuIpcGetMemHandle(void *to, void *at) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  const auto found = shared.find(at);
+  if (found == shared.end()) return complain("a handle of memory that cannot be shared");
+  std::memset(to, 0, 64);
+  std::memcpy(to, &found->second, sizeof(Handle));
+  return OK;
+}
+struct IpcHandle { char bytes[64]; };
+API cuIpcOpenMemHandle_v2(void **to, IpcHandle handle, unsigned) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  Handle from;
+  std::memcpy(&from, handle.bytes, sizeof(from));
+  if (from.process == getpid()) return complain("a process opens a handle of its own");
+  const std::string path = "/proc/" + std::to_string(from.process) + "/fd/" + std::to_string(from.file);
+  const int file = open(path.c_str(), O_RDWR);
+  if (file < 0) return complain("a handle of a process that has ended");
+  return map_shared(to, {getpid(), file, from.n});
+}
+API cuMemPoolTrimTo(void *, size_t) { return OK; }
 API cuMemGetInfo_v2(size_t *free, size_t *total) { *total = size_t(80) << 30; *free = *total - live_bytes; return OK; }
 
 namespace {

@@ -139,6 +139,16 @@ impl TensorFiles {
         }
     }
 
+    /// Which files these are: paths, sizes and times of their last change. Two that are alike hold the same tensors.
+    pub fn identity(&self) -> String {
+        let of_file = |file: &Mapped| {
+            let path = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+            let changed = path.metadata().and_then(|metadata| metadata.modified());
+            format!("{path:?} {} {:?}", file.bytes.len(), changed.ok())
+        };
+        self.files.iter().map(of_file).collect::<Vec<_>>().join(" ")
+    }
+
     /// As [`TensorFiles::read`], without the matrices of 4-bit numbers, which [`TensorFiles::read_nf4`] reads.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::Truth as RowTruth;
 use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
-use vrft_model::{LoadOptions, ModelError, Policy};
+use vrft_model::{LoadOptions, ModelError, Policy, SharedWeights};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
 use vrft_prompts::{Prompter, fits, resized};
@@ -63,6 +64,8 @@ pub struct Judge {
     /// Of each question whether it is asked at all.
     asked: Vec<bool>,
     processor: Processor,
+    /// What other processes on the same GPU may have loaded.
+    shared: Option<Arc<SharedWeights>>,
 }
 
 /// What a policy did.
@@ -180,7 +183,23 @@ impl Judge {
             None => vec![true; test.len()],
         };
         let config = config.clone();
-        Ok(Self { config, test, notes, prompter, answers, subjects, asked, processor })
+        Ok(Self {
+            config,
+            test,
+            notes,
+            prompter,
+            answers,
+            subjects,
+            asked,
+            processor,
+            shared: None,
+        })
+    }
+
+    /// Shares the frozen weights of policies on a GPU with other processes there, and from one evaluation to the next.
+    #[must_use]
+    pub fn sharing(self, shared: &Arc<SharedWeights>) -> Self {
+        Self { shared: Some(shared.clone()), ..self }
     }
 
     /// The held-out data.
@@ -199,12 +218,28 @@ impl Judge {
     /// A checkpoint that cannot be loaded or run.
     pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgment, JudgeError> {
         let start = Instant::now();
-        let device = vrft_model::open_device("evaluation.device", self.config.evaluation.device)?;
-        let options = LoadOptions::new(&self.config.policy, device, false);
-        let base = self.config.policy.base.as_deref();
-        let policy = Policy::load_beside(checkpoint, base, &options)?;
-        let completions = self.complete(&policy)?;
+        let completions = self.with_policy(checkpoint, |policy| self.complete(policy))?;
         Ok(self.judge(completions, start))
+    }
+
+    /// What `f` makes of the policy in a folder, whose memory on a device is given back afterwards.
+    fn with_policy<T>(
+        &self,
+        checkpoint: &Path,
+        f: impl FnOnce(&Policy) -> Result<T, JudgeError>,
+    ) -> Result<T, JudgeError> {
+        let (key, name) = ("evaluation.device", self.config.evaluation.device);
+        let device = match &self.shared {
+            Some(shared) => shared.open_device(key, name)?,
+            None => vrft_model::open_device(key, name)?,
+        };
+        let options = LoadOptions::new(&self.config.policy, device.clone(), false);
+        let base = self.config.policy.base.as_deref();
+        let policy = Policy::load_shared(checkpoint, base, &options, self.shared.as_deref())?;
+        let made = f(&policy)?;
+        drop(policy);
+        vrft_model::give_back_freed_memory(&device)?;
+        Ok(made)
     }
 
     /// The true answers, one for each row of the held-out data.
@@ -291,18 +326,16 @@ impl Judge {
     /// # Errors
     /// As [`Judge::evaluate`].
     pub fn existence(&self, checkpoint: &Path) -> Result<BTreeMap<String, bool>, JudgeError> {
-        let device = vrft_model::open_device("evaluation.device", self.config.evaluation.device)?;
-        let options = LoadOptions::new(&self.config.policy, device, false);
-        let base = self.config.policy.base.as_deref();
-        let policy = Policy::load_beside(checkpoint, base, &options)?;
         let sampling = Sampling::greedy(existence::MAX_TOKENS, Vec::new());
         let rows: Vec<&Row> = self.test.iter().collect();
-        let answers = self.greedy(&policy, &rows, &sampling, &|row| {
+        let question = |row: &Row| {
             let turns = existence::question(self.prompter.category(row).as_deref(), row);
             let messages = vrft_messages::chat_messages(&turns);
             encode_messages(&self.processor, &messages, row)
                 .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
-        })?;
+        };
+        let answer = |policy: &Policy| self.greedy(policy, &rows, &sampling, &question);
+        let answers = self.with_policy(checkpoint, answer)?;
         let exists = rows.iter().zip(&answers).map(|(row, answer)| {
             let is_asked = self.prompter.category(row).is_none() || existence::is_yes(answer);
             (row.sample_id().to_owned(), is_asked)

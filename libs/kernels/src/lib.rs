@@ -42,7 +42,7 @@ pub use context::{Backend, Context, open_cuda};
 pub use cpu::exp::exp_in_place;
 pub use cpu::vectorized;
 #[cfg(feature = "cuda")]
-pub use cuda::gpu_memory;
+pub use cuda::{SharedMemory, give_back_freed_gpu_memory, gpu_id, gpu_memory};
 pub use matmul::{gemm_backend, gemm_backend_error, gemm_flops, measure_gflops};
 #[cfg(feature = "cuda")]
 pub use ops::{

@@ -45,7 +45,7 @@ pub(crate) fn report(
         say!("Node {id:?} was lost on the way; the others answered its prompts.");
     }
     let log_file = run_dir.join("run.log");
-    let Some((node, error)) = first_failure(&failed) else {
+    let Some((node, error)) = first_failure(&failed, log) else {
         if was_stopped {
             say!("Stopped. {saved}");
         }
@@ -95,10 +95,21 @@ fn in_one_line(error: &str) -> String {
     }
 }
 
-/// The node that failed first; the others ended because of it.
-fn first_failure<'a>(failed: &'a [(String, &'a NodeError)]) -> Option<&'a (String, &'a NodeError)> {
-    let by_itself = |error: &NodeError| !matches!(error.cause, NodeErrorCause::Cascading { .. });
-    failed.iter().min_by_key(|(_, error)| (!by_itself(error), error.timestamp))
+/// The node that failed first; the others ended because of it. One that misses another's end marker did so too, even
+/// where the other's process, which may have a GPU to clear, took longer to end.
+fn first_failure<'a>(
+    failed: &'a [(String, &'a NodeError)],
+    log: &[LogLine],
+) -> Option<&'a (String, &'a NodeError)> {
+    let because_of_another = |(node, error): &(String, &NodeError)| {
+        matches!(error.cause, NodeErrorCause::Cascading { .. }) || misses_another(node, log)
+    };
+    failed.iter().min_by_key(|failure| (because_of_another(failure), failure.1.timestamp))
+}
+
+/// Whether a node says that another has failed.
+fn misses_another(node: &str, log: &[LogLine]) -> bool {
+    last_words(node, log).is_some_and(|words| words.contains(vrft_node::NO_END_MARKER))
 }
 
 #[cfg(test)]
@@ -119,6 +130,15 @@ mod tests {
         assert_eq!(last_words("loader", &log).unwrap(), "data.train: no usable row");
         assert_eq!(last_words("sft", &log).unwrap(), "unexpected argument '--objectiv' found");
         assert_eq!(last_words("reward", &log), None);
+    }
+
+    #[test]
+    fn a_node_that_misses_another_is_not_the_one_that_failed() {
+        let log = [
+            line("evaluator", "ERROR cannot evaluate \"step-000004\""),
+            line("monitor", "ERROR evaluator/metrics ended without an end marker"),
+        ];
+        assert!(misses_another("monitor", &log) && !misses_another("evaluator", &log));
     }
 
     #[test]

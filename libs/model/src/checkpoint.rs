@@ -19,13 +19,33 @@ pub(crate) fn read_tensors(
     files.read(|_, view| to_tensor(&view, dtype, device))
 }
 
+/// Where weights go as they are read.
+pub(crate) trait Destination {
+    /// Takes a tensor in main memory.
+    fn put(&mut self, name: &str, tensor: Tensor) -> Result<Tensor, ModelError>;
+
+    /// Takes a matrix of 4-bit numbers in main memory.
+    fn put_matrix(&mut self, name: &str, matrix: Nf4Matrix) -> Result<Nf4Matrix, ModelError>;
+}
+
+/// Memory of its own.
+impl Destination for &Device {
+    fn put(&mut self, _: &str, tensor: Tensor) -> Result<Tensor, ModelError> {
+        Ok(tensor.to_device(self)?)
+    }
+
+    fn put_matrix(&mut self, _: &str, matrix: Nf4Matrix) -> Result<Nf4Matrix, ModelError> {
+        Ok(matrix.to_device(self)?)
+    }
+}
+
 /// The weights of these names, converted one by one: tensors, and matrices of 4-bit numbers. Those that `quantizes`
 /// picks are made such matrices; no more than one of them is whole at a time.
 pub(crate) fn read_weights(
     files: &TensorFiles,
     names: &BTreeSet<String>,
     dtype: DType,
-    device: &Device,
+    mut to: impl Destination,
     quantizes: impl Fn(&str) -> bool,
 ) -> Result<(BTreeMap<String, Tensor>, Quantized), ModelError> {
     let mut quantized = Quantized::new();
@@ -34,14 +54,14 @@ pub(crate) fn read_weights(
             return Ok(None);
         }
         if !quantizes(name) {
-            return to_tensor(&view, dtype, device).map(Some);
+            return to.put(name, to_tensor(&view, dtype, &Device::Cpu)?).map(Some);
         }
         let values = to_tensor(&view, DType::F32, &Device::Cpu)?;
-        let matrix = Nf4Matrix::quantize(&values, true)?.to_device(device)?;
+        let matrix = to.put_matrix(name, Nf4Matrix::quantize(&values, true)?)?;
         quantized.insert(name.to_owned(), matrix);
         Ok::<_, ModelError>(None)
     })?;
-    quantized.extend(files.read_nf4(|name, view| to_matrix(name, &view, device))?);
+    quantized.extend(files.read_nf4(|name, view| to.put_matrix(name, to_matrix(name, &view)?))?);
     let tensors = tensors.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect();
     Ok((tensors, quantized))
 }

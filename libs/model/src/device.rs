@@ -46,6 +46,20 @@ pub fn gpu_memory(number: usize) -> Option<(usize, usize)> {
     }
 }
 
+/// Lets other processes have the memory of a GPU that was freed here; nothing on another device.
+///
+/// # Errors
+/// A GPU that fails.
+pub fn give_back_freed_memory(device: &Device) -> Result<(), ModelError> {
+    #[cfg(feature = "cuda")]
+    if device.is_cuda() {
+        vrft_kernels::give_back_freed_gpu_memory(device)?;
+    }
+    #[cfg(not(feature = "cuda"))]
+    let _ = device;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

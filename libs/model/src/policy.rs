@@ -17,6 +17,7 @@ use crate::opened::Opened;
 use crate::packing_for_gpu::GpuPacking;
 use crate::peft::read_adapter;
 use crate::quantized::{Quantized, is_meant};
+use crate::shared::{Base, PackedBase, SharedWeights, Wanted};
 use crate::weights::{Caches, Weights, check_names};
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
@@ -130,6 +131,19 @@ impl Policy {
         base: Option<&Path>,
         options: &LoadOptions,
     ) -> Result<Policy, ModelError> {
+        Self::load_shared(dir, base, options, None)
+    }
+
+    /// The same; where adapters stand beside frozen weights on a GPU, these are shared with other processes.
+    ///
+    /// # Errors
+    /// As [`Policy::load`].
+    pub fn load_shared(
+        dir: &Path,
+        base: Option<&Path>,
+        options: &LoadOptions,
+        shared: Option<&SharedWeights>,
+    ) -> Result<Policy, ModelError> {
         let Opened { adapter, source, config, files, used } =
             Opened::open(dir, base, options.dtype)?;
         let shapes = files.shapes();
@@ -138,21 +152,39 @@ impl Policy {
         let quantizes = |name: &str| {
             options.quantization == Quantization::Nf4 && is_meant(name, &shapes[name], names)
         };
-        let (mut tensors, quantized) =
-            checkpoint::read_weights(&files, &used, dtype, device, quantizes)?;
         let lora = match &adapter {
-            Some(adapter) => {
-                let names = config.names(&tensors);
-                tensors.extend(read_adapter(dir, names, &options.device)?);
-                Some(adapter.lora(options.lora.as_ref())?)
-            }
+            Some(adapter) => Some(adapter.lora(options.lora.as_ref())?),
             None => options.lora.clone(),
         };
+        let shared = match (&lora, shared) {
+            (Some(lora), Some(shared)) => shared.base(&Wanted {
+                files: &files,
+                used: &used,
+                names,
+                dtype,
+                device,
+                quantization: options.quantization,
+                quantizes: &quantizes,
+                rank: lora.rank,
+            })?,
+            _ => None,
+        };
+        let Base { mut tensors, quantized, packed } = match shared {
+            Some(base) => base,
+            None => {
+                let read = checkpoint::read_weights(&files, &used, dtype, device, quantizes)?;
+                Base { tensors: read.0, quantized: read.1, packed: PackedBase::default() }
+            }
+        };
+        if adapter.is_some() {
+            let names = config.names(&tensors);
+            tensors.extend(read_adapter(dir, names, &options.device)?);
+        }
         if let (None, Some(lora)) = (&adapter, &lora) {
             let names = config.names(&tensors);
             tensors.extend(lora::initialize(lora, &tensors, &quantized, names)?);
         }
-        Self::with_tensors(config, source, tensors, quantized, lora, options)
+        Self::with_tensors(config, source, tensors, quantized, packed, lora, options)
     }
 
     pub(crate) fn with_tensors(
@@ -160,6 +192,7 @@ impl Policy {
         source: PathBuf,
         mut tensors: BTreeMap<String, Tensor>,
         mut quantized: Quantized,
+        packed: PackedBase,
         lora: Option<vrft_checkpoint::LoraConfig>,
         options: &LoadOptions,
     ) -> Result<Policy, ModelError> {
@@ -187,7 +220,7 @@ impl Policy {
             }
         }
         let packing = if variables.is_empty() {
-            GpuPacking::pack(&mut tensors, &mut quantized, names, &options.device)?
+            GpuPacking::pack(&mut tensors, &mut quantized, names, &options.device, packed)?
         } else {
             GpuPacking::default()
         };
@@ -302,7 +335,13 @@ impl Policy {
         let packing = if self.lora.is_some() {
             old.packing.clone()
         } else if self.variables.is_empty() && old.quantized.is_empty() {
-            GpuPacking::pack(&mut new, &mut Quantized::new(), names, &self.device)?
+            GpuPacking::pack(
+                &mut new,
+                &mut Quantized::new(),
+                names,
+                &self.device,
+                PackedBase::default(),
+            )?
         } else {
             GpuPacking::default()
         };

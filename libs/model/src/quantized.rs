@@ -23,12 +23,8 @@ pub(crate) fn is_meant(name: &str, shape: &[usize], names: Names) -> bool {
 /// How far what a code stands for may be from what it stands for here.
 const NEAR: f32 = 1e-5;
 
-/// A matrix of a file.
-pub(crate) fn to_matrix(
-    name: &str,
-    view: &Nf4View,
-    device: &Device,
-) -> Result<Nf4Matrix, ModelError> {
+/// A matrix of a file, in main memory.
+pub(crate) fn to_matrix(name: &str, view: &Nf4View) -> Result<Nf4Matrix, ModelError> {
     let expected = Nf4Matrix::values();
     if view.map.iter().zip(expected).any(|(a, b)| (a - b).abs() > NEAR) {
         let what = format!("codes of {name}");
@@ -47,7 +43,7 @@ pub(crate) fn to_matrix(
         },
     };
     let (dims, codes, block) = (view.shape, bytes(view.codes)?, view.block);
-    Ok(Nf4Matrix::from_parts(Nf4Parts { dims, codes, block, factors })?.to_device(device)?)
+    Ok(Nf4Matrix::from_parts(Nf4Parts { dims, codes, block, factors })?)
 }
 
 /// The tensors that a matrix is in a file, by name.

@@ -58,7 +58,7 @@ pub use live::{Arrival, Live};
 pub use metrics::unix_secs;
 pub use node::Node;
 pub use nodes::executable;
-pub use receive::Waited;
+pub use receive::{NO_END_MARKER, Waited};
 pub use start::{
     CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, file_name, load_document, load_document_if_named,
 };

@@ -20,6 +20,9 @@ const CLOSING_GRACE: Duration = Duration::from_secs(5);
 /// Live messages that may wait while the node is busy; of more, the newest are kept.
 const MAX_LIVE: usize = 16;
 
+/// What a node says of a sender that failed before it had sent everything.
+pub const NO_END_MARKER: &str = "ended without an end marker";
+
 /// What waiting for a message led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waited {
@@ -126,8 +129,8 @@ impl Node {
                     self.inbox(input).ended = true;
                     continue;
                 }
-                ensure!(self.can_lose(&source), "{source} ended without an end marker");
-                self.lose(&source, "it ended without an end marker");
+                ensure!(self.can_lose(&source), "{source} {NO_END_MARKER}");
+                self.lose(&source, &format!("it {NO_END_MARKER}"));
             }
             match polled {
                 Polled::Over if open.iter().all(|input| self.inbox(input).may_miss()) => {

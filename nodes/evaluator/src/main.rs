@@ -6,12 +6,14 @@ mod ports;
 mod records;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use eyre::{WrapErr, eyre};
 use tracing::info;
 use vrft_config::{ConfigError, Document};
 use vrft_evaluate::{Judge, JudgeConfig, leading_measure};
 use vrft_messages::Checkpoint;
+use vrft_model::SharedWeights;
 use vrft_node::Node;
 use vrft_node::ports::Input;
 use vrft_reward::config::RewardsConfig;
@@ -35,16 +37,20 @@ fn start() -> eyre::Result<()> {
     vrft_kernels::share_one_heap();
     let document = vrft_node::load_document()?;
     let config = Config::read(&document)?;
+    let shared = Arc::<SharedWeights>::default();
     if config.is_live {
         let mut node = Node::join(&PORTS, &document)?;
-        return match held_out(&mut node, &config)? {
-            Some(judge) => run(node, &config, &[(None, judge)], None),
-            None => node.finish(),
-        };
+        match held_out(&mut node, &config, &shared)? {
+            Some(judge) => run(node, &config, &[(None, judge)], None)?,
+            None => node.finish()?,
+        }
+    } else {
+        let judges = judges(&config, &shared)?;
+        let validation = validation(&config, &shared)?;
+        run(Node::join(&PORTS, &document)?, &config, &judges, validation.as_ref())?;
     }
-    let judges = judges(&config)?;
-    let validation = validation(&config)?;
-    run(Node::join(&PORTS, &document)?, &config, &judges, validation.as_ref())
+    shared.finish();
+    Ok(())
 }
 
 /// What the node reads of the configuration.
@@ -67,9 +73,12 @@ impl Config {
 }
 
 /// Judges by task: of `evaluation.test` without a name, and of each source with held-out data of its own.
-fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
+fn judges(
+    config: &Config,
+    shared: &Arc<SharedWeights>,
+) -> eyre::Result<Vec<(Option<String>, Judge)>> {
     let own = Judge::load(&config.judge).wrap_err("evaluation.test")?;
-    let mut judges = vec![(None, own)];
+    let mut judges = vec![(None, own.sharing(shared))];
     for source in &config.judge.data.sources {
         let Some(test) = &source.test else { continue };
         let mut of_task =
@@ -77,24 +86,29 @@ fn judges(config: &Config) -> eyre::Result<Vec<(Option<String>, Judge)>> {
         of_task.evaluation.test.clone_from(test);
         let judge = Judge::load(&of_task)
             .wrap_err_with(|| format!("data.sources.test of task {:?}", source.task))?;
-        judges.push((Some(source.task.clone()), judge));
+        judges.push((Some(source.task.clone()), judge.sharing(shared)));
     }
     Ok(judges)
 }
 
 /// The judge that the best policy is chosen by, if there are rows of its own for that.
-fn validation(config: &Config) -> eyre::Result<Option<Judge>> {
+fn validation(config: &Config, shared: &Arc<SharedWeights>) -> eyre::Result<Option<Judge>> {
     let Some(rows) = &config.judge.evaluation.validation else { return Ok(None) };
     let mut config = config.judge.clone();
     config.evaluation = config.evaluation.to_choose(rows);
-    Judge::load(&config).map(Some).wrap_err("evaluation.validation")
+    let judge = Judge::load(&config).wrap_err("evaluation.validation")?;
+    Ok(Some(judge.sharing(shared)))
 }
 
 /// Of a stream, what is judged on comes as a message, once there were frames to set aside.
-fn held_out(node: &mut Node, config: &Config) -> eyre::Result<Option<Judge>> {
+fn held_out(
+    node: &mut Node,
+    config: &Config,
+    shared: &Arc<SharedWeights>,
+) -> eyre::Result<Option<Judge>> {
     let Some(batch) = node.recv(&HELD_OUT)? else { return Ok(None) };
     let samples = vrft_prompts::held_out_rows(batch).map_err(|why| eyre!(why))?;
-    Ok(Some(Judge::of(&config.judge, samples)?))
+    Ok(Some(Judge::of(&config.judge, samples)?.sharing(shared)))
 }
 
 /// Judges by task.

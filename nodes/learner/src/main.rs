@@ -15,7 +15,7 @@ use std::path::Path;
 use clap::{Parser, ValueEnum};
 use eyre::WrapErr;
 use vrft_learner::{Learner, TrainSettings};
-use vrft_model::{LoadOptions, Policy};
+use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_node::Node;
 use vrft_objective::config::LossConfig;
 use vrft_processor::Processor;
@@ -51,17 +51,20 @@ fn start() -> eyre::Result<()> {
     let mut config = Config::read(&document)?;
     config.policy.path =
         vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
-    let learner = load(&config, arguments.training)?;
+    let shared = SharedWeights::default();
+    let learner = load(&config, arguments.training, &shared)?;
     let processor = Processor::of(&config.policy)?;
     let node = Node::join(&ports::PORTS, &document)?;
     match arguments.training {
-        Training::Reinforcement => grpo::run(node, &config, learner, &processor),
-        Training::Supervised => sft::run(node, &config, learner, &processor),
+        Training::Reinforcement => grpo::run(node, &config, learner, &processor)?,
+        Training::Supervised => sft::run(node, &config, learner, &processor)?,
     }
+    shared.finish();
+    Ok(())
 }
 
-fn load(config: &Config, training: Training) -> eyre::Result<Learner> {
-    let policy = load_policy(config, true)?;
+fn load(config: &Config, training: Training, shared: &SharedWeights) -> eyre::Result<Learner> {
+    let policy = load_policy(config, true, Some(shared))?;
     let (optimizer, loss, temperature) = match training {
         Training::Reinforcement => {
             (&config.optimizer, config.loss.clone(), config.rollout.temperature)
@@ -73,7 +76,7 @@ fn load(config: &Config, training: Training) -> eyre::Result<Learner> {
         }
     };
     let needs_reference = loss.needs_reference() && !policy.has_adapters();
-    let reference = needs_reference.then(|| load_policy(config, false)).transpose()?;
+    let reference = needs_reference.then(|| load_policy(config, false, None)).transpose()?;
     let settings = TrainSettings {
         optimizer,
         loss: &loss,
@@ -84,9 +87,14 @@ fn load(config: &Config, training: Training) -> eyre::Result<Learner> {
     Ok(Learner::new(policy, reference, &settings)?)
 }
 
-fn load_policy(config: &Config, trainable: bool) -> eyre::Result<Policy> {
+fn load_policy(
+    config: &Config,
+    trainable: bool,
+    shared: Option<&SharedWeights>,
+) -> eyre::Result<Policy> {
     let path: &Path = &config.policy.path;
     let device = vrft_model::open_device("learner.device", config.learner.device)?;
     let options = LoadOptions::new(&config.policy, device, trainable);
-    Policy::load_beside(path, config.policy.base.as_deref(), &options).wrap_err("policy.path")
+    let base = config.policy.base.as_deref();
+    Policy::load_shared(path, base, &options, shared).wrap_err("policy.path")
 }

@@ -76,7 +76,7 @@ fn train(
     script: Script,
     folder: &std::path::Path,
 ) -> eyre::Result<Sent> {
-    let learner = crate::load(config, training)?;
+    let learner = crate::load(config, training, &vrft_model::SharedWeights::default())?;
     let processor = Processor::load(&config.policy.path)?;
     let (node, sent) = script.run_dir(folder).node();
     match training {

@@ -10,7 +10,7 @@ use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_learner::SftConfig;
 use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, ImageSize, Prompt};
-use vrft_model::{LoadOptions, Policy};
+use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_node::Node;
 use vrft_objective::config::AdvantageConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
@@ -31,13 +31,17 @@ fn start() -> eyre::Result<()> {
     let mut config = Config::read(&document)?;
     config.policy.path =
         vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
-    let device = vrft_model::open_device("rollout.device", config.rollout.device)?;
+    let shared = SharedWeights::default();
+    let device = shared.open_device("rollout.device", config.rollout.device)?;
     let options = LoadOptions::new(&config.policy, device, false);
     let base = config.policy.base.as_deref();
-    let policy =
-        Policy::load_beside(&config.policy.path, base, &options).wrap_err("policy.path")?;
+    let policy = Policy::load_shared(&config.policy.path, base, &options, Some(&shared))
+        .wrap_err("policy.path")?;
     let processor = Processor::of(&config.policy)?;
-    run(Node::join(&PORTS, &document)?, &config, &policy, &processor)
+    run(Node::join(&PORTS, &document)?, &config, &policy, &processor)?;
+    drop(policy);
+    shared.finish();
+    Ok(())
 }
 
 /// What the node reads of the configuration.

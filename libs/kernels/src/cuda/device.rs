@@ -32,17 +32,40 @@ pub fn gpu_memory(ordinal: usize) -> Result<(usize, usize)> {
     context.mem_get_info().w()
 }
 
-/// Sets the size up to which the device's memory pool keeps freed memory to the largest there is.
-fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
-    let number = device.cuda_stream().context().cu_device();
-    let mut pool = std::ptr::null_mut();
-    let mut threshold = u64::MAX;
-    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: the pointers are to a pool and to the 64 bits that this attribute has.
+/// Lets other processes have the memory of a GPU that was freed here, once all that is under way has been computed.
+///
+/// # Errors
+/// A device that is no GPU.
+pub fn give_back_freed_gpu_memory(device: &Device) -> Result<()> {
+    let cuda = device.as_cuda_device()?;
+    device.synchronize()?;
+    let pool = default_pool(cuda)?;
+    // SAFETY: the pool is the device's own.
     #[expect(unsafe_code, reason = "functions of the CUDA driver")]
     unsafe {
-        sys::cuDeviceGetDefaultMemPool(&mut pool, number).result().w()?;
-        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().w()?;
+        sys::cuMemPoolTrimTo(pool, 0).result().w()
     }
-    Ok(())
+}
+
+/// Sets the size up to which the device's memory pool keeps freed memory to the largest there is.
+fn keep_freed_memory(device: &CudaDevice) -> Result<()> {
+    let pool = default_pool(device)?;
+    let mut threshold = u64::MAX;
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pointer is to the 64 bits that this attribute has.
+    #[expect(unsafe_code, reason = "functions of the CUDA driver")]
+    unsafe {
+        sys::cuMemPoolSetAttribute(pool, attribute, (&raw mut threshold).cast()).result().w()
+    }
+}
+
+fn default_pool(device: &CudaDevice) -> Result<sys::CUmemoryPool> {
+    let number = device.cuda_stream().context().cu_device();
+    let mut pool = std::ptr::null_mut();
+    // SAFETY: the pointer is to a pool.
+    #[expect(unsafe_code, reason = "functions of the CUDA driver")]
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, number).result().w()?;
+    }
+    Ok(pool)
 }

@@ -7,14 +7,16 @@ mod device;
 mod graph;
 mod launch;
 mod product;
+mod shared;
 mod upload;
 
-pub use device::gpu_memory;
 pub(crate) use device::open;
+pub use device::{give_back_freed_gpu_memory, gpu_memory};
 pub(crate) use graph::Graph;
 pub(crate) use launch::{
     Argument, Module, address, blocks, count, empty, flat, from_address, name_of, none, number,
     place_of, size, word,
 };
 pub(crate) use product::{Matrix, Product, product};
+pub use shared::{SharedMemory, gpu_id};
 pub(crate) use upload::{Uploaded, upload, upload_wide};

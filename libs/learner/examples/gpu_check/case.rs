@@ -7,7 +7,7 @@ use vrft_checkpoint::{LoraConfig, Quantization, TargetModules};
 use vrft_learner::{
     Learner, OptimizerConfig, OptimizerState, TrainCompletion, TrainGroup, TrainSettings,
 };
-use vrft_model::{LoadOptions, Policy};
+use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_objective::config::LossConfig;
 use vrft_plan::LearnerConfig;
 use vrft_processor::{EncodedPrompt, Processor};
@@ -31,6 +31,16 @@ pub(crate) struct Kind {
 }
 
 pub(crate) fn load(checkpoint: &Path, device: &Device, kind: Kind) -> Result<Policy> {
+    load_shared(checkpoint, device, kind, None)
+}
+
+/// As [`load`]; frozen weights may be those of another process.
+pub(crate) fn load_shared(
+    checkpoint: &Path,
+    device: &Device,
+    kind: Kind,
+    shared: Option<&SharedWeights>,
+) -> Result<Policy> {
     let names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
     let lora = LoraConfig {
         rank: 16,
@@ -48,7 +58,7 @@ pub(crate) fn load(checkpoint: &Path, device: &Device, kind: Kind) -> Result<Pol
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };
-    Ok(Policy::load(checkpoint, &options)?)
+    Ok(Policy::load_shared(checkpoint, None, &options, shared)?)
 }
 
 pub(crate) fn prompts(

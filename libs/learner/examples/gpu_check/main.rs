@@ -2,12 +2,14 @@
 //!
 //! `gpu_check parity CHECKPOINT IMAGE` holds rollout and learner on the GPU to those of the CPU and prints the errors.
 //! `gpu_check count CHECKPOINT IMAGE PROMPTS GROUP TOKENS lora|nf4|full` marks what the driver should count of one decoded
-//! token and of one micro-batch; `gpu_check init CHECKPOINT` makes random weights for a `config.json`. `gpu_check time …` with the same arguments prints the seconds of both.
+//! token and of one micro-batch; `gpu_check share CHECKPOINT IMAGE lora|nf4` lets three processes share their frozen weights,
+//! and compares what they compute and take with what they do without; `gpu_check init CHECKPOINT` makes random weights for a `config.json`. `gpu_check time …` with the same arguments prints the seconds of both.
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
 mod case;
 mod measure;
 mod parity;
+mod share;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,6 +19,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ["init", checkpoint] => {
             let dtype = candle_core::DType::BF16;
             Ok(vrft_model::Policy::initialize(checkpoint.as_ref(), 0, dtype)?)
+        }
+        ["share", checkpoint, image, trained] => {
+            share::check(checkpoint.as_ref(), image.as_ref(), trained)
+        }
+        ["member", checkpoint, image, trained, role, shares] => {
+            let quantized = trained == "nf4";
+            share::member(checkpoint.as_ref(), image.as_ref(), quantized, role, shares == "shared")
         }
         [what @ ("count" | "time"), checkpoint, image, prompts, group, tokens, trained] => {
             let sizes = measure::Sizes {
@@ -28,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             };
             measure::run(what == "count", checkpoint.as_ref(), image.as_ref(), sizes)
         }
-        _ => Err("gpu_check init CHECKPOINT | gpu_check parity CHECKPOINT IMAGE | gpu_check count|time CHECKPOINT IMAGE \
+        _ => Err("gpu_check init CHECKPOINT | gpu_check parity CHECKPOINT IMAGE | gpu_check share CHECKPOINT IMAGE lora|nf4 | gpu_check count|time CHECKPOINT IMAGE \
                   PROMPTS GROUP TOKENS lora|nf4|full"
             .into()),
     }

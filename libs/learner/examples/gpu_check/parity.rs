@@ -68,7 +68,7 @@ fn decoding(
     let Kind { dtype, lora, quantized, .. } = kind;
     if lora {
         // Fresh adapters add nothing.
-        let adapters = some_adapters(&on_cpu)?;
+        let adapters = some_adapters(&on_cpu, 0.0)?;
         on_cpu.set_weights(&adapters)?;
         on_gpu.set_weights(&adapters)?;
     }
@@ -114,8 +114,8 @@ fn decoding(
 }
 
 /// Adapters as they might be after some training: all of their values differ from zero.
-fn some_adapters(policy: &Policy) -> Result<HashMap<String, Tensor>> {
-    let value = |i: usize| 0.05 * (i as f32 * 12.9898).sin();
+pub(crate) fn some_adapters(policy: &Policy, seed: f32) -> Result<HashMap<String, Tensor>> {
+    let value = |i: usize| 0.05 * (i as f32 * 12.9898 + seed).sin();
     let of = |(name, tensor): (String, Tensor)| {
         let values = (0..tensor.elem_count()).map(value).collect();
         Ok((name, Tensor::from_vec::<_, f32>(values, tensor.dims(), &Device::Cpu)?))

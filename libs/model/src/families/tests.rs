@@ -149,8 +149,16 @@ fn policy(trainable: bool, cache_mib: usize, change: impl Fn(&str, Tensor) -> Te
             (name, tensor)
         })
         .collect();
-    Policy::with_tensors(config(), "nowhere".into(), tensors, BTreeMap::new(), None, &options)
-        .unwrap()
+    Policy::with_tensors(
+        config(),
+        "nowhere".into(),
+        tensors,
+        BTreeMap::new(),
+        Default::default(),
+        None,
+        &options,
+    )
+    .unwrap()
 }
 
 /// Two images between three texts.

@@ -65,12 +65,31 @@ impl PackedWeights {
     /// Fails if the device has no memory left.
     pub fn nf4(matrices: &[Nf4Matrix], n_inner: usize, dtype: DType) -> Result<Option<Self>> {
         let Some(matrix) = Nf4Matrix::behind_each_other(matrices)? else { return Ok(None) };
+        Self::over_nf4(&matrix, n_inner, dtype).map(Some)
+    }
+
+    /// Weights that lie behind each other already, (outputs, in) or more rows: the `n_inner` behind the outputs are the
+    /// places for first factors.
+    ///
+    /// # Errors
+    /// Fewer rows.
+    pub fn over(all: &Tensor, n_outputs: usize, n_inner: usize) -> Result<Self> {
+        let values = Values::Each(all.narrow(0, 0, n_outputs + n_inner)?);
+        Ok(Self { values, n_outputs, n_inner, d_in: all.dim(1)? })
+    }
+
+    /// As [`PackedWeights::nf4`], of matrices that lie behind each other already as one.
+    ///
+    /// # Errors
+    /// Fails if the device has no memory left.
+    pub fn over_nf4(matrix: &Nf4Matrix, n_inner: usize, dtype: DType) -> Result<Self> {
         let [n_outputs, d_in] = *matrix.dims();
         let inner = match n_inner {
             0 => None,
             n => Some(Tensor::zeros((n, d_in), dtype, matrix.device())?),
         };
-        Ok(Some(Self { values: Values::Nf4(matrix, inner), n_outputs, n_inner, d_in }))
+        let values = Values::Nf4(matrix.clone(), inner);
+        Ok(Self { values, n_outputs, n_inner, d_in })
     }
 
     /// The rows of a layer, as its weight: they share the memory.

@@ -174,7 +174,11 @@ impl Nf4Matrix {
         Self::from_parts(Nf4Parts { dims: *dims, codes, block: *block, factors })
     }
 
-    fn with_plain_factors(&self) -> Result<Self> {
+    /// The same matrix with its factors in f32, as a GPU reads them.
+    ///
+    /// # Errors
+    /// Fails if the device has no memory left.
+    pub fn with_plain_factors(&self) -> Result<Self> {
         let factors = Nf4Factors::Plain(composed::factors(&self.parts.factors)?);
         Self::from_parts(Nf4Parts { factors, ..Nf4Parts::clone(&self.parts) })
     }

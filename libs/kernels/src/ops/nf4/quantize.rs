@@ -32,33 +32,49 @@ pub(super) fn quantize(values: &Tensor, block: usize, double: bool) -> Result<Nf
 
 /// Codes, two a byte, and the factor of each block.
 fn quantize_values(values: &[f32], block: usize) -> (Vec<u8>, Vec<f32>) {
-    let blocks: Vec<(Vec<u8>, f32)> =
-        values.par_chunks(block).map(|values| quantize_block(values, block)).collect();
-    let factors = blocks.iter().map(|(_, factor)| *factor).collect();
-    (blocks.into_iter().flat_map(|(codes, _)| codes).collect(), factors)
+    let mut codes = vec![0; values.len().div_ceil(2)];
+    let mut factors = vec![0.0; values.len().div_ceil(block)];
+    let of_blocks = codes.par_chunks_mut(block / 2).zip(&mut factors);
+    of_blocks.zip(values.par_chunks(block)).for_each(|((codes, factor), values)| {
+        *factor = quantize_block(values, block, codes);
+    });
+    (codes, factors)
 }
 
-fn quantize_block(values: &[f32], block: usize) -> (Vec<u8>, f32) {
+/// Writes the codes of a block and returns its factor.
+fn quantize_block(values: &[f32], block: usize, codes: &mut [u8]) -> f32 {
     let largest = values.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
     // bitsandbytes multiplies whole blocks by the inverse and divides a last, shorter one.
     let is_whole = values.len() == block;
     let inverse = 1.0 / largest.max(LEAST);
     let scaled = |x: &f32| if is_whole { x * inverse } else { x / largest.max(LEAST) };
     let code = |x: &f32| code(scaled(x).clamp(-1.0, 1.0));
-    let codes = values.chunks(2).map(|pair| match pair {
-        [first, second] => code(first) << 4 | code(second),
-        // A pair's missing half is a zero.
-        rest => code(&rest[0]) << 4 | ZERO,
-    });
-    (codes.collect(), if is_whole { largest } else { largest.max(LEAST) })
+    for (pair, codes) in values.chunks(2).zip(codes) {
+        *codes = match pair {
+            [first, second] => code(first) << 4 | code(second),
+            // A pair's missing half is a zero.
+            rest => code(&rest[0]) << 4 | ZERO,
+        };
+    }
+    if is_whole { largest } else { largest.max(LEAST) }
 }
 
 const ZERO: u8 = 7;
 
+/// The middles between two neighboring values.
+const MIDDLES: [f32; 15] = {
+    let mut middles = [0.0; 15];
+    let mut i = 0;
+    while i < middles.len() {
+        middles[i] = (VALUES[i] + VALUES[i + 1]) / 2.0;
+        i += 1;
+    }
+    middles
+};
+
 /// The code of the nearest value; in the middle between two, that of the lower one.
 fn code(x: f32) -> u8 {
-    let below = |pair: &&[f32]| (pair[0] + pair[1]) / 2.0 < x;
-    VALUES.windows(2).take_while(below).count() as u8
+    MIDDLES.iter().map(|middle| u8::from(*middle < x)).sum()
 }
 
 fn factors_of(factors: Vec<f32>, double: bool) -> Result<Nf4Factors> {
