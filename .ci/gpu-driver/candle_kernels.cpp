@@ -147,6 +147,7 @@ bool candle_kernel(const std::string &name, void *const *arguments) {
     all.merge(of_type<__nv_bfloat16>("bf16"));
     all.emplace("ucopy_u32", copy<uint32_t>);
     all.emplace("copy2d_u32", copy_rows<uint32_t>);
+    all.emplace("copy2d_u8", copy_rows<uint8_t>);
     return all;
   }();
   const auto found = all.find(name);
