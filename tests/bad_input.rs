@@ -144,7 +144,7 @@ fn a_model_of_the_hub_that_is_not_on_this_machine() {
 
 /// A copy of the starter checkpoint with one file changed.
 fn checkpoint(run: &Run, file: &str, change: impl Fn(&mut Vec<u8>)) -> PathBuf {
-    let config = Document::load(&root().join("configs/default.toml"), &[]).unwrap();
+    let config = Document::load(&root().join("tests/digits.toml"), &[]).unwrap();
     let starter = config.get("policy.path").and_then(|path| path.as_str()).unwrap();
     let copy = run.folder().join("checkpoint");
     std::fs::create_dir_all(&copy).unwrap();

@@ -22,6 +22,20 @@ fn a_run_learns_evaluates_and_reports() {
     assert!(outcome.stdout.contains("step 4/4"), "{}", outcome.stdout);
 }
 
+/// The configuration of the demonstration as it is, but for its length.
+#[test]
+fn the_demonstration_learns_from_answers_to_which_thinking_leads() {
+    let run = Run::small().config(&vrft_tests::root().join("configs/default.toml"));
+    run.finish().ok();
+    let lines = run.lines("predictions-base.jsonl");
+    assert_eq!(lines.len(), 4);
+    for line in lines {
+        let said = line["completion"].as_str().unwrap();
+        let thinking = said.strip_prefix("<think>").and_then(|rest| rest.split_once("</think>"));
+        assert!(thinking.is_some_and(|(steps, _)| steps.contains(". ")), "{said}");
+    }
+}
+
 #[test]
 fn the_policy_that_samples_is_the_policy_that_learns() {
     let run = Run::small().set("learner.steps=2");

@@ -86,7 +86,7 @@ fn write_layouts(folder: &Path, picture: &[u8]) {
 
 #[test]
 fn every_reward_earns_in_a_graph() {
-    let run = Run::of(&root().join("dataflow.yml")).unset("data.shots");
+    let run = Run::small().unset("data.shots");
     let folder = run.folder().to_owned();
     write_layouts(&folder, &picture());
     let presets = root().join("configs/rewards");

@@ -113,6 +113,9 @@ pub struct Run {
     folder: tempfile::TempDir,
 }
 
+/// What these runs start from.
+const DIGITS: &str = "tests/digits.toml";
+
 /// How small the runs of the tests are.
 const SMALL: &[&str] = &[
     "learner.steps=4",
@@ -124,9 +127,9 @@ const SMALL: &[&str] = &[
 ];
 
 impl Run {
-    /// A run of the default graph.
+    /// A run of the default graph on the digits, with the smallest policy there is.
     pub fn small() -> Run {
-        Self::of(&root().join("dataflow.yml"))
+        Self::of(&root().join("dataflow.yml")).config(&root().join(DIGITS))
     }
 
     /// A run of this graph.
@@ -175,8 +178,8 @@ impl Run {
     #[must_use]
     pub fn with_graph(mut self, graph: &Path) -> Run {
         self.graph = graph.to_owned();
-        let config = Document::load(&root().join("configs/default.toml"), &[]);
-        let config = config.expect("the default configuration loads");
+        let config = Document::load(&root().join(DIGITS), &[]);
+        let config = config.expect("the configuration of the tests loads");
         for key in ["policy.path", "data.train", "evaluation.test"] {
             let path = config.get(key).and_then(|path| path.as_str()).expect("a path");
             self.overrides.push(format!("{key}={:?}", root().join(path)));
@@ -188,6 +191,7 @@ impl Run {
     #[must_use]
     pub fn with_example(mut self, name: &str) -> Run {
         self.graph = root().join(format!("configs/{name}.yml"));
+        self.config = None;
         self
     }
 

@@ -214,7 +214,7 @@ fn kinds() -> Vec<Kind> {
         fs::write(saved.join("state.json"), bytes).unwrap();
         read(&saved)
     });
-    let config = fs::read(root().join("configs/default.toml")).unwrap();
+    let config = fs::read(root().join("tests/digits.toml")).unwrap();
     add("configuration", config, |_, bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return false };
         let Ok(document) = Document::parse(text, "damaged") else { return false };

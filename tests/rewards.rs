@@ -20,9 +20,14 @@ fn stderr(output: &Output) -> String {
 
 #[test]
 fn the_default_run_and_its_data_pass() {
-    let output = reward(&["test", "configs/default.toml", "--data", "data/digits/shots.parquet"]);
-    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
-    assert!(stdout(&output).contains("checks hold"), "{}", stdout(&output));
+    for (config, data) in [
+        ("configs/default.toml", "data/scenes/home-ground-shots.jsonl"),
+        ("tests/digits.toml", "data/digits/shots.parquet"),
+    ] {
+        let output = reward(&["test", config, "--data", data]);
+        assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+        assert!(stdout(&output).contains("checks hold"), "{}", stdout(&output));
+    }
 }
 
 #[test]

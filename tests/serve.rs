@@ -18,7 +18,7 @@ struct Served {
 
 impl Served {
     fn start(arguments: &[&str]) -> Self {
-        let config = ["--config", "configs/default.toml"];
+        let config = ["--config", "tests/digits.toml"];
         Self::of("data/starter", &[&config[..], arguments].concat())
     }
 
@@ -140,7 +140,7 @@ fn a_policy_is_asked_from_the_command_line() -> Result<(), Absent> {
     let folder = tempfile::tempdir().unwrap();
     let ask = |arguments: &[&str]| {
         let mut command = Command::new(vrft());
-        command.args(["ask", "--checkpoint", "data/starter", "--config", "configs/default.toml"]);
+        command.args(["ask", "--checkpoint", "data/starter", "--config", "tests/digits.toml"]);
         command.arg("--image").arg(picture(folder.path())).args(arguments);
         command.current_dir(root());
         command

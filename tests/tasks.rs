@@ -37,7 +37,7 @@ fn write_data(folder: &Path) {
 
 #[test]
 fn detection_grounding_and_classification_train_together() {
-    let run = Run::of(&root().join("dataflow.yml")).set("learner.prompts_per_step=8");
+    let run = Run::small().set("learner.prompts_per_step=8");
     // The default graph's overrides are of the default run's data.
     let run = run.unset("data.shots");
     write_data(run.folder());

@@ -210,8 +210,8 @@ mod tests {
             ..GraphOptions::default()
         };
         let graph = Graph::load(&options).unwrap();
-        assert_eq!(graph.config.policy.path, root.join("data/starter"));
-        assert_eq!(graph.config.data.train, root.join("data/digits/shots.parquet"));
+        assert_eq!(graph.config.policy.path, root.join("data/reasoner"));
+        assert_eq!(graph.config.data.train, root.join("data/scenes/home-ground-shots.jsonl"));
         let expected = root.join("target/release/vrft-").display().to_string();
         for node in &graph.descriptor.nodes {
             assert!(node.path.as_ref().unwrap().starts_with(&expected), "{:?}", node.path);

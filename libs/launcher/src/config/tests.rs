@@ -53,7 +53,7 @@ fn what_is_printed_reads_back_the_same() {
 #[test]
 fn what_an_earlier_version_wrote_out_reads_as_it_was_meant() {
     let earlier = read(include_str!("tests/earlier.toml")).unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/default.toml");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/digits.toml");
     assert_eq!(earlier, Config::load(&file, &[]).unwrap());
 }
 
