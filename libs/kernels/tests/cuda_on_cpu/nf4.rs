@@ -47,7 +47,7 @@ fn dequantized(program: &Program, dtype: DType, rows: usize, width: usize) -> Ou
 }
 
 fn few_rows(program: &Program, n: usize, n_outputs: usize, n_inner: usize) -> Outcome {
-    // Few chunks of inputs for the warps, and more than they ask for at once.
+    // Few chunks of inputs for the warps, and many.
     let width = if n.is_multiple_of(2) { 64 * 19 } else { 64 * 3 };
     let dtype = DType::BF16;
     let (codes, factors, matrix) = operands(n_outputs, width)?;
@@ -59,8 +59,7 @@ fn few_rows(program: &Program, n: usize, n_outputs: usize, n_inner: usize) -> Ou
     arguments.push(Argument::room(n * n_rows, dtype));
     arguments.extend([n, width, n_outputs, n_rows, 64].map(Argument::size));
     let tiles = n.div_ceil(8).next_power_of_two().min(8);
-    let grid =
-        Grid::two([n_outputs.div_ceil(16) + n_inner.div_ceil(16), n.div_ceil(8 * tiles)], 128);
+    let grid = Grid::two([n_rows.div_ceil(16), n.div_ceil(8 * tiles)], 128);
     let got = program.launch(&format!("nf4_few_rows_{tiles}"), grid, &arguments)?;
     let wide = |t: &Tensor| t.to_dtype(DType::F32)?.to_device(&Device::Cpu);
     let weights = [matrix.dequantize(DType::F32)?, wide(&inner.narrow(0, 0, n_inner)?)?];

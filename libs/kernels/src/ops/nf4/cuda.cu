@@ -51,143 +51,73 @@ constexpr int WARPS = 4;
 constexpr int CHUNK = 64;
 // Inputs at a time of a thread, four of them in each product.
 constexpr int OF_THREAD = CHUNK / 4;
-// Copies of the table of pairs, one for each thread of a warp: otherwise they wait for each other's entries.
-constexpr int COPIES = 32;
 
 // Sixteen values of bfloat16, as eight registers.
 struct alignas(16) Sixteen { uint32_t pair[8]; };
 
-// Two of the four registers of each of a chunk's four products: sixteen inputs of one output. `half` is 0 for the upper
-// eight outputs of the tile, 1 for the lower.
-struct Fragment { uint32_t of[4][4]; };
-
-__device__ __forceinline__ void put(Fragment &a, int half, const Sixteen &values) {
-#pragma unroll
-  for (int product = 0; product < 4; product++) {
-    a.of[product][half] = values.pair[2 * product];
-    a.of[product][half + 2] = values.pair[2 * product + 1];
-  }
-}
-
-// A matrix whose rows (n_rows, width) are of 4 bits.
-struct Codes {
-  const uint8_t *codes;
-  const float *factors;
-  const uint32_t *pairs;
-  int width, n_rows, block;
-
-  // Sixteen inputs as they lie in memory, and their factor.
-  struct Part { uint32_t bytes[2]; float factor; };
-
-  __device__ __forceinline__ Part load(int row, int at) const {
-    Part part = {};
-    if (row >= n_rows) return part;
-    const size_t place = static_cast<size_t>(row) * width + at;
-    memcpy(part.bytes, __builtin_assume_aligned(codes + place / 2, 8), sizeof part.bytes);
-    part.factor = factors[place / block];
-    return part;
-  }
-
-  __device__ __forceinline__ float expand(Fragment &a, int half, const Part &part) const {
-    const uint32_t *of_thread = pairs + threadIdx.x % COPIES;
+// Sixteen inputs of one output for the four products of a chunk, as two of the four registers of each, and their factor.
+// `half` is 0 for the upper eight outputs of the tile, 1 for the lower.
+__device__ __forceinline__ float load_weights(uint32_t (&a)[4][4], int half, const uint32_t *pairs, const uint8_t *codes,
+                                              const float *factors, const bf16 *inner, size_t row, int at, int width,
+                                              int n_outputs, int n_rows, int block) {
+  if (row < static_cast<size_t>(n_outputs)) {
+    const size_t place = row * width + at;
+    uint32_t bytes[2];
+    memcpy(bytes, __builtin_assume_aligned(codes + place / 2, 8), sizeof bytes);
 #pragma unroll
     for (int product = 0; product < 4; product++) {
-      const uint32_t both = part.bytes[product / 2] >> 16 * (product % 2);
-      a.of[product][half] = of_thread[(both & 255) * COPIES];
-      a.of[product][half + 2] = of_thread[(both >> 8 & 255) * COPIES];
+      const uint32_t both = bytes[product / 2] >> 16 * (product % 2);
+      a[product][half] = pairs[both & 255];
+      a[product][half + 2] = pairs[both >> 8 & 255];
     }
-    return part.factor;
+    return factors[place / block];
   }
-};
-
-// One whose rows are bfloat16.
-struct Plain {
-  const bf16 *values;
-  int width, n_rows;
-
-  using Part = Sixteen;
-
-  __device__ __forceinline__ Part load(int row, int at) const {
-    if (row >= n_rows) return {};
-    return *reinterpret_cast<const Sixteen *>(values + static_cast<size_t>(row) * width + at);
+  Sixteen values = {};
+  if (row < static_cast<size_t>(n_rows)) {
+    values = *reinterpret_cast<const Sixteen *>(inner + (row - n_outputs) * width + at);
   }
-
-  __device__ __forceinline__ float expand(Fragment &a, int half, const Part &part) const {
-    put(a, half, part);
-    return 1.0f;
+#pragma unroll
+  for (int product = 0; product < 4; product++) {
+    a[product][half] = values.pair[2 * product];
+    a[product][half + 2] = values.pair[2 * product + 1];
   }
-};
-
-// A warp's share of the products of 16 outputs, from `first` on, with 8 · N rows of x (n, width) from `first_row` on. Which
-// inputs meet in a product does not matter as long as both sides agree. The parts of AHEAD chunks are asked for before the
-// first is used, so that a warp does not wait for memory one chunk after the other.
-template <int N, class Weights>
-__device__ __forceinline__ void multiply(float (&total)[N][4], const Weights &weights, int first, const bf16 *x, int n, int width,
-                                         int first_row) {
-  constexpr int AHEAD = N <= 2 ? 4 : 2;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, in_eight = lane / 4, in_four = lane % 4;
-  const int n_chunks = width / CHUNK;
-  for (int chunk = warp; chunk < n_chunks; chunk += WARPS * AHEAD) {
-    typename Weights::Part parts[AHEAD][2];
-#pragma unroll
-    for (int ahead = 0; ahead < AHEAD; ahead++) {
-      const int of = chunk + ahead * WARPS;
-      if (of >= n_chunks) break;
-      const int at = of * CHUNK + in_four * OF_THREAD;
-#pragma unroll
-      for (int half = 0; half < 2; half++) parts[ahead][half] = weights.load(first + in_eight + 8 * half, at);
-    }
-#pragma unroll
-    for (int ahead = 0; ahead < AHEAD; ahead++) {
-      const int of = chunk + ahead * WARPS;
-      if (of >= n_chunks) break;
-      const int at = of * CHUNK + in_four * OF_THREAD;
-      Fragment a;
-      float factor[2];
-#pragma unroll
-      for (int half = 0; half < 2; half++) factor[half] = weights.expand(a, half, parts[ahead][half]);
-#pragma unroll
-      for (int tile = 0; tile < N; tile++) {
-        const int row = first_row + tile * 8 + in_eight;
-        Sixteen values = {};
-        if (row < n) values = *reinterpret_cast<const Sixteen *>(x + static_cast<size_t>(row) * width + at);
-        float d[4] = {};
-#pragma unroll
-        for (int product = 0; product < 4; product++) {
-          mma(d, a.of[product], values.pair[2 * product], values.pair[2 * product + 1]);
-        }
-#pragma unroll
-        for (int i = 0; i < 4; i++) total[tile][i] += factor[i / 2] * d[i];
-      }
-    }
-  }
+  return 1.0f;
 }
 
-// grid (tiles of outputs and tiles of inner values, tiles of 8 · N rows of x), WARPS warps: y = x · Wᵀ. The first
-// `n_outputs` rows of W (n_rows, width) are of 4 bits, those behind them, first factors of adapters, are `inner`; no tile
-// has both. x (n, width), y (n, n_rows). The warps share the chunks of the inputs.
+// grid (tiles of outputs, tiles of 8 · N rows of x), WARPS warps: y = x · Wᵀ. The first `n_outputs` rows of W (n_rows, width)
+// are of 4 bits, those behind them, first factors of adapters, are `inner`. x (n, width), y (n, n_rows). The warps share
+// the chunks of the inputs; which inputs meet in a product does not matter as long as both sides agree.
 template <int N>
 __device__ void few_rows(const bf16 *x, const uint8_t *codes, const float *factors, const bf16 *inner, bf16 *y, int n,
                          int width, int n_outputs, int n_rows, int block) {
-  __shared__ uint32_t pairs[256 * COPIES];
+  __shared__ uint32_t pairs[256];
   __shared__ float sums[WARPS][TILE * 8 * N];
-  const int of_codes = (n_outputs + TILE - 1) / TILE, tile_of = blockIdx.x;
-  const bool is_coded = tile_of < of_codes;
-  // Where the tile begins among the outputs, and where those of its kind end.
-  const int first = is_coded ? tile_of * TILE : (tile_of - of_codes) * TILE;
-  const int shift = is_coded ? 0 : n_outputs, end = is_coded ? n_outputs : n_rows;
-  const int first_row = blockIdx.y * 8 * N;
-  float total[N][4] = {};
-  if (is_coded) {
-    for (int i = threadIdx.x; i < 256 * COPIES; i += blockDim.x) {
-      pairs[i] = pair(value_of(i / COPIES >> 4), value_of(i / COPIES));
-    }
-    __syncthreads();
-    multiply(total, Codes{codes, factors, pairs, width, n_outputs, block}, first, x, n, width, first_row);
-  } else {
-    multiply(total, Plain{inner, width, n_rows - n_outputs}, first, x, n, width, first_row);
-  }
+  for (int byte = threadIdx.x; byte < 256; byte += blockDim.x) pairs[byte] = pair(value_of(byte >> 4), value_of(byte));
+  __syncthreads();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, in_eight = lane / 4, in_four = lane % 4;
+  const int first_output = blockIdx.x * TILE, first_row = blockIdx.y * 8 * N;
+  float total[N][4] = {};
+  for (int chunk = warp; chunk < width / CHUNK; chunk += WARPS) {
+    const int at = chunk * CHUNK + in_four * OF_THREAD;
+    uint32_t a[4][4];
+    const float upper = load_weights(a, 0, pairs, codes, factors, inner, first_output + in_eight, at, width, n_outputs, n_rows, block);
+    const float lower = load_weights(a, 1, pairs, codes, factors, inner, first_output + in_eight + 8, at, width, n_outputs, n_rows, block);
+#pragma unroll
+    for (int tile = 0; tile < N; tile++) {
+      const int row = first_row + tile * 8 + in_eight;
+      Sixteen values = {};
+      if (row < n) values = *reinterpret_cast<const Sixteen *>(x + static_cast<size_t>(row) * width + at);
+      float d[4] = {};
+#pragma unroll
+      for (int product = 0; product < 4; product++) {
+        mma(d, a[product], values.pair[2 * product], values.pair[2 * product + 1]);
+      }
+      total[tile][0] += upper * d[0];
+      total[tile][1] += upper * d[1];
+      total[tile][2] += lower * d[2];
+      total[tile][3] += lower * d[3];
+    }
+  }
 #pragma unroll
   for (int tile = 0; tile < N; tile++) {
 #pragma unroll
@@ -198,8 +128,8 @@ __device__ void few_rows(const bf16 *x, const uint8_t *codes, const float *facto
   }
   __syncthreads();
   for (int i = threadIdx.x; i < TILE * 8 * N; i += blockDim.x) {
-    const int output = shift + first + i % TILE, row = first_row + i / TILE;
-    if (output >= end || row >= n) continue;
+    const int output = first_output + i % TILE, row = first_row + i / TILE;
+    if (output >= n_rows || row >= n) continue;
     float sum = 0.0f;
     for (int of = 0; of < WARPS; of++) sum += sums[of][i];
     store(y + static_cast<size_t>(row) * n_rows + output, sum);

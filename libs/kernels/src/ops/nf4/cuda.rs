@@ -71,11 +71,7 @@ pub(crate) fn few_rows(x: &Tensor, n: usize, by: Wide, y: &Tensor) -> Result<()>
     }
     let tiles = n.div_ceil(8).next_power_of_two().min(8);
     let grid = LaunchConfig {
-        grid_dim: (
-            (n_outputs.div_ceil(TILE) + n_inner.div_ceil(TILE)) as u32,
-            n.div_ceil(8 * tiles) as u32,
-            1,
-        ),
+        grid_dim: (n_rows.div_ceil(TILE) as u32, n.div_ceil(8 * tiles) as u32, 1),
         block_dim: (THREADS, 1, 1),
         shared_mem_bytes: 0,
     };
