@@ -32,10 +32,6 @@ const ANSWERS: [&str; 16] = [
     "3",
 ];
 
-/// Rewards that no graph can earn: of two answers to a question, which the rollout asks once. `vrft reward score` scores
-/// pairs by them, see tests/rewards.rs.
-const OF_PAIRS: [&str; 1] = ["self-correction"];
-
 /// A photo of the default run.
 fn picture() -> Vec<u8> {
     let digits = vrft_dataset::Dataset::open(&root().join("data/digits/shots.parquet")).unwrap();
@@ -58,7 +54,8 @@ fn data(folder: &Path, name: &str, reward: &RewardConfig) -> String {
             let labels = reward.answer.kind.clone();
             let answer = ANSWERS.iter().find(|answer| judge.parse_answer(answer).is_ok());
             let answer = answer.unwrap_or_else(|| panic!("{name}: no answer for {labels:?}"));
-            let row = json!({"image": "a.png", "problem": "What is there?", "solution": answer});
+            // The first answer is for the reward that is of corrections; no other reads it.
+            let row = json!({"image": "a.png", "problem": "What is there?", "solution": answer, "first": "none"});
             let file = format!("{name}.jsonl");
             write(&folder.join(&file), format!("{row}\n{row}\n"));
             file
@@ -95,9 +92,6 @@ fn every_reward_earns_in_a_graph() {
     for preset in files_under(&presets) {
         let relative = preset.strip_prefix(&presets).unwrap().with_extension("");
         let name = relative.display().to_string().replace('/', "-");
-        if OF_PAIRS.contains(&name.as_str()) {
-            continue;
-        }
         let reward: RewardConfig = Document::load(&preset, &[]).unwrap().section().unwrap();
         let file = folder.join(data(&folder, &name, &reward));
         writeln!(
@@ -126,5 +120,65 @@ fn every_reward_earns_in_a_graph() {
         let prefix = format!("task/{name}/reward/");
         let has_any = metrics.iter().any(|metric| metric.starts_with(&prefix));
         assert!(has_any, "{name}: {metrics:?}");
+    }
+}
+
+/// Photos of the default run with what was answered to them first, for a task of its own.
+fn answered(folder: &Path, task: &str, first: impl Fn(&str) -> String) -> String {
+    let digits = vrft_dataset::Dataset::open(&root().join("data/digits/shots.parquet")).unwrap();
+    let mut rows = String::new();
+    for (number, row) in digits.iter().enumerate() {
+        let vrft_dataset::Truth::Text(solution) = &row.truth else { panic!("an answer in words") };
+        let image = format!("{number}.png");
+        write(&folder.join(&image), row.pictures[0].bytes().unwrap());
+        let problem =
+            "Detect all objects belonging to the category 'handwritten digit' in the image.";
+        let row = json!({"image": image, "problem": problem, "solution": **solution, "first": first(solution)});
+        writeln!(rows, "{row}").unwrap();
+    }
+    let file = folder.join(format!("{task}.jsonl"));
+    write(&file, rows);
+    format!(
+        "[[data.sources]]\ntask = {task:?}\ntrain = {file:?}\nreward = {{ preset = {:?} }}\n",
+        root().join("configs/rewards/self-correction.toml")
+    )
+}
+
+#[test]
+fn a_correction_is_asked_for_and_earns_by_what_it_mends() {
+    let run = Run::small().unset("data.shots");
+    let folder = run.folder().to_owned();
+    let wrong = answered(&folder, "mend", |_| {
+        "<think> I see none. </think><answer>No Objects</answer>".to_owned()
+    });
+    let right =
+        answered(&folder, "keep", |solution| format!("<think> It is there. </think>{solution}"));
+    let text = format!(
+        "[policy]\npath = {:?}\n[data]\n{wrong}{right}[reward]\npreset = {:?}\n[evaluation]\ntest = {:?}\n\
+         [rollout]\nmax_completion_tokens = 40\n",
+        root().join("data/starter"),
+        root().join("configs/rewards/self-correction.toml"),
+        folder.join("keep.jsonl"),
+    );
+    let config = folder.join("correct.toml");
+    write(&config, text);
+    let run = run.config(&config).set("learner.steps=3").set("learner.prompts_per_step=16");
+    run.finish().ok();
+    let lines = run.lines("metrics.jsonl");
+    let of = |task: &str, name: &str| {
+        let name = format!("task/{task}/reward/{name}");
+        let values = lines.iter().filter(|line| line["name"] == name.as_str());
+        values.map(|line| line["value"].as_f64().unwrap()).collect::<Vec<f64>>()
+    };
+    for task in ["mend", "keep"] {
+        let [iou, confidence, format, gain] =
+            ["iou/mean", "confidence/mean", "format/mean", "gain/mean"].map(|name| of(task, name));
+        assert_eq!(gain.len(), 3, "{task}: {lines:?}");
+        for step in 0..3 {
+            let alone = iou[step] + confidence[step] + format[step];
+            // The first answer earns 1 for its form where it denies the digits, and all where it is the true one.
+            let first = if task == "mend" { 1.0 } else { 3.0 };
+            assert!((gain[step] - (alone - first)).abs() < 1e-5, "{task}: {gain:?}, {alone}");
+        }
     }
 }

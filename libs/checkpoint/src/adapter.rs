@@ -18,12 +18,15 @@ const PREFIX: &str = "base_model.model.";
 /// Ends of the names of an adapter's two factors, A and B; the name of the adapted layer stands before them.
 pub const FACTORS: [&str; 2] = ["lora_A.weight", "lora_B.weight"];
 /// Settings that change what the tensors mean, with the one value of each that is supported.
-const SUPPORTED: [(&str, Value); 12] = [
+const SUPPORTED: [(&str, Value); 15] = [
     ("bias", Value::Null),
     ("fan_in_fan_out", Value::Bool(false)),
     ("use_dora", Value::Bool(false)),
-    ("use_rslora", Value::Bool(false)),
     ("use_qalora", Value::Bool(false)),
+    ("use_bdlora", Value::Null),
+    ("kasa_config", Value::Null),
+    ("arrow_config", Value::Null),
+    ("monteclora_config", Value::Null),
     ("lora_bias", Value::Bool(false)),
     ("modules_to_save", Value::Null),
     ("layers_to_transform", Value::Null),
@@ -32,6 +35,10 @@ const SUPPORTED: [(&str, Value); 12] = [
     ("trainable_token_indices", Value::Null),
     ("alora_invocation_tokens", Value::Null),
 ];
+
+/// Ways in which `peft` fills an adapter at first that leave the base as it is; others take from it what they put into the
+/// adapter, which then means nothing beside the base as it was.
+const PLAIN_STARTS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
 
 /// What names layers in an adapter's settings.
 const MODULES: &str = "names of layers or a pattern";
@@ -104,6 +111,9 @@ impl Adapter {
             keys.error("target_modules", MODULES, "nothing: it is open which layers it adapts")
         })?;
         let rank = keys.required_size("r")?;
+        // Of such an adapter (rank-stabilized LoRA, 2312.03732) the output is scaled by alpha / √rank.
+        let is_stabilized = keys.flag("use_rslora")?.unwrap_or(false);
+        let alpha = if is_stabilized { alpha * (rank as f64).sqrt() } else { alpha };
         let lora = LoraConfig { rank, alpha, dropout, target_modules, ..LoraConfig::default() };
         let excluded = modules(&keys, "exclude_modules")?;
         let base = match base {
@@ -161,7 +171,9 @@ impl Adapter {
         let own_name = |name: &str| {
             let module = name.strip_prefix(PREFIX).filter(|name| is_adapter(name));
             module.map(str::to_owned).ok_or_else(|| {
-                let only = format!("only {PREFIX}….lora_A/B.weight is supported");
+                let only = format!(
+                    "only {PREFIX}….lora_A/B.weight is read: adapters of linear layers, none of embeddings or of the head"
+                );
                 CheckpointError::damaged(&path, format!("tensor {name}: {only}"))
             })
         };
@@ -275,6 +287,14 @@ fn check_supported(keys: &Keys) -> Result<(), CheckpointError> {
         let fits = keys.get(key).is_none_or(|found| found == supported || asks_nothing(found));
         keys.ensure(fits, key, supported.to_string(), got(key))?;
     }
+    let start = keys.get("init_lora_weights").and_then(Value::as_str);
+    keys.ensure(
+        start.is_none_or(|start| PLAIN_STARTS.contains(&start)),
+        "init_lora_weights",
+        "true, false or one of gaussian, orthogonal, eva: others change the base with the adapter. peft makes a plain \
+         adapter of it with save_pretrained(…, path_initial_model_for_weight_conversion=…)",
+        got("init_lora_weights"),
+    )?;
     for key in ["rank_pattern", "alpha_pattern"] {
         let is_empty = keys.get(key).and_then(Value::as_object).is_none_or(|map| map.is_empty());
         keys.ensure(is_empty, key, "empty: every layer has the same rank", got(key))?;
@@ -352,6 +372,15 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_stabilized_adapter_has_the_alpha_that_scales_alike() {
+        let stabilized = adapter(|json| json["use_rslora"] = true.into()).unwrap().unwrap();
+        // 16 / √4 is 32 / 4.
+        assert_eq!(stabilized.lora(None).unwrap().alpha, 32.0);
+        let started = adapter(|json| json["init_lora_weights"] = "gaussian".into()).unwrap();
+        assert_eq!(started.unwrap().lora(None).unwrap().alpha, 16.0);
+    }
+
     #[track_caller]
     fn check_refused(key: &str, value: Value, expected: &str) {
         let message = adapter(|json| json[key] = value.clone()).unwrap_err().to_string();
@@ -366,6 +395,11 @@ mod tests {
         check_refused("peft_type", "IA3".into(), "\"LORA\", got \"IA3\"");
         check_refused("use_dora", true.into(), "false, got true");
         check_refused("bias", "all".into(), "null, got \"all\"");
+        check_refused(
+            "init_lora_weights",
+            "pissa_niter_4".into(),
+            "true, false or one of gaussian",
+        );
         check_refused("r", 0.into(), "a positive integer, got 0");
         check_refused("lora_alpha", Value::Null, "a number above 0, got nothing");
         check_refused("lora_alpha", 0.into(), "a number above 0, got 0");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use vrft_messages::Turn;
+use vrft_messages::{Role, Turn};
 use vrft_vision::{Original, Rect};
 
 use crate::Picture;
@@ -36,7 +36,8 @@ pub struct Origin {
 /// What is asked about the pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// The conversation up to the answer, as the row has it. Rows that ask the same share it.
+    /// The conversation up to the answer, as the row has it. Rows that ask the same share it. Where the row has a first
+    /// answer that is to be corrected, the conversation ends with that, as a turn of the assistant.
     Turns(Arc<[Turn]>),
     /// Where are all objects of this category? How that is asked depends on the declared answer.
     Category(Arc<str>),
@@ -93,6 +94,14 @@ pub struct Skipped {
 impl std::fmt::Display for Skipped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+impl Question {
+    /// The last question of a conversation in words; `None` where the row has none of its own.
+    pub fn words(&self) -> Option<String> {
+        let Question::Turns(turns) = self else { return None };
+        turns.iter().rfind(|turn| turn.role == Role::User).map(Turn::text)
     }
 }
 

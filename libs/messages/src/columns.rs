@@ -79,6 +79,15 @@ impl<'a> Columns<'a> {
         array.as_string_opt::<i32>().ok_or_else(|| self.type_error(column, array, "utf8"))
     }
 
+    /// [`Columns::nullable_strings`] of a column that may be absent, as in what was written before there was one.
+    pub(crate) fn optional_strings(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<&'a StringArray>, MessageError> {
+        let is_there = self.array.column_by_name(column).is_some();
+        is_there.then(|| self.nullable_strings(column)).transpose()
+    }
+
     /// Bytes with 32- or 64-bit offsets, as slices.
     pub(crate) fn binaries(&self, column: &'static str) -> Result<Vec<&'a [u8]>, MessageError> {
         fn all<O: arrow::array::OffsetSizeTrait>(array: &GenericBinaryArray<O>) -> Vec<&[u8]> {

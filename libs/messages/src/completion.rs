@@ -1,9 +1,9 @@
 //! `rollout/groups`: what the policy answered, G completions for each prompt.
 
-use arrow::array::StructArray;
+use arrow::array::{Array, StructArray};
 use arrow::datatypes::{Float32Type, UInt16Type, UInt32Type, UInt64Type};
 
-use crate::build::{lists, numbers, strings, struct_lists, table};
+use crate::build::{lists, nullable_strings, numbers, strings, struct_lists, table};
 use crate::columns::Columns;
 use crate::image::{read_sizes, sizes_to_arrow};
 use crate::{ImageSize, Message, MessageError};
@@ -49,6 +49,8 @@ pub struct CompletionRow {
     pub task: String,
     /// Ground truth, passed through likewise.
     pub answer: String,
+    /// The answer before this one in the conversation, if there was one, passed through likewise: what is corrected.
+    pub first: Option<String>,
     /// Sizes of the prompt's pictures, passed through likewise: coordinates are measured in them.
     pub images: Vec<ImageSize>,
 }
@@ -113,6 +115,7 @@ impl Message for CompletionBatch {
             ("seed", numbers::<UInt64Type>(sampled().map(|c| c.seed))),
             ("task", strings(rows.iter().map(|row| row.task.as_str()))),
             ("answer", strings(rows.iter().map(|row| row.answer.as_str()))),
+            ("first", nullable_strings(rows.iter().map(|row| row.first.as_deref()))),
             ("images", struct_lists(rows.iter().map(|row| row.images.len()), sizes)),
         ])
     }
@@ -124,6 +127,7 @@ impl Message for CompletionBatch {
         let versions = columns.primitive::<UInt64Type>("policy_version")?;
         let tasks = columns.strings("task")?;
         let answers = columns.strings("answer")?;
+        let firsts = columns.optional_strings("first")?;
         let images = columns.struct_lists("images")?;
         let mut completions: Vec<CompletionRow> = Vec::with_capacity(columns.n_rows());
         for (row, completion) in read_completions(&columns)?.into_iter().enumerate() {
@@ -134,6 +138,7 @@ impl Message for CompletionBatch {
                 completion,
                 task: tasks.value(row).to_owned(),
                 answer: answers.value(row).to_owned(),
+                first: firsts.filter(|all| all.is_valid(row)).map(|all| all.value(row).to_owned()),
                 images: read_sizes("images of groups", &images[row])?,
             });
             check_row(&completions).map_err(|why| columns.row_error(row, why))?;
@@ -213,6 +218,7 @@ mod tests {
             completion,
             task: "detection".into(),
             answer: "[]".into(),
+            first: prompt_id.is_multiple_of(2).then(|| "before".into()),
             images: vec![size; prompt_id as usize % 3],
         }
     }

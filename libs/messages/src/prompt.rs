@@ -44,6 +44,11 @@ impl Prompt {
         self.turns.iter().find(|turn| turn.role == Role::System).map(Turn::text)
     }
 
+    /// The last answer of the conversation, if it has one: what the policy is asked to correct, where a task is that.
+    pub fn first(&self) -> Option<String> {
+        self.turns.iter().rfind(|turn| turn.role == Role::Assistant).map(Turn::text)
+    }
+
     /// The last question in words, without its pictures.
     pub fn text(&self) -> String {
         let question = self.turns.iter().rfind(|turn| turn.role == Role::User);

@@ -57,6 +57,11 @@ impl Turn {
         Self { role: Role::System, parts: vec![Part::Text(text.to_owned())] }
     }
 
+    /// An answer of the assistant, in words.
+    pub fn answer(text: &str) -> Self {
+        Self { role: Role::Assistant, parts: vec![Part::Text(text.to_owned())] }
+    }
+
     /// A question about pictures, which come first.
     pub fn question(n_images: usize, text: &str) -> Self {
         let mut parts = vec![Part::Image; n_images];

@@ -62,6 +62,15 @@ pub struct TextConfig {
     pub tie_word_embeddings: bool,
     /// Longest sequence that the model was made for.
     pub max_position_embeddings: usize,
+    /// The token that fills up batches elsewhere: nothing is learned about its embedding, wherever it stands. `None` where no
+    /// token is set apart for that.
+    pub padding_id: Option<u32>,
+}
+
+/// The token whose embedding is not learned, of the text part's keys.
+pub(crate) fn padding_id(text: &Keys) -> Option<u32> {
+    let id = text.get("pad_token_id")?.as_u64()?;
+    u32::try_from(id).ok()
 }
 
 /// Slow rotary frequencies become slower, fast ones stay, and those between are mixed: `llama3` in transformers.

@@ -48,6 +48,7 @@ impl PredictingRows {
 #[derive(Debug)]
 pub(crate) struct Decoder {
     embedding: Weight,
+    padding_id: Option<u32>,
     layers: Vec<Arc<Layer>>,
     norm: RmsNorm,
     head: Weight,
@@ -147,6 +148,7 @@ impl Decoder {
         let norm = RmsNorm::load(&scope.at("norm"), width, config.rms_norm_eps)?;
         Ok(Self {
             embedding,
+            padding_id: config.padding_id,
             layers,
             norm,
             head,
@@ -169,7 +171,17 @@ impl Decoder {
         token_ids: &[u32],
         dtype: DType,
     ) -> Result<Activation, ModelError> {
-        Ok(vrft_kernels::embedding(context, &self.embedding, token_ids, dtype)?)
+        let x = vrft_kernels::embedding(context, &self.embedding, token_ids, dtype)?;
+        let is_padding = |(row, id): (usize, &u32)| (Some(*id) == self.padding_id).then_some(row);
+        let padding: Vec<usize> = token_ids.iter().enumerate().filter_map(is_padding).collect();
+        if padding.is_empty() || !x.has_gradient() {
+            return Ok(x);
+        }
+        // The same values, behind which the gradient ends.
+        let rows: Vec<u32> = padding.iter().map(|row| *row as u32).collect();
+        let rows = Tensor::new(rows, context.device())?;
+        let values = Activation::constant(&x.detach().index_select(&rows, 0)?)?;
+        Ok(vrft_kernels::replace_rows(context, &x, &values, &padding)?)
     }
 
     /// All layers; the result is (N, hidden_size) as the input or (predicting rows, hidden_size), before the last normalization.

@@ -101,7 +101,8 @@ impl Prompter {
     }
 
     /// What the policy reads: a system turn if there is one, the turns of the row, and at the end of the question what
-    /// the answer should look like, where the task says so.
+    /// the answer should look like, where the task says so. Where the task is to correct an answer, the row's first
+    /// answer follows, and the question of the second turn; else the policy does not see that answer.
     pub fn turns(&self, row: &Row) -> Vec<Turn> {
         self.ask(&row.question, row.pictures.len())
     }
@@ -109,7 +110,7 @@ impl Prompter {
     /// The same of a question about so many pictures that no data set has.
     pub fn ask(&self, question: &Question, n_pictures: usize) -> Vec<Turn> {
         let (mut turns, is_instructed) = match question {
-            Question::Turns(turns) => (turns.to_vec(), false),
+            Question::Turns(turns) => (before_first(turns).to_vec(), false),
             other => {
                 let (text, is_instructed) = self.worded(other);
                 (vec![Turn::question(n_pictures, &text)], is_instructed)
@@ -117,6 +118,9 @@ impl Prompter {
         };
         if self.reward.format.instruct && !is_instructed {
             append(&mut turns, &format!("\n{}", instructions(&self.reward)));
+        }
+        if let (Some(correction), Some(first)) = (&self.reward.correction, first_of(question)) {
+            turns.extend([first.clone(), Turn::question(0, &correction.question)]);
         }
         if !self.system.is_empty() && turns.iter().all(|turn| turn.role != Role::System) {
             turns.insert(0, Turn::system(&self.system));
@@ -142,11 +146,17 @@ impl Prompter {
         }
     }
 
-    /// Whether `data.question` says what the row is about.
+    /// Whether `data.question` says what the row is about, and whether there is a first answer if it is to be corrected.
     ///
     /// # Errors
-    /// It leaves out the row's category or expression, so that all rows would ask the same.
+    /// It leaves out the row's category or expression, so that all rows would ask the same; no first answer.
     pub fn check_question(&self, row: &Row) -> Result<(), String> {
+        if self.reward.correction.is_some() && !is_answered(&row.question) {
+            return Err(
+                "no first answer to correct (reward.correction): expected a text under \"first\""
+                    .to_owned(),
+            );
+        }
         let needed = match &row.question {
             Question::Category(_) => CATEGORY,
             Question::Expression(_) => EXPRESSION,
@@ -269,6 +279,26 @@ impl Prompter {
     pub fn check_truth(&self, truth: &str) -> Result<(), String> {
         self.reader.parse_answer(truth).map(drop).map_err(|error| error.to_string())
     }
+}
+
+/// The first answer that a conversation ends with.
+fn first_of(question: &Question) -> Option<&Turn> {
+    let Question::Turns(turns) = question else { return None };
+    turns.last().filter(|turn| turn.role == Role::Assistant)
+}
+
+/// The conversation without the first answer that it ends with.
+fn before_first(turns: &[Turn]) -> &[Turn] {
+    match turns.split_last() {
+        Some((last, before)) if last.role == Role::Assistant => before,
+        _ => turns,
+    }
+}
+
+/// Whether the policy is shown an answer: one that the conversation ends with, or one that its last question is about.
+fn is_answered(question: &Question) -> bool {
+    let Question::Turns(turns) = question else { return false };
+    turns.iter().any(|turn| turn.role == Role::Assistant)
 }
 
 /// A box on the mirrored picture.

@@ -5,7 +5,10 @@
 //! the same turn of other completions.
 
 use crate::config::CorrectionConfig;
-use crate::{Attempt, Reward, Score, Truth};
+use crate::{Attempt, Reward, Score, Term, Truth};
+
+/// Name of the term of a correction's reward that is about the difference to the first answer.
+pub const GAIN: &str = "gain";
 
 /// An answer, its correction, and what they earn.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +42,28 @@ impl Reward {
         let rewards = scores[0].total.zip(scores[1].total);
         Turns { rewards: rewards.map(|(r1, r2)| combine(r1, r2, &config, most)), scores }
     }
+
+    /// What a correction earns whose first answer was not asked of the policy: the second of the rewards of
+    /// [`Reward::score_turns`], as the terms of the answer alone and one of what was gained. `first` is the score of the
+    /// first answer. The value of [`GAIN`] times its weight α is what the bonus or penalty comes to, so the terms still
+    /// sum to the reward; between the bounds of the reward the value is r2 - r1.
+    pub fn of_correction(&self, first: &Score, second: Score) -> Score {
+        let config = self.config().correction.clone().unwrap_or_default();
+        let (_, most) = self.range();
+        let Some((r1, r2)) = first.total.zip(second.total) else {
+            return Score { total: None, terms: with_gain(second.terms, 0.0, config.alpha) };
+        };
+        let [_, total] = combine(r1, r2, &config, most);
+        let gain = if config.alpha > 0.0 { (total - r2) / config.alpha } else { r2 - r1 };
+        Score { total: Some(total), terms: with_gain(second.terms, gain, config.alpha) }
+    }
+}
+
+/// The terms and that of the gain, ordered by name.
+fn with_gain(mut terms: Vec<Term>, value: f64, weight: f64) -> Vec<Term> {
+    terms.push(Term { name: GAIN.to_owned(), value, weight });
+    terms.sort_by(|a, b| a.name.cmp(&b.name));
+    terms
 }
 
 /// The rewards of two turns whose answers alone earn r1 and r2, at most `most`.

@@ -41,7 +41,7 @@ mod writing;
 pub use answer::{Answer, Detection, Item, Items};
 pub use answers::Example;
 pub use conversion::{Conversion, Turning};
-pub use correction::Turns;
+pub use correction::{GAIN, Turns};
 pub use error::{Flaw, RewardError};
 pub use geometry::{
     BBox, Frame, Geometry, Mask, Place, SPACE, Solid, Space, Span, compress, decompress,

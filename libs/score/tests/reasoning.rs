@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use vrft_score::mask::Mask;
-use vrft_score::reasoning::{Sample, predictions, score};
+use vrft_score::reasoning::{ReasoningScore, Sample, predictions, score};
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("masks.json")).unwrap()
@@ -54,14 +54,56 @@ fn both_numbers_are_those_of_the_program() {
     });
     let found: Vec<String> = found.collect();
     let result = score(&truth, &predictions(&found.join("\n")).unwrap()).unwrap();
-    let close = |got: f64, key: &str| {
-        let expected = golden[key].as_f64().unwrap();
-        assert!((got - expected).abs() < 1e-12, "{key}: {got} instead of {expected}");
-    };
-    close(result.giou, "giou");
-    close(result.ciou, "ciou");
+    check_both(&result, &golden);
     let (low, high) = result.giou_interval.unwrap();
     assert!(low < result.giou && result.giou < high);
+}
+
+#[track_caller]
+fn check_both(result: &ReasoningScore, golden: &Value) {
+    let close = |got: f64, key: &str, tolerance: f64| {
+        let expected = golden[key].as_f64().unwrap();
+        assert!((got - expected).abs() < tolerance, "{key}: {got} instead of {expected}");
+    };
+    close(result.giou, "giou", 1e-12);
+    close(result.ciou, "ciou", 1e-12);
+    // The program adds 1e-5 pixels to each denominator, which are dozens of pixels here.
+    close(result.giou, "giou_program", 1e-7);
+}
+
+/// Several boxes of an answer, boxes beyond the picture, corners between pixels; no answer, and nothing to be found.
+#[test]
+fn both_numbers_of_boxes_are_those_of_the_program() {
+    let golden = golden();
+    let samples = golden["boxes"]["samples"].as_array().unwrap();
+    let truth = samples.iter().enumerate().map(|(idx, sample)| {
+        let text = json!({"text": ["x"], "shapes": sample["shapes"]}).to_string();
+        Sample::from_json(&format!("p{idx}"), size(&golden), &text).unwrap()
+    });
+    let truth: Vec<Sample> = truth.collect();
+    // As an evaluator writes them, in the unit in which the picture has the sides of `extent`.
+    let found = samples.iter().enumerate().map(|(idx, sample)| {
+        let boxes = sample["boxes"].as_array().unwrap().iter();
+        let boxes: Vec<Value> = boxes.map(|corners| json!({"bbox": corners})).collect();
+        json!({"sample_id": format!("p{idx}"), "predicted": boxes, "extent": golden["size"]})
+            .to_string()
+    });
+    let found: Vec<String> = found.collect();
+    let result = score(&truth, &predictions(&found.join("\n")).unwrap()).unwrap();
+    assert_eq!(result.n, 40);
+    check_both(&result, &golden["boxes"]);
+    // A picture with one box or none is the same as a row of another program, or as no row at all.
+    let rows = samples.iter().enumerate().filter_map(|(idx, sample)| {
+        let boxes = sample["boxes"].as_array().unwrap();
+        match &boxes[..] {
+            [] => None,
+            [one] => Some(json!({"image": format!("p{idx}"), "bbox": one}).to_string()),
+            _ => Some(found[idx].clone()),
+        }
+    });
+    let rows: Vec<String> = rows.collect();
+    assert!(rows.len() < found.len());
+    assert_eq!(score(&truth, &predictions(&rows.join("\n")).unwrap()).unwrap(), result);
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl Segmenter {
         })
     }
 
-    /// Encodes a picture: most of the time that its masks take, and memory for attention to all patches (ViT-B: 2.5 GB).
+    /// Encodes a picture: most of the time that its masks take, and memory for attention to all patches (ViT-B: 2.0 GiB in all).
     ///
     /// # Errors
     /// A failing forward pass.

@@ -129,7 +129,7 @@ impl Sizes {
     pub(crate) fn of_shapes(shapes: &Shapes) -> Result<Self, String> {
         if shapes.keys().any(|name| name.starts_with("image_encoder.layers.")) {
             return Err("its image encoder is TinyViT (MobileSAM), which is not read; \
-                        expected one of SAM's, ViT-B, L or H"
+                        expected one of SAM's: ViT-B, L or H, of which facebook/sam-vit-base is the smallest"
                 .to_owned());
         }
         let of = |name: &str, rank: usize| {

@@ -85,6 +85,7 @@ fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> Comp
             completion,
             task,
             answer,
+            first: None,
             images,
         }
     };

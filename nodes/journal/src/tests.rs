@@ -29,6 +29,7 @@ fn groups(step: u64) -> CompletionBatch {
         },
         task: "detection".into(),
         answer: "<answer>[]</answer>".into(),
+        first: None,
         images: vec![],
     };
     let ids = [2 * step, 2 * step + 1];

@@ -53,6 +53,7 @@ fn groups(step: u64) -> CompletionBatch {
         },
         task: "detection".into(),
         answer: String::new(),
+        first: None,
         images: vec![],
     };
     let ids = [2 * step, 2 * step + 1];

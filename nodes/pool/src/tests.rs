@@ -38,6 +38,7 @@ fn groups(ids: &[u64], sampler: &str) -> CompletionBatch {
         completion: completion.clone(),
         task: "detection".into(),
         answer: String::new(),
+        first: None,
         images: vec![],
     };
     let rows = ids.iter().flat_map(|id| [row(*id, 0), row(*id, 1)]);

@@ -1,13 +1,13 @@
 //! The reward: checks each completion against the ground truth that travels with it.
 
 use clap::Parser;
-use eyre::{WrapErr, ensure};
+use eyre::{WrapErr, ensure, eyre};
 use vrft_config::{ConfigError, Document};
 use vrft_messages::{CompletionBatch, CompletionRow, RewardBatch, RewardRow, Term};
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 use vrft_reward::config::RewardsConfig;
-use vrft_reward::{Attempt, Rewards};
+use vrft_reward::{Attempt, Reward, Rewards, Score, Truth};
 
 use crate::ports::{GROUPS, PORTS, REWARDS};
 use crate::terms::Terms;
@@ -54,9 +54,8 @@ fn run(mut node: Node, config: &Config, terms: &Terms) -> eyre::Result<()> {
     let rewards = Rewards::new(&config.rewards);
     terms.check(&rewards)?;
     ensure!(
-        config.rewards.iter().all(|reward| reward.correction.is_none()),
-        "reward.correction: the rollout asks once, so there is no second answer to score; leave the section out, or \
-         score pairs of answers with `vrft reward score`"
+        terms.are_all() || config.rewards.iter().all(|reward| reward.correction.is_none()),
+        "--terms: with reward.correction the bonus is about all terms together; let one node judge, or leave the section out"
     );
     while let Some(batch) = node.recv(&GROUPS)? {
         let Some(first) = batch.completions.first() else { continue };
@@ -77,16 +76,42 @@ fn score(rewards: &Rewards, batch: &CompletionBatch, progress: f64) -> eyre::Res
         let truth = reward
             .parse_answer(&group[0].answer)
             .wrap_err_with(|| format!("ground truth of prompt {}", group[0].prompt_id))?;
+        let first = first(reward, &group[0], &truth, progress)?;
         rows.extend(group.iter().map(|row| {
             let token_ids = Some(&row.completion.token_ids[..]);
             let attempt = Attempt { text: &row.completion.text, token_ids, progress };
-            reward_row(row, reward.score_attempt(&attempt, &truth))
+            let score = reward.score_attempt(&attempt, &truth);
+            let score = match &first {
+                Some(first) => reward.of_correction(first, score),
+                None => score,
+            };
+            reward_row(row, score)
         }));
     }
     Ok(RewardBatch { rewards: rows })
 }
 
-fn reward_row(completion: &CompletionRow, score: vrft_reward::Score) -> RewardRow {
+/// The score of the answer that a group corrects; `None` where its task is no correction.
+fn first(
+    reward: &Reward,
+    row: &CompletionRow,
+    truth: &Truth,
+    progress: f64,
+) -> eyre::Result<Option<Score>> {
+    if reward.config().correction.is_none() {
+        return Ok(None);
+    }
+    let text = row.first.as_deref().ok_or_else(|| {
+        eyre!(
+            "prompt {}: reward.correction needs the first answer, and it came without",
+            row.prompt_id
+        )
+    })?;
+    // How many tokens it had is not known: it may be of another policy.
+    Ok(Some(reward.score_attempt(&Attempt { text, token_ids: None, progress }, truth)))
+}
+
+fn reward_row(completion: &CompletionRow, score: Score) -> RewardRow {
     let term = |term: vrft_reward::Term| Term {
         name: term.name,
         value: term.value as f32,

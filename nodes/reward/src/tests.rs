@@ -24,6 +24,7 @@ fn row(completion_idx: u16, text: &str) -> CompletionRow {
         completion,
         task: "detection".into(),
         answer: TRUTH.into(),
+        first: None,
         images: vec![],
     }
 }
@@ -78,11 +79,44 @@ fn ground_truth_that_cannot_be_read_stops_the_run() {
     assert!(format!("{error:#}").contains("ground truth of prompt 0"), "{error:#}");
 }
 
-#[test]
-fn a_second_try_that_nobody_asks_for_is_refused() {
+fn correcting() -> Config {
     let mut config = Config::default();
     config.rewards.shared.correction = Some(vrft_reward::config::CorrectionConfig::default());
+    config
+}
+
+#[test]
+fn a_correction_earns_what_it_mends_and_pays_for_what_it_spoils() {
+    let right = format!("<think> there </think>{TRUTH}");
+    let wrong = "<think> no </think><answer>No Objects</answer>";
+    let rows = |prompt_id, first: &str| {
+        [(0, right.as_str()), (1, wrong)].map(|(idx, text)| CompletionRow {
+            prompt_id,
+            first: Some(first.to_owned()),
+            ..row(idx, text)
+        })
+    };
+    let completions = [rows(0, wrong), rows(1, &right)].concat();
+    let batch = CompletionBatch { completions };
+    let (node, sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
+    super::run(node, &correcting(), &Terms::parse("")).unwrap();
+    let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
+    let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
+    // Right earns 3 alone, wrong but well formed 1.
+    assert_eq!(totals, [3.0 + 2.0, 1.0, 3.0, 1.0 - 2.0]);
+    let terms = &rewards.rewards[0].terms;
+    assert_eq!(terms.iter().map(|term| term.weight * term.value).sum::<f32>(), 5.0, "{terms:?}");
+    let gain = terms.iter().find(|term| term.name == "gain").unwrap();
+    assert_eq!((gain.value, gain.weight), (2.0, 1.0));
+}
+
+#[test]
+fn a_correction_of_nothing_is_refused() {
+    let batch = CompletionBatch { completions: vec![row(0, "")] };
+    let (node, _sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
+    let error = super::run(node, &correcting(), &Terms::parse("")).unwrap_err().to_string();
+    assert!(error.starts_with("prompt 0: reward.correction"), "{error}");
     let (node, _sent) = Script::new(&PORTS).node();
-    let error = super::run(node, &config, &Terms::parse("")).unwrap_err().to_string();
-    assert!(error.starts_with("reward.correction"), "{error}");
+    let error = super::run(node, &correcting(), &Terms::parse("iou")).unwrap_err().to_string();
+    assert!(error.starts_with("--terms"), "{error}");
 }

@@ -161,6 +161,7 @@ fn row(
         completion,
         task: prompt.task.clone(),
         answer: prompt.answer.clone(),
+        first: prompt.first(),
         images: images.to_vec(),
     }
 }

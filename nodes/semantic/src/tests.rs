@@ -33,6 +33,7 @@ fn row(completion_idx: u16, text: &str, answer: &str) -> CompletionRow {
         completion,
         task: "event".into(),
         answer: answer.into(),
+        first: None,
         images: vec![],
     }
 }

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Schema};
 use serde_json::{Map, Value};
 
 use super::conversation::CONVERSATION_KEYS;
-use super::fields::{Fields, Found};
+use super::fields::{FIRST, Fields, Found};
 use super::unworded;
 use super::value::{list, value};
 use super::videos::{self, VIDEO_KEYS};
@@ -59,6 +59,9 @@ impl Columns {
         }
         names.extend(["solution", "sample_id", "id", "system"]);
         names.extend(VIDEO_KEYS);
+        // Of another type it is something else, which no row needs.
+        let has_first = schema.field_with_name(FIRST).is_ok_and(|field| is_text(field.data_type()));
+        names.extend(has_first.then_some(FIRST));
         let found = |name: &str| schema.index_of(name).ok().map(|idx| (name.to_owned(), idx));
         let values: Vec<(String, usize)> = names.into_iter().filter_map(found).collect();
         for (name, idx) in

@@ -14,6 +14,9 @@ use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
 use crate::{DatasetError, FramesConfig, Origin, Question, Selection};
 
+/// Key of an answer that somebody gave before, to be corrected where a reward is for that.
+pub(super) const FIRST: &str = "first";
+
 /// What a reader found in a file.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -149,12 +152,14 @@ impl Found {
             None => question(&text(&values, "problem")?),
         };
         add_system(&mut conversation.turns, &values);
+        let first = values.get(FIRST).and_then(Value::as_str).map(Turn::answer);
         let brings_its_own = conversation.pictures.iter().any(Option::is_some);
         let images = match images {
             None if !brings_its_own => return Err("no \"image\"".to_owned()),
             images => images.unwrap_or_default(),
         };
         let cells = place_images(&mut conversation, images)?;
+        conversation.turns.extend(first);
         let answer = match values.get("solution").filter(|value| !value.is_null()) {
             Some(solution) => written(solution),
             None => conversation.answer.ok_or_else(|| no_answer(&values))?,

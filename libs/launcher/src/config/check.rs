@@ -100,6 +100,19 @@ impl Config {
             "data.flip",
             format!("{:?}", self.data.flip).to_lowercase(),
             "none: masks, outlines and boxes in space are not mirrored with their image",
+        )?;
+        let corrects = self.rewards.iter().any(|reward| reward.correction.is_some());
+        require(
+            self.data.flip == Flip::None || !corrects,
+            "data.flip",
+            format!("{:?}", self.data.flip).to_lowercase(),
+            "none: the first answers that reward.correction is about are not mirrored with their image",
+        )?;
+        require(
+            self.stream.is_none() || !corrects,
+            "data.stream",
+            "a camera",
+            "left out: with reward.correction rows bring a first answer, and a camera has none",
         )
     }
 

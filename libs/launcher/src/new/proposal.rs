@@ -251,10 +251,7 @@ fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
 /// Place, question, true answer, and how far places in the first picture may reach.
 fn text_of(row: &Row) -> Option<(String, String, &str, Option<[u32; 2]>)> {
     let Truth::Text(solution) = &row.truth else { return None };
-    let asked = match &row.question {
-        Question::Turns(turns) => turns.last().map(|turn| turn.text()).unwrap_or_default(),
-        _ => String::new(),
-    };
+    let asked = row.question.words().unwrap_or_default();
     let size = row.pictures.first().map(|picture| picture.header().reach());
     Some((row.origin.place(), asked, solution, size))
 }

@@ -63,6 +63,7 @@ fn config() -> ModelConfig {
         rotary_axes: vec![0; 4],
         tie_word_embeddings: false,
         max_position_embeddings: 64,
+        padding_id: None,
     };
     ModelConfig::new(&MadeUp, text, Arc::new(Eye), vec![IMAGE])
 }

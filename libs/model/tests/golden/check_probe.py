@@ -54,9 +54,26 @@ def encode(processor, request, folder):
     completion = processor.tokenizer(request.get("completion") or "", add_special_tokens=False).input_ids
     added = torch.tensor([completion], dtype=torch.long)
     inputs["input_ids"] = torch.cat([inputs["input_ids"], added], 1)
-    inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(added)], 1)
+    # Without pictures some processors leave it out.
+    if "mm_token_type_ids" in inputs:
+        inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], torch.zeros_like(added)], 1)
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     return inputs, completion
+
+
+def as_generated(model, inputs, n_completion):
+    """The inputs with positions as `generate` counts them: those of a completion begin past all of the prompt. A forward pass of
+    the whole goes on where the last text was, which is before that where a video of Qwen2.5-VL reaches far in time."""
+    inner = getattr(model, "get_base_model", lambda: model)().model
+    if not hasattr(inner, "get_rope_index") or "mm_token_type_ids" not in inputs:
+        return inputs
+    n = inputs["input_ids"].shape[1] - n_completion
+    seen = {key: inputs[key] for key in ("image_grid_thw", "video_grid_thw", "second_per_grid_ts") if key in inputs}
+    taken = inspect.signature(inner.get_rope_index).parameters
+    positions = inner.get_rope_index(inputs["input_ids"][:, :n], inputs["mm_token_type_ids"][:, :n],
+                                     **{key: value for key, value in seen.items() if key in taken})[0]
+    after = positions.max() + 1 + torch.arange(n_completion)
+    return dict(inputs, position_ids=torch.cat([positions, after.expand(3, 1, -1)], 2))
 
 
 def upright(path):
@@ -89,6 +106,7 @@ def main(folder, request, ours):
     model, processor = load(folder)
     inputs, completion = encode(processor, request, path.parent)
     assert inputs["input_ids"][0].tolist() == ours["input_ids"].tolist(), "input ids differ"
+    inputs = as_generated(model, inputs, len(completion))
     taken = inspect.signature(getattr(model, "get_base_model", lambda: model)().forward).parameters
     logits = model(**{key: value for key, value in inputs.items() if key in taken}).logits[0]
     off = (logits - ours["logits"]).abs().max().item()

@@ -35,12 +35,12 @@ def qwen3(layers=4, indexes=(2, 0, 7), bias=False, tie=True, act="gelu_pytorch_t
         tie_word_embeddings=tie)
 
 
-def tiles(kind, bias, tie, act, image_size, merge, **rope):
+def tiles(kind, bias, tie, act, image_size, merge, pad=None, **rope):
     return kind(
         text_config=dict(model_type="llama", hidden_size=24, num_hidden_layers=3, num_attention_heads=6,
                          num_key_value_heads=2, head_dim=6, intermediate_size=20, vocab_size=VOCAB_SIZE,
                          max_position_embeddings=512, attention_bias=bias, mlp_bias=bias, rms_norm_eps=1e-5,
-                         rope_theta=3e3, pad_token_id=None, bos_token_id=None, eos_token_id=None, **rope),
+                         rope_theta=3e3, pad_token_id=pad, bos_token_id=None, eos_token_id=None, **rope),
         vision_config=dict(hidden_size=18, intermediate_size=22, num_hidden_layers=3, num_attention_heads=2,
                            image_size=image_size, patch_size=3, hidden_act=act, layer_norm_eps=1e-5),
         scale_factor=merge, image_token_id=IMAGE, tie_word_embeddings=tie)
@@ -59,8 +59,9 @@ FOLDERS = {
     # As many patches as positions, at a size where rounding decides which, three by three to a token.
     "smolvlm_rounding": (SmolVLMForConditionalGeneration, tiles(SmolVLMConfig, True, True, "quick_gelu", 77, 5), {
         "images": [((1, 25, 25), False)]}),
-    # Frequencies that are stretched: at this context one is fast, one slow and one between.
-    "idefics3": (Idefics3ForConditionalGeneration, tiles(Idefics3Config, False, False, "gelu_pytorch_tanh", 30, 3, rope_scaling=dict(
+    # Frequencies that are stretched: at this context one is fast, one slow and one between. A token of the prompt is the padding,
+    # about whose embedding nothing is learned.
+    "idefics3": (Idefics3ForConditionalGeneration, tiles(Idefics3Config, False, False, "gelu_pytorch_tanh", 30, 3, 50, rope_scaling=dict(
         rope_type="llama3", factor=3.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=200)), {
         "images": [((3, 6, 6), False)]}),
 }

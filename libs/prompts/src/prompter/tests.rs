@@ -294,3 +294,27 @@ fn widths_and_heights_are_told_from_corners() {
     let error = error.map(drop).unwrap_err().to_string();
     assert!(error.contains("are they [x, y, width, height]?"), "{error}");
 }
+
+#[test]
+fn a_first_answer_is_shown_where_it_is_to_be_corrected_and_nowhere_else() {
+    let first = "<think> none </think><answer>No Objects</answer>";
+    let asked = Turn::question(1, "Where?");
+    let turns = vec![asked.clone(), Turn::answer(first)];
+    let answered = row(Question::Turns(turns.into()), Truth::Text("s".into()));
+    let only_asked = row(Question::Turns([asked.clone()].into()), Truth::Text("s".into()));
+    let plain = RewardConfig::default();
+    let correction = Some(vrft_reward::config::CorrectionConfig::default());
+    let mut correcting = RewardConfig { correction, ..plain.clone() };
+    assert_eq!(Prompter::new(&plain, "").turns(&answered), std::slice::from_ref(&asked));
+    let prompter = Prompter::new(&correcting, "");
+    let again = correcting.correction.as_ref().unwrap().question.clone();
+    let turns = prompter.turns(&answered);
+    assert_eq!(turns, [asked, Turn::answer(first), Turn::question(0, &again)]);
+    assert_eq!(prompter.check_question(&answered), Ok(()));
+    let error = prompter.check_question(&only_asked).unwrap_err();
+    assert!(error.contains("no first answer to correct (reward.correction)"), "{error}");
+    // What an answer looks like is said when it is asked for at first.
+    correcting.format.instruct = true;
+    let turns = Prompter::new(&correcting, "").turns(&answered);
+    assert!(turns[0].text().contains("<answer>") && turns[2].text() == again, "{turns:?}");
+}

@@ -3,6 +3,7 @@
 use vrft_config::{ConfigError, missing, require};
 
 use super::{MatchBy, RewardConfig};
+use crate::correction::GAIN;
 use crate::terms::{Metric, TermConfig};
 
 impl RewardConfig {
@@ -22,6 +23,10 @@ impl RewardConfig {
                 let fine = (0.0..=10.0).contains(&value);
                 ensure(fine, &format!("reward.correction.{key}"), value, || "from 0 to 10".into())?;
             }
+            let taken = self.terms.contains_key(GAIN);
+            ensure(!taken, &format!("reward.terms.{GAIN}"), "a term", || {
+                "another name: with reward.correction the bonus for mending is called so".into()
+            })?;
         }
         self.terms.iter().try_for_each(|(name, term)| self.check_term(name, term))
     }

@@ -43,6 +43,7 @@ fn row(completion_idx: u16) -> CompletionRow {
         completion,
         task: "detection".into(),
         answer: BOX.into(),
+        first: None,
         images: vec![],
     }
 }

@@ -168,3 +168,17 @@ fn what_is_no_data_yet_is_told_with_what_fetches_it() {
     refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", &["git lfs pull"]);
     refused(b"", &["it has no rows"]);
 }
+
+#[test]
+fn a_first_answer_ends_the_conversation_if_it_is_a_text() {
+    let of = |first: serde_json::Value| {
+        let line = json!({"image": "img/a.png", "problem": "p", "solution": "s", "first": first});
+        row(&line).unwrap()
+    };
+    let asked = Turn::question(1, "p");
+    let answered = vec![asked.clone(), Turn::answer("wrong")];
+    assert_eq!(of(json!("wrong")), (answered, "s".to_owned()));
+    assert_eq!(of(json!(null)).0, std::slice::from_ref(&asked));
+    // A column of this name may be about something else.
+    assert_eq!(of(json!(3)).0, [asked]);
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use vrft_checkpoint::Keys;
 
 use super::block::Kind;
-use crate::config::{divides, layers};
+use crate::config::{divides, layers, padding_id};
 use crate::families::Family;
 use crate::tower::TowerConfig;
 use crate::{ModelConfig, ModelError, TextConfig};
@@ -75,6 +75,7 @@ fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         rotary_axes: rotary_axes(&rope, head_dim)?,
         tie_word_embeddings: tie.and_then(Value::as_bool).unwrap_or(false),
         max_position_embeddings: text.size("max_position_embeddings")?.unwrap_or(32_768),
+        padding_id: padding_id(&text),
     })
 }
 

@@ -5,7 +5,7 @@ use vrft_checkpoint::Keys;
 use vrft_vision::Grid;
 
 use super::tower::StackTower;
-use crate::config::{divides, layers};
+use crate::config::{divides, layers, padding_id};
 use crate::scope::Scope;
 use crate::tower::{Tower, TowerConfig};
 use crate::vit::{BlockShape, Curve};
@@ -49,6 +49,7 @@ pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         rotary_axes: rotary_axes(&rope, head_dim)?,
         tie_word_embeddings: root.flag("tie_word_embeddings")?.unwrap_or(false),
         max_position_embeddings: text.size("max_position_embeddings")?.unwrap_or(128_000),
+        padding_id: padding_id(&text),
     })
 }
 

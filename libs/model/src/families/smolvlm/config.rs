@@ -5,7 +5,7 @@ use vrft_checkpoint::Keys;
 use vrft_vision::Grid;
 
 use super::tower::TileTower;
-use crate::config::{divides, layers};
+use crate::config::{divides, layers, padding_id};
 use crate::scope::Scope;
 use crate::tower::{Tower, TowerConfig};
 use crate::vit::{BlockShape, Curve};
@@ -56,6 +56,7 @@ pub(super) fn read_text(root: &Keys) -> Result<TextConfig, ModelError> {
         rotary_axes: vec![0; head_dim / 2],
         tie_word_embeddings: root.flag("tie_word_embeddings")?.unwrap_or(false),
         max_position_embeddings: text.size("max_position_embeddings")?.unwrap_or(2048),
+        padding_id: padding_id(&text),
     })
 }
 
