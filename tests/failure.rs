@@ -76,6 +76,43 @@ fn a_killed_monitor() {
     killed("vrft-monitor", None, "monitor");
 }
 
+/// Nobody hears of every node there, and the camera would go on for ever.
+#[test]
+fn a_graph_without_a_monitor_ends_when_its_answering_node_dies_and_says_so_at_once() {
+    let run = Run::of(&root().join("configs/dataflow.answer.yml"));
+    let pictures = root().join("libs/model/tests/golden/images");
+    let run = run.env("CAPTURE_PATH", &pictures.display().to_string());
+    let served = run.folder().join("served");
+    let run = run.set(&format!("answer.served={served:?}"));
+    let mut running = run.start();
+    running.await_text("answers.jsonl", "answer");
+    let pid = running.node_pid("vrft-answer", None).expect("the node is there to be killed");
+    let start = Instant::now();
+    signal(pid, libc::SIGKILL);
+    let outcome = running.wait().failed(&["node \"answer\" failed", "run.log"]);
+    assert!(start.elapsed() < SOON, "took {:?} to end\n{outcome:?}", start.elapsed());
+    assert!(
+        outcome.stdout.contains("Node \"answer\" has failed: the others"),
+        "{}",
+        outcome.stdout
+    );
+}
+
+/// What is wrong is found before the folder of the run is made.
+#[test]
+fn a_start_that_fails_leaves_no_folder() {
+    let run = Run::small();
+    let graph = std::fs::read_to_string(root().join("dataflow.yml")).unwrap();
+    let graph = graph.replace("target/release/vrft-reward", "target/release/vrft-rewrd");
+    let anchored = graph.replace("path: target", &format!("path: {}/target", root().display()));
+    let file = run.folder().join("graph.yml");
+    std::fs::write(&file, anchored).unwrap();
+    let config = root().join("configs/default.toml");
+    let run = run.with_graph(&file).config(&config);
+    run.finish().failed(&["vrft-rewrd"]);
+    assert!(!run.out().exists(), "a folder was left behind");
+}
+
 #[test]
 fn an_interrupted_run_saves_first_and_ends_without_an_error() {
     let expected = &undisturbed().0;

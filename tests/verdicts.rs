@@ -103,7 +103,7 @@ fn a_policy_that_diverges_is_told_and_the_best_before_it_is_kept() {
         &[
             "The policy has diverged",
             "optimizer.learning_rate = 5e-2 is too high and gradients are not clipped",
-            "start again from the last good checkpoint with a tenth of the learning rate",
+            "start again from what the run began with, or from a checkpoint of before step",
         ],
     );
     let best = &best(&small)["rft"];

@@ -39,7 +39,7 @@ impl Picture {
     /// An image file on the disk, shown as it is.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no image.
+    /// A file that cannot be read, is no image, or breaks off.
     pub fn open(path: &Path) -> Result<Self, AnswerError> {
         let failed = |source| AnswerError::File { path: path.to_owned(), source };
         let refused = |why| AnswerError::Target { name: path.display().to_string(), why };
@@ -48,7 +48,10 @@ impl Picture {
             return Err(refused("a picture is a regular file".into()));
         }
         let file = std::fs::read(path).map_err(failed)?;
-        Self::of_file(file).map_err(refused)
+        let picture = Self::of_file(file).map_err(refused)?;
+        // Where it breaks off is found by who decodes it, who no longer knows its name.
+        vrft_vision::decode(&picture.file).map_err(|error| refused(error.to_string()))?;
+        Ok(picture)
     }
 
     /// The picture as a file that stands upright by itself, and the end of such a file's name: as it came, or as PNG where

@@ -77,8 +77,7 @@ pub enum CheckpointError {
     #[error(
         "there is no directory {model:?}, the model of that name is not in the cache {cache:?}, \
          {reason}; where there is a network, `hf download {model}` fills the cache; \
-         or put the model's files (config.json, tokenizer.json, tokenizer_config.json, preprocessor_config.json, \
-         chat_template.json, *.safetensors) into a directory and set policy.path to it"
+         or put the model's files ({files}) into a directory and name that directory"
     )]
     Hub {
         /// Owner and name.
@@ -87,6 +86,8 @@ pub enum CheckpointError {
         cache: PathBuf,
         /// What the cache lacks, and why it stays so.
         reason: String,
+        /// The files that it is made of.
+        files: &'static str,
     },
 }
 

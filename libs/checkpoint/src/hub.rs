@@ -19,7 +19,18 @@ use crate::{CheckpointError, JsonFile};
 /// A model that is not in the cache and cannot be downloaded.
 pub fn checkpoint_dir(path: &Path) -> Result<PathBuf, CheckpointError> {
     match model_name(path) {
-        Some(model) if !path.exists() => Hub::from_env().checkpoint(&model),
+        Some(model) if !path.exists() => Hub::from_env(Contents::Policy).checkpoint(&model),
+        _ => Ok(path.to_owned()),
+    }
+}
+
+/// [`checkpoint_dir`] of a model that sees and does not speak: it needs no tokenizer.
+///
+/// # Errors
+/// As [`checkpoint_dir`].
+pub fn vision_model_dir(path: &Path) -> Result<PathBuf, CheckpointError> {
+    match model_name(path) {
+        Some(model) if !path.exists() => Hub::from_env(Contents::Vision).checkpoint(&model),
         _ => Ok(path.to_owned()),
     }
 }
@@ -29,7 +40,7 @@ pub fn local_checkpoint_dir(path: &Path) -> Option<PathBuf> {
     if path.exists() {
         return Some(path.to_owned());
     }
-    Hub::from_env().cached(&model_name(path)?).ok()
+    Hub::from_env(Contents::Policy).cached(&model_name(path)?).ok()
 }
 
 /// The directory of the model that an adapter names as its base: by its name on the hub, or by a snapshot in the cache of
@@ -41,7 +52,7 @@ pub(crate) fn named_model(
     let snapshot = model_of_snapshot(path);
     let revision = revision.map(str::to_owned).or(snapshot.as_ref().map(|found| found.1.clone()));
     let model = snapshot.map(|found| found.0).or_else(|| model_name(path))?;
-    let hub = Hub::from_env();
+    let hub = Hub::from_env(Contents::Policy);
     let exact = revision.map(|revision| hub.snapshot(&model, &revision));
     Some(match exact.filter(|folder| folder.join("config.json").exists()) {
         Some(folder) => Ok(folder),
@@ -81,16 +92,46 @@ fn is_name(text: &str) -> bool {
 struct Hub {
     cache: Cache,
     offline: bool,
+    contents: Contents,
+}
+
+/// What kind of model is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    /// One that speaks.
+    Policy,
+    /// One that sees and does not speak.
+    Vision,
+}
+
+impl Contents {
+    /// Files that it needs besides its configuration and its weights.
+    fn needed(self) -> &'static [&'static str] {
+        match self {
+            Contents::Policy => &["tokenizer.json"],
+            Contents::Vision => &[],
+        }
+    }
+
+    /// All of its files, for somebody who puts them together.
+    fn files(self) -> &'static str {
+        match self {
+            Contents::Policy => {
+                "config.json, tokenizer.json, tokenizer_config.json, preprocessor_config.json, chat_template.json, *.safetensors"
+            }
+            Contents::Vision => "config.json, preprocessor_config.json, model.safetensors",
+        }
+    }
 }
 
 impl Hub {
-    fn from_env() -> Self {
+    fn from_env(contents: Contents) -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let cache = match variable("HF_HUB_CACHE") {
             Some(folder) => Cache::new(folder.into()),
             None => Cache::from_env(),
         };
-        Self { cache, offline: is_on(variable("HF_HUB_OFFLINE").as_deref()) }
+        Self { cache, offline: is_on(variable("HF_HUB_OFFLINE").as_deref()), contents }
     }
 
     fn snapshot(&self, model: &str, revision: &str) -> PathBuf {
@@ -115,6 +156,7 @@ impl Hub {
             model: model.to_owned(),
             cache: self.cache.path().clone(),
             reason: format!("where {missing}, and cannot be downloaded: {reason}"),
+            files: self.contents.files(),
         })
     }
 
@@ -123,8 +165,9 @@ impl Hub {
         let repo = self.cache.repo(Repo::model(model.to_owned()));
         let config = repo.get("config.json").ok_or("config.json is not there")?;
         let folder = config.parent().unwrap_or(&config).to_owned();
-        let needed = ["tokenizer.json".to_owned()].into_iter().chain(weight_files(&folder));
-        match needed.into_iter().find(|file| !folder.join(file).exists()) {
+        let needed = self.contents.needed().iter().map(|name| (*name).to_owned());
+        let mut needed = needed.chain(weight_files(&folder));
+        match needed.find(|file| !folder.join(file).exists()) {
             Some(file) => Err(format!("{file} is not there")),
             None => Ok(folder),
         }
@@ -203,7 +246,7 @@ mod tests {
         for (file, text) in files {
             fs::write(snapshot.join(file), text).expect("writes");
         }
-        (dir, Hub { cache, offline: true })
+        (dir, Hub { cache, offline: true, contents: Contents::Policy })
     }
 
     #[test]
@@ -221,7 +264,22 @@ mod tests {
         assert!(message.contains(&format!("where {expected} is not there,")), "{message}");
         assert!(message.contains("cannot be downloaded: HF_HUB_OFFLINE is set"), "{message}");
         assert!(message.contains("`hf download Qwen/Qwen2-VL-2B-Instruct`"), "{message}");
-        assert!(message.contains("set policy.path to it"), "{message}");
+        assert!(
+            message.contains("chat_template.json") && message.ends_with("name that directory"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_model_that_does_not_speak_needs_no_tokenizer() {
+        let (dir, mut hub) = hub(&[("config.json", "{}")]);
+        hub.contents = Contents::Vision;
+        let message = hub.checkpoint(MODEL).expect_err("no weights").to_string();
+        assert!(message.contains("where model.safetensors is not there"), "{message}");
+        assert!(!message.contains("tokenizer") && !message.contains("policy.path"), "{message}");
+        let snapshot = dir.path().join("models--Qwen--Qwen2-VL-2B-Instruct/snapshots/abc123");
+        fs::write(snapshot.join("model.safetensors"), "").expect("writes");
+        assert_eq!(hub.checkpoint(MODEL).expect("cached"), snapshot);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use directory::{
     Transfer, config, read_text, transfer, write_checkpoint, write_nf4_checkpoint,
 };
 pub use error::CheckpointError;
-pub use hub::{checkpoint_dir, local_checkpoint_dir};
+pub use hub::{checkpoint_dir, local_checkpoint_dir, vision_model_dir};
 pub use keys::{JsonFile, Keys, MAX_SIZE};
 pub use manifest::{Manifest, verify};
 pub use nf4::{Nf4FactorsView, Nf4View, nf4_state};

@@ -115,7 +115,12 @@ impl Vocabulary {
         'static: 'a,
     {
         if let Some(named) = named {
-            return Ok(named);
+            let known = "a word that llama.cpp knows for byte pairs, such as gpt-2 or llama-bpe";
+            return if crate::families::SPLITTINGS.contains(&named) {
+                Ok(named)
+            } else {
+                Err(ExportError::unsupported("--pre", known, format!("{named:?}")))
+            };
         }
         let rules = &self.tokenizer.value()["pre_tokenizer"];
         splitting(rules).ok_or_else(|| {

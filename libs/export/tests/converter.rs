@@ -141,3 +141,16 @@ fn an_adapter_is_merged_first() {
     let error = export_gguf(folder.path(), folder.path(), Storage::F16, None).unwrap_err();
     assert!(error.to_string().contains("vrft merge"), "{error}");
 }
+
+#[test]
+fn a_word_that_nobody_knows_for_the_cutting_of_texts_is_refused_and_nothing_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |word| {
+        export_gguf(&golden().join("qwen2_vl"), &folder.path().join(word), Storage::F16, Some(word))
+    };
+    let error = of("nonsense").unwrap_err().to_string();
+    assert!(error.contains("--pre") && error.contains("nonsense"), "{error}");
+    assert!(!folder.path().join("nonsense").join("model-f16.gguf").exists());
+    let file = GgufFile::read(&of("llama-bpe").unwrap().text).unwrap();
+    assert_eq!(file.metadata["tokenizer.ggml.pre"], Value::Text("llama-bpe".into()));
+}

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use eyre::{bail, ensure};
+use eyre::{bail, eyre};
 
 use crate::origin::Origin;
 use crate::print::say;
-use crate::run_dir;
+use crate::{outcome, run_dir};
 
 /// Prints what is wrong with a run.
 ///
@@ -19,17 +19,18 @@ pub(crate) fn doctor(run: Option<&Path>) -> eyre::Result<()> {
         say!("  {}", run_dir.join(&best.checkpoint).display());
     }
     let metrics = std::fs::metadata(run_dir.join("metrics.jsonl"));
-    ensure!(
-        metrics.is_ok_and(|file| file.len() > 0),
-        "{} has no numbers yet: no step was made",
-        run_dir.display()
-    );
+    let shown = run_dir.display();
+    if !metrics.is_ok_and(|file| file.len() > 0) {
+        return Err(match outcome::first_error(&run_dir) {
+            Some((node, why)) => eyre!("{shown} made no step: node {node:?} failed: {why}"),
+            None => eyre!("{shown} has no numbers yet: no step was made"),
+        });
+    }
     let mut warnings = vrft_report::data_warnings(&run_dir)?;
     if let Some((origin, _)) = Origin::read(&run_dir)? {
         warnings.splice(0..0, origin.warnings);
     }
     warnings.iter().for_each(|warning| say!("Warning: {warning}."));
-    let shown = run_dir.display();
     match print_verdicts(&run_dir)? {
         0 if warnings.is_empty() => {
             say!("Nothing is wrong with {shown}, as far as its numbers say.");

@@ -145,6 +145,12 @@ impl Graph {
         Ok(config.check_files(self.reads_data())?)
     }
 
+    /// Whether a failure anywhere ends the graph: a monitor hears of every node.
+    pub(crate) fn is_a_ring(&self) -> bool {
+        let mut names = self.descriptor.nodes.iter().filter_map(vrft_node::executable);
+        names.any(|name| name == "vrft-monitor")
+    }
+
     /// Whether a node reads the data that the configuration names: one that learns or judges, not one that only answers.
     pub(crate) fn reads_data(&self) -> bool {
         let names = self.descriptor.nodes.iter().filter_map(vrft_node::executable);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dora_message::common::{NodeError, NodeErrorCause};
 use dora_message::coordinator_to_cli::DataflowResult;
-use eyre::bail;
+use eyre::{bail, eyre};
 
 use crate::print::say;
 use crate::progress::LogLine;
@@ -13,12 +13,13 @@ use crate::progress::LogLine;
 /// What a node says when it was asked to stop.
 const STOPPED: &str = "Asked to stop.";
 
-/// Tells the result of a run.
+/// Tells the result of a run; `dead` is the node that failed while it was under way.
 ///
 /// # Errors
 /// The node that failed first, its last lines of log, and how to resume.
 pub(crate) fn report(
     result: eyre::Result<DataflowResult>,
+    dead: Option<&str>,
     log: &[LogLine],
     run_dir: &Path,
     expendable: &BTreeSet<String>,
@@ -26,6 +27,18 @@ pub(crate) fn report(
     let saved = how_to_resume(run_dir);
     // Nodes that stop at different moments leave messages undelivered, which dora calls a loss.
     let was_stopped = log.iter().any(|line| line.text.contains(STOPPED));
+    let log_file = run_dir.join("run.log");
+    let failed_with = |node: &str, why: Option<String>| {
+        let why = last_words(node, log).or(why).unwrap_or_else(|| "it has died".to_owned());
+        eyre!(
+            "node {node:?} failed: {why}\nThe log of all nodes is {}. {saved}",
+            log_file.display()
+        )
+    };
+    let result = match (result, dead) {
+        (Err(_), Some(node)) => return Err(failed_with(node, None)),
+        (result, _) => result,
+    };
     let result = match result {
         Err(_) if was_stopped => {
             say!("Stopped. {saved}");
@@ -44,7 +57,6 @@ pub(crate) fn report(
     for (id, _) in &lost {
         say!("Node {id:?} was lost on the way; the others answered its prompts.");
     }
-    let log_file = run_dir.join("run.log");
     let Some((node, error)) = first_failure(&failed, log) else {
         if was_stopped {
             say!("Stopped. {saved}");
@@ -52,8 +64,7 @@ pub(crate) fn report(
         crate::doctor::print_verdicts(run_dir)?;
         return Ok(());
     };
-    let why = last_words(node, log).unwrap_or_else(|| in_one_line(&error.to_string()));
-    bail!("node {node:?} failed: {why}\nThe log of all nodes is {}. {saved}", log_file.display())
+    Err(failed_with(node, Some(in_one_line(&error.to_string()))))
 }
 
 /// The last checkpoint of a run, and how to resume from it.
@@ -64,11 +75,18 @@ fn how_to_resume(run_dir: &Path) -> String {
             std::fs::read_dir(learner.path()).is_ok_and(|mut steps| steps.next().is_some())
         })
     });
+    let made_steps =
+        std::fs::metadata(run_dir.join("metrics.jsonl")).is_ok_and(|file| file.len() > 0);
     let run_dir = run_dir.display();
     if has_any {
         format!("What was saved is in {run_dir}; go on with `vrft run --resume {run_dir}`.")
-    } else {
+    } else if made_steps {
         format!("No checkpoint was saved; begin again with `vrft run --resume {run_dir}`.")
+    } else {
+        format!(
+            "No step was made. Mend the cause and start the run again; with what it was given, `vrft run --resume \
+             {run_dir}` begins again."
+        )
     }
 }
 
@@ -81,6 +99,17 @@ fn last_words(node: &str, log: &[LogLine]) -> Option<String> {
         Some(error.to_owned())
     };
     of_node.filter_map(error).next()
+}
+
+/// The first error that a node wrote into the log of a run, and the node: `None` where none did.
+pub(crate) fn first_error(run_dir: &Path) -> Option<(String, String)> {
+    let log = std::fs::read_to_string(run_dir.join("run.log")).ok()?;
+    let mut errors = log.lines().filter_map(|line| {
+        let (node, text) = line.split_once(": ")?;
+        let (_, why) = text.split_once("ERROR ")?;
+        Some((node.to_owned(), why.trim().to_owned()))
+    });
+    errors.next()
 }
 
 /// What dora says of a node, with the last line that the node wrote to its standard error: where a program in another
@@ -149,9 +178,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_error_of_a_log_is_that_of_its_node() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(first_error(folder.path()), None);
+        let log = "loader:  INFO Opened.\nloader: ERROR \"a\": several splits\nrollout: ERROR the loader is gone\n";
+        std::fs::write(folder.path().join("run.log"), log).unwrap();
+        let expected = ("loader".to_owned(), "\"a\": several splits".to_owned());
+        assert_eq!(first_error(folder.path()), Some(expected));
+    }
+
+    #[test]
     fn what_was_saved_is_named_only_where_something_was() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("checkpoints/learner")).unwrap();
+        assert!(how_to_resume(folder.path()).starts_with("No step was made. Mend the cause"));
+        std::fs::write(folder.path().join("metrics.jsonl"), "{}").unwrap();
         assert!(how_to_resume(folder.path()).starts_with("No checkpoint was saved"));
         std::fs::create_dir_all(folder.path().join("checkpoints/learner/step-000001")).unwrap();
         assert!(how_to_resume(folder.path()).starts_with("What was saved is in"));

@@ -1,12 +1,13 @@
 //! What the user sees while a graph runs: a bar with the time left, one line per step, warnings.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dora_message::common::{LogLevelOrStdout, LogMessage};
+use dora_message::common::{LogLevel, LogLevelOrStdout, LogMessage};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 
 use crate::print::say;
 
@@ -19,10 +20,38 @@ const NARRATOR: &str = "monitor";
 /// How lines begin that say which rows are used.
 const DATA: &str = "Data: ";
 
+/// How dora's daemon signs what it says about a node, and what it says of one that it starts again.
+const DAEMON: &str = "daemon";
+const RESTARTED: &str = "node will be restarted";
+
 /// Follows a running graph.
 pub(crate) struct Progress {
     sender: flume::Sender<LogMessage>,
     reader: JoinHandle<Log>,
+    deaths: watch::Receiver<Option<String>>,
+}
+
+/// The node that has failed and is not started again, while a graph runs.
+struct Deaths {
+    told: watch::Sender<Option<String>>,
+    /// Nodes that the graph can do without.
+    expendable: BTreeSet<String>,
+}
+
+impl Deaths {
+    /// Looks at what is said about a node, whether it is the daemon that says it.
+    fn look(&self, node: &str, text: &str, level: &LogLevelOrStdout, is_daemon: bool) {
+        let is_error = *level == LogLevelOrStdout::LogLevel(LogLevel::Error);
+        if !is_daemon || self.expendable.contains(node) {
+            return;
+        }
+        let before = self.told.borrow().clone();
+        if is_error && before.is_none() {
+            self.told.send_replace(Some(node.to_owned()));
+        } else if text.starts_with(RESTARTED) && before.as_deref() == Some(node) {
+            self.told.send_replace(None);
+        }
+    }
 }
 
 /// What was said during a run.
@@ -54,8 +83,15 @@ pub(crate) struct LogLine {
 
 impl Progress {
     /// Starts to show progress; nodes log to [`Progress::log_sender`].
-    pub(crate) fn start(n_steps: u64, run_dir: &Path, verbose: bool) -> Self {
+    pub(crate) fn start(
+        n_steps: u64,
+        run_dir: &Path,
+        verbose: bool,
+        expendable: BTreeSet<String>,
+    ) -> Self {
         let (sender, receiver) = flume::unbounded::<LogMessage>();
+        let (told, deaths) = watch::channel(None);
+        let dead = Deaths { told, expendable };
         let bar = ProgressBar::new(n_steps);
         let style = ProgressStyle::with_template(
             "{elapsed_precise} {bar:40} step {pos}/{len}, {eta} left  {msg}",
@@ -64,8 +100,13 @@ impl Progress {
         bar.set_message("starting");
         bar.enable_steady_tick(Duration::from_millis(250));
         let log = run_dir.join("run.log");
-        let reader = std::thread::spawn(move || follow(&receiver, &bar, verbose, &log));
-        Self { sender, reader }
+        let reader = std::thread::spawn(move || follow(&receiver, &bar, verbose, &log, &dead));
+        Self { sender, reader, deaths }
+    }
+
+    /// The node that has failed and is not started again, as soon as there is one.
+    pub(crate) fn deaths(&self) -> watch::Receiver<Option<String>> {
+        self.deaths.clone()
     }
 
     pub(crate) fn log_sender(&self) -> flume::Sender<LogMessage> {
@@ -84,6 +125,7 @@ fn follow(
     bar: &ProgressBar,
     verbose: bool,
     log: &Path,
+    dead: &Deaths,
 ) -> Log {
     use std::io::Write;
     let mut dataflow = None;
@@ -99,6 +141,8 @@ fn follow(
             let _written = writeln!(file, "{node}: {text}").is_ok();
         }
         let is_output = message.level == LogLevelOrStdout::Stdout;
+        let is_daemon = message.target.as_deref() == Some(DAEMON);
+        dead.look(&node, &text, &message.level, is_daemon);
         show(bar, &node, &text, is_output, verbose);
         // What dora says about a node is in the result of the run as well.
         if is_output {
@@ -148,6 +192,26 @@ fn step_of(line: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_failed_is_known_at_once_unless_it_is_started_again_or_expendable() {
+        let (told, now) = watch::channel(None);
+        let dead = Deaths { told, expendable: BTreeSet::from(["rollout-2".to_owned()]) };
+        let error = LogLevelOrStdout::LogLevel(LogLevel::Error);
+        let info = LogLevelOrStdout::LogLevel(LogLevel::Info);
+        let told = |node: &str, text: &str, level: &LogLevelOrStdout, is_daemon| {
+            dead.look(node, text, level, is_daemon);
+            now.borrow().clone()
+        };
+        assert_eq!(told("answer", "exited with code 1", &error, false), None);
+        assert_eq!(told("rollout-2", "was killed by SIGKILL", &error, true), None);
+        assert_eq!(told("camera", "camera finished successfully", &info, true), None);
+        assert_eq!(told("camera", "exited with code 1", &error, true), Some("camera".into()));
+        assert_eq!(told("camera", "node will be restarted (attempt 1)", &info, true), None);
+        let answer = Some("answer".to_owned());
+        assert_eq!(told("answer", "was killed by SIGKILL", &error, true), answer);
+        assert_eq!(told("camera", "exited with code 1", &error, true), answer);
+    }
 
     #[test]
     fn the_bar_follows_the_lines_of_the_monitor() {

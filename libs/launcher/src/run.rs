@@ -1,11 +1,13 @@
 //! `vrft run`: a graph from start to report, or from where it stopped.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dora_daemon::{Daemon, LogDestination, RunDataflowOptions};
 use dora_message::SessionId;
 use dora_message::common::LogMessage;
 use eyre::WrapErr;
+use tokio::sync::watch;
 
 use crate::check_data;
 use crate::cli::RunOptions;
@@ -21,6 +23,9 @@ use crate::{check, outcome, resume, run_dir};
 /// Environment variable that the report quotes the command line from.
 const COMMAND_VARIABLE: &str = "VRFT_COMMAND";
 
+/// Time in which the daemon says that it starts a node again that has died.
+const RESTART_NOTICE: Duration = Duration::from_secs(1);
+
 /// A run that is ready to start.
 pub(crate) struct Prepared {
     pub(crate) graph: Graph,
@@ -34,13 +39,12 @@ pub(crate) struct Prepared {
 pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
     let Prepared { mut graph, run_dir, origin, lock } = match &options.resume {
         None => prepare(options)?,
-        Some(named) => resume::prepare(options, named.as_deref())?,
+        Some(named) => {
+            let prepared = resume::prepare(options, named.as_deref())?;
+            build(&prepared.graph, options)?;
+            prepared
+        }
     };
-    if !options.no_build {
-        graph.check_devices()?;
-        compile(&graph)?;
-    }
-    check::check_nodes(&graph, true)?;
     let config_file = run_dir.join("config.toml");
     std::fs::write(&config_file, graph.config.to_toml())
         .wrap_err_with(|| format!("{config_file:?}"))?;
@@ -51,22 +55,48 @@ pub(crate) fn run(options: &RunOptions) -> eyre::Result<()> {
     say!("Run folder: {}", run_dir.display());
     origin.warnings.iter().for_each(|warning| say!("warning: {warning}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let progress = Progress::start(graph.config.learner.steps, &run_dir, options.verbose);
-    let result = runtime.block_on(dataflow(&graph, progress.log_sender()));
+    let expendable = graph.expendable();
+    let steps = graph.config.learner.steps;
+    let progress = Progress::start(steps, &run_dir, options.verbose, expendable.clone());
+    // A graph with a monitor is a ring, which a failure anywhere ends; why is then told once, by its result.
+    let stops_itself = graph.is_a_ring();
+    let deaths = progress.deaths();
+    let result = runtime.block_on(async {
+        let graph = dataflow(&graph, progress.log_sender());
+        let watcher = stop_after_death(deaths.clone());
+        tokio::pin!(graph);
+        tokio::select! {
+            result = &mut graph => return result,
+            () = watcher, if !stops_itself => {}
+        }
+        graph.await
+    });
+    let dead = deaths.borrow().clone().filter(|_| !stops_itself);
     let log = progress.finish();
     log.remove_logs_of_dora(&graph.folder);
-    let told = outcome::report(result, &log.lines, &run_dir, &graph.expendable());
+    let told = outcome::report(result, dead.as_deref(), &log.lines, &run_dir, &expendable);
     drop(lock);
     told
 }
 
-/// A new run: its folder is made once all that can be checked before is fine.
+/// Builds the nodes, and checks that all are there.
+fn build(graph: &Graph, options: &RunOptions) -> eyre::Result<()> {
+    if !options.no_build {
+        graph.check_devices()?;
+        compile(graph)?;
+    }
+    check::check_nodes(graph, true)
+}
+
+/// A new run: its folder is made once all that can be checked before is fine, so that a start that fails leaves none.
 fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
+    options.out.as_deref().map_or(Ok(()), run_dir::check_free)?;
     let graph = Graph::load(&options.graph)?;
     graph.check_sources()?;
     graph.check_files()?;
     verify_start(&graph, options)?;
     let made_of = made_of(&graph)?;
+    build(&graph, options)?;
     let run_dir = match &options.out {
         Some(folder) => run_dir::make(folder)?,
         None => run_dir::create(&graph.config.run.out, &graph.config.run.name)?,
@@ -137,6 +167,27 @@ pub(crate) fn command_line() -> String {
     let words = std::env::args();
     let quoted = words.map(|word| shlex::try_quote(&word).map(Into::into).unwrap_or(word));
     quoted.collect::<Vec<String>>().join(" ")
+}
+
+/// Asks the graph to stop when a node has died and is not started again: where no monitor hears of every node, the others
+/// would go on without what it did.
+async fn stop_after_death(mut deaths: watch::Receiver<Option<String>>) {
+    loop {
+        // The sender is gone when the graph has ended.
+        if deaths.wait_for(Option::is_some).await.is_err() {
+            return std::future::pending().await;
+        }
+        // That it is started again is said a moment later.
+        tokio::time::sleep(RESTART_NOTICE).await;
+        if deaths.borrow().is_some() {
+            break;
+        }
+    }
+    if let Some(node) = &*deaths.borrow() {
+        say!("Node {node:?} has failed: the others are asked to stop.");
+    }
+    // As from outside: the daemon passes it on to the nodes as their event "stop".
+    let _raised = nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM).is_ok();
 }
 
 /// Runs the graph in a daemon inside this process; every node is a process of its own.

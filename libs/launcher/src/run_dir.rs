@@ -15,12 +15,21 @@ pub(crate) fn create(out: &Path, name: &str) -> eyre::Result<PathBuf> {
     make(&out.join(format!("{name}-{time}")))
 }
 
-/// Makes a folder that the user named; what is in it already belongs to another run.
-pub(crate) fn make(folder: &Path) -> eyre::Result<PathBuf> {
+/// Refuses a folder whose content belongs to another run.
+///
+/// # Errors
+/// It does.
+pub(crate) fn check_free(folder: &Path) -> eyre::Result<()> {
     ensure!(
         !folder.join("metrics.jsonl").exists(),
         "{folder:?} holds a run already: choose another --out, or continue it with --resume"
     );
+    Ok(())
+}
+
+/// Makes a folder that the user named; what is in it already belongs to another run.
+pub(crate) fn make(folder: &Path) -> eyre::Result<PathBuf> {
+    check_free(folder)?;
     std::fs::create_dir_all(folder).wrap_err_with(|| format!("cannot make {folder:?}"))?;
     folder.canonicalize().wrap_err_with(|| format!("{folder:?}"))
 }

@@ -16,7 +16,7 @@ pub(crate) fn read_tensors(
     dtype: DType,
     device: &Device,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    files.read(|_, view| to_tensor(&view, dtype, device))
+    files.read(|name, view| to_tensor(name, &view, dtype, device))
 }
 
 /// Where weights go as they are read.
@@ -54,9 +54,9 @@ pub(crate) fn read_weights(
             return Ok(None);
         }
         if !quantizes(name) {
-            return to.put(name, to_tensor(&view, dtype, &Device::Cpu)?).map(Some);
+            return to.put(name, to_tensor(name, &view, dtype, &Device::Cpu)?).map(Some);
         }
-        let values = to_tensor(&view, DType::F32, &Device::Cpu)?;
+        let values = to_tensor(name, &view, DType::F32, &Device::Cpu)?;
         let matrix = to.put_matrix(name, Nf4Matrix::quantize(&values, true)?)?;
         quantized.insert(name.to_owned(), matrix);
         Ok::<_, ModelError>(None)
@@ -75,14 +75,41 @@ pub(crate) fn stored_dtypes(files: &TensorFiles) -> Result<BTreeMap<String, DTyp
 }
 
 /// A tensor of a file in another type and place.
+///
+/// # Errors
+/// A number that is not finite, by the tensor's name: whatever goes through such a weight is no number either.
 pub(crate) fn to_tensor(
+    name: &str,
     view: &TensorView,
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor, ModelError> {
+    let n_bad = n_not_finite(view);
+    if n_bad > 0 {
+        let n = view.shape().iter().product::<usize>();
+        let got = format!(
+            "{n_bad} of {n} that are not: the file is damaged, or its training had diverged"
+        );
+        return Err(ModelError::input(format!("tensor {name}"), "finite numbers", got));
+    }
     let own = of_stored(view.dtype());
     let tensor = Tensor::from_raw_buffer(view.data(), own, view.shape(), &Device::Cpu)?;
     Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+}
+
+/// How many numbers of a tensor are infinite or not a number: all bits of their exponents are set.
+fn n_not_finite(view: &TensorView) -> usize {
+    fn count<const N: usize>(bytes: &[u8], is_bad: impl Fn([u8; N]) -> bool) -> usize {
+        let (numbers, _) = bytes.as_chunks::<N>();
+        numbers.iter().map(|number| usize::from(is_bad(*number))).sum()
+    }
+    let has = |bits: u16, mask: u16| bits & mask == mask;
+    match view.dtype() {
+        StoredDtype::F16 => count(view.data(), |b| has(u16::from_le_bytes(b), 0x7c00)),
+        StoredDtype::BF16 => count(view.data(), |b| has(u16::from_le_bytes(b), 0x7f80)),
+        StoredDtype::F64 => count(view.data(), |b| !f64::from_le_bytes(b).is_finite()),
+        _ => count(view.data(), |b| !f32::from_le_bytes(b).is_finite()),
+    }
 }
 
 fn of_stored(dtype: StoredDtype) -> DType {

@@ -18,7 +18,8 @@ pub(crate) fn read_adapter(
     names: Names,
     device: &Device,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let tensors = Adapter::read_tensors(dir, |_, view| to_tensor(&view, DType::F32, device))?;
+    let tensors =
+        Adapter::read_tensors(dir, |name, view| to_tensor(name, &view, DType::F32, device))?;
     Ok(tensors.into_iter().map(|(name, tensor)| (names.local(&name), tensor)).collect())
 }
 

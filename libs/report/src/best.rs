@@ -49,11 +49,16 @@ impl fmt::Display for BestPolicy {
         } else {
             format!("selected on {}", self.chosen_on)
         };
-        write!(f, "Best of {name}: step {step}, {measure} {value:.3} ({chosen}")?;
+        let best = format!("step {step}, {measure} {value:.3} ({chosen}");
         match base {
-            Some(base) if base >= value => write!(f, "; no better than the base's {base:.3})"),
-            Some(base) => write!(f, "; base {base:.3})"),
-            None => write!(f, ")"),
+            Some(base) if base >= value => {
+                write!(
+                    f,
+                    "No policy of {name} is better than the base's {base:.3}; the nearest: {best})"
+                )
+            }
+            Some(base) => write!(f, "Best of {name}: {best}; base {base:.3})"),
+            None => write!(f, "Best of {name}: {best})"),
         }
     }
 }
@@ -103,7 +108,7 @@ mod tests {
         check(
             &one("0.7", "test"),
             &[
-                "Best of RFT: step 75, mIoU 0.610 (selected on test; no better than the base's 0.700)",
+                "No policy of RFT is better than the base's 0.700; the nearest: step 75, mIoU 0.610 (selected on test)",
             ],
         );
         check("torn", &[]);

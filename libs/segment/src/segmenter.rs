@@ -48,7 +48,7 @@ impl Segmenter {
     /// # Errors
     /// A checkpoint that is absent, damaged, of another model, or built in another way than SAM is.
     pub fn load(config: &SegmentConfig) -> Result<Self, SegmentError> {
-        let dir = vrft_checkpoint::checkpoint_dir(&config.model)?;
+        let dir = vrft_checkpoint::vision_model_dir(&config.model)?;
         let (sizes, tensors) = weights::load(&dir)?;
         let pixels = PixelSettings::read(&dir, sizes.image)?;
         let wrong = |error: candle_core::Error| SegmentError::Weights {

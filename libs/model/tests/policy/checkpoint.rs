@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use tempfile::TempDir;
-use vrft_model::{PackedGroup, Policy};
+use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{Golden, difference, flat, golden_dir, load, options};
 
@@ -78,6 +78,45 @@ fn a_misshapen_tensor_is_named() {
         },
         "tensor model.norm.weight should have shape [64], got [128]",
     )
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_by_their_tensor() {
+    for (bad, dtype) in [
+        (f32::NAN, DType::F32),
+        (f32::INFINITY, DType::BF16),
+        (f32::NEG_INFINITY, DType::F16),
+        (f32::NAN, DType::F64),
+    ] {
+        check_changed(
+            |tensors| {
+                let norm = &tensors["model.norm.weight"];
+                let mut values = flat(norm);
+                (values[3], values[63]) = (bad, bad);
+                let broken = Tensor::from_vec(values, norm.shape(), norm.device()).unwrap();
+                tensors.insert("model.norm.weight".into(), broken.to_dtype(dtype).unwrap());
+            },
+            "tensor model.norm.weight should be finite numbers, got 2 of 64 that are not",
+        );
+    }
+}
+
+#[test]
+fn an_adapter_of_numbers_that_are_none_is_neither_used_nor_merged() {
+    let lora = vrft_checkpoint::LoraConfig { rank: 2, ..vrft_checkpoint::LoraConfig::default() };
+    let base = copy();
+    let options_with = LoadOptions { lora: Some(lora), ..options(true) };
+    let folder = TempDir::new().unwrap();
+    Policy::load(base.path(), &options_with).unwrap().save(folder.path()).unwrap();
+    Policy::load(folder.path(), &options(false)).unwrap();
+    let path = folder.path().join("adapter_model.safetensors");
+    let mut factors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+    let name = factors.keys().find(|name| name.contains("lora_B")).unwrap().clone();
+    let broken = (factors[&name].ones_like().unwrap() / 0.0).unwrap();
+    factors.insert(name.clone(), broken);
+    candle_core::safetensors::save(&factors, &path).unwrap();
+    let error = Policy::load(folder.path(), &options(false)).unwrap_err().to_string();
+    assert!(error.contains("lora_B") && error.contains("finite numbers"), "{error}");
 }
 
 #[test]

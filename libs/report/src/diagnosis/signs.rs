@@ -78,8 +78,8 @@ pub(super) fn diverged(history: &History, facts: &RunFacts) -> Option<Verdict> {
         sign: format!("The policy has diverged: {sign}"),
         cause: format!("{rate} is too high{unbounded}"),
         remedy: format!(
-            "start again from the last good checkpoint with a tenth of the learning rate{near}, and keep \
-             optimizer.max_grad_norm at 1"
+            "start again from what the run began with, or from a checkpoint of before step {since}, with a tenth of the \
+             learning rate{near}, and keep optimizer.max_grad_norm at 1"
         ),
     })
 }
