@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arrow::array::{ArrayRef, BinaryArray, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, BinaryArray, Float32Array, Int64Array, RecordBatch, StringArray};
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use vrft_config::Document;
-use vrft_dataset::{DataConfig, Dataset, EvaluationConfig, Row};
+use vrft_dataset::{DataConfig, Dataset, EvaluationConfig, OpenOptions, RobotConfig, Row};
 use vrft_processor::Processor;
 use vrft_prompts::{Declared, Prompter};
 use vrft_reward::Reward;
@@ -151,6 +151,50 @@ const TALK: &str = r#"{"images": ["a.png"], "conversations": [{"from": "human", 
 const COCO: &str = r#"{"images": [{"id": 1, "file_name": "a.png", "width": 24, "height": 16}], "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 10, 12], "iscrowd": 0}], "categories": [{"id": 3, "name": "cat"}]}"#;
 const VOC: &str = "<annotation><filename>a.png</filename><size><width>24</width><height>16</height></size><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>12</xmax><ymax>12</ymax></bndbox></object></annotation>";
 
+const TABLE: &str = "id,image,problem,solution\na,a.png,\"Where, if at all?\",\"[{'Position': [1, 2, 30, 40], 'Confidence': 1}]\"\nb,a.png,Where?,No Objects\n";
+const LVIS: &str = r#"{"images": [{"id": 1, "coco_url": "http://images.cocodataset.org/x/a.png", "width": 24, "height": 16, "neg_category_ids": [4], "not_exhaustive_category_ids": [3]}], "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 10, 12], "segmentation": {"size": [16, 24], "counts": "34T;0"}}], "categories": [{"id": 3, "name": "cat", "frequency": "r"}, {"id": 4, "name": "dog", "frequency": "f"}]}"#;
+const INSTRUCTIONS: &str = r#"{"text": ["where the light is"], "is_sentence": false, "shapes": [{"label": "target", "points": [[2, 2], [12, 2], [12, 12]]}, {"label": "ignore", "points": [[20, 2], [22, 2], [22, 12]]}]}"#;
+const RECORDINGS: &str = r#"{"codebase_version": "v2.1", "fps": 5, "chunks_size": 1000, "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet", "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4", "splits": {"train": "0:1"}, "features": {"action": {"dtype": "float32", "shape": [1]}, "observation.images.top": {"dtype": "video", "shape": [16, 24, 3]}}}"#;
+
+/// Moments of an episode of a robot, as LeRobot has them.
+fn moments() -> Vec<u8> {
+    let whole = |value: i64| -> ArrayRef { Arc::new(Int64Array::from(vec![value; 3])) };
+    let seconds: ArrayRef = Arc::new(Float32Array::from(vec![0.0, 0.2, 0.4]));
+    let table = RecordBatch::try_from_iter([
+        ("action", Arc::new(Float32Array::from(vec![1.0, 2.0, 3.0])) as ArrayRef),
+        ("timestamp", seconds),
+        ("frame_index", Arc::new(Int64Array::from(vec![0, 1, 2])) as ArrayRef),
+        ("episode_index", whole(0)),
+        ("index", Arc::new(Int64Array::from(vec![0, 1, 2])) as ArrayRef),
+        ("task_index", whole(0)),
+    ]);
+    let table = table.unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), None).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+/// Whether the recordings of a robot are read as far as to their video, which is not there.
+fn recorded(folder: &Path, info: &[u8], table: &[u8]) -> bool {
+    let folder = folder.join("robot");
+    for (name, bytes) in [
+        ("meta/info.json", info),
+        ("meta/tasks.jsonl", br#"{"task_index": 0, "task": "Pick up the cup."}"#),
+        ("data/chunk-000/episode_000000.parquet", table),
+    ] {
+        fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    let robot = RobotConfig { truth: "action".to_owned(), ..RobotConfig::default() };
+    let options = OpenOptions { robot, ..OpenOptions::default() };
+    match Dataset::open_with(&folder, &options) {
+        Ok(rows) => !rows.is_empty(),
+        Err(why) => why.to_string().contains("episode_000000.mp4"),
+    }
+}
+
 /// What is done with a damaged file: whether it was read.
 type Try = fn(&Path, &[u8]) -> bool;
 
@@ -191,6 +235,21 @@ fn kinds() -> Vec<Kind> {
         fs::write(voc.join("a.png"), picture(Png)).unwrap();
         fs::write(voc.join("a.xml"), bytes).unwrap();
         read(&voc)
+    });
+    add("lvis", LVIS.into(), json);
+    add("table of commas", TABLE.into(), |folder, bytes| opened(folder, "rows.csv", bytes));
+    add("instructions beside pictures", INSTRUCTIONS.into(), |folder, bytes| {
+        let beside = folder.join("beside");
+        fs::create_dir_all(&beside).unwrap();
+        fs::write(beside.join("a.png"), picture(Png)).unwrap();
+        fs::write(beside.join("a.json"), bytes).unwrap();
+        read(&beside)
+    });
+    add("recordings of a robot", RECORDINGS.into(), |folder, bytes| {
+        recorded(folder, bytes, &moments())
+    });
+    add("moments of a robot", moments(), |folder, bytes| {
+        recorded(folder, RECORDINGS.as_bytes(), bytes)
     });
     for (name, codec) in [
         ("parquet", Compression::UNCOMPRESSED),

@@ -33,6 +33,17 @@ impl Checked {
         Ok(Self { draft, pictures: found, frame })
     }
 
+    /// Whether all boxes lie within the picture if they are in such pixels.
+    pub(crate) fn fits(&self, boxes_are: BoxesAre) -> bool {
+        let (DraftTruth::Boxes { marked, .. }, [picture, ..]) =
+            (&self.draft.truth, &self.pictures[..])
+        else {
+            return true;
+        };
+        let corners = marked.corners.iter().chain(&marked.crowds);
+        geometry::fit(corners, picture.header(), boxes_are)
+    }
+
     /// The row with its boxes on upright pictures; `default` says of which pixels they are where nothing else does.
     pub(crate) fn finish(self, default: BoxesAre) -> Result<Row, Skipped> {
         let Self { draft, pictures, frame } = self;

@@ -1,6 +1,7 @@
 //! A data set: its rows, opened and not decoded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,17 @@ pub struct Dataset {
     turned: Turned,
     boxes_are: BoxesAre,
     beside: Option<Box<Beside>>,
+    rest: Rest,
+}
+
+/// What the other part of a divided data set has: the limit of bad rows is one of the whole file.
+#[derive(Debug, Clone, Default)]
+struct Rest {
+    /// Its rows, until they are checked.
+    rows: Vec<Row>,
+    n_rows: usize,
+    /// How many of all rows are known to be bad and are not among those that were left out here.
+    n_bad: usize,
 }
 
 impl Dataset {
@@ -64,6 +76,7 @@ impl Dataset {
             turned: Turned::default(),
             boxes_are: BoxesAre::Stored,
             beside: None,
+            rest: Rest::default(),
         };
         Self { rows, ..empty }.not_empty()
     }
@@ -114,14 +127,17 @@ impl Dataset {
                 "{n_blind} rows have an empty list of images: they are asked in words alone"
             ));
         }
+        notes.extend(same_names(&rows));
         let mut n_total = rows.len() + skipped.len();
+        let mut rest = Rest::default();
         if let Some(part) = options.part {
             let n_all = rows.len();
-            hold_out::divide(part, &mut rows, path)?;
+            rest.rows = hold_out::divide(part, &mut rows, path)?;
             notes.push(hold_out::note(part, rows.len(), n_all));
             if part.is_held_out {
-                // They are told, and counted against the limit, where the other part is learned from.
-                skipped.clear();
+                // They are told where the other part is learned from.
+                rest.n_bad = std::mem::take(&mut skipped).len();
+                rest.n_rows = n_total - rows.len();
                 n_total = rows.len();
             }
         }
@@ -151,6 +167,7 @@ impl Dataset {
             turned,
             boxes_are,
             beside,
+            rest,
         }
         .not_empty()
     }
@@ -211,6 +228,12 @@ impl Dataset {
         self.rows.iter()
     }
 
+    /// The rows of the other part of a divided data set, until [`Dataset::check_rest`]: what is assumed about the data is
+    /// assumed of both.
+    pub fn rest(&self) -> &[Row] {
+        &self.rest.rows
+    }
+
     /// Rows that were left out, in the order of the file.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
@@ -231,6 +254,19 @@ impl Dataset {
         self.n_total
     }
 
+    /// Checks the rows of the other part of a divided data set, so that a bad row counts the same on whichever side it is:
+    /// the limit is one of the whole file. Where the other part is what is set aside, its bad rows are told here too.
+    pub fn check_rest(mut self, check: impl Fn(&Row) -> Result<(), String>) -> Self {
+        let rest = std::mem::take(&mut self.rest.rows).into_iter();
+        let bad = rest.filter_map(|row| Some(row.origin.skipped(check(&row).err()?)));
+        if self.rest.n_rows == 0 {
+            self.skipped.extend(bad);
+        } else {
+            self.rest.n_bad += bad.count();
+        }
+        self
+    }
+
     /// Leaves out rows that `check` refuses, with its reason.
     ///
     /// # Errors
@@ -240,7 +276,7 @@ impl Dataset {
         mut check: impl FnMut(&Row) -> Result<(), String>,
         max_bad_fraction: f64,
     ) -> Result<Self, DatasetError> {
-        let total = self.n_total();
+        let total = self.n_total() + self.rest.n_rows;
         for row in std::mem::take(&mut self.rows) {
             match check(&row) {
                 Ok(()) => self.rows.push(row),
@@ -248,10 +284,11 @@ impl Dataset {
             }
         }
         self.skipped.sort_by_key(|skipped| skipped.row);
-        if self.skipped.len() as f64 > max_bad_fraction * total as f64 {
+        let n_bad = self.skipped.len() + self.rest.n_bad;
+        if n_bad as f64 > max_bad_fraction * total as f64 {
             let path = self.path;
             let bad = self.skipped;
-            return Err(DatasetError::TooManyBad { path, bad, total, max_bad_fraction });
+            return Err(DatasetError::TooManyBad { path, n_bad, bad, total, max_bad_fraction });
         }
         self.not_empty()
     }
@@ -359,6 +396,27 @@ impl Dataset {
         }
         Ok(self)
     }
+}
+
+/// That rows have the name of another one, which is not wrong and mostly a mistake.
+fn same_names(rows: &[Row]) -> Option<String> {
+    let mut first: HashMap<&str, &Row> = HashMap::with_capacity(rows.len());
+    let mut shared = Vec::new();
+    for row in rows {
+        match first.entry(row.sample_id()) {
+            Entry::Vacant(free) => _ = free.insert(row),
+            Entry::Occupied(other) => shared.push((*other.get(), row)),
+        }
+    }
+    let (one, other) = shared.first()?;
+    Some(format!(
+        "{} rows have the id of another one, as row {} that of row {} ({:?}): by it alone they cannot be told apart in what \
+         is written about them",
+        shared.len(),
+        other.origin.row,
+        one.origin.row,
+        one.sample_id()
+    ))
 }
 
 #[cfg(test)]

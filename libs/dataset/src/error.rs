@@ -154,13 +154,15 @@ pub enum DatasetError {
     },
     /// More rows had to be left out than is tolerated.
     #[error(
-        "{} of {total} rows of {path:?} cannot be used, at most {} are tolerated (data.max_bad_fraction = {max_bad_fraction}){}",
-        bad.len(), (*total as f64 * max_bad_fraction) as usize, first(bad)
+        "{n_bad} of {total} rows of {path:?} cannot be used, at most {} are tolerated (data.max_bad_fraction = {max_bad_fraction}){}",
+        (*total as f64 * max_bad_fraction) as usize, first(bad)
     )]
     TooManyBad {
         /// The file.
         path: PathBuf,
-        /// The rows that were left out.
+        /// How many rows were left out, of a divided file on both sides.
+        n_bad: usize,
+        /// Those of this side.
         bad: Vec<Skipped>,
         /// Rows in the file.
         total: usize,

@@ -50,6 +50,30 @@ pub(crate) fn frame(header: &Header, size: Option<(f64, f64)>) -> Result<Frame, 
     }
 }
 
+/// Whether boxes `[x1, y1, x2, y2]` lie within the picture, as far as [`upright`] asks for.
+pub(crate) fn fit<'a>(
+    corners: impl Iterator<Item = &'a [f64; 4]>,
+    header: &Header,
+    boxes_are: BoxesAre,
+) -> bool {
+    let (width, height) = sides(header, boxes_are);
+    corners.into_iter().all(|corners| outside(corners, width, height) <= MAX_OUTSIDE)
+}
+
+/// Width and height of the picture that boxes are on.
+fn sides(header: &Header, boxes_are: BoxesAre) -> (f64, f64) {
+    let (width, height) = match boxes_are {
+        BoxesAre::Stored => header.stored,
+        BoxesAre::Displayed => header.displayed(),
+    };
+    (f64::from(width), f64::from(height))
+}
+
+/// Pixels that a box reaches over the edge by.
+fn outside(&[x1, y1, x2, y2]: &[f64; 4], width: f64, height: f64) -> f64 {
+    [-x1, -y1, x2 - width, y2 - height].into_iter().fold(0.0, f64::max)
+}
+
 /// The boxes `[x1, y1, x2, y2]` on the upright picture.
 ///
 /// # Errors
@@ -59,13 +83,9 @@ pub(crate) fn upright(
     header: &Header,
     boxes_are: BoxesAre,
 ) -> Result<Box<[Rect<Original>]>, String> {
-    let (width, height) = match boxes_are {
-        BoxesAre::Stored => header.stored,
-        BoxesAre::Displayed => header.displayed(),
-    };
-    let (width, height) = (f64::from(width), f64::from(height));
+    let (width, height) = sides(header, boxes_are);
     let place = |&[x1, y1, x2, y2]: &[f64; 4]| {
-        let outside = [-x1, -y1, x2 - width, y2 - height].into_iter().fold(0.0, f64::max);
+        let outside = outside(&[x1, y1, x2, y2], width, height);
         if outside > MAX_OUTSIDE || [x1, y1, x2, y2].iter().any(|side| !side.is_finite()) {
             return Err(format!(
                 "the box from ({x1}, {y1}) to ({x2}, {y2}) leaves the picture of {width} x {height} pixels by {outside}"

@@ -9,13 +9,17 @@ use twox_hash::XxHash3_128;
 
 use crate::{DatasetError, Part, Picture, Row};
 
-/// Keeps the rows of a part. All rows about a picture are on one side, whatever file it lies in by whatever path: a
+/// Keeps the rows of a part and gives those of the other. All rows about a picture are on one side, whatever file it lies in by whatever path: a
 /// picture is known by its bytes where it has no file, else by the end of its path, and files of the same bytes by the
 /// first of their paths. A side has at least one picture.
 ///
 /// # Errors
 /// Fewer than two pictures.
-pub(crate) fn divide(part: Part, rows: &mut Vec<Row>, path: &Path) -> Result<(), DatasetError> {
+pub(crate) fn divide(
+    part: Part,
+    rows: &mut Vec<Row>,
+    path: &Path,
+) -> Result<Vec<Row>, DatasetError> {
     let same = SameContent::of(rows);
     let keys: Vec<u64> = rows.iter().map(|row| same.key(row)).collect();
     let all: BTreeSet<u64> = keys.iter().copied().collect();
@@ -28,9 +32,11 @@ pub(crate) fn divide(part: Part, rows: &mut Vec<Row>, path: &Path) -> Result<(),
     }
     let n_held_out = ((part.hold_out * n as f64).round() as usize).clamp(1, n - 1);
     let held_out: BTreeSet<u64> = all.into_iter().take(n_held_out).collect();
-    let mut keys = keys.into_iter();
-    rows.retain(|_| keys.next().is_some_and(|key| held_out.contains(&key) == part.is_held_out));
-    Ok(())
+    let keyed = keys.into_iter().zip(std::mem::take(rows));
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        keyed.partition(|(key, _)| held_out.contains(key) == part.is_held_out);
+    rows.extend(wanted.into_iter().map(|(_, row)| row));
+    Ok(others.into_iter().map(|(_, row)| row).collect())
 }
 
 /// Pictures of the same bytes under different names, each by the key that stands for all of them.

@@ -12,15 +12,19 @@ const MAX_ODD: f64 = 0.05;
 /// Rows that are named of each kind.
 const N_NAMED: usize = 3;
 
-/// Rows with boxes on pictures that EXIF turns, by what their annotated sizes tell.
+/// Rows with boxes on pictures that EXIF turns, by what their annotated sizes tell, and without these the boxes themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Turned {
+    /// Rows whose sizes do not tell.
     n_unknown: usize,
     stored: Camp,
     displayed: Camp,
+    /// Of the rows whose sizes do not tell, those whose boxes lie within the picture in one way alone.
+    fit_stored: Camp,
+    fit_displayed: Camp,
 }
 
-/// Rows whose sizes tell the same.
+/// Rows that tell the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Camp {
     n: usize,
@@ -64,7 +68,7 @@ impl Camp {
     }
 
     fn told(&self) -> String {
-        format!("{} ({} ...)", self.n, self.named.join(", "))
+        format!("{} rows ({} ...)", self.n, self.named.join(", "))
     }
 }
 
@@ -76,10 +80,25 @@ impl Turned {
                 Frame::Upright => {}
                 Frame::Known(BoxesAre::Stored) => turned.stored.add(row),
                 Frame::Known(BoxesAre::Displayed) => turned.displayed.add(row),
-                Frame::Unknown => turned.n_unknown += 1,
+                Frame::Unknown => {
+                    turned.n_unknown += 1;
+                    match (row.fits(BoxesAre::Stored), row.fits(BoxesAre::Displayed)) {
+                        (true, false) => turned.fit_stored.add(row),
+                        (false, true) => turned.fit_displayed.add(row),
+                        _ => {}
+                    }
+                }
             }
         }
         turned
+    }
+
+    /// Rows that tell the one or the other: by their sizes, and by where their boxes lie.
+    fn n_told(&self, what: BoxesAre) -> [usize; 2] {
+        match what {
+            BoxesAre::Stored => [self.stored.n, self.fit_stored.n],
+            BoxesAre::Displayed => [self.displayed.n, self.fit_displayed.n],
+        }
     }
 
     /// As configured, else as in most of the pictures of this data and of that beside it, else as stored. What is beside
@@ -102,27 +121,48 @@ impl Turned {
             return Ok(self.decision(chosen, "as configured"));
         }
         let (path, other) = beside().unwrap_or_default();
-        let (n_stored, n_displayed) =
-            (self.stored.n + other.stored.n, self.displayed.n + other.displayed.n);
-        let chosen = BoxesAre::by_majority(n_stored, n_displayed).ok_or_else(|| {
-            format!(
-                "EXIF turns pictures, and the sizes in the annotations tell different things of which pixels boxes are: \
-                 {} rows are as stored, {} as displayed, and {} do not tell: declare data.boxes_are = \"stored\" or \
-                 \"displayed\" for the latter",
-                self.stored.told(), self.displayed.told(), self.n_unknown
-            )
-        })?;
-        let n = if chosen == BoxesAre::Stored { n_stored } else { n_displayed };
-        let n_other = if chosen == BoxesAre::Stored { other.stored.n } else { other.displayed.n };
-        let reason = match (n, n_other) {
-            (0, _) => "the default".to_owned(),
-            (n, 0) => format!("as in {n} other rows, whose sizes tell"),
-            (n, _) => format!(
-                "as in {n} other rows, {n_other} of them in {}, whose sizes tell",
-                path.display()
+        let n_told = |what| [self.n_told(what), other.n_told(what)].concat().iter().sum();
+        let chosen = BoxesAre::by_majority(n_told(BoxesAre::Stored), n_told(BoxesAre::Displayed));
+        let chosen = chosen.ok_or_else(|| self.contradiction())?;
+        let ([n_own, n_fit], [n_other, n_fit_other]) = (self.n_told(chosen), other.n_told(chosen));
+        let there = |n: usize| match n {
+            0 => String::new(),
+            n => format!(", {n} of them in {}", path.display()),
+        };
+        let mut reasons = Vec::new();
+        if n_own + n_other > 0 {
+            let n = n_own + n_other;
+            reasons.push(format!("as in {n} other rows{}, whose sizes tell", there(n_other)));
+        }
+        if n_fit + n_fit_other > 0 {
+            let (n, there) = (n_fit + n_fit_other, there(n_fit_other));
+            reasons.push(format!(
+                "since the boxes of {n} rows{there} lie within their pictures in no other way"
+            ));
+        }
+        let reason =
+            if reasons.is_empty() { "the default".to_owned() } else { reasons.join(" and ") };
+        Ok(self.decision(chosen, &reason))
+    }
+
+    fn contradiction(&self) -> String {
+        let told = |by_size: &Camp, by_fit: &Camp| match (by_size.n, by_fit.n) {
+            (_, 0) => format!("{} by their sizes", by_size.told()),
+            (0, _) => format!("{} by where their boxes lie", by_fit.told()),
+            _ => format!(
+                "{} by their sizes and {} by where their boxes lie",
+                by_size.told(),
+                by_fit.told()
             ),
         };
-        Ok(self.decision(chosen, &reason))
+        format!(
+            "EXIF turns pictures, and the annotations tell different things of which pixels boxes are, {} that they are \
+             as stored, {} that they are as displayed; the sizes of {} rows do not tell: declare data.boxes_are = \"stored\" or \
+             \"displayed\" for the latter",
+            told(&self.stored, &self.fit_stored),
+            told(&self.displayed, &self.fit_displayed),
+            self.n_unknown
+        )
     }
 
     fn decision(&self, chosen: BoxesAre, reason: &str) -> Decision {

@@ -13,7 +13,7 @@ use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
 use vrft_model::{LoadOptions, ModelError, Policy, SharedWeights};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
-use vrft_prompts::{Prompter, fits, resized};
+use vrft_prompts::{Checker, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Frame, Reward, Truth};
 use vrft_rollout::{RolloutError, Sampling};
@@ -170,6 +170,12 @@ impl Judge {
             Ok(())
         };
         let limit = config.data.max_bad_fraction;
+        let test = if config.evaluation.limit == 0 {
+            let checker = Checker::new(&processor, config.rollout.max_completion_tokens);
+            test.check_rest(|row| checker.check(&prompter, row))
+        } else {
+            test
+        };
         let test = test.first_valid(config.evaluation.limit, check, limit)?;
         let notes: Vec<String> =
             test.summary(test.len()).into_iter().chain(prompter.notes().iter().cloned()).collect();

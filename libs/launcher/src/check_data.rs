@@ -1,9 +1,11 @@
 //! The data part of `vrft check`: every row as the run will take it.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, eyre};
-use vrft_dataset::{BoxesAre, DataSpace, Dataset, HeldOut, OpenOptions, Row};
+use vrft_dataset::{BoxesAre, DataSpace, Dataset, HeldOut, OpenOptions, Picture, Row};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Prompter};
 
@@ -30,13 +32,17 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     policy.path = graph.checkpoint()?;
     let processor = &Processor::of(&policy)?;
     let (training, held_out) = parts(graph);
-    let checked = |part: &Part<'_>| checked(graph, processor, part, all);
+    let decoded = Decoded::default();
+    let checked = |part: &Part<'_>| checked(graph, processor, part, all, &decoded);
     let learned = training.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
     let judged = held_out.iter().map(checked).collect::<eyre::Result<Vec<_>>>()?;
     for (part, (_, read_as)) in held_out.iter().zip(&judged) {
         let is_its = |(other, _): &(&Part, _)| other.task == part.task;
         let learned = training.iter().zip(&learned).find(is_its).map(|(_, (_, read_as))| read_as);
-        if let Some(learned) = learned.filter(|learned| *learned != read_as) {
+        // Annotations are in pixels whatever answers in words are in.
+        let differs =
+            |learned: &&ReadAs| *learned != read_as && learned.0.is_some() && read_as.0.is_some();
+        if let Some(learned) = learned.filter(differs) {
             say!("# warning: {}: {}", part.key, different(read_as, learned));
         }
     }
@@ -52,15 +58,23 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     Ok(())
 }
 
-/// The data sets of a run as its nodes open them; `None` if one cannot be opened.
+/// The data sets of a run, each file once and whole, to see which pictures their rows name; `None` if one cannot be opened.
 pub(crate) fn opened(graph: &Graph) -> Option<Vec<Dataset>> {
+    let is_divided = graph.config.data.is_divided(&graph.config.evaluation);
     let (training, held_out) = parts(graph);
-    let parts = training.iter().chain(&held_out);
-    parts.map(|part| Dataset::open_with(part.path, &part.options).ok()).collect()
+    let judged = held_out.iter().filter(|part| !is_divided || part.key != HeldOut::TEST);
+    let whole = |part: &Part<'_>| {
+        let options = OpenOptions { part: None, beside: None, ..part.options.clone() };
+        Dataset::open_with(part.path, &options).ok()
+    };
+    training.iter().chain(judged).map(whole).collect()
 }
 
 /// How the places in true answers are read: what they count, and of which pixels they are where EXIF turns pictures.
 type ReadAs = (Option<DataSpace>, Option<BoxesAre>);
+
+/// What came of decoding the pictures that are files.
+type Decoded = RefCell<HashMap<PathBuf, Result<(), String>>>;
 
 /// That two data sets are read by different conventions.
 fn different(judged: &ReadAs, learned: &ReadAs) -> String {
@@ -108,6 +122,7 @@ fn checked(
     processor: &Processor,
     part: &Part<'_>,
     all: bool,
+    decoded: &Decoded,
 ) -> eyre::Result<(Dataset, ReadAs)> {
     let config = &graph.config;
     let data = &config.data;
@@ -117,12 +132,28 @@ fn checked(
     let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, *task)
         .wrap_err_with(|| (*key).to_owned())?;
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
+    // Rows share pictures, and so do the parts of a data set.
+    let decode = |picture: &Picture| match picture.path() {
+        None => picture.decode().map(drop).map_err(|error| error.to_string()),
+        Some(path) => {
+            let known = decoded.borrow().get(path).cloned();
+            known.unwrap_or_else(|| {
+                let found = picture.decode().map(drop).map_err(|error| error.to_string());
+                decoded.borrow_mut().insert(path.to_owned(), found.clone());
+                found
+            })
+        }
+    };
     let check = |row: &Row| {
         checker.check(&prompter, row)?;
-        if all { row.decode() } else { Ok(()) }
+        let pictures = row.pictures.iter().enumerate().filter(|_| all);
+        for (idx, picture) in pictures {
+            decode(picture).map_err(|error| format!("image {idx}: {error}"))?;
+        }
+        Ok(())
     };
     let max_bad_fraction = data.max_bad_fraction;
-    let dataset = dataset.retain_valid(check, max_bad_fraction);
+    let dataset = dataset.check_rest(check).retain_valid(check, max_bad_fraction);
     let dataset = dataset.map_err(|error| eyre!("{key}: {error}"))?;
     let dataset = dataset.shots(*shots, config.run.seed, max_bad_fraction);
     let dataset =

@@ -94,7 +94,7 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
         learned: splits.learned,
         judged: splits.judged,
     };
-    let mut proposal = Proposal::make(&dataset, &processor, given)?;
+    let mut proposal = Proposal::make(dataset, &processor, given)?;
     proposal.notes.extend(notes);
     let written = text::configuration(&proposal);
     std::fs::create_dir_all(&options.folder).wrap_err_with(|| format!("{:?}", options.folder))?;

@@ -22,6 +22,7 @@ impl Percent {
         }
         let (percent, plain): (Vec<&Row>, Vec<&Row>) = dataset
             .iter()
+            .chain(dataset.rest())
             .filter(|row| text(row).is_some())
             .partition(|row| text(row).is_some_and(is_percent));
         let n = percent.len() + plain.len();

@@ -82,7 +82,20 @@ impl Prompter {
         let refused = |why| DatasetError::Contradictory { path: dataset.path().to_owned(), why };
         self.reading = Reading::of(&self.reader, dataset, declared).map_err(refused)?;
         self.percent = Percent::of(&self.reader, dataset).map_err(refused)?;
+        self.reading.notes.extend(self.unused_question(dataset));
         Ok(self)
+    }
+
+    /// That `data.question` is not asked, since rows have questions of their own.
+    fn unused_question(&self, dataset: &Dataset) -> Option<String> {
+        self.question.as_ref()?;
+        let n = dataset.iter().filter(|row| matches!(row.question, Question::Turns(_))).count();
+        let all = dataset.len();
+        (n > 0).then(|| {
+            format!(
+                "data.question is not used for {n} of {all} rows: they have a question of their own"
+            )
+        })
     }
 
     /// What the coordinates of the data are taken to count; `None` where they are those of the task or there are none.
@@ -95,7 +108,7 @@ impl Prompter {
         self.reading.boxes_are()
     }
 
-    /// What was assumed about the coordinates of the data, in a few lines for the user.
+    /// What was assumed about the data, and what of its configuration has no effect, in a few lines for the user.
     pub fn notes(&self) -> &[String] {
         &self.reading.notes
     }

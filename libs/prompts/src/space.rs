@@ -3,17 +3,17 @@
 //! Annotations say it themselves. Answers in words do not, and one number means another place in thousandths, in pixels
 //! of the file, and in pixels of what a model sees. They are converted here, once, to what the task declares.
 
+mod answers;
+
+use answers::{Answers, Placed};
 use vrft_dataset::{BoxesAre, DataSpace, Dataset, Mirror, Picture, Row, Truth};
 use vrft_reward::{
-    Conversion, Evidence, Frame, Geometry, MixedSpaces, Reward, Space, SpaceGuess, Turning,
-    answer_text, count_sides, guess_space, is_share,
+    Conversion, Evidence, Frame, Geometry, Reward, Space, Turning, answer_text, count_sides,
+    is_share,
 };
-use vrft_vision::{Header, Orientation};
+use vrft_vision::Orientation;
 
 use crate::Resize;
-
-/// Pixels that a place may lie outside of its picture.
-const MARGIN: f64 = 2.0;
 
 /// How the coordinates of a data set are read.
 #[derive(Debug, Clone)]
@@ -35,26 +35,8 @@ pub struct Declared {
     pub boxes_are: Option<BoxesAre>,
 }
 
-/// The coordinates of one true answer and the row that it is of.
-struct Placed<'a> {
-    coordinates: Vec<f64>,
-    header: &'a Header,
-    row: &'a Row,
-}
-
-/// Answers to tell the space of data by: its own, and those of the data that is read by the same conventions.
-struct Answers<'a> {
-    own: Vec<Placed<'a>>,
-    beside: Vec<Placed<'a>>,
-    /// Whether both are parts of one data set.
-    are_one: bool,
-}
-
 /// Share of the answers that may be odd: as many rows as a run leaves out by default.
 const MAX_ODD: f64 = 0.05;
-
-/// Fewer answers than these do not decide alone what they count if others stand beside them.
-const MIN_ALONE: usize = 8;
 
 impl Reading {
     /// Of data whose coordinates are those of the task.
@@ -79,9 +61,13 @@ impl Reading {
         };
         let are_one = dataset.is_part_of_beside();
         let mut answers = Answers { own: own_answers, beside: Vec::new(), are_one };
-        // To open it may take as long as it took to open this one.
-        let beside = answers.need_others(declared).then(|| dataset.open_beside()).flatten();
-        answers.beside.extend(beside.iter().flat_map(Dataset::iter).filter_map(of_row));
+        // To open it may take as long as it took to open this one, unless both were opened together.
+        let needed = answers.need_others(declared);
+        let opens = needed && dataset.rest().is_empty();
+        let beside = opens.then(|| dataset.open_beside()).flatten();
+        let rest = dataset.rest().iter().filter(|_| needed);
+        let others = beside.iter().flat_map(Dataset::iter).chain(rest);
+        answers.beside.extend(others.filter_map(of_row));
         let mut notes = Vec::new();
         let space = answers.space(own, declared.space, &mut notes)?;
         let boxes_are = answers.boxes_are(space, declared.boxes_are, &mut notes)?;
@@ -167,164 +153,14 @@ impl Reading {
     }
 }
 
-impl<'a> Placed<'a> {
-    /// `None` for a row whose answer is no place in a picture.
-    fn of(reward: &Reward, row: &'a Row) -> Option<Self> {
-        let Truth::Text(text) = &row.truth else { return None };
-        let coordinates = reward.coordinates(text).filter(|found| !found.is_empty())?;
-        Some(Self { coordinates, header: row.pictures.first()?.header(), row })
-    }
-
-    /// How far the coordinates lie within an image of this size, in pixels.
-    fn fits(&self, (width, height): (u32, u32)) -> bool {
-        let sides = [f64::from(width), f64::from(height)];
-        let mut places = self.coordinates.iter().enumerate();
-        places.all(|(idx, coordinate)| *coordinate <= sides[idx % 2] + MARGIN)
-    }
-
-    fn evidence(&self) -> Evidence {
-        Evidence { coordinates: self.coordinates.clone(), size: Some(self.header.reach()) }
-    }
-}
-
-impl Answers<'_> {
-    /// Whether these answers alone leave something open.
-    fn need_others(&self, declared: Declared) -> bool {
-        let is_turned = |p: &Placed| p.header.orientation != Orientation::NoTransforms;
-        let is_sure = || self.alone().is_ok_and(|guess| self.is_enough(&guess));
-        declared.space.is_none() && (self.are_one || !is_sure())
-            || declared.boxes_are.is_none() && self.own.iter().any(is_turned)
-    }
-
-    fn alone(&self) -> Result<SpaceGuess, MixedSpaces> {
-        guess_space(&evidence(&self.own))
-    }
-
-    /// Whether a guess from these answers alone is sure.
-    fn is_enough(&self, guess: &SpaceGuess) -> bool {
-        !guess.is_doubtful && self.own.len() >= MIN_ALONE
-    }
-
-    /// What the coordinates count: as declared, as they look, and where that is doubtful as the task has it.
-    fn space(
-        &self,
-        own: Space,
-        declared: Option<DataSpace>,
-        notes: &mut Vec<String>,
-    ) -> Result<DataSpace, String> {
-        if let Some(declared) = declared {
-            let name = declared.name();
-            notes.push(format!(
-                "coordinates of the true answers are {name}, as data.space says{}",
-                converted(declared, own)
-            ));
-            return Ok(declared);
-        }
-        let guess = self.guess()?;
-        if !guess.is_doubtful {
-            let space = of_data(guess.space);
-            notes.push(format!(
-                "coordinates of the true answers are taken for {}, since {}{}",
-                space.name(),
-                guess.reason,
-                converted(space, own)
-            ));
-            return Ok(space);
-        }
-        let doubt = if guess.space == own {
-            guess.reason
-        } else {
-            format!("they might be {} ({})", guess.space.name(), guess.reason)
-        };
-        notes.push(format!(
-            "coordinates of the true answers are taken for {}, as reward.answer.space says; {doubt}: data.space says for \
-             sure{}",
-            of_data(own).name(),
-            converted(of_data(own), own)
-        ));
-        Ok(of_data(own))
-    }
-
-    /// What they look like: those of this data alone if they are enough to tell, else with those beside it.
-    fn guess(&self) -> Result<SpaceGuess, String> {
-        let alone = self.alone();
-        let is_sure = |guess: &SpaceGuess| self.is_enough(guess);
-        let told = |mixed: MixedSpaces| {
-            let place = |idx: usize| match self.own.get(idx) {
-                Some(placed) => placed.row.origin.place(),
-                None => {
-                    let origin = &self.beside[idx - self.own.len()].row.origin;
-                    format!("{} of {}", origin.place(), origin.file.display())
-                }
-            };
-            format!(
-                "the coordinates of true answers are in different units: {}; convert some of them, or declare data.space, \
-                 which the others are skipped by",
-                mixed.told(place)
-            )
-        };
-        if self.beside.is_empty() || !self.are_one && alone.as_ref().is_ok_and(is_sure) {
-            return alone.map_err(told);
-        }
-        let together = guess_space(&[evidence(&self.own), evidence(&self.beside)].concat());
-        match (together, alone) {
-            (Err(_), Ok(alone)) if !self.are_one => Ok(alone),
-            (together, _) => together.map_err(told),
-        }
-    }
-
-    /// Of which pixels the coordinates are where EXIF turns pictures: as configured, as most of them fit, else as stored.
-    fn boxes_are(
-        &self,
-        space: DataSpace,
-        declared: Option<BoxesAre>,
-        notes: &mut Vec<String>,
-    ) -> Result<BoxesAre, String> {
-        let is_turned = |p: &&Placed| p.header.orientation != Orientation::NoTransforms;
-        let n_turned = self.own.iter().filter(is_turned).count();
-        if n_turned == 0 || space == DataSpace::Resized {
-            return Ok(declared.unwrap_or(BoxesAre::Stored));
-        }
-        let turned: Vec<&Placed> = self.own.iter().chain(&self.beside).filter(is_turned).collect();
-        let fits_one = |stored: bool| -> Vec<&Placed> {
-            let only = |p: &&&Placed| {
-                let header = p.header;
-                p.fits(header.stored) == stored && p.fits(header.displayed()) != stored
-            };
-            if space != DataSpace::Pixels {
-                return Vec::new();
-            }
-            turned.iter().filter(only).copied().collect()
-        };
-        let (stored, displayed) = (fits_one(true), fits_one(false));
-        let (chosen, reason) = match declared {
-            Some(declared) => (declared, "as configured".to_owned()),
-            None => {
-                let chosen = BoxesAre::by_majority(stored.len(), displayed.len());
-                let chosen = chosen.ok_or_else(|| contradiction(&stored, &displayed))?;
-                let fitting =
-                    if chosen == BoxesAre::Stored { stored.len() } else { displayed.len() };
-                let all = if self.beside.is_empty() { "" } else { " and of those beside them" };
-                let since = format!("since {fitting} of them{all} fit no other way");
-                (chosen, if fitting == 0 { "the default".to_owned() } else { since })
-            }
-        };
-        let name = chosen.name();
-        notes.push(format!(
-            "EXIF turns the pictures of {n_turned} rows: the places of their answers are taken for those of the picture as \
-             {name} (data.boxes_are = {name:?}, {reason})"
-        ));
-        Ok(chosen)
-    }
-}
-
 /// Refuses boxes that were written by their width and height: read as corners, many of them would be no boxes, and the
 /// others wrong ones.
 fn check_corners(reward: &Reward, dataset: &Dataset) -> Result<(), String> {
     if reward.config().answer.kind.geometry() != Some(Geometry::Box) {
         return Ok(());
     }
-    let texts = dataset.iter().filter_map(|row| match &row.truth {
+    let rows = dataset.iter().chain(dataset.rest());
+    let texts = rows.filter_map(|row| match &row.truth {
         Truth::Text(text) => Some(answer_text(text).unwrap_or(text)),
         Truth::Boxes(_) => None,
     });
@@ -338,24 +174,6 @@ fn check_corners(reward: &Reward, dataset: &Dataset) -> Result<(), String> {
          are they [x, y, width, height]? Answers have the corners [x1, y1, x2, y2]",
         texts.len()
     ))
-}
-
-fn evidence(placed: &[Placed]) -> Vec<Evidence> {
-    placed.iter().map(Placed::evidence).collect()
-}
-
-/// Which pictures tell one thing, and which the other.
-fn contradiction(stored: &[&Placed], displayed: &[&Placed]) -> String {
-    let first = |placed: &[&Placed]| {
-        let named: Vec<String> = placed.iter().take(3).map(|p| p.row.origin.place()).collect();
-        format!("{} answers ({} ...)", placed.len(), named.join(", "))
-    };
-    format!(
-        "EXIF turns pictures, and {} fit these only as they are stored, {} only as they are displayed: declare \
-         data.boxes_are = \"stored\" or \"displayed\"",
-        first(stored),
-        first(displayed)
-    )
 }
 
 /// The coordinates of data that are those of the task already.
@@ -404,7 +222,7 @@ fn turning(orientation: Orientation) -> Turning {
 
 #[cfg(test)]
 mod tests {
-    use vrft_vision::{Rect, Stored};
+    use vrft_vision::{Header, Rect, Stored};
 
     use super::*;
 

@@ -116,6 +116,7 @@ impl<'a> Source<'a> {
         let maker = Maker::new(config, task, processor, &dataset)?;
         let max_bad_fraction = config.data.max_bad_fraction;
         let dataset = dataset
+            .check_rest(|row| maker.check(row))
             .retain_valid(|row| maker.check(row), max_bad_fraction)?
             .shots(shots, config.run.seed, max_bad_fraction)
             .wrap_err_with(|| format!("data.shots with data.train = {train:?}"))?;

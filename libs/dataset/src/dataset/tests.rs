@@ -319,3 +319,65 @@ fn a_value_that_is_not_read_is_named_by_its_column() {
     let path = write_parquet(&folder, "a.parquet", &RecordBatch::try_from_iter(columns).unwrap());
     check_error(&path, &["row 0: column \"solution\": values of type Timestamp"]);
 }
+
+/// 40 rows about a picture each, of which the last one is not there.
+fn forty() -> Folder {
+    let line = |n: usize| {
+        format!("{{\"image\": \"{n}.png\", \"problem\": \"?\", \"solution\": \"{n}\"}}\n")
+    };
+    let folder = Folder::new(&[("a.jsonl", (0..40).map(line).collect::<String>().as_bytes())]);
+    (0..39).for_each(|n| folder.write(&format!("{n}.png"), &png(2, [n as u8, 2, 3, 4])));
+    folder
+}
+
+/// A side of them.
+fn divided(folder: &Folder, is_held_out: bool) -> Dataset {
+    let part = Some(crate::Part { hold_out: 0.2, is_held_out });
+    let options = OpenOptions { part, ..OpenOptions::default() };
+    Dataset::open_with(&folder.path("a.jsonl"), &options).unwrap()
+}
+
+#[test]
+fn a_bad_row_counts_over_the_whole_file_on_whichever_side_it_is() {
+    let folder = forty();
+    let (learned, judged) = (divided(&folder, false), divided(&folder, true));
+    assert_eq!((learned.len(), judged.len()), (31, 8));
+    // One bad answer among those that are set aside, one among the others, and a picture that is missing: 3 of 40.
+    let bad = [learned.get(4).sample_id().to_owned(), judged.get(2).sample_id().to_owned()];
+    let check = |row: &Row| {
+        if bad.iter().any(|bad| bad == row.sample_id()) { Err("bad".to_owned()) } else { Ok(()) }
+    };
+    for side in [learned, judged] {
+        let checked = |limit| side.clone().check_rest(check).retain_valid(check, limit);
+        assert_eq!(checked(0.075).unwrap().len(), side.len() - 1);
+        let error = checked(0.074).unwrap_err().to_string();
+        assert!(error.starts_with("3 of 40 rows of "), "{error}");
+    }
+    // Where the others are learned from, all are told.
+    let told =
+        divided(&folder, false).check_rest(check).retain_valid(check, 1.0).unwrap().summary(30);
+    assert!(told[0].ends_with("40 rows, 37 usable, 3 skipped, 30 used"), "{told:?}");
+    let told =
+        divided(&folder, true).check_rest(check).retain_valid(check, 1.0).unwrap().summary(7);
+    assert!(told[0].ends_with("8 rows, 7 usable, 1 skipped, 7 used"), "{told:?}");
+}
+
+#[test]
+fn rows_of_the_same_id_are_noted() {
+    let line = |id: &str| {
+        format!(
+            "{{\"id\": \"{id}\", \"image\": \"0.png\", \"problem\": \"p\", \"solution\": \"s\"}}\n"
+        )
+    };
+    let notes = |ids: &[&str]| {
+        let lines: String = ids.iter().map(|id| line(id)).collect();
+        let folder = Folder::new(&[("0.png", &image(0)), ("a.jsonl", lines.as_bytes())]);
+        Dataset::open(&folder.path("a.jsonl")).unwrap().notes().join("\n")
+    };
+    assert_eq!(notes(&["a", "b", "c"]), "");
+    let told = notes(&["a", "b", "a", "b", "c"]);
+    assert!(
+        told.starts_with("2 rows have the id of another one, as row 2 that of row 0 (\"a\")"),
+        "{told}"
+    );
+}

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use eyre::{WrapErr, ensure, eyre};
+use eyre::{WrapErr, ensure};
 use vrft_config::Document;
 use vrft_dataset::{BoxesAre, DataConfig, DataSpace, Dataset, Question, Row, Truth};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Declared, Prompter, own_space};
+use vrft_prompts::{Checker, Declared, Prompter, own_space, resized};
 use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
 use vrft_reward::config::{AnswerConfig, RewardConfig};
-use vrft_reward::{Example, Geometry, Space, usual_reward};
+use vrft_reward::{Example, Geometry, Space, proposed_in, usual_reward};
 
 /// Rows that the task is inferred from.
 const N_LOOKED_AT: usize = 2000;
@@ -79,32 +79,33 @@ impl Proposal {
     /// # Errors
     /// Rows whose task cannot be inferred; a reward that cannot be read; no row that the model can be asked about.
     pub(super) fn make(
-        dataset: &Dataset,
+        dataset: Dataset,
         processor: &Processor,
         given: Given,
     ) -> eyre::Result<Self> {
         let own = own_space(processor).unwrap_or_default();
-        let (mut reward, reason, space, odd) = match &given.reward {
+        let (mut reward, reason, space) = match &given.reward {
             Some(file) => {
                 let document = Document::load(file, &[])?;
                 let reward: RewardConfig = document.section()?;
-                (reward, format!("as {} says", file.display()), None, Vec::new())
+                (reward, format!("as {} says", file.display()), None)
             }
-            None if is_annotated(dataset) => annotated(processor, own),
-            None => inferred(dataset, own)?,
+            None if is_annotated(&dataset) => annotated(processor, own),
+            None => inferred(&dataset, processor, own)?,
         };
         let is_asked_for = dataset.iter().take(N_LOOKED_AT).all(says_its_form);
         if !is_asked_for && given.reward.is_none() {
             reward.format.instruct = true;
         }
         let declared = Declared { space: space.as_ref().map(|(space, _)| *space), boxes_are: None };
-        let prompter = Prompter::new(&reward, "").for_data(dataset, declared)?;
+        let prompter = Prompter::new(&reward, "").for_data(&dataset, declared)?;
         let checker = Checker::new(processor, 0);
-        let usable = dataset.iter().find(|row| checker.check(&prompter, row).is_ok());
-        let row = usable.ok_or_else(|| match checker.check(&prompter, dataset.get(0)) {
-            Err(why) => eyre!("no row can be used; {}: {why}", dataset.get(0).origin.place()),
-            Ok(()) => eyre!("no row can be used"),
-        })?;
+        let max_completion_tokens = room(&dataset, processor, &prompter, &checker);
+        // As a run will, so that what is told of the rows here is what it says of them.
+        let checker = Checker::new(processor, max_completion_tokens);
+        let dataset = dataset.retain_valid(|row| checker.check(&prompter, row), 1.0)?;
+        let dataset = &dataset;
+        let row = dataset.get(0);
         let mut notes = dataset.summary(dataset.len());
         match &space {
             Some((space, reason)) => {
@@ -118,7 +119,6 @@ impl Proposal {
             }
             None => notes.extend(prompter.notes().iter().cloned()),
         }
-        notes.extend(odd.into_iter().map(|odd| format!("skipped {odd}")));
         notes.extend(checker.note(&reward));
         notes.extend(warnings(dataset));
         let turns = prompter.turns(row);
@@ -139,7 +139,7 @@ impl Proposal {
             n_pictures,
             question: question.join("\n"),
             answer: shown(&prompter, &checker, row),
-            max_completion_tokens: room(dataset, processor, &prompter, &checker),
+            max_completion_tokens,
             prompts_per_step,
             steps: (EPOCHS * n_rows).div_ceil(prompts_per_step).clamp(20, 500),
             model: Model::of(&given)?,
@@ -196,30 +196,25 @@ fn boxes_are(dataset: &Dataset, prompter: &Prompter) -> Option<BoxesAre> {
     dataset.boxes_are().or_else(|| in_words().map(|_| prompter.boxes_are()))
 }
 
-/// A task, why it is that, what its coordinates count, and which rows do not fit.
-type Task = (RewardConfig, String, Option<(DataSpace, String)>, Vec<String>);
+/// A task, why it is that, and what its coordinates count.
+type Task = (RewardConfig, String, Option<(DataSpace, String)>);
 
 /// Annotated boxes, asked for one category at a time in the form that the model was trained to answer in.
 fn annotated(processor: &Processor, own: Space) -> Task {
     let reason = |form: &str| format!("annotated boxes, asked for one category at a time, {form}");
     let Some(keys) = processor.coordinates().item_keys else {
-        return (RewardConfig::default(), reason("as Visual-RFT does"), None, Vec::new());
+        return (RewardConfig::default(), reason("as Visual-RFT does"), None);
     };
     let (place, label) = (keys.place.to_owned(), keys.label.to_owned());
     let keys = ItemKeys { place, label, ..ItemKeys::default() };
     let kind = BoxesAnswer { space: own, keys, labels: Vec::new() };
     let answer =
         AnswerConfig { nothing: "None".to_owned(), ..AnswerConfig::of(AnswerKind::Boxes(kind)) };
-    (
-        usual_reward(answer),
-        reason("in the form that this model was trained to give"),
-        None,
-        Vec::new(),
-    )
+    (usual_reward(answer), reason("in the form that this model was trained to give"), None)
 }
 
 /// The kind of answer by its looks, in the coordinates of the model.
-fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
+fn inferred(dataset: &Dataset, processor: &Processor, own: Space) -> eyre::Result<Task> {
     let rows: Vec<(String, String, &str, Option<[u32; 2]>)> =
         dataset.iter().take(N_LOOKED_AT).filter_map(text_of).collect();
     let examples: Vec<Example> = rows
@@ -243,9 +238,17 @@ fn inferred(dataset: &Dataset, own: Space) -> eyre::Result<Task> {
     let is_region = config.answer.kind.geometry() == Some(Geometry::Region);
     let names_its_space = dataset.iter().take(N_LOOKED_AT).any(says_its_form);
     if space.is_some() && !(is_region && own == Space::Pixels) && !names_its_space {
-        config.answer = config.answer.in_space(own);
+        config = proposed_in(config, own, mean_seen_side(dataset, processor));
     }
-    Ok((config, proposal.reason, space, proposal.odd))
+    Ok((config, proposal.reason, space))
+}
+
+/// Mean side of the pictures as the model sees them, in pixels; `None` where it sees none.
+fn mean_seen_side(dataset: &Dataset, processor: &Processor) -> Option<f64> {
+    let first = dataset.iter().take(N_LOOKED_AT).filter_map(|row| row.pictures.first());
+    let seen = first.filter_map(|picture| resized(processor, picture.header().displayed()).ok());
+    let sides: Vec<f64> = seen.map(|(w, h)| f64::from(w + h) / 2.0).collect();
+    (!sides.is_empty()).then(|| sides.iter().sum::<f64>() / sides.len() as f64)
 }
 
 /// Place, question, true answer, and how far places in the first picture may reach.
@@ -270,10 +273,10 @@ fn n_pictures(dataset: &Dataset) -> usize {
     all.map(std::sync::Arc::as_ptr).collect::<std::collections::HashSet<_>>().len()
 }
 
-/// The best answer to a row.
+/// The best answer to a row, as supervised tuning would show it: where thinking is paid for, with an empty one.
 fn shown(prompter: &Prompter, checker: &Checker, row: &Row) -> String {
     let truth = prompter.truth(row, &|size| checker.resized(size)).unwrap_or_default();
-    prompter.demonstration(&truth, "<think>...</think>")
+    prompter.demonstration(&truth, "")
 }
 
 /// Tokens for thinking and the longest true answer, rounded up.

@@ -223,7 +223,7 @@ fn judged(config: &Config) -> (usize, Vec<String>) {
     let reward = &config.rewards.shared;
     let prompter =
         vrft_prompts::Prompter::of_data(reward, "", &dataset, &config.data, None).unwrap();
-    let check = |row: &vrft_dataset::Row| prompter.truth(row, &Ok).map(drop);
+    let check = |row: &vrft_dataset::Row| prompter.check_truth(&prompter.truth(row, &Ok)?);
     let dataset = dataset.retain_valid(check, 1.0).unwrap();
     (dataset.len(), prompter.notes().to_vec())
 }
@@ -258,6 +258,12 @@ fn one_bad_row_of_many_is_named_and_left_out() {
     let text = std::fs::read_to_string(folder.path().join("mine/config.toml")).unwrap();
     assert!(text.contains("skipped row 7") && text.contains("x1 < x2"), "{text}");
     assert_eq!(judged(&config).0 + learned(&config), 59);
+    // Wherever the bad row falls: each in its turn is among the few that are set aside.
+    for bad in 0..10 {
+        let solution = |n: usize| solution(if n == bad { 7 } else { n.max(8) });
+        std::fs::write(&data, lines(&names, "Where?", solution)).unwrap();
+        assert_eq!(judged(&config).0 + learned(&config), 59, "row {bad}");
+    }
 }
 
 fn learned(config: &Config) -> usize {
@@ -266,8 +272,8 @@ fn learned(config: &Config) -> usize {
     let reward = &config.rewards.shared;
     let prompter =
         vrft_prompts::Prompter::of_data(reward, "", &dataset, &config.data, None).unwrap();
-    let check = |row: &vrft_dataset::Row| prompter.truth(row, &Ok).map(drop);
-    dataset.retain_valid(check, config.data.max_bad_fraction).unwrap().len()
+    let check = |row: &vrft_dataset::Row| prompter.check_truth(&prompter.truth(row, &Ok)?);
+    dataset.check_rest(check).retain_valid(check, config.data.max_bad_fraction).unwrap().len()
 }
 
 #[test]
@@ -288,6 +294,55 @@ fn a_picture_that_is_missing_counts_once_and_few_pictures_are_divided() {
     .unwrap();
     let again = NewOptions { folder: folder.path().join("again"), ..options(folder.path(), &data) };
     refused(&again, &["about one picture", "--test"]);
+}
+
+#[test]
+fn single_labelled_points_in_pixels_can_be_started() {
+    let (folder, names) = folder(30);
+    let data = folder.path().join("rows.jsonl");
+    let solution =
+        |n: usize| format!("[{{\"point_2d\": [{}, {}], \"label\": \"mug\"}}]", 2 * n, 47 - n);
+    std::fs::write(&data, lines(&names, "Point at the mug.", solution)).unwrap();
+    let config = made(&options(folder.path(), &data));
+    let reward = &config.rewards.shared;
+    assert_eq!((reward.answer.kind.name(), reward.matching.scale), ("points", 0.05));
+    assert_eq!(reward.answer.space(), Some(vrft_reward::Space::Thousandths));
+    assert_eq!(config.data.space, Some(vrft_dataset::DataSpace::Pixels));
+    assert_eq!(judged(&config).0 + learned(&config), 30);
+}
+
+#[test]
+fn rows_are_counted_as_a_run_counts_them_and_the_best_answer_is_what_pays_most() {
+    let (folder, mut names) = folder(40);
+    names[5] = "gone.ppm".to_owned();
+    let data = folder.path().join("rows.jsonl");
+    let solution = |n: usize| if n == 9 { "a lot".to_owned() } else { (n % 7).to_string() };
+    std::fs::write(&data, lines(&names, "How many?", solution)).unwrap();
+    let options = options(folder.path(), &data);
+    let config = made(&options);
+    let (dataset, splits, _) = open(&options).unwrap();
+    let given = Given {
+        name: "mine".to_owned(),
+        data: data.clone(),
+        test: None,
+        checkpoint: config.policy.path.clone(),
+        image_root: None,
+        reward: None,
+        truth: None,
+        learned: splits.learned,
+        judged: None,
+    };
+    let proposal = Proposal::make(dataset, &Processor::of(&config.policy).unwrap(), given).unwrap();
+    let told = proposal.lines().join("\n");
+    for words in [
+        "40 rows, 38 usable, 2 skipped, 38 used",
+        "gone.ppm",
+        "skipped row 9",
+        "Best answer: <think></think><answer>0</answer>",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+    assert_eq!(judged(&config).0 + learned(&config), 38);
 }
 
 #[test]

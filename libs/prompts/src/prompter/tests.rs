@@ -318,3 +318,16 @@ fn a_first_answer_is_shown_where_it_is_to_be_corrected_and_nowhere_else() {
     let turns = Prompter::new(&correcting, "").turns(&answered);
     assert!(turns[0].text().contains("<answer>") && turns[2].text() == again, "{turns:?}");
 }
+
+#[test]
+fn a_configured_question_that_no_row_needs_is_said_to_be_unused() {
+    let notes = |question, dataset: &Dataset| {
+        let prompter = Prompter::new(&RewardConfig::default(), "").with_question(question);
+        prompter.for_data(dataset, Declared::default()).unwrap().notes().join("\n")
+    };
+    let (asking, silent) = (answered(&["[]", "[]"]), Dataset::of(vec![annotated()]).unwrap());
+    let words = "data.question is not used for 2 of 2 rows: they have a question of their own";
+    assert!(notes(Some("Where is {category}?"), &asking).contains(words));
+    assert!(!notes(None, &asking).contains("data.question"));
+    assert!(!notes(Some("Where is {category}?"), &silent).contains("data.question"));
+}

@@ -14,7 +14,8 @@ pub struct MatchConfig {
     pub threshold: f64,
     /// Items are paired only if their labels are the same.
     pub label: bool,
-    /// Distance at which points have nothing in common any more, as a share of the space, for `l1`.
+    /// Distance at which points have nothing in common any more, for `l1`: as a share of the space, in pixels where that is
+    /// pixels.
     pub scale: f64,
     /// What becomes of items that repeat an earlier one to the digit.
     pub repeats: Repeats,

@@ -10,7 +10,7 @@ use recognized::{Odd, Recognized, recognized, unfit};
 
 use crate::answers::{Example, Examples};
 use crate::config::{AnswerConfig, MatchBy, MatchConfig, Measure, RewardConfig};
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Space};
 use crate::terms::{Confidence, Format, Metric, TermConfig};
 use crate::text::extract::Solution;
 use crate::text::find::{lists, objects};
@@ -23,8 +23,11 @@ const MIN_ROWS: usize = 3;
 const MAX_TESTED: usize = 64;
 /// Share of the examples that may be odd: as many rows as a run leaves out by default.
 const MAX_ODD: f64 = 0.05;
-/// Distance at which proposed points have nothing in common any more, as a share of the space.
+/// Distance at which proposed points have nothing in common any more, as a share of the picture's sides.
 const POINT_SCALE: f64 = 0.05;
+/// Sides of pictures of unknown size, and the least distance, in pixels: a person does not point better.
+const USUAL_SIDE: f64 = 640.0;
+const LEAST_PIXELS: f64 = 4.0;
 
 /// A declaration that fits the examples and withstands the self-test.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +50,17 @@ pub enum InferError {
     /// Too little to go by.
     #[error("expected at least {MIN_ROWS} questions with their answers, got {0}")]
     Rows(usize),
+    /// Every answer is the same words for nothing.
+    #[error(
+        "all {n} true answers say that there is nothing ({answer:?}): what an answer looks like where there is something \
+         cannot be told from them"
+    )]
+    Nothing {
+        /// What they say.
+        answer: String,
+        /// Number of examples.
+        n: usize,
+    },
     /// No kind of answer fits nearly all examples.
     #[error(
         "no kind of answer fits nearly all examples; the nearest, {kind}, fails on {n_odd} of {n}: {odd}{hint}"
@@ -87,6 +101,9 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     let nothing = nothing(&answers);
     let pairs = examples.iter().copied().zip(answers.iter().copied());
     let some: Vec<(Example, &str)> = pairs.filter(|(_, answer)| *answer != nothing).collect();
+    if some.is_empty() || answers.iter().all(|answer| is_empty_list(answer)) {
+        return Err(InferError::Nothing { answer: answers[0].to_owned(), n: examples.len() });
+    }
     let Recognized { kind, mut reason, mut odd } = recognized(&some)?;
     if !nothing.is_empty() {
         let _written = write!(reason, "; {nothing:?} says that there is nothing").is_ok();
@@ -120,6 +137,7 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
         return Err(unfit);
     }
     scale(&mut reward, &numbers);
+    reward.matching.scale = point_scale(&reward, mean_side(examples));
     tested.truncate(MAX_TESTED);
     let n = examples.len();
     let report = self_test(&reward, &tested).map_err(|error| {
@@ -132,6 +150,39 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     } else {
         Err(InferError::Untested(Box::new(report)))
     }
+}
+
+/// Whether an answer is brackets around nothing.
+fn is_empty_list(answer: &str) -> bool {
+    let is_bracket = |c: char| "[](){}".contains(c);
+    answer.contains(is_bracket) && answer.chars().all(|c| is_bracket(c) || c.is_whitespace())
+}
+
+/// Mean side of the pictures whose sizes are known, in pixels.
+fn mean_side(examples: &[Example]) -> Option<f64> {
+    let sides: Vec<f64> = examples.iter().filter_map(|e| e.size).flatten().map(f64::from).collect();
+    (!sides.is_empty()).then(|| sides.iter().sum::<f64>() / sides.len() as f64)
+}
+
+/// The scale that distances of points are measured by: where coordinates count pixels, it depends on the size of the
+/// pictures. That of other answers stays as it is.
+fn point_scale(reward: &RewardConfig, side: Option<f64>) -> f64 {
+    let answer = &reward.answer;
+    match (answer.kind.geometry(), answer.space()) {
+        (Some(Geometry::Point), Some(Space::Pixels)) => {
+            (POINT_SCALE * side.unwrap_or(USUAL_SIDE)).max(LEAST_PIXELS).round()
+        }
+        (Some(Geometry::Point), _) => POINT_SCALE,
+        _ => reward.matching.scale,
+    }
+}
+
+/// A proposed task with its coordinates in another space; `side` is the mean side of the pictures in pixels of it, if it
+/// counts pixels.
+pub fn proposed_in(reward: RewardConfig, space: Space, side: Option<f64>) -> RewardConfig {
+    let mut reward = RewardConfig { answer: reward.answer.in_space(space), ..reward };
+    reward.matching.scale = point_scale(&reward, side);
+    reward
 }
 
 /// What the coordinates count, where answers are places in an image; answers in another space are added to the odd ones.
@@ -235,16 +286,17 @@ pub fn usual_reward(answer: AnswerConfig) -> RewardConfig {
         by: MatchBy::Hungarian,
         measure: if is_points { Measure::L1 } else { Measure::Iou },
         threshold: 0.0,
-        scale: if is_points { POINT_SCALE } else { 1.0 },
         ..MatchConfig::default()
     };
-    RewardConfig {
+    let mut reward = RewardConfig {
         task: answer.kind.name().to_owned(),
         answer,
         matching,
         terms,
         ..RewardConfig::default()
-    }
+    };
+    reward.matching.scale = point_scale(&reward, None);
+    reward
 }
 
 #[cfg(test)]

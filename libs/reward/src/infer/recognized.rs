@@ -40,6 +40,8 @@ enum Shape {
     Lists,
     /// The numbers 1 to n.
     Order,
+    /// One number with a comma where a point is expected, as in `0,5`; or two without a space.
+    Comma,
     /// One number, whatever is written beside it.
     Number,
     /// One number and a percent sign.
@@ -60,6 +62,8 @@ impl Shape {
             Shape::Number
         } else if is_permutation(answer) {
             Shape::Order
+        } else if has_decimal_comma(answer) {
+            Shape::Comma
         } else {
             Shape::Words
         }
@@ -74,6 +78,7 @@ impl Shape {
             Shape::Objects => "objects in braces",
             Shape::Lists => "numbers in brackets",
             Shape::Order => "numbers 1 to n in some order",
+            Shape::Comma => "numbers with a comma",
             Shape::Number => "numbers",
             Shape::Percent => "percentages",
             Shape::Words => "words",
@@ -94,6 +99,7 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
     let n = some.len();
     let mut counts: BTreeMap<Shape, usize> = BTreeMap::new();
     some.iter().for_each(|(_, answer)| *counts.entry(Shape::of(answer)).or_default() += 1);
+    refuse_commas(some, &counts)?;
     let Some((&shape, &k)) = counts.iter().max_by_key(|(_, count)| **count) else { return Ok(all) };
     if shape == Shape::Words || (k as f64) < MIN_ALIKE * n as f64 {
         return Ok(all);
@@ -108,7 +114,12 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
         _ => recognize(&Examples::new(&alike)),
     };
     let why = |answer: &str| {
-        format!("expected {} as in the other answers, got {:?}", shape.name(), quote(answer))
+        let remedy = if has_decimal_comma(answer) { COMMA } else { "" };
+        format!(
+            "expected {} as in the other answers, got {:?}{remedy}",
+            shape.name(),
+            quote(answer)
+        )
     };
     let odd = others.iter().map(|(e, answer)| (e.place.to_owned(), why(answer))).collect();
     let is_particular = !matches!(kind, AnswerKind::Label(_) | AnswerKind::Text(_));
@@ -123,6 +134,44 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
         (true, true) => Ok(Recognized { kind, reason, odd }),
         (true, false) => Err(unfit(&kind, &odd, n)),
     }
+}
+
+/// What to do about a number with a comma.
+const COMMA: &str = "; is the comma a decimal one? Write 0.5 for 0,5, and [0, 5] for two numbers";
+
+/// Refuses numbers of which many have a comma where a point is expected: they would be learned as names, by their letters.
+///
+/// # Errors
+/// They are so many.
+fn refuse_commas(
+    some: &[(Example, &str)],
+    counts: &BTreeMap<Shape, usize>,
+) -> Result<(), InferError> {
+    let of = |shape: Shape| counts.get(&shape).copied().unwrap_or(0);
+    let (n, n_commas) = (some.len() as f64, of(Shape::Comma));
+    let n_numbers = n_commas + of(Shape::Number);
+    if n_commas as f64 <= MAX_ODD * n || (n_numbers as f64) < MIN_ALIKE * n {
+        return Ok(());
+    }
+    let commas = some.iter().filter(|(_, answer)| Shape::of(answer) == Shape::Comma);
+    let odd = commas.map(|(e, answer)| {
+        (e.place.to_owned(), format!("expected one number, got {:?}", quote(answer)))
+    });
+    let mut error = unfit(&AnswerKind::Number(NumberAnswer {}), &odd.collect(), some.len());
+    if let InferError::Unfit { hint, .. } = &mut error {
+        *hint = COMMA.to_owned();
+    }
+    Err(error)
+}
+
+/// Whether a text is two runs of digits with nothing but a comma between them, and perhaps a unit behind them.
+fn has_decimal_comma(text: &str) -> bool {
+    let text = text.trim().trim_start_matches(['-', '+']);
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let is_whole = |part: &str| !part.is_empty() && !part.contains(',');
+    !unit.contains(|c: char| c.is_ascii_digit() || c == ',')
+        && number.split_once(',').is_some_and(|(whole, rest)| is_whole(whole) && is_whole(rest))
 }
 
 /// Lists of boxes without keys, as `[[10, 20, 30, 40], [50, 60, 70, 80]]`.

@@ -146,6 +146,59 @@ fn one_odd_answer_among_numbers_is_named_and_numbers_stay_numbers() {
 }
 
 #[test]
+fn decimal_commas_are_neither_numbers_nor_names() {
+    let refused = |answers: &[&str], n_odd: usize| {
+        let error = try_infer(answers, None).unwrap_err().to_string();
+        for words in [&*format!("fails on {n_odd} of"), "row 0: ", "Write 0.5 for 0,5"] {
+            assert!(error.contains(words), "{words:?} is not in {error}");
+        }
+    };
+    refused(&["1,5", "2,5", "3,5", "0,25"], 4);
+    refused(&["1,5", "2", "3,5 kg", "4"], 2);
+    // A few among many are odd, and are told so.
+    let few = [["3", "17", "8", "5"].repeat(10).as_slice(), &["0,5"]].concat();
+    let (kind, odd) = odd(&few, None);
+    assert_eq!((kind.as_str(), odd.len()), ("number", 1));
+    assert!(odd[0].starts_with("row 40: ") && odd[0].contains("Write 0.5 for 0,5"), "{odd:?}");
+    // Thousands and names with commas stay what they are.
+    check(&["1,234", "12", "7", "9"], "number");
+    check(&["red,blue", "red", "blue", "red"], "label");
+}
+
+#[test]
+fn answers_that_all_say_nothing_are_refused_before_any_test() {
+    for nothing in ["[]", "[ ]", "{}", "()"] {
+        let error = try_infer(&[nothing; 12], None).unwrap_err();
+        assert!(matches!(&error, InferError::Nothing { n: 12, .. }), "{error}");
+        assert!(error.to_string().contains("all 12 true answers say that there is nothing"));
+    }
+}
+
+#[test]
+fn points_in_pixels_are_measured_by_the_size_of_the_pictures() {
+    let point = |n: usize, [width, height]: [u32; 2]| {
+        let (x, y) = (7 + (137 * n) % (width as usize - 10), 9 + (71 * n) % (height as usize - 10));
+        [
+            format!("[{{\"point_2d\": [{x}, {y}], \"label\": \"mug\"}}]"),
+            format!("{{\"point\": [{x}, {y}]}}"),
+            format!("[{x}, {y}]"),
+        ]
+    };
+    for (size, scale) in [([640, 480], 28.0), ([320, 240], 14.0)] {
+        for form in 0..3 {
+            let answers: Vec<String> = (0..40).map(|n| point(n, size)[form].clone()).collect();
+            let texts: Vec<&str> = answers.iter().map(String::as_str).collect();
+            let proposal = try_infer(&texts, Some(size)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(proposal.config.answer.space(), Some(Space::Pixels));
+            assert_eq!(proposal.config.matching.scale, scale);
+            let other = proposed_in(proposal.config, Space::Thousandths, None);
+            assert_eq!(other.matching.scale, 0.05);
+            assert_eq!(proposed_in(other, Space::Pixels, Some(20.0)).matching.scale, 4.0);
+        }
+    }
+}
+
+#[test]
 fn small_counts_are_numbers_and_a_constant_answer_earns_little() {
     for counts in
         [["0", "1", "2"].repeat(10), ["0", "0", "0", "1"].repeat(10), ["1", "2"].repeat(8)]

@@ -5,8 +5,8 @@ use vrft_vision::Rect;
 
 use crate::testing::{Folder, black, turned_jpeg};
 use crate::{
-    BboxForm, BoxesAre, DataConfig, Dataset, EvaluationConfig, OpenOptions, Question, Selection,
-    Truth,
+    BboxForm, BoxesAre, DataConfig, Dataset, DatasetError, EvaluationConfig, OpenOptions, Question,
+    Selection, Truth,
 };
 
 /// One picture of 64 × 64 pixels, `a.png`, with a square.
@@ -321,4 +321,41 @@ fn pictures_whose_sizes_do_not_tell_are_read_as_those_of_the_data_beside() {
     );
     let learned = Dataset::open_with(&test, &data.options_to_learn(None, &evaluation)).unwrap();
     assert_eq!(boxes(&learned, 0), [[1.0, 2.0, 11.0, 22.0]]);
+}
+
+/// Pictures of 40 × 30 pixels in their files, of which EXIF shows 30 × 40, without their sizes in the annotations.
+fn unsized_boxes(boxes: &[[u32; 4]]) -> Result<Dataset, DatasetError> {
+    let names: Vec<String> = (0..boxes.len()).map(|n| format!("{n}.jpg")).collect();
+    let coco = json!({
+        "images": names.iter().enumerate().map(|(id, name)| json!({"id": id, "file_name": name})).collect::<Vec<_>>(),
+        "annotations": boxes.iter().enumerate()
+            .map(|(id, bbox)| json!({"id": id, "image_id": id, "category_id": 1, "bbox": bbox})).collect::<Vec<_>>(),
+        "categories": [{"id": 1, "name": "cup"}]});
+    let folder = Folder::new(&[("coco.json", coco.to_string().as_bytes())]);
+    names.iter().for_each(|name| folder.write(name, &turned_jpeg(40, 30, 6)));
+    Dataset::open(&folder.path("coco.json"))
+}
+
+#[test]
+fn without_sizes_boxes_are_read_in_the_pixels_that_they_fit() {
+    // Up to 38 downwards: beyond the 30 that are stored.
+    let displayed = unsized_boxes(&[[1, 2, 10, 20], [1, 8, 10, 30], [5, 8, 20, 28]]).unwrap();
+    assert_eq!(displayed.boxes_are(), Some(BoxesAre::Displayed));
+    assert_eq!(boxes(&displayed, 0), [[1.0, 2.0, 11.0, 22.0]]);
+    let note = displayed.notes().join("\n");
+    assert!(
+        note.contains("since the boxes of 2 rows lie within their pictures in no other way"),
+        "{note}"
+    );
+    // Up to 38 to the right: beyond the 30 that are shown.
+    let stored = unsized_boxes(&[[1, 2, 10, 20], [8, 1, 30, 10]]).unwrap();
+    assert_eq!(boxes(&stored, 0), [[8.0, 1.0, 28.0, 11.0]]);
+    assert!(stored.notes()[0].contains("the boxes of 1 rows"), "{:?}", stored.notes());
+    let mixed = unsized_boxes(&[[1, 8, 10, 30], [8, 1, 30, 10]]).unwrap_err().to_string();
+    for words in [
+        "1 rows (row 1 (1-cup) ...) by where their boxes lie that they are as stored",
+        "data.boxes_are",
+    ] {
+        assert!(mixed.contains(words), "{words:?} is not in {mixed}");
+    }
 }

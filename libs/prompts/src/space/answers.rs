@@ -1,0 +1,197 @@
+//! What true answers in words tell of their coordinates: what these count, and of which pixels they are.
+
+use vrft_dataset::{BoxesAre, DataSpace, Row, Truth};
+use vrft_reward::{Evidence, MixedSpaces, Reward, Space, SpaceGuess, guess_space};
+use vrft_vision::{Header, Orientation};
+
+use super::{Declared, converted, of_data};
+
+/// Pixels that a place may lie outside of its picture.
+const MARGIN: f64 = 2.0;
+
+/// Fewer answers than these do not decide alone what they count if others stand beside them.
+const MIN_ALONE: usize = 8;
+
+/// The coordinates of one true answer and the row that it is of.
+pub(super) struct Placed<'a> {
+    coordinates: Vec<f64>,
+    header: &'a Header,
+    row: &'a Row,
+}
+
+/// Answers to tell the space of data by: its own, and those of the data that is read by the same conventions.
+pub(super) struct Answers<'a> {
+    pub(super) own: Vec<Placed<'a>>,
+    pub(super) beside: Vec<Placed<'a>>,
+    /// Whether both are parts of one data set.
+    pub(super) are_one: bool,
+}
+
+impl<'a> Placed<'a> {
+    /// `None` for a row whose answer is no place in a picture.
+    pub(super) fn of(reward: &Reward, row: &'a Row) -> Option<Self> {
+        let Truth::Text(text) = &row.truth else { return None };
+        let coordinates = reward.coordinates(text).filter(|found| !found.is_empty())?;
+        Some(Self { coordinates, header: row.pictures.first()?.header(), row })
+    }
+
+    /// How far the coordinates lie within an image of this size, in pixels.
+    fn fits(&self, (width, height): (u32, u32)) -> bool {
+        let sides = [f64::from(width), f64::from(height)];
+        let mut places = self.coordinates.iter().enumerate();
+        places.all(|(idx, coordinate)| *coordinate <= sides[idx % 2] + MARGIN)
+    }
+
+    fn evidence(&self) -> Evidence {
+        Evidence { coordinates: self.coordinates.clone(), size: Some(self.header.reach()) }
+    }
+}
+
+impl Answers<'_> {
+    /// Whether these answers alone leave something open.
+    pub(super) fn need_others(&self, declared: Declared) -> bool {
+        let is_turned = |p: &Placed| p.header.orientation != Orientation::NoTransforms;
+        let is_sure = || self.alone().is_ok_and(|guess| self.is_enough(&guess));
+        declared.space.is_none() && (self.are_one || !is_sure())
+            || declared.boxes_are.is_none() && self.own.iter().any(is_turned)
+    }
+
+    fn alone(&self) -> Result<SpaceGuess, MixedSpaces> {
+        guess_space(&evidence(&self.own))
+    }
+
+    /// Whether a guess from these answers alone is sure.
+    fn is_enough(&self, guess: &SpaceGuess) -> bool {
+        !guess.is_doubtful && self.own.len() >= MIN_ALONE
+    }
+
+    /// What the coordinates count: as declared, as they look, and where that is doubtful as the task has it.
+    pub(super) fn space(
+        &self,
+        own: Space,
+        declared: Option<DataSpace>,
+        notes: &mut Vec<String>,
+    ) -> Result<DataSpace, String> {
+        if let Some(declared) = declared {
+            let name = declared.name();
+            notes.push(format!(
+                "coordinates of the true answers are {name}, as data.space says{}",
+                converted(declared, own)
+            ));
+            return Ok(declared);
+        }
+        let guess = self.guess()?;
+        if !guess.is_doubtful {
+            let space = of_data(guess.space);
+            notes.push(format!(
+                "coordinates of the true answers are taken for {}, since {}{}",
+                space.name(),
+                guess.reason,
+                converted(space, own)
+            ));
+            return Ok(space);
+        }
+        let doubt = if guess.space == own {
+            guess.reason
+        } else {
+            format!("they might be {} ({})", guess.space.name(), guess.reason)
+        };
+        notes.push(format!(
+            "coordinates of the true answers are taken for {}, as reward.answer.space says; {doubt}: data.space says for \
+             sure{}",
+            of_data(own).name(),
+            converted(of_data(own), own)
+        ));
+        Ok(of_data(own))
+    }
+
+    /// What they look like: those of this data alone if they are enough to tell, else with those beside it.
+    fn guess(&self) -> Result<SpaceGuess, String> {
+        let alone = self.alone();
+        let is_sure = |guess: &SpaceGuess| self.is_enough(guess);
+        let told = |mixed: MixedSpaces| {
+            let place = |idx: usize| match self.own.get(idx) {
+                Some(placed) => placed.row.origin.place(),
+                None => {
+                    let origin = &self.beside[idx - self.own.len()].row.origin;
+                    format!("{} of {}", origin.place(), origin.file.display())
+                }
+            };
+            format!(
+                "the coordinates of true answers are in different units: {}; convert some of them, or declare data.space, \
+                 which the others are skipped by",
+                mixed.told(place)
+            )
+        };
+        if self.beside.is_empty() || !self.are_one && alone.as_ref().is_ok_and(is_sure) {
+            return alone.map_err(told);
+        }
+        let together = guess_space(&[evidence(&self.own), evidence(&self.beside)].concat());
+        match (together, alone) {
+            (Err(_), Ok(alone)) if !self.are_one => Ok(alone),
+            (together, _) => together.map_err(told),
+        }
+    }
+
+    /// Of which pixels the coordinates are where EXIF turns pictures: as configured, as most of them fit, else as stored.
+    pub(super) fn boxes_are(
+        &self,
+        space: DataSpace,
+        declared: Option<BoxesAre>,
+        notes: &mut Vec<String>,
+    ) -> Result<BoxesAre, String> {
+        let is_turned = |p: &&Placed| p.header.orientation != Orientation::NoTransforms;
+        let n_turned = self.own.iter().filter(is_turned).count();
+        if n_turned == 0 || space == DataSpace::Resized {
+            return Ok(declared.unwrap_or(BoxesAre::Stored));
+        }
+        let turned: Vec<&Placed> = self.own.iter().chain(&self.beside).filter(is_turned).collect();
+        let fits_one = |stored: bool| -> Vec<&Placed> {
+            let only = |p: &&&Placed| {
+                let header = p.header;
+                p.fits(header.stored) == stored && p.fits(header.displayed()) != stored
+            };
+            if space != DataSpace::Pixels {
+                return Vec::new();
+            }
+            turned.iter().filter(only).copied().collect()
+        };
+        let (stored, displayed) = (fits_one(true), fits_one(false));
+        let (chosen, reason) = match declared {
+            Some(declared) => (declared, "as configured".to_owned()),
+            None => {
+                let chosen = BoxesAre::by_majority(stored.len(), displayed.len());
+                let chosen = chosen.ok_or_else(|| contradiction(&stored, &displayed))?;
+                let fitting =
+                    if chosen == BoxesAre::Stored { stored.len() } else { displayed.len() };
+                let all = if self.beside.is_empty() { "" } else { " and of those beside them" };
+                let since = format!("since {fitting} of them{all} fit no other way");
+                (chosen, if fitting == 0 { "the default".to_owned() } else { since })
+            }
+        };
+        let name = chosen.name();
+        notes.push(format!(
+            "EXIF turns the pictures of {n_turned} rows: the places of their answers are taken for those of the picture as \
+             {name} (data.boxes_are = {name:?}, {reason})"
+        ));
+        Ok(chosen)
+    }
+}
+
+fn evidence(placed: &[Placed]) -> Vec<Evidence> {
+    placed.iter().map(Placed::evidence).collect()
+}
+
+/// Which pictures tell one thing, and which the other.
+fn contradiction(stored: &[&Placed], displayed: &[&Placed]) -> String {
+    let first = |placed: &[&Placed]| {
+        let named: Vec<String> = placed.iter().take(3).map(|p| p.row.origin.place()).collect();
+        format!("{} answers ({} ...)", placed.len(), named.join(", "))
+    };
+    format!(
+        "EXIF turns pictures, and {} fit these only as they are stored, {} only as they are displayed: declare \
+         data.boxes_are = \"stored\" or \"displayed\"",
+        first(stored),
+        first(displayed)
+    )
+}
