@@ -56,7 +56,8 @@ pub(crate) fn read_weights(
         if !quantizes(name) {
             return to.put(name, to_tensor(name, &view, dtype, &Device::Cpu)?).map(Some);
         }
-        let values = to_tensor(name, &view, DType::F32, &Device::Cpu)?;
+        let dtype = if view.dtype() == StoredDtype::BF16 { DType::BF16 } else { DType::F32 };
+        let values = to_tensor(name, &view, dtype, &Device::Cpu)?;
         let matrix = to.put_matrix(name, Nf4Matrix::quantize(&values, true)?)?;
         quantized.insert(name.to_owned(), matrix);
         Ok::<_, ModelError>(None)

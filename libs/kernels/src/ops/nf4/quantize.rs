@@ -1,10 +1,12 @@
 //! From numbers to the nearest 4-bit ones, in main memory.
 
 use candle_core::{DType, Device, Result, Tensor, bail};
+use half::bf16;
 use rayon::prelude::*;
 
 use super::{FACTORS_BLOCK, Nf4Factors, Nf4Matrix, Nf4Parts, VALUES};
-use crate::cpu::with_values;
+use crate::cpu::element::Element;
+use crate::cpu::{with_elements, with_values};
 use crate::dynamic_map::SIGNED;
 
 /// A block of zeros is divided by this.
@@ -13,13 +15,13 @@ const LEAST: f32 = 1e-38;
 pub(super) fn quantize(values: &Tensor, block: usize, double: bool) -> Result<Nf4Matrix> {
     let device = values.device().clone();
     let (rows, columns) = values.dims2()?;
-    let values = values.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
-    let (codes, factors) = with_values([&values], |[values]| {
-        if let Some(at) = values.iter().position(|x| !x.is_finite()) {
-            bail!("nf4: value {at} of {} is {}", values.len(), values[at])
+    let values = values.to_device(&Device::Cpu)?.contiguous()?;
+    let (codes, factors) = match values.dtype() {
+        DType::BF16 => with_elements([&values], |[values]| quantize_values::<bf16>(values, block)),
+        _ => {
+            with_values([&values.to_dtype(DType::F32)?], |[values]| quantize_values(values, block))
         }
-        Ok(quantize_values(values, block))
-    })?;
+    }?;
     let n_bytes = codes.len();
     let parts = Nf4Parts {
         dims: [rows, columns],
@@ -31,14 +33,25 @@ pub(super) fn quantize(values: &Tensor, block: usize, double: bool) -> Result<Nf
 }
 
 /// Codes, two a byte, and the factor of each block.
-fn quantize_values(values: &[f32], block: usize) -> (Vec<u8>, Vec<f32>) {
+fn quantize_values<T: Element>(values: &[T], block: usize) -> Result<(Vec<u8>, Vec<f32>)> {
     let mut codes = vec![0; values.len().div_ceil(2)];
     let mut factors = vec![0.0; values.len().div_ceil(block)];
     let of_blocks = codes.par_chunks_mut(block / 2).zip(&mut factors);
-    of_blocks.zip(values.par_chunks(block)).for_each(|((codes, factor), values)| {
-        *factor = quantize_block(values, block, codes);
-    });
-    (codes, factors)
+    let scratch = || Vec::with_capacity(block);
+    of_blocks.zip(values.par_chunks(block)).for_each_init(
+        scratch,
+        |wide, ((codes, factor), values)| {
+            wide.clear();
+            wide.extend(values.iter().map(|x| x.widened()));
+            *factor = quantize_block(wide, block, codes);
+        },
+    );
+    // The factor of a block is its largest value, unless that is no number.
+    let is_wrong = |x: &T| !x.widened().is_finite();
+    if let Some(at) = values.par_iter().position_first(is_wrong) {
+        bail!("nf4: value {at} of {} is {}", values.len(), values[at].widened())
+    }
+    Ok((codes, factors))
 }
 
 /// Writes the codes of a block and returns its factor.
@@ -83,15 +96,15 @@ fn factors_of(factors: Vec<f32>, double: bool) -> Result<Nf4Factors> {
         return Ok(Nf4Factors::Plain(Tensor::from_vec(factors, n, &Device::Cpu)?));
     }
     let offset = mean(&factors);
-    let mut codes = Vec::with_capacity(n);
-    let mut scales = Vec::with_capacity(n.div_ceil(FACTORS_BLOCK));
-    for block in factors.chunks(FACTORS_BLOCK) {
+    let quantized = factors.par_chunks(FACTORS_BLOCK).map(|block| {
         let block: Vec<f32> = block.iter().map(|factor| factor - offset).collect();
         let largest = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
         let inverse = if largest > 0.0 { 1.0 / largest } else { 0.0 };
-        codes.extend(block.iter().map(|x| SIGNED.code(x * inverse)));
-        scales.push(largest);
-    }
+        let codes: Vec<u8> = block.iter().map(|x| SIGNED.code(x * inverse)).collect();
+        (codes, largest)
+    });
+    let (codes, scales): (Vec<Vec<u8>>, Vec<f32>) = quantized.unzip();
+    let codes = codes.concat();
     let n_scales = scales.len();
     Ok(Nf4Factors::Quantized {
         codes: Tensor::from_vec(codes, n, &Device::Cpu)?,

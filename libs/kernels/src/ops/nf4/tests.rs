@@ -168,6 +168,19 @@ fn what_reads_values_one_by_one_refuses_four_bits() {
 }
 
 #[test]
+fn bfloat16_is_quantized_as_the_same_numbers_in_f32() {
+    let narrow = random((5, 192), 7).to_dtype(DType::BF16).unwrap();
+    let of = |values: &Tensor| {
+        let matrix = Nf4Matrix::quantize(values, true).unwrap();
+        let codes: Vec<u8> = matrix.parts().codes.to_vec1().unwrap();
+        (codes, matrix.dequantize(DType::F32).unwrap().to_vec2::<f32>().unwrap())
+    };
+    assert_eq!(of(&narrow), of(&narrow.to_dtype(DType::F32).unwrap()));
+    let nan = Tensor::new(&[[half::bf16::NAN; 64]], &Device::Cpu).unwrap();
+    assert!(Nf4Matrix::quantize(&nan, false).is_err());
+}
+
+#[test]
 fn parts_that_do_not_fit_are_refused() {
     let parts = Nf4Matrix::quantize(&random((4, 64), 1), true).unwrap().parts().clone();
     let refused = |parts: Nf4Parts| Nf4Matrix::from_parts(parts).unwrap_err().to_string();
