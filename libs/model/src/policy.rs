@@ -21,7 +21,7 @@ use crate::shared::{Base, PackedBase, SharedWeights, Wanted};
 use crate::weights::{Caches, Weights, check_names};
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
-    TrainingPass, checkpoint,
+    TrainingPass,
 };
 
 /// How to load a checkpoint.
@@ -156,26 +156,19 @@ impl Policy {
             Some(adapter) => Some(adapter.lora(options.lora.as_ref())?),
             None => options.lora.clone(),
         };
-        let shared = match (&lora, shared) {
-            (Some(lora), Some(shared)) => shared.base(&Wanted {
-                files: &files,
-                used: &used,
-                names,
-                dtype,
-                device,
-                quantization: options.quantization,
-                quantizes: &quantizes,
-                rank: lora.rank,
-            })?,
-            _ => None,
+        let wanted = Wanted {
+            files: &files,
+            used: &used,
+            names,
+            dtype,
+            device,
+            quantization: options.quantization,
+            quantizes: &quantizes,
+            rank: lora.as_ref().map_or(0, |lora| lora.rank),
         };
-        let Base { mut tensors, quantized, packed } = match shared {
-            Some(base) => base,
-            None => {
-                let read = checkpoint::read_weights(&files, &used, dtype, device, quantizes)?;
-                Base { tensors: read.0, quantized: read.1, packed: PackedBase::default() }
-            }
-        };
+        // What is trained itself is nobody else's.
+        let shared = shared.filter(|_| lora.is_some());
+        let Base { mut tensors, quantized, packed } = wanted.load(shared)?;
         if adapter.is_some() {
             let names = config.names(&tensors);
             tensors.extend(read_adapter(dir, names, &options.device)?);

@@ -18,6 +18,7 @@ use vrft_checkpoint::{Quantization, TensorFiles};
 use vrft_kernels::Nf4Matrix;
 
 use crate::ModelError;
+use crate::checkpoint::read_weights;
 use crate::device::open_device;
 use crate::names::Names;
 use crate::quantized::Quantized;
@@ -64,7 +65,7 @@ impl SharedWeights {
 /// The frozen weights that a policy asks for.
 #[cfg_attr(
     not(all(feature = "cuda", target_os = "linux")),
-    expect(dead_code, reason = "a GPU holds them")
+    expect(dead_code, reason = "what is shared is found by more than what is read")
 )]
 pub(crate) struct Wanted<'a> {
     pub(crate) files: &'a TensorFiles,
@@ -78,6 +79,21 @@ pub(crate) struct Wanted<'a> {
     pub(crate) quantizes: &'a dyn Fn(&str) -> bool,
     /// Rank of the adapters beside them.
     pub(crate) rank: usize,
+}
+
+impl Wanted<'_> {
+    /// The weights in memory that others share, where that can be, and else in memory of their own.
+    ///
+    /// # Errors
+    /// Weights that cannot be read; a device without memory left.
+    pub(crate) fn load(&self, shared: Option<&SharedWeights>) -> Result<Base, ModelError> {
+        if let Some(base) = shared.map(|shared| shared.base(self)).transpose()?.flatten() {
+            return Ok(base);
+        }
+        let (tensors, quantized) =
+            read_weights(self.files, self.used, self.dtype, self.device, self.quantizes)?;
+        Ok(Base { tensors, quantized, packed: PackedBase::default() })
+    }
 }
 
 /// Frozen weights, and those among them that lie as a GPU decodes with them.
@@ -127,8 +143,7 @@ mod on_gpu {
 
     use super::arena::{self, Arena};
     use super::meeting::{self, Member};
-    use super::{Arc, Base, Device, ModelError, PoisonError, SharedWeights, Wanted};
-    use crate::checkpoint::read_weights;
+    use super::{Arc, Base, Device, ModelError, PoisonError, SharedWeights, Wanted, read_weights};
 
     /// The base that this process shares.
     #[derive(Debug)]
