@@ -108,7 +108,8 @@ fn one_bad_row_among_many_is_skipped_and_counted() {
     }
     // And is said where the rows are only judged on.
     let data = data.display().to_string();
-    let eval = ["eval", "--data", &data, "--set", "evaluation.limit=12"];
+    let eval =
+        ["eval", "--config", "tests/digits.toml", "--data", &data, "--set", "evaluation.limit=12"];
     let output = Command::new(vrft()).args(eval).current_dir(root()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.contains("# skipped row 7: "), "{errors}");

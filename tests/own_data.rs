@@ -119,7 +119,7 @@ fn a_question_that_spells_special_tokens_is_asked_as_it_is_written() {
     let outcome = run.finish().ok();
     assert!(outcome.stdout.contains("4 rows, 4 usable, 0 skipped, 4 used"), "{}", outcome.stdout);
     assert_eq!(run.metric("learner", "policy/loss").len(), 3);
-    ok(&["eval", "--data", &data, "--set", "evaluation.limit=4"]);
+    ok(&["eval", "--config", "tests/digits.toml", "--data", &data, "--set", "evaluation.limit=4"]);
 }
 
 /// Annotations are in pixels of the file; the answers of such a task are in those of what the model sees.

@@ -122,7 +122,13 @@ fn a_policy_that_diverges_is_told_and_the_best_before_it_is_kept() {
     let again: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(again["metrics"]["miou"].as_f64(), Some(highest));
     let report = std::fs::read_to_string(small.out().join("report.html")).unwrap();
-    assert!(report.contains(&format!("Best of RFT: step {step}")), "not in the report");
+    let (_, base) = self::worth(&small, "base")[0];
+    let words = if highest > base {
+        format!("Best of RFT: step {step}")
+    } else {
+        format!("No policy of RFT is better than the base's {base:.3}; the nearest: step {step}")
+    };
+    assert!(report.contains(&words), "{words:?} is not in the report");
     assert!(report.contains("selected on test"), "not in the report");
 }
 
@@ -154,5 +160,7 @@ fn a_sound_run_has_no_problem() {
     assert!(!outcome.stdout.contains("Problem:"), "{}", outcome.stdout);
     let doctor = run(&["doctor", &small.out().display().to_string()]);
     assert!(doctor.status.success(), "{}", printed(&doctor));
-    assert!(printed(&doctor).contains("Best of RFT: step 3"), "{}", printed(&doctor));
+    // Three steps may or may not have helped.
+    assert!(printed(&doctor).contains("of RFT"), "{}", printed(&doctor));
+    assert!(printed(&doctor).contains("step 3, mIoU"), "{}", printed(&doctor));
 }

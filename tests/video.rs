@@ -11,7 +11,7 @@ use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use vrft_dataset::{Dataset, OpenOptions, Question, RobotConfig, Truth};
 use vrft_tests::harness::Absent;
-use vrft_tests::{Run, vrft};
+use vrft_tests::{Run, root, vrft};
 
 /// The program that the dataset crate decodes videos with.
 ///
@@ -78,8 +78,9 @@ fn frames_of_a_video_are_shown_with_their_times() -> Result<(), Absent> {
 fn when_something_happens_in_a_video_is_learned() -> Result<(), Absent> {
     let ffmpeg = ffmpeg()?;
     vrft();
+    let preset = root().join("configs/rewards/temporal-rlt/grounding.toml");
     let run = Run::small()
-        .set("reward.preset=rewards/temporal-rlt/grounding.toml")
+        .set(&format!("reward.preset={}", preset.display()))
         .set("data.frames.max=4")
         .set("rollout.max_completion_tokens=24")
         .set("learner.steps=2")

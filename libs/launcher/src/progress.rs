@@ -46,12 +46,18 @@ impl Deaths {
             return;
         }
         let before = self.told.borrow().clone();
-        if is_error && before.is_none() {
+        if is_error && is_end(text) && before.is_none() {
             self.told.send_replace(Some(node.to_owned()));
         } else if text.starts_with(RESTARTED) && before.as_deref() == Some(node) {
             self.told.send_replace(None);
         }
     }
+}
+
+/// Whether the daemon says with this that a node has ended. Of a node from elsewhere, which it has not started, it says
+/// other things.
+fn is_end(text: &str) -> bool {
+    ["exited", "node was killed", "failed to spawn"].iter().any(|start| text.starts_with(start))
 }
 
 /// What was said during a run.
@@ -204,12 +210,13 @@ mod tests {
             now.borrow().clone()
         };
         assert_eq!(told("answer", "exited with code 1", &error, false), None);
-        assert_eq!(told("rollout-2", "was killed by SIGKILL", &error, true), None);
+        assert_eq!(told("rollout-2", "exited because of signal SIGKILL", &error, true), None);
         assert_eq!(told("camera", "camera finished successfully", &info, true), None);
+        assert_eq!(told("monitor", "cannot be reached", &error, true), None);
         assert_eq!(told("camera", "exited with code 1", &error, true), Some("camera".into()));
         assert_eq!(told("camera", "node will be restarted (attempt 1)", &info, true), None);
         let answer = Some("answer".to_owned());
-        assert_eq!(told("answer", "was killed by SIGKILL", &error, true), answer);
+        assert_eq!(told("answer", "exited because of signal SIGKILL", &error, true), answer);
         assert_eq!(told("camera", "exited with code 1", &error, true), answer);
     }
 

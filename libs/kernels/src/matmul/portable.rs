@@ -1,5 +1,7 @@
 //! Products for processors without AVX-512: the gemm crate.
 
+use std::mem::MaybeUninit;
+
 use gemm::Parallelism;
 use rayon::prelude::*;
 
@@ -27,6 +29,9 @@ pub(super) fn run(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, par
 }
 
 fn serial(mut out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
+    if out.rows == 1 {
+        return single(out, write, scale, lhs, rhs, parallelism);
+    }
     // SAFETY: the constructors check that every view lies inside its slice and that the rows of the output
     // do not overlap; `out` is borrowed exclusively, so it aliases neither operand; the caller compared the
     // shapes.
@@ -54,4 +59,15 @@ fn serial(mut out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, paralle
             parallelism,
         );
     }
+}
+
+/// A single row, computed twice: alone the gemm crate would sum it in another order than beside others.
+fn single(out: MatMut, write: Write, scale: f32, lhs: Mat, rhs: Mat, parallelism: Parallelism) {
+    let cols = out.cols;
+    let mut both = vec![MaybeUninit::new(0.0); 2 * cols];
+    both[..cols].copy_from_slice(&out.data[..cols]);
+    let twice = Mat { rows: 2, row_stride: 0, ..lhs };
+    // The second row is added to zeros, where it is added at all.
+    serial(MatMut::of_places(&mut both, 2, cols, cols), write, scale, twice, rhs, parallelism);
+    out.data[..cols].copy_from_slice(&both[..cols]);
 }
