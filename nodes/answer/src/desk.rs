@@ -211,7 +211,10 @@ impl Desk {
         let (id, frame_id) = (answer_id.clone(), about.frame_id.clone());
         self.remembered.push_back(Remembered { answer_id: id, frame_id, is_read, boxes });
         if let Some(frame_id) = &about.frame_id {
-            let boxes = answered.found.iter().filter_map(detection).collect();
+            let found: Vec<Detection> = answered.found.iter().filter_map(detection).collect();
+            // Only who says that there is nothing has said so.
+            let is_said = answered.reading == Reading::Nothing || !found.is_empty();
+            let boxes = is_said.then_some(found);
             let waiting = Waiting { answer_id, version: answered.version.clone(), boxes };
             let scored = self.live.answered(frame_id, waiting);
             self.note_score(scored)?;

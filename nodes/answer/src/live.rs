@@ -25,8 +25,8 @@ pub(crate) struct Waiting {
     pub(crate) answer_id: String,
     /// Which version gave it.
     pub(crate) version: String,
-    /// Its boxes, in pixels of the frame, with how sure it is of each.
-    pub(crate) boxes: Vec<Detection>,
+    /// Its boxes, in pixels of the frame, with how sure it is of each; none where it could not be read as boxes.
+    pub(crate) boxes: Option<Vec<Detection>>,
 }
 
 /// An answer that was measured.
@@ -35,7 +35,7 @@ pub(crate) struct Scored {
     pub(crate) answer_id: String,
     pub(crate) version: String,
     /// Sum of the IoUs of matched boxes over the larger number of boxes, in [0, 1]; 1 where there are none on either
-    /// side.
+    /// side, and 0 for an answer that could not be read.
     pub(crate) overlap: f64,
 }
 
@@ -73,15 +73,20 @@ impl Live {
 
     fn score(&mut self, answer: Waiting, truth: &[BBox]) -> Scored {
         let Waiting { answer_id, version, boxes } = answer;
-        let most = boxes.len().max(truth.len());
-        let matched: f64 = match_greedily(&boxes, truth, 0.0).iter().map(|one| one.iou).sum();
-        let overlap = if most == 0 { 1.0 } else { matched / most as f64 };
+        let overlap = boxes.map_or(0.0, |boxes| overlap(&boxes, truth));
         if self.newest.len() == WINDOW {
             self.newest.pop_front();
         }
         self.newest.push_back(overlap);
         Scored { answer_id, version, overlap }
     }
+}
+
+fn overlap(boxes: &[Detection], truth: &[BBox]) -> f64 {
+    let most = boxes.len().max(truth.len());
+    let matched: f64 = match_greedily(boxes, truth, 0.0).iter().map(|one| one.iou).sum();
+    // A sum of nothing is a negative zero.
+    if most == 0 { 1.0 } else { matched / most as f64 + 0.0 }
 }
 
 fn keep<T>(kept: &mut VecDeque<T>, one: T) {
@@ -101,7 +106,7 @@ mod tests {
 
     fn answer(id: &str, ends: &[f64]) -> Waiting {
         let boxes = ends.iter().map(|x2| Detection { bbox: bbox(*x2), confidence: 1.0 });
-        Waiting { answer_id: id.into(), version: "v".into(), boxes: boxes.collect() }
+        Waiting { answer_id: id.into(), version: "v".into(), boxes: Some(boxes.collect()) }
     }
 
     #[test]
@@ -120,7 +125,10 @@ mod tests {
         let mut live = Live::default();
         live.truth("1", vec![]);
         assert_eq!(live.answered("1", answer("a", &[])).unwrap().overlap, 1.0);
-        assert_eq!(live.answered("1", answer("b", &[3.0])).unwrap().overlap, 0.0);
+        let wrong = live.answered("1", answer("b", &[3.0])).unwrap().overlap;
+        assert!(wrong == 0.0 && wrong.is_sign_positive());
+        let unread = Waiting { boxes: None, ..answer("c", &[]) };
+        assert_eq!(live.answered("1", unread).unwrap().overlap, 0.0);
     }
 
     #[test]

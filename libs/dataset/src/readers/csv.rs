@@ -12,6 +12,11 @@ use crate::DatasetError;
 const PICTURE: [&str; 7] = ["image", "filename", "file_name", "file", "path", "image_id", "img"];
 /// Names that a column of classes has; in FGVC Aircraft's tables the first of them is the name and the last a number.
 const CLASS: [&str; 7] = ["classes", "class", "label", "labels", "category", "variant", "name"];
+/// Columns of tables for detection.
+const BOXES: [&str; 12] = [
+    "xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "bbox", "boxes",
+    "x_center", "y_center",
+];
 
 /// Names of the columns of rows that ask in words.
 const ROWS: [&str; 2] = ["problem", "solution"];
@@ -70,6 +75,20 @@ impl<'a> Table<'a> {
     /// No column of pictures or of classes; a line with too few fields.
     pub(crate) fn labeled(self) -> Result<Vec<Labeled>, DatasetError> {
         let Self { path, header, records } = self;
+        let of_boxes: Vec<&str> = header
+            .iter()
+            .map(|name| name.trim())
+            .filter(|name| BOXES.iter().any(|of_box| name.eq_ignore_ascii_case(of_box)))
+            .collect();
+        if !of_boxes.is_empty() {
+            let message = format!(
+                "columns of boxes ({}), which are not read out of comma-separated values: write the rows as JSONL with \
+                 \"image\" and \"boxes\", as COCO or as Pascal VOC; or take the columns out where the classes alone are \
+                 to be learned",
+                of_boxes.join(", ")
+            );
+            return Err(content(path, "pictures and their classes", message));
+        }
         let place = |names: &[&str], column, expected| {
             let is = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name));
             names.iter().find_map(|name| is(name)).ok_or_else(|| DatasetError::MissingColumn {

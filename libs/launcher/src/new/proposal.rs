@@ -236,9 +236,14 @@ fn inferred(dataset: &Dataset, processor: &Processor, own: Space) -> eyre::Resul
     });
     // Outlines are never in pixels, and a question that names thousandths would contradict pixels.
     let is_region = config.answer.kind.geometry() == Some(Geometry::Region);
-    let names_its_space = dataset.iter().take(N_LOOKED_AT).any(says_its_form);
-    if space.is_some() && !(is_region && own == Space::Pixels) && !names_its_space {
-        config = proposed_in(config, own, mean_seen_side(dataset, processor));
+    let says_its_form = dataset.iter().take(N_LOOKED_AT).any(says_its_form);
+    let answered_in = match asked_space(dataset) {
+        Some(asked) => Some(asked),
+        None if says_its_form || is_region && own == Space::Pixels => None,
+        None => Some(own),
+    };
+    if let (Some(answered_in), Some(_)) = (answered_in, &space) {
+        config = proposed_in(config, answered_in, mean_seen_side(dataset, processor));
     }
     Ok((config, proposal.reason, space))
 }
@@ -257,6 +262,30 @@ fn text_of(row: &Row) -> Option<(String, String, &str, Option<[u32; 2]>)> {
     let asked = row.question.words().unwrap_or_default();
     let size = row.pictures.first().map(|picture| picture.header().reach());
     Some((row.origin.place(), asked, solution, size))
+}
+
+/// What all questions ask for coordinates in, where they name thousandths or shares of the sides: answers are paid in that.
+/// Of which pixels a question speaks cannot be told.
+fn asked_space(dataset: &Dataset) -> Option<Space> {
+    let asked = |row: &Row| space_named_in(&row.question.words().unwrap_or_default());
+    let mut spaces = dataset.iter().take(N_LOOKED_AT).map(asked);
+    let first = spaces.next()??;
+    spaces.all(|space| space == Some(first)).then_some(first)
+}
+
+fn space_named_in(question: &str) -> Option<Space> {
+    let question = question.to_lowercase();
+    let has = |phrases: &[&str]| {
+        phrases.iter().any(|phrase| {
+            let ends = question.match_indices(phrase).map(|(at, found)| at + found.len());
+            // "0 to 1" is no part of "0 to 1000".
+            ends.into_iter().any(|end| !question[end..].starts_with(|c: char| c.is_ascii_digit()))
+        })
+    };
+    if has(&["thousandth", "0 to 1000", "0 and 1000", "0-1000", "0–1000"]) {
+        return Some(Space::Thousandths);
+    }
+    has(&["0 to 1", "0 and 1", "between 0.0 and 1.0"]).then_some(Space::Unit)
 }
 
 /// Whether the question says what an answer looks like.

@@ -366,3 +366,27 @@ fn a_split_without_rows_is_not_judged_on() {
     let text = std::fs::read_to_string(folder.path().join("mine/config.toml")).unwrap();
     assert!(text.contains("the split test is not judged on"), "{text}");
 }
+
+#[test]
+fn answers_are_paid_in_the_coordinates_that_the_questions_ask_for() {
+    for (words, space) in
+        [("boxes in thousandths", "thousandths"), ("coordinates from 0 to 1", "unit")]
+    {
+        let (folder, names) = folder(6);
+        let row = |(n, name): (usize, &String)| {
+            let (x, y) = (3 + 5 * n, 2 + 3 * n);
+            serde_json::json!({"image": name, "problem": format!("Find the mug. Answer within <answer> </answer> with {words}."),
+                "solution": format!("<answer>[{{'Position': [{x}, {y}, {}, {}]}}]</answer>", x + 9, y + 7)})
+            .to_string()
+        };
+        let rows: Vec<String> = names.iter().enumerate().map(row).collect();
+        let data = folder.path().join("rows.jsonl");
+        std::fs::write(&data, rows.join("\n")).unwrap();
+        let config = made(&options(folder.path(), &data));
+        let declared = config.rewards.shared.answer.space().unwrap();
+        assert_eq!(
+            (declared.name(), config.data.space),
+            (space, Some(vrft_dataset::DataSpace::Pixels))
+        );
+    }
+}

@@ -29,6 +29,16 @@ fn a_folder_for_each_class() {
 }
 
 #[test]
+fn a_table_of_boxes_is_not_taken_for_one_of_classes() {
+    let folder = Folder::new(&[(
+        "boxes.csv",
+        b"filename,width,height,class,XMin,ymin,xmax,ymax\na.png,8,8,mug,1,2,3,4\n",
+    )]);
+    let words = ["columns of boxes (XMin, ymin, xmax, ymax)", "JSONL"];
+    refused(&folder.path("boxes.csv"), &OpenOptions::default(), &words);
+}
+
+#[test]
 fn tables_and_lists_name_pictures_and_classes() {
     let folder = Folder::new(&[
         ("cars.csv", b"image,label\ncars/1.png,\"Audi, R8\"\ncars/2.png,Fiat 500\n"),
