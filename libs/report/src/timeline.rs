@@ -103,7 +103,8 @@ impl<'a> Excerpt<'a> {
 
     fn note(&self, window: Option<usize>) -> String {
         let total = self.end - self.start;
-        let both: f64 = self.overlap().iter().map(|(start, end)| end - start).sum();
+        // A sum of nothing is a negative zero.
+        let both = self.overlap().iter().map(|(start, end)| end - start).sum::<f64>() + 0.0;
         let window = window.map(|w| format!("window = {w}; ")).unwrap_or_default();
         let share = 100.0 * both / total;
         let mut note = format!(

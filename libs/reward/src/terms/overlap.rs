@@ -181,7 +181,8 @@ fn over_pairs(case: &Case, norm: Norm, most: f64, value: impl Fn(&Item, &Item, f
     if let Some(decided) = case.decided() {
         return decided;
     }
-    let sum: f64 = case.pairs().map(|(p, t, likeness)| value(p, t, likeness)).sum();
+    // A sum of nothing is a negative zero.
+    let sum = case.pairs().map(|(p, t, likeness)| value(p, t, likeness)).sum::<f64>() + 0.0;
     let divisor = norm.of(case);
     if divisor == 0 { 0.0 } else { (sum / divisor as f64).min(most) }
 }
