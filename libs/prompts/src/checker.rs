@@ -55,8 +55,8 @@ impl<'a> Checker<'a> {
         let form = keys.map(|keys| format!(" under {:?}", keys.place)).unwrap_or_default();
         (is_in_picture && own != declared).then(|| {
             format!(
-                "the model was trained to say places in {words}{form}, the task asks for {} (reward.answer.space): another \
-                 form is learned too, but takes longer",
+                "models of this kind are published saying places in {words}{form}, the task asks for {} \
+                 (reward.answer.space): one that was not tuned for that learns it too, but takes longer",
                 declared.name()
             )
         })
