@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use candle_core::{DType, Device};
-use vrft_learner::{OptimizerState, TrainCompletion, TrainGroup};
+use vrft_learner::OptimizerState;
 use vrft_model::SharedWeights;
-use vrft_processor::{EncodedPrompt, Processor};
+use vrft_processor::Processor;
+use vrft_rollout::{Completion, FinishReason};
 
-use crate::case::{Kind, Result, gpu, learner, load_shared, prompts, sample, sampling};
+use crate::case::{Kind, Result, gpu, groups, learner, load_shared, prompts, sample, sampling};
 use crate::parity::some_adapters;
 
 const GROUP_SIZE: usize = 4;
@@ -63,14 +64,14 @@ fn together(
         });
         let output = |process: Child| {
             let output = process.wait_with_output()?;
-            match output.status.success() {
-                true => Ok(String::from_utf8(output.stdout)?),
-                false => Err(format!("a process ended with {}", output.status).into()),
+            if !output.status.success() {
+                return Err(format!("a process ended with {}", output.status).into());
             }
+            Ok(String::from_utf8(output.stdout)?)
         };
         let outputs: Result<Vec<String>> = processes.into_iter().map(output).collect();
         ended.store(true, Ordering::Relaxed);
-        let most = watcher.join().map_err(|_| "the watcher failed")?;
+        let most = watcher.join().map_err(|_panic| "the watcher failed")?;
         Ok((outputs?, most - before))
     })
 }
@@ -99,19 +100,16 @@ pub(crate) fn member(
     let policy = load_shared(checkpoint, &device, kind, shares.then_some(&shared))?;
     let mut hash = DefaultHasher::new();
     if trainable {
-        let completion = |i: u32| TrainCompletion {
+        // What was sampled does not matter here, only that all learn from the same.
+        let completion = |i: u32| Completion {
             token_ids: vec![3 + i; N_TOKENS],
-            old_logprobs: vec![-1.0; N_TOKENS],
-            advantage: if i.is_multiple_of(2) { 1.0 } else { -0.5 },
-            truncated: false,
-            is_scored: true,
+            logprobs: vec![-1.0; N_TOKENS],
+            text: String::new(),
+            finish_reason: FinishReason::Length,
+            seed: 0,
         };
-        let group = |(idx, prompt): (usize, &EncodedPrompt)| TrainGroup {
-            prompt_id: idx as u64,
-            prompt: prompt.clone(),
-            completions: (0..GROUP_SIZE as u32).map(completion).collect(),
-        };
-        let groups: Vec<TrainGroup> = prompts.iter().enumerate().map(group).collect();
+        let group: Vec<Completion> = (0..GROUP_SIZE as u32).map(completion).collect();
+        let groups = groups(&prompts, &vec![group; prompts.len()]);
         let mut learner = learner(policy, OptimizerState::F32)?;
         for _ in 0..2 {
             learner.grpo_step(&groups)?;
