@@ -1,6 +1,6 @@
 //! One answer and one LoRA step on a checkpoint of any size, with seconds and memory at each stage.
 //!
-//!     cargo run --release --workspace --example lora_step -- CHECKPOINT IMAGE [GROUP_SIZE] [TOKENS]
+//!     cargo run --release -p vrft-learner --example lora_step -- CHECKPOINT IMAGE [GROUP_SIZE] [TOKENS]
 //!
 //! Linux only: the memory is what the kernel says about this process.
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]

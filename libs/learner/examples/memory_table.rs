@@ -1,6 +1,6 @@
 //! The memory that fine-tuning takes, estimated from `config.json` files alone, as the table of the documentation has it.
 //!
-//!     cargo run --release --workspace --example memory_table -- CONFIG_JSON[@PATCHES]…
+//!     cargo run --release -p vrft-learner --example memory_table -- CONFIG_JSON[@PATCHES]…
 //!
 //! The policy computes in bfloat16. A step is cut into single groups: a prompt of 356 tokens, of which 256 stand for an
 //! image, and 4 completions of 256 tokens. The image has 1024 patches, four to a token, unless a number says otherwise.
