@@ -46,7 +46,7 @@ pub use difference::Difference;
 pub use error::ReportError;
 pub use page::write_report;
 pub use results::{
-    PairedDifference, PublishedNumber, ResultCell, ResultRow, ResultRun, Results, ResultsHead,
-    write_results,
+    EqualShots, PairedDifference, PublishedNumber, ResultCell, ResultRow, ResultRun, Results,
+    ResultsHead, ShotFits, ShotLine, write_results,
 };
 pub use student::{mean_interval, student_t_975};

@@ -12,6 +12,9 @@ use crate::page::write;
 use crate::student::mean_interval;
 use crate::{ReportError, label};
 
+pub use fit::{EqualShots, ShotFits, ShotLine};
+
+mod fit;
 mod page;
 mod plot;
 mod text;
@@ -73,6 +76,9 @@ pub struct Results {
     pub rows: Vec<ResultRow>,
     /// Differences of the first metric between two methods at the same shots, paired.
     pub differences: Vec<PairedDifference>,
+    /// The first metric against the number of shots; `None` where fewer than three numbers were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fits: Option<ShotFits>,
 }
 
 /// One method at one number of shots.
@@ -149,8 +155,10 @@ impl Results {
             }
         });
         let rows = rows.collect();
-        let differences = head.metrics.first().map_or_else(Vec::new, |m| differences(runs, m));
-        Self { head, rows, differences }
+        let first = head.metrics.first();
+        let differences = first.map_or_else(Vec::new, |metric| differences(runs, metric));
+        let fits = first.and_then(|metric| ShotFits::new(runs, metric));
+        Self { head, rows, differences, fits }
     }
 
     /// Gives differences of a single seed their interval over the questions (pictures, for average precision), from the answers in its run folder.

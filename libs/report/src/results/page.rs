@@ -50,17 +50,15 @@ fn section(results: &Results) -> String {
     let differences = if results.differences.is_empty() {
         String::new()
     } else {
-        let title = escape(&results.differences_title());
-        format!(
-            "<p class=intro style=\"margin-top:1.5em\">{title}:</p>\n{}",
-            table(&results.difference_lines())
-        )
+        titled(&results.differences_title(), &results.difference_lines())
     };
+    let fits = results.fit_lines().into_iter();
+    let fits: String = fits.map(|(title, lines)| titled(&title, &lines)).collect();
     let remarks: String =
         head.remarks.iter().map(|remark| format!("<li>{}</li>", escape(remark))).collect();
     let remarks = if remarks.is_empty() { remarks } else { format!("<ul>{remarks}</ul>\n") };
     format!(
-        "<section>\n<h2>{}</h2>\n{source}{command}{}{}{differences}{remarks}</section>\n",
+        "<section>\n<h2>{}</h2>\n{source}{command}{}{}{differences}{fits}{remarks}</section>\n",
         escape(&head.title),
         figure(results),
         table(&results.lines()),
@@ -80,6 +78,12 @@ fn figure(results: &Results) -> String {
          <ul class=legend>{legend}</ul>{plot}</figure>\n",
         escape(metric)
     )
+}
+
+/// A further table below its title.
+fn titled(title: &str, lines: &[Vec<String>]) -> String {
+    let title = escape(title);
+    format!("<p class=intro style=\"margin-top:1.5em\">{title}:</p>\n{}", table(lines))
 }
 
 /// Lines, the first of them the heading.

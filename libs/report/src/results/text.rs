@@ -1,6 +1,6 @@
 //! A table in words: Markdown, and columns for a terminal.
 
-use super::{PairedDifference, ResultCell, Results};
+use super::{EqualShots, PairedDifference, ResultCell, Results, ShotLine};
 use crate::evaluation::metric_title;
 use crate::label;
 
@@ -20,6 +20,9 @@ impl Results {
             text += &format!("\n{}:\n\n", self.differences_title());
             text += &markdown(&self.difference_lines());
         }
+        for (title, lines) in self.fit_lines() {
+            text += &format!("\n{title}:\n\n{}", markdown(&lines));
+        }
         for remark in &head.remarks {
             text += &format!("\n- {remark}");
         }
@@ -36,7 +39,43 @@ impl Results {
         } else {
             format!("\n{}:\n{}", self.differences_title(), columns(&self.difference_lines()))
         };
-        format!("{}\n{}{differences}", self.head.title, columns(&self.lines()))
+        let fits = self.fit_lines().into_iter();
+        let fits: String =
+            fits.map(|(title, lines)| format!("\n{title}:\n{}", columns(&lines))).collect();
+        format!("{}\n{}{differences}{fits}", self.head.title, columns(&self.lines()))
+    }
+
+    /// Title, heading and cells of what more shots are worth, and of RFT in shots of SFT; nothing where no line was fitted.
+    pub(super) fn fit_lines(&self) -> Vec<(String, Vec<Vec<String>>)> {
+        let Some(fits) = &self.fits else { return Vec::new() };
+        let metric = self.head.metrics.first().map_or("", |name| metric_title(name));
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let mut lines =
+            vec![words(&["method", "twice the shots add", "95 % CI", "misfit", "seeds"])];
+        for ShotLine { label, doubling, half_width, misfit, n_seeds, .. } in &fits.lines {
+            let interval = half_width.map_or(NONE.to_owned(), |half| {
+                format!("{} to {}", self.signed(doubling - half), self.signed(doubling + half))
+            });
+            let (doubling, misfit) = (self.signed(*doubling), self.number(*misfit));
+            lines.push(vec![
+                label::display(label),
+                doubling,
+                interval,
+                misfit,
+                n_seeds.to_string(),
+            ]);
+        }
+        let title = format!("A line through {metric} over the logarithm of the shots");
+        let mut tables = vec![(title, lines)];
+        if !fits.equals.is_empty() {
+            let mut lines = vec![words(&["RFT with shots", "SFT with shots", "95 % CI"])];
+            for EqualShots { shots, equal, interval: (low, high) } in &fits.equals {
+                let interval = format!("{low:.1} to {high:.1}");
+                lines.push(vec![shots.to_string(), format!("{equal:.1}"), interval]);
+            }
+            tables.push(("As good as each other, by that line".to_owned(), lines));
+        }
+        tables
     }
 
     /// Heading and cells of the table.
