@@ -3,6 +3,7 @@
 
     make_scenes.py PACKAGES                   scenes/: shots and tests of every task, in both domains
     make_scenes.py PACKAGES --train OUT       OUT/alone.parquet and OUT/scenes.parquet, which the starter is trained on
+    make_scenes.py PACKAGES --tune OUT        OUT/tune-TASK-….jsonl: other scenes of the shifted domain, to choose settings by
 
 Every task has a pool of 64 rows that shots are drawn from, and a test of 200 rows; the tasks of a domain ask about
 the same pictures. No photo, garment or digit of the training scenes occurs in them.
@@ -130,12 +131,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("packages", type=packages_in)
     parser.add_argument("--train", type=Path)
+    parser.add_argument("--tune", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "scenes")
     arguments = parser.parse_args()
     if arguments.train:
         source = Source(arguments.packages, STARTER)
         for name, options in TRAINING.items():
             write_training(arguments.train / f"{name}.parquet", source, **options)
+    elif arguments.tune:
+        write_sets(arguments.tune, "tune", 15, Source(arguments.packages, SHIFTED))
     else:
         write_sets(arguments.out, "home", 13, Source(arguments.packages, HOME))
         write_sets(arguments.out, "shifted", 14, Source(arguments.packages, SHIFTED))

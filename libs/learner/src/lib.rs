@@ -13,6 +13,7 @@ mod elementwise;
 mod error;
 #[cfg(feature = "cuda")]
 mod gpu_moments;
+mod gradient_noise;
 mod gradients;
 mod grpo;
 mod learner;

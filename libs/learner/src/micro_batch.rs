@@ -184,6 +184,11 @@ impl MicroBatchPlan {
 }
 
 impl<'a> MicroBatch<'a> {
+    /// Groups, or parts of some, in it.
+    pub(crate) fn n_groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// The prompts, each once.
     pub(crate) fn prompts(&self) -> impl Iterator<Item = &'a EncodedPrompt> {
         self.groups.iter().map(|group| group.prompt)

@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use vrft_model::{PackedGroup, TokenLogprobs};
 
+use crate::gradient_noise::GradientNoise;
 use crate::gradients::clip_factor;
 use crate::micro_batch::{GroupPart, MicroBatch, Room, micro_batches};
 use crate::pass::Pass;
@@ -39,7 +40,9 @@ impl Learner {
         let mut n_trained = 0;
         let batches = micro_batches(groups, self.room());
         let mut images = SharedImages::new(&batches);
-        for batch in &batches {
+        let n_groups: usize = batches.iter().map(MicroBatch::n_groups).sum();
+        let mut first = None;
+        for (idx, batch) in batches.iter().enumerate() {
             let dropout_seed = Some(self.dropout_seed(stats, settings.update_idx));
             let budget = self.activation_budget();
             let encode = |prompt| self.policy.encode_images(prompt, dropout_seed, budget);
@@ -63,6 +66,15 @@ impl Learner {
                 let of_images = pass.backward(&loss, &mut gradients.sums)?;
                 images.backward(batch, of_images, &mut gradients.sums)
             })?;
+            if idx == 0 && batches.len() > 1 {
+                first = Some((batch.n_groups(), gradients.norm()?));
+            }
+        }
+        if let Some(first) = first
+            && let Some(noise) = GradientNoise::new(first, (n_groups, gradients.norm()?))
+        {
+            stats.set("policy/grad_signal", noise.signal);
+            stats.set("policy/grad_noise", noise.noise);
         }
         stats.divide("policy/entropy", n_trained);
         stats.divide("policy/ratio", n_trained);

@@ -10,11 +10,12 @@ use crate::load::Run;
 use crate::teams::Team;
 
 /// A curve that has a chart to itself: metric, title, note.
-const SINGLE: [(&str, &str, &str); 8] = [
+const SINGLE: [(&str, &str, &str); 9] = [
     ("policy/kl", "KL to the reference policy", "nats per token"),
     ("policy/entropy", "Entropy", "nats per token of a completion"),
     ("completions/length/mean", "Completion length", "tokens, mean of a step"),
     ("completions/truncated", "Truncated completions", "cut at the token limit, per step"),
+    ("advantage/variance", "Variance of the advantages", "0: no answer better than another"),
     ("policy/grad_norm", "Gradient norm", "before clipping"),
     ("policy/learning_rate", "Learning rate", "per learner step"),
     ("policy/clip_fraction", "Clip fraction", "tokens whose ratio was clipped"),
@@ -41,6 +42,9 @@ pub(crate) fn training(run: &Run) -> String {
             figures += &single(name, title, note);
         }
     }
+    let noise = run.teams.reinforced().map(|team| noise_scale(run, team)).collect();
+    let note = "prompts a step below which noise is most of the gradient; over 20 steps";
+    figures += &over_steps("Gradient noise scale", note, noise);
     let note = "objective of the reinforcement fine-tuning; its level says little, its jumps do";
     figures += &single("policy/loss", "Loss", note);
     let supervised = run.teams.supervised().map(|team| line(run, team, "policy/loss"));
@@ -51,6 +55,28 @@ pub(crate) fn training(run: &Run) -> String {
 /// A curve of one learner.
 fn line(run: &Run, team: &Team, name: &str) -> Line {
     Line::curve(&team.title, team.class, run.metrics.curve(team, name))
+}
+
+/// `tr(Σ) / |G|²` over the last steps. Both are summed before they are divided, because the estimates of one step are mostly
+/// noise; where that of the signal is not above 0, nothing can be said.
+fn noise_scale(run: &Run, team: &Team) -> Line {
+    const STEPS: usize = 20;
+    let signal = run.metrics.curve(team, "policy/grad_signal");
+    let noise = run.metrics.curve(team, "policy/grad_noise");
+    let steps: Vec<(f64, f64, f64)> = signal
+        .iter()
+        .zip(&noise)
+        .filter(|(signal, noise)| signal.0 == noise.0)
+        .map(|((step, signal), (_, noise))| (*step, *signal, *noise))
+        .collect();
+    let over_last = |last: &[(f64, f64, f64)]| {
+        let (step, ..) = *last.last()?;
+        let signal: f64 = last.iter().map(|(_, signal, _)| signal).sum();
+        let noise: f64 = last.iter().map(|(_, _, noise)| noise).sum();
+        (signal > 0.0 && noise > 0.0).then_some((step, noise / signal))
+    };
+    let points = steps.windows(STEPS).filter_map(over_last).collect();
+    Line { style: LineStyle::Marked, ..Line::curve(&team.title, team.class, points) }
 }
 
 /// The held-out metric over learner steps, with the other policies and the best constant answer as levels; nothing with

@@ -77,6 +77,7 @@ fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
         if config.advantage.truth.is_some() {
             node.metric(step, "truth/used", share_of_used_truths(&advantages, &details));
         }
+        node.metric(step, "advantage/variance", variance(&advantages, &details));
         note_metrics(&mut node, step, &details.sampled(&batch), &details, config);
         node.send(&ADVANTAGES, &AdvantageBatch { advantages })?;
         node.send_metrics()?;
@@ -129,6 +130,15 @@ fn note_metrics(
         node.metric(step, task("prompts"), groups.len() as f64);
         node.metric(step, task("zero_std_groups"), share_of_equal(&groups));
     }
+}
+
+/// Variance of the advantages of the step's completions: 0 where nothing is better than anything else.
+fn variance(advantages: &[Advantage], details: &Details) -> f64 {
+    let sampled = advantages.iter().enumerate().filter(|(idx, _)| !details.is_shown(*idx));
+    let values: Vec<f64> = sampled.map(|(_, row)| f64::from(row.advantage)).collect();
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n
 }
 
 /// Share of true answers that the policy learns from: no completion earned as much.
