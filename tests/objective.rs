@@ -79,6 +79,22 @@ fn true_answers_are_imitated_beside_the_objective() {
 }
 
 #[test]
+fn a_policy_that_is_told_the_answer_teaches_the_one_that_is_not() {
+    let run = Run::small().set("loss.self_distillation={share=0.5}").set("learner.steps=2");
+    run.finish().ok();
+    let apart = run.metric("learner", "policy/teacher_kl");
+    assert!(apart.len() == 2 && apart.iter().all(|kl| kl.abs() > 1e-6), "{apart:?}");
+}
+
+#[test]
+fn tokens_count_by_how_much_the_picture_matters() {
+    let run = Run::small().set("loss.visual={share=0.2}").set("learner.steps=2");
+    run.finish().ok();
+    let added = run.metric("learner", "policy/visual_advantage");
+    assert!(added.len() == 2 && added.iter().all(|nats| *nats != 0.0), "{added:?}");
+}
+
+#[test]
 fn tasks_are_weighed_measured_and_remembered_apart() {
     let source = |task: &str, weight: f64| {
         let (train, test) = ("data/digits/shots.parquet", "data/digits/test.parquet");
@@ -115,4 +131,8 @@ fn contradictory_settings_say_what_to_write() {
         .set("learner.refills=1")
         .finish()
         .failed(&["learner.refills = 1: expected 0 with [loss.chord]"]);
+    Run::small()
+        .set("loss.self_distillation={hint=\"Look again.\"}")
+        .finish()
+        .failed(&["loss.self_distillation.hint = \"Look again.\": expected a text with {answer}"]);
 }

@@ -64,7 +64,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_completion_tokens: n_tokens,
     };
     let mut learner = Learner::new(policy, None, &settings)?;
-    let stats = learner.grpo_step(&[TrainGroup { prompt_id: 0, prompt, completions }])?;
+    let stats =
+        learner.grpo_step(&[TrainGroup { prompt_id: 0, prompt, hinted: None, completions }])?;
     stage("one step");
     for (name, value) in stats.metrics {
         println!("  {name} {value:.4}");

@@ -1,5 +1,6 @@
 //! What a step trains on: completions with their advantages, or demonstrations.
 
+use vrft_objective::config::LossConfig;
 use vrft_processor::EncodedPrompt;
 
 use crate::LearnerError;
@@ -11,6 +12,8 @@ pub struct TrainGroup {
     pub prompt_id: u64,
     /// The question that was answered.
     pub prompt: EncodedPrompt,
+    /// The same question with the true answer in it, for a teacher; where `[loss.self_distillation]` is given and only there.
+    pub hinted: Option<EncodedPrompt>,
     /// The answers to it.
     pub completions: Vec<TrainCompletion>,
 }
@@ -108,15 +111,16 @@ impl TrainGroup {
     }
 }
 
-/// A batch that a step can be made of, with demonstrations where they are imitated and only there.
-pub(crate) fn check_groups(groups: &[TrainGroup], imitates: bool) -> Result<(), LearnerError> {
+/// A batch that a step can be made of, with demonstrations and hints where the loss makes use of them and only there.
+pub(crate) fn check_groups(groups: &[TrainGroup], loss: &LossConfig) -> Result<(), LearnerError> {
     if groups.is_empty() {
         return Err(LearnerError::input("batch", "at least 1 group", 0));
     }
     groups.iter().try_for_each(TrainGroup::check)?;
     let is_demonstration = |c: &&TrainCompletion| c.origin == Origin::Demonstration;
     let n = groups.iter().flat_map(|group| &group.completions).filter(is_demonstration).count();
-    match (imitates, n) {
+    check_hints(groups, loss)?;
+    match (loss.chord.is_some(), n) {
         (true, 0) => Err(LearnerError::input(
             "number of demonstrations in the batch",
             "1 or more, as there is a [loss.chord]",
@@ -129,6 +133,16 @@ pub(crate) fn check_groups(groups: &[TrainGroup], imitates: bool) -> Result<(), 
         )),
         _ => Ok(()),
     }
+}
+
+fn check_hints(groups: &[TrainGroup], loss: &LossConfig) -> Result<(), LearnerError> {
+    let n = groups.iter().filter(|group| group.hinted.is_some()).count();
+    let expected = if loss.self_distillation.is_some() { groups.len() } else { 0 };
+    if n == expected {
+        return Ok(());
+    }
+    let why = "all with [loss.self_distillation] and none without";
+    Err(LearnerError::input("number of prompts with a hint", format!("{expected}: {why}"), n))
 }
 
 /// Demonstrations that a step can be made of.
@@ -158,8 +172,9 @@ mod tests {
             is_scored: true,
             origin: Origin::Sampled,
         };
-        let group = TrainGroup { prompt_id: 7, prompt, completions: vec![completion] };
-        assert_eq!(check_groups(&[group], false).unwrap_err().to_string(), expect);
+        let group =
+            TrainGroup { prompt_id: 7, prompt, hinted: None, completions: vec![completion] };
+        assert_eq!(check_groups(&[group], &LossConfig::default()).unwrap_err().to_string(), expect);
     }
 
     #[test]
@@ -187,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_is_refused() {
-        assert!(check_groups(&[], false).is_err());
+        assert!(check_groups(&[], &LossConfig::default()).is_err());
         assert!(check_demonstrations(&[]).is_err());
     }
 }

@@ -89,16 +89,17 @@ impl Section for SftConfig {
     }
 }
 
-/// Checks what `[loss.chord]` asks of `[learner]`.
+/// Checks what `[loss.chord]` and `[loss.self_distillation]` ask of `[learner]`.
 ///
 /// # Errors
 /// Dynamic sampling beside it, which would leave out prompts that still teach by their true answers.
 pub fn check_imitation(loss: &LossConfig, learner: &LearnerConfig) -> Result<(), ConfigError> {
     require(
-        loss.chord.is_none() || learner.refills == 0,
+        (loss.chord.is_none() && loss.self_distillation.is_none()) || learner.refills == 0,
         "learner.refills",
         learner.refills,
-        "0 with [loss.chord]: a prompt whose completions did equally well still teaches, by its true answer",
+        "0 with [loss.chord] or [loss.self_distillation]: a prompt whose completions did equally well still teaches, by its \
+         true answer",
     )
 }
 

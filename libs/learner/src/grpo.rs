@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use vrft_model::{ModelError, PackedGroup, Policy, TokenLogprobs};
+use vrft_objective::config::Teacher;
 use vrft_objective::{Entropy, Loss, LossInputs};
 
 use crate::micro_batch::{MicroBatch, micro_batches};
@@ -41,6 +42,8 @@ impl Learner {
 
     /// Passes all completions through the policies once more before an update, where its loss depends on that.
     fn prepare(&self, plan: &mut Plan<'_>, stats: &mut StepStats) -> Result<(), LearnerError> {
+        self.ask_teacher(plan, stats)?;
+        self.weigh_by_picture(plan, stats)?;
         if plan.wants_ref_logprobs(self.config.iterations) {
             let mut logprobs = vec![0.0; plan.n_tokens()];
             for batch in micro_batches(plan.whole_groups(), self.room()) {
@@ -70,6 +73,50 @@ impl Learner {
             plan.set_entropies(&entropies);
         }
         Ok(())
+    }
+
+    /// What the policy, or the one that the run started from, would say if it had been told the true answers.
+    fn ask_teacher(&self, plan: &mut Plan<'_>, stats: &mut StepStats) -> Result<(), LearnerError> {
+        let Some(prompts) = plan.unasked_hints() else { return Ok(()) };
+        let teacher = plan.loss.self_distillation.as_ref().map(|config| config.teacher);
+        let mut logprobs = vec![0.0; plan.n_tokens()];
+        for batch in micro_batches(plan.groups_behind(&prompts), self.room()) {
+            let of_batch = if teacher == Some(Teacher::Base) {
+                self.ref_logprobs(&batch, stats)?
+            } else {
+                Some(self.own_logprobs(&batch, stats)?)
+            };
+            if let Some(of_batch) = of_batch {
+                batch.scatter(&numbers(&of_batch)?, &mut logprobs);
+            }
+        }
+        plan.set_teacher_logprobs(logprobs);
+        Ok(())
+    }
+
+    /// Weighs tokens by how much likelier the detail of the picture makes them.
+    fn weigh_by_picture(
+        &self,
+        plan: &mut Plan<'_>,
+        stats: &mut StepStats,
+    ) -> Result<(), LearnerError> {
+        let Some(prompts) = plan.prompts_without_detail() else { return Ok(()) };
+        let mut logprobs = vec![0.0; plan.n_tokens()];
+        for batch in micro_batches(plan.groups_behind(&prompts), self.room()) {
+            batch.scatter(&numbers(&self.own_logprobs(&batch, stats)?)?, &mut logprobs);
+        }
+        stats.set("policy/visual_advantage", plan.weigh_by_picture(&logprobs));
+        Ok(())
+    }
+
+    /// (N,): logprobs under the policy as it is, without dropout, as the sampler computes them.
+    fn own_logprobs(
+        &self,
+        batch: &MicroBatch<'_>,
+        stats: &mut StepStats,
+    ) -> Result<Tensor, LearnerError> {
+        let forward = |groups: &[PackedGroup<'_>]| self.policy.logprobs(groups, self.temperature);
+        Ok(stats.timed(PREPARE_SECS, || batch.with_packed(forward))?.logprobs)
     }
 
     fn grpo_loss(
@@ -103,9 +150,10 @@ impl Learner {
         };
         let loss = vrft_objective::policy_loss(&inputs, &plan.loss)?;
         self.note(&loss, stats)?;
-        let ratio = (logprobs.detach() - old_logprobs)?.exp()?; // (N,)
+        let ratio = (logprobs.detach() - &old_logprobs)?.exp()?; // (N,)
         stats.add("policy/ratio", number(&ratio.sum_all()?)?);
-        self.with_imitation(loss.loss, batch, logprobs, plan, stats)
+        let loss = self.with_imitation(loss.loss, batch, logprobs, plan, stats)?;
+        self.with_distillation(loss, batch, &inputs, plan, stats)
     }
 
     /// `(1 - μ) · loss + μ · imitation` where the configuration says so (CHORD).
@@ -124,6 +172,25 @@ impl Learner {
         stats.set("policy/imitation_share", plan.imitation_share);
         let mu = plan.imitation_share;
         Ok(((loss * (1.0 - mu))? + (imitation * mu)?)?)
+    }
+
+    /// `(1 - μ) · loss + μ · distillation` where the configuration says so.
+    fn with_distillation(
+        &self,
+        loss: Tensor,
+        batch: &MicroBatch<'_>,
+        inputs: &LossInputs<'_>,
+        plan: &Plan<'_>,
+        stats: &mut StepStats,
+    ) -> Result<Tensor, LearnerError> {
+        let Some(config) = &plan.loss.self_distillation else { return Ok(loss) };
+        let LossInputs { logprobs, old_logprobs, token_weights, .. } = *inputs;
+        let Some(teacher) = batch.teacher_logprobs(logprobs.device())? else { return Ok(loss) };
+        let distilled =
+            vrft_objective::distillation_loss(logprobs, old_logprobs, &teacher, token_weights)?;
+        stats.add("policy/teacher_kl", number(&distilled.kl)?);
+        let share = config.share;
+        Ok(((loss * (1.0 - share))? + (distilled.loss * share)?)?)
     }
 
     fn note(&self, loss: &Loss, stats: &mut StepStats) -> Result<(), LearnerError> {

@@ -99,7 +99,7 @@ impl Learner {
     /// A group that does not fit, a loss or gradient that is not finite. The weights and the optimizer are then
     /// those of the update before.
     pub fn grpo_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
-        check_groups(groups, self.loss_config.chord.is_some())?;
+        check_groups(groups, &self.loss_config)?;
         vrft_kernels::on_worker(self.policy.backend(), || self.grpo_step_here(groups))
     }
 
@@ -143,7 +143,7 @@ impl Learner {
         groups: &[TrainGroup],
         counts: &UpdateCounts,
     ) -> Result<(StepGradients, StepStats), LearnerError> {
-        check_groups(groups, self.loss_config.chord.is_some())?;
+        check_groups(groups, &self.loss_config)?;
         vrft_kernels::on_worker(self.policy.backend(), || {
             let mut plan = self.plan(groups, counts);
             let mut gradients = StepGradients::new(&self.policy);

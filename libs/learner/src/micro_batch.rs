@@ -28,6 +28,8 @@ pub(crate) struct Sequence<'a> {
     pub(crate) advantage: f32,
     /// See [`vrft_objective::loss_weights`]; over the whole step, so that the losses of micro-batches add up.
     pub(crate) weights: &'a [f32],
+    /// The logprobs under the teacher; empty without one.
+    pub(crate) teacher_logprobs: &'a [f32],
     /// How much each token counts in the imitation of demonstrations; empty without one.
     pub(crate) imitation_weights: &'a [f32],
     /// Whether it is imitated rather than judged.
@@ -75,6 +77,7 @@ pub(crate) fn groups_of_demonstrations<'a>(
             old_logprobs: &[],
             sampler_logprobs: &[],
             ref_logprobs: &[],
+            teacher_logprobs: &[],
             advantage: 0.0,
             weights: &weights[first_token..end],
             imitation_weights: &[],
@@ -272,6 +275,12 @@ impl<'a> MicroBatch<'a> {
         Ok((known.dims1()? == self.n_completion_tokens()).then_some(known))
     }
 
+    /// (N,): logprobs of the completion tokens under the teacher, if there is one.
+    pub(crate) fn teacher_logprobs(&self, device: &Device) -> Result<Option<Tensor>> {
+        let known = self.per_token(device, |sequence| sequence.teacher_logprobs.to_vec())?;
+        Ok((known.dims1()? == self.n_completion_tokens()).then_some(known))
+    }
+
     /// Tokens of each completion.
     pub(crate) fn lengths(&self) -> Vec<usize> {
         self.sequences().map(|sequence| sequence.token_ids.len()).collect()
@@ -321,6 +330,7 @@ mod tests {
         };
         let group = |(id, lengths): (usize, &&[usize])| TrainGroup {
             prompt_id: id as u64,
+            hinted: None,
             prompt: EncodedPrompt {
                 token_ids: vec![2; 10],
                 positions: vec![[0; 3]; 10],

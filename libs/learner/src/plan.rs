@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use vrft_objective::config::{KlPlace, LossConfig};
 use vrft_objective::{CompletionFacts, UpdateCounts};
+use vrft_processor::EncodedPrompt;
 
 use crate::TrainGroup;
 use crate::batch::Origin;
@@ -24,6 +25,10 @@ pub(crate) struct Plan<'a> {
     old_logprobs: Option<Vec<f32>>,
     /// By token: logprobs under the reference policy, where one pass has to do for several updates.
     ref_logprobs: Option<Vec<f32>>,
+    /// By token: logprobs under the teacher, which was told the true answer.
+    teacher_logprobs: Option<Vec<f32>>,
+    /// Whether tokens are weighed by the picture already.
+    is_weighed_by_picture: bool,
     /// Entropy that a token must have to count.
     pub(crate) entropy_threshold: Option<f32>,
     /// Tokens of the whole update that the entropy bonus is the mean of.
@@ -73,6 +78,8 @@ impl<'a> Plan<'a> {
             loss,
             old_logprobs: None,
             ref_logprobs: None,
+            teacher_logprobs: None,
+            is_weighed_by_picture: false,
             entropy_threshold: None,
         }
     }
@@ -175,6 +182,7 @@ impl<'a> Plan<'a> {
                     old_logprobs: old,
                     sampler_logprobs: sampler,
                     ref_logprobs: part(&self.ref_logprobs, &tokens).unwrap_or_default(),
+                    teacher_logprobs: part(&self.teacher_logprobs, &tokens).unwrap_or_default(),
                     advantage: *advantage,
                     weights: &self.weights[tokens.clone()],
                     imitation_weights: self.imitation_weights.get(tokens).unwrap_or_default(),
@@ -184,6 +192,64 @@ impl<'a> Plan<'a> {
             groups.push(GroupPart { prompt: &group.prompt, sequences });
         }
         groups
+    }
+
+    /// All groups, each whole, their completions behind other prompts than they were sampled from.
+    pub(crate) fn groups_behind<'s>(&'s self, prompts: &'s [EncodedPrompt]) -> Vec<GroupPart<'s>> {
+        let mut groups = self.whole_groups();
+        for (group, prompt) in groups.iter_mut().zip(prompts) {
+            group.prompt = prompt;
+        }
+        groups
+    }
+
+    /// The prompts with the true answers in them, where a teacher is yet to be asked with those.
+    pub(crate) fn unasked_hints(&self) -> Option<Vec<EncodedPrompt>> {
+        if self.loss.self_distillation.is_none() || self.teacher_logprobs.is_some() {
+            return None;
+        }
+        self.groups.iter().map(|group| group.hinted.clone()).collect()
+    }
+
+    pub(crate) fn set_teacher_logprobs(&mut self, logprobs: Vec<f32>) {
+        self.teacher_logprobs = Some(logprobs);
+    }
+
+    /// The prompts with pictures without detail, where tokens are yet to be weighed by what the pictures add.
+    pub(crate) fn prompts_without_detail(&self) -> Option<Vec<EncodedPrompt>> {
+        if self.loss.visual.is_none() || self.is_weighed_by_picture {
+            return None;
+        }
+        Some(self.groups.iter().map(|group| group.prompt.without_detail()).collect())
+    }
+
+    /// Weighs the tokens that were sampled by what the picture adds to their logprobs. `unseen` has a number for each token.
+    /// Gives the mean of that.
+    pub(crate) fn weigh_by_picture(&mut self, mut unseen: &[f32]) -> f64 {
+        let Some(visual) = &self.loss.visual else { return 0.0 };
+        let mut weights = &mut self.weights[..];
+        let (mut sum, mut n_tokens) = (0.0, 0);
+        for group in self.groups {
+            let (mut of_seen, mut of_unseen, mut own_weights) = (vec![], vec![], vec![]);
+            for completion in &group.completions {
+                let n = completion.token_ids.len();
+                let (own, rest) = unseen.split_at(n);
+                let (own_weight, rest_weights) = weights.split_at_mut(n);
+                (unseen, weights) = (rest, rest_weights);
+                if completion.origin == Origin::Sampled {
+                    of_seen.push(&completion.old_logprobs[..]);
+                    of_unseen.push(own);
+                    own_weights.push(own_weight);
+                }
+            }
+            let tokens = of_seen.iter().copied().flatten().zip(of_unseen.iter().copied().flatten());
+            sum += tokens.map(|(seen, unseen)| f64::from(seen - unseen)).sum::<f64>();
+            let factors = vrft_objective::visual_factors(&of_seen, &of_unseen, visual);
+            n_tokens += factors.len();
+            own_weights.into_iter().flatten().zip(factors).for_each(|(weight, by)| *weight *= by);
+        }
+        self.is_weighed_by_picture = true;
+        sum / n_tokens.max(1) as f64
     }
 
     /// The completions that a gradient comes from: without a KL and without a bonus, those without an advantage have

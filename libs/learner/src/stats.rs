@@ -11,8 +11,9 @@ pub(crate) const FORWARD_BACKWARD_SECS: &str = "time/learner/forward_backward_se
 pub(crate) const OPTIMIZER_SECS: &str = "time/learner/optimizer_secs";
 
 /// Metrics that are sums weighted by token.
-const WEIGHTED: [&str; 4] = [
+const WEIGHTED: [&str; 5] = [
     "policy/kl",
+    "policy/teacher_kl",
     "policy/clip_fraction",
     "policy/off_policy_fraction",
     "policy/sampler_correction",
@@ -23,7 +24,8 @@ const WEIGHTED: [&str; 4] = [
 /// `policy/{loss, kl, entropy, clip_fraction, ratio, grad_norm, learning_rate}`, `completions/length/mean`,
 /// `groups/zero_advantage`, `completions/zero_advantage`, `tokens`, `time/learner/{reference, forward_backward, optimizer}_secs`; where they are
 /// configured `policy/{off_policy_fraction, sampler_correction, kl_coef, entropy_coef}` and
-/// `time/learner/prepare_secs`; of a step of several micro-batches `policy/{grad_signal, grad_noise}`; and with `[loss.chord]` `policy/imitation_loss` and `policy/imitation_share`. A metric that has no meaning in a step, such as the KL without a reference policy,
+/// `time/learner/prepare_secs`; of a step of several micro-batches `policy/{grad_signal, grad_noise}`; with `[loss.chord]` `policy/imitation_loss` and `policy/imitation_share`;
+/// with `[loss.self_distillation]` `policy/teacher_kl`, and with `[loss.visual]` `policy/visual_advantage`. A metric that has no meaning in a step, such as the KL without a reference policy,
 /// is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepStats {

@@ -4,6 +4,7 @@
 //! presets. What a type cannot rule out is checked, with what to write instead.
 
 mod advantage;
+mod distillation;
 mod loss;
 mod parts;
 mod preset;
@@ -16,6 +17,7 @@ pub use advantage::{
     AbsoluteConfig, AdvantageConfig, AdvantagePreset, AdvantageScale, Aggregate, Baseline,
     CurriculumConfig, OverlongConfig,
 };
+pub use distillation::{DistillationConfig, Teacher, VisualConfig};
 pub use loss::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
     SamplerCorrectionConfig,
@@ -47,6 +49,12 @@ pub fn check_together(advantage: &AdvantageConfig, loss: &LossConfig) -> Result<
         "loss.chord",
         "given",
         "it left out beside [advantage.truth]: either shows the policy the true answer, as one of the group or apart",
+    )?;
+    require(
+        loss.self_distillation.is_none() || (loss.chord.is_none() && advantage.truth.is_none()),
+        "loss.self_distillation",
+        "given",
+        "it left out beside [loss.chord] and [advantage.truth]: one of them shows the true answer",
     )
 }
 

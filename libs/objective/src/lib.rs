@@ -19,15 +19,17 @@ pub mod config;
 mod controller;
 #[cfg(feature = "loss")]
 mod loss;
+mod visual;
 mod weights;
 
 pub use advantage::{Scored, ScoredGroup, ScoredTerm, advantages, group_advantages};
 pub use controller::{EntropyController, KlController};
 #[cfg(feature = "loss")]
 pub use loss::{
-    Entropy, Loss, LossInputs, entropy_threshold, imitation_loss, kl_in_reward, policy_loss,
-    sft_loss,
+    Distillation, Entropy, Loss, LossInputs, distillation_loss, entropy_threshold, imitation_loss,
+    kl_in_reward, policy_loss, sft_loss,
 };
+pub use visual::visual_factors;
 pub use weights::{
     CompletionFacts, UpdateCounts, demonstration_weights, loss_weights, token_weights,
 };

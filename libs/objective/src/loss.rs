@@ -5,6 +5,7 @@
 //! [`crate::config::Surrogate`], and name the paper in [`crate::config::Preset`].
 
 mod correction;
+mod distillation;
 mod entropy;
 mod imitation;
 mod inputs;
@@ -20,6 +21,7 @@ use crate::config::{KlPlace, LossConfig};
 use self::ratio::{Sequences, importance_ratio, log_ratio};
 use self::surrogate::{SurrogateInputs, TokenLoss};
 
+pub use self::distillation::{Distillation, distillation_loss};
 pub use self::entropy::{Entropy, entropy_threshold};
 pub use self::imitation::imitation_loss;
 pub use self::inputs::LossInputs;

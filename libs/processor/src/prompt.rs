@@ -24,6 +24,16 @@ impl EncodedPrompt {
         whole
     }
 
+    /// The same prompt about pictures without detail, see [`Patches::without_detail`].
+    pub fn without_detail(&self) -> EncodedPrompt {
+        let images = self.images.iter().map(Patches::without_detail).collect();
+        EncodedPrompt {
+            token_ids: self.token_ids.clone(),
+            positions: self.positions.clone(),
+            images,
+        }
+    }
+
     /// Position of the first completion token on all three axes; later ones follow one by one.
     pub fn next_position(&self) -> u32 {
         self.positions.iter().flatten().max().map_or(0, |last| last + 1)

@@ -52,6 +52,17 @@ impl Patches {
         self.pixels.len() / self.grid.n_patches().max(1)
     }
 
+    /// The same image without detail: each patch has its mean color throughout.
+    pub fn without_detail(&self) -> Self {
+        const CHANNELS: usize = 3;
+        let mut flat = self.clone();
+        for values in flat.pixels.chunks_mut((self.row_len() / CHANNELS).max(1)) {
+            let mean = values.iter().sum::<f32>() / values.len() as f32;
+            values.fill(mean);
+        }
+        flat
+    }
+
     /// What the image is recognized by.
     pub fn key(&self) -> ImageKey {
         let mut hasher = XxHash3_128::new();
@@ -79,6 +90,15 @@ impl From<ImageKey> for u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_detail_each_patch_has_its_mean_color() {
+        let grid = Grid { t: 1, h: 1, w: 2 };
+        let image = Patches::whole(vec![1., 3., 0., 4., 5., 5., 0., 0., 2., 4., 8., 0.], grid);
+        let flat = image.without_detail();
+        assert_eq!(flat.pixels, [2., 2., 2., 2., 5., 5., 0., 0., 3., 3., 4., 4.]);
+        assert_eq!(flat.without_detail(), flat);
+    }
 
     #[test]
     fn an_image_is_recognized_by_its_pixels_and_their_places() {

@@ -8,6 +8,8 @@ use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_weights::WeightsConfig;
 
+use crate::join::Shown;
+
 /// What the node reads of the configuration.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
@@ -39,8 +41,11 @@ impl Config {
         Ok(config)
     }
 
-    /// How true answers are written, where the objective imitates them.
-    pub(crate) fn imitated(&self) -> Option<&SftConfig> {
-        self.loss.chord.as_ref().map(|_| &self.sft)
+    /// In which ways the objective shows the true answers.
+    pub(crate) fn shown(&self) -> Shown<'_> {
+        Shown {
+            imitated: self.loss.chord.as_ref().map(|_| &self.sft),
+            hint: self.loss.self_distillation.as_ref(),
+        }
     }
 }

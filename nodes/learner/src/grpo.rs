@@ -30,7 +30,7 @@ pub(crate) fn run(
         let step = learner.step() + 1;
         let waited = node.timed(step, "wait", receive)?;
         let Some(streams) = waited else { break };
-        let mut groups = train_groups(processor, config.imitated(), streams)?;
+        let mut groups = train_groups(processor, config.shown(), streams)?;
         let oldest = groups.oldest_version;
         let asked = credit(config, first, learner.step());
         let refill = |node: &mut Node| refill(node, config, processor, &asked, &mut groups);

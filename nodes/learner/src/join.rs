@@ -1,12 +1,14 @@
 //! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`, and adds true answers that are
 //! to be imitated.
 
-use eyre::ensure;
+use eyre::{bail, ensure};
 use vrft_learner::{Origin, SftConfig, TrainCompletion, TrainGroup};
 use vrft_messages::{
-    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, PromptBatch,
+    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, Part, Prompt,
+    PromptBatch, Role,
 };
-use vrft_processor::Processor;
+use vrft_objective::config::DistillationConfig;
+use vrft_processor::{EncodedPrompt, Processor};
 
 /// What a step trains on.
 pub(crate) struct TrainBatch {
@@ -15,14 +17,23 @@ pub(crate) struct TrainBatch {
     pub(crate) oldest_version: u64,
 }
 
-/// Puts the three streams together. With `imitated`, the true answer of each prompt is one more completion of its group,
-/// written by these settings, so that it shares the pass over the picture.
+/// In which ways a step makes use of the true answers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shown<'a> {
+    /// The true answer of each prompt is one more completion of its group, written by these settings, so that it shares
+    /// the pass over the picture.
+    pub(crate) imitated: Option<&'a SftConfig>,
+    /// A teacher is told the true answer beside the question, in these words.
+    pub(crate) hint: Option<&'a DistillationConfig>,
+}
+
+/// Puts the three streams together, and adds the true answers that are shown.
 ///
 /// # Errors
 /// A prompt or completion that is unknown, repeated or missing in one of them, by its id.
 pub(crate) fn train_groups(
     processor: &Processor,
-    imitated: Option<&SftConfig>,
+    shown: Shown<'_>,
     (prompts, completions, advantages): (PromptBatch, CompletionBatch, AdvantageBatch),
 ) -> eyre::Result<TrainBatch> {
     let rows = match_rows(&completions, &advantages)?;
@@ -41,17 +52,33 @@ pub(crate) fn train_groups(
             .zip(advantages.by_ref())
             .map(|(row, advantage)| train_completion(&row.completion, advantage))
             .collect();
-        if let Some(sft) = imitated {
+        if let Some(sft) = shown.imitated {
             completions.push(demonstration(processor, &sft.demonstration(&prompt.answer))?);
         }
         groups.push(TrainGroup {
             prompt_id: asked,
             prompt: vrft_rollout::encode(processor, prompt)?,
+            hinted: shown.hint.map(|config| hinted(processor, prompt, config)).transpose()?,
             completions,
         });
     }
     let versions = completions.completions.iter().map(|row| row.policy_version);
     Ok(TrainBatch { groups, oldest_version: versions.min().unwrap_or(0) })
+}
+
+/// The question with the true answer in its last turn.
+fn hinted(
+    processor: &Processor,
+    prompt: &Prompt,
+    config: &DistillationConfig,
+) -> eyre::Result<EncodedPrompt> {
+    let mut told = prompt.clone();
+    let last = told.turns.last_mut().filter(|turn| turn.role == Role::User);
+    let Some(last) = last else {
+        bail!("prompt {} does not end with a question", prompt.prompt_id)
+    };
+    last.parts.push(Part::Text(config.hint_of(&prompt.answer)));
+    Ok(vrft_rollout::encode(processor, &told)?)
 }
 
 /// The advantages, each checked to belong to the completion at its place.

@@ -38,7 +38,7 @@ pub(crate) fn refill(
         };
         node.send(&CREDIT, &credit)?;
         let Some(streams) = receive(node)? else { return Ok(None) };
-        let more = train_groups(processor, config.imitated(), streams)?;
+        let more = train_groups(processor, config.shown(), streams)?;
         n_asked += missing;
         replace(batch, more);
     }

@@ -306,6 +306,19 @@ fn the_true_answers_of_the_prompts_are_imitated() {
 }
 
 #[test]
+fn a_teacher_is_told_the_true_answers_of_the_prompts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config();
+    let document = Document::parse("[loss.self_distillation]\nshare = 1.0", "test").unwrap();
+    config.loss = document.section().unwrap();
+    let sent = train(Training::Reinforcement, &config, two_steps(), folder.path()).unwrap();
+    let metrics: Vec<_> =
+        sent.all::<MetricBatch>("metrics").into_iter().flat_map(|b| b.metrics).collect();
+    let apart = metrics.iter().filter(|metric| metric.name == "policy/teacher_kl");
+    assert_eq!(apart.filter(|metric| metric.value.abs() > 1e-6).count(), 2);
+}
+
+#[test]
 fn imitation_and_dynamic_sampling_exclude_each_other() {
     let document = Document::parse("[loss.chord]\n[learner]\nrefills = 1", "test").unwrap();
     let error = Config::read(&document).unwrap_err().to_string();

@@ -184,6 +184,7 @@ fn train_groups(
     let groups = prompts.into_iter().zip(groups).zip(advantages).enumerate();
     let groups = groups.map(|(idx, ((prompt, completions), advantages))| TrainGroup {
         prompt_id: idx as u64,
+        hinted: None,
         prompt,
         completions: completions
             .into_iter()

@@ -102,6 +102,7 @@ pub(crate) fn groups(prompts: &[EncodedPrompt], sampled: &[Vec<Completion>]) -> 
         };
         TrainGroup {
             prompt_id: idx as u64,
+            hinted: None,
             prompt: prompt.clone(),
             completions: completions.iter().enumerate().map(completion).collect(),
         }

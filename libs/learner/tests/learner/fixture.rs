@@ -92,7 +92,7 @@ impl Setup {
     }
 
     pub(crate) fn learner_of(&self, policy: Policy) -> Learner {
-        let needs_reference = self.loss.kl_coef != 0.0 && !policy.has_adapters();
+        let needs_reference = self.loss.needs_reference() && !policy.has_adapters();
         let reference = needs_reference.then(|| load(false).with_backend(policy.backend()));
         Learner::new(policy, reference, &self.settings()).expect("a learner")
     }
@@ -128,6 +128,7 @@ pub(crate) fn groups(advantages: &[&[f32]]) -> Vec<TrainGroup> {
     let sampler = load(false);
     let group = |(idx, (prompt, advantages)): (usize, (EncodedPrompt, &&[f32]))| TrainGroup {
         prompt_id: idx as u64,
+        hinted: None,
         completions: completions(&sampler, &prompt, idx, advantages),
         prompt,
     };

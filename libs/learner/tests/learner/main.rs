@@ -10,5 +10,6 @@ mod objectives;
 mod optimizer_state;
 mod resume;
 mod sampler;
+mod second_look;
 mod steps;
 mod truth;

@@ -39,6 +39,7 @@ fn the_ratio_of_fresh_completions_is_one() {
         .enumerate()
         .map(|(id, (prompt, completions))| TrainGroup {
             prompt_id: id as u64,
+            hinted: None,
             prompt: prompt.clone(),
             completions: completions
                 .into_iter()

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Document, Section, require};
 
 use super::written::Written;
-use super::{Aggregation, ChordConfig, ClipConfig, Masks, Preset, Ratio, Surrogate};
+use super::{
+    Aggregation, ChordConfig, ClipConfig, DistillationConfig, Masks, Preset, Ratio, Surrogate,
+    Teacher, VisualConfig,
+};
 
 /// The objective of the reinforcement fine-tuning: importance ratio × surrogate × aggregation × masks, a KL to the
 /// reference policy, an entropy bonus, a correction for the sampler.
@@ -42,6 +45,10 @@ pub struct LossConfig {
     pub sampler_correction: Option<SamplerCorrectionConfig>,
     /// Imitates the true answers beside it; not if left out.
     pub chord: Option<ChordConfig>,
+    /// Distills what the policy knows once it is told the true answer; not if left out.
+    pub self_distillation: Option<DistillationConfig>,
+    /// Weighs tokens by how much the picture matters for them; all alike if left out.
+    pub visual: Option<VisualConfig>,
 }
 
 /// Estimators of the KL from a sample, `d = logprob - ref_logprob`.
@@ -136,6 +143,8 @@ impl Default for LossConfig {
             entropy_adaptive: None,
             sampler_correction: None,
             chord: None,
+            self_distillation: None,
+            visual: None,
         }
     }
 }
@@ -167,20 +176,23 @@ impl Section for LossConfig {
         self.check_kl()?;
         self.check_entropy()?;
         self.check_correction()?;
-        self.chord.as_ref().map_or(Ok(()), ChordConfig::check)
+        self.chord.as_ref().map_or(Ok(()), ChordConfig::check)?;
+        self.self_distillation.as_ref().map_or(Ok(()), DistillationConfig::check)?;
+        self.visual.as_ref().map_or(Ok(()), VisualConfig::check)
     }
 }
 
 impl LossConfig {
     /// Whether a reference policy is needed.
     pub fn needs_reference(&self) -> bool {
-        self.kl_coef != 0.0
+        let teacher = self.self_distillation.as_ref().map(|config| config.teacher);
+        self.kl_coef != 0.0 || teacher == Some(Teacher::Base)
     }
 
-    /// Whether a completion without an advantage has a gradient all the same: from the KL or the entropy bonus.
+    /// Whether a completion without an advantage has a gradient all the same: from the KL, the entropy bonus or a teacher.
     pub fn has_gradient_without_advantage(&self) -> bool {
         let has_kl = self.kl_coef != 0.0 && self.kl_in == KlPlace::Loss;
-        has_kl || self.entropy_coef != 0.0
+        has_kl || self.entropy_coef != 0.0 || self.self_distillation.is_some()
     }
 
     fn check_surrogate(&self) -> Result<(), ConfigError> {

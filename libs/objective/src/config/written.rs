@@ -5,8 +5,8 @@ use vrft_config::{ConfigError, require};
 
 use super::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, Aggregation, ChordConfig, CispoConfig, ClipConfig,
-    KlEstimator, KlPlace, LossConfig, Masks, Preset, Ratio, SamplerCorrectionConfig, SapoConfig,
-    Surrogate, VespoConfig,
+    DistillationConfig, KlEstimator, KlPlace, LossConfig, Masks, Preset, Ratio,
+    SamplerCorrectionConfig, SapoConfig, Surrogate, VespoConfig, VisualConfig,
 };
 
 /// The keys of the section. What is left out of the parts is the preset's.
@@ -55,6 +55,10 @@ pub(super) struct Written {
     sampler_correction: Option<SamplerCorrectionConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     chord: Option<ChordConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_distillation: Option<DistillationConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visual: Option<VisualConfig>,
 }
 
 /// The words for [`Aggregation`], whose length is a key of its own.
@@ -90,6 +94,8 @@ impl TryFrom<Written> for LossConfig {
             entropy_adaptive: written.entropy_adaptive,
             sampler_correction: written.sampler_correction,
             chord: written.chord,
+            self_distillation: written.self_distillation,
+            visual: written.visual,
         })
     }
 }
@@ -263,6 +269,8 @@ impl From<LossConfig> for Written {
             entropy_adaptive: loss.entropy_adaptive,
             sampler_correction: loss.sampler_correction,
             chord: loss.chord,
+            self_distillation: loss.self_distillation,
+            visual: loss.visual,
         }
     }
 }
