@@ -130,7 +130,8 @@ impl Learner {
         let device = logprobs.device();
         let ref_logprobs = match batch.ref_logprobs(device)? {
             Some(known) => Some(known),
-            None => self.ref_logprobs(batch, stats)?,
+            None if plan.loss.has_kl() => self.ref_logprobs(batch, stats)?,
+            None => None,
         }; // (N,)
         let old_logprobs = batch.old_logprobs(&logprobs.detach())?; // (N,)
         let sampler_logprobs = batch.sampler_logprobs(&logprobs.detach())?; // (N,)
@@ -194,7 +195,7 @@ impl Learner {
     }
 
     fn note(&self, loss: &Loss, stats: &mut StepStats) -> Result<(), LearnerError> {
-        if !matches!(self.reference, Reference::None) {
+        if self.loss_config.has_kl() {
             stats.add("policy/kl", number(&loss.kl)?);
         }
         for (path, value) in [

@@ -69,7 +69,10 @@ impl Learner {
             Some(reference) => Reference::Frozen(Box::new(reference)),
             None if policy.has_adapters() => Reference::WithoutAdapters,
             None => {
-                let expected = format!("given, as loss.kl_coef = {}", loss.kl_coef);
+                let expected = format!(
+                    "given, as loss.kl_coef = {} or loss.self_distillation.teacher asks for it",
+                    loss.kl_coef
+                );
                 return Err(LearnerError::input("reference policy", expected, "none"));
             }
         };

@@ -102,7 +102,7 @@ impl MemoryEstimate {
         // Trained weights are f32 whatever the model computes in.
         let n_frozen = n_values + n_adapters - n_trained;
         let own = n_trained * F32 + n_frozen * dtype.size_in_bytes() - quantized;
-        let has_reference = config.loss.kl_coef > 0.0 && n_adapters == 0;
+        let has_reference = config.loss.needs_reference() && n_adapters == 0;
         let reference = if has_reference { n_values * dtype.size_in_bytes() } else { 0 };
         let rollout = &config.rollout;
         let n_completion_tokens = rollout.group_size * rollout.max_completion_tokens;

@@ -109,7 +109,7 @@ impl<'a> Plan<'a> {
     /// Whether the reference policy's logprobs are to be known before the update.
     pub(crate) fn wants_ref_logprobs(&self, iterations: usize) -> bool {
         let early = iterations > 1 || self.loss.kl_in == KlPlace::Reward;
-        self.loss.needs_reference() && early && self.ref_logprobs.is_none()
+        self.loss.has_kl() && early && self.ref_logprobs.is_none()
     }
 
     pub(crate) fn set_old_logprobs(&mut self, logprobs: Vec<f32>) {

@@ -174,7 +174,7 @@ fn work(
     let n_evaluations = if interval == 0 { 1 } else { n_steps.div_ceil(interval) };
     // The policy that is started from is judged once a table, which is little beside the others.
     let answered = (2 * n_evaluations) as f64 * n_test as f64;
-    let reference = if config.loss.kl_coef > 0.0 { 2.0 } else { 0.0 };
+    let reference = if config.loss.needs_reference() { 2.0 } else { 0.0 };
     let flops = n_values
         * ((6.0 + reference) * reinforced
             + 2.0 * (steps * prompts * prompt + sampled)

@@ -186,12 +186,17 @@ impl LossConfig {
     /// Whether a reference policy is needed.
     pub fn needs_reference(&self) -> bool {
         let teacher = self.self_distillation.as_ref().map(|config| config.teacher);
-        self.kl_coef != 0.0 || teacher == Some(Teacher::Base)
+        self.has_kl() || teacher == Some(Teacher::Base)
+    }
+
+    /// Whether the KL to the reference policy has a weight.
+    pub fn has_kl(&self) -> bool {
+        self.kl_coef != 0.0
     }
 
     /// Whether a completion without an advantage has a gradient all the same: from the KL, the entropy bonus or a teacher.
     pub fn has_gradient_without_advantage(&self) -> bool {
-        let has_kl = self.kl_coef != 0.0 && self.kl_in == KlPlace::Loss;
+        let has_kl = self.has_kl() && self.kl_in == KlPlace::Loss;
         has_kl || self.entropy_coef != 0.0 || self.self_distillation.is_some()
     }
 
