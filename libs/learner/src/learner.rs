@@ -69,10 +69,11 @@ impl Learner {
             Some(reference) => Reference::Frozen(Box::new(reference)),
             None if policy.has_adapters() => Reference::WithoutAdapters,
             None => {
-                let expected = format!(
-                    "given, as loss.kl_coef = {} or loss.self_distillation.teacher asks for it",
-                    loss.kl_coef
-                );
+                let expected = if loss.has_kl() {
+                    format!("given, as loss.kl_coef = {}", loss.kl_coef)
+                } else {
+                    "given, as loss.self_distillation.teacher = \"base\"".to_owned()
+                };
                 return Err(LearnerError::input("reference policy", expected, "none"));
             }
         };
