@@ -51,6 +51,36 @@ fn own_rows_are_learned_from_as_they_are_and_the_result_is_used() {
     used(out, &folder.join("served"), &folder.join("40.bmp"));
 }
 
+/// The two stages of SWAT: rows of a larger data set that are like the shots, then the shots.
+#[test]
+fn rows_that_are_like_the_shots_are_found_and_learned_from_first() {
+    let shots = "data.train=data/scenes/shifted-classify-shots.jsonl";
+    let run = Run::of(&root().join("configs/sft.yml"))
+        .config(&root().join("configs/scenes/shifted/classify.toml"))
+        .set("learner.steps=2");
+    let names = |pool: &str, options: &[&str]| {
+        let out = run.folder().join("near.txt");
+        let out = out.to_str().unwrap();
+        let config = "configs/scenes/shifted/classify.toml";
+        let few = ["--config", config, "--set", "data.shots=3", "--set", shots];
+        ok(&[&["retrieve", "--pool", pool, "--out", out][..], &few, options].concat());
+        let lines = std::fs::read_to_string(out).unwrap();
+        lines.lines().map(ToOwned::to_owned).collect::<Vec<String>>()
+    };
+    // Nothing is more like a shot than itself.
+    let own = names("data/scenes/shifted-classify-shots.jsonl", &["--near", "1"]);
+    assert!(own.len() == 3 && own.iter().all(|name| name.contains("shifted-shots")), "{own:?}");
+    let pool = "data/scenes/home-classify-shots.jsonl";
+    let near = names(pool, &["--near", "4"]);
+    assert!((4..=12).contains(&near.len()), "{near:?}");
+    let same = names(pool, &["--near", "2", "--same-class"]);
+    assert!((1..=6).contains(&same.len()), "{same:?}");
+    let rows = format!("data.rows={}", run.folder().join("near.txt").display());
+    let first = run.set(&format!("data.train={pool}")).set("data.shots=0").set(&rows);
+    let outcome = first.finish().ok();
+    assert!(outcome.stdout.contains(&format!("{} used", same.len())), "{}", outcome.stdout);
+}
+
 /// Other rows beside the demonstration's configuration: what was chosen for its own rows does not hold for them.
 #[test]
 fn settings_of_the_demonstration_are_not_those_of_other_rows() {

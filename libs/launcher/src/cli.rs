@@ -28,7 +28,7 @@ const TEMPLATE: &str =
 
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Start", &["run", "new", "check", "doctor", "init"]),
+    ("Start", &["run", "new", "check", "retrieve", "doctor", "init"]),
     (
         "Use the result",
         &["ask", "segment", "serve", "promote", "rollback", "merge", "quantize", "export"],
@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Bench(BenchOptions),
     /// Score predictions against the truth as COCO or LVIS do; no model is needed.
     Score(crate::score::ScoreOptions),
+    /// Choose rows of a larger data set whose pictures are like those of the shots, to learn from before them.
+    Retrieve(crate::retrieve::RetrieveOptions),
     /// Test a declared reward, score completions again, or propose a reward from data.
     #[command(subcommand)]
     Reward(RewardCommand),

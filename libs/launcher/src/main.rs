@@ -23,6 +23,7 @@ mod probe;
 mod progress;
 mod quantize;
 mod resume;
+mod retrieve;
 mod rewards;
 mod run;
 mod run_dir;
@@ -62,6 +63,7 @@ fn start() -> eyre::Result<()> {
             say!("{}", score::score(&options)?);
             Ok(())
         }
+        Command::Retrieve(options) => retrieve::retrieve(&options),
         Command::Reward(command) => rewards::reward(&command),
         Command::Doctor { run } => doctor::doctor(run.as_deref()),
         Command::Report { run } => {

@@ -245,6 +245,16 @@ impl Model {
         Ok(EncodedImages::new(prompt, features, tape, kept_bytes))
     }
 
+    /// See [`Policy::image_features`](crate::Policy::image_features).
+    pub(crate) fn image_features(
+        &self,
+        context: &Context,
+        images: &[&Patches],
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let features = self.features(context, images, usize::MAX)?;
+        Ok(features.iter().map(Activation::detach).collect())
+    }
+
     /// How many of the tower's blocks may keep what the backward pass needs, and its bytes.
     fn kept_blocks(&self, images: &[&Patches], budget_bytes: usize) -> (usize, usize) {
         let n_patches = images.iter().map(|image| image.grid.n_patches()).sum();

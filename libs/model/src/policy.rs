@@ -10,6 +10,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use vrft_checkpoint::{Quantization, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Tape};
 use vrft_processor::EncodedPrompt;
+use vrft_vision::Patches;
 
 use crate::features::FeatureCache;
 use crate::lora::{self, Lora};
@@ -455,6 +456,14 @@ impl Policy {
     /// A prompt that the model cannot read.
     pub fn trace(&self, prompt: &EncodedPrompt) -> Result<Trace, ModelError> {
         self.weights().model.trace(&self.context(), prompt)
+    }
+
+    /// What the tower makes of each image, (tokens of the image, width), without gradient.
+    ///
+    /// # Errors
+    /// An image that the tower cannot take.
+    pub fn image_features(&self, images: &[&Patches]) -> Result<Vec<Tensor>, ModelError> {
+        self.weights().model.image_features(&self.context(), images)
     }
 
     /// Opens a decoding session with the weights as they are now, without a row.
