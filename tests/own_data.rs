@@ -75,8 +75,16 @@ fn rows_that_are_like_the_shots_are_found_and_learned_from_first() {
     assert!((4..=12).contains(&near.len()), "{near:?}");
     let same = names(pool, &["--near", "2", "--same-class"]);
     assert!((1..=6).contains(&same.len()), "{same:?}");
+    // Relative paths start at the folder of the graph.
+    let path = |key: &str, path: &str| format!("{key}={:?}", root().join(path));
     let rows = format!("data.rows={}", run.folder().join("near.txt").display());
-    let first = run.set(&format!("data.train={pool}")).set("data.shots=0").set(&rows);
+    let test = "data/scenes/shifted-classify-test.jsonl";
+    let first = run
+        .set(&path("data.train", pool))
+        .set(&path("evaluation.test", test))
+        .set(&path("policy.path", "data/reasoner"))
+        .set("data.shots=0")
+        .set(&rows);
     let outcome = first.finish().ok();
     assert!(outcome.stdout.contains(&format!("{} used", same.len())), "{}", outcome.stdout);
 }
