@@ -1,5 +1,6 @@
 //! `vrft table`: base, SFT and RFT over shots and seeds, one table for each configuration, beside what a paper reports.
 
+mod also;
 mod cells;
 mod dry_run;
 mod existence;
@@ -53,12 +54,14 @@ pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
     let mut finished: Vec<Results> = Vec::new();
     for table in &tables {
         let table = existence::ready(table)?;
+        let mut others = also::all_of(&table)?;
         let mut runs = Vec::new();
         for &seed in &table.seeds {
             for &shots in &table.shots {
                 for cell in cells::Cell::all_of(&table, shots, seed)? {
                     runner.finish(&table, &cell)?;
                     runs.extend(cell.read()?);
+                    others.iter_mut().try_for_each(|other| other.judge(&table, &cell))?;
                 }
                 check_measured(&table, &runs)?;
                 let mut now = Results::new(head(&table, &runs), &runs);
@@ -69,8 +72,11 @@ pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
                         }
                     }
                 }
-                finished.retain(|one| one.head.title != now.head.title);
-                finished.push(now);
+                for now in [now].into_iter().chain(others.iter().map(|other| other.results(&table)))
+                {
+                    finished.retain(|one| one.head.title != now.head.title);
+                    finished.push(now);
+                }
                 write_results(&finished, &options.out)?;
             }
         }
@@ -201,14 +207,19 @@ fn check_measured(table: &Table, runs: &[ResultRun]) -> eyre::Result<()> {
 
 /// What the table says besides its numbers.
 fn head(table: &Table, runs: &[ResultRun]) -> ResultsHead {
+    head_of(table, &table.spec.metrics, runs)
+}
+
+/// The same with these metrics as columns; if there are none, with the usual ones that were measured.
+fn head_of(table: &Table, wanted: &[String], runs: &[ResultRun]) -> ResultsHead {
     let spec = &table.spec;
     let is_measured = |name: &str| runs.iter().any(|run| run.metrics.contains_key(name));
-    let metrics = if spec.metrics.is_empty() {
+    let metrics = if wanted.is_empty() {
         METRICS.iter().filter(|name| is_measured(name)).map(ToString::to_string).collect()
     } else {
-        spec.metrics.clone()
+        wanted.to_vec()
     };
-    let absent: Vec<String> = spec.metrics.iter().filter(|n| !is_measured(n)).cloned().collect();
+    let absent: Vec<String> = wanted.iter().filter(|n| !is_measured(n)).cloned().collect();
     let mut remarks = spec.remarks.clone();
     if !absent.is_empty() {
         remarks.push(format!("Not measured here: {}.", absent.join(", ")));

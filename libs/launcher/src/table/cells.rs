@@ -80,19 +80,36 @@ impl Cell {
                 continue;
             }
             let metrics = serde_json::from_value(line["metrics"].clone())?;
-            let is_trained = label != UNTRAINED[0];
-            let run = ResultRun {
-                label: label.clone(),
-                shots: self.shots,
-                is_trained,
-                seed: self.seed,
-                metrics,
-            };
+            let run = self.result(label.clone(), metrics);
             if runs.get(&label).is_none_or(|(newest, _)| *newest <= version) {
                 runs.insert(label, (version, run));
             }
         }
         Ok(runs.into_values().map(|(_, run)| run).collect())
+    }
+
+    /// What one of its policies is worth.
+    pub(super) fn result(&self, label: String, metrics: BTreeMap<String, f64>) -> ResultRun {
+        let is_trained = label != UNTRAINED[0];
+        ResultRun { label, shots: self.shots, is_trained, seed: self.seed, metrics }
+    }
+
+    /// The policies that were tuned, by label, and where each was saved last.
+    pub(super) fn trained(&self) -> eyre::Result<Vec<(String, PathBuf)>> {
+        let mut newest: BTreeMap<String, (u64, PathBuf)> = BTreeMap::new();
+        for line in self.lines()? {
+            let (Some(label), Some(learner)) = (line["label"].as_str(), line["learner"].as_str())
+            else {
+                continue;
+            };
+            let version = line["policy_version"].as_u64().unwrap_or_default();
+            let folder = format!("checkpoints/{learner}/step-{version:06}");
+            let is_new = newest.get(label).is_none_or(|(known, _)| *known <= version);
+            if is_new && !label.contains('@') {
+                newest.insert(label.to_owned(), (version, self.folder.join(folder)));
+            }
+        }
+        Ok(newest.into_iter().map(|(label, (_, folder))| (label, folder)).collect())
     }
 
     fn lines(&self) -> eyre::Result<Vec<Value>> {

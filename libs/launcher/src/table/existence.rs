@@ -30,7 +30,7 @@ pub(crate) fn ready(table: &Table) -> eyre::Result<Table> {
     options.overrides.push(every.clone());
     let graph = Graph::load(&options)?;
     if path.exists() {
-        check_same(&made_with, &graph.config)?;
+        check_same(&path, &made_with, &graph.config)?;
     } else {
         say!("{}: which categories are on which picture", table.spec.title);
         let mut config = graph.config.judge();
@@ -49,8 +49,8 @@ pub(crate) fn ready(table: &Table) -> eyre::Result<Table> {
     Ok(ready)
 }
 
-/// Refuses answers that another policy gave, or to other questions.
-fn check_same(made_with: &Path, now: &Config) -> eyre::Result<()> {
+/// Refuses a file with answers that another policy gave, or to other questions.
+pub(super) fn check_same(answers: &Path, made_with: &Path, now: &Config) -> eyre::Result<()> {
     // A folder of an earlier version does not say what its answers were made with.
     if !made_with.exists() {
         return Ok(());
@@ -60,7 +60,7 @@ fn check_same(made_with: &Path, now: &Config) -> eyre::Result<()> {
     ensure!(
         differences.is_empty(),
         "{:?} was made with other settings:\n    {}\n  Name another --out, or remove the file to ask again",
-        made_with.with_file_name(FILE),
+        answers,
         differences.join("\n    ")
     );
     Ok(())

@@ -1,6 +1,7 @@
 //! The section `[table]`: what a configuration is a row of, and what a paper reports for it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Section, require};
@@ -30,6 +31,9 @@ pub(crate) struct TableConfig {
     /// Numbers of the paper by method: one for each number of shots, or by numbers of shots; of `base`, and without shots,
     /// one.
     pub(crate) paper: BTreeMap<String, Numbers>,
+    /// Other configurations whose held-out rows and rewards the policies are judged by as well: other domains, tasks that
+    /// may be forgotten.
+    pub(crate) also: Vec<PathBuf>,
     /// What differs from the paper or its program.
     pub(crate) remarks: Vec<String>,
 }

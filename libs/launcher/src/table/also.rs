@@ -1,0 +1,126 @@
+//! What the policies of a table do on data that they were not tuned for: another domain, or a task that they may have
+//! forgotten.
+
+use std::path::{Path, PathBuf};
+
+use eyre::{WrapErr, ensure};
+use serde::{Deserialize, Serialize};
+use vrft_evaluate::Judge;
+use vrft_report::{ResultRun, Results};
+
+use super::cells::Cell;
+use super::existence::check_same;
+use super::{Table, head_of};
+use crate::cli::GraphOptions;
+use crate::config::Config;
+use crate::graph::Graph;
+use crate::print::say;
+
+/// One of `table.also`: another configuration, whose held-out rows and reward the policies are judged by.
+pub(super) struct Also {
+    title: String,
+    metrics: Vec<String>,
+    config: Config,
+    /// The policy that the table starts from.
+    base: PathBuf,
+    /// Name of the files that keep what was found.
+    stem: String,
+    /// Loaded when it is first needed.
+    judge: Option<Judge>,
+    runs: Vec<ResultRun>,
+}
+
+/// What a policy was worth, as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    label: String,
+    metrics: std::collections::BTreeMap<String, f64>,
+}
+
+/// All of a table's.
+///
+/// # Errors
+/// A configuration that cannot be read; two that are called alike; numbers that were found with other settings.
+pub(super) fn all_of(table: &Table) -> eyre::Result<Vec<Also>> {
+    let mut all: Vec<Also> = Vec::new();
+    for file in &table.spec.also {
+        let graph = GraphOptions { config: Some(file.clone()), ..table.graph.clone() };
+        let graph = GraphOptions { overrides: Vec::new(), ..graph };
+        let graph = Graph::load(&graph).wrap_err_with(|| format!("table.also: {file:?}"))?;
+        let mut config = graph.config;
+        let own = Graph::load(&table.graph)?;
+        let base = own.checkpoint()?;
+        config.policy = own.config.policy;
+        let spec = config.table.clone().unwrap_or_default();
+        let name = if spec.title.is_empty() { config.run.name.clone() } else { spec.title };
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let stem = format!("also-{stem}");
+        ensure!(
+            all.iter().all(|one| one.stem != stem),
+            "table.also: two files are called {stem:?}"
+        );
+        let made_with = table.folder.join(format!("{stem}.toml"));
+        check_same(&made_with.with_extension("jsonl"), &made_with, &config)?;
+        let title = format!("{}, judged by: {name}", table.spec.title);
+        let metrics = spec.metrics;
+        all.push(Also { title, metrics, config, base, stem, judge: None, runs: Vec::new() });
+    }
+    Ok(all)
+}
+
+impl Also {
+    /// Judges the policies of a finished run by their last checkpoints, and the one that it started from; what is known is
+    /// read.
+    pub(super) fn judge(&mut self, table: &Table, cell: &Cell) -> eyre::Result<()> {
+        if self.runs.is_empty() {
+            let made_with = table.folder.join(format!("{}.toml", self.stem));
+            std::fs::write(&made_with, self.config.to_toml())
+                .wrap_err_with(|| format!("cannot write {made_with:?}"))?;
+            let file = table.folder.join(format!("{}.jsonl", self.stem));
+            let base = [("base".to_owned(), self.base.clone())];
+            let kept = self.known_or(&file, &base)?;
+            self.runs.extend(kept.into_iter().map(|kept| cell.result(kept.label, kept.metrics)));
+        }
+        let file = cell.folder.join(format!("{}.jsonl", self.stem));
+        let kept = self.known_or(&file, &cell.trained()?)?;
+        self.runs.extend(kept.into_iter().map(|kept| cell.result(kept.label, kept.metrics)));
+        Ok(())
+    }
+
+    /// What a file has, or else what these policies are worth, which is then written to it.
+    fn known_or(&mut self, file: &Path, policies: &[(String, PathBuf)]) -> eyre::Result<Vec<Kept>> {
+        if let Ok(text) = std::fs::read_to_string(file) {
+            let line =
+                |line: &str| serde_json::from_str(line).wrap_err_with(|| format!("{file:?}"));
+            return text.lines().map(line).collect();
+        }
+        let mut all = Vec::new();
+        for (label, checkpoint) in policies {
+            say!("{}: {label}", self.title);
+            let judge = match &self.judge {
+                Some(judge) => judge,
+                None => {
+                    let mut config = self.config.judge();
+                    config.policy.path.clone_from(&self.base);
+                    let judge = Judge::load(&config).wrap_err("table.also: evaluation.test")?;
+                    self.judge.insert(judge)
+                }
+            };
+            let judgment =
+                judge.evaluate(checkpoint).wrap_err_with(|| format!("{checkpoint:?}"))?;
+            all.push(Kept { label: label.clone(), metrics: judgment.summary().metrics });
+        }
+        let lines = all.iter().map(|kept| serde_json::to_string(kept).map(|line| line + "\n"));
+        let lines: String = lines.collect::<Result<_, _>>()?;
+        std::fs::write(file, lines).wrap_err_with(|| format!("cannot write {file:?}"))?;
+        Ok(all)
+    }
+
+    /// The table as far as it is known.
+    pub(super) fn results(&self, table: &Table) -> Results {
+        let mut head = head_of(table, &self.metrics, &self.runs);
+        head.title.clone_from(&self.title);
+        (head.source, head.published, head.remarks) = (String::new(), Vec::new(), Vec::new());
+        Results::new(head, &self.runs)
+    }
+}
