@@ -21,7 +21,7 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn the_default_run_and_its_data_pass() {
     for (config, data) in [
-        ("configs/default.toml", "data/scenes/home-ground-shots.jsonl"),
+        ("configs/default.toml", "data/scenes/shifted-ground-shots.jsonl"),
         ("tests/digits.toml", "data/digits/shots.parquet"),
     ] {
         let output = reward(&["test", config, "--data", data]);

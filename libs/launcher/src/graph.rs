@@ -217,7 +217,7 @@ mod tests {
         };
         let graph = Graph::load(&options).unwrap();
         assert_eq!(graph.config.policy.path, root.join("data/reasoner"));
-        assert_eq!(graph.config.data.train, root.join("data/scenes/home-ground-shots.jsonl"));
+        assert_eq!(graph.config.data.train, root.join("data/scenes/shifted-ground-shots.jsonl"));
         let expected = root.join("target/release/vrft-").display().to_string();
         for node in &graph.descriptor.nodes {
             assert!(node.path.as_ref().unwrap().starts_with(&expected), "{:?}", node.path);
