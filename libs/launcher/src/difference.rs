@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-/// Keys that say where and how a run continues, not what it computes.
-const OF_THE_START: [&str; 3] = ["config.run.resume", "config.run.out", "graph.env."];
+/// Keys that say where and how a run continues, and what a table makes of it, not what it computes.
+const OF_THE_START: [&str; 4] =
+    ["config.run.resume", "config.run.out", "config.table.", "graph.env."];
 
 /// Refuses a graph or a configuration other than the run's own.
 ///
@@ -90,10 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_accepted_wherever_it_writes() {
+    fn the_same_is_accepted_wherever_it_writes_and_whatever_a_table_makes_of_it() {
         let mut now = Config::default();
         now.run.resume = true;
         now.run.out = "elsewhere".into();
+        let title = "another heading".to_owned();
+        now.table = Some(crate::table::TableConfig { title, ..Default::default() });
         refuse((&graph("a"), &Config::default()), (&graph("a"), &now)).unwrap();
     }
 
