@@ -28,9 +28,17 @@ impl Checked {
             (DraftTruth::Boxes { size, .. }, [picture, ..]) => {
                 geometry::frame(picture.header(), *size).map_err(|why| bad(named(picture, &why)))?
             }
+            (DraftTruth::Open(_), [picture, ..]) => {
+                geometry::frame(picture.header(), None).map_err(|why| bad(named(picture, &why)))?
+            }
             _ => Frame::Upright,
         };
         Ok(Self { draft, pictures: found, frame })
+    }
+
+    /// The first of its pictures.
+    pub(crate) fn first(&self) -> Option<&Picture> {
+        self.pictures.first().map(|picture| &**picture)
     }
 
     /// Whether all boxes lie within the picture if they are in such pixels.
@@ -71,7 +79,7 @@ impl Checked {
                 let boxes = Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?);
                 Truth::Boxes(boxes.with_outlines(marked.outlines))
             }
-            (DraftTruth::Boxes { .. }, []) => {
+            (DraftTruth::Boxes { .. } | DraftTruth::Open(_), _) => {
                 return Err(draft.origin.skipped("boxes without a picture".to_owned()));
             }
         };

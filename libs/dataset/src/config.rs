@@ -35,7 +35,7 @@ pub struct DataConfig {
     pub image_root: Option<PathBuf>,
     /// Also read pictures that lie outside of the data set's folder and of `image_root`.
     pub allow_outside: bool,
-    /// What the coordinates of true answers in words count: `thousandths`, `unit`, `pixels`, or `resized` for pixels of
+    /// What the coordinates of true answers in words count: `thousandths`, `unit`, `percent`, `pixels`, or `resized` for pixels of
     /// the picture as the model sees it. Left out, what they look like beside the sizes of the pictures. They are
     /// converted to what `reward.answer.space` declares.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,8 +74,10 @@ pub struct DataConfig {
     pub outlines: Outlines,
     /// Read the shapes of annotated objects (COCO's `segmentation`) too: the true answer where regions are asked for.
     pub masks: bool,
-    /// What `bbox` is in COCO annotations and in rows with an expression: `sides` (x, y, width, height) or `corners`.
-    pub bbox: BboxForm,
+    /// What `bbox` is in COCO annotations and in rows with an expression: `sides` (x, y, width, height) or `corners`. Left
+    /// out, what COCO has, and in rows with an expression what the rows tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bbox: Option<BboxForm>,
     /// Share of the pictures of `train` that are not learned from: where `evaluation.test` is the same data, its rows
     /// about these are judged on.
     pub hold_out: f64,
@@ -350,7 +352,7 @@ impl Default for DataConfig {
             rows: None,
             outlines: Outlines::Target,
             masks: false,
-            bbox: BboxForm::Sides,
+            bbox: None,
             hold_out: 0.0,
             flip: Flip::None,
             max_bad_fraction: 0.05,

@@ -10,7 +10,8 @@ use crate::readers::{self, Found};
 use crate::row::Skipped;
 use crate::turned::Turned;
 use crate::{
-    Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, hold_out, select, shots,
+    BboxForm, Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, forms, hold_out,
+    select, shots,
 };
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
@@ -26,6 +27,7 @@ pub struct Dataset {
     notes: Vec<String>,
     turned: Turned,
     boxes_are: BoxesAre,
+    bbox: Option<BboxForm>,
     beside: Option<Box<Beside>>,
     rest: Rest,
 }
@@ -75,6 +77,7 @@ impl Dataset {
             notes: Vec::new(),
             turned: Turned::default(),
             boxes_are: BoxesAre::Stored,
+            bbox: None,
             beside: None,
             rest: Rest::default(),
         };
@@ -106,12 +109,14 @@ impl Dataset {
                 Err(why) => skipped.push(why),
             }
         }
+        let contradictory = |why| DatasetError::Contradictory { path: path.to_owned(), why };
+        let beside = || Self::beside_of(path, options)?.1.bbox;
+        let settled = forms::settle(ready, &mut skipped, beside).map_err(contradictory)?;
+        notes.extend(settled.note);
+        let (ready, bbox) = (settled.rows, settled.form);
         let turned = Turned::of(&ready);
-        let beside = || Self::turned_beside(path, options);
-        let decision = turned.decide(options.boxes_are, beside).map_err(|why| {
-            let path = path.to_owned();
-            DatasetError::Contradictory { path, why }
-        })?;
+        let beside = || Self::beside_of(path, options).map(|(path, other)| (path, other.turned));
+        let decision = turned.decide(options.boxes_are, beside).map_err(contradictory)?;
         notes.extend(decision.note);
         let boxes_are = decision.chosen;
         let mut rows = Vec::with_capacity(ready.len());
@@ -166,19 +171,25 @@ impl Dataset {
             notes,
             turned,
             boxes_are,
+            bbox,
             beside,
             rest,
         }
         .not_empty()
     }
 
-    /// What the annotated sizes of the other data set tell of turned pictures; nothing if it is the same file, or cannot
-    /// be opened.
-    fn turned_beside(path: &Path, options: &OpenOptions) -> Option<(PathBuf, Turned)> {
+    /// The other data set that is read by the same conventions; nothing if it is the same file, or cannot be opened.
+    fn beside_of(path: &Path, options: &OpenOptions) -> Option<(PathBuf, Self)> {
         let beside = options.beside.as_ref()?;
         let is_same = beside.path == path && beside.options.split == options.split;
         let other = Self::open_with(&beside.path, &beside.options).ok().filter(|_| !is_same)?;
-        Some((beside.path.clone(), other.turned))
+        Some((beside.path.clone(), other))
+    }
+
+    /// What the four numbers of `bbox` are, in rows with an expression where the configuration leaves it open; `None` where
+    /// nothing tells, or there are no such rows.
+    pub fn bbox(&self) -> Option<BboxForm> {
+        self.bbox
     }
 
     /// Opens the data set that is read by the same conventions; `None` if there is none, or if it cannot be opened, which

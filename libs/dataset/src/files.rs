@@ -2,25 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::DatasetError;
-use crate::readers::{INFO, splits_of};
+use crate::readers::{INFO, open_file, splits_of};
 use shards::Shard;
 
+mod published;
 pub(crate) mod shards;
 
 /// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
 const MAX_DEPTH: usize = 3;
-
-/// Names of COCO annotations that lie beside their pictures: Roboflow's (RF100-VL), and those of ODinW.
-const COCO_FILES: [&str; 3] = [
-    "_annotations.coco.json",
-    "annotations_without_background.json",
-    "annotations_without_background_converted.json",
-];
 
 /// What names a split in the name of a file or a folder, as `datasets` has it.
 const SPLITS: [(&str, &[&str]); 3] = [
@@ -153,11 +148,8 @@ fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> 
                 .to_owned(),
         });
     }
-    let published = [published_coco, published_voc, reasoning, pictures];
-    for find in published {
-        if let Some(files) = find(folder, split)? {
-            return Ok(files);
-        }
+    if let Some(files) = published::find(folder, split)? {
+        return Ok(files);
     }
     Err(DatasetError::Format { path: folder.to_owned() })
 }
@@ -191,100 +183,6 @@ fn has_all_splits(path: &Path, kind: Kind) -> Result<bool, DatasetError> {
         Kind::Json => crate::readers::has_all_splits(path),
         _ => Ok(false),
     }
-}
-
-/// COCO annotations beside the pictures, as Roboflow and ODinW have them: in the folder itself or one for each split.
-fn published_coco(folder: &Path, split: Option<&str>) -> Result<Option<Files>, DatasetError> {
-    let named =
-        |folder: &Path| COCO_FILES.iter().map(|name| folder.join(name)).find(|p| p.is_file());
-    if let Some(path) = named(folder) {
-        return Ok(Some(Files { kind: Kind::Json, paths: vec![path], split: None }));
-    }
-    let folders = list(folder)?.into_iter().filter(|path| path.is_dir() && !is_hidden(path));
-    let paths: Vec<PathBuf> = folders.filter_map(|folder| named(&folder)).collect();
-    if paths.is_empty() {
-        return Ok(None);
-    }
-    choose(folder, Kind::Json, paths, split).map(Some)
-}
-
-/// Pascal VOC: a folder of annotations, or the root whose `ImageSets/Main` names the pictures of each split.
-fn published_voc(folder: &Path, split: Option<&str>) -> Result<Option<Files>, DatasetError> {
-    let (annotations, sets) = (folder.join("Annotations"), folder.join("ImageSets/Main"));
-    if !(annotations.is_dir() && sets.is_dir()) {
-        let mut paths = Vec::new();
-        // Without lists of splits, all of them.
-        if annotations.is_dir() {
-            collect(&annotations, &[Kind::Voc], 1, &mut paths)?;
-        }
-        if paths.is_empty() {
-            collect(folder, &[Kind::Voc], 1, &mut paths)?;
-        }
-        let is_there = !paths.is_empty();
-        return Ok(is_there.then_some(Files { kind: Kind::Voc, paths, split: None }));
-    }
-    // `cat_train.txt` says of each picture whether a cat is on it.
-    let stems = list(&sets)?.into_iter().filter_map(|path| {
-        let is_list = path.extension().is_some_and(|extension| extension == "txt");
-        Some(path.file_stem()?.to_str()?.to_owned()).filter(|_| is_list)
-    });
-    let splits: Vec<String> = stems.filter(|stem| !stem.contains('_')).collect();
-    let path = folder.to_owned();
-    let Some(split) = split else { return Err(DatasetError::SeveralSplits { path, splits }) };
-    let by_name = |name: &str| splits.iter().find(|known| canonical(known) == canonical(name));
-    let chosen = splits.iter().find(|known| *known == split).or_else(|| by_name(split));
-    let Some(chosen) = chosen else {
-        return Err(DatasetError::NoSplit { path, split: split.to_owned(), splits });
-    };
-    let names = sets.join(format!("{chosen}.txt"));
-    let text = read_text(&names)?;
-    let stems = text.lines().filter_map(|line| line.split_whitespace().next());
-    let paths = stems.map(|stem| annotations.join(format!("{stem}.xml"))).collect();
-    Ok(Some(Files { kind: Kind::Voc, paths, split: Some(chosen.clone()) }))
-}
-
-/// ReasonSeg: a JSON file beside each picture, in the folder itself or one for each split.
-fn reasoning(folder: &Path, split: Option<&str>) -> Result<Option<Files>, DatasetError> {
-    let mut paths = Vec::new();
-    collect(folder, &[Kind::Json], 2, &mut paths)?;
-    match paths.first() {
-        Some(first) if crate::readers::is_reasoning(first)? => {
-            choose(folder, Kind::Reasoning, paths, split).map(Some)
-        }
-        _ => Ok(None),
-    }
-}
-
-/// A folder for each class with its pictures, in the folder itself or below one for each split.
-fn pictures(folder: &Path, split: Option<&str>) -> Result<Option<Files>, DatasetError> {
-    let subfolders = |folder: &Path| -> Result<Vec<PathBuf>, DatasetError> {
-        let all = list(folder)?.into_iter();
-        Ok(all.filter(|path| path.is_dir() && !is_hidden(path)).collect())
-    };
-    let top = subfolders(folder)?;
-    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let is_split = |path: &PathBuf| keyword(&name(path)) == Some(canonical(&name(path)));
-    let are_splits = !top.is_empty() && top.iter().all(is_split);
-    let classes = if are_splits {
-        let splits = || top.iter().map(name).collect();
-        let path = folder.to_owned();
-        let Some(split) = split else {
-            return Err(DatasetError::SeveralSplits { path, splits: splits() });
-        };
-        let chosen = top.iter().find(|path| canonical(&name(path)) == canonical(split));
-        let Some(chosen) = chosen else {
-            return Err(DatasetError::NoSplit { path, split: split.to_owned(), splits: splits() });
-        };
-        subfolders(chosen)?
-    } else {
-        top
-    };
-    let mut paths = Vec::new();
-    for class in &classes {
-        collect(class, &[Kind::Pictures], 1, &mut paths)?;
-    }
-    let split = split.filter(|_| are_splits).map(canonical);
-    Ok((!paths.is_empty()).then_some(Files { kind: Kind::Pictures, paths, split }))
 }
 
 /// Files of these kinds, sorted; folders below are searched where there is none.
@@ -454,9 +352,29 @@ fn saved_splits(folder: &Path, wanted: Option<&str>) -> Result<Files, DatasetErr
     Ok(Files { split: Some(chosen.clone()), ..saved(&folder.join(chosen), None)? })
 }
 
-/// The whole text of a file.
+/// The whole text of a file, without a byte order mark.
+///
+/// # Errors
+/// A file that cannot be read, or is not UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String, DatasetError> {
-    fs::read_to_string(path).map_err(|source| DatasetError::Read { path: path.to_owned(), source })
+    let mut bytes = Vec::new();
+    open_file(path)?
+        .read_to_end(&mut bytes)
+        .map_err(|source| DatasetError::Read { path: path.to_owned(), source })?;
+    let encoding = if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        "utf-16"
+    } else {
+        "latin1"
+    };
+    let text = String::from_utf8(bytes).map_err(|error| DatasetError::Content {
+        path: path.to_owned(),
+        format: "text",
+        message: format!(
+            "byte {} is none of UTF-8: if it is written in {encoding}, `iconv -f {encoding} -t utf-8` converts it",
+            error.utf8_error().valid_up_to()
+        ),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 pub(crate) fn json(path: &Path) -> Result<Value, DatasetError> {

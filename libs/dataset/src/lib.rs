@@ -27,6 +27,7 @@ mod config;
 mod dataset;
 mod error;
 mod files;
+mod forms;
 mod geometry;
 mod held_out;
 mod hold_out;

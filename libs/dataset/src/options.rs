@@ -14,6 +14,8 @@ pub enum DataSpace {
     Thousandths,
     /// Shares of the picture's sides, 0 to 1.
     Unit,
+    /// Percent of the picture's sides, 0 to 100.
+    Percent,
     /// Pixels of the picture in its full size.
     Pixels,
     /// Pixels of the picture as the model sees it, scaled.
@@ -26,6 +28,7 @@ impl DataSpace {
         match self {
             DataSpace::Thousandths => "thousandths",
             DataSpace::Unit => "unit",
+            DataSpace::Percent => "percent",
             DataSpace::Pixels => "pixels",
             DataSpace::Resized => "resized",
         }

@@ -59,6 +59,22 @@ impl Locator {
         self
     }
 
+    /// That a picture is in none of the folders.
+    fn nowhere(&self, name: &str) -> String {
+        let mut folders: Vec<&PathBuf> = Vec::new();
+        self.bases.iter().for_each(|base| {
+            if !folders.contains(&base) {
+                folders.push(base);
+            }
+        });
+        let named = folders.iter().take(N_NAMED).map(|folder| format!("{}", folder.display()));
+        let more = if folders.len() > N_NAMED { ", ..." } else { "" };
+        format!(
+            "image {name:?} is not there; it was looked for in {}{more}: data.image_root names the folder of the pictures",
+            named.collect::<Vec<String>>().join(", ")
+        )
+    }
+
     /// The path that a name stands for. The first folder that has the file decides; without any, the first folder.
     ///
     /// # Errors
@@ -66,6 +82,7 @@ impl Locator {
     pub(crate) fn resolve(&self, name: &str) -> Result<PathBuf, String> {
         let name = local(name)?;
         let found = self.bases.iter().map(|base| existing(base, name)).find(|path| path.exists());
+        let is_there = found.is_some();
         let path = found.unwrap_or_else(|| existing(&self.bases[0], name));
         if is_of_windows(name) && !path.exists() {
             return Err(format!(
@@ -74,7 +91,8 @@ impl Locator {
             ));
         }
         if self.allow_outside || self.roots.iter().any(|root| path.starts_with(root)) {
-            return Ok(path);
+            let is_open = !is_there && self.bases.len() > 1 && Path::new(name).is_relative();
+            return if is_open { Err(self.nowhere(name)) } else { Ok(path) };
         }
         Err(format!(
             "image {path:?} lies outside of the data set's folder {:?}: set data.image_root to the folder of the \
@@ -83,6 +101,9 @@ impl Locator {
         ))
     }
 }
+
+/// Folders that an error names of those where a picture was looked for.
+const N_NAMED: usize = 4;
 
 /// The folder that a data set's pictures lie below: that of its file, or the parent of `annotations`.
 fn data_root(folder: &Path) -> PathBuf {
@@ -203,6 +224,18 @@ mod tests {
         let locator = Locator::new(&folder.path("annotations/x.json"), None, false);
         assert_eq!(locator.resolve("../train/a.png"), Ok(folder.path("train/a.png")));
         assert!(locator.resolve("../../a.png").is_err());
+    }
+
+    #[test]
+    fn a_picture_that_is_nowhere_is_told_with_the_folders() {
+        let folder = Folder::of(&["JPEGImages/a.png"]);
+        let locator = Locator::new(&folder.path("Annotations/a.xml"), None, false);
+        let locator = locator.also_in(&["JPEGImages".into(), "images".into()]);
+        assert_eq!(locator.resolve("a.png"), Ok(folder.path("JPEGImages/a.png")));
+        let why = locator.resolve("b.png").unwrap_err();
+        for words in ["\"b.png\" is not there", "JPEGImages", "Annotations", "data.image_root"] {
+            assert!(why.contains(words), "{why}");
+        }
     }
 
     #[test]

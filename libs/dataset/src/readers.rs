@@ -28,13 +28,16 @@ mod parquet_file;
 mod reasoning;
 mod referring;
 mod robot;
+mod spellings;
 mod unworded;
 mod value;
 mod videos;
 mod voc;
 
+pub(crate) use annotated::Marked;
 pub(crate) use fields::{Draft, DraftTruth, Found};
 pub(crate) use robot::{INFO, splits_of};
+pub(crate) use spellings::is_same;
 
 /// Reads all files of a data set, in their order.
 ///
@@ -174,6 +177,21 @@ pub(crate) fn has_all_splits(path: &Path) -> Result<bool, DatasetError> {
     Ok(labeled::is_splits(&start) || referring::is_one(&start))
 }
 
+/// Whether a `.json` file is a list of rows, or COCO's annotations by its beginning.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn has_rows(path: &Path) -> Result<bool, DatasetError> {
+    let start = start_of(path)?;
+    let is_of_objects =
+        start.trim_start().strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{'));
+    let has = |key: &str| start.contains(&format!("\"{key}\""));
+    let is_coco = start.trim_start().starts_with('{')
+        && has("images")
+        && ["annotations", "file_name", "coco_url"].iter().any(|key| has(key));
+    Ok(is_of_objects || is_coco || json::is_rows(path)? && !start.trim_start().starts_with('['))
+}
+
 /// Whether a `.json` file is one of ReasonSeg, which lie beside their pictures.
 ///
 /// # Errors
@@ -204,7 +222,7 @@ fn name_file(rows: &mut [Result<Draft, crate::Skipped>], path: &Path) {
 }
 
 /// Opens a regular file: a pipe would wait for somebody to write, a device may have no end.
-fn open_file(path: &Path) -> Result<File, DatasetError> {
+pub(crate) fn open_file(path: &Path) -> Result<File, DatasetError> {
     let failed = |source| DatasetError::Read { path: path.to_owned(), source };
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(DatasetError::NotAFile { path: path.to_owned() });

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::DatasetError;
+use crate::readers::is_same;
 
 /// Names that an error lists of those that are there.
 const N_NAMED: usize = 20;
@@ -29,8 +30,8 @@ pub struct Selection {
     pub outlines: Outlines,
     /// Whether the shapes of objects are read too.
     pub masks: bool,
-    /// Whether `bbox` of a row is two corners, and not a corner with width and height.
-    pub bbox: BboxForm,
+    /// What `bbox` of a row is; `None` for what COCO has, and in rows with an expression for what the rows tell.
+    pub bbox: Option<BboxForm>,
     /// File with the names of the samples that are used; all where there is none.
     pub rows: Option<PathBuf>,
 }
@@ -72,7 +73,7 @@ pub enum BboxForm {
 impl Selection {
     /// Whether this category or class is asked about.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.categories.is_empty() || self.categories.iter().any(|category| category == name)
+        self.categories.is_empty() || self.categories.iter().any(|category| is_same(category, name))
     }
 
     /// The categories that are asked about, of those that the data set has.
@@ -85,7 +86,7 @@ impl Selection {
         known: &BTreeSet<Arc<str>>,
     ) -> Result<Vec<Arc<str>>, DatasetError> {
         for name in &self.categories {
-            if !known.contains(name.as_str()) {
+            if !known.iter().any(|known| is_same(known, name)) {
                 let found = known.iter().take(N_NAMED).map(ToString::to_string).collect();
                 let n_found = known.len();
                 let (path, name) = (path.to_owned(), name.clone());

@@ -157,12 +157,15 @@ fn in_pixels(bbox: &BBox, space: Space, sides: &Sides) -> [f64; 4] {
     match space {
         Space::Thousandths => Rect::<Thousandths>::new(corners).to::<Original>(sides).corners(),
         Space::Pixels => Rect::<Resized>::new(corners).to::<Original>(sides).corners(),
-        Space::Unit => {
-            let (width, height) = sides.original();
-            let [x1, y1, x2, y2] = corners;
-            [x1 * width, y1 * height, x2 * width, y2 * height]
-        }
+        Space::Unit => of_sides(corners, sides),
+        Space::Percent => of_sides(corners.map(|percent| percent / 100.0), sides),
     }
+}
+
+/// Shares of the sides in pixels of the upright picture.
+fn of_sides([x1, y1, x2, y2]: [f64; 4], sides: &Sides) -> [f64; 4] {
+    let (width, height) = sides.original();
+    [x1 * width, y1 * height, x2 * width, y2 * height]
 }
 
 /// x, y, width, height.

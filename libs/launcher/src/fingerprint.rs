@@ -145,6 +145,10 @@ pub(crate) fn differences(before: &Fingerprints, now: &Fingerprints) -> Vec<Stri
     let mut changed = Vec::new();
     for (path, before) in before {
         match now.get(path) {
+            None if path.exists() => changed.push(format!(
+                "{} is there, but no longer used: no row names it any more, or another file is read",
+                path.display()
+            )),
             None => changed.push(format!("{} is gone", path.display())),
             Some(now) if now != before => changed.push(format!(
                 "{} has another content ({} bytes before, {} now)",
@@ -210,6 +214,12 @@ mod tests {
         for word in ["a.jsonl has another content", "b.jsonl is new"] {
             assert!(told.contains(word), "{told}");
         }
+        // A picture whose row was taken out is still there.
+        let told = differences(&before, &Fingerprints::new()).join("; ");
+        assert!(told.contains("a.jsonl is there, but no longer used"), "{told}");
+        std::fs::remove_file(file("a.jsonl")).unwrap();
+        let told = differences(&before, &Fingerprints::new()).join("; ");
+        assert!(told.contains("a.jsonl is gone"), "{told}");
     }
 
     #[test]

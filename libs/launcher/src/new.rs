@@ -1,27 +1,24 @@
 //! `vrft new`: a commented configuration for somebody's own rows, after a look at them.
 
 mod proposal;
+mod splits;
+mod task;
 mod text;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use eyre::{WrapErr, ensure, eyre};
+use eyre::{WrapErr, ensure};
 use vrft_answer::{AnswerConfig, Target};
 use vrft_checkpoint::PolicyConfig;
-use vrft_dataset::{Dataset, DatasetError, OpenOptions, RobotConfig};
 use vrft_processor::Processor;
 
 use crate::config::Config;
 use crate::print::say;
-use proposal::{Given, Proposal};
+use proposal::{Given, Judged, Proposal};
 
 /// The configuration within the new folder.
 const FILE: &str = "config.toml";
-
-/// Splits that are learned from and judged on where a folder has several, the better ones first.
-const LEARNED: [&str; 1] = ["train"];
-const JUDGED: [&str; 2] = ["test", "validation"];
 
 #[derive(Args)]
 pub(crate) struct NewOptions {
@@ -45,16 +42,12 @@ pub(crate) struct NewOptions {
     /// Column with the true answers, for a folder of LeRobot.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) truth: Option<String>,
+    /// File with the names of the classes, where the data numbers them: a line each, in the order of the numbers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) classes: Option<PathBuf>,
     /// A reward to use instead of one that is inferred, as in `configs/rewards/`.
     #[arg(long, value_name = "FILE")]
     pub(crate) reward: Option<PathBuf>,
-}
-
-/// Which splits of a folder are used for what.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Splits {
-    learned: Option<String>,
-    judged: Option<String>,
 }
 
 /// Looks at the rows and writes the configuration.
@@ -64,7 +57,7 @@ struct Splits {
 pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     let file = options.folder.join(FILE);
     ensure!(!file.exists(), "{file:?} is there already: name another folder, or remove it");
-    let (dataset, splits, mut notes) = open(options)?;
+    let splits::Opened { dataset, split, judged, notes } = splits::open(options)?;
     let starter = Path::new("data/starter");
     let named = options.checkpoint.as_deref().unwrap_or(starter);
     let found = Target::is_choice(named)
@@ -74,27 +67,23 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     let policy = PolicyConfig { path: checkpoint.to_owned(), ..PolicyConfig::default() };
     let processor = Processor::of(&policy)
         .wrap_err_with(|| format!("--checkpoint {}", checkpoint.display()))?;
-    let data = absolute(&options.data)?;
-    let test = match (&options.test, &splits.judged) {
-        (Some(test), _) => {
-            open_one(options, test, None).wrap_err("--test")?;
-            Some(test.clone())
-        }
-        (None, Some(_)) => None,
-        (None, None) => sibling(options, &data, &mut notes),
-    };
+    let test = judged.as_ref().and_then(|judged| judged.file.clone());
+    let judged_split = judged.as_ref().and_then(|judged| judged.split.clone());
     let given = Given {
         name: options.folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        data,
+        data: absolute(&options.data)?,
         test: test.as_deref().map(absolute).transpose()?,
         checkpoint: if checkpoint.exists() { absolute(checkpoint)? } else { checkpoint.to_owned() },
         image_root: options.image_root.as_deref().map(absolute).transpose()?,
         reward: options.reward.as_deref().map(absolute).transpose()?,
         truth: options.truth.clone(),
-        learned: splits.learned,
-        judged: splits.judged,
+        classes: options.classes.as_deref().map(absolute).transpose()?,
+        learned: split,
+        judged: judged_split,
     };
-    let mut proposal = Proposal::make(dataset, &processor, given)?;
+    let judged =
+        judged.map(|judged| Judged { is_named: options.test.is_some(), dataset: judged.dataset });
+    let mut proposal = Proposal::make(dataset, judged, &processor, given)?;
     proposal.notes.extend(notes);
     let written = text::configuration(&proposal);
     std::fs::create_dir_all(&options.folder).wrap_err_with(|| format!("{:?}", options.folder))?;
@@ -107,70 +96,6 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
         "\nWritten: {shown}. Read it, then:\n  vrft check --config {shown}\n  vrft run --config {shown}"
     );
     Ok(())
-}
-
-/// Opens rows as a run with the new configuration will.
-fn open_one(
-    options: &NewOptions,
-    path: &Path,
-    split: Option<&str>,
-) -> Result<Dataset, DatasetError> {
-    let split = split.map(str::to_owned);
-    let image_root = options.image_root.clone();
-    let truth = options.truth.clone().unwrap_or_default();
-    let robot = RobotConfig { truth, ..RobotConfig::default() };
-    let options = OpenOptions { split, image_root, robot, ..OpenOptions::default() };
-    Dataset::open_with(path, &options)
-}
-
-/// The rows to learn from, which splits are which, and what else was found.
-fn open(options: &NewOptions) -> eyre::Result<(Dataset, Splits, Vec<String>)> {
-    let path = absolute(&options.data)?;
-    let open = |split: Option<&str>| open_one(options, &path, split);
-    let splits = match open(options.split.as_deref()) {
-        Ok(dataset) => {
-            let learned = options.split.clone();
-            return Ok((dataset, Splits { learned, judged: None }, Vec::new()));
-        }
-        Err(DatasetError::SeveralSplits { splits, .. }) => splits,
-        Err(error) => return Err(error.into()),
-    };
-    // As in `train (2 files)`.
-    let names: Vec<&str> = splits
-        .iter()
-        .map(|split| split.split_once(" (").map_or(&**split, |(name, _)| name))
-        .collect();
-    let learned = LEARNED.iter().find(|name| names.contains(name)).ok_or_else(|| {
-        eyre!("{path:?} has the splits {}: choose one by --split", splits.join(", "))
-    })?;
-    let dataset = open(Some(learned))?;
-    let mut notes = Vec::new();
-    let is_usable = |split: &&&str| match open(Some(split)) {
-        Ok(_) => true,
-        Err(error) => {
-            notes.push(format!("the split {split} is not judged on: {error}"));
-            false
-        }
-    };
-    let judged = JUDGED.iter().filter(|name| names.contains(name)).find(is_usable);
-    let judged = judged.map(|name| (*name).to_owned());
-    Ok((dataset, Splits { learned: Some((*learned).to_owned()), judged }, notes))
-}
-
-/// The file to judge on that lies beside a file to learn from, and has rows: `test.jsonl` beside `train.jsonl`,
-/// `instances_val2017.json` beside `instances_train2017.json`.
-fn sibling(options: &NewOptions, data: &Path, notes: &mut Vec<String>) -> Option<PathBuf> {
-    let name = data.file_name()?.to_str()?;
-    let names = ["test", "validation", "valid", "val", "dev"].iter();
-    let candidates = names.map(|other| data.with_file_name(name.replace("train", other)));
-    let mut candidates = candidates.filter(|other| other != data && other.is_file());
-    candidates.find(|other| match open_one(options, other, None) {
-        Ok(_) => true,
-        Err(error) => {
-            notes.push(format!("{} is not judged on: {error}", other.display()));
-            false
-        }
-    })
 }
 
 fn absolute(path: &Path) -> eyre::Result<PathBuf> {

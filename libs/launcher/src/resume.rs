@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use eyre::{WrapErr, bail};
+use eyre::{WrapErr, bail, ensure};
 
 use crate::cli::{GraphOptions, RunOptions};
 use crate::graph::Graph;
@@ -29,6 +29,7 @@ pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Resul
     };
     graph.config.run.resume = true;
     graph.check_files()?;
+    check_steps(&run_dir, graph.config.learner.steps)?;
     verify_start(&graph, options)?;
     let now = MadeOf { graph_file: Origin::graph_file(&run_dir)?, ..made_of(&graph)? };
     if let Some(config) = before.filter(|_| !options.with_changes) {
@@ -86,6 +87,29 @@ fn without_origin(options: &RunOptions, run_dir: &Path) -> eyre::Result<(Graph, 
         ..Origin::default()
     };
     Ok((graph, origin))
+}
+
+/// A run does not go back: its weights have taken the steps that they have taken.
+///
+/// # Errors
+/// Fewer steps than the newest checkpoint of a learner has.
+fn check_steps(run_dir: &Path, steps: u64) -> eyre::Result<()> {
+    let folder = run_dir.join("checkpoints");
+    for learner in std::fs::read_dir(&folder).into_iter().flatten() {
+        let path = learner.wrap_err_with(|| format!("cannot list {folder:?}"))?.path();
+        let checkpoints = vrft_learner::Checkpoints::new(&path, usize::MAX)?;
+        // One of which none is intact is told of where it is read.
+        if let Ok(Some(newest)) = checkpoints.newest() {
+            let done = newest.step;
+            ensure!(
+                done <= steps,
+                "learner.steps = {steps}, but {} has taken {done} steps already, and a run does not go back: name at least \
+                 {done}, or start another run",
+                path.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Renames the folders of checkpoints of which none is intact, so that their learners begin again.

@@ -113,19 +113,28 @@ fn region(outline: &Outline, sides: &Sides, space: Space) -> Region {
     let (width, height) = sides.original();
     let within = |value: f64, side: f64| {
         let thousandths = (1000.0 * value / side).round().clamp(0.0, 1000.0);
-        if space == Space::Unit { thousandths / 1000.0 } else { thousandths }
+        thousandths / per_thousandth(space)
     };
     let corner = |&[x, y]: &[f64; 2]| [within(x, width), within(y, height)];
     Region::Outlines(lines.iter().map(|line| line.iter().map(corner).collect()).collect())
 }
 
-/// Corners in the space that the task declares; in whole numbers but for shares of the sides.
+/// Corners in the space that the task declares, in whole thousandths or pixels.
 fn place(rect: &Rect<Original>, sides: &Sides, space: Space) -> [f64; 4] {
     match space {
-        Space::Thousandths => rect.to::<Thousandths>(sides).rounded(sides).corners(),
-        Space::Unit => {
-            rect.to::<Thousandths>(sides).rounded(sides).corners().map(|side| side / 1000.0)
-        }
         Space::Pixels => rect.to::<Resized>(sides).rounded(sides).corners(),
+        bounded => {
+            let corners = rect.to::<Thousandths>(sides).rounded(sides).corners();
+            corners.map(|corner| corner / per_thousandth(bounded))
+        }
+    }
+}
+
+/// How many thousandths one of a space's units is, where it has no pixels.
+fn per_thousandth(space: Space) -> f64 {
+    match space {
+        Space::Unit => 1000.0,
+        Space::Percent => 10.0,
+        Space::Thousandths | Space::Pixels => 1.0,
     }
 }

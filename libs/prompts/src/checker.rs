@@ -49,6 +49,7 @@ impl<'a> Checker<'a> {
         let words = match own {
             Space::Thousandths => "thousandths of the picture",
             Space::Unit => "shares of the picture's sides",
+            Space::Percent => "percent of the picture's sides",
             Space::Pixels => "pixels of the picture as it sees it",
         };
         let keys = self.processor.coordinates().item_keys;

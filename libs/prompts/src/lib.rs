@@ -3,6 +3,7 @@
 //! The loader, the evaluator and `vrft check` ask through here, so that a row means the same everywhere: what is
 //! checked before a run is what the rollout will encode.
 
+mod asked;
 mod category;
 mod checker;
 mod held_out;
@@ -10,6 +11,7 @@ mod percent;
 mod prompter;
 mod space;
 
+pub use asked::{Asked, asked};
 pub use category::category_in;
 pub use checker::{Checker, fits, own_space, resized};
 pub use held_out::{HELD_OUT_FILE, held_out, held_out_rows};

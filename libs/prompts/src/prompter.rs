@@ -11,6 +11,7 @@ use vrft_reward::config::RewardConfig;
 use vrft_reward::{Reward, answer_text, instructions};
 use vrft_vision::{Original, Rect, Sides};
 
+use crate::asked;
 use crate::category;
 use crate::percent::Percent;
 use crate::space::{Declared, Reading};
@@ -83,6 +84,7 @@ impl Prompter {
         self.reading = Reading::of(&self.reader, dataset, declared).map_err(refused)?;
         self.percent = Percent::of(&self.reader, dataset).map_err(refused)?;
         self.reading.notes.extend(self.unused_question(dataset));
+        self.reading.notes.extend(asked::note(&self.reader, dataset));
         Ok(self)
     }
 

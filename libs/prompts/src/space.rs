@@ -129,6 +129,7 @@ impl Reading {
         let data = match space {
             DataSpace::Thousandths => Frame::Thousandths,
             DataSpace::Unit => Frame::Unit,
+            DataSpace::Percent => Frame::Percent,
             DataSpace::Pixels => Frame::pixels(size.0, size.1),
             DataSpace::Resized => Frame::pixels(width, height),
         };
@@ -185,6 +186,7 @@ fn of_data(space: Space) -> DataSpace {
     match space {
         Space::Thousandths => DataSpace::Thousandths,
         Space::Unit => DataSpace::Unit,
+        Space::Percent => DataSpace::Percent,
         Space::Pixels => DataSpace::Pixels,
     }
 }
@@ -194,9 +196,11 @@ fn converted(space: DataSpace, own: Space) -> &'static str {
     match (space, own) {
         (DataSpace::Thousandths, Space::Thousandths)
         | (DataSpace::Unit, Space::Unit)
+        | (DataSpace::Percent, Space::Percent)
         | (DataSpace::Resized, Space::Pixels) => "",
         (_, Space::Thousandths) => "; they are converted to thousandths",
         (_, Space::Unit) => "; they are converted to shares of the sides",
+        (_, Space::Percent) => "; they are converted to percent of the sides",
         (_, Space::Pixels) => "; they are converted to pixels of the picture as the model sees it",
     }
 }

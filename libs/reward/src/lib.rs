@@ -47,7 +47,7 @@ pub use geometry::{
     BBox, Frame, Geometry, Mask, Place, SPACE, Solid, Space, Span, compress, decompress,
 };
 pub use infer::space::{Evidence, MixedSpaces, SpaceGuess, guess as guess_space, is_share};
-pub use infer::{InferError, Proposal, count_sides, infer, proposed_in, usual_reward};
+pub use infer::{InferError, Proposal, count_sides, infer, infer_names, proposed_in, usual_reward};
 pub use instructions::{instructions, prompt, visual_rft_question};
 pub use matching::{Match, match_greedily};
 pub use official::is_official_name;

@@ -139,3 +139,32 @@ fn annotations_of_pascal_voc_need_no_lists_of_splits() {
     let files = find(&folder.path(""), None).unwrap();
     assert_eq!((files.kind, files.paths.len()), (Kind::Voc, 1));
 }
+
+#[test]
+fn tables_beside_their_pictures_are_no_folder_of_classes() {
+    let of_tables = Folder::of(&["train.csv", "test.csv", "images/a.png"]);
+    let found = find(&of_tables.path(""), Some("test")).unwrap();
+    assert_eq!((found.kind, found.paths), (Kind::Csv, vec![of_tables.path("test.csv")]));
+    let of_lists = Folder::new(&[
+        ("train.json", br#"[{"image": "images/a.png"}]"#),
+        ("classes.json", br#"["cat", "dog"]"#),
+        ("images/a.png", b""),
+    ]);
+    let found = find(&of_lists.path(""), None).unwrap();
+    assert_eq!((found.kind, found.paths), (Kind::Json, vec![of_lists.path("train.json")]));
+    let coco = br#"{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}"#;
+    let of_coco = Folder::new(&[
+        ("annotations/instances_train2017.json", coco),
+        ("annotations/instances_val2017.json", coco),
+        ("annotations/captions_train2017.json", coco),
+        ("train2017/a.jpg", b""),
+        ("val2017/a.jpg", b""),
+    ]);
+    let found = find(&of_coco.path(""), Some("val")).unwrap();
+    assert_eq!(found.paths, [of_coco.path("annotations/instances_val2017.json")]);
+    let error = find(&of_coco.path(""), None).unwrap_err().to_string();
+    assert!(error.contains("train (1 file)") && error.contains("validation (1 file)"), "{error}");
+    // Pictures in a folder for each class stay that.
+    let of_classes = Folder::of(&["cat/a.png", "dog/b.png"]);
+    assert_eq!(find(&of_classes.path(""), None).unwrap().kind, Kind::Pictures);
+}

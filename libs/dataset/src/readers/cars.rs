@@ -35,7 +35,7 @@ pub(super) fn read(
     let names = if options.selection.classes.is_some() { None } else { Some(names(path, file)?) };
     let folder = if is_test { "cars_test" } else { "cars_train" };
     let chosen = cars.iter().filter(|car| car.is_test.is_none_or(|test| test == is_test));
-    let labeled = chosen.map(|car| {
+    let labeled = chosen.enumerate().map(|(row, car)| {
         let class = match &names {
             None => car.class.to_string(),
             Some(names) => {
@@ -47,7 +47,7 @@ pub(super) fn read(
                 name.clone()
             }
         };
-        Ok(Labeled { picture: car.picture.to_owned(), class })
+        Ok(Labeled { row, picture: car.picture.to_owned(), class })
     });
     let labeled: Vec<Labeled> = labeled.collect::<Result<_, DatasetError>>()?;
     Ok((labeled, (!is_marked).then_some(folder)))

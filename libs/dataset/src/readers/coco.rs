@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::annotated::{Annotated, Marked, push_all};
 use super::fields::Found;
 use super::json_text::{self, WithoutNan};
+use super::spellings::Spellings;
 use crate::path::Locator;
 use crate::row::Skipped;
 use crate::{BboxForm, DatasetError, Outline, Selection};
@@ -175,11 +176,15 @@ fn parsed<S: Shape>(path: &Path) -> Result<Coco<S>, DatasetError> {
 }
 
 /// Names of the categories by their ids; those without a name are left out.
-fn names(categories: &[Category]) -> Result<HashMap<Id, Arc<str>>, String> {
+fn names(
+    categories: &[Category],
+    spellings: &mut Spellings,
+) -> Result<HashMap<Id, Arc<str>>, String> {
     let mut names: HashMap<Id, Arc<str>> = HashMap::new();
     for Category { id, name, .. } in categories.iter().filter(|one| !one.name.trim().is_empty()) {
-        let before = names.insert(id.clone(), name.as_ref().into());
-        if let Some(before) = before.filter(|before| **before != **name) {
+        let name = spellings.of(name);
+        let before = names.insert(id.clone(), name.clone());
+        if let Some(before) = before.filter(|before| *before != name) {
             return Err(format!(
                 "category {id} is {before:?} and {name:?}: give each category an id of its own"
             ));
@@ -228,16 +233,18 @@ fn collect<S: Shape>(
     file: &Arc<Path>,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
-    let names = names(&coco.categories).map_err(|why| super::content(file, FORMAT, why))?;
-    let names = &names;
-    if selection.bbox == BboxForm::Sides {
+    let mut spellings = Spellings::default();
+    let names = names(&coco.categories, &mut spellings);
+    let names = &names.map_err(|why| super::content(file, FORMAT, why))?;
+    found.notes.extend(spellings.note());
+    if selection.bbox.is_none() {
         found.notes.extend(look_like_corners(&coco.annotations));
     }
     let known: HashMap<&Id, usize> =
         coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     for (number, annotation) in coco.annotations.iter().enumerate() {
-        match usable(annotation, &known, names, selection.bbox) {
+        match usable(annotation, &known, names, selection.bbox.unwrap_or_default()) {
             Ok(Usable { image, name, corners, outline }) => {
                 let marked = boxes[image].entry(name).or_default();
                 if annotation.iscrowd {

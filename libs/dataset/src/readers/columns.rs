@@ -28,6 +28,8 @@ pub(crate) struct Columns {
     /// `None` where rows are about videos.
     image: Option<usize>,
     values: Vec<(String, usize)>,
+    /// Names of the classes by their numbers, where the file has them.
+    classes: Vec<Arc<str>>,
 }
 
 impl Columns {
@@ -70,7 +72,7 @@ impl Columns {
             let is_name = |t: &DataType| is_text(t) || t.is_integer() || name == "id";
             expect(path, schema, *idx, "text or integer", is_name)?;
         }
-        Ok(Self { path: path.to_owned(), image, values })
+        Ok(Self { path: path.to_owned(), image, values, classes: class_names(schema) })
     }
 
     /// The columns that are needed, by their place in the file; the others need not be read.
@@ -89,6 +91,7 @@ impl Columns {
         first_row: usize,
         found: &mut Found,
     ) -> Result<(), DatasetError> {
+        found.name_classes(&self.classes);
         let places = self.places();
         let is_projected = batch.num_columns() == places.len();
         let column = |place: usize| {
@@ -115,6 +118,15 @@ impl Columns {
             _ => Ok(column.clone()),
         }
     }
+}
+
+/// The names that Hugging Face's `datasets` writes beside the numbers of a column of `ClassLabel`.
+fn class_names(schema: &Schema) -> Vec<Arc<str>> {
+    let written = schema.metadata().get("huggingface");
+    let written: Value =
+        written.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let names = written["info"]["features"][unworded::LABEL]["names"].as_array();
+    names.into_iter().flatten().filter_map(|name| Some(name.as_str()?.into())).collect()
 }
 
 fn fields(

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::content;
 use super::labeled::Labeled;
-use crate::DatasetError;
+use crate::{DatasetError, Skipped};
 
 /// Names that a column of pictures has.
 const PICTURE: [&str; 7] = ["image", "filename", "file_name", "file", "path", "image_id", "img"];
@@ -35,9 +35,8 @@ impl<'a> Table<'a> {
     /// A file that cannot be read, is empty or has a quoted field that does not end; fields that are not set off by commas.
     pub(crate) fn read(path: &'a Path) -> Result<Self, DatasetError> {
         let text = crate::files::read_text(path)?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let wrong = |why: String| content(path, "comma-separated values", why);
-        let mut records = records(text).map_err(wrong)?;
+        let mut records = records(&text).map_err(wrong)?;
         if records.is_empty() {
             return Err(wrong("it is empty".to_owned()));
         }
@@ -52,14 +51,27 @@ impl<'a> Table<'a> {
         Ok(Self { path, header, records })
     }
 
+    /// Whether a record has a field for each column; empty ones behind the last column are none.
+    fn check_length(&self, record: &[String]) -> Result<(), String> {
+        let n =
+            record.iter().rposition(|field| !field.trim().is_empty()).map_or(0, |last| last + 1);
+        let expected = self.header.len();
+        if record.len() >= expected && n <= expected {
+            return Ok(());
+        }
+        let last = record.last().map_or("", |field| field.as_str());
+        Err(format!(
+            "expected {expected} fields, got {}, of which {last:?} is the last: a field with a comma stands in quotes",
+            record.len()
+        ))
+    }
+
     /// Rows that ask in words, if it has the columns of these.
     pub(crate) fn rows(&self) -> Option<impl Iterator<Item = Result<Map<String, Value>, String>>> {
         let has = |name: &str| self.header.iter().any(|column| column.trim() == name);
         ROWS.iter().all(|name| has(name)).then_some(())?;
         Some(self.records.iter().map(|record| {
-            if record.len() != self.header.len() {
-                return Err(format!("expected {} fields, got {}", self.header.len(), record.len()));
-            }
+            self.check_length(record)?;
             let fields = self.header.iter().zip(record);
             // An empty field is none.
             let fields = fields.filter(|(_, field)| !field.is_empty());
@@ -69,11 +81,11 @@ impl<'a> Table<'a> {
         }))
     }
 
-    /// The pictures and their classes.
+    /// The pictures and their classes, and the lines that cannot be read.
     ///
     /// # Errors
-    /// No column of pictures or of classes; a line with too few fields.
-    pub(crate) fn labeled(self) -> Result<Vec<Labeled>, DatasetError> {
+    /// No column of pictures or of classes.
+    pub(crate) fn labeled(&self) -> Result<(Vec<Labeled>, Vec<Skipped>), DatasetError> {
         let Self { path, header, records } = self;
         let of_boxes: Vec<&str> = header
             .iter()
@@ -92,7 +104,7 @@ impl<'a> Table<'a> {
         let place = |names: &[&str], column, expected| {
             let is = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name));
             names.iter().find_map(|name| is(name)).ok_or_else(|| DatasetError::MissingColumn {
-                path: path.to_owned(),
+                path: (*path).to_owned(),
                 column,
                 expected,
                 found: header.clone(),
@@ -101,16 +113,22 @@ impl<'a> Table<'a> {
         let picture = place(&PICTURE, "image", "the name of a picture's file")?;
         let class =
             place(&CLASS, "label", "the class of the picture; or \"problem\" and \"solution\"")?;
-        let row = |(idx, record): (usize, Vec<String>)| {
-            let field = |place: usize| record.get(place).map(|field| field.trim().to_owned());
-            let (picture, class) = field(picture).zip(field(class)).ok_or_else(|| {
-                let message =
-                    format!("row {idx}: expected {} fields, got {}", header.len(), record.len());
-                content(path, "comma-separated values", message)
-            })?;
-            Ok(Labeled { picture, class })
-        };
-        records.into_iter().enumerate().map(row).collect()
+        let (mut labeled, mut bad) = (Vec::with_capacity(records.len()), Vec::new());
+        for (row, record) in records.iter().enumerate() {
+            let field = |place: usize| match record[place].trim() {
+                "" => Err(format!("its field {:?} is empty", header[place].trim())),
+                field => Ok(field.to_owned()),
+            };
+            let read = self.check_length(record).and_then(|()| {
+                let (picture, class) = (field(picture)?, field(class)?);
+                Ok(Labeled { row, picture, class })
+            });
+            match read {
+                Ok(one) => labeled.push(one),
+                Err(why) => bad.push(Skipped { place: format!("row {row}"), row, why }),
+            }
+        }
+        Ok((labeled, bad))
     }
 }
 
@@ -127,8 +145,9 @@ fn records(text: &str) -> Result<Vec<Vec<String>>, String> {
             '"' if is_quoted => is_quoted = false,
             '"' if field.is_empty() => is_quoted = true,
             ',' if !is_quoted => record.push(std::mem::take(&mut field)),
-            '\r' if !is_quoted => {}
-            '\n' if !is_quoted => {
+            '\r' if !is_quoted && chars.peek() == Some(&'\n') => {}
+            // Older programs on a Mac end lines by a carriage return alone.
+            '\n' | '\r' if !is_quoted => {
                 record.push(std::mem::take(&mut field));
                 records.push(std::mem::take(&mut record));
             }
@@ -156,6 +175,29 @@ mod tests {
         let text = "image,label\r\n\"a,1.png\",\"say \"\"rose\"\"\nred\"\r\n\r\nb.png,tulip";
         let expected = [["image", "label"], ["a,1.png", "say \"rose\"\nred"], ["b.png", "tulip"]];
         assert_eq!(records(text).unwrap(), expected);
+        assert_eq!(records("a,b\rc,d\r").unwrap(), [["a", "b"], ["c", "d"]]);
         assert!(records("a,\"b").unwrap_err().contains("does not end"));
+    }
+
+    #[test]
+    fn a_line_of_another_length_is_a_bad_row() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text =
+            "image,label\na.png,rose\nb.png\nc.png,tulip, red\nd.png,rose,,\n,rose\ne.png, \n";
+        std::fs::write(file.path(), text).unwrap();
+        let (good, bad) = Table::read(file.path()).unwrap().labeled().unwrap();
+        let good: Vec<(usize, &str)> =
+            good.iter().map(|one| (one.row, one.class.as_str())).collect();
+        assert_eq!(good, [(0, "rose"), (3, "rose")]);
+        let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        assert!(bad[0].starts_with("row 1: expected 2 fields, got 1"), "{bad:?}");
+        assert!(
+            bad[1].starts_with("row 2: expected 2 fields, got 3, of which \" red\""),
+            "{bad:?}"
+        );
+        assert_eq!(
+            bad[2..],
+            ["row 4: its field \"image\" is empty", "row 5: its field \"label\" is empty"]
+        );
     }
 }

@@ -52,6 +52,8 @@ pub(crate) enum DraftTruth {
         /// Width and height of the picture that the annotations speak of, where they say so.
         size: Option<(f64, f64)>,
     },
+    /// Four numbers of which it is open in which form they are a box.
+    Open([f64; 4]),
 }
 
 /// The fields of a row.
@@ -75,11 +77,17 @@ impl Found {
         Ok(())
     }
 
+    /// What classes are called whose numbers the rows have.
+    pub(crate) fn name_classes(&mut self, names: &[Arc<str>]) {
+        self.asking.name_classes(names);
+    }
+
     /// Checks that the rows of the last file had what was to be asked about.
     ///
     /// # Errors
     /// As [`Asking::check`].
-    pub(crate) fn check_choice(&self, path: &Path) -> Result<(), DatasetError> {
+    pub(crate) fn check_choice(&mut self, path: &Path) -> Result<(), DatasetError> {
+        self.notes.extend(self.asking.note());
         self.asking.check(path)
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::classes::Classes;
 use super::fields::{Draft, DraftTruth, Found};
 use super::mat::MatFile;
+use super::spellings::Spellings;
 use super::{cars, content, csv, json, json_text};
 use crate::path::Locator;
 use crate::{DatasetError, OpenOptions, Origin, Question};
@@ -21,6 +22,8 @@ const ENDINGS: [&str; 4] = ["", ".jpg", ".jpeg", ".png"];
 /// A picture and what its class is called in the data.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Labeled {
+    /// Number of its row in the file, or of its picture.
+    pub(crate) row: usize,
     /// Name of its file.
     pub(crate) picture: String,
     /// The class by the data's name, number or key for it.
@@ -37,12 +40,12 @@ pub(crate) fn read_folders(
         return Ok(());
     };
     let classes = Classes::read(options.selection.classes.as_deref())?;
-    let labeled = pictures.iter().filter_map(|path| {
+    let labeled = pictures.iter().enumerate().filter_map(|(row, path)| {
         let folder = path.parent()?.file_name()?.to_string_lossy().into_owned();
         // A list of classes chooses among the folders.
         classes.name(&folder)?;
         let picture = path.strip_prefix(root).ok()?.display().to_string();
-        Some(Labeled { picture, class: folder })
+        Some(Labeled { row, picture, class: folder })
     });
     let labeled: Vec<Labeled> = labeled.collect();
     found.pictures.locate_with(Locator::new(&root.join("class"), None, options.allow_outside));
@@ -70,7 +73,8 @@ pub(crate) fn read_list(
             && numbers.len() == 3
             && numbers.iter().all(|number| number.parse::<u32>().is_ok())
     });
-    let labeled = parted.into_iter().map(|(picture, rest)| Labeled {
+    let labeled = parted.into_iter().enumerate().map(|(row, (picture, rest))| Labeled {
+        row,
         picture: picture.to_owned(),
         class: if are_pets { breed(picture).unwrap_or(rest) } else { rest.trim() }.to_owned(),
     });
@@ -97,7 +101,12 @@ pub(crate) fn read_csv(
         found.pictures.locate_with(Locator::new(path, root, options.allow_outside));
         return json::push_all(path, rows, found);
     }
-    finish(path, table.labeled()?, options, found)
+    let (labeled, bad) = table.labeled()?;
+    found.rows.extend(bad.into_iter().map(Err));
+    if labeled.is_empty() {
+        return Ok(());
+    }
+    finish(path, labeled, options, found)
 }
 
 /// A MATLAB file: that of Oxford Flowers or one of Stanford Cars, as its arrays tell.
@@ -130,14 +139,14 @@ fn flowers(path: &Path, file: &MatFile, split: Option<&str>) -> Result<Vec<Label
     };
     let sets = path.with_file_name("setid.mat");
     let sets = MatFile::read(&sets)?;
-    let labeled = sets.numbers(variable)?.iter().map(|number| {
+    let labeled = sets.numbers(variable)?.iter().enumerate().map(|(row, number)| {
         let idx = (*number as usize).checked_sub(1);
         let class = idx.and_then(|idx| labels.get(idx)).ok_or_else(|| {
             let message = format!("{variable} names picture {number} of {}", labels.len());
             content(path, "labels of pictures", message)
         })?;
         let picture = format!("image_{:05}", *number as usize);
-        Ok(Labeled { picture, class: format!("{class}") })
+        Ok(Labeled { row, picture, class: format!("{class}") })
     });
     labeled.collect()
 }
@@ -173,7 +182,7 @@ pub(crate) fn read_splits(
         let (picture, class) = picture.zip(name).ok_or_else(|| {
             wrong(format!("{key:?} {row}: expected [file, number, name], got {entry}"))
         })?;
-        Ok(Labeled { picture: picture.to_owned(), class: class.to_owned() })
+        Ok(Labeled { row, picture: picture.to_owned(), class: class.to_owned() })
     });
     let labeled: Vec<Labeled> = labeled.collect::<Result<_, DatasetError>>()?;
     finish(path, labeled, options, found)
@@ -235,21 +244,24 @@ fn push_all(
 ) -> Result<(), DatasetError> {
     let keys = labeled.iter().map(|one| one.class.as_str());
     let names = classes.names_of(keys).map_err(|why| content(path, "labeled pictures", why))?;
-    let known: BTreeSet<Arc<str>> = names.values().cloned().collect();
+    let mut spellings = Spellings::default();
+    let spelled: Vec<Arc<str>> =
+        labeled.iter().map(|one| spellings.of(&names[&one.class])).collect();
+    found.notes.extend(spellings.note());
+    let known: BTreeSet<Arc<str>> = spelled.iter().cloned().collect();
     options.selection.among(path, &known)?;
     let file: Arc<Path> = path.into();
-    for one in labeled {
-        let name = &names[&one.class];
-        if !options.selection.has(name) {
+    for (one, name) in labeled.iter().zip(spelled) {
+        if !options.selection.has(&name) {
             continue;
         }
-        let row = found.rows.len();
+        let row = one.row;
         let sample_id = one.picture.replace(['/', '\\'], "-");
         let draft = Draft {
             origin: Origin { file: file.clone(), row, sample_id: sample_id.into() },
             question: Question::Class,
             pictures: vec![found.pictures.add_name(&one.picture)],
-            truth: DraftTruth::Text(name.clone()),
+            truth: DraftTruth::Text(name),
         };
         found.rows.push(Ok(draft));
     }

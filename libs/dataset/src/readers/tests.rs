@@ -254,7 +254,7 @@ fn rows_of_a_box_and_what_refers_to_it() {
     assert_eq!(ids(&dataset), ["5", "5-1", "1"]);
     assert_eq!(corners(dataset.get(2)), [[10.0, 20.0, 40.0, 60.0]]);
     let as_corners =
-        Selection { bbox: BboxForm::Corners, first_question: true, ..Selection::default() };
+        Selection { bbox: Some(BboxForm::Corners), first_question: true, ..Selection::default() };
     let dataset = open(&path, &select(as_corners));
     assert_eq!(
         (ids(&dataset), corners(dataset.get(0))),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::annotated::Marked;
 use super::classes::Classes;
+use super::spellings::Spellings;
 use crate::select::{BboxForm, Selection};
-use crate::{DatasetError, Question};
+use crate::{DatasetError, Question, forms};
 
 use super::fields::DraftTruth;
 
@@ -29,6 +29,9 @@ pub(crate) type Asked = (Question, DraftTruth);
 pub(crate) struct Asking {
     selection: Selection,
     classes: Classes,
+    /// Names that the file has for its numbers, used where no list is given.
+    own_names: Vec<Arc<str>>,
+    spellings: Spellings,
     /// Classes that were seen.
     seen: BTreeSet<Arc<str>>,
     /// Whether a row asked in words of its own.
@@ -63,6 +66,18 @@ impl Asking {
         self.selection.among(path, &self.seen).map(drop)
     }
 
+    /// What classes are called whose numbers the rows have, if no list says it.
+    pub(crate) fn name_classes(&mut self, names: &[Arc<str>]) {
+        if self.own_names.len() != names.len() {
+            self.own_names = names.to_vec();
+        }
+    }
+
+    /// What of its names should be known.
+    pub(crate) fn note(&self) -> Option<String> {
+        self.spellings.note()
+    }
+
     /// The questions of a row that has none in words; none if its class is not asked about.
     ///
     /// # Errors
@@ -73,6 +88,7 @@ impl Asking {
             return self.references(bbox, expressions);
         }
         let name = self.class(values.get(LABEL).unwrap_or(&Value::Null))?;
+        let name = self.spellings.of(&name);
         self.seen.insert(name.clone());
         let asked = (Question::Class, DraftTruth::Text(name.clone()));
         Ok(if self.selection.has(&name) { vec![asked] } else { Vec::new() })
@@ -86,12 +102,14 @@ impl Asking {
                 .name(key)
                 .ok_or_else(|| format!("class {key:?} is not in data.classes")),
             Value::Number(number) => {
-                let name = number.as_u64().and_then(|number| self.classes.at(number as usize));
+                let name = number.as_u64().and_then(|number| self.at(number as usize));
                 name.ok_or_else(|| {
                     if self.classes.is_given() {
                         format!("class {number} is not in data.classes, which counts from 0 here")
                     } else {
-                        format!("label {number} is a number: data.classes has to name it")
+                        format!(
+                            "label {number} is a number: a list of names has to name it (data.classes; of `vrft new`, --classes)"
+                        )
                     }
                 })
             }
@@ -99,21 +117,33 @@ impl Asking {
         }
     }
 
+    fn at(&self, number: usize) -> Option<Arc<str>> {
+        if self.classes.is_given() {
+            self.classes.at(number)
+        } else {
+            self.own_names.get(number).cloned()
+        }
+    }
+
     fn references(&self, bbox: &Value, expressions: &Value) -> Result<Vec<Asked>, String> {
         let numbers: Option<Vec<f64>> =
             bbox.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
-        let [a, b, c, d] = numbers
+        let numbers = numbers
             .and_then(|numbers| <[f64; 4]>::try_from(numbers).ok())
             .ok_or_else(|| format!("{BBOX:?} should be four numbers, got {bbox}"))?;
-        let corners = match self.selection.bbox {
-            BboxForm::Corners => [a, b, c, d],
-            BboxForm::Sides => [a, b, a + c, b + d],
-        };
-        if !(corners[0] < corners[2] && corners[1] < corners[3]) {
-            return Err(format!("its bbox has no area: {bbox}"));
+        let is_fraction = numbers.iter().any(|number| number.fract() != 0.0);
+        if is_fraction && numbers.iter().all(|number| *number <= 1.0) {
+            return Err(format!(
+                "its bbox {bbox} lies within the first pixel: it counts pixels, not shares of the sides"
+            ));
         }
-        let mut marked = Marked::default();
-        marked.push(corners, None);
+        let form = self.selection.bbox;
+        let truth = || match form {
+            Some(form) => forms::corners(numbers, form).map(forms::boxed),
+            None => forms::corners(numbers, BboxForm::Sides)
+                .or_else(|_| forms::corners(numbers, BboxForm::Corners))
+                .map(|_| DraftTruth::Open(numbers)),
+        };
         let texts = match expressions {
             Value::Array(list) => list.iter().map(Value::as_str).collect(),
             one => one.as_str().map(|text| vec![text]),
@@ -122,11 +152,8 @@ impl Asking {
         let texts =
             texts.ok_or_else(|| format!("an expression should be text, got {expressions}"))?;
         let n_asked = if self.selection.first_question { 1 } else { texts.len() };
-        let asked = texts.iter().take(n_asked).map(|text| {
-            let truth = DraftTruth::Boxes { marked: marked.clone(), size: None };
-            (Question::Expression(text.trim().into()), truth)
-        });
-        Ok(asked.collect())
+        let asked = texts.iter().take(n_asked);
+        asked.map(|text| Ok((Question::Expression(text.trim().into()), truth()?))).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use roxmltree::{Document, Node};
 
 use super::annotated::{Annotated, Marked, push_all};
 use super::fields::Found;
+use super::spellings::Spellings;
 use crate::path::Locator;
 use crate::row::Skipped;
 use crate::{DatasetError, Selection};
@@ -33,10 +34,11 @@ pub(crate) fn read(
         locator.also_in(&folders)
     });
     let mut images = Vec::with_capacity(files.len());
+    let mut spellings = Spellings::default();
     for (number, path) in files.iter().enumerate() {
-        let text = crate::files::read_text(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        match annotated(path, &text) {
+        let text = crate::files::read_text(path).map_err(|error| error.to_string());
+        match text.and_then(|text| annotated(path, &text, &mut spellings)) {
             Ok((image, bad)) => {
                 let skipped = bad.into_iter().map(|(object, why)| Skipped {
                     place: format!("{name}, object {object}"),
@@ -52,6 +54,7 @@ pub(crate) fn read(
             }
         }
     }
+    found.notes.extend(spellings.note());
     let names: BTreeSet<Arc<str>> =
         images.iter().flat_map(|image| image.boxes.keys().cloned()).collect();
     // What names the data is the folder: each row's picture has a file of its own.
@@ -60,7 +63,11 @@ pub(crate) fn read(
 }
 
 /// The picture, and the objects that are of no use.
-fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>), String> {
+fn annotated(
+    path: &Path,
+    text: &str,
+    spellings: &mut Spellings,
+) -> Result<(Annotated, Vec<(usize, String)>), String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     let root = document.root_element();
     let mut boxes = BTreeMap::<Arc<str>, Marked>::new();
@@ -68,7 +75,9 @@ fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>
     let objects = root.children().filter(|node| node.has_tag_name("object"));
     for (number, object) in objects.enumerate() {
         match named_box(object) {
-            Ok((name, corners)) => boxes.entry(name).or_default().push(corners, None),
+            Ok((name, corners)) => {
+                boxes.entry(spellings.of(name)).or_default().push(corners, None);
+            }
             Err(why) => bad.push((number, why)),
         }
     }
@@ -83,7 +92,7 @@ fn annotated(path: &Path, text: &str) -> Result<(Annotated, Vec<(usize, String)>
     Ok((image, bad))
 }
 
-fn named_box(object: Node) -> Result<(Arc<str>, [f64; 4]), String> {
+fn named_box<'a>(object: Node<'a, '_>) -> Result<(&'a str, [f64; 4]), String> {
     let name = text_of(child(object, "name")?);
     let [x1, y1, x2, y2] = corners(child(object, "bndbox")?)?;
     if name.is_empty() {
@@ -92,7 +101,7 @@ fn named_box(object: Node) -> Result<(Arc<str>, [f64; 4]), String> {
     if x1 >= x2 || y1 >= y2 {
         return Err(format!("its <bndbox> has no area: from ({x1}, {y1}) to ({x2}, {y2})"));
     }
-    Ok((name.into(), [x1, y1, x2, y2]))
+    Ok((name, [x1, y1, x2, y2]))
 }
 
 /// VOC counts pixels from 1 and includes the last one.

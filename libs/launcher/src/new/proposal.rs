@@ -6,13 +6,13 @@ use eyre::{WrapErr, ensure};
 use vrft_config::Document;
 use vrft_dataset::{BoxesAre, DataConfig, DataSpace, Dataset, Question, Row, Truth};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Declared, Prompter, own_space, resized};
-use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
-use vrft_reward::config::{AnswerConfig, RewardConfig};
-use vrft_reward::{Example, Geometry, Space, proposed_in, usual_reward};
+use vrft_prompts::{Checker, Declared, Prompter};
+use vrft_reward::config::RewardConfig;
+
+use super::task;
 
 /// Rows that the task is inferred from.
-const N_LOOKED_AT: usize = 2000;
+pub(super) const N_LOOKED_AT: usize = 2000;
 
 /// Share of the pictures that is set aside where there is no other data to judge on.
 pub(super) const HOLD_OUT: f64 = 0.2;
@@ -36,7 +36,9 @@ pub(super) struct Given {
     pub(super) reward: Option<PathBuf>,
     /// Column with the true answers of a robot's recordings.
     pub(super) truth: Option<String>,
-    /// Splits of the data that are learned from and judged on.
+    /// File with the names of the classes.
+    pub(super) classes: Option<PathBuf>,
+    /// Splits that are learned from, and judged on: of the same data, or of `test`.
     pub(super) learned: Option<String>,
     pub(super) judged: Option<String>,
 }
@@ -76,22 +78,23 @@ pub(super) enum Model {
 }
 
 impl Proposal {
+    /// Of rows to learn from, and of those to judge on where they are others.
+    ///
     /// # Errors
     /// Rows whose task cannot be inferred; a reward that cannot be read; no row that the model can be asked about.
     pub(super) fn make(
         dataset: Dataset,
+        judged: Option<Judged>,
         processor: &Processor,
-        given: Given,
+        mut given: Given,
     ) -> eyre::Result<Self> {
-        let own = own_space(processor).unwrap_or_default();
         let (mut reward, reason, space) = match &given.reward {
             Some(file) => {
                 let document = Document::load(file, &[])?;
                 let reward: RewardConfig = document.section()?;
                 (reward, format!("as {} says", file.display()), None)
             }
-            None if is_annotated(&dataset) => annotated(processor, own),
-            None => inferred(&dataset, processor, own)?,
+            None => task::of(&dataset, processor)?,
         };
         let is_asked_for = dataset.iter().take(N_LOOKED_AT).all(says_its_form);
         if !is_asked_for && given.reward.is_none() {
@@ -121,6 +124,10 @@ impl Proposal {
         }
         notes.extend(checker.note(&reward));
         notes.extend(warnings(dataset));
+        if let Some(judged) = judged {
+            let declared = Declared { boxes_are: boxes_are(dataset, &prompter), ..declared };
+            notes.extend(judged.lines(&reward, declared, &checker, &mut given)?);
+        }
         let turns = prompter.turns(row);
         let question: Vec<String> = turns.iter().map(|turn| turn.text()).collect();
         let n_rows = dataset.len();
@@ -159,22 +166,63 @@ impl Proposal {
     }
 }
 
-fn is_annotated(dataset: &Dataset) -> bool {
-    dataset.iter().all(|row| matches!(row.truth, Truth::Boxes(_)))
+/// Rows that are never learned from.
+pub(super) struct Judged {
+    pub(super) dataset: Dataset,
+    /// Whether the user named them: others are left aside where they cannot be used.
+    pub(super) is_named: bool,
+}
+
+impl Judged {
+    /// What is to be told of them, read as a run will read them. Where none can be used, they are judged on no longer.
+    ///
+    /// # Errors
+    /// None can be used, and the user named them.
+    fn lines(
+        self,
+        reward: &RewardConfig,
+        declared: Declared,
+        checker: &Checker,
+        given: &mut Given,
+    ) -> eyre::Result<Vec<String>> {
+        let Self { dataset, is_named } = self;
+        let place = dataset.path().display().to_string();
+        let read = || {
+            let prompter = Prompter::new(reward, "").for_data(&dataset, declared)?;
+            dataset.retain_valid(|row| checker.check(&prompter, row), 1.0)
+        };
+        match read() {
+            Ok(rows) => {
+                let mut lines = rows.summary(rows.len());
+                lines.extend(too_many_bad(&rows));
+                lines[0] = format!("judged on: {}", lines[0]);
+                Ok(lines)
+            }
+            Err(error) if is_named => Err(error).wrap_err("--test"),
+            Err(error) => {
+                (given.test, given.judged) = (None, None);
+                Ok(vec![format!("{place} is not judged on: {error}")])
+            }
+        }
+    }
+}
+
+/// That a run will not start with so many bad rows.
+fn too_many_bad(dataset: &Dataset) -> Option<String> {
+    let (n_skipped, n) = (dataset.skipped().len(), dataset.n_total());
+    let limit = DataConfig::default().max_bad_fraction;
+    (n_skipped as f64 > limit * n as f64).then(|| {
+        format!(
+            "warning: {n_skipped} of {n} rows cannot be used, and no run starts with more than {} of them: mend them, or \
+             raise data.max_bad_fraction above {limit}",
+            (limit * n as f64) as usize
+        )
+    })
 }
 
 /// What a run would stumble over, or learn nothing from.
 fn warnings(dataset: &Dataset) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let (n_skipped, n) = (dataset.skipped().len(), dataset.n_total());
-    let limit = DataConfig::default().max_bad_fraction;
-    if n_skipped as f64 > limit * n as f64 {
-        warnings.push(format!(
-            "warning: {n_skipped} of {n} rows cannot be used, and no run starts with more than {} of them: mend them, or \
-             raise data.max_bad_fraction above {limit}",
-            (limit * n as f64) as usize
-        ));
-    }
+    let mut warnings: Vec<String> = too_many_bad(dataset).into_iter().collect();
     let mut answers = dataset.iter().map(|row| match &row.truth {
         Truth::Text(text) => Some(text),
         Truth::Boxes(_) => None,
@@ -196,100 +244,8 @@ fn boxes_are(dataset: &Dataset, prompter: &Prompter) -> Option<BoxesAre> {
     dataset.boxes_are().or_else(|| in_words().map(|_| prompter.boxes_are()))
 }
 
-/// A task, why it is that, and what its coordinates count.
-type Task = (RewardConfig, String, Option<(DataSpace, String)>);
-
-/// Annotated boxes, asked for one category at a time in the form that the model was trained to answer in.
-fn annotated(processor: &Processor, own: Space) -> Task {
-    let reason = |form: &str| format!("annotated boxes, asked for one category at a time, {form}");
-    let Some(keys) = processor.coordinates().item_keys else {
-        return (RewardConfig::default(), reason("as Visual-RFT does"), None);
-    };
-    let (place, label) = (keys.place.to_owned(), keys.label.to_owned());
-    let keys = ItemKeys { place, label, ..ItemKeys::default() };
-    let kind = BoxesAnswer { space: own, keys, labels: Vec::new() };
-    let answer =
-        AnswerConfig { nothing: "None".to_owned(), ..AnswerConfig::of(AnswerKind::Boxes(kind)) };
-    (usual_reward(answer), reason("in the form that this model was trained to give"), None)
-}
-
-/// The kind of answer by its looks, in the coordinates of the model.
-fn inferred(dataset: &Dataset, processor: &Processor, own: Space) -> eyre::Result<Task> {
-    let rows: Vec<(String, String, &str, Option<[u32; 2]>)> =
-        dataset.iter().take(N_LOOKED_AT).filter_map(text_of).collect();
-    let examples: Vec<Example> = rows
-        .iter()
-        .map(|(place, question, solution, size)| Example { place, question, solution, size: *size })
-        .collect();
-    let proposal = vrft_reward::infer(&examples).wrap_err(
-        "the task cannot be inferred from these rows; --reward FILE takes one of configs/rewards/, or your own",
-    )?;
-    let mut config = proposal.config;
-    let space = proposal.space.map(|guess| {
-        let of_data = match guess.space {
-            Space::Thousandths => DataSpace::Thousandths,
-            Space::Unit => DataSpace::Unit,
-            Space::Pixels => DataSpace::Pixels,
-        };
-        let doubt = if guess.is_doubtful { ". Look at a picture to be sure" } else { "" };
-        (of_data, format!("{}{doubt}", guess.reason))
-    });
-    // Outlines are never in pixels, and a question that names thousandths would contradict pixels.
-    let is_region = config.answer.kind.geometry() == Some(Geometry::Region);
-    let says_its_form = dataset.iter().take(N_LOOKED_AT).any(says_its_form);
-    let answered_in = match asked_space(dataset) {
-        Some(asked) => Some(asked),
-        None if says_its_form || is_region && own == Space::Pixels => None,
-        None => Some(own),
-    };
-    if let (Some(answered_in), Some(_)) = (answered_in, &space) {
-        config = proposed_in(config, answered_in, mean_seen_side(dataset, processor));
-    }
-    Ok((config, proposal.reason, space))
-}
-
-/// Mean side of the pictures as the model sees them, in pixels; `None` where it sees none.
-fn mean_seen_side(dataset: &Dataset, processor: &Processor) -> Option<f64> {
-    let first = dataset.iter().take(N_LOOKED_AT).filter_map(|row| row.pictures.first());
-    let seen = first.filter_map(|picture| resized(processor, picture.header().displayed()).ok());
-    let sides: Vec<f64> = seen.map(|(w, h)| f64::from(w + h) / 2.0).collect();
-    (!sides.is_empty()).then(|| sides.iter().sum::<f64>() / sides.len() as f64)
-}
-
-/// Place, question, true answer, and how far places in the first picture may reach.
-fn text_of(row: &Row) -> Option<(String, String, &str, Option<[u32; 2]>)> {
-    let Truth::Text(solution) = &row.truth else { return None };
-    let asked = row.question.words().unwrap_or_default();
-    let size = row.pictures.first().map(|picture| picture.header().reach());
-    Some((row.origin.place(), asked, solution, size))
-}
-
-/// What all questions ask for coordinates in, where they name thousandths or shares of the sides: answers are paid in that.
-/// Of which pixels a question speaks cannot be told.
-fn asked_space(dataset: &Dataset) -> Option<Space> {
-    let asked = |row: &Row| space_named_in(&row.question.words().unwrap_or_default());
-    let mut spaces = dataset.iter().take(N_LOOKED_AT).map(asked);
-    let first = spaces.next()??;
-    spaces.all(|space| space == Some(first)).then_some(first)
-}
-
-fn space_named_in(question: &str) -> Option<Space> {
-    let question = question.to_lowercase();
-    let has = |phrases: &[&str]| {
-        phrases.iter().any(|phrase| {
-            let ends = question.match_indices(phrase).map(|(at, found)| at + found.len());
-            // "0 to 1" is no part of "0 to 1000".
-            ends.into_iter().any(|end| !question[end..].starts_with(|c: char| c.is_ascii_digit()))
-        })
-    };
-    if has(&["thousandth", "0 to 1000", "0 and 1000", "0-1000", "0–1000"]) {
-        return Some(Space::Thousandths);
-    }
-    has(&["0 to 1", "0 and 1", "between 0.0 and 1.0"]).then_some(Space::Unit)
-}
-
 /// Whether the question says what an answer looks like.
-fn says_its_form(row: &Row) -> bool {
+pub(super) fn says_its_form(row: &Row) -> bool {
     match &row.question {
         Question::Turns(turns) => turns.iter().any(|turn| turn.text().contains("<answer>")),
         // Annotations are asked about with instructions.

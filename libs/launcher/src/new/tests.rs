@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
+use vrft_dataset::Dataset;
+
 use super::*;
+
+mod readings;
+mod splits;
 
 /// A gray picture of 64 × 48 pixels, different for each number.
 fn picture(folder: &Path, n: usize) -> String {
@@ -30,6 +35,7 @@ fn options(folder: &Path, data: &Path) -> NewOptions {
         checkpoint: Some(starter),
         image_root: None,
         truth: None,
+        classes: None,
         reward: None,
     }
 }
@@ -320,7 +326,7 @@ fn rows_are_counted_as_a_run_counts_them_and_the_best_answer_is_what_pays_most()
     std::fs::write(&data, lines(&names, "How many?", solution)).unwrap();
     let options = options(folder.path(), &data);
     let config = made(&options);
-    let (dataset, splits, _) = open(&options).unwrap();
+    let dataset = super::splits::open(&options).unwrap().dataset;
     let given = Given {
         name: "mine".to_owned(),
         data: data.clone(),
@@ -329,10 +335,12 @@ fn rows_are_counted_as_a_run_counts_them_and_the_best_answer_is_what_pays_most()
         image_root: None,
         reward: None,
         truth: None,
-        learned: splits.learned,
+        classes: None,
+        learned: None,
         judged: None,
     };
-    let proposal = Proposal::make(dataset, &Processor::of(&config.policy).unwrap(), given).unwrap();
+    let processor = Processor::of(&config.policy).unwrap();
+    let proposal = Proposal::make(dataset, None, &processor, given).unwrap();
     let told = proposal.lines().join("\n");
     for words in [
         "40 rows, 38 usable, 2 skipped, 38 used",

@@ -74,12 +74,15 @@ fn data(text: &mut String, proposal: &Proposal) {
     if let Some(root) = &given.image_root {
         value(text, "image_root", root, "where the names of pictures start");
     }
+    if let Some(classes) = &given.classes {
+        value(text, "classes", classes, "names of the classes by their numbers");
+    }
     if let Some((space, _)) = &proposal.space {
         value(
             text,
             "space",
             space.name(),
-            "thousandths, unit, pixels, or resized: pixels of what the model sees",
+            "thousandths, unit, percent, pixels, or resized: pixels of what the model sees",
         );
     }
     if let Some(boxes_are) = proposal.boxes_are {
@@ -110,7 +113,7 @@ fn data(text: &mut String, proposal: &Proposal) {
     };
     value(text, "test", test, why);
     let (split, why) = match (&given.judged, is_divided) {
-        (Some(split), _) if given.test.is_none() => (Some(split), "never learned from"),
+        (Some(split), _) => (Some(split), "never learned from"),
         (_, true) => (given.learned.as_ref(), "the same split"),
         _ => (None, ""),
     };

@@ -125,6 +125,7 @@ pub(super) fn in_words(space: Space) -> &'static str {
     match space {
         Space::Thousandths => "in thousandths of the image, as integers from 0 to 1000",
         Space::Unit => "as shares from 0 to 1",
+        Space::Percent => "in percent of the image, from 0 to 100 with one decimal place",
         Space::Pixels => "in pixels",
     }
 }

@@ -31,16 +31,38 @@ pub(crate) struct Examples<'a> {
     objects: Objects,
 }
 
-/// What the objects in the answers hold under their keys.
+/// What the objects in the answers hold under their keys. A few values that are not as those of the other objects, as a
+/// coordinate that is missing, change nothing of it.
 struct Objects {
     /// Whether every answer has one.
     are_everywhere: bool,
-    /// Length of the lists of numbers.
-    lists: BTreeMap<String, usize>,
+    /// The key of the coordinates, and how many these are.
+    place: Option<(String, usize)>,
     /// Keys of numbers, in their order.
     scalars: Vec<String>,
-    /// Keys whose values are texts.
-    texts: BTreeSet<String>,
+    /// The key of the label.
+    text: Option<String>,
+}
+
+/// How often a key has a value of either kind.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Where it was met first among all keys.
+    order: usize,
+    /// Lists of numbers, by their lengths.
+    lists: BTreeMap<usize, usize>,
+    n_lists: usize,
+    n_numbers: usize,
+    n_texts: usize,
+}
+
+impl Counts {
+    /// The usual length of its lists, if they are what it mostly has.
+    fn list(&self) -> Option<usize> {
+        let is_list = self.n_lists > self.n_numbers.max(self.n_texts);
+        let usual = self.lists.iter().max_by_key(|(_, n)| **n).map(|(length, _)| *length);
+        usual.filter(|_| is_list)
+    }
 }
 
 impl<'a> Examples<'a> {
@@ -99,10 +121,10 @@ impl<'a> Examples<'a> {
     /// objects.
     pub(crate) fn item_keys(&self) -> Option<(ItemKeys, usize)> {
         self.objects.are_everywhere.then_some(())?;
-        let (place, n) = self.objects.lists.iter().next()?;
+        let (place, n) = self.objects.place.clone()?;
         let confidence = self.key_of("conf").or_else(|| self.key_of("score")).unwrap_or_default();
-        let label = self.objects.texts.first().cloned().unwrap_or_default();
-        Some((ItemKeys { place: place.clone(), confidence, label }, *n))
+        let label = self.objects.text.clone().unwrap_or_default();
+        Some((ItemKeys { place, confidence, label }, n))
     }
 
     /// The space that the coordinates are most likely in; the usual one if they are in several.
@@ -112,7 +134,8 @@ impl<'a> Examples<'a> {
 
     /// The coordinates of each answer beside the size of its image.
     pub(crate) fn evidence(&self) -> Vec<Evidence> {
-        let place = self.objects.lists.keys().next().filter(|_| self.objects.are_everywhere);
+        let place = self.objects.place.as_ref().filter(|_| self.objects.are_everywhere);
+        let place = place.map(|(key, _)| key);
         let of = |answer: &str| match place {
             None => numbers(answer).collect(),
             Some(key) => {
@@ -141,35 +164,52 @@ fn coordinates(object: &Value, key: &str, found: &mut Vec<f64>) {
 
 impl Objects {
     fn of(answers: &[&str]) -> Self {
-        let mut all = Self {
-            are_everywhere: answers.iter().all(|answer| answer.contains('{')),
-            lists: BTreeMap::new(),
-            scalars: Vec::new(),
-            texts: BTreeSet::new(),
-        };
-        answers.iter().flat_map(|answer| objects(answer)).for_each(|object| all.collect(&object));
-        all
-    }
-
-    /// Notes the keys of an object; one that holds objects is a wrapper, and these are what counts.
-    fn collect(&mut self, object: &Value) {
-        let Value::Object(fields) = object else { return };
-        for (key, value) in fields {
-            let inner = inner_objects(value);
-            match value.numbers() {
-                _ if !inner.is_empty() => inner.into_iter().for_each(|inner| self.collect(inner)),
-                Some(list) if matches!(value, Value::List(_)) => {
-                    self.lists.insert(key.clone(), list.len());
-                }
-                _ if value.number().is_some() => {
-                    if !self.scalars.contains(key) {
-                        self.scalars.push(key.clone());
-                    }
-                }
-                _ => {
-                    self.texts.insert(key.clone());
-                }
+        let mut counts = BTreeMap::new();
+        let found = answers.iter().flat_map(|answer| objects(answer));
+        found.for_each(|object| collect(&object, &mut counts));
+        let place = counts.iter().find_map(|(key, counts)| Some((key.clone(), counts.list()?)));
+        let mut scalars: Vec<(usize, String)> = Vec::new();
+        // Of several keys with texts the one that most objects have, of these the first by name.
+        let mut text: Option<(usize, &String)> = None;
+        for (key, counts) in &counts {
+            if counts.list().is_some() {
+                continue;
             }
+            if counts.n_numbers > counts.n_texts {
+                scalars.push((counts.order, key.clone()));
+            } else if text.is_none_or(|(most, _)| counts.n_texts > most) {
+                text = Some((counts.n_texts, key));
+            }
+        }
+        scalars.sort();
+        Self {
+            are_everywhere: answers.iter().all(|answer| answer.contains('{')),
+            place,
+            scalars: scalars.into_iter().map(|(_, key)| key).collect(),
+            text: text.map(|(_, key)| key.clone()),
+        }
+    }
+}
+
+/// Counts the values of an object by their keys; one that holds objects is a wrapper, and these are what counts.
+fn collect(object: &Value, counts: &mut BTreeMap<String, Counts>) {
+    let Value::Object(fields) = object else { return };
+    for (key, value) in fields {
+        let inner = inner_objects(value);
+        if !inner.is_empty() {
+            inner.into_iter().for_each(|inner| collect(inner, counts));
+            continue;
+        }
+        let order = counts.len();
+        let of_key =
+            counts.entry(key.clone()).or_insert_with(|| Counts { order, ..Counts::default() });
+        match value.numbers() {
+            Some(list) if matches!(value, Value::List(_)) => {
+                of_key.n_lists += 1;
+                *of_key.lists.entry(list.len()).or_default() += 1;
+            }
+            _ if value.number().is_some() => of_key.n_numbers += 1,
+            _ => of_key.n_texts += 1,
         }
     }
 }

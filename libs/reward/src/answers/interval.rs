@@ -79,6 +79,7 @@ impl ItemKind for IntervalAnswer {
     fn instruction(&self) -> String {
         let unit = match (self.space, self.keys().label) {
             (Space::Unit, _) => "as shares of the video, from 0 to 1",
+            (Space::Percent, _) => "in percent of the video, from 0 to 100",
             (_, Some(_)) => "in seconds, and say what happens",
             (_, None) => "in seconds",
         };

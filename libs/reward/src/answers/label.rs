@@ -1,5 +1,7 @@
 //! One name.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::draft::{names, other_name};
@@ -108,18 +110,28 @@ impl Kind for LabelAnswer {
     }
 }
 
+impl LabelAnswer {
+    /// For these answers: the names to choose from are those that are there, if each is there often.
+    pub(crate) fn of(answers: &[&str]) -> Self {
+        Self::listing(&answers.iter().map(|answer| answer.trim()).collect(), answers.len())
+    }
+
+    fn listing(distinct: &BTreeSet<&str>, n_answers: usize) -> Self {
+        let names = distinct_names(distinct.iter().copied());
+        let is_list =
+            (2..=MAX_LISTED).contains(&names.len()) && n_answers >= MIN_EACH * names.len();
+        Self { labels: if is_list { names } else { Vec::new() } }
+    }
+}
+
 /// Short texts that repeat, or that are short indeed.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let is_short = |answer: &str| answer.chars().count() <= MAX_CHARS && !answer.contains('\n');
     examples.all(is_short).then_some(())?;
     let distinct = examples.distinct();
     if distinct.len() < examples.n_answers() {
-        let names = distinct_names(distinct.iter().copied());
-        let is_list = (2..=MAX_LISTED).contains(&names.len())
-            && examples.n_answers() >= MIN_EACH * names.len();
-        let labels = if is_list { names } else { Vec::new() };
-        let reason = "short texts that repeat: names".to_owned();
-        return Some((AnswerKind::Label(LabelAnswer { labels }), reason));
+        let names = LabelAnswer::listing(&distinct, examples.n_answers());
+        return Some((AnswerKind::Label(names), "short texts that repeat: names".to_owned()));
     }
     examples.all(|answer| answer.split_whitespace().count() <= MAX_WORDS).then_some(())?;
     let reason = "every answer is a word or three: names".to_owned();

@@ -139,15 +139,82 @@ fn in_words(text: &str) -> Option<f64> {
     }
 }
 
-/// Drops each comma between a digit and exactly three digits.
+/// Drops the commas that set off thousands.
 fn without_thousands_commas(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let digit = |idx: usize| bytes.get(idx).is_some_and(u8::is_ascii_digit);
-    let sets_off = |idx: usize| {
-        idx > 0 && digit(idx - 1) && (1..=3).all(|k| digit(idx + k)) && !digit(idx + 4)
-    };
-    let kept = text.char_indices().filter(|&(idx, c)| c != ',' || !sets_off(idx));
-    kept.map(|(_, c)| c).collect()
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(start);
+        let end = number.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(number.len());
+        let (number, after) = number.split_at(end);
+        kept.push_str(before);
+        // Digits behind a point are decimals, which nothing sets off.
+        if sets_off_thousands(number) && !before.ends_with('.') {
+            kept.extend(number.chars().filter(|c| *c != ','));
+        } else {
+            kept.push_str(number);
+        }
+        rest = after;
+    }
+    kept + rest
+}
+
+/// Whether the commas of a number set off thousands, as in `1,234`. No thousands are set off behind a 0: in `0,100` the
+/// comma is a decimal one.
+pub(crate) fn sets_off_thousands(number: &str) -> bool {
+    let mut groups = number.trim_end_matches(',').split(',');
+    let first = groups.next().unwrap_or_default();
+    let others: Vec<&str> = groups.collect();
+    let is_digits = |group: &str| group.bytes().all(|b| b.is_ascii_digit());
+    (1..=3).contains(&first.len())
+        && !first.starts_with('0')
+        && is_digits(first)
+        && !others.is_empty()
+        && others.iter().all(|group| group.len() == 3 && is_digits(group))
+}
+
+/// Units of measure by their names: 5 of one are not 5 of another.
+const MEASURES: [&[&str]; 20] = [
+    &["mm", "millimeter", "millimetre"],
+    &["cm", "centimeter", "centimetre"],
+    &["m", "meter", "metre"],
+    &["km", "kilometer", "kilometre"],
+    &["in", "inch", "inche", "\""],
+    &["ft", "foot", "feet", "'"],
+    &["yd", "yard"],
+    &["mile", "mi"],
+    &["mg", "milligram"],
+    &["g", "gram"],
+    &["kg", "kilogram", "kilo"],
+    &["lb", "pound"],
+    &["oz", "ounce"],
+    &["ml", "milliliter", "millilitre"],
+    &["l", "liter", "litre"],
+    &["\u{b0}c", "celsius"],
+    &["\u{b0}f", "fahrenheit"],
+    &["s", "sec", "second"],
+    &["min", "minute"],
+    &["h", "hr", "hour"],
+];
+
+/// The unit behind the number that a text begins with: one word, of a unit of measure its short name, without the s of a
+/// plural.
+pub fn unit(text: &str) -> Option<String> {
+    let text = text.trim().trim_end_matches('.').trim_start_matches(['-', '+']);
+    let end = text.find(|c: char| !c.is_ascii_digit() && !".,".contains(c))?;
+    let word = text[end..].trim().to_lowercase();
+    let is_word = end > 0
+        && !word.is_empty()
+        && !word.contains(|c: char| c.is_whitespace() || c.is_ascii_digit());
+    let singular = word.strip_suffix('s').filter(|word| !word.is_empty()).unwrap_or(&word);
+    let measure =
+        MEASURES.iter().find(|names| names.contains(&&*word) || names.contains(&singular));
+    is_word.then(|| measure.map_or(singular, |names| names[0]).to_owned())
+}
+
+/// Whether a [`unit`] is one of measure.
+pub fn is_measure(unit: &str) -> bool {
+    MEASURES.iter().any(|names| names[0] == unit)
 }
 
 /// Recognizes answers that are numbers alone.
@@ -164,6 +231,7 @@ mod tests {
     fn a_number_may_have_commas_a_unit_or_be_a_word() {
         let read = [
             ("1,234", 1234.0),
+            ("-12,345,678.5 EUR", -12_345_678.5),
             ("12 mugs", 12.0),
             ("Twelve.", 12.0),
             ("forty-two", 42.0),
@@ -172,9 +240,38 @@ mod tests {
         for (text, number) in read {
             assert_eq!(only_number(text), Some(number), "{text}");
         }
-        for text in ["1/2", "3 or 4", "1,5", "12-15", "one mug", "thirty-ten", "none", ""] {
+        for text in [
+            "0,100",
+            "1234,567",
+            "0.123,456",
+            "1/2",
+            "3 or 4",
+            "1,5",
+            "12-15",
+            "one mug",
+            "thirty-ten",
+            "none",
+            "",
+        ] {
             assert_eq!(only_number(text), None, "{text}");
         }
         assert!(is_percent("50 %") && !is_percent("50") && !is_percent("%"));
+    }
+
+    #[test]
+    fn units_are_told_by_their_names() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(unit(text).as_deref(), expected, "{text}")
+        };
+        check("12 cm", Some("cm"));
+        check("1.5 centimeters.", Some("cm"));
+        check("-3\u{b0}C", Some("\u{b0}c"));
+        check("12 mugs", Some("mug"));
+        check("1 inch", Some("in"));
+        check("2 inches", Some("in"));
+        check("12", None);
+        check("12 big mugs", None);
+        check("about 12", None);
+        assert!(is_measure("cm") && !is_measure("mug"));
     }
 }

@@ -9,6 +9,7 @@ mod span;
 pub use bbox::BBox;
 pub use mask::Mask;
 pub use solid::Solid;
+pub(crate) use space::PERCENT;
 pub use space::{Frame, SPACE, Space};
 pub use span::Span;
 pub(crate) use vrft_score::runs::MAX_RUN;

@@ -7,6 +7,9 @@ use super::BBox;
 /// Thousandths of the image: coordinates run from 0 to this on both axes, whatever its size (Visual-RFT).
 pub const SPACE: f64 = 1000.0;
 
+/// Where the axes end that count percent.
+pub(crate) const PERCENT: f64 = 100.0;
+
 /// Farthest coordinate that is believed where a space has no end.
 const FAR: f64 = 100_000.0;
 
@@ -19,6 +22,8 @@ pub enum Space {
     Thousandths,
     /// Shares of the image's sides, 0 to 1.
     Unit,
+    /// Percent of the image's sides, 0 to 100 (Molmo's points).
+    Percent,
     /// Pixels of the image as the model sees it, or any other unit without an upper end.
     Pixels,
 }
@@ -29,6 +34,7 @@ impl Space {
         match self {
             Space::Thousandths => SPACE,
             Space::Unit => 1.0,
+            Space::Percent => PERCENT,
             Space::Pixels => FAR,
         }
     }
@@ -46,6 +52,7 @@ impl Space {
         match self {
             Space::Thousandths => "thousandths",
             Space::Unit => "unit",
+            Space::Percent => "percent",
             Space::Pixels => "pixels",
         }
     }
@@ -68,6 +75,8 @@ pub enum Frame {
     Thousandths,
     /// Shares of width and height.
     Unit,
+    /// Percent of width and height.
+    Percent,
     /// Pixels of an image of this size.
     Pixels {
         /// Width of the image.
@@ -88,6 +97,7 @@ impl Frame {
         match space {
             Space::Thousandths => Frame::Thousandths,
             Space::Unit => Frame::Unit,
+            Space::Percent => Frame::Percent,
             Space::Pixels => Frame::Pixels { width, height },
         }
     }
@@ -97,6 +107,7 @@ impl Frame {
         match self {
             Frame::Thousandths => Space::Thousandths,
             Frame::Unit => Space::Unit,
+            Frame::Percent => Space::Percent,
             Frame::Pixels { .. } => Space::Pixels,
         }
     }
@@ -106,6 +117,7 @@ impl Frame {
         match self {
             Frame::Thousandths => [SPACE, SPACE],
             Frame::Unit => [1.0, 1.0],
+            Frame::Percent => [PERCENT, PERCENT],
             Frame::Pixels { width, height } => [f64::from(width), f64::from(height)],
         }
     }
@@ -134,9 +146,10 @@ impl BBox {
 mod tests {
     use super::*;
 
-    const FRAMES: [Frame; 4] = [
+    const FRAMES: [Frame; 5] = [
         Frame::Thousandths,
         Frame::Unit,
+        Frame::Percent,
         Frame::Pixels { width: 777, height: 333 },
         Frame::Pixels { width: 784, height: 336 },
     ];
@@ -162,6 +175,6 @@ mod tests {
     #[test]
     fn coordinates_of_the_same_frame_are_not_touched() {
         let odd = [1.0 / 3.0, 2.0 / 3.0];
-        assert_eq!(FRAMES[2].point_to(FRAMES[2], odd), odd);
+        assert_eq!(FRAMES[3].point_to(FRAMES[3], odd), odd);
     }
 }

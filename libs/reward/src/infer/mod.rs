@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use recognized::{Odd, Recognized, recognized, unfit};
 
-use crate::answers::{Example, Examples};
+use crate::answers::{AnswerKind, Example, Examples, LabelAnswer};
 use crate::config::{AnswerConfig, MatchBy, MatchConfig, Measure, RewardConfig};
 use crate::geometry::{Geometry, Space};
 use crate::terms::{Confidence, Format, Metric, TermConfig};
@@ -25,6 +25,8 @@ const MAX_TESTED: usize = 64;
 const MAX_ODD: f64 = 0.05;
 /// Distance at which proposed points have nothing in common any more, as a share of the picture's sides.
 const POINT_SCALE: f64 = 0.05;
+/// Whole numbers of which half are up to this are counts, and wrong where they are off by two; others are amounts.
+const MOST_COUNTED: f64 = 100.0;
 /// Sides of pictures of unknown size, and the least distance, in pixels: a person does not point better.
 const USUAL_SIDE: f64 = 640.0;
 const LEAST_PIXELS: f64 = 4.0;
@@ -138,18 +140,38 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     }
     scale(&mut reward, &numbers);
     reward.matching.scale = point_scale(&reward, mean_side(examples));
+    let report = proved(&reward, tested, examples.len())?;
+    let odd = odd.iter().map(|(place, why)| format!("{place}: {why}")).collect();
+    Ok(Proposal { config: reward, reason, space, odd, report })
+}
+
+/// Proposes a declaration for examples whose answers are known to be names, though they may look like numbers.
+///
+/// # Errors
+/// Too few examples, or a proposal that fails its self-test.
+pub fn infer_names(examples: &[Example]) -> Result<Proposal, InferError> {
+    if examples.len() < MIN_ROWS {
+        return Err(InferError::Rows(examples.len()));
+    }
+    let answers: Vec<&str> = examples.iter().map(|e| Solution::new(e.solution).answer).collect();
+    let config = usual_reward(AnswerConfig::of(AnswerKind::Label(LabelAnswer::of(&answers))));
+    let tested = answers.iter().map(|answer| (*answer).to_owned()).collect();
+    let report = proved(&config, tested, examples.len())?;
+    let reason = "every answer is a name".to_owned();
+    Ok(Proposal { config, reason, space: None, odd: Vec::new(), report })
+}
+
+/// The self-test of a proposal for `n` examples, which it passes.
+///
+/// # Errors
+/// It does not.
+fn proved(reward: &RewardConfig, mut tested: Vec<String>, n: usize) -> Result<Report, InferError> {
     tested.truncate(MAX_TESTED);
-    let n = examples.len();
-    let report = self_test(&reward, &tested).map_err(|error| {
+    let report = self_test(reward, &tested).map_err(|error| {
         let odd = Odd::from([("the self-test".to_owned(), error.to_string())]);
         unfit(&reward.answer.kind, &odd, n)
     })?;
-    if report.passed() {
-        let odd = odd.iter().map(|(place, why)| format!("{place}: {why}")).collect();
-        Ok(Proposal { config: reward, reason, space, odd, report })
-    } else {
-        Err(InferError::Untested(Box::new(report)))
-    }
+    if report.passed() { Ok(report) } else { Err(InferError::Untested(Box::new(report))) }
 }
 
 /// Whether an answer is brackets around nothing.
@@ -208,13 +230,19 @@ fn space_of(
 /// Nothing is earned for a number that is off by a quarter of what all are spread over: where counts are 0 to 2, the same
 /// answer to every question would earn half of it all otherwise.
 fn scale(reward: &mut RewardConfig, numbers: &[f64]) {
-    let Some(least) = numbers.iter().copied().reduce(f64::min) else { return };
-    let most = numbers.iter().copied().fold(least, f64::max);
-    let quarter = (most - least) / 4.0;
-    let are_whole = numbers.iter().all(|number| number.fract() == 0.0);
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else { return };
+    // A few that are far from all others say nothing of how far these are spread.
+    let tail = MAX_ODD * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[tail as usize], sorted[sorted.len() - 1 - tail as usize]);
+    let spread = if low < high { high - low } else { most - least };
+    let quarter = spread / 4.0;
+    let are_whole = sorted.iter().all(|number| number.fract() == 0.0);
+    let are_counts = are_whole && sorted[sorted.len() / 2] <= MOST_COUNTED;
     for term in reward.terms.values_mut() {
         if let Metric::Closeness(closeness) = &mut term.metric {
-            let scale = if are_whole { quarter.clamp(1.0, closeness.scale) } else { quarter };
+            let scale = if are_counts { quarter.clamp(1.0, closeness.scale) } else { quarter };
             if scale > 0.0 {
                 closeness.scale = scale;
             }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::space::guess;
 use super::{InferError, MAX_ODD};
 use crate::answers::{
-    AnswerKind, Example, Examples, NumberAnswer, is_digits, is_percent, is_permutation,
-    only_number, recognize,
+    AnswerKind, Example, Examples, NumberAnswer, is_digits, is_measure, is_percent, is_permutation,
+    only_number, recognize, sets_off_thousands, unit,
 };
 use crate::answers::{BoxesAnswer, ItemKeys};
 use crate::config::AnswerConfig;
@@ -19,6 +19,9 @@ use crate::text::find::numbers;
 const MIN_ALIKE: f64 = 0.75;
 /// Numbers in words or with units are taken for numbers beside at least this share of plain ones.
 const MIN_PLAIN: f64 = 0.5;
+
+/// Examples that do not fit that an error names.
+const N_NAMED: usize = 3;
 
 /// Examples that do not fit: where each stands, and why.
 pub(super) type Odd = BTreeMap<String, String>;
@@ -40,6 +43,8 @@ enum Shape {
     Lists,
     /// The numbers 1 to n.
     Order,
+    /// Numbers within a tag, as in `<point x="10" y="20">`.
+    Tags,
     /// One number with a comma where a point is expected, as in `0,5`; or two without a space.
     Comma,
     /// One number, whatever is written beside it.
@@ -56,6 +61,8 @@ impl Shape {
             Shape::Objects
         } else if answer.contains(['[', '(']) && answer.contains(|c: char| c.is_ascii_digit()) {
             Shape::Lists
+        } else if answer.trim_start().starts_with('<') && has_two_numbers(answer) {
+            Shape::Tags
         } else if is_percent(answer) {
             Shape::Percent
         } else if only_number(answer).is_some() {
@@ -78,6 +85,7 @@ impl Shape {
             Shape::Objects => "objects in braces",
             Shape::Lists => "numbers in brackets",
             Shape::Order => "numbers 1 to n in some order",
+            Shape::Tags => "numbers in tags",
             Shape::Comma => "numbers with a comma",
             Shape::Number => "numbers",
             Shape::Percent => "percentages",
@@ -104,10 +112,13 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
     if shape == Shape::Words || (k as f64) < MIN_ALIKE * n as f64 {
         return Ok(all);
     }
+    if shape == Shape::Tags {
+        return Err(in_tags(some));
+    }
     let (alike, others): (Vec<_>, Vec<_>) =
         some.iter().copied().partition(|(_, answer)| Shape::of(answer) == shape);
     let (kind, reason) = match shape {
-        Shape::Number | Shape::Percent => match number(&alike) {
+        Shape::Number | Shape::Percent => match number(&alike)? {
             Some(reason) => (AnswerKind::Number(NumberAnswer {}), reason),
             None => return Ok(all),
         },
@@ -136,10 +147,25 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
     }
 }
 
+/// Places that are written as tags would be learned by their letters.
+fn in_tags(some: &[(Example, &str)]) -> InferError {
+    let told =
+        |(e, answer): &(Example, &str)| (e.place.to_owned(), format!("got {:?}", quote(answer)));
+    let odd: Odd = some.iter().map(told).collect();
+    let mut error =
+        unfit(&AnswerKind::Points(crate::answers::PointsAnswer::default()), &odd, some.len());
+    if let InferError::Unfit { hint, .. } = &mut error {
+        *hint = "; numbers in tags are not read: write places as [x, y] or [x1, y1, x2, y2], or as objects with such a list"
+            .to_owned();
+    }
+    error
+}
+
 /// What to do about a number with a comma.
 const COMMA: &str = "; is the comma a decimal one? Write 0.5 for 0,5, and [0, 5] for two numbers";
 
 /// Refuses numbers of which many have a comma where a point is expected: they would be learned as names, by their letters.
+/// In a file with some of these, without a number with a point, `12,345` has a decimal comma too.
 ///
 /// # Errors
 /// They are so many.
@@ -148,13 +174,19 @@ fn refuse_commas(
     counts: &BTreeMap<Shape, usize>,
 ) -> Result<(), InferError> {
     let of = |shape: Shape| counts.get(&shape).copied().unwrap_or(0);
-    let (n, n_commas) = (some.len() as f64, of(Shape::Comma));
-    let n_numbers = n_commas + of(Shape::Number);
-    if n_commas as f64 <= MAX_ODD * n || (n_numbers as f64) < MIN_ALIKE * n {
+    let has_point = |answer: &str| Shape::of(answer) == Shape::Number && answer.contains('.');
+    let is_open = of(Shape::Comma) > 0 && !some.iter().any(|(_, answer)| has_point(answer));
+    let is_comma = |answer: &str| match Shape::of(answer) {
+        Shape::Comma => true,
+        Shape::Number => is_open && answer.matches(',').count() == 1,
+        _ => false,
+    };
+    let commas: Vec<_> = some.iter().filter(|(_, answer)| is_comma(answer)).collect();
+    let (n, n_numbers) = (some.len() as f64, of(Shape::Comma) + of(Shape::Number));
+    if commas.len() as f64 <= MAX_ODD * n || (n_numbers as f64) < MIN_ALIKE * n {
         return Ok(());
     }
-    let commas = some.iter().filter(|(_, answer)| Shape::of(answer) == Shape::Comma);
-    let odd = commas.map(|(e, answer)| {
+    let odd = commas.into_iter().map(|(e, answer)| {
         (e.place.to_owned(), format!("expected one number, got {:?}", quote(answer)))
     });
     let mut error = unfit(&AnswerKind::Number(NumberAnswer {}), &odd.collect(), some.len());
@@ -164,14 +196,16 @@ fn refuse_commas(
     Err(error)
 }
 
-/// Whether a text is two runs of digits with nothing but a comma between them, and perhaps a unit behind them.
+/// Whether a text is two runs of digits with nothing but a comma between them, and perhaps a unit behind them. Before the
+/// comma, full stops may set off thousands.
 fn has_decimal_comma(text: &str) -> bool {
     let text = text.trim().trim_start_matches(['-', '+']);
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let is_whole = |part: &str| !part.is_empty() && !part.contains(',');
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != ',' && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let is_whole = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let in_thousands = |part: &str| is_whole(part) || sets_off_thousands(&part.replace('.', ","));
     !unit.contains(|c: char| c.is_ascii_digit() || c == ',')
-        && number.split_once(',').is_some_and(|(whole, rest)| is_whole(whole) && is_whole(rest))
+        && number.split_once(',').is_some_and(|(whole, rest)| in_thousands(whole) && is_whole(rest))
 }
 
 /// Lists of boxes without keys, as `[[10, 20, 30, 40], [50, 60, 70, 80]]`.
@@ -202,35 +236,93 @@ fn has_two_numbers(answer: &str) -> bool {
 }
 
 /// Why answers are taken for numbers; `None` if they may as well be names with a number in them.
-fn number(alike: &[(Example, &str)]) -> Option<String> {
-    let other = alike.iter().filter(|(_, answer)| !is_digits(answer.trim().trim_end_matches('%')));
-    let n_plain = alike.len() - other.clone().count();
-    (n_plain as f64 >= MIN_PLAIN * alike.len() as f64).then_some(())?;
-    let example = other.clone().next();
-    Some(match example {
-        None => "every answer is a number".to_owned(),
-        Some((example, answer)) => format!(
-            "every answer is a number, {} of {} with words, units or commas, as {:?} in {}",
-            other.count(),
-            alike.len(),
-            quote(answer),
-            example.place
-        ),
+///
+/// # Errors
+/// Numbers of different units of measure.
+fn number(alike: &[(Example, &str)]) -> Result<Option<String>, InferError> {
+    let bare = |answer: &str| answer.trim().trim_end_matches('%').trim().to_owned();
+    let is_grouped = |answer: &str| {
+        let bare = bare(answer);
+        let (whole, decimals) = bare.split_once('.').unwrap_or((&bare, ""));
+        sets_off_thousands(whole.trim_start_matches(['-', '+']))
+            && decimals.bytes().all(|b| b.is_ascii_digit())
+    };
+    let is_plain = |answer: &str| is_digits(&bare(answer)) || is_grouped(answer);
+    let other = || alike.iter().filter(|(_, answer)| !is_plain(answer));
+    let measures = measures(alike)?;
+    let n_with_unit = other().filter(|(_, answer)| unit(answer).is_some()).count();
+    let n_plain = alike.len() - other().count();
+    let is_mostly_plain = n_plain as f64 >= MIN_PLAIN * alike.len() as f64;
+    // `12 cm`, or `3 mugs` and `5 cups`; but `Gate 12` is a name.
+    if !is_mostly_plain && n_plain + n_with_unit < alike.len() {
+        return Ok(None);
+    }
+    let mut reason = "every answer is a number".to_owned();
+    let mut more = |n: usize, what: &str, first: Option<&(Example, &str)>| {
+        if let Some((example, answer)) = first {
+            let n_all = alike.len();
+            let told =
+                format!(", {n} of {n_all} {what}, as {:?} in {}", quote(answer), example.place);
+            reason.push_str(&told);
+        }
+    };
+    let grouped = || alike.iter().filter(|(_, answer)| is_grouped(answer));
+    more(
+        grouped().count(),
+        "with commas, which are taken for those of thousands",
+        grouped().next(),
+    );
+    let with = if measures.is_empty() { "with words or units" } else { "with words or a unit" };
+    more(other().count(), with, other().next());
+    Ok(Some(reason))
+}
+
+/// The units of measure behind numbers: one or none.
+///
+/// # Errors
+/// Several of them: 5 cm are not 5 mm.
+fn measures(alike: &[(Example, &str)]) -> Result<Vec<String>, InferError> {
+    let mut first: BTreeMap<String, &(Example, &str)> = BTreeMap::new();
+    let mut n_of: BTreeMap<String, usize> = BTreeMap::new();
+    for one in alike {
+        if let Some(unit) = unit(one.1).filter(|unit| is_measure(unit)) {
+            *n_of.entry(unit.clone()).or_default() += 1;
+            first.entry(unit).or_insert(one);
+        }
+    }
+    if first.len() < 2 {
+        return Ok(first.into_keys().collect());
+    }
+    let most = n_of.values().copied().max().unwrap_or(0);
+    let told = |(example, answer): &(Example, &str)| {
+        (example.place.to_owned(), format!("its answer is {:?}", quote(answer)))
+    };
+    let odd: Odd = first.into_values().map(told).collect();
+    Err(InferError::Unfit {
+        kind: "number, of one unit".to_owned(),
+        n_odd: n_of.values().sum::<usize>() - most,
+        n: alike.len(),
+        odd: listed(&odd),
+        hint: "; write all of them in one unit".to_owned(),
     })
 }
 
 /// The error that too many examples are odd.
 pub(super) fn unfit(kind: &AnswerKind, odd: &Odd, n: usize) -> InferError {
-    // Row 2 before row 10.
-    let mut named: Vec<(&String, &String)> = odd.iter().collect();
-    named.sort_by_key(|(place, _)| (place.len(), *place));
-    let named: Vec<String> =
-        named.into_iter().take(3).map(|(place, why)| format!("{place}: {why}")).collect();
     InferError::Unfit {
         kind: kind.name().to_owned(),
         n_odd: odd.len(),
         n,
-        odd: named.join("; "),
+        odd: listed(odd),
         hint: String::new(),
     }
+}
+
+/// The first of them in words.
+fn listed(odd: &Odd) -> String {
+    // Row 2 before row 10.
+    let mut named: Vec<(&String, &String)> = odd.iter().collect();
+    named.sort_by_key(|(place, _)| (place.len(), *place));
+    let named = named.into_iter().take(N_NAMED).map(|(place, why)| format!("{place}: {why}"));
+    named.collect::<Vec<String>>().join("; ")
 }

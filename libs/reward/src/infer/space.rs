@@ -1,5 +1,6 @@
 //! Which space coordinates are in, judged by their size and by the images that they are about.
 
+mod percent;
 mod sizes;
 
 use sizes::{Sizes, side};
@@ -165,6 +166,11 @@ pub fn guess(evidence: &[Evidence]) -> Result<SpaceGuess, MixedSpaces> {
     if !are_few(shares.len(), n) {
         let camps = [("no coordinate above 1", shares), ("coordinates above 1", others)];
         return Err(MixedSpaces { camps });
+    }
+    if let Some(mut guess) = percent::guess(evidence, &others) {
+        guess.odd.extend(shares);
+        guess.odd.sort_unstable();
+        return Ok(guess);
     }
     let rest: Vec<&Evidence> = others.iter().map(|idx| &evidence[*idx]).collect();
     let larger = Larger {

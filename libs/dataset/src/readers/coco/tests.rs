@@ -272,7 +272,7 @@ fn corners_in_place_of_sides_are_refused_where_they_show_and_suspected_where_the
     coco["annotations"] =
         json!([{"id": 1, "image_id": 1, "category_id": 1, "bbox": [30, 20, 60, 60]}]);
     refused(&coco, &["leaves the picture", "would fit as corners"]);
-    let selection = Selection { bbox: BboxForm::Corners, ..Selection::default() };
+    let selection = Selection { bbox: Some(BboxForm::Corners), ..Selection::default() };
     let corners = OpenOptions { selection, ..OpenOptions::default() };
     let dataset = Dataset::open_with(&folder(&coco).path("coco.json"), &corners).unwrap();
     assert_eq!(boxes(&dataset, 0), [[30.0, 20.0, 60.0, 60.0]]);
@@ -358,4 +358,14 @@ fn without_sizes_boxes_are_read_in_the_pixels_that_they_fit() {
     ] {
         assert!(mixed.contains(words), "{words:?} is not in {mixed}");
     }
+}
+
+#[test]
+fn categories_whose_names_differ_in_case_alone_are_one() {
+    let mut coco = one(json!({"id": 6, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]}));
+    coco["categories"] = json!([{"id": 1, "name": "Car"}, {"id": 2, "name": "car"}]);
+    let dataset = open(&coco);
+    assert_eq!((dataset.len(), boxes(&dataset, 0).len()), (1, 2));
+    assert_eq!(dataset.get(0).question, Question::Category("Car".into()));
+    assert!(dataset.notes()[0].contains("\"car\" for \"Car\""), "{:?}", dataset.notes());
 }

@@ -242,9 +242,36 @@ fn rows_with_a_label() {
         ("names.txt", b"rose\ntulip\n"),
     ]);
     let path = folder.path("rows.jsonl");
-    refused(&path, &OpenOptions::default(), &["label 1 is a number: data.classes has to name it"]);
+    refused(&path, &OpenOptions::default(), &["label 1 is a number", "data.classes"]);
     let named = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
     assert_eq!(classes(&open(&path, &select(named.clone()))), ["tulip", "rose"]);
     let rose = Selection { categories: vec!["rose".into()], ..named };
     assert_eq!(classes(&open(&path, &select(rose))), ["rose"]);
+}
+
+/// Hugging Face's `datasets` keeps the names of a column of classes in the metadata of the file.
+#[test]
+fn classes_of_the_hub_are_called_by_their_names() {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+
+    let folder = Folder::new(&[("a.png", &picture())]);
+    let image: ArrayRef = Arc::new(StringArray::from(vec!["a.png"; 3]));
+    let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0, -1]));
+    let batch = RecordBatch::try_from_iter([("image", image), ("label", label)]).unwrap();
+    let features = json!({"label": {"_type": "ClassLabel", "names": ["rose", "tulip"]}});
+    let written = json!({"info": {"features": features}}).to_string();
+    let metadata = [("huggingface".to_owned(), written)].into();
+    let schema = Arc::new(batch.schema().as_ref().clone().with_metadata(metadata));
+    let batch = batch.with_schema(schema.clone()).unwrap();
+    let path = folder.path("train.parquet");
+    let file = std::fs::File::create(&path).unwrap();
+    let mut writer = parquet::arrow::ArrowWriter::try_new(file, schema, None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let dataset = open(&path, &OpenOptions::default());
+    assert_eq!(classes(&dataset), ["tulip", "rose"]);
+    // Without a class, as the hub writes it for rows that are not labeled.
+    assert!(dataset.skipped()[0].to_string().starts_with("row 2: label -1 is a number"));
 }

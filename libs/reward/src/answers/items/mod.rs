@@ -152,10 +152,11 @@ pub(crate) trait ItemKind {
         }
     }
 
-    /// A number as a policy would write it: whole but in the unit space.
+    /// A number as a policy would write it: whole where the space is fine enough for that.
     fn tidy(&self, number: f64) -> f64 {
         match self.space() {
             Space::Unit => (number * 1000.0).round() / 1000.0,
+            Space::Percent => (number * 10.0).round() / 10.0,
             _ => number.round(),
         }
     }

@@ -90,7 +90,8 @@ fn item(kind: &dyn ItemKind, object: &Value, author: Author) -> Result<Item, Fla
     }
     if let Some(key) = keys.label {
         item.label = object.get(key).and_then(words);
-        if author == Author::Data && item.label.is_none() {
+        let is_null = |label: &String| label == "null" || label == "None";
+        if author == Author::Data && item.label.as_ref().is_none_or(is_null) {
             return Err(Flaw::NoLabel);
         }
     }

@@ -1,0 +1,248 @@
+//! Four numbers that may be a box in two ways, as two corners or as a corner with width and height: what they are is told by
+//! all rows together.
+
+use vrft_vision::Header;
+
+use crate::BboxForm;
+use crate::checked::Checked;
+use crate::readers::{DraftTruth, Marked};
+use crate::row::Skipped;
+
+/// Pixels that a box may reach over the edge of its picture.
+const MAX_OUTSIDE: f64 = 2.0;
+/// Share of the telling rows that may tell otherwise than the rest: as many rows as a run leaves out by default.
+const MAX_ODD: f64 = 0.05;
+/// Rows that are named of each kind.
+const N_NAMED: usize = 3;
+
+/// The corners of a box.
+///
+/// # Errors
+/// It has no area.
+pub(crate) fn corners(numbers: [f64; 4], form: BboxForm) -> Result<[f64; 4], String> {
+    let [x, y, third, fourth] = numbers;
+    let corners = match form {
+        BboxForm::Corners => numbers,
+        BboxForm::Sides => [x, y, x + third, y + fourth],
+    };
+    if corners[0] < corners[2] && corners[1] < corners[3] {
+        return Ok(corners);
+    }
+    Err(format!("its bbox has no area: [{x}, {y}, {third}, {fourth}] as {}", in_words(form)))
+}
+
+/// Rows by what their numbers can be.
+#[derive(Debug, Default)]
+struct Told {
+    n: usize,
+    /// Rows whose numbers are a box within the picture in this way alone.
+    sides: Vec<String>,
+    corners: Vec<String>,
+}
+
+impl Told {
+    fn of(rows: &[Checked]) -> Self {
+        let mut told = Self::default();
+        for (row, (numbers, header)) in rows.iter().filter_map(|row| Some((row, open(row)?))) {
+            told.n += 1;
+            match [BboxForm::Sides, BboxForm::Corners].map(|form| fits(numbers, form, header)) {
+                [true, false] => told.sides.push(row.draft.origin.place()),
+                [false, true] => told.corners.push(row.draft.origin.place()),
+                _ => {}
+            }
+        }
+        told
+    }
+
+    /// The way that nearly all telling rows tell; `None` where no row does.
+    fn decide(&self) -> Result<Option<BboxForm>, String> {
+        let n = self.sides.len() + self.corners.len();
+        let are_few = |rows: &[String]| rows.len() as f64 <= MAX_ODD * n as f64;
+        match (are_few(&self.corners), are_few(&self.sides)) {
+            _ if n == 0 => Ok(None),
+            (true, _) => Ok(Some(BboxForm::Sides)),
+            (false, true) => Ok(Some(BboxForm::Corners)),
+            (false, false) => {
+                let camp = |rows: &[String], form| {
+                    let named = &rows[..rows.len().min(N_NAMED)];
+                    format!(
+                        "in {} rows ({} ...) it can only be {}",
+                        rows.len(),
+                        named.join(", "),
+                        in_words(form)
+                    )
+                };
+                Err(format!(
+                    "\"bbox\" is not the same everywhere: {}, {}; write all of them alike, or declare data.bbox, which the \
+                     others are skipped by",
+                    camp(&self.sides, BboxForm::Sides),
+                    camp(&self.corners, BboxForm::Corners)
+                ))
+            }
+        }
+    }
+
+    fn note(&self, decided: Option<BboxForm>, beside: Option<BboxForm>) -> String {
+        let n = self.n;
+        let other = |form| match form {
+            BboxForm::Sides => "corners",
+            BboxForm::Corners => "sides",
+        };
+        match (decided, beside) {
+            (Some(form), _) => {
+                let k = if form == BboxForm::Sides { &self.sides } else { &self.corners }.len();
+                format!(
+                    "the four numbers of \"bbox\" are taken for {}, since in {k} of {n} rows they are a box within the picture \
+                     in no other way",
+                    in_words(form)
+                )
+            }
+            (None, Some(form)) => format!(
+                "the four numbers of \"bbox\" are taken for {}, as in the data beside these rows",
+                in_words(form)
+            ),
+            (None, None) => {
+                let form = BboxForm::default();
+                format!(
+                    "the four numbers of \"bbox\" are taken for {}, though in all {n} rows they may be {} as well: look at a \
+                     picture; data.bbox = {:?} takes them for that",
+                    in_words(form),
+                    in_words(BboxForm::Corners),
+                    other(form)
+                )
+            }
+        }
+    }
+}
+
+/// Rows of which none is open any more.
+pub(crate) struct Settled {
+    pub(crate) rows: Vec<Checked>,
+    /// What the numbers are; `None` where nothing tells, or no row was open.
+    pub(crate) form: Option<BboxForm>,
+    /// What the user should know.
+    pub(crate) note: Option<String>,
+}
+
+/// Makes boxes of the numbers of all rows; those that have no area then are left out. What the data beside them was read by
+/// is asked for only where these rows do not tell.
+///
+/// # Errors
+/// Rows of which some can only be one thing and some the other.
+pub(crate) fn settle(
+    rows: Vec<Checked>,
+    skipped: &mut Vec<Skipped>,
+    beside: impl FnOnce() -> Option<BboxForm>,
+) -> Result<Settled, String> {
+    let told = Told::of(&rows);
+    if told.n == 0 {
+        return Ok(Settled { rows, form: None, note: None });
+    }
+    let decided = told.decide()?;
+    let of_others = if decided.is_none() { beside() } else { None };
+    let form = decided.or(of_others);
+    let settled = rows.into_iter().filter_map(|mut row| {
+        if let DraftTruth::Open(numbers) = row.draft.truth {
+            match corners(numbers, form.unwrap_or_default()) {
+                Ok(corners) => row.draft.truth = boxed(corners),
+                Err(why) => {
+                    skipped.push(row.draft.origin.skipped(why));
+                    return None;
+                }
+            }
+        }
+        Some(row)
+    });
+    let note = Some(told.note(decided, of_others));
+    Ok(Settled { rows: settled.collect(), form, note })
+}
+
+/// One box.
+pub(crate) fn boxed(corners: [f64; 4]) -> DraftTruth {
+    let mut marked = Marked::default();
+    marked.push(corners, None);
+    DraftTruth::Boxes { marked, size: None }
+}
+
+/// Numbers that are open, and the picture that they are on.
+fn open(row: &Checked) -> Option<([f64; 4], &Header)> {
+    match row.draft.truth {
+        DraftTruth::Open(numbers) => Some((numbers, row.first()?.header())),
+        _ => None,
+    }
+}
+
+fn fits(numbers: [f64; 4], form: BboxForm, header: &Header) -> bool {
+    let [width, height] = header.reach().map(f64::from);
+    corners(numbers, form).is_ok_and(|[x1, y1, x2, y2]| {
+        [-x1, -y1, x2 - width, y2 - height].into_iter().all(|outside| outside <= MAX_OUTSIDE)
+    })
+}
+
+fn in_words(form: BboxForm) -> &'static str {
+    match form {
+        BboxForm::Sides => "[x, y, width, height]",
+        BboxForm::Corners => "two corners [x1, y1, x2, y2]",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{Folder, black};
+    use crate::{BboxForm, Dataset, Truth};
+
+    /// Rows of pictures of 200 × 100 pixels.
+    fn open(boxes: &[[u32; 4]]) -> Result<Dataset, String> {
+        let row = |bbox: &[u32; 4]| {
+            json!({"image": "a.png", "bbox": bbox, "expression": "it"}).to_string()
+        };
+        let rows: Vec<String> = boxes.iter().map(row).collect();
+        let folder =
+            Folder::new(&[("a.png", &black(200, 100)), ("rows.jsonl", rows.join("\n").as_bytes())]);
+        Dataset::open(&folder.path("rows.jsonl")).map_err(|error| error.to_string())
+    }
+
+    fn first(dataset: &Dataset) -> [f64; 4] {
+        match &dataset.get(0).truth {
+            Truth::Boxes(boxes) => boxes[0].corners(),
+            Truth::Text(text) => panic!("{text}"),
+        }
+    }
+
+    const OPEN: [u32; 4] = [20, 10, 60, 40];
+
+    #[test]
+    fn other_rows_tell_what_the_numbers_are() {
+        let corners = open(&[OPEN, [150, 20, 190, 90]]).unwrap();
+        assert_eq!(
+            (first(&corners), corners.bbox()),
+            ([20., 10., 60., 40.], Some(BboxForm::Corners))
+        );
+        assert!(corners.notes()[0].contains("in 1 of 2 rows"), "{:?}", corners.notes());
+        let sides = open(&[OPEN, [150, 60, 40, 30]]).unwrap();
+        assert_eq!((first(&sides), sides.bbox()), ([20., 10., 80., 50.], Some(BboxForm::Sides)));
+    }
+
+    #[test]
+    fn what_no_row_tells_is_said() {
+        let dataset = open(&[OPEN; 3]).unwrap();
+        assert_eq!((first(&dataset), dataset.bbox()), ([20., 10., 80., 50.], None));
+        let note = &dataset.notes()[0];
+        assert!(
+            note.contains("in all 3 rows") && note.contains("data.bbox = \"corners\""),
+            "{note}"
+        );
+    }
+
+    #[test]
+    fn a_few_rows_of_the_other_kind_are_left_out_and_many_are_refused() {
+        let corners = [[150, 20, 190, 90]; 39];
+        let few = open(&[corners.as_slice(), &[[150, 60, 40, 30]]].concat()).unwrap();
+        assert_eq!(few.len(), 39);
+        assert!(few.skipped()[0].to_string().contains("has no area"), "{:?}", few.skipped());
+        let error = open(&[[150, 20, 190, 90], [150, 60, 40, 30]]).unwrap_err();
+        assert!(error.contains("row 0") && error.contains("declare data.bbox"), "{error}");
+    }
+}
