@@ -10,6 +10,7 @@ use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::Truth as RowTruth;
 use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
+use vrft_messages::Reply;
 use vrft_model::{LoadOptions, ModelError, Policy, SharedWeights};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
@@ -20,6 +21,7 @@ use vrft_rollout::{RolloutError, Sampling};
 use vrft_score::detection::Question;
 use vrft_vision::Sides;
 
+use crate::turns::{HeldOutPartner, Said};
 use crate::{Evaluation, Evaluator, Subject, best_constant, existence};
 
 /// The sections that say how a policy is judged.
@@ -84,8 +86,10 @@ pub struct Judgment {
 pub struct Prediction {
     /// The sample it is about.
     pub sample_id: String,
-    /// What the policy said.
+    /// What the policy said: in its last turn, where it spoke in several.
     pub completion: String,
+    /// The turns before, each with what was replied to it.
+    pub turns: Vec<Reply>,
     /// The true answer to the question.
     pub answer: Truth,
     /// How right it is, in [0, 1]; boxes are measured together.
@@ -140,7 +144,8 @@ impl Judge {
         let test = Dataset::open_with(&config.evaluation.test, &options)?;
         let (reward, system) = (&config.reward, &config.policy.system);
         let prompter =
-            Prompter::of_data(reward, system, &test, &config.data, Some(&config.reward.task))?;
+            Prompter::of_data(reward, system, &test, &config.data, Some(&config.reward.task))?
+                .with_tools(of_tools(&config.rollout));
         Self::with(config, test, prompter)
     }
 
@@ -150,7 +155,8 @@ impl Judge {
     /// # Errors
     /// As [`Judge::load`].
     pub fn of(config: &JudgeConfig, test: Dataset) -> Result<Self, JudgeError> {
-        let prompter = Prompter::new(&config.reward, &config.policy.system);
+        let prompter = Prompter::new(&config.reward, &config.policy.system)
+            .with_tools(of_tools(&config.rollout));
         Self::with(config, test, prompter)
     }
 
@@ -255,20 +261,22 @@ impl Judge {
 
     /// Measures answers that something else gave, one for each row of the held-out data; `None` for another number of them.
     pub fn measure(&self, completions: Vec<String>) -> Option<Judgment> {
-        (completions.len() == self.answers.len()).then(|| self.judge(completions, Instant::now()))
+        let is_whole = completions.len() == self.answers.len();
+        let said = || completions.into_iter().map(Said::from).collect();
+        is_whole.then(|| self.judge(said(), Instant::now()))
     }
 
     /// What the best answer is worth that is the same for every question; `None` without questions.
     pub fn constant(&self) -> Option<Judgment> {
         let start = Instant::now();
         let completions = best_constant(&self.config.reward, &self.answers, &self.subjects)?;
-        Some(self.judge(completions, start))
+        Some(self.judge(completions.into_iter().map(Said::from).collect(), start))
     }
 
-    fn judge(&self, completions: Vec<String>, start: Instant) -> Judgment {
+    fn judge(&self, completions: Vec<Said>, start: Instant) -> Judgment {
         let mut evaluator = Evaluator::new(&self.config.reward);
         let mut predictions = Vec::with_capacity(completions.len());
-        for (idx, completion) in completions.into_iter().enumerate() {
+        for (idx, Said { completion, turns }) in completions.into_iter().enumerate() {
             let (sample_id, answer) =
                 (self.test.get(idx).sample_id().to_owned(), &self.answers[idx]);
             let subject = &self.subjects[idx];
@@ -281,7 +289,15 @@ impl Judge {
             let extent = self.extent(idx);
             let answer = answer.clone();
             let counted = None;
-            predictions.push(Prediction { sample_id, completion, answer, score, extent, counted });
+            predictions.push(Prediction {
+                sample_id,
+                completion,
+                turns,
+                answer,
+                score,
+                extent,
+                counted,
+            });
         }
         let questions = evaluator.questions().iter().zip(self.pictures());
         for (prediction, (question, picture)) in predictions.iter_mut().zip(questions) {
@@ -315,12 +331,12 @@ impl Judge {
     }
 
     /// An answer to each question, empty to those that are not asked.
-    fn complete(&self, policy: &Policy) -> Result<Vec<String>, JudgeError> {
+    fn complete(&self, policy: &Policy) -> Result<Vec<Said>, JudgeError> {
         let rollout = &self.config.rollout;
         let sampling = Sampling::greedy(rollout.max_completion_tokens, rollout.stop.clone());
         let rows = self.test.iter().zip(&self.asked).filter(|(_, asked)| **asked);
         let rows: Vec<&Row> = rows.map(|(row, _)| row).collect();
-        let answers = self.greedy(policy, &rows, &sampling, &|row| self.encode(row))?;
+        let answers = self.greedy(policy, &rows, &sampling, &|row| self.encode(row), true)?;
         let mut answers = answers.into_iter();
         let text = |asked: &bool| asked.then(|| answers.next()).flatten().unwrap_or_default();
         Ok(self.asked.iter().map(text).collect())
@@ -340,24 +356,27 @@ impl Judge {
             encode_messages(&self.processor, &messages, row)
                 .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
         };
-        let answer = |policy: &Policy| self.greedy(policy, &rows, &sampling, &question);
+        let answer = |policy: &Policy| self.greedy(policy, &rows, &sampling, &question, false);
         let answers = self.with_policy(checkpoint, answer)?;
         let exists = rows.iter().zip(&answers).map(|(row, answer)| {
-            let is_asked = self.prompter.category(row).is_none() || existence::is_yes(answer);
+            let is_asked =
+                self.prompter.category(row).is_none() || existence::is_yes(&answer.completion);
             (row.sample_id().to_owned(), is_asked)
         });
         Ok(exists.collect())
     }
 
-    /// The most probable answers to questions about these rows.
+    /// The most probable answers to questions about these rows; in several turns, where the task has some and they are
+    /// wanted.
     fn greedy(
         &self,
         policy: &Policy,
         rows: &[&Row],
         sampling: &Sampling,
         encode: &dyn Fn(&Row) -> Result<EncodedPrompt, JudgeError>,
-    ) -> Result<Vec<String>, JudgeError> {
-        let mut texts = Vec::with_capacity(rows.len());
+        in_turns: bool,
+    ) -> Result<Vec<Said>, JudgeError> {
+        let mut said = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.config.evaluation.batch_size) {
             // Pixels of all rows together may be more than memory holds.
             let batch = rows.iter().map(|row| encode(row));
@@ -365,12 +384,33 @@ impl Judge {
             let batch: Vec<&EncodedPrompt> = batch.iter().collect();
             // Greedy decoding draws nothing.
             let seed = |_, _| 0;
-            let groups =
-                vrft_rollout::generate(policy, &self.processor, &batch, 1, sampling, &seed)?;
-            texts.extend(groups.into_iter().flatten().map(|completion| completion.text));
+            let processor = &self.processor;
+            let groups = if in_turns {
+                let (tools, reward) = (self.config.rollout.tools.as_ref(), &self.config.reward);
+                let mut partner = HeldOutPartner::new(rows, processor, tools, reward);
+                vrft_rollout::generate_in_turns(
+                    policy,
+                    processor,
+                    &batch,
+                    1,
+                    sampling,
+                    &seed,
+                    &|_, _, _| true,
+                    &mut partner,
+                )?
+            } else {
+                vrft_rollout::generate(policy, processor, &batch, 1, sampling, &seed)?
+            };
+            said.extend(groups.into_iter().flatten().map(Said::from));
         }
-        Ok(texts)
+        Ok(said)
     }
+}
+
+/// What questions say of tools: nothing where held-out questions are answered without.
+fn of_tools(rollout: &RolloutConfig) -> &str {
+    let tools = rollout.tools.as_ref().filter(|tools| !tools.held_out.is_empty());
+    tools.map_or("", |tools| &tools.instructions)
 }
 
 /// What a row is about.

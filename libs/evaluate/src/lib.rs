@@ -16,6 +16,7 @@ mod evaluator;
 mod existence;
 mod judge;
 mod precision;
+mod turns;
 
 pub use constant::best_constant;
 pub use detection::{DetectionEvaluator, DetectionReport, Subject};

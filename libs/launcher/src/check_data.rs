@@ -129,8 +129,10 @@ fn checked(
     let Part { key, task, path, options, shots } = part;
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let dataset = Dataset::open_with(path, options).wrap_err_with(|| (*key).to_owned())?;
+    let of_tools = config.rollout.tools.as_ref().map_or("", |tools| &tools.instructions);
     let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, *task)
-        .wrap_err_with(|| (*key).to_owned())?;
+        .wrap_err_with(|| (*key).to_owned())?
+        .with_tools(of_tools);
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     // Rows share pictures, and so do the parts of a data set.
     let decode = |picture: &Picture| match picture.path() {

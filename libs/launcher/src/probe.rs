@@ -83,7 +83,7 @@ fn loss(
     prompt: &EncodedPrompt,
     completion: &[u32],
 ) -> eyre::Result<BTreeMap<String, Tensor>> {
-    let group = PackedGroup { prompt, completions: &[completion] };
+    let group = PackedGroup { prompt, completions: &[completion], inserted: &[] };
     if policy.variables().is_empty() {
         let loss = policy.logprobs(&[group], 1.0)?.logprobs.mean_all()?.neg()?;
         return Ok(BTreeMap::from([("loss".to_owned(), loss)]));

@@ -53,6 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             truncated: false,
             is_scored: true,
             origin: vrft_learner::Origin::Sampled,
+            inserted: vec![],
+            first_turn: None,
         })
         .collect();
     stage(&format!("answer {group_size} times {n_tokens} tokens"));

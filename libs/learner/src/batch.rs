@@ -1,7 +1,7 @@
 //! What a step trains on: completions with their advantages, or demonstrations.
 
 use vrft_objective::config::LossConfig;
-use vrft_processor::EncodedPrompt;
+use vrft_processor::{EncodedPrompt, Insertion};
 
 use crate::LearnerError;
 
@@ -46,6 +46,19 @@ pub struct TrainCompletion {
     pub is_scored: bool,
     /// Where it comes from.
     pub origin: Origin,
+    /// What others say within it: the policy reads it, and nothing is learned from its tokens.
+    pub inserted: Vec<Insertion>,
+    /// The advantage of its first turn, where that is not the one of the whole completion.
+    pub first_turn: Option<FirstTurn>,
+}
+
+/// The credit of the first of two turns, such as an answer before its correction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FirstTurn {
+    /// Number of own tokens of the turn.
+    pub n_tokens: usize,
+    /// How much better it was than the same turn of its siblings.
+    pub advantage: f32,
 }
 
 /// A prompt and the answer that should have been given.
@@ -60,7 +73,7 @@ pub struct Demonstration {
 impl TrainGroup {
     /// Equal rewards leave nothing to learn from.
     pub fn has_no_advantage(&self) -> bool {
-        self.completions.iter().all(|completion| completion.advantage == 0.0)
+        self.completions.iter().all(TrainCompletion::has_no_advantage)
     }
 
     fn check(&self) -> Result<(), LearnerError> {
@@ -96,11 +109,24 @@ impl TrainCompletion {
         if let Some(bad) = self.old_logprobs.iter().find(|logprob| !logprob.is_finite()) {
             return Err(LearnerError::input(format!("old_logprobs of {}", name()), "finite", bad));
         }
-        if self.advantage.is_finite() {
-            return Ok(());
+        let of_first = self.first_turn.map(|first| first.advantage);
+        let mut advantages = [self.advantage].into_iter().chain(of_first);
+        if let Some(bad) = advantages.find(|advantage| !advantage.is_finite()) {
+            return Err(LearnerError::input(format!("advantage of {}", name()), "finite", bad));
         }
-        let what = format!("advantage of {}", name());
-        Err(LearnerError::input(what, "finite", self.advantage))
+        match self.first_turn.filter(|first| first.n_tokens >= n_tokens) {
+            Some(first) => {
+                let what = format!("tokens of the first turn of {}", name());
+                let expected = format!("below its {n_tokens} tokens");
+                Err(LearnerError::input(what, expected, first.n_tokens))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether no token of it has an advantage.
+    pub(crate) fn has_no_advantage(&self) -> bool {
+        self.advantage == 0.0 && self.first_turn.is_none_or(|first| first.advantage == 0.0)
     }
 }
 
@@ -171,6 +197,8 @@ mod tests {
             truncated: false,
             is_scored: true,
             origin: Origin::Sampled,
+            inserted: vec![],
+            first_turn: None,
         };
         let group =
             TrainGroup { prompt_id: 7, prompt, hinted: None, completions: vec![completion] };

@@ -30,7 +30,7 @@ mod shared_images;
 mod stats;
 mod update;
 
-pub use batch::{Demonstration, Origin, TrainCompletion, TrainGroup};
+pub use batch::{Demonstration, FirstTurn, Origin, TrainCompletion, TrainGroup};
 pub use checkpoint::{Checkpoint, Checkpoints, Cursor};
 pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig, check_imitation};
 pub use error::LearnerError;

@@ -9,9 +9,9 @@ use std::cmp::Reverse;
 use candle_core::{Device, Result, Tensor};
 use vrft_model::PackedGroup;
 use vrft_plan::LearnerConfig;
-use vrft_processor::EncodedPrompt;
+use vrft_processor::{EncodedPrompt, Insertion};
 
-use crate::Demonstration;
+use crate::{Demonstration, FirstTurn};
 
 /// One completion with what the loss needs to know about each of its tokens.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub(crate) struct Sequence<'a> {
     /// Place of its first token among all completion tokens of the step.
     pub(crate) first_token: usize,
     pub(crate) token_ids: &'a [u32],
+    /// What others say within it.
+    pub(crate) inserted: &'a [Insertion],
     /// Empty where nothing was sampled and they are not computed apart: they are then those of the pass itself.
     pub(crate) old_logprobs: &'a [f32],
     /// The logprobs as the sampler computed them; empty likewise.
@@ -26,6 +28,8 @@ pub(crate) struct Sequence<'a> {
     /// Empty where they are not known beforehand.
     pub(crate) ref_logprobs: &'a [f32],
     pub(crate) advantage: f32,
+    /// The credit of its first turn, where that is another one.
+    pub(crate) first_turn: Option<FirstTurn>,
     /// See [`vrft_objective::loss_weights`]; over the whole step, so that the losses of micro-batches add up.
     pub(crate) weights: &'a [f32],
     /// The logprobs under the teacher; empty without one.
@@ -34,6 +38,28 @@ pub(crate) struct Sequence<'a> {
     pub(crate) imitation_weights: &'a [f32],
     /// Whether it is imitated rather than judged.
     pub(crate) is_demonstration: bool,
+}
+
+impl Sequence<'_> {
+    /// Tokens that pass through the policy, with those that others said.
+    fn n_tokens(&self) -> usize {
+        let inserted = self.inserted.iter().map(|insertion| insertion.tokens.token_ids.len());
+        self.token_ids.len() + inserted.sum::<usize>()
+    }
+
+    /// The advantage of each of its tokens.
+    fn advantages(&self) -> Vec<f32> {
+        let mut advantages = vec![self.advantage; self.token_ids.len()];
+        if let Some(first) = self.first_turn {
+            advantages[..first.n_tokens].fill(first.advantage);
+        }
+        advantages
+    }
+
+    /// Whether no token of it has an advantage.
+    pub(crate) fn has_no_advantage(&self) -> bool {
+        self.advantage == 0.0 && self.first_turn.is_none_or(|first| first.advantage == 0.0)
+    }
 }
 
 /// A group, or the part of it that one micro-batch takes: completions that share one pass over their prompt.
@@ -48,9 +74,17 @@ impl<'a> GroupPart<'a> {
         self.sequences.iter().map(|sequence| sequence.token_ids).collect()
     }
 
+    /// What is inserted into each completion; nothing at all where none is interrupted.
+    fn inserted(&self) -> Vec<&'a [Insertion]> {
+        if self.sequences.iter().all(|sequence| sequence.inserted.is_empty()) {
+            return Vec::new();
+        }
+        self.sequences.iter().map(|sequence| sequence.inserted).collect()
+    }
+
     /// Tokens of one pass, the prompt counted once.
     pub(crate) fn n_tokens(&self) -> usize {
-        let completions: usize = self.sequences.iter().map(|s| s.token_ids.len()).sum();
+        let completions: usize = self.sequences.iter().map(Sequence::n_tokens).sum();
         self.prompt.token_ids.len() + completions
     }
 }
@@ -74,11 +108,13 @@ pub(crate) fn groups_of_demonstrations<'a>(
         let sequence = Sequence {
             first_token,
             token_ids,
+            inserted: &[],
             old_logprobs: &[],
             sampler_logprobs: &[],
             ref_logprobs: &[],
             teacher_logprobs: &[],
             advantage: 0.0,
+            first_turn: None,
             weights: &weights[first_token..end],
             imitation_weights: &[],
             is_demonstration: false,
@@ -129,10 +165,10 @@ fn split(mut group: GroupPart<'_>, max_tokens: usize) -> Vec<GroupPart<'_>> {
     if group.n_tokens() <= max_tokens {
         return vec![group];
     }
-    group.sequences.sort_by_key(|sequence| Reverse(sequence.token_ids.len()));
+    group.sequences.sort_by_key(|sequence| Reverse(sequence.n_tokens()));
     let mut parts: Vec<GroupPart<'_>> = Vec::new();
     for sequence in group.sequences {
-        let n = sequence.token_ids.len();
+        let n = sequence.n_tokens();
         match parts.iter_mut().find(|part| part.n_tokens() + n <= max_tokens) {
             Some(part) => part.sequences.push(sequence),
             None => parts.push(GroupPart { prompt: group.prompt, sequences: vec![sequence] }),
@@ -204,10 +240,14 @@ impl<'a> MicroBatch<'a> {
 
     /// Calls `forward` with the groups as the policy takes them.
     pub(crate) fn with_packed<T>(&self, forward: impl FnOnce(&[PackedGroup<'_>]) -> T) -> T {
-        let tokens: Vec<_> = self.groups.iter().map(GroupPart::completions).collect();
-        let groups = self.groups.iter().zip(&tokens);
-        let packed =
-            groups.map(|(group, completions)| PackedGroup { prompt: group.prompt, completions });
+        let read = |group: &GroupPart<'a>| (group.completions(), group.inserted());
+        let parts: Vec<_> = self.groups.iter().map(read).collect();
+        let groups = self.groups.iter().zip(&parts);
+        let packed = groups.map(|(group, (completions, inserted))| PackedGroup {
+            prompt: group.prompt,
+            completions,
+            inserted,
+        });
         forward(&packed.collect::<Vec<_>>())
     }
 
@@ -288,7 +328,7 @@ impl<'a> MicroBatch<'a> {
 
     /// (N,): the advantage of each completion, at each of its tokens.
     pub(crate) fn advantages(&self, device: &Device) -> Result<Tensor> {
-        self.per_token(device, |sequence| vec![sequence.advantage; sequence.token_ids.len()])
+        self.per_token(device, Sequence::advantages)
     }
 
     /// (N,): how much each completion token counts in the step.
@@ -327,6 +367,8 @@ mod tests {
             truncated: false,
             is_scored: true,
             origin: crate::Origin::Sampled,
+            inserted: vec![],
+            first_turn: None,
         };
         let group = |(id, lengths): (usize, &&[usize])| TrainGroup {
             prompt_id: id as u64,

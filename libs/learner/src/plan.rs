@@ -6,9 +6,9 @@ use vrft_objective::config::{KlPlace, LossConfig};
 use vrft_objective::{CompletionFacts, UpdateCounts};
 use vrft_processor::EncodedPrompt;
 
-use crate::TrainGroup;
 use crate::batch::Origin;
 use crate::micro_batch::{GroupPart, Sequence};
+use crate::{FirstTurn, TrainGroup};
 
 /// Numbers by token or completion, group after group, as they stand for the update that comes next.
 #[derive(Debug)]
@@ -45,7 +45,10 @@ pub(crate) fn facts(groups: &[TrainGroup]) -> Vec<CompletionFacts> {
     let facts = completions.map(|completion| CompletionFacts {
         n_tokens: completion.token_ids.len(),
         is_truncated: completion.truncated,
-        advantage: completion.advantage,
+        advantage: match completion.first_turn {
+            Some(first) if completion.advantage == 0.0 => first.advantage,
+            _ => completion.advantage,
+        },
         is_demonstration: completion.origin == Origin::Demonstration,
     });
     facts.collect()
@@ -179,11 +182,17 @@ impl<'a> Plan<'a> {
                 sequences.push(Sequence {
                     first_token: tokens.start,
                     token_ids: &completion.token_ids,
+                    inserted: &completion.inserted,
                     old_logprobs: old,
                     sampler_logprobs: sampler,
                     ref_logprobs: part(&self.ref_logprobs, &tokens).unwrap_or_default(),
                     teacher_logprobs: part(&self.teacher_logprobs, &tokens).unwrap_or_default(),
                     advantage: *advantage,
+                    // What was added to the advantage is about all of the completion.
+                    first_turn: completion.first_turn.map(|first| FirstTurn {
+                        advantage: first.advantage + (advantage - completion.advantage),
+                        ..first
+                    }),
                     weights: &self.weights[tokens.clone()],
                     imitation_weights: self.imitation_weights.get(tokens).unwrap_or_default(),
                     is_demonstration: completion.origin == Origin::Demonstration,
@@ -260,7 +269,7 @@ impl<'a> Plan<'a> {
             for group in &mut groups {
                 group
                     .sequences
-                    .retain(|sequence| sequence.advantage != 0.0 || sequence.is_demonstration);
+                    .retain(|sequence| !sequence.has_no_advantage() || sequence.is_demonstration);
             }
             groups.retain(|group| !group.sequences.is_empty());
         }

@@ -52,7 +52,7 @@ impl StepStats {
         let lengths: Vec<usize> = completions().map(|c| c.token_ids.len()).collect();
         let mut stats = Self::of_lengths(&lengths);
         let n_groups = groups.iter().filter(|group| group.has_no_advantage()).count();
-        let n_completions = completions().filter(|c| c.advantage == 0.0).count();
+        let n_completions = completions().filter(|c| c.has_no_advantage()).count();
         stats.set("groups/zero_advantage", n_groups as f64);
         stats.set("completions/zero_advantage", n_completions as f64);
         stats

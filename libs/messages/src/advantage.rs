@@ -16,6 +16,9 @@ pub struct Advantage {
     pub completion_idx: u16,
     /// Weight of its tokens in the policy gradient; 0 when it could not be scored.
     pub advantage: f32,
+    /// Weight of the tokens of its first turn, where that is credited apart: an answer before the question that asks to
+    /// correct it. `advantage` is then that of the tokens behind the question.
+    pub first_turn: Option<f32>,
     /// The reward it comes from, for the records.
     pub reward: Option<f32>,
 }
@@ -36,6 +39,7 @@ impl Message for AdvantageBatch {
             ("prompt_id", numbers::<UInt64Type>(rows.iter().map(|row| row.prompt_id))),
             ("completion_idx", numbers::<UInt16Type>(rows.iter().map(|row| row.completion_idx))),
             ("advantage", numbers::<Float32Type>(rows.iter().map(|row| row.advantage))),
+            ("first_turn", nullable::<Float32Type>(rows.iter().map(|row| row.first_turn))),
             ("reward", nullable::<Float32Type>(rows.iter().map(|row| row.reward))),
         ])
     }
@@ -45,11 +49,15 @@ impl Message for AdvantageBatch {
         let prompt_ids = columns.primitive::<UInt64Type>("prompt_id")?;
         let idxs = columns.primitive::<UInt16Type>("completion_idx")?;
         let values = columns.primitive::<Float32Type>("advantage")?;
+        let first_turns = columns.optional_nullable::<Float32Type>("first_turn")?;
         let rewards = columns.nullable::<Float32Type>("reward")?;
         let mut advantages = Vec::with_capacity(columns.n_rows());
         for row in 0..columns.n_rows() {
             let advantage = values.value(row);
-            if !advantage.is_finite() {
+            let first_turn = first_turns.as_ref().filter(|all| all.is_valid(row));
+            let first_turn = first_turn.map(|all| all.value(row));
+            let mut both = [advantage].into_iter().chain(first_turn);
+            if let Some(advantage) = both.find(|advantage| !advantage.is_finite()) {
                 return Err(
                     columns.row_error(row, format!("advantage {advantage} is not a number"))
                 );
@@ -58,6 +66,7 @@ impl Message for AdvantageBatch {
                 prompt_id: prompt_ids.value(row),
                 completion_idx: idxs.value(row),
                 advantage,
+                first_turn,
                 reward: rewards.is_valid(row).then(|| rewards.value(row)),
             });
         }
@@ -73,9 +82,10 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_sent_arrives(rows in prop::collection::vec(
-            (any::<u64>(), any::<u16>(), -3f32..3.0, prop::option::of(0f32..3.0)), 0..9)) {
-            let advantages = rows.into_iter().map(|(prompt_id, completion_idx, advantage, reward)|
-                Advantage { prompt_id, completion_idx, advantage, reward }).collect();
+            (any::<u64>(), any::<u16>(), -3f32..3.0, prop::option::of(-3f32..3.0), prop::option::of(0f32..3.0)),
+            0..9)) {
+            let advantages = rows.into_iter().map(|(prompt_id, completion_idx, advantage, first_turn, reward)|
+                Advantage { prompt_id, completion_idx, advantage, first_turn, reward }).collect();
             let batch = AdvantageBatch { advantages };
             prop_assert_eq!(AdvantageBatch::from_arrow(&batch.to_arrow()).unwrap(), batch);
         }

@@ -65,6 +65,15 @@ impl<'a> Columns<'a> {
             .ok_or_else(|| self.type_error(column, array, type_name::<T>()))
     }
 
+    /// [`Columns::nullable`] of a column that may be absent.
+    pub(crate) fn optional_nullable<T: ArrowPrimitiveType>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<PrimitiveArray<T>>, MessageError> {
+        let is_there = self.array.column_by_name(column).is_some();
+        is_there.then(|| self.nullable(column)).transpose()
+    }
+
     pub(crate) fn strings(&self, column: &'static str) -> Result<&'a StringArray, MessageError> {
         let array = self.nullable_strings(column)?;
         self.no_nulls(column, array)?;
@@ -140,6 +149,15 @@ impl<'a> Columns<'a> {
                     .ok_or_else(|| self.type_error(column, &values, "list of structs"))
             })
             .collect()
+    }
+
+    /// [`Columns::struct_lists`] of a column that may be absent.
+    pub(crate) fn optional_struct_lists(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<Vec<StructArray>>, MessageError> {
+        let is_there = self.array.column_by_name(column).is_some();
+        is_there.then(|| self.struct_lists(column)).transpose()
     }
 
     pub(crate) fn list(&self, column: &'static str) -> Result<&'a ListArray, MessageError> {

@@ -6,31 +6,41 @@ use arrow::datatypes::{Float32Type, UInt16Type, UInt32Type, UInt64Type};
 use crate::build::{lists, nullable_strings, numbers, strings, struct_lists, table};
 use crate::columns::Columns;
 use crate::image::{read_sizes, sizes_to_arrow};
-use crate::{ImageSize, Message, MessageError};
+use crate::reply::{read_replies, replies_to_arrow};
+use crate::{ImageSize, Message, MessageError, Reply};
 
 /// One answer: its tokens, and how sure the policy was of every one.
 ///
 /// It was sampled, or it is the true answer itself, which stands last in its group where `[advantage.truth]` asks for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
-    /// Token ids, up to and including the one that ended it.
+    /// Token ids that are the policy's own, up to and including the one that ended it. Those of `replies` are not among
+    /// them.
     pub token_ids: Vec<u32>,
     /// Logprob of each of these tokens under softmax(logits / temperature), before top-k and top-p cut that
     /// distribution, as in TRL; at temperature 0, under softmax(logits). Empty for an answer that was shown: no
     /// policy sampled it.
     pub logprobs: Vec<f32>,
-    /// The tokens as text, special ones left out.
+    /// The policy's last turn as text, special tokens and calls of tools left out: all tokens where there are no replies,
+    /// else those after the last of them.
     pub text: String,
     /// Why the completion ended.
     pub finish_reason: FinishReason,
     /// Seed of its random stream: with the policy version, enough to sample it again. 0 for an answer that was shown.
     pub seed: u64,
+    /// What others said within the completion, in order; empty where the policy speaks in one turn.
+    pub replies: Vec<Reply>,
 }
 
 impl Completion {
     /// Whether it is the true answer, which no policy sampled.
     pub fn is_shown(&self) -> bool {
         self.finish_reason == FinishReason::Shown
+    }
+
+    /// Number of tools that the policy called.
+    pub fn n_calls(&self) -> usize {
+        self.replies.iter().filter(|reply| reply.tool.is_some()).count()
     }
 }
 
@@ -64,12 +74,15 @@ pub enum FinishReason {
     EndOfTurn,
     /// The completion was cut at the greatest number of tokens allowed.
     Length,
+    /// The last turn is a call of a tool, of which there were enough.
+    Call,
     /// The completion was not sampled: it is the true answer, shown to the policy beside its own.
     Shown,
 }
 
 impl FinishReason {
-    const ALL: [FinishReason; 4] = [Self::Stop, Self::EndOfTurn, Self::Length, Self::Shown];
+    const ALL: [FinishReason; 5] =
+        [Self::Stop, Self::EndOfTurn, Self::Length, Self::Call, Self::Shown];
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
@@ -77,6 +90,7 @@ impl FinishReason {
             Self::Stop => "stop",
             Self::EndOfTurn => "end_of_turn",
             Self::Length => "length",
+            Self::Call => "call",
             Self::Shown => "shown",
         }
     }
@@ -104,6 +118,8 @@ impl Message for CompletionBatch {
         let sampled = || rows.iter().map(|row| &row.completion);
         let sizes: Vec<ImageSize> = rows.iter().flat_map(|row| &row.images).copied().collect();
         let sizes = sizes_to_arrow(&sizes);
+        let replies: Vec<&Reply> = sampled().flat_map(|c| &c.replies).collect();
+        let replies = replies_to_arrow(&replies);
         table(vec![
             ("prompt_id", numbers::<UInt64Type>(rows.iter().map(|row| row.prompt_id))),
             ("completion_idx", numbers::<UInt16Type>(rows.iter().map(|row| row.completion_idx))),
@@ -117,6 +133,7 @@ impl Message for CompletionBatch {
             ("answer", strings(rows.iter().map(|row| row.answer.as_str()))),
             ("first", nullable_strings(rows.iter().map(|row| row.first.as_deref()))),
             ("images", struct_lists(rows.iter().map(|row| row.images.len()), sizes)),
+            ("replies", struct_lists(sampled().map(|c| c.replies.len()), replies)),
         ])
     }
 
@@ -154,6 +171,8 @@ fn read_completions(columns: &Columns<'_>) -> Result<Vec<Completion>, MessageErr
     let texts = columns.strings("text")?;
     let reasons = columns.strings("finish_reason")?;
     let seeds = columns.primitive::<UInt64Type>("seed")?;
+    // Absent in what was written before there were turns, and where another program makes no use of them.
+    let replies = columns.optional_struct_lists("replies")?;
     let rows = token_ids.into_iter().zip(logprobs).enumerate();
     rows.map(|(row, (token_ids, logprobs))| {
         let word = reasons.value(row);
@@ -162,7 +181,12 @@ fn read_completions(columns: &Columns<'_>) -> Result<Vec<Completion>, MessageErr
             .find(|reason| reason.as_str() == word)
             .ok_or_else(|| columns.row_error(row, format!("unknown finish_reason {word:?}")))?;
         let text = texts.value(row).to_owned();
-        Ok(Completion { token_ids, logprobs, text, finish_reason, seed: seeds.value(row) })
+        let replies = match &replies {
+            Some(replies) => read_replies(&replies[row], token_ids.len())?,
+            None => Vec::new(),
+        };
+        let seed = seeds.value(row);
+        Ok(Completion { token_ids, logprobs, text, finish_reason, seed, replies })
     })
     .collect()
 }
@@ -200,6 +224,7 @@ fn check_row(completions: &[CompletionRow]) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EncodedImage;
     use proptest::prelude::*;
 
     fn row(prompt_id: u64, completion_idx: u16) -> CompletionRow {
@@ -209,6 +234,7 @@ mod tests {
             text: "<answer>".into(),
             finish_reason: FinishReason::Stop,
             seed: 9,
+            replies: vec![],
         };
         let size = ImageSize { width: 640, height: 480, resized_width: 644, resized_height: 476 };
         CompletionRow {
@@ -238,7 +264,8 @@ mod tests {
         ) {
             let (token_ids, logprobs): (Vec<_>, Vec<_>) = tokens.into_iter().unzip();
             let finish_reason = FinishReason::ALL[reason];
-            let completion = Completion { token_ids, logprobs, text, finish_reason, seed };
+            let completion =
+                Completion { token_ids, logprobs, text, finish_reason, seed, replies: vec![] };
             let completions = (0..groups)
                 .flat_map(|id| (0..3).map(move |idx| row(id, idx)))
                 .map(|row| CompletionRow { completion: completion.clone(), ..row })
@@ -265,6 +292,28 @@ mod tests {
         shown.completion.logprobs.clear();
         let batch = CompletionBatch { completions: vec![shown] };
         assert_eq!(CompletionBatch::from_arrow(&batch.to_arrow()).unwrap(), batch);
+    }
+
+    #[test]
+    fn replies_arrive_in_their_places() {
+        let image = EncodedImage { bytes: vec![7], encoding: "png".into(), width: 2, height: 3 };
+        let reply = |after, tool: Option<&str>, images| Reply {
+            after,
+            said: "<zoom>[1, 2, 3, 4]</zoom>".into(),
+            tool: tool.map(Into::into),
+            text: "Closer.".into(),
+            images,
+        };
+        let mut called = row(0, 0);
+        called.completion.token_ids = vec![1, 2, 3];
+        called.completion.logprobs = vec![-1.0; 3];
+        called.completion.replies =
+            vec![reply(1, Some("zoom"), vec![image.clone()]), reply(2, None, vec![])];
+        let batch = CompletionBatch { completions: vec![called.clone(), row(0, 1)] };
+        assert_eq!(CompletionBatch::from_arrow(&batch.to_arrow()).unwrap(), batch);
+        assert_eq!(called.completion.n_calls(), 1);
+        called.completion.replies[1].after = 3;
+        refused(vec![called], "a reply after 3 tokens should come after more than 1 and before");
     }
 
     #[test]

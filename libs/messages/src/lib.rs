@@ -17,7 +17,9 @@ pub mod ipc;
 mod metric;
 mod policy_announcement;
 mod prompt;
+mod reply;
 mod reward;
+mod tool;
 mod turn;
 
 pub use advantage::{Advantage, AdvantageBatch};
@@ -29,7 +31,9 @@ pub use image::{EncodedImage, ImageSize};
 pub use metric::{Metric, MetricBatch};
 pub use policy_announcement::PolicyAnnouncement;
 pub use prompt::{Prompt, PromptBatch};
+pub use reply::Reply;
 pub use reward::{RewardBatch, RewardRow, Term};
+pub use tool::{ToolCall, ToolCallBatch, ToolResult, ToolResultBatch};
 pub use turn::{Part, Role, Turn, chat_messages};
 
 use arrow::array::StructArray;

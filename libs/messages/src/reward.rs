@@ -16,6 +16,8 @@ pub struct RewardRow {
     pub completion_idx: u16,
     /// Weighted sum of the terms; `None` when the completion could not be scored.
     pub reward: Option<f32>,
+    /// What the first of two turns earned, where each is credited apart; `reward` is then that of the second.
+    pub first_turn: Option<f32>,
     /// The terms that the reward is the sum of.
     pub terms: Vec<Term>,
 }
@@ -65,6 +67,8 @@ impl RewardBatch {
                 return Err(row_error(row, why));
             }
             mine.reward = mine.reward.zip(theirs.reward).map(|(mine, theirs)| mine + theirs);
+            // What another node judges is the last answer alone.
+            mine.first_turn = mine.first_turn.or(theirs.first_turn);
             mine.terms.extend(theirs.terms);
         }
         Ok(())
@@ -86,6 +90,7 @@ impl Message for RewardBatch {
             ("prompt_id", numbers::<UInt64Type>(rows.iter().map(|row| row.prompt_id))),
             ("completion_idx", numbers::<UInt16Type>(rows.iter().map(|row| row.completion_idx))),
             ("reward", nullable::<Float32Type>(rows.iter().map(|row| row.reward))),
+            ("first_turn", nullable::<Float32Type>(rows.iter().map(|row| row.first_turn))),
             ("terms", struct_lists(rows.iter().map(|row| row.terms.len()), terms)),
         ])
     }
@@ -95,11 +100,15 @@ impl Message for RewardBatch {
         let prompt_ids = columns.primitive::<UInt64Type>("prompt_id")?;
         let idxs = columns.primitive::<UInt16Type>("completion_idx")?;
         let rewards = columns.nullable::<Float32Type>("reward")?;
+        let first_turns = columns.optional_nullable::<Float32Type>("first_turn")?;
         let terms = columns.struct_lists("terms")?;
         let mut rows = Vec::with_capacity(columns.n_rows());
         for (row, terms) in terms.iter().enumerate() {
             let reward = rewards.is_valid(row).then(|| rewards.value(row));
-            if let Some(value) = reward.filter(|value| !value.is_finite()) {
+            let first_turn = first_turns.as_ref().filter(|all| all.is_valid(row));
+            let first_turn = first_turn.map(|all| all.value(row));
+            let mut both = reward.into_iter().chain(first_turn);
+            if let Some(value) = both.find(|value| !value.is_finite()) {
                 let why = format!("reward {value} is not a number; send null for unscorable");
                 return Err(columns.row_error(row, why));
             }
@@ -107,6 +116,7 @@ impl Message for RewardBatch {
                 prompt_id: prompt_ids.value(row),
                 completion_idx: idxs.value(row),
                 reward,
+                first_turn,
                 terms: read_terms(terms)?,
             });
         }
@@ -139,7 +149,7 @@ mod tests {
             (any::<u64>(), any::<u16>(), prop::option::of(-9f32..9.0),
              prop::collection::vec(("[a-z]+", -1f32..1.0, 0f32..2.0), 0..4)), 0..6)) {
             let rewards = rows.into_iter().map(|(prompt_id, completion_idx, reward, terms)| RewardRow {
-                prompt_id, completion_idx, reward,
+                prompt_id, completion_idx, reward, first_turn: reward.map(|reward| reward / 2.0),
                 terms: terms.into_iter().map(|(name, value, weight)| Term { name, value, weight }).collect(),
             }).collect();
             let batch = RewardBatch { rewards };
@@ -149,7 +159,7 @@ mod tests {
 
     fn row(completion_idx: u16, reward: Option<f32>, term: &str) -> RewardRow {
         let term = Term { name: term.to_owned(), value: 0.5, weight: 1.0 };
-        RewardRow { prompt_id: 3, completion_idx, reward, terms: vec![term] }
+        RewardRow { prompt_id: 3, completion_idx, reward, first_turn: None, terms: vec![term] }
     }
 
     #[test]
@@ -173,8 +183,13 @@ mod tests {
 
     #[test]
     fn a_nan_reward_is_refused() {
-        let row =
-            RewardRow { prompt_id: 0, completion_idx: 0, reward: Some(f32::NAN), terms: vec![] };
+        let row = RewardRow {
+            prompt_id: 0,
+            completion_idx: 0,
+            reward: Some(f32::NAN),
+            first_turn: None,
+            terms: vec![],
+        };
         let batch = RewardBatch { rewards: vec![row] };
         let error = RewardBatch::from_arrow(&batch.to_arrow()).unwrap_err().to_string();
         assert!(error.contains("send null"), "{error}");

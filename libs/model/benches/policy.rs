@@ -57,7 +57,8 @@ fn learner_step(c: &mut Criterion) {
     let prompt = prompt();
     let completion: Vec<u32> = (0..N_TOKENS as u32).map(|i| 10 + 7 * i).collect();
     let completions = [completion.as_slice(); GROUP_SIZE];
-    let groups = [PackedGroup { prompt: &prompt, completions: &completions }; N_GROUPS];
+    let groups =
+        [PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] }; N_GROUPS];
     let forward = || policy.logprobs(&groups, 1.0).expect("a forward").logprobs;
     let mut gradients = vrft_kernels::Gradients::new(policy.backend());
     let mut training = || {

@@ -1,5 +1,7 @@
 //! Keys and values of a session: each prefix once per group, each suffix in a slot of its own.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use vrft_kernels::{Activation, Context, DecodeGroup, DecodeLayout};
 
@@ -39,6 +41,25 @@ impl Cache {
             }
         }
         Ok(())
+    }
+
+    /// Per layer, keys and values of a group's prefix. They share the memory of all prefixes.
+    pub(crate) fn prefix_of(&self, rows: &Range<usize>) -> Result<Vec<[Tensor; 2]>, ModelError> {
+        let part = |of_all: &Tensor| of_all.narrow(0, rows.start, rows.len());
+        self.prefix.iter().map(|[k, v]| Ok([part(k)?, part(v)?])).collect()
+    }
+
+    /// Per layer, a copy of the first so many keys and values of a slot; nothing for none.
+    pub(crate) fn suffix_of(
+        &self,
+        slot: usize,
+        n_tokens: usize,
+    ) -> Result<Vec<[Tensor; 2]>, ModelError> {
+        if n_tokens == 0 {
+            return Ok(Vec::new());
+        }
+        let part = |of_all: &Tensor| of_all.get(slot)?.narrow(0, 0, n_tokens)?.copy();
+        self.suffix.iter().map(|[k, v]| Ok([part(k)?, part(v)?])).collect()
     }
 
     /// Slots for a number of rows, free ones first.

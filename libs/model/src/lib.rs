@@ -46,5 +46,5 @@ pub use opened::check_checkpoint;
 pub use packing::PackedGroup;
 pub use passes::{TokenLogprobs, Trace, TrainingPass};
 pub use policy::{LoadOptions, Policy};
-pub use session::Session;
+pub use session::{Continued, Paused, Session};
 pub use shared::SharedWeights;

@@ -160,7 +160,7 @@ impl Model {
         context: &Context,
         prompt: &EncodedPrompt,
     ) -> Result<Trace, ModelError> {
-        let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[] }])?;
+        let packed = Packed::new(self, &[PackedGroup { prompt, completions: &[], inserted: &[] }])?;
         let mut trace = Trace::default();
         let input = self.place(context, &packed, |images| {
             let watch = &mut |x: &Activation| trace.vision.push(x.detach());
@@ -284,6 +284,15 @@ impl Model {
         }
     }
 
+    /// The features of images, as [`Model::embed`] puts them in their places.
+    pub(crate) fn image_features(
+        &self,
+        context: &Context,
+        images: &[&Patches],
+    ) -> Result<Vec<Activation>, ModelError> {
+        self.features(context, images, usize::MAX)
+    }
+
     /// See [`Tower::encode`].
     fn encode(
         &self,
@@ -342,8 +351,21 @@ impl Model {
         idx: usize,
         prompt: &EncodedPrompt,
     ) -> Result<(), ModelError> {
+        self.check_read(&format!("prompt {idx}"), prompt)
+    }
+
+    /// Whether what is inserted into the completion of this name is something that this model can read.
+    pub(crate) fn check_inserted(
+        &self,
+        completion: &str,
+        inserted: &EncodedPrompt,
+    ) -> Result<(), ModelError> {
+        self.check_read(&format!("what is inserted into {completion}"), inserted)
+    }
+
+    fn check_read(&self, name: &str, prompt: &EncodedPrompt) -> Result<(), ModelError> {
         let input = |what: &str, expected: String, got: usize| {
-            Err(ModelError::input(format!("{what} of prompt {idx}"), expected, got))
+            Err(ModelError::input(format!("{what} of {name}"), expected, got))
         };
         let n_tokens = prompt.token_ids.len();
         if n_tokens == 0 {
@@ -363,7 +385,7 @@ impl Model {
             let expected = format!("{n_expected}, as its {} images give", prompt.images.len());
             return input("image tokens", expected, n_placeholders);
         }
-        self.check_tokens(&format!("prompt {idx}"), &prompt.token_ids)
+        self.check_tokens(name, &prompt.token_ids)
     }
 
     /// Whether all tokens are in the vocabulary.

@@ -92,7 +92,7 @@ impl LoadOptions {
 /// let processor = vrft_processor::Processor::load("data/starter".as_ref())?;
 /// let prompt = processor.encode(None, "Where is the digit?", &[image])?;
 /// let completion = processor.encode_completion("<answer>No Objects</answer>")?;
-/// let group = vrft_model::PackedGroup { prompt: &prompt, completions: &[&completion] };
+/// let group = vrft_model::PackedGroup { prompt: &prompt, completions: &[&completion], inserted: &[] };
 /// let pass = policy.training_pass(&[group], 1.0, None, usize::MAX, &[])?;
 /// let slope = (pass.tokens.logprobs.ones_like()? * -1.0)?; // of the loss -Σ logprob
 /// let mut gradients = vrft_kernels::Gradients::new(policy.backend());

@@ -1,5 +1,7 @@
 //! A decoding session: every completion of every group as one batch over a key-value cache.
 
+mod paused;
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -10,6 +12,8 @@ use crate::cache::Cache;
 use crate::model::Model;
 use crate::packing::Packed;
 use crate::{ModelError, PackedGroup};
+
+pub use paused::{Continued, Paused};
 
 /// Prompts that were prefilled and the completions that grow from them.
 ///
@@ -90,9 +94,14 @@ impl Session {
         let row = |idx| std::iter::repeat_n(idx, group_size);
         let rows: Vec<u32> = (0..prompts.len() as u32).flat_map(row).collect();
         let logits = logits.index_select(&Tensor::new(rows, logits.device())?, 0)?; // (new rows, V)
+        self.add_logits(logits)
+    }
+
+    /// Puts the logits of new rows behind those that are there.
+    fn add_logits(&mut self, new: Tensor) -> Result<(), ModelError> {
         self.logits = match self.logits.dim(0)? {
-            0 => logits,
-            _ => Tensor::cat(&[&self.logits, &logits], 0)?,
+            0 => new,
+            _ => Tensor::cat(&[&self.logits, &new], 0)?,
         };
         Ok(())
     }
@@ -199,8 +208,10 @@ fn prefill(
     model: &Model,
     prompts: &[&EncodedPrompt],
 ) -> Result<(Vec<[Tensor; 2]>, Tensor), ModelError> {
-    let groups: Vec<PackedGroup> =
-        prompts.iter().map(|prompt| PackedGroup { prompt, completions: &[] }).collect();
+    let groups: Vec<PackedGroup> = prompts
+        .iter()
+        .map(|prompt| PackedGroup { prompt, completions: &[], inserted: &[] })
+        .collect();
     let packed = Packed::new(model, &groups)?;
     let mut prefix = Vec::new();
     let attend = model.attend(&packed);

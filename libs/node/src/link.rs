@@ -27,7 +27,7 @@ pub(crate) enum LinkEvent {
 }
 
 /// Carries messages to and from one node.
-pub(crate) trait Link {
+pub(crate) trait Link: Send {
     /// Waits a while for the next event.
     fn next(&mut self, patience: std::time::Duration) -> LinkEvent;
 

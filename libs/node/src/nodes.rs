@@ -30,6 +30,7 @@ nodes! {
     loader: "../../../nodes/loader/src/ports.rs",
     pool: "../../../nodes/pool/src/ports.rs",
     rollout: "../../../nodes/rollout/src/ports.rs",
+    zoom: "../../../nodes/zoom/src/ports.rs",
     journal: "../../../nodes/journal/src/ports.rs",
     reward: "../../../nodes/reward/src/ports.rs",
     semantic: "../../../nodes/semantic/src/ports.rs",

@@ -22,10 +22,9 @@
 //! # }
 //! ```
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, StructArray};
 use vrft_messages::Message;
@@ -52,7 +51,7 @@ pub struct Script {
 
 /// What the node under test sent.
 #[derive(Clone, Default)]
-pub struct Sent(Rc<RefCell<Vec<(String, Header, StructArray)>>>, Rc<RefCell<Vec<SentLive>>>);
+pub struct Sent(Arc<Mutex<Vec<(String, Header, StructArray)>>>, Arc<Mutex<Vec<SentLive>>>);
 
 /// Output, metadata and data of something that was sent in a convention of dora's hub.
 pub type SentLive = (String, Tags, ArrayRef);
@@ -195,7 +194,7 @@ impl Sent {
     /// On a message that is not an `M`.
     #[track_caller]
     pub fn all<M: Message>(&self, output: &str) -> Vec<M> {
-        let sent = self.0.borrow();
+        let sent = lock(&self.0);
         sent.iter()
             .filter(|(to, header, _)| to == output && header.kind == Kind::Message)
             .map(|(_, _, data)| M::from_arrow(data).expect("the node sent a valid message"))
@@ -204,13 +203,18 @@ impl Sent {
 
     /// Everything that was sent in a convention of dora's hub.
     pub fn live_data(&self) -> Vec<SentLive> {
-        self.1.borrow().clone()
+        lock(&self.1).clone()
     }
 
     /// Whether the end marker of an output was sent.
     pub fn ended(&self, output: &str) -> bool {
-        self.0.borrow().iter().any(|(to, header, _)| to == output && header.kind == Kind::End)
+        lock(&self.0).iter().any(|(to, header, _)| to == output && header.kind == Kind::End)
     }
+}
+
+/// What is behind a lock, also where a test panicked while it held it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct MemoryLink {
@@ -229,7 +233,7 @@ impl Link for MemoryLink {
     }
 
     fn send(&mut self, output: &str, header: &Header, data: StructArray) -> eyre::Result<()> {
-        self.sent.0.borrow_mut().push((output.to_owned(), header.clone(), data));
+        lock(&self.sent.0).push((output.to_owned(), header.clone(), data));
         Ok(())
     }
 
@@ -239,7 +243,7 @@ impl Link for MemoryLink {
     }
 
     fn send_live(&mut self, output: &str, tags: Tags, data: ArrayRef) -> eyre::Result<()> {
-        self.sent.1.borrow_mut().push((output.to_owned(), tags, data));
+        lock(&self.sent.1).push((output.to_owned(), tags, data));
         Ok(())
     }
 
@@ -260,7 +264,7 @@ impl Link for MemoryLink {
     }
 
     fn outputs(&self) -> Vec<String> {
-        let sent = self.sent.0.borrow();
+        let sent = lock(&self.sent.0);
         let outputs: std::collections::BTreeSet<String> =
             sent.iter().map(|(output, _, _)| output.clone()).collect();
         outputs.into_iter().collect()

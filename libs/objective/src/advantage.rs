@@ -136,7 +136,8 @@ fn compare(groups: &[Values], config: &AdvantageConfig) -> Vec<Values> {
 /// What acts on advantages once they are there.
 fn finish(group: &ScoredGroup<'_>, mut values: Values, config: &AdvantageConfig) -> Vec<f32> {
     if let Some(absolute) = &config.absolute {
-        let shares: Values = group.completions.iter().map(share).collect();
+        // How right the answer is: what is paid for the format is no part of the magnitude that is preserved.
+        let shares: Values = group.completions.iter().map(accuracy).collect();
         values = shaping::with_absolute(&values, &shares, absolute);
     }
     let mut weight = f64::from(group.weight);

@@ -15,5 +15,5 @@ mod run;
 pub use device::Device;
 pub use learner::LearnerConfig;
 pub use pool::{OnLoss, PoolConfig};
-pub use rollout::RolloutConfig;
+pub use rollout::{RolloutConfig, ToolsConfig};
 pub use run::RunConfig;

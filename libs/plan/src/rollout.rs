@@ -27,6 +27,61 @@ pub struct RolloutConfig {
     pub max_rows: usize,
     /// Where the rollouts compute.
     pub device: Device,
+    /// What is agreed on about tools; written where a graph gives the rollout some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<ToolsConfig>,
+}
+
+/// Tools that the policy may call in the middle of a completion. Which there are is said by the graph: each output of the
+/// rollout beside `groups` and `metrics`, with the input of the same name, is a tool of that name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolsConfig {
+    /// Calls that a completion may make. One call more ends it, without an answer.
+    pub max_calls: usize,
+    /// What each call takes from the reward.
+    pub cost: f64,
+    /// Seconds that a tool may take for the calls of one turn.
+    pub timeout_secs: f64,
+    /// What every question says of the tools, at its end; a policy that was never told calls none.
+    pub instructions: String,
+    /// Tools that held-out questions are answered with. `zoom` is the one that needs no node; without it the evaluator asks
+    /// the policy to answer alone.
+    pub held_out: Vec<String>,
+}
+
+impl ToolsConfig {
+    /// Tools that an evaluation has without a node.
+    pub const BUILT_IN: [&str; 1] = ["zoom"];
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("rollout.tools.{name}");
+        require((1..=64).contains(&self.max_calls), key("max_calls"), self.max_calls, "1 to 64")?;
+        let is_cost = self.cost.is_finite() && self.cost >= 0.0;
+        require(is_cost, key("cost"), self.cost, "0 or above")?;
+        let is_time = self.timeout_secs.is_finite() && self.timeout_secs > 0.0;
+        require(is_time, key("timeout_secs"), self.timeout_secs, "above 0")?;
+        let unknown = self.held_out.iter().find(|name| !Self::BUILT_IN.contains(&name.as_str()));
+        let got = unknown.map_or("", String::as_str);
+        require(
+            unknown.is_none(),
+            key("held_out"),
+            got,
+            "a list of tools that need no node: \"zoom\"; other tools are nodes, and the evaluator is connected to none",
+        )
+    }
+}
+
+impl Default for ToolsConfig {
+    fn default() -> Self {
+        Self {
+            max_calls: 1,
+            cost: 0.0,
+            timeout_secs: 60.0,
+            instructions: String::new(),
+            held_out: Vec::new(),
+        }
+    }
 }
 
 impl Section for RolloutConfig {
@@ -46,7 +101,8 @@ impl Section for RolloutConfig {
             "above 0, since equal completions carry no signal",
         )?;
         require(self.top_p > 0.0 && self.top_p <= 1.0, "rollout.top_p", self.top_p, "in (0, 1]")?;
-        require(self.max_completion_tokens > 0, "rollout.max_completion_tokens", 0, "at least 1")
+        require(self.max_completion_tokens > 0, "rollout.max_completion_tokens", 0, "at least 1")?;
+        self.tools.as_ref().map_or(Ok(()), ToolsConfig::check)
     }
 }
 
@@ -61,6 +117,7 @@ impl Default for RolloutConfig {
             stop: vec!["</answer>".into()],
             max_rows: 128,
             device: Device::Cpu,
+            tools: None,
         }
     }
 }
@@ -79,6 +136,10 @@ mod tests {
             ("temperature = 0.0", "rollout.temperature"),
             ("top_p = 1.5", "rollout.top_p"),
             ("max_completion_tokens = 0", "rollout.max_completion_tokens"),
+            ("tools = { max_calls = 0 }", "rollout.tools.max_calls"),
+            ("tools = { cost = -0.1 }", "rollout.tools.cost"),
+            ("tools = { timeout_secs = 0.0 }", "rollout.tools.timeout_secs"),
+            ("tools = { held_out = [\"crop\"] }", "rollout.tools.held_out"),
         ] {
             let document = Document::parse(&format!("[rollout]\n{text}"), "test").unwrap();
             let error = document.section::<RolloutConfig>().unwrap_err().to_string();

@@ -21,4 +21,4 @@ pub use error::ProcessorError;
 pub use families::{Coordinates, ItemKeys, preprocessor, supported_families};
 pub use generation::GenerationSettings;
 pub use processor::Processor;
-pub use prompt::EncodedPrompt;
+pub use prompt::{EncodedPrompt, Insertion};

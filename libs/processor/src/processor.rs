@@ -11,6 +11,9 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::{Conversation, EncodedPrompt, GenerationSettings, ProcessorError};
 
+/// Stands for what the policy said where only what follows is of interest.
+const SAID: &str = "(said)";
+
 /// Chat template, tokenizer and image preprocessor of a checkpoint.
 #[derive(Debug)]
 pub struct Processor {
@@ -112,6 +115,44 @@ impl Processor {
         let Expanded { text, media } =
             self.placeholders.expand(&rendered, images, clips, merge_size)?;
         let token_ids = self.tokenizer.encode_marked(&text, mark)?;
+        let positions = self.placeholders.positions(&token_ids, &media, merge_size)?;
+        let images = media.into_iter().map(|medium| medium.patches).collect();
+        Ok(EncodedPrompt { token_ids, positions, images })
+    }
+
+    /// What the user says after a turn of the assistant, about these images, up to where the assistant speaks again:
+    /// the tokens that a conversation has between two of its answers. `ended` says that the turn before has its
+    /// end token already, as it has where the policy ended it; after a text that merely paused, that token comes first.
+    /// Positions count from 0.
+    ///
+    /// # Errors
+    /// An image that cannot be decoded, by its index; a template that refuses such a conversation or does not repeat
+    /// what the assistant said.
+    pub fn encode_reply(
+        &self,
+        text: &str,
+        images: &[&[u8]],
+        ended: bool,
+    ) -> Result<EncodedPrompt, ProcessorError> {
+        let mut parts = vec![json!({"type": "image"}); images.len()];
+        parts.push(json!({"type": "text", "text": text}));
+        let messages = json!([
+            {"role": "user", "content": [{"type": "text", "text": "-"}]},
+            {"role": "assistant", "content": SAID},
+            {"role": "user", "content": parts}]);
+        let images = self.images(images)?;
+        let (rendered, mark) = self.render_marked(&messages, true)?;
+        let reply = rendered.split_once(SAID).map(|(_, reply)| reply).ok_or_else(|| {
+            let expected = format!("repeat {SAID:?}, which the assistant said");
+            ProcessorError::input("the chat template", expected, format!("{rendered:?}"))
+        })?;
+        let merge_size = self.preprocessor.merge_size();
+        let Expanded { text, media } =
+            self.placeholders.expand(reply, images, Vec::new(), merge_size)?;
+        let mut token_ids = self.tokenizer.encode_marked(&text, mark)?;
+        if ended && token_ids.first().is_some_and(|first| self.end_ids().contains(first)) {
+            token_ids.remove(0);
+        }
         let positions = self.placeholders.positions(&token_ids, &media, merge_size)?;
         let images = media.into_iter().map(|medium| medium.patches).collect();
         Ok(EncodedPrompt { token_ids, positions, images })

@@ -14,6 +14,16 @@ pub struct EncodedPrompt {
     pub images: Vec<Patches>,
 }
 
+/// What somebody else says within a completion, as the model reads it between two tokens of the policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Insertion {
+    /// Number of the completion's own tokens before it, at least 1.
+    pub after: usize,
+    /// From the end of the policy's turn to where it speaks again. Positions count from 0: they are added to the first
+    /// free one at the place where this is inserted.
+    pub tokens: EncodedPrompt,
+}
+
 impl EncodedPrompt {
     /// The prompt with these tokens of an answer after it.
     pub fn followed_by(&self, completion: &[u32]) -> EncodedPrompt {

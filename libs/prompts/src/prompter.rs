@@ -26,6 +26,8 @@ pub struct Prompter {
     system: String,
     /// What rows are asked that have no question in words, if not what fits the kind of answer.
     question: Option<String>,
+    /// What is said of tools at the end of every question; empty for nothing.
+    of_tools: String,
     reading: Reading,
     percent: Percent,
 }
@@ -46,6 +48,7 @@ impl Prompter {
             reader,
             system: system.to_owned(),
             question: None,
+            of_tools: String::new(),
             reading,
             percent,
         }
@@ -71,6 +74,13 @@ impl Prompter {
     /// The same, asking rows that have no question in words what `data.question` says.
     pub fn with_question(mut self, question: Option<&str>) -> Self {
         self.question = question.map(ToOwned::to_owned);
+        self
+    }
+
+    /// The same, telling the policy at the end of each question what it may call, in these words.
+    #[must_use]
+    pub fn with_tools(mut self, instructions: &str) -> Self {
+        instructions.clone_into(&mut self.of_tools);
         self
     }
 
@@ -134,7 +144,11 @@ impl Prompter {
         if self.reward.format.instruct && !is_instructed {
             append(&mut turns, &format!("\n{}", instructions(&self.reward)));
         }
-        if let (Some(correction), Some(first)) = (&self.reward.correction, first_of(question)) {
+        if !self.of_tools.is_empty() {
+            append(&mut turns, &format!("\n{}", self.of_tools));
+        }
+        let of_data = self.reward.correction.as_ref().filter(|it| !it.is_of_policy());
+        if let (Some(correction), Some(first)) = (of_data, first_of(question)) {
             turns.extend([first.clone(), Turn::question(0, &correction.question)]);
         }
         if !self.system.is_empty() && turns.iter().all(|turn| turn.role != Role::System) {
@@ -166,9 +180,11 @@ impl Prompter {
     /// # Errors
     /// It leaves out the row's category or expression, so that all rows would ask the same; no first answer.
     pub fn check_question(&self, row: &Row) -> Result<(), String> {
-        if self.reward.correction.is_some() && !is_answered(&row.question) {
+        let needs_first = self.reward.correction.as_ref().is_some_and(|it| !it.is_of_policy());
+        if needs_first && !is_answered(&row.question) {
             return Err(
-                "no first answer to correct (reward.correction): expected a text under \"first\""
+                "no first answer to correct (reward.correction): expected a text under \"first\", or \
+                 reward.correction.first = \"policy\""
                     .to_owned(),
             );
         }

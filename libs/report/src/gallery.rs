@@ -7,7 +7,7 @@ use crate::html::{data_uri, escape};
 use crate::label;
 use crate::load::{Run, bytes};
 use crate::number::count;
-use crate::prediction::{Corners, Prediction};
+use crate::prediction::{Corners, Prediction, Turn};
 
 /// Most images that are shown.
 const MAX_IMAGES: usize = 24;
@@ -34,7 +34,8 @@ pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
             break;
         }
         if let Some(uri) = image(&run.dir, sample)? {
-            cards.push(Card { sample, uri, answers: answers(run, &labels, sample) }.html());
+            let answers = answers(run, &labels, sample);
+            cards.push(Card { dir: &run.dir, sample, uri, answers }.html()?);
         }
     }
     if cards.is_empty() {
@@ -58,13 +59,14 @@ pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
 
 /// A sample and what each policy that saw it answered.
 struct Card<'a> {
+    dir: &'a Path,
     sample: &'a Prediction,
     uri: String,
     answers: Vec<(&'a str, &'a Prediction)>,
 }
 
 impl Card<'_> {
-    fn html(&self) -> String {
+    fn html(&self) -> Result<String, ReportError> {
         let id = escape(&self.sample.sample_id);
         let photo = format!(
             "<div class=photo><img src=\"{}\" alt=\"sample {id}\">{}</div>",
@@ -81,7 +83,8 @@ impl Card<'_> {
                 result(answer)
             );
             completions += &format!(
-                "<h4 class={class}><i class=swatch></i>{name}</h4><pre>{}</pre>",
+                "<h4 class={class}><i class=swatch></i>{name}</h4>{}<pre>{}</pre>",
+                turns(self.dir, &answer.turns)?,
                 said(&answer.completion)
             );
         }
@@ -96,9 +99,9 @@ impl Card<'_> {
         } else {
             ""
         };
-        format!(
+        Ok(format!(
             "<figure class=card>{photo}<figcaption>{truth}<ul class=scores>{scores}</ul></figcaption><details{open}><summary>{id}</summary>{completions}</details></figure>\n"
-        )
+        ))
     }
 
     /// Boxes drawn in thousandths of width and height, stretched over the image.
@@ -116,6 +119,25 @@ impl Card<'_> {
             )
         }
     }
+}
+
+/// The turns before an answer: what the policy said, and what it was told and shown.
+fn turns(dir: &Path, turns: &[Turn]) -> Result<String, ReportError> {
+    let mut html = String::new();
+    for turn in turns {
+        let who = turn.tool.as_deref().unwrap_or("question");
+        html += &format!("<pre>{}</pre><p class=reply><b>{}</b> ", said(&turn.said), escape(who));
+        // A name from a file names nothing outside of the folder.
+        let names = turn.pictures.iter().filter(|name| !name.contains(['/', '\\']));
+        for name in names {
+            let file = bytes(&dir.join("images").join(name))?;
+            if let Some(uri) = file.and_then(|file| data_uri(&file)) {
+                html += &format!("<img src=\"{uri}\" alt=\"what it was shown\"> ");
+            }
+        }
+        html += &format!("{}</p>", escape(&turn.reply));
+    }
+    Ok(html)
 }
 
 /// A completion, with its thinking set apart from its answer.

@@ -16,6 +16,9 @@ pub(crate) struct Prediction {
     sample: Option<usize>,
     #[serde(default)]
     pub(crate) completion: String,
+    /// The turns before, where it spoke in several.
+    #[serde(default)]
+    pub(crate) turns: Vec<Turn>,
     #[serde(default)]
     truth: Value,
     #[serde(default)]
@@ -30,6 +33,18 @@ pub(crate) struct Prediction {
     /// What average precision counts of it.
     #[serde(default)]
     pub(crate) counted: Option<Question>,
+}
+
+/// A turn of the policy and what was replied.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Turn {
+    pub(crate) said: String,
+    /// The tool that was called, if one was.
+    pub(crate) tool: Option<String>,
+    pub(crate) reply: String,
+    /// Files in `images/` that the policy was shown.
+    pub(crate) pictures: Vec<String>,
 }
 
 /// Corners in thousandths of the picture's width and height and, for a predicted box, the policy's confidence.

@@ -4,7 +4,7 @@
 //! answer first, to mend it then, should not pay: the turns have rewards of their own for that, to be compared with
 //! the same turn of other completions.
 
-use crate::config::CorrectionConfig;
+use crate::config::{CorrectionConfig, FirstAnswer};
 use crate::{Attempt, Reward, Score, Term, Truth};
 
 /// Name of the term of a correction's reward that is about the difference to the first answer.
@@ -17,6 +17,13 @@ pub struct Turns {
     pub scores: [Score; 2],
     /// What each turn earns; `None` where one of them could not be scored.
     pub rewards: Option<[f64; 2]>,
+}
+
+impl CorrectionConfig {
+    /// Whether both answers are the policy's, in two turns of one completion.
+    pub fn is_of_policy(&self) -> bool {
+        self.first == FirstAnswer::Policy
+    }
 }
 
 impl Reward {
@@ -41,6 +48,15 @@ impl Reward {
         let (_, most) = self.range();
         let rewards = scores[0].total.zip(scores[1].total);
         Turns { rewards: rewards.map(|(r1, r2)| combine(r1, r2, &config, most)), scores }
+    }
+
+    /// What the first of two answers earns that are both the policy's: the first of the rewards of
+    /// [`Reward::score_turns`]; `None` where one of them could not be scored.
+    pub fn of_first(&self, first: &Score, second: &Score) -> Option<f64> {
+        let config = self.config().correction.clone().unwrap_or_default();
+        let (_, most) = self.range();
+        let (r1, r2) = first.total.zip(second.total)?;
+        Some(combine(r1, r2, &config, most)[0])
     }
 
     /// What a correction earns whose first answer was not asked of the policy: the second of the rewards of

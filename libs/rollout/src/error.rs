@@ -36,6 +36,17 @@ pub enum RolloutError {
         /// What is wrong with it.
         source: Box<vrft_processor::ProcessorError>,
     },
+    /// A tool that did not answer as a tool must.
+    #[error("tool {tool:?}: {why}")]
+    Tool {
+        /// Name of the tool.
+        tool: String,
+        /// What it did instead.
+        why: String,
+    },
+    /// The run ended while a tool was asked.
+    #[error("the run ended while a tool was asked")]
+    Over,
     /// The policy failed.
     #[error(transparent)]
     Policy(#[from] vrft_model::ModelError),

@@ -1,5 +1,7 @@
 //! The sampling loop.
 
+use std::collections::VecDeque;
+
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use vrft_model::Policy;
@@ -7,6 +9,7 @@ use vrft_processor::{EncodedPrompt, Processor};
 
 use crate::row::Row;
 use crate::stop::StopRule;
+use crate::turns::{Alone, Partner, Resumed, Then, TurnRule, Waiting};
 use crate::{Completion, FinishReason, RolloutError, Sampling};
 
 /// Told after every token of a completion: the index of its prompt, its own index, its tokens so far. Where it returns
@@ -46,6 +49,27 @@ pub fn generate_watched(
     seeds: &dyn Fn(usize, usize) -> u64,
     watch: &Watch,
 ) -> Result<Vec<Vec<Completion>>, RolloutError> {
+    generate_in_turns(policy, processor, prompts, group_size, sampling, seeds, watch, &mut Alone)
+}
+
+/// As [`generate_watched`], where completions may pause for what a partner says.
+///
+/// A completion that pauses waits until each of the others has finished or waits too. Then all calls go to the partner at
+/// once, and the completions go on together: what is decoded beside what is the same in every run, however long a tool takes.
+///
+/// # Errors
+/// As [`generate`], and what the partner says went wrong.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the question")]
+pub fn generate_in_turns(
+    policy: &Policy,
+    processor: &Processor,
+    prompts: &[&EncodedPrompt],
+    group_size: usize,
+    sampling: &Sampling,
+    seeds: &dyn Fn(usize, usize) -> u64,
+    watch: &Watch,
+    partner: &mut dyn Partner,
+) -> Result<Vec<Vec<Completion>>, RolloutError> {
     sampling.check()?;
     if prompts.is_empty() || group_size == 0 {
         return Ok(vec![Vec::new(); prompts.len()]);
@@ -53,11 +77,12 @@ pub fn generate_watched(
     let places = (0..prompts.len()).flat_map(|prompt| (0..group_size).map(move |i| (prompt, i)));
     let rows = places.map(|(prompt, i)| Row::new(prompt, i, seeds(prompt, i))).collect();
     vrft_kernels::on_worker(policy.backend(), || {
-        sample(policy, processor, prompts, group_size, sampling, rows, watch)
+        sample(policy, processor, prompts, group_size, sampling, rows, watch, partner)
     })
 }
 
 /// All completions, each from a row that has no token yet.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the question")]
 fn sample(
     policy: &Policy,
     processor: &Processor,
@@ -66,10 +91,14 @@ fn sample(
     sampling: &Sampling,
     waiting: Vec<Row>,
     watch: &Watch,
+    partner: &mut dyn Partner,
 ) -> Result<Vec<Vec<Completion>>, RolloutError> {
     let mut session = policy.session()?;
     let mut waiting = waiting.into_iter();
-    let stop_rule = StopRule::new(processor, sampling);
+    let turns = TurnRule::new(processor, partner);
+    let stop_rule = StopRule::new(processor, sampling, turns.ends());
+    let mut paused: Vec<Waiting> = Vec::new();
+    let mut resumed: VecDeque<Resumed> = VecDeque::new();
     let mut done = vec![None; prompts.len() * group_size];
     let mut rows: Vec<Row> = Vec::new();
     let mut n_admitted = 0;
@@ -82,21 +111,58 @@ fn sample(
             rows.extend(waiting.by_ref().take(n_new * group_size));
             n_admitted += n_new;
         }
+        let room = sampling.max_rows.saturating_sub(rows.len()).max(usize::from(rows.is_empty()));
+        let back: Vec<Resumed> = resumed.drain(..room.min(resumed.len())).collect();
+        if !back.is_empty() {
+            session.resume(&back.iter().map(Resumed::continued).collect::<Vec<_>>())?;
+            rows.extend(back.into_iter().map(|back| back.row));
+        }
         if rows.is_empty() {
-            break;
+            if paused.is_empty() {
+                break;
+            }
+            // In the order of the prompts, whichever came first.
+            paused.sort_by_key(|waiting| (waiting.row.prompt_idx, waiting.row.completion_idx));
+            for answered in turns.answer(std::mem::take(&mut paused), partner)? {
+                if turns.fits(&answered, prompts) {
+                    resumed.push_back(answered);
+                } else {
+                    let row = answered.without_reply();
+                    let slot = row.prompt_idx * group_size + row.completion_idx;
+                    let mut cut = row.finish(FinishReason::Length, processor)?;
+                    turns.without_calls(&mut cut.text, partner);
+                    done[slot] = Some(cut);
+                }
+            }
+            continue;
         }
         let tokens = chooser.draw(&mut rows, session.logits())?;
         let mut keep = Vec::with_capacity(rows.len());
         let mut growing = Vec::with_capacity(rows.len());
-        for row in rows {
+        for (place, row) in rows.into_iter().enumerate() {
             let goes_on = watch(row.prompt_idx, row.completion_idx, &row.token_ids);
-            let reason = stop_rule.reason(&row.token_ids)?;
+            let reason = stop_rule.reason(&row.token_ids, row.turn_start())?;
             let reason = reason.or_else(|| (!goes_on).then_some(FinishReason::Length));
             keep.push(reason.is_none());
+            let has_room = goes_on && row.token_ids.len() < sampling.max_tokens;
+            let reason = match reason {
+                Some(reason) if reason != FinishReason::Length && has_room => {
+                    match turns.after(&row, reason, partner)? {
+                        Then::Ask(request) => {
+                            paused.push(Waiting { state: session.pause(place)?, row, request });
+                            continue;
+                        }
+                        Then::End(reason) => Some(reason),
+                    }
+                }
+                reason => reason,
+            };
             match reason {
                 Some(reason) => {
                     let slot = row.prompt_idx * group_size + row.completion_idx;
-                    done[slot] = Some(row.finish(reason, processor)?);
+                    let mut completion = row.finish(reason, processor)?;
+                    turns.without_calls(&mut completion.text, partner);
+                    done[slot] = Some(completion);
                 }
                 None => growing.push(row),
             }

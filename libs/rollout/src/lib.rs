@@ -19,11 +19,13 @@ mod sampling;
 mod seed;
 mod shown;
 mod stop;
+mod turns;
 
 pub use encode::{encode, image_sizes};
 pub use error::RolloutError;
-pub use generate::{Watch, generate, generate_watched};
+pub use generate::{Watch, generate, generate_in_turns, generate_watched};
 pub use sampling::Sampling;
 pub use seed::completion_seed;
 pub use shown::shown;
-pub use vrft_messages::{Completion, FinishReason};
+pub use turns::{Answer, Call, Partner, insertions};
+pub use vrft_messages::{Completion, FinishReason, Reply};

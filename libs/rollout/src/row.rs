@@ -3,13 +3,17 @@
 use vrft_processor::Processor;
 
 use crate::sampler::Sampler;
-use crate::{Completion, FinishReason, RolloutError, Sampling};
+use crate::{Completion, FinishReason, Reply, RolloutError, Sampling};
 
 /// A completion's place, its tokens so far, and its own random stream.
 pub(crate) struct Row {
     pub(crate) prompt_idx: usize,
     pub(crate) completion_idx: usize,
     pub(crate) token_ids: Vec<u32>,
+    /// What others said so far.
+    pub(crate) replies: Vec<Reply>,
+    /// Tokens that the model read besides the row's own: those of the replies.
+    pub(crate) n_inserted: usize,
     logprobs: Vec<f32>,
     seed: u64,
     sampler: Sampler,
@@ -21,10 +25,17 @@ impl Row {
             prompt_idx,
             completion_idx,
             token_ids: Vec::new(),
+            replies: Vec::new(),
+            n_inserted: 0,
             logprobs: Vec::new(),
             seed,
             sampler: Sampler::new(seed),
         }
+    }
+
+    /// Number of own tokens before the turn that is under way.
+    pub(crate) fn turn_start(&self) -> usize {
+        self.replies.last().map_or(0, |reply| reply.after as usize)
     }
 
     /// Draws the next token from `logits`, (V,), without those of `end_ids` while the row is too short to end.
@@ -68,8 +79,8 @@ impl Row {
         finish_reason: FinishReason,
         processor: &Processor,
     ) -> Result<Completion, RolloutError> {
-        let text = processor.decode(&self.token_ids)?;
-        let Self { token_ids, logprobs, seed, .. } = self;
-        Ok(Completion { token_ids, logprobs, text, finish_reason, seed })
+        let text = processor.decode(&self.token_ids[self.turn_start()..])?;
+        let Self { token_ids, logprobs, seed, replies, .. } = self;
+        Ok(Completion { token_ids, logprobs, text, finish_reason, seed, replies })
     }
 }

@@ -13,5 +13,12 @@ pub fn shown(processor: &Processor, text: &str) -> Result<Completion, RolloutErr
     let token_ids = processor.encode_completion(text)?;
     let text = processor.decode(&token_ids)?;
     let finish_reason = FinishReason::Shown;
-    Ok(Completion { token_ids, logprobs: Vec::new(), text, finish_reason, seed: 0 })
+    Ok(Completion {
+        token_ids,
+        logprobs: Vec::new(),
+        text,
+        finish_reason,
+        seed: 0,
+        replies: Vec::new(),
+    })
 }

@@ -11,27 +11,33 @@ const SLACK: usize = 8;
 /// What ends a completion.
 pub(crate) struct StopRule<'a> {
     processor: &'a Processor,
-    stop: &'a [String],
+    stop: Vec<String>,
     max_tokens: usize,
     /// Number of last tokens that hold any stop text which just ended, since a token has at least one byte.
     window: usize,
 }
 
 impl<'a> StopRule<'a> {
-    pub(crate) fn new(processor: &'a Processor, sampling: &'a Sampling) -> Self {
-        let longest = sampling.stop.iter().map(String::len).max().unwrap_or(0);
-        let stop = sampling.stop.as_slice();
+    /// `ends` are further texts that end a turn.
+    pub(crate) fn new(processor: &'a Processor, sampling: &Sampling, ends: &[String]) -> Self {
+        let stop = [&sampling.stop, ends].concat();
+        let longest = stop.iter().map(String::len).max().unwrap_or(0);
         let max_tokens = sampling.max_tokens;
         Self { processor, stop, max_tokens, window: longest + SLACK }
     }
 
-    /// Why a completion ends with the last of these tokens; `None` if it does not end.
-    pub(crate) fn reason(&self, token_ids: &[u32]) -> Result<Option<FinishReason>, RolloutError> {
+    /// Why a completion, or the turn of it that begins with token `first`, ends with the last of these tokens; `None` if it
+    /// does not end.
+    pub(crate) fn reason(
+        &self,
+        token_ids: &[u32],
+        first: usize,
+    ) -> Result<Option<FinishReason>, RolloutError> {
         let Some(last) = token_ids.last() else { return Ok(None) };
         if self.processor.end_ids().contains(last) {
             return Ok(Some(FinishReason::EndOfTurn));
         }
-        if self.ends_with_stop(token_ids)? {
+        if self.ends_with_stop(&token_ids[first..])? {
             return Ok(Some(FinishReason::Stop));
         }
         Ok((token_ids.len() >= self.max_tokens).then_some(FinishReason::Length))

@@ -157,7 +157,7 @@ fn logprobs_are_those_of_the_trainable_forward() {
         let groups = setup.generate(&[0, 1, 2], 3, &sampling);
         for (prompt, group) in setup.prompts.iter().zip(&groups) {
             let completions: Vec<&[u32]> = group.iter().map(|c| c.token_ids.as_slice()).collect();
-            let packed = PackedGroup { prompt, completions: &completions };
+            let packed = PackedGroup { prompt, completions: &completions, inserted: &[] };
             let expected =
                 setup.policy.logprobs(&[packed], temperature).expect("logprobs").logprobs;
             let expected = expected.to_vec1::<f32>().expect("vector");

@@ -13,6 +13,11 @@ pub struct StreamConfig {
     pub truth: Truth,
     /// Puzzles to make, in equal parts; a label-free task each.
     pub puzzles: Vec<PuzzleKind>,
+    /// Rows and columns of the tiles of a jigsaw, at random where there are several: 2 to 9 tiles.
+    pub jigsaws: Vec<[u32; 2]>,
+    /// Wrong pieces beside the right one of a PatchFit, at random where there are several: 1 to 7, if the frame has as many
+    /// that can be told apart.
+    pub decoys: Vec<usize>,
     /// Frames per second that are examined; further ones are not even decoded. 0 for no limit.
     pub max_fps: f64,
     /// Frames are scaled down to this longest side before they are kept.
@@ -92,6 +97,8 @@ impl Default for StreamConfig {
         Self {
             truth: Truth::Puzzles,
             puzzles: vec![PuzzleKind::Rotation, PuzzleKind::PatchFit, PuzzleKind::Jigsaw],
+            jigsaws: vec![[2, 2]],
+            decoys: vec![3],
             max_fps: 5.0,
             max_side: 448,
             min_sharpness: 20.0,
@@ -170,6 +177,23 @@ fn questions(stream: &StreamConfig) -> Result<(), ConfigError> {
         "[]",
         "one or more of rotation, patchfit, jigsaw, spot",
     )?;
+    let is_jigsaw = |[rows, columns]: &[u32; 2]| {
+        (1..=9).contains(rows) && (1..=9).contains(columns) && (2..=9).contains(&(rows * columns))
+    };
+    let misfit = stream.jigsaws.iter().find(|size| !is_jigsaw(size));
+    require(
+        misfit.is_none() && !stream.jigsaws.is_empty(),
+        "data.stream.jigsaws",
+        misfit.map_or("[]".to_owned(), |size| format!("{size:?}")),
+        "one or more pairs of rows and columns with 2 to 9 tiles, as in [[2, 2], [3, 3]]",
+    )?;
+    let misfit = stream.decoys.iter().find(|decoys| !(1..=7).contains(*decoys));
+    require(
+        misfit.is_none() && !stream.decoys.is_empty(),
+        "data.stream.decoys",
+        misfit.map_or("[]".to_owned(), ToString::to_string),
+        "one or more numbers from 1 to 7, as in [3, 5, 7]",
+    )?;
     for (key, share) in
         [("data.stream.fresh", stream.fresh), ("data.stream.min_confidence", stream.min_confidence)]
     {
@@ -223,6 +247,11 @@ mod tests {
         refused("min_frames = 1", "min_frames");
         refused("min_frames = 100\nreservoir = 50", "min_frames");
         refused("puzzles = []", "puzzles");
+        refused("jigsaws = []", "jigsaws");
+        refused("jigsaws = [[1, 1]]", "jigsaws");
+        refused("jigsaws = [[2, 5]]", "jigsaws");
+        refused("decoys = [8]", "decoys");
+        refused("decoys = []", "decoys");
         refused("fresh = 1.5", "fresh");
         refused("held_out_every = 1", "held_out_every");
         refused("held_out_questions = 0", "held_out_questions");

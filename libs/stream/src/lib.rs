@@ -36,6 +36,6 @@ pub use fingerprint::{Fingerprint, Ring};
 pub use frame::{Frame, RawFrame};
 pub use journal::Journal;
 pub use labels::{Label, Labels};
-pub use puzzle::{N_CHOICES, Puzzle, make};
+pub use puzzle::{N_CHOICES, Puzzle, Sizes, make};
 pub use quality::{Quality, quality};
 pub use reservoir::Reservoir;

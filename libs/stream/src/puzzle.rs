@@ -30,24 +30,54 @@ pub struct Puzzle {
 const FORMAT: &str =
     "Output the thinking process in <think> </think> and final answer in <answer> </answer> tags.";
 
-/// Answers that a puzzle to choose from has, all equally likely: one that is always given scores a quarter.
+/// Answers that a puzzle to choose from has, all equally likely: one that is always given scores a quarter. A PatchFit may
+/// have another number of pieces.
 pub const N_CHOICES: usize = 4;
+
+/// How large puzzles are: several of each where it differs from question to question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sizes {
+    /// Rows and columns of a jigsaw.
+    pub jigsaws: Vec<[u32; 2]>,
+    /// Wrong pieces beside the right one.
+    pub decoys: Vec<usize>,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { jigsaws: vec![[2, 2]], decoys: vec![N_CHOICES - 1] }
+    }
+}
+
+/// One of several; nothing is drawn where there is no choice.
+fn one_of<T: Copy>(all: &[T], rng: &mut impl Rng) -> Option<T> {
+    match all {
+        [only] => Some(*only),
+        all => (!all.is_empty()).then(|| all[rng.random_range(0..all.len())]),
+    }
+}
 
 /// Makes a puzzle of a frame; `other`, another frame, lends its pieces.
 ///
 /// `choice`, below [`N_CHOICES`], is which of its answers is to be the right one, where there are so many to choose from
-/// (rotation, PatchFit); whoever asks many questions sees to it that each is as often right. `None` if the frame does not lend itself to this kind: the question would have several right answers.
+/// (rotation, PatchFit with that many pieces); whoever asks many questions sees to it that each is as often right. `None` if the frame does not lend itself to this kind: the question would have several right answers.
 pub fn make(
     kind: PuzzleKind,
     frame: &RgbImage,
     other: &RgbImage,
     choice: usize,
+    sizes: &Sizes,
     rng: &mut impl Rng,
 ) -> Option<Puzzle> {
     let (images, question, answer) = match kind {
         PuzzleKind::Rotation => rotation::make(frame, choice, rng),
-        PuzzleKind::PatchFit => patch_fit::make(frame, other, choice, rng),
-        PuzzleKind::Jigsaw => jigsaw::make(frame, rng),
+        PuzzleKind::PatchFit => {
+            let n_decoys = one_of(&sizes.decoys, rng)?;
+            let right =
+                if n_decoys + 1 == N_CHOICES { choice } else { rng.random_range(0..=n_decoys) };
+            patch_fit::make(frame, other, n_decoys, right, rng)
+        }
+        PuzzleKind::Jigsaw => jigsaw::make(frame, one_of(&sizes.jigsaws, rng)?, rng),
         PuzzleKind::Spot => spot::make(frame, other, rng),
     }?;
     Some(Puzzle { kind, images, question, answer: format!("<answer>{answer}</answer>") })

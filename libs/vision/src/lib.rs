@@ -22,6 +22,7 @@ mod size;
 mod space;
 mod tiles;
 mod video;
+mod zoom;
 
 pub use decode::{Pixels, decode};
 pub use error::VisionError;
@@ -36,3 +37,4 @@ pub use size::smart_resize;
 pub use space::{CoordinateSpace, Original, Rect, Resized, Sides, Space, Stored, Thousandths};
 pub use tiles::{Tiles, Tiling};
 pub use video::Video;
+pub use zoom::{ZOOMED, Zoomable, Zoomed, zoom};

@@ -12,11 +12,11 @@ use vrft_config::{ConfigError, Document};
 use vrft_dataset::DataConfig;
 use vrft_messages::{Advantage, AdvantageBatch, RewardBatch, RewardRow};
 use vrft_node::Node;
-use vrft_objective::ScoredGroup;
-use vrft_objective::config::AdvantageConfig;
+use vrft_objective::config::{AdvantageConfig, Aggregate};
+use vrft_objective::{Scored, ScoredGroup};
 use vrft_plan::{LearnerConfig, RolloutConfig};
-use vrft_reward::Rewards;
 use vrft_reward::config::RewardsConfig;
+use vrft_reward::{GAIN, Rewards};
 
 use crate::ports::{ADVANTAGES, GROUPS, PORTS};
 use crate::scored::{Details, scored_groups};
@@ -92,14 +92,43 @@ fn advantages_of(
 ) -> Vec<Advantage> {
     let max_tokens = config.rollout.max_completion_tokens;
     let advantages = vrft_objective::advantages(groups, &config.advantage, max_tokens);
+    let mut first_turns = first_turns(batch, groups, config).into_iter();
     let rows = batch.rewards.iter().zip(advantages.into_iter().flatten());
     rows.map(|(row, advantage)| Advantage {
         prompt_id: row.prompt_id,
         completion_idx: row.completion_idx,
         advantage,
+        first_turn: row.first_turn.and_then(|_| first_turns.next()),
         reward: row.reward,
     })
     .collect()
+}
+
+/// The advantages of first turns that are credited apart, each by its reward against the same turn of its siblings: as the
+/// section says, without what it says of terms, lengths and answers, which are of the last turn.
+fn first_turns(batch: &RewardBatch, groups: &[ScoredGroup<'_>], config: &Config) -> Vec<f32> {
+    let scored = |row: &RewardRow| Scored { reward: row.first_turn, ..Scored::default() };
+    let turns: Vec<ScoredGroup<'_>> = batch
+        .groups()
+        .zip(groups)
+        .filter(|(rows, _)| rows.iter().any(|row| row.first_turn.is_some()))
+        .map(|(rows, group)| ScoredGroup {
+            completions: rows.iter().filter(|row| row.first_turn.is_some()).map(scored).collect(),
+            weight: group.weight,
+        })
+        .collect();
+    if turns.is_empty() {
+        return Vec::new();
+    }
+    let config = AdvantageConfig {
+        aggregate: Aggregate::SumThenNormalize,
+        absolute: None,
+        curriculum: None,
+        overlong: None,
+        truth: None,
+        ..config.advantage.clone()
+    };
+    vrft_objective::advantages(&turns, &config, usize::MAX).concat()
 }
 
 /// What was earned, and how many groups teach nothing; where several tasks are learned also by task.
@@ -114,6 +143,12 @@ fn note_metrics(
     for (name, mean) in means::means(batch.rewards.iter()) {
         node.metric(step, format!("reward/{name}/mean"), mean);
     }
+    let firsts: Vec<f32> = batch.rewards.iter().filter_map(|row| row.first_turn).collect();
+    if !firsts.is_empty() {
+        let sum: f64 = firsts.iter().map(|reward| f64::from(*reward)).sum();
+        node.metric(step, "reward/first_turn/mean", sum / firsts.len() as f64);
+    }
+    note_gains(node, step, batch);
     let unscored = batch.rewards.iter().filter(|row| row.reward.is_none()).count();
     node.metric(step, "reward/unscored", unscored as f64);
     node.metric(step, "reward/zero_std_groups", share_of_equal(&groups));
@@ -139,6 +174,18 @@ fn variance(advantages: &[Advantage], details: &Details) -> f64 {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n
+}
+
+/// Of corrections, the shares that made the answer better and worse.
+fn note_gains(node: &mut Node, step: u64, batch: &RewardBatch) {
+    let terms = batch.rewards.iter().flat_map(|row| &row.terms);
+    let gains: Vec<f32> = terms.filter(|term| term.name == GAIN).map(|term| term.value).collect();
+    if gains.is_empty() {
+        return;
+    }
+    let share = |is: fn(&&f32) -> bool| gains.iter().filter(is).count() as f64 / gains.len() as f64;
+    node.metric(step, "correction/better", share(|gain| **gain > 0.0));
+    node.metric(step, "correction/worse", share(|gain| **gain < 0.0));
 }
 
 /// Share of true answers that the policy learns from: no completion earned as much.

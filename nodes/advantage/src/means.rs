@@ -37,6 +37,7 @@ mod tests {
             prompt_id: 0,
             completion_idx: 0,
             reward,
+            first_turn: None,
             terms: terms.iter().map(term).collect(),
         }
     }

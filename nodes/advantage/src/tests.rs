@@ -16,7 +16,7 @@ fn batch(rewards: &[(u64, Option<f32>)]) -> RewardBatch {
     let rows = rewards.iter().map(|&(prompt_id, reward)| {
         idx = if last == Some(prompt_id) { idx + 1 } else { 0 };
         last = Some(prompt_id);
-        RewardRow { prompt_id, completion_idx: idx, reward, terms: vec![] }
+        RewardRow { prompt_id, completion_idx: idx, reward, first_turn: None, terms: vec![] }
     });
     RewardBatch { rewards: rows.collect() }
 }
@@ -74,6 +74,7 @@ fn completions(rewards: &RewardBatch, tasks: &[&str], lengths: &[usize]) -> Comp
             text: format!("<answer>{completion_idx}</answer>"),
             finish_reason: FinishReason::Stop,
             seed: 0,
+            replies: vec![],
         };
         let policy_version = 0;
         let answer = String::new();

@@ -16,6 +16,7 @@ use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 use serde_json::{Value, json};
 use vrft_dataset::{Dataset, Picture};
 use vrft_evaluate::{Judgment, Prediction};
+use vrft_messages::Reply;
 use vrft_reward::Answer;
 
 use crate::forgetting::Forgetting;
@@ -102,6 +103,9 @@ impl Records {
             let predicted = judgment.reward.read(&prediction.completion);
             let mut line = prediction_json(prediction, predicted.as_ref());
             line["sample"] = number.into();
+            if !prediction.turns.is_empty() {
+                line["turns"] = self.turns_json(label, number, &prediction.turns)?;
+            }
             writeln!(predictions, "{line}")?;
         }
         if self.written.is_empty() {
@@ -116,6 +120,28 @@ impl Records {
         self.forgetting.add(label, &summary.metrics);
         self.written.insert((label.to_owned(), version), summary.metrics);
         Ok(())
+    }
+
+    /// The turns before an answer. Pictures that were shown meanwhile become files beside those of the samples, for as many
+    /// samples as these.
+    fn turns_json(&self, label: &str, number: usize, turns: &[Reply]) -> eyre::Result<Value> {
+        let folder = self.run_dir.join("images");
+        let mut lines = Vec::with_capacity(turns.len());
+        for (turn, reply) in turns.iter().enumerate() {
+            let mut names = Vec::new();
+            let images = reply.images.iter().enumerate().filter(|_| number < N_IMAGES);
+            for (idx, image) in images {
+                fs::create_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
+                let name = format!("{number:04}-{turn}-{idx}-{}", vrft_node::file_name(label));
+                let path = folder.join(&name);
+                fs::write(&path, &image.bytes).wrap_err_with(|| format!("{path:?}"))?;
+                names.push(name);
+            }
+            lines.push(json!({
+                "said": reply.said, "tool": reply.tool, "reply": reply.text, "pictures": names,
+            }));
+        }
+        Ok(lines.into())
     }
 
     fn copy_images(&self, test: &Dataset) -> eyre::Result<()> {
@@ -198,7 +224,7 @@ fn png(picture: &Picture) -> eyre::Result<Vec<u8>> {
 
 /// Boxes as boxes, everything else as text.
 fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value {
-    let Prediction { sample_id, completion, answer, score, extent, counted } = prediction;
+    let Prediction { sample_id, completion, answer, score, extent, counted, .. } = prediction;
     let truth = answer.answer.detections();
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
@@ -264,6 +290,7 @@ mod tests {
         let prediction = |name: &&str| Prediction {
             sample_id: (*name).to_owned(),
             completion: solution.to_owned(),
+            turns: vec![],
             answer: reward.parse_answer(solution).unwrap(),
             score: Some(1.0),
             extent: Some([1000.0, 1000.0]),

@@ -26,6 +26,7 @@ fn groups(step: u64) -> CompletionBatch {
             text: format!("answer {completion_idx} to {prompt_id}"),
             finish_reason: FinishReason::Stop,
             seed: 11,
+            replies: vec![],
         },
         task: "detection".into(),
         answer: "<answer>[]</answer>".into(),

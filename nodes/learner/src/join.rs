@@ -1,10 +1,10 @@
 //! Joins prompts (pixels), completions (tokens) and advantages of one step by `prompt_id`, and adds true answers that are
 //! to be imitated.
 
-use eyre::{bail, ensure};
-use vrft_learner::{Origin, SftConfig, TrainCompletion, TrainGroup};
+use eyre::{WrapErr, bail, ensure};
+use vrft_learner::{FirstTurn, Origin, SftConfig, TrainCompletion, TrainGroup};
 use vrft_messages::{
-    Advantage, AdvantageBatch, Completion, CompletionBatch, FinishReason, Part, Prompt,
+    Advantage, AdvantageBatch, CompletionBatch, CompletionRow, FinishReason, Part, Prompt,
     PromptBatch, Role,
 };
 use vrft_objective::config::DistillationConfig;
@@ -50,8 +50,8 @@ pub(crate) fn train_groups(
         let mut completions: Vec<TrainCompletion> = group
             .iter()
             .zip(advantages.by_ref())
-            .map(|(row, advantage)| train_completion(&row.completion, advantage))
-            .collect();
+            .map(|(row, advantage)| train_completion(processor, row, advantage))
+            .collect::<eyre::Result<_>>()?;
         if let Some(sft) = shown.imitated {
             completions.push(demonstration(processor, &sft.demonstration(&prompt.answer))?);
         }
@@ -99,15 +99,34 @@ fn match_rows<'a>(
     Ok(advantages.advantages.iter().collect())
 }
 
-fn train_completion(completion: &Completion, advantage: &Advantage) -> TrainCompletion {
-    TrainCompletion {
+fn train_completion(
+    processor: &Processor,
+    row: &CompletionRow,
+    advantage: &Advantage,
+) -> eyre::Result<TrainCompletion> {
+    let completion = &row.completion;
+    let inserted = vrft_rollout::insertions(processor, completion).wrap_err_with(|| {
+        format!("a reply within completion {} of prompt {}", row.completion_idx, row.prompt_id)
+    })?;
+    // The credit of an answer before its correction. Without a second turn, the first is all there is.
+    let correction = completion.replies.iter().find(|reply| reply.tool.is_none());
+    let whole = match (correction, advantage.first_turn) {
+        (None, Some(first_turn)) => first_turn,
+        _ => advantage.advantage,
+    };
+    let first_turn = correction
+        .zip(advantage.first_turn)
+        .map(|(reply, advantage)| FirstTurn { n_tokens: reply.after as usize, advantage });
+    Ok(TrainCompletion {
         token_ids: completion.token_ids.clone(),
         old_logprobs: completion.logprobs.clone(),
-        advantage: advantage.advantage,
+        advantage: whole,
         truncated: completion.finish_reason == FinishReason::Length,
         is_scored: advantage.reward.is_some(),
         origin: if completion.is_shown() { Origin::Truth } else { Origin::Sampled },
-    }
+        inserted,
+        first_turn,
+    })
 }
 
 fn demonstration(processor: &Processor, text: &str) -> eyre::Result<TrainCompletion> {
@@ -118,5 +137,7 @@ fn demonstration(processor: &Processor, text: &str) -> eyre::Result<TrainComplet
         truncated: false,
         is_scored: false,
         origin: Origin::Demonstration,
+        inserted: Vec::new(),
+        first_turn: None,
     })
 }

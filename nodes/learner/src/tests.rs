@@ -50,6 +50,7 @@ fn groups(step: u64) -> CompletionBatch {
             text: String::new(),
             finish_reason: FinishReason::Length,
             seed: 0,
+            replies: vec![],
         },
         task: "detection".into(),
         answer: String::new(),
@@ -66,6 +67,7 @@ fn advantages(step: u64) -> AdvantageBatch {
         prompt_id: row.prompt_id,
         completion_idx: row.completion_idx,
         advantage: if row.completion_idx == 0 { 1.0 } else { -1.0 },
+        first_turn: None,
         reward: None,
     });
     AdvantageBatch { advantages: rows.collect() }
@@ -133,6 +135,7 @@ fn of(ids: &[u64], has_signal: bool) -> (PromptBatch, CompletionBatch, Advantage
         prompt_id: row.prompt_id,
         completion_idx: row.completion_idx,
         advantage: if has_signal { 0.5 - f32::from(row.completion_idx) } else { 0.0 },
+        first_turn: None,
         reward: Some(1.0),
     };
     let advantages = completions.iter().map(advantage).collect();
@@ -259,6 +262,7 @@ fn with_truths(step: u64) -> (CompletionBatch, AdvantageBatch) {
             prompt_id: row.prompt_id,
             completion_idx: 2,
             advantage: 2.0,
+            first_turn: None,
             reward: Some(1.0),
         };
         shown.completions.insert(at, row);

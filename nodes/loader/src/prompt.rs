@@ -32,7 +32,9 @@ impl<'a> Maker<'a> {
         let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
         let checker = Checker::new(processor, config.rollout.max_completion_tokens);
         let Config { data, policy, .. } = config;
-        let prompter = Prompter::of_data(reward, &policy.system, dataset, data, task)?;
+        let of_tools = config.rollout.tools.as_ref().map_or("", |tools| &tools.instructions);
+        let prompter =
+            Prompter::of_data(reward, &policy.system, dataset, data, task)?.with_tools(of_tools);
         let notes = prompter.notes().iter().cloned().chain(checker.note(reward)).collect();
         Ok(Self { task: task.unwrap_or(&reward.task).to_owned(), prompter, checker, notes })
     }

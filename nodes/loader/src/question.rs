@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vrft_dataset::Order;
 use vrft_messages::{EncodedImage, Prompt, Turn};
-use vrft_stream::{Frame, Labels, PuzzleKind, StreamConfig, Truth};
+use vrft_stream::{Frame, Labels, PuzzleKind, Sizes, StreamConfig, Truth};
 
 use crate::Config;
 
@@ -23,6 +23,7 @@ pub(crate) struct Questions {
     system: Option<String>,
     truth: Truth,
     puzzles: Vec<PuzzleKind>,
+    sizes: Sizes,
     category: String,
     kinds: Order,
     choices: Order,
@@ -35,6 +36,7 @@ impl Questions {
             system: Some(config.policy.system.clone()).filter(|system| !system.is_empty()),
             truth: stream.truth,
             puzzles: stream.puzzles.clone(),
+            sizes: Sizes { jigsaws: stream.jigsaws.clone(), decoys: stream.decoys.clone() },
             category: stream.category.clone(),
             kinds: Order::new(stream.puzzles.len(), config.run.seed),
             choices: Order::new(vrft_stream::N_CHOICES, config.run.seed),
@@ -78,7 +80,9 @@ impl Questions {
                 let kind = self.puzzles[self.kinds.index(prompt_id)];
                 let (frame, other) = (frame.decode()?, other.decode()?);
                 let choice = self.choices.index(prompt_id / self.puzzles.len() as u64);
-                let Some(puzzle) = vrft_stream::make(kind, &frame, &other, choice, &mut rng) else {
+                let Some(puzzle) =
+                    vrft_stream::make(kind, &frame, &other, choice, &self.sizes, &mut rng)
+                else {
                     return Ok(None);
                 };
                 let images = puzzle.images.iter().map(png).collect::<eyre::Result<Vec<_>>>()?;

@@ -30,6 +30,7 @@ fn groups(ids: &[u64], sampler: &str) -> CompletionBatch {
         text: sampler.into(),
         finish_reason: FinishReason::Stop,
         seed: 0,
+        replies: vec![],
     };
     let row = |prompt_id, completion_idx| CompletionRow {
         prompt_id,

@@ -63,7 +63,13 @@ mod tests {
         let term = |name: &str, value, weight| Term { name: name.to_owned(), value, weight };
         let terms =
             vec![term("iou", 0.5, 2.0), term("confidence", 1.0, 0.5), term("format", 1.0, 1.0)];
-        let row = RewardRow { prompt_id: 0, completion_idx: 0, reward: Some(2.5), terms };
+        let row = RewardRow {
+            prompt_id: 0,
+            completion_idx: 0,
+            reward: Some(2.5),
+            first_turn: None,
+            terms,
+        };
         let unscored = RewardRow { completion_idx: 1, reward: None, ..row.clone() };
         RewardBatch { rewards: vec![row, unscored] }
     }

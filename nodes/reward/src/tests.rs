@@ -16,6 +16,7 @@ fn row(completion_idx: u16, text: &str) -> CompletionRow {
         text: text.into(),
         finish_reason: FinishReason::Stop,
         seed: 0,
+        replies: vec![],
     };
     CompletionRow {
         prompt_id: 0,

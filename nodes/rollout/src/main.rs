@@ -3,6 +3,7 @@
 
 mod announced;
 mod ports;
+mod tools;
 
 use eyre::WrapErr;
 use tracing::debug;
@@ -15,11 +16,15 @@ use vrft_node::Node;
 use vrft_objective::config::AdvantageConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_processor::{EncodedPrompt, Processor};
-use vrft_rollout::Sampling;
+use vrft_reward::Rewards;
+use vrft_reward::config::RewardsConfig;
+use vrft_rollout::{RolloutError, Sampling};
+use vrft_vision::CoordinateSpace;
 use vrft_weights::{Versions, WeightsConfig};
 
 use crate::announced::Announced;
 use crate::ports::{GROUPS, PORTS, PROMPTS};
+use crate::tools::{Speaker, Tools};
 
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
@@ -54,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) weights: WeightsConfig,
     pub(crate) advantage: AdvantageConfig,
     pub(crate) sft: SftConfig,
+    pub(crate) rewards: RewardsConfig,
 }
 
 impl Config {
@@ -66,6 +72,7 @@ impl Config {
             weights: document.section()?,
             advantage: document.section()?,
             sft: document.section()?,
+            rewards: RewardsConfig::read(document)?,
         })
     }
 }
@@ -81,6 +88,8 @@ fn run(
     let mut versions = Versions::new(&config.weights, &node.run_name(), &folder);
     let mut announced = Announced::default();
     let mut version = None;
+    let tools = Tools::of(&node, config.rollout.tools.as_ref())?;
+    let rewards = Rewards::new(&config.rewards);
     while let Some(batch) = node.recv(&PROMPTS)? {
         let Some(first) = batch.prompts.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);
@@ -96,23 +105,34 @@ fn run(
             debug!(version = wanted, "Swapped the policy.");
             version = Some(wanted);
         }
-        let groups = node.timed(step, "rollout", |_| {
-            sample(config, policy, processor, &batch.prompts, wanted)
-        })?;
-        note_metrics(&mut node, step, &groups);
+        let asking = Asking { config, policy, processor, tools: &tools, rewards: &rewards };
+        let groups =
+            node.timed(step, "rollout", |node| sample(node, &asking, &batch.prompts, wanted))?;
+        let Some(groups) = groups else { break };
+        note_metrics(&mut node, step, &groups, &tools);
         node.send(&GROUPS, &groups)?;
         node.send_metrics()?;
     }
     node.finish()
 }
 
+/// All that prompts are answered with.
+struct Asking<'a> {
+    config: &'a Config,
+    policy: &'a Policy,
+    processor: &'a Processor,
+    tools: &'a Tools,
+    rewards: &'a Rewards,
+}
+
+/// Answers prompts; `None` if the run ended while a tool was asked.
 fn sample(
-    config: &Config,
-    policy: &Policy,
-    processor: &Processor,
+    node: &mut Node,
+    asking: &Asking<'_>,
     prompts: &[Prompt],
     policy_version: u64,
-) -> eyre::Result<CompletionBatch> {
+) -> eyre::Result<Option<CompletionBatch>> {
+    let Asking { config, policy, processor, tools, rewards } = *asking;
     let encoded = prompts.iter().map(|prompt| vrft_rollout::encode(processor, prompt));
     let encoded = encoded.collect::<Result<Vec<EncodedPrompt>, _>>()?;
     let seed = |prompt_idx: usize, completion_idx: usize| {
@@ -124,27 +144,46 @@ fn sample(
             completion_idx as u16,
         )
     };
-    let groups = vrft_rollout::generate(
+    let sizes = prompts.iter().map(|prompt| vrft_rollout::image_sizes(processor, prompt));
+    let sizes: Vec<Vec<ImageSize>> = sizes.collect::<Result<_, _>>()?;
+    let extents: Vec<Vec<[u32; 2]>> = sizes.iter().map(|sizes| extents(processor, sizes)).collect();
+    let mut speaker = Speaker { node, tools, rewards, prompts, extents: &extents };
+    let groups = vrft_rollout::generate_in_turns(
         policy,
         processor,
         &encoded.iter().collect::<Vec<_>>(),
         config.rollout.group_size,
         &Sampling::from(&config.rollout),
         &seed,
-    )?;
+        &|_, _, _| true,
+        &mut speaker,
+    );
+    let groups = match groups {
+        Err(RolloutError::Over) => return Ok(None),
+        other => other?,
+    };
     let mut completions = Vec::new();
-    for (prompt, mut group) in prompts.iter().zip(groups) {
+    for ((prompt, mut group), images) in prompts.iter().zip(groups).zip(sizes) {
         if config.advantage.truth.is_some() {
             let text = config.sft.demonstration(&prompt.answer);
             group.push(vrft_rollout::shown(processor, &text)?);
         }
-        let images = vrft_rollout::image_sizes(processor, prompt)?;
         let rows = (0..).zip(group);
         completions.extend(
             rows.map(|(idx, completion)| row(prompt, policy_version, idx, completion, &images)),
         );
     }
-    Ok(CompletionBatch { completions })
+    Ok(Some(CompletionBatch { completions }))
+}
+
+/// The x and y of the lower right corner of each picture, in the coordinates that models of the kind use.
+fn extents(processor: &Processor, sizes: &[ImageSize]) -> Vec<[u32; 2]> {
+    let extent = |size: &ImageSize| match processor.coordinates().space {
+        CoordinateSpace::Thousandths => [1000; 2],
+        CoordinateSpace::Resized => [size.resized_width, size.resized_height],
+        CoordinateSpace::Original => [size.width, size.height],
+    };
+    sizes.iter().map(extent).collect()
 }
 
 fn row(
@@ -154,6 +193,8 @@ fn row(
     completion: Completion,
     images: &[ImageSize],
 ) -> CompletionRow {
+    let own = completion.replies.iter().find(|reply| reply.tool.is_none());
+    let first = own.map(|reply| reply.said.clone()).or_else(|| prompt.first());
     CompletionRow {
         prompt_id: prompt.prompt_id,
         completion_idx,
@@ -161,12 +202,12 @@ fn row(
         completion,
         task: prompt.task.clone(),
         answer: prompt.answer.clone(),
-        first: prompt.first(),
+        first,
         images: images.to_vec(),
     }
 }
 
-fn note_metrics(node: &mut Node, step: u64, batch: &CompletionBatch) {
+fn note_metrics(node: &mut Node, step: u64, batch: &CompletionBatch, tools: &Tools) {
     let completions =
         || batch.completions.iter().map(|row| &row.completion).filter(|c| !c.is_shown());
     let n = completions().count() as f64;
@@ -174,4 +215,13 @@ fn note_metrics(node: &mut Node, step: u64, batch: &CompletionBatch) {
     let cut = completions().filter(|completion| completion.finish_reason == FinishReason::Length);
     node.metric(step, "completions/length/mean", tokens as f64 / n);
     node.metric(step, "completions/truncated", cut.count() as f64 / n);
+    if !tools.is_empty() {
+        let calls: usize = completions().map(Completion::n_calls).sum();
+        node.metric(step, "completions/calls/mean", calls as f64 / n);
+    }
+    let corrected = completions().filter(|c| c.replies.iter().any(|reply| reply.tool.is_none()));
+    let n_corrected = corrected.count();
+    if n_corrected > 0 {
+        node.metric(step, "completions/second_turn", n_corrected as f64 / n);
+    }
 }

@@ -1,7 +1,12 @@
-//! What the rollout takes and gives: prompts and policy versions in, groups of completions out.
+//! What the rollout takes and gives: prompts and policy versions in, groups of completions out, and for each tool an output
+//! and an input of its name.
 
-use vrft_messages::{CompletionBatch, PolicyAnnouncement, PromptBatch};
-use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role};
+use vrft_messages::{
+    CompletionBatch, PolicyAnnouncement, PromptBatch, ToolCallBatch, ToolResultBatch,
+};
+use vrft_node::ports::{
+    Input, METRICS, OtherInputs, OtherOutputs, Others, Output, Port, Ports, Role,
+};
 
 /// The ports of the rollout.
 pub(crate) const PORTS: Ports = Ports {
@@ -16,10 +21,18 @@ pub(crate) const PORTS: Ports = Ports {
                 "where the newest policy is, from the learner",
             ),
         ],
+        other_inputs: Some(Others::of::<ToolResultBatch>(
+            "TOOL",
+            "what a tool gives back; one input for each, by its name",
+        )),
         outputs: &[
             Port::of::<CompletionBatch>("groups", "completions with their logprobs"),
             METRICS,
         ],
+        other_outputs: Some(Others::of::<ToolCallBatch>(
+            "TOOL",
+            "calls of the tool whose results come by the input of the same name",
+        )),
         ..Role::EMPTY
     }],
     ..Ports::EMPTY
@@ -33,3 +46,9 @@ pub(crate) const POLICY: Input<PolicyAnnouncement> = PORTS.input("policy");
 
 /// Sampled answers.
 pub(crate) const GROUPS: Output<CompletionBatch> = PORTS.output("groups");
+
+/// What tools give back.
+pub(crate) const RESULTS: OtherInputs<ToolResultBatch> = PORTS.other_inputs();
+
+/// Calls of tools.
+pub(crate) const CALLS: OtherOutputs<ToolCallBatch> = PORTS.other_outputs();

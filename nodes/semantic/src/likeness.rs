@@ -97,6 +97,7 @@ impl Likeness {
             prompt_id: completion.prompt_id,
             completion_idx: completion.completion_idx,
             reward: Some((weight * value.unwrap_or(0.0)) as f32),
+            first_turn: None,
             terms: value.map(term).into_iter().collect(),
         }
     }

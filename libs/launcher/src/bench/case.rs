@@ -196,6 +196,8 @@ fn train_groups(
                 truncated: false,
                 is_scored: true,
                 origin: vrft_learner::Origin::Sampled,
+                inserted: vec![],
+                first_turn: None,
             })
             .collect(),
     });

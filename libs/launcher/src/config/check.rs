@@ -101,7 +101,15 @@ impl Config {
             format!("{:?}", self.data.flip).to_lowercase(),
             "none: masks, outlines and boxes in space are not mirrored with their image",
         )?;
-        let corrects = self.rewards.iter().any(|reward| reward.correction.is_some());
+        let corrections = || self.rewards.iter().filter_map(|reward| reward.correction.as_ref());
+        let corrects = corrections().any(|correction| !correction.is_of_policy());
+        let two_turns = corrections().any(|correction| correction.is_of_policy());
+        require(
+            !two_turns || self.advantage.truth.is_none() && self.loss.chord.is_none(),
+            "reward.correction.first",
+            "policy",
+            "data, or neither [advantage.truth] nor [loss.chord]: a true answer is one turn, and cannot be compared with two",
+        )?;
         require(
             self.data.flip == Flip::None || !corrects,
             "data.flip",

@@ -99,6 +99,8 @@ pub(crate) fn groups(prompts: &[EncodedPrompt], sampled: &[Vec<Completion>]) -> 
             truncated: false,
             is_scored: true,
             origin: vrft_learner::Origin::Sampled,
+            inserted: vec![],
+            first_turn: None,
         };
         TrainGroup {
             prompt_id: idx as u64,

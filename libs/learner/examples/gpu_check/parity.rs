@@ -137,7 +137,7 @@ fn logprobs(
     let groups: Vec<PackedGroup> = prompts
         .iter()
         .zip(&slices)
-        .map(|(prompt, completions)| PackedGroup { prompt, completions })
+        .map(|(prompt, completions)| PackedGroup { prompt, completions, inserted: &[] })
         .collect();
     Ok(policy.logprobs(&groups, 1.0)?.logprobs.to_device(&Device::Cpu)?.to_vec1()?)
 }

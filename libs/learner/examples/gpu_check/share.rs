@@ -107,6 +107,7 @@ pub(crate) fn member(
             text: String::new(),
             finish_reason: FinishReason::Length,
             seed: 0,
+            replies: vec![],
         };
         let group: Vec<Completion> = (0..GROUP_SIZE as u32).map(completion).collect();
         let groups = groups(&prompts, &vec![group; prompts.len()]);

@@ -146,7 +146,7 @@ fn completions(
         let n_tokens = 3 + 2 * idx + prompt_idx;
         let token_ids: Vec<u32> =
             (0..n_tokens).map(|t| 20 + (7 * t + 31 * idx + 53 * prompt_idx) as u32 % 250).collect();
-        let packed = PackedGroup { prompt, completions: &[&token_ids] };
+        let packed = PackedGroup { prompt, completions: &[&token_ids], inserted: &[] };
         let tokens = sampler.logprobs(&[packed], Setup::default().temperature).expect("logprobs");
         let old_logprobs = tokens.logprobs.to_vec1().expect("floats");
         TrainCompletion {
@@ -156,6 +156,8 @@ fn completions(
             truncated: false,
             is_scored: true,
             origin: vrft_learner::Origin::Sampled,
+            inserted: vec![],
+            first_turn: None,
         }
     };
     advantages.iter().enumerate().map(complete).collect()

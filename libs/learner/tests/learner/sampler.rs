@@ -32,6 +32,8 @@ fn the_ratio_of_fresh_completions_is_one() {
         truncated: false,
         is_scored: true,
         origin: vrft_learner::Origin::Sampled,
+        inserted: vec![],
+        first_turn: None,
     };
     let groups: Vec<TrainGroup> = prompts
         .iter()

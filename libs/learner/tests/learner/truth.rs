@@ -14,6 +14,8 @@ fn truth(origin: Origin, advantage: f32) -> TrainCompletion {
         truncated: false,
         is_scored: true,
         origin,
+        inserted: vec![],
+        first_turn: None,
     }
 }
 
@@ -41,7 +43,7 @@ fn a_true_answer_is_learned_from_like_a_completion_of_the_policy() {
     for group in &mut said {
         let own = group.completions.last_mut().unwrap();
         let completions: &[&[u32]] = &[&own.token_ids];
-        let packed = vrft_model::PackedGroup { prompt: &group.prompt, completions };
+        let packed = vrft_model::PackedGroup { prompt: &group.prompt, completions, inserted: &[] };
         let logprobs = sampler.logprobs(&[packed], setup.temperature).unwrap().logprobs;
         (own.old_logprobs, own.origin) = (logprobs.to_vec1().unwrap(), Origin::Sampled);
     }

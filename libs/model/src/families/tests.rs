@@ -173,7 +173,7 @@ fn prompt() -> EncodedPrompt {
 const COMPLETIONS: [&[u32]; 2] = [&[7, 8, 9], &[10, 11]];
 
 fn logprobs(policy: &Policy) -> Vec<f32> {
-    let group = PackedGroup { prompt: &prompt(), completions: &COMPLETIONS };
+    let group = PackedGroup { prompt: &prompt(), completions: &COMPLETIONS, inserted: &[] };
     policy.logprobs(&[group], 1.0).unwrap().logprobs.to_vec1().unwrap()
 }
 
@@ -252,7 +252,7 @@ fn gradients(policy: &Policy, ahead: bool, budget: usize) -> (f32, BTreeMap<Stri
         if ahead { policy.encode_images(&prompt, None, budget).unwrap() } else { None };
     let mut sum = 0.0;
     for completion in COMPLETIONS {
-        let group = PackedGroup { prompt: &prompt, completions: &[completion] };
+        let group = PackedGroup { prompt: &prompt, completions: &[completion], inserted: &[] };
         let shared: Vec<_> = encoded.iter().collect();
         let pass = policy.training_pass(&[group], 1.0, None, budget, &shared).unwrap();
         sum += pass.tokens.logprobs.sum_all().unwrap().to_scalar::<f32>().unwrap();

@@ -80,7 +80,7 @@ impl Row {
     fn logprobs(&self, policy: &Policy) -> Tensor {
         let (prompt, answers) = self.question();
         let completions = answers.each_ref().map(Vec::as_slice);
-        let group = PackedGroup { prompt: &prompt, completions: &completions };
+        let group = PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] };
         policy.logprobs(&[group], 1.0).unwrap().logprobs
     }
 
@@ -90,7 +90,7 @@ impl Row {
         let mut gradients = Gradients::new(policy.backend());
         let mut encoded = policy.encode_images(&prompt, None, budget).unwrap();
         for answer in &answers {
-            let group = PackedGroup { prompt: &prompt, completions: &[answer] };
+            let group = PackedGroup { prompt: &prompt, completions: &[answer], inserted: &[] };
             let shared: Vec<_> = encoded.iter().collect();
             let pass = policy.training_pass(&[group], 1.0, None, budget, &shared).unwrap();
             let ones = pass.tokens.logprobs.ones_like().unwrap();
@@ -109,7 +109,7 @@ impl Row {
     fn gradients_together(&self, policy: &Policy, budget: usize) -> BTreeMap<String, Tensor> {
         let (prompt, answers) = self.question();
         let completions = answers.each_ref().map(Vec::as_slice);
-        let group = PackedGroup { prompt: &prompt, completions: &completions };
+        let group = PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] };
         let pass = policy.training_pass(&[group], 1.0, None, budget, &[]).unwrap();
         let ones = pass.tokens.logprobs.ones_like().unwrap();
         let mut gradients = Gradients::new(policy.backend());

@@ -33,7 +33,7 @@ fn logprobs(policy: &Policy) -> Vec<f32> {
     let golden = Golden::load();
     let (prompt, completions) =
         (golden.prompt("one_image"), golden.cases["one_image"].completions());
-    let group = PackedGroup { prompt: &prompt, completions: &completions };
+    let group = PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] };
     flat(&policy.logprobs(&[group], 1.0).expect("a forward").logprobs)
 }
 

@@ -27,8 +27,8 @@ fn outcome(case: &Case, policy: &Policy, budget: usize) -> Outcome {
     let completions = [completion, &completion[..4], &completion[2..]];
     let short = [&completion[1..3]];
     let groups = [
-        PackedGroup { prompt: &prompt, completions: &completions },
-        PackedGroup { prompt: &prompt, completions: &short },
+        PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] },
+        PackedGroup { prompt: &prompt, completions: &short, inserted: &[] },
     ];
     let pass = policy.training_pass(&groups, 0.8, Some(1), budget, &[]).unwrap();
     let (logprobs, entropy) = (pass.tokens.logprobs.clone(), pass.tokens.entropy.clone());

@@ -58,7 +58,7 @@ impl Lesson {
         budget: usize,
         gradients: &mut Gradients,
     ) -> Vec<FeatureGradients> {
-        let group = PackedGroup { prompt: &self.prompt, completions: PARTS[idx] };
+        let group = PackedGroup { prompt: &self.prompt, completions: PARTS[idx], inserted: &[] };
         // Each with a dropout of its own.
         let seed = 2 + idx as u64;
         let pass = self.policy.training_pass(&[group], 1.0, Some(seed), budget, encoded).unwrap();

@@ -94,7 +94,7 @@ fn check_forward(folder: &'static str, name: &str) {
     }
     check_close("logits", &trace.logits.unwrap(), &case.tensors["logits"]);
     let prompt = case.prompt();
-    let group = PackedGroup { prompt: &prompt, completions: &[case.completion()] };
+    let group = PackedGroup { prompt: &prompt, completions: &[case.completion()], inserted: &[] };
     let logprobs = policy.logprobs(&[group], 1.0).unwrap().logprobs;
     check_close("loss", &logprobs.mean_all().unwrap().neg().unwrap(), &case.tensors["loss"]);
 }
@@ -103,7 +103,7 @@ fn check_forward(folder: &'static str, name: &str) {
 fn check_gradients(folder: &'static str, name: &str) {
     let case = Case::load(folder, name);
     let prompt = case.prompt();
-    let group = PackedGroup { prompt: &prompt, completions: &[case.completion()] };
+    let group = PackedGroup { prompt: &prompt, completions: &[case.completion()], inserted: &[] };
     let (loss, grads) = loss_and_grads(&case.policy(true), &[group]);
     assert!((loss - flat(&case.tensors["loss"])[0]).abs() <= 1e-4);
     let n_expected = case.tensors.keys().filter(|key| key.starts_with("grad.")).count();

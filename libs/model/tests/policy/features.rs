@@ -18,7 +18,7 @@ fn logprobs(policy: &Policy) -> Vec<f32> {
     let golden = Golden::load();
     let of = |name: &str| {
         let (prompt, completions) = (golden.prompt(name), golden.cases[name].completions());
-        let group = PackedGroup { prompt: &prompt, completions: &completions };
+        let group = PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] };
         flat(&policy.logprobs(&[group], 1.0).unwrap().logprobs)
     };
     [of("two_images"), of("one_image"), of("two_images")].concat()

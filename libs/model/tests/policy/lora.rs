@@ -39,7 +39,9 @@ fn logprobs_of(run: impl Fn(&[PackedGroup]) -> vrft_model::TokenLogprobs) -> Vec
     let golden = Golden::load();
     let (prompt, completions) =
         (golden.prompt("one_image"), golden.cases["one_image"].completions());
-    flat(&run(&[PackedGroup { prompt: &prompt, completions: &completions }]).logprobs)
+    flat(
+        &run(&[PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] }]).logprobs,
+    )
 }
 
 fn logprobs(policy: &Policy) -> Vec<f32> {
@@ -103,7 +105,7 @@ fn every_factor_gets_a_gradient() {
     let golden = Golden::load();
     let (prompt, completions) =
         (golden.prompt("one_image"), golden.cases["one_image"].completions());
-    let group = PackedGroup { prompt: &prompt, completions: &completions };
+    let group = PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] };
     for (name, grad) in loss_and_grads(&policy, &[group]).1 {
         let values = flat(&grad);
         assert!(values.iter().all(|g| g.is_finite()) && values.iter().any(|g| *g != 0.0), "{name}");

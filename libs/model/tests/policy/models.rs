@@ -97,7 +97,7 @@ fn check_blocks(name: &'static str) {
     }
     check_close("logits", &trace.logits.unwrap(), case.expected("logits"));
     let (prompt, completion) = (case.prompt(), case.completion());
-    let group = PackedGroup { prompt: &prompt, completions: &[completion] };
+    let group = PackedGroup { prompt: &prompt, completions: &[completion], inserted: &[] };
     let logprobs = case.policy(false).logprobs(&[group], 1.0).unwrap().logprobs;
     let loss = logprobs.mean_all().unwrap().neg().unwrap();
     check_close("loss", &loss, case.expected("loss"));
@@ -147,7 +147,7 @@ fn every_block_with_an_adapter_that_peft_wrote() {
 fn check_gradients(name: &'static str) {
     let case = Case::load(name);
     let (prompt, completion) = (case.prompt(), case.completion());
-    let group = PackedGroup { prompt: &prompt, completions: &[completion] };
+    let group = PackedGroup { prompt: &prompt, completions: &[completion], inserted: &[] };
     let (loss, grads) = loss_and_grads(&case.policy(true), &[group]);
     assert!((loss - flat(case.expected("loss"))[0]).abs() <= 1e-4);
     let prefix = format!("{name}.grad.");

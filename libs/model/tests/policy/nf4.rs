@@ -61,7 +61,7 @@ fn an_adapter_beside_four_bits_learns_the_same() {
     let (golden, case) = (golden(), case());
     check_logits(&adapted(false), &golden["adapted.logits"]);
     let (prompt, completion) = (case.prompt(), case.completion());
-    let group = PackedGroup { prompt: &prompt, completions: &[completion] };
+    let group = PackedGroup { prompt: &prompt, completions: &[completion], inserted: &[] };
     let (loss, grads) = loss_and_grads(&adapted(true), &[group]);
     assert!((loss - flat(&golden["adapted.loss"])[0]).abs() <= 1e-4);
     assert_eq!(grads.len(), golden.keys().filter(|key| key.starts_with("adapted.grad.")).count());

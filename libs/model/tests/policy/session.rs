@@ -1,8 +1,8 @@
 //! The cached forward agrees with the packed one, whatever rows it carries.
 
 use candle_core::Tensor;
-use vrft_model::{PackedGroup, Session};
-use vrft_processor::EncodedPrompt;
+use vrft_model::{Continued, PackedGroup, Session};
+use vrft_processor::{EncodedPrompt, Insertion};
 
 use crate::fixture::{Golden, difference, flat, load};
 
@@ -49,7 +49,7 @@ fn decoding_agrees_with_the_packed_forward() {
     let groups: Vec<PackedGroup> = prompts
         .iter()
         .zip(slices.chunks(group_size))
-        .map(|(prompt, completions)| PackedGroup { prompt, completions })
+        .map(|(prompt, completions)| PackedGroup { prompt, completions, inserted: &[] })
         .collect();
     let expected = flat(&policy.logprobs(&groups, 1.0).unwrap().logprobs);
     let off = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -145,4 +145,96 @@ fn a_step_needs_one_token_per_row() {
     let mut session = load(false).start(&[&prompts[1]], 2).unwrap();
     let error = session.step(&[1]).unwrap_err();
     assert_eq!(error.to_string(), "tokens of a step should be 2, one per live row, got 1");
+}
+
+/// Feeds the tokens of `row` from step `from` on to the last row of a session; their logprobs.
+fn last_row_decoded(session: &mut Session, row: usize, from: usize, to: usize) -> Vec<f32> {
+    let mut logprobs = Vec::new();
+    for step in from..to {
+        let logits = session.logits().to_vec2::<f32>().expect("logits").remove(0);
+        let max = logits.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f32 = logits.iter().map(|x| (x - max).exp()).sum();
+        logprobs.push(logits[token(row, step) as usize] - max - sum.ln());
+        if step + 1 < to {
+            session.step(&[token(row, step)]).expect("a step");
+        }
+    }
+    logprobs
+}
+
+/// A completion of 9 tokens into which a picture with words is inserted after 4 and words alone after 5, and one that is not
+/// interrupted beside it.
+#[test]
+fn completions_that_paused_go_on_as_the_packed_forward_reads_them() {
+    let policy = load(false);
+    let [image, words, prompt] = &prompts()[..] else { panic!("three prompts") };
+    let mut session = policy.start(&[prompt], 2).unwrap();
+    let mut got = Vec::new();
+    for step in 0..4 {
+        let logits = session.logits().to_vec2::<f32>().expect("logits").remove(0);
+        let max = logits.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f32 = logits.iter().map(|x| (x - max).exp()).sum();
+        got.push(logits[token(0, step) as usize] - max - sum.ln());
+        if step < 3 {
+            session.step(&[token(0, step), token(1, step)]).unwrap();
+        }
+    }
+    let paused = session.pause(0).unwrap();
+    assert!(session.pause(2).is_err());
+    session.retain(&[false, false]).unwrap();
+    let go_on = |paused, last_token, inserted| Continued { paused, last_token, inserted };
+    session.resume(&[go_on(&paused, token(0, 3), image)]).unwrap();
+    got.extend(last_row_decoded(&mut session, 0, 4, 5));
+    let paused = session.pause(0).unwrap();
+    session.retain(&[false]).unwrap();
+    session.resume(&[go_on(&paused, token(0, 4), words)]).unwrap();
+    got.extend(last_row_decoded(&mut session, 0, 5, 9));
+
+    let completion: Vec<u32> = (0..9).map(|step| token(0, step)).collect();
+    let inserted = [
+        Insertion { after: 4, tokens: image.clone() },
+        Insertion { after: 5, tokens: words.clone() },
+    ];
+    let other: Vec<u32> = (0..3).map(|step| token(1, step)).collect();
+    let group =
+        PackedGroup { prompt, completions: &[&other, &completion], inserted: &[&[], &inserted] };
+    let expected = flat(&policy.logprobs(&[group], 1.0).unwrap().logprobs);
+    assert_eq!(expected.len(), 3 + 9, "nothing but the policy's own tokens is predicted");
+    let off = got.iter().zip(&expected[3..]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-4, "logprobs off by {off}");
+
+    // The whole as one prompt, read anew: positions go on behind each picture as they do in a conversation.
+    let read_on = |prompt: &EncodedPrompt, tokens: &[u32], inserted: &EncodedPrompt| {
+        let mut whole = prompt.followed_by(tokens);
+        let next = whole.next_position();
+        whole.token_ids.extend(&inserted.token_ids);
+        whole.positions.extend(inserted.positions.iter().map(|p| p.map(|axis| axis + next)));
+        whole.images.extend(inserted.images.iter().cloned());
+        whole
+    };
+    let whole = read_on(&read_on(prompt, &completion[..4], image), &completion[4..5], words);
+    let rest = PackedGroup { prompt: &whole, completions: &[&completion[5..]], inserted: &[] };
+    let expected = flat(&policy.logprobs(&[rest], 1.0).unwrap().logprobs);
+    let off = got[5..].iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-4, "logprobs off by {off}");
+}
+
+#[test]
+fn what_cannot_be_inserted_is_named() {
+    let policy = load(false);
+    let [image, words, prompt] = &prompts()[..] else { panic!("three prompts") };
+    let refused = |after, tokens: &EncodedPrompt, expect: &str| {
+        let inserted = [Insertion { after, tokens: tokens.clone() }];
+        let group = PackedGroup { prompt, completions: &[&[5, 6]], inserted: &[&inserted] };
+        let error = policy.logprobs(&[group], 1.0).unwrap_err().to_string();
+        assert!(error.contains(expect), "{error}");
+    };
+    refused(0, words, "place of what is inserted into completion 0 of group 0 should be rising");
+    refused(2, words, "below its 2 tokens, got 2");
+    let without = EncodedPrompt { images: vec![], ..image.clone() };
+    refused(
+        1,
+        &without,
+        "image tokens of what is inserted into completion 0 of group 0 should be 0",
+    );
 }

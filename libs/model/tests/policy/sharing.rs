@@ -37,7 +37,7 @@ fn packed(policy: &Policy, groups: &Groups) -> (Vec<f32>, Vec<Tensor>) {
         .prompts
         .iter()
         .zip(&completions)
-        .map(|(prompt, completions)| PackedGroup { prompt, completions })
+        .map(|(prompt, completions)| PackedGroup { prompt, completions, inserted: &[] })
         .collect();
     let logprobs = flat(&policy.logprobs(&packed, 1.0).expect("a forward").logprobs);
     (logprobs, loss_and_grads(policy, &packed).1.into_values().collect())
@@ -49,7 +49,7 @@ fn naive(policy: &Policy, groups: &Groups) -> (Vec<f32>, Vec<Tensor>) {
     let mut sums: Vec<Tensor> = Vec::new();
     for (prompt, completions) in groups.prompts.iter().zip(&groups.completions) {
         for completion in slices(completions) {
-            let alone = [PackedGroup { prompt, completions: &[completion] }];
+            let alone = [PackedGroup { prompt, completions: &[completion], inserted: &[] }];
             logprobs.extend(flat(&policy.logprobs(&alone, 1.0).expect("a forward").logprobs));
             let share = completion.len() as f64 / groups.n_tokens() as f64;
             let grads = loss_and_grads(policy, &alone).1.into_values();
@@ -136,7 +136,7 @@ fn an_untrainable_policy_has_an_empty_tape() {
     let golden = Golden::load();
     let prompt = golden.prompt("no_image");
     let policy = load(false);
-    let group = PackedGroup { prompt: &prompt, completions: &[&[5, 6]] };
+    let group = PackedGroup { prompt: &prompt, completions: &[&[5, 6]], inserted: &[] };
     let pass = policy.training_pass(&[group], 1.0, None, usize::MAX, &[]).unwrap();
     assert!(format!("{pass:?}").contains("Tape of 0 steps"), "{pass:?}");
 }
@@ -145,7 +145,7 @@ fn an_untrainable_policy_has_an_empty_tape() {
 fn check_error(change: impl Fn(&mut EncodedPrompt), completion: &[u32], expected: &str) {
     let mut prompt = Golden::load().prompt("one_image");
     change(&mut prompt);
-    let group = PackedGroup { prompt: &prompt, completions: &[completion] };
+    let group = PackedGroup { prompt: &prompt, completions: &[completion], inserted: &[] };
     let error: ModelError = load(false).logprobs(&[group], 1.0).unwrap_err();
     assert_eq!(error.to_string(), expected);
 }

@@ -42,7 +42,7 @@ fn logits_of_a_completion_about_two_images() {
 fn check_logprobs(case: &str) {
     let golden = Golden::load();
     let (prompt, completions) = (golden.prompt(case), golden.cases[case].completions());
-    let group = PackedGroup { prompt: &prompt, completions: &completions };
+    let group = PackedGroup { prompt: &prompt, completions: &completions, inserted: &[] };
     let policy = load(false);
     let expected = |what: &str, suffix: &str| {
         let parts: Vec<&Tensor> = (0..completions.len())
@@ -81,7 +81,7 @@ fn loss_and_gradient_of_every_parameter() {
     let golden = Golden::load();
     let prompt = golden.prompt("one_image");
     let completions = golden.cases["one_image"].completions();
-    let group = PackedGroup { prompt: &prompt, completions: &completions[..1] };
+    let group = PackedGroup { prompt: &prompt, completions: &completions[..1], inserted: &[] };
     let policy = load(true);
     let (loss, grads) = loss_and_grads(&policy, &[group]);
     assert!((loss - flat(&golden.tensors["one_image.loss"])[0]).abs() < 1e-4);

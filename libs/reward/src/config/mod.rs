@@ -54,6 +54,23 @@ pub struct RewardConfig {
     pub modes: Table,
 }
 
+impl RewardConfig {
+    /// Whether terms have keys that change later in the training, and training gets there.
+    pub fn has_refined(&self) -> bool {
+        let refined = |term: &TermConfig| match &term.metric {
+            Metric::Overlap(overlap) => overlap.refined.is_some(),
+            Metric::Recall(recall) => recall.refined.is_some(),
+            _ => false,
+        };
+        self.refine_after < 1.0 && self.terms.values().any(refined)
+    }
+
+    /// Whether the later keys apply when this share of the training is done.
+    pub fn is_refined_at(&self, progress: f64) -> bool {
+        self.has_refined() && progress >= self.refine_after
+    }
+}
+
 /// Which definition of the terms applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +111,8 @@ impl RewardMode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CorrectionConfig {
+    /// Whose the first answer is.
+    pub first: FirstAnswer,
     /// What is said between the two answers.
     pub question: String,
     /// The second answer earns r2 + α (r2 - r1), within -1 and 2 times the most that one answer can earn.
@@ -102,10 +121,20 @@ pub struct CorrectionConfig {
     pub gamma: f64,
 }
 
+/// Whose the answer is that is to be corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FirstAnswer {
+    /// The data's, under `first`: the policy learns to correct alone.
+    Data,
+    /// The policy's own, in the same completion: both turns are learned, each by what it earned.
+    Policy,
+}
+
 impl Default for CorrectionConfig {
     fn default() -> Self {
         let question = "Check your answer and correct it if needed.".to_owned();
-        Self { question, alpha: 1.0, gamma: 0.5 }
+        Self { first: FirstAnswer::Data, question, alpha: 1.0, gamma: 0.5 }
     }
 }
 

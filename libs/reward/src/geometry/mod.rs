@@ -52,7 +52,7 @@ impl Geometry {
     pub(crate) fn has_measure(self, measure: Measure) -> bool {
         match measure {
             Measure::Iou => self != Geometry::Point,
-            Measure::L1 => matches!(self, Geometry::Box | Geometry::Point),
+            Measure::L1 => matches!(self, Geometry::Box | Geometry::Point | Geometry::Solid),
             Measure::Giou | Measure::Diou | Measure::Ciou => self == Geometry::Box,
         }
     }
@@ -75,6 +75,9 @@ impl Place {
             (Place::Point(a), Place::Point(b)) => nearness(a, b, scale),
             (Place::Region(a), Place::Region(b)) => a.iou(b),
             (Place::Span(a), Place::Span(b)) => a.iou(b),
+            (Place::Solid(a), Place::Solid(b)) if matching.measure == Measure::L1 => {
+                nearness(&a.center, &b.center, scale)
+            }
             (Place::Solid(a), Place::Solid(b)) => a.iou(b),
             _ => 0.0,
         }

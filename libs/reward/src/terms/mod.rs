@@ -5,6 +5,7 @@ mod average_precision;
 mod claims;
 mod confidence;
 mod counts;
+mod distance;
 mod format;
 mod hota;
 mod length;
@@ -19,6 +20,7 @@ pub use average_precision::AveragePrecision;
 pub use claims::{Claims, Consistency, Restated};
 pub use confidence::{Confidence, Miss};
 pub use counts::{Brevity, Completeness, Count, Recall, RefinedRecall};
+pub use distance::Distance;
 pub use format::{Format, ThinkFormat};
 pub use hota::Hota;
 pub use length::{Cosine, Overlong};
@@ -154,6 +156,8 @@ macro_rules! metrics {
 metrics! {
     /// Σ likeness over pairs, divided by `norm`.
     Overlap = "overlap",
+    /// Σ nearness over pairs of points or of centers of boxes in space, divided by `norm`.
+    Distance = "distance",
     /// Share of the true items that are hit.
     Recall = "recall",
     /// Confidence high on hits, low on the others.

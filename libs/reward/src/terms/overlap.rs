@@ -177,7 +177,12 @@ impl Evaluate for Yaw {
 }
 
 /// Σ value / norm over the pairs, at most `most`.
-fn over_pairs(case: &Case, norm: Norm, most: f64, value: impl Fn(&Item, &Item, f64) -> f64) -> f64 {
+pub(super) fn over_pairs(
+    case: &Case,
+    norm: Norm,
+    most: f64,
+    value: impl Fn(&Item, &Item, f64) -> f64,
+) -> f64 {
     if let Some(decided) = case.decided() {
         return decided;
     }

@@ -8,17 +8,18 @@ use rand::seq::SliceRandom;
 use super::picture::{all_differ, piece, square};
 use super::{FORMAT, Parts};
 
-/// Tiles along each side: four tiles, so that a guess finds each place with a chance of one in four.
-const SIDE: u32 = 2;
-
 /// Two tiles of a plain wall cannot be told apart, so such a frame makes no puzzle.
-pub(crate) fn make(frame: &RgbImage, rng: &mut impl Rng) -> Option<Parts> {
-    let picture = square(frame, SIDE, rng)?;
-    let tile = picture.width() / SIDE;
+pub(crate) fn make(
+    frame: &RgbImage,
+    [rows, columns]: [u32; 2],
+    rng: &mut impl Rng,
+) -> Option<Parts> {
+    let picture = square(frame, common_multiple(rows, columns), rng)?;
+    let (width, height) = (picture.width() / columns, picture.height() / rows);
     let corners: Vec<(u32, u32)> =
-        (0..SIDE * SIDE).map(|n| (n % SIDE * tile, n / SIDE * tile)).collect();
+        (0..rows * columns).map(|n| (n % columns * width, n / columns * height)).collect();
     let tiles: Vec<RgbImage> =
-        corners.iter().map(|&(x, y)| piece(&picture, x, y, tile, tile)).collect();
+        corners.iter().map(|&(x, y)| piece(&picture, x, y, width, height)).collect();
     if !all_differ(&tiles) {
         return None;
     }
@@ -30,10 +31,11 @@ pub(crate) fn make(frame: &RgbImage, rng: &mut impl Rng) -> Option<Parts> {
         imageops::replace(&mut shuffled, &tiles[n], x.into(), y.into());
     }
     let question = format!(
-        "This picture was cut into {SIDE} rows of {SIDE} tiles, and the tiles were shuffled. Number the tiles as \
+        "This picture was cut into {rows} rows of {columns} tiles, and the tiles were shuffled. Number the tiles as \
          they are shown, row by row, from 1 to {}. In which order do they belong, row by row?\n{FORMAT} \
-         The answer is the numbers with commas, as in 1,2,3,4.",
-        tiles.len()
+         The answer is the numbers with commas, as in {}.",
+        tiles.len(),
+        in_order(tiles.len())
     );
     Some((vec![shuffled], question, answer(&shown)))
 }
@@ -43,4 +45,14 @@ fn answer(shown: &[usize]) -> String {
     let place_of = |tile: usize| shown.iter().position(|&n| n == tile).map_or(0, |place| place + 1);
     let numbers: Vec<String> = (0..shown.len()).map(|tile| place_of(tile).to_string()).collect();
     numbers.join(",")
+}
+
+/// `1,2,3`, as an example of an answer.
+fn in_order(n: usize) -> String {
+    (1..=n).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// The least number that both divide.
+fn common_multiple(a: u32, b: u32) -> u32 {
+    (1..=b).map(|factor| a * factor).find(|multiple| multiple % b == 0).unwrap_or(a * b)
 }

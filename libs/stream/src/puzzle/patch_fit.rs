@@ -1,4 +1,4 @@
-//! PatchFit: which of four pieces fits the hole?
+//! PatchFit: which of several pieces fits the hole?
 
 use image::imageops::{self, flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
 use image::{Rgb, RgbImage};
@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use super::picture::{differ, piece, square};
 use super::{FORMAT, Parts};
 
-const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
+const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
 
 /// What stands where the piece was.
 const GRAY: Rgb<u8> = Rgb([128; 3]);
@@ -16,28 +16,31 @@ const GRAY: Rgb<u8> = Rgb([128; 3]);
 pub(crate) fn make(
     frame: &RgbImage,
     other: &RgbImage,
+    n_decoys: usize,
     right: usize,
     rng: &mut impl Rng,
 ) -> Option<Parts> {
+    let (last, others) = LETTERS.get(..=n_decoys)?.split_last()?;
     let mut picture = square(frame, 3, rng)?;
     let side = picture.width() / 3;
     let (x, y) = (rng.random_range(0..=2 * side), rng.random_range(0..=2 * side));
     let patch = piece(&picture, x, y, side, side);
     let mut pieces = vec![patch.clone()];
     for decoy in decoys(&picture, &patch, other, rng) {
-        if pieces.len() < LETTERS.len() && pieces.iter().all(|known| differ(known, &decoy)) {
+        if pieces.len() <= n_decoys && pieces.iter().all(|known| differ(known, &decoy)) {
             pieces.push(decoy);
         }
     }
-    if pieces.len() < LETTERS.len() {
+    if pieces.len() <= n_decoys {
         return None;
     }
     // The decoys come in random order; the true piece takes the place that it is given.
     pieces.swap(0, right);
     imageops::replace(&mut picture, &RgbImage::from_pixel(side, side, GRAY), x.into(), y.into());
     let question = format!(
-        "The first picture has a gray hole. The other pictures are, in this order, A, B, C and D. Which of them \
-         fits the hole?\n{FORMAT} The answer is one letter."
+        "The first picture has a gray hole. The other pictures are, in this order, {} and {last}. Which of them \
+         fits the hole?\n{FORMAT} The answer is one letter.",
+        others.join(", ")
     );
     let images = std::iter::once(picture).chain(pieces).collect();
     Some((images, question, LETTERS[right].to_owned()))

@@ -8,10 +8,14 @@ use super::*;
 use crate::testing::scene;
 
 fn puzzles(kind: PuzzleKind) -> Vec<Puzzle> {
+    sized(kind, &Sizes::default())
+}
+
+fn sized(kind: PuzzleKind, sizes: &Sizes) -> Vec<Puzzle> {
     let (frame, other) = (scene(1, 160, 96), scene(2, 160, 96));
     let make = |seed: u64| {
         let choice = (seed % 4) as usize;
-        make(kind, &frame, &other, choice, &mut ChaCha8Rng::seed_from_u64(seed))
+        make(kind, &frame, &other, choice, sizes, &mut ChaCha8Rng::seed_from_u64(seed))
     };
     let puzzles: Vec<Puzzle> = (0..80).filter_map(make).collect();
     assert!(puzzles.len() > 60, "{}", puzzles.len());
@@ -91,6 +95,56 @@ fn a_jigsaw_is_put_together_by_its_answer() {
     assert!(answers.len() > 15, "{answers:?}");
 }
 
+/// By its number of tiles, each size is put together by its answer.
+#[test]
+fn jigsaws_of_several_sizes_are_put_together_by_their_answers() {
+    let sizes = Sizes { jigsaws: vec![[1, 2], [2, 3], [3, 3], [3, 1]], ..Sizes::default() };
+    let mut counts = std::collections::BTreeMap::new();
+    for puzzle in sized(PuzzleKind::Jigsaw, &sizes) {
+        let numbers: Vec<u32> =
+            answer(&puzzle).split(',').map(|number| number.parse().unwrap()).collect();
+        let [rows, columns] = *sizes
+            .jigsaws
+            .iter()
+            .find(|[rows, columns]| rows * columns == numbers.len() as u32)
+            .unwrap();
+        *counts.entry([rows, columns]).or_insert(0) += 1;
+        assert!(puzzle.question.contains(&format!("{rows} rows of {columns} tiles")));
+        let shown = &puzzle.images[0];
+        let (width, height) = (shown.width() / columns, shown.height() / rows);
+        let corner = |n: u32| (n % columns * width, n / columns * height);
+        let mut whole = RgbImage::new(shown.width(), shown.height());
+        for (place, number) in (0..).zip(numbers) {
+            let ((from_x, from_y), (x, y)) = (corner(number - 1), corner(place));
+            let piece = crop_imm(shown, from_x, from_y, width, height).to_image();
+            replace(&mut whole, &piece, x.into(), y.into());
+        }
+        let side = whole.width();
+        let frame = scene(1, 160, 96);
+        let is_part = |(x, y)| crop_imm(&frame, x, y, side, side).to_image() == whole;
+        let places = (0..=160 - side).flat_map(|x| (0..=96 - side).map(move |y| (x, y)));
+        assert!(places.into_iter().any(is_part));
+    }
+    assert_eq!(counts.len(), 4, "{counts:?}");
+}
+
+#[test]
+fn patches_have_as_many_decoys_as_is_said() {
+    let sizes = Sizes { decoys: vec![3, 5, 7], ..Sizes::default() };
+    let frames = (scene(1, 160, 96), scene(2, 160, 96));
+    let mut counts = std::collections::BTreeMap::new();
+    for seed in 0..60 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let made = make(PuzzleKind::PatchFit, &frames.0, &frames.1, 0, &sizes, &mut rng);
+        let Some(puzzle) = made else { continue };
+        let n = puzzle.images.len() - 1;
+        let letter = answer(&puzzle).as_bytes()[0];
+        assert!(usize::from(letter - b'A') < n, "{letter} of {n}");
+        *counts.entry(n).or_insert(0) += 1;
+    }
+    assert_eq!(counts.into_keys().collect::<Vec<_>>(), [4, 6, 8]);
+}
+
 #[test]
 fn outside_the_spot_the_frame_is_as_it_was() {
     let frame = scene(1, 160, 96);
@@ -134,7 +188,7 @@ fn the_right_answer_is_the_one_that_was_chosen() {
     ] {
         for (choice, expected) in answers.iter().enumerate() {
             let mut rng = ChaCha8Rng::seed_from_u64(7);
-            let puzzle = make(kind, &frame, &other, choice, &mut rng).unwrap();
+            let puzzle = make(kind, &frame, &other, choice, &Sizes::default(), &mut rng).unwrap();
             assert_eq!(answer(&puzzle), *expected);
         }
     }
@@ -146,7 +200,8 @@ fn a_plain_frame_makes_no_puzzle() {
     let tiny = scene(1, 9, 7);
     for kind in [PuzzleKind::Rotation, PuzzleKind::PatchFit, PuzzleKind::Jigsaw, PuzzleKind::Spot] {
         for frame in [&plain, &tiny] {
-            assert_eq!(make(kind, frame, frame, 0, &mut ChaCha8Rng::seed_from_u64(0)), None);
+            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            assert_eq!(make(kind, frame, frame, 0, &Sizes::default(), &mut rng), None);
         }
     }
 }

@@ -35,6 +35,7 @@ fn row(completion_idx: u16) -> CompletionRow {
         text: BOX.into(),
         finish_reason: FinishReason::Stop,
         seed: 0,
+        replies: vec![],
     };
     CompletionRow {
         prompt_id: 0,
@@ -50,7 +51,7 @@ fn row(completion_idx: u16) -> CompletionRow {
 
 fn reward(completion_idx: u16) -> RewardRow {
     let terms = vec![Term { name: "iou".into(), value: 1.0, weight: 1.0 }];
-    RewardRow { prompt_id: 0, completion_idx, reward: Some(0.75), terms }
+    RewardRow { prompt_id: 0, completion_idx, reward: Some(0.75), first_turn: None, terms }
 }
 
 #[test]
