@@ -264,7 +264,7 @@ impl Model {
     }
 
     /// As [`Tower::encode`], from the cache where the tower is not trained.
-    fn features(
+    pub(crate) fn features(
         &self,
         context: &Context,
         images: &[&Patches],
@@ -282,15 +282,6 @@ impl Model {
             }
             None => encode(images),
         }
-    }
-
-    /// The features of images, as [`Model::embed`] puts them in their places.
-    pub(crate) fn image_features(
-        &self,
-        context: &Context,
-        images: &[&Patches],
-    ) -> Result<Vec<Activation>, ModelError> {
-        self.features(context, images, usize::MAX)
     }
 
     /// See [`Tower::encode`].

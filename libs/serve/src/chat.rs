@@ -10,7 +10,9 @@ use crate::stops::Stops;
 fn finish_reason(answered: &Answered) -> &'static str {
     match answered.finish_reason {
         FinishReason::Length => "length",
-        FinishReason::Stop | FinishReason::EndOfTurn | FinishReason::Shown => "stop",
+        FinishReason::Stop | FinishReason::EndOfTurn | FinishReason::Call | FinishReason::Shown => {
+            "stop"
+        }
     }
 }
 

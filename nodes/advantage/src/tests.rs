@@ -239,3 +239,44 @@ fn a_true_answer_that_is_missing_or_not_asked_for_is_refused() {
         "{uncalled}"
     );
 }
+
+#[test]
+fn first_turns_are_compared_with_first_turns() {
+    let mut rewards = batch(&[(0, Some(4.0)), (0, Some(0.0)), (1, Some(1.0)), (1, Some(1.0))]);
+    for (row, first_turn) in rewards.rewards.iter_mut().zip([1.0, 2.0]) {
+        row.first_turn = Some(first_turn);
+        row.terms = vec![Term { name: "gain".into(), value: 3.0 - 2.0 * first_turn, weight: 1.0 }];
+    }
+    let text = "[advantage]\nscale = \"none\"";
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
+    let script = Script::new(&PORTS).message("rewards", &rewards).end("rewards");
+    let (node, sent) = script.node();
+    super::run(node, &config).unwrap();
+    let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+    let both: Vec<_> = rows.iter().map(|row| (row.first_turn, row.advantage)).collect();
+    assert_eq!(both, [(Some(-0.5), 2.0), (Some(0.5), -2.0), (None, 0.0), (None, 0.0)]);
+    let metrics = &sent.all::<MetricBatch>("metrics")[0].metrics;
+    let value = |name: &str| metrics.iter().find(|m| m.name == name).unwrap().value;
+    assert_eq!(value("reward/first_turn/mean"), 1.5);
+    assert_eq!((value("correction/better"), value("correction/worse")), (0.5, 0.5));
+}
+
+/// Two answers, half and wholly right, one of them without the form: the form is no part of the magnitude.
+#[test]
+fn the_magnitude_that_is_preserved_is_how_right_an_answer_is() {
+    let text = "[advantage]\nscale = \"none\"\n[advantage.absolute]\nmode = \"mix\"\nshare = 1.0\n\
+                [reward.answer]\ntype = \"label\"\nlabels = [\"cat\", \"dog\"]\n\
+                [reward.terms.right]\nmetric = \"accuracy\"\n[reward.terms.form]\nmetric = \"format\"";
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
+    let mut rewards = batch(&[(0, Some(1.5)), (0, Some(1.0))]);
+    for (row, (right, form)) in rewards.rewards.iter_mut().zip([(0.5, 1.0), (1.0, 0.0)]) {
+        let term = |name: &str, value| Term { name: name.to_owned(), value, weight: 1.0 };
+        row.terms = vec![term("form", form), term("right", right)];
+    }
+    let groups = completions(&rewards, &["any"], &[1, 1]);
+    let script = Script::new(&PORTS).message("rewards", &rewards).message("groups", &groups);
+    let (node, sent) = script.end("rewards").end("groups").node();
+    super::run(node, &config).unwrap();
+    let rows = &sent.all::<AdvantageBatch>("advantages")[0].advantages;
+    assert_eq!((rows[0].advantage, rows[1].advantage), (-0.25, 0.25));
+}

@@ -1,7 +1,10 @@
 //! The reward node, driven without dora.
 
-use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, RewardBatch};
+use vrft_messages::{
+    Completion, CompletionBatch, CompletionRow, FinishReason, MetricBatch, Reply, RewardBatch,
+};
 use vrft_node::testing::Script;
+use vrft_reward::config::FirstAnswer;
 
 use crate::Config;
 use crate::ports::PORTS;
@@ -120,4 +123,97 @@ fn a_correction_of_nothing_is_refused() {
     let (node, _sent) = Script::new(&PORTS).node();
     let error = super::run(node, &correcting(), &Terms::parse("iou")).unwrap_err().to_string();
     assert!(error.starts_with("--terms"), "{error}");
+}
+
+/// What the policy says first, is asked, and says then.
+fn turned(completion_idx: u16, first: &str, second: &str) -> CompletionRow {
+    let mut row = row(completion_idx, second);
+    row.completion.token_ids = vec![1, 2, 3];
+    row.completion.logprobs = vec![-1.0; 3];
+    row.completion.replies = vec![Reply {
+        after: 2,
+        said: first.to_owned(),
+        tool: None,
+        text: "Check your answer.".into(),
+        images: vec![],
+    }];
+    row
+}
+
+#[test]
+fn each_turn_of_the_policy_earns_its_own() {
+    let mut config = correcting();
+    config.rewards.shared.correction.as_mut().unwrap().first = FirstAnswer::Policy;
+    let right = format!("<think> there </think>{TRUTH}");
+    let wrong = "<think> no </think><answer>No Objects</answer>";
+    let completions = vec![
+        turned(0, wrong, &right),
+        turned(1, &right, wrong),
+        // Cut before it was asked.
+        row(2, &right),
+    ];
+    let batch = CompletionBatch { completions };
+    let (node, sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
+    super::run(node, &config, &Terms::parse("")).unwrap();
+    let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
+    let both: Vec<_> =
+        rewards.rewards.iter().map(|row| (row.first_turn.unwrap(), row.reward.unwrap())).collect();
+    // Right earns 3 alone, wrong but well formed 1, nothing 0: r1 + r2 / 2 and r2 + (r2 - r1).
+    assert_eq!(both, [(1.0 + 1.5, 3.0 + 2.0), (3.0 + 0.5, 1.0 - 2.0), (3.0, 0.0 - 3.0)]);
+}
+
+#[test]
+fn calls_cost_and_the_last_turn_is_judged() {
+    let text = "[rollout.tools]\ncost = 0.25\nmax_calls = 3";
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
+    let right = format!("<think> there </think>{TRUTH}");
+    let mut called = turned(1, "<zoom>[1, 2, 3, 4]</zoom>", &right);
+    called.completion.replies[0].tool = Some("zoom".into());
+    let batch = CompletionBatch { completions: vec![row(0, &right), called] };
+    let (node, sent) = Script::new(&PORTS).message("groups", &batch).end("groups").node();
+    super::run(node, &config, &Terms::parse("")).unwrap();
+    let [rewards] = &sent.all::<RewardBatch>("rewards")[..] else { panic!("one batch") };
+    let totals: Vec<f32> = rewards.rewards.iter().map(|row| row.reward.unwrap()).collect();
+    assert_eq!(totals, [3.0, 2.75]);
+    for (row, n_calls) in rewards.rewards.iter().zip([0.0, 1.0]) {
+        let calls = row.terms.iter().find(|term| term.name == "calls").unwrap();
+        assert_eq!((calls.value, calls.weight), (-n_calls, 0.25));
+        let sum: f32 = row.terms.iter().map(|term| term.weight * term.value).sum();
+        assert_eq!(row.reward, Some(sum), "the terms sum to the reward");
+    }
+    let error = super::run(Script::new(&PORTS).node().0, &config, &Terms::parse("iou"));
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("--terms: with rollout.tools.cost"), "{error}");
+}
+
+#[test]
+fn rules_that_change_during_training_say_when_they_have() {
+    let text = "[reward]\nrefine_after = 0.5\n[reward.answer]\ntype = \"boxes\"\nspace = \"thousandths\"\n\
+                keys = { place = \"Position\", confidence = \"Confidence\" }\nnothing = \"No Objects\"\n\
+                [reward.match]\nby = \"hungarian\"\n[reward.terms.recall]\nmetric = \"recall\"\n\
+                threshold = 0.5\nrefined = { threshold = 0.9 }\n\
+                [learner]\nsteps = 4\nprompts_per_step = 1";
+    let config = Config::read(&vrft_config::Document::parse(text, "test").unwrap()).unwrap();
+    // It overlaps by 0.8.
+    let near = "<think> there </think><answer>[{'Position': [100, 100, 300, 260], 'Confidence': 1}]</answer>";
+    let of_step = |prompt_id| CompletionBatch {
+        completions: vec![CompletionRow { prompt_id, ..row(0, near) }],
+    };
+    let script =
+        (0..4).fold(Script::new(&PORTS), |script, step| script.message("groups", &of_step(step)));
+    let (node, sent) = script.end("groups").node();
+    super::run(node, &config, &Terms::parse("")).unwrap();
+    let recalls: Vec<f32> = sent
+        .all::<RewardBatch>("rewards")
+        .iter()
+        .map(|batch| {
+            batch.rewards[0].terms.iter().find(|term| term.name == "recall").unwrap().value
+        })
+        .collect();
+    assert_eq!(recalls, [1.0, 1.0, 0.0, 0.0]);
+    let metrics = sent.all::<MetricBatch>("metrics");
+    let refined = metrics.iter().flat_map(|batch| &batch.metrics);
+    let refined: Vec<f64> =
+        refined.filter(|m| m.name == "reward/refined").map(|m| m.value).collect();
+    assert_eq!(refined, [0.0, 0.0, 1.0, 1.0]);
 }

@@ -13,3 +13,4 @@ mod sampler;
 mod second_look;
 mod steps;
 mod truth;
+mod turns;

@@ -91,7 +91,7 @@ impl Session {
         let mut input = DecoderInput::from(self.model.embed_tokens(&context, &new.token_ids)?);
         let images: Vec<_> = continued.iter().flat_map(|one| &one.inserted.images).collect();
         if !images.is_empty() {
-            let features = self.model.image_features(&context, &images)?;
+            let features = self.model.features(&context, &images, usize::MAX)?;
             input.put(&context, &features, &new.placeholders)?;
         }
         let rotary = self.model.rotary(&context, &new.positions)?;
