@@ -26,6 +26,7 @@ mod pass;
 mod plan;
 mod saved;
 mod schedule;
+mod sequence;
 mod shared_images;
 mod stats;
 mod update;

@@ -7,7 +7,8 @@ use vrft_objective::{CompletionFacts, UpdateCounts};
 use vrft_processor::EncodedPrompt;
 
 use crate::batch::Origin;
-use crate::micro_batch::{GroupPart, Sequence};
+use crate::micro_batch::GroupPart;
+use crate::sequence::Sequence;
 use crate::{FirstTurn, TrainGroup};
 
 /// Numbers by token or completion, group after group, as they stand for the update that comes next.
