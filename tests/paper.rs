@@ -461,7 +461,9 @@ fn policies_are_judged_on_other_data_than_they_were_tuned_for() {
             "--no-build",
         ]);
         command.args(["--shots", "2", "--seeds", "1", "--out"]).arg(&out);
-        small.iter().chain(more).for_each(|value| drop(command.args(["--set", value])));
+        for value in small.iter().chain(more) {
+            command.args(["--set", value]);
+        }
         let also = format!("table.also=[{:?}]", other.display().to_string());
         let output = command.args(["--set", &also]).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
