@@ -248,6 +248,14 @@ impl Run {
         }
     }
 
+    /// Continues, to be disturbed.
+    pub fn start_again(&self) -> Running {
+        Running {
+            child: self.command(true).spawn().expect("the launcher starts"),
+            out: self.out.clone(),
+        }
+    }
+
     /// Lines of a file of the run folder, as JSON.
     pub fn lines(&self, file: &str) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.out.join(file)).expect("the run wrote it");
@@ -311,10 +319,7 @@ impl Running {
 
     /// Process id of a node: the child of the launcher that runs this executable with these arguments.
     pub fn node_pid(&self, executable: &str, argument: Option<&str>) -> Option<u32> {
-        let children = descendants(self.child.id());
-        children.into_iter().find(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
+        child_with(self.child.id(), |line| {
             let program = line.split('\0').next().unwrap_or_default();
             program.ends_with(executable) && line.contains("sft") == argument.is_some()
         })
@@ -332,6 +337,14 @@ pub fn signal(pid: u32, signal: i32) {
     // SAFETY: kill takes two integers and touches no memory of ours.
     let sent = unsafe { libc::kill(pid.cast_signed(), signal) };
     assert_eq!(sent, 0, "process {pid} is gone");
+}
+
+/// The first process below another whose command line, with zeros between its words, is one of these.
+pub fn child_with(pid: u32, is_meant: impl Fn(&str) -> bool) -> Option<u32> {
+    descendants(pid).into_iter().find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        is_meant(&String::from_utf8_lossy(&line))
+    })
 }
 
 fn descendants(pid: u32) -> Vec<u32> {

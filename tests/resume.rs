@@ -58,6 +58,41 @@ fn a_stopped_run_goes_on_as_what_it_was_from_any_folder() {
     assert!(weights == run.final_weights("learner"), "other weights after the resume");
 }
 
+/// The step of the newest checkpoint, and the steps that there are lines about.
+fn saved_and_told(run: &Run) -> (u64, Vec<u64>) {
+    let newest = newest(run);
+    let name = newest.file_name().unwrap().to_str().unwrap();
+    let lines = run.lines("metrics.jsonl").into_iter();
+    let losses = lines.filter(|line| line["name"] == "policy/loss");
+    let told = losses.map(|line| line["step"].as_u64().unwrap()).collect();
+    (name.strip_prefix("step-").unwrap().parse().unwrap(), told)
+}
+
+#[test]
+fn a_stopped_run_has_a_line_for_each_step_that_it_saved() {
+    let run = Run::small()
+        .with_example("sft")
+        .set("learner.steps=100000")
+        .set("learner.checkpoint_every=0")
+        .set("evaluation.every=0");
+    let mut last = 0;
+    for stop in 0..6 {
+        let mut running = if stop == 0 { run.start() } else { run.start_again() };
+        running.await_text(
+            "metrics.jsonl",
+            &format!("\"step\":{},\"name\":\"policy/loss\"", last + 2),
+        );
+        // At another moment of a step each time.
+        std::thread::sleep(std::time::Duration::from_millis(23 * stop));
+        signal(running.pid(), if stop % 2 == 0 { libc::SIGINT } else { libc::SIGTERM });
+        running.wait().ok();
+        let (saved, told) = saved_and_told(&run);
+        assert_eq!(told, (1..=saved).collect::<Vec<u64>>(), "stop {stop}: step {saved} is saved");
+        assert!(!run.out().join("last-metrics").exists());
+        last = saved;
+    }
+}
+
 #[test]
 fn what_differs_from_the_start_is_refused_unless_it_is_meant() {
     let run = stopped();

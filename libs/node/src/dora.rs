@@ -112,12 +112,14 @@ impl Link for DoraLink {
                 Event::NodeFailed { source_node_id, error, affected_input_ids }
                     if self.are_all_dispensable(&affected_input_ids) =>
                 {
-                    tracing::warn!(node = %source_node_id, error, "A live source failed; the run goes on.");
+                    // Whether the run goes on is up to others: to the monitor, if it has metrics of that node.
+                    tracing::warn!(node = %source_node_id, error, "A node failed; this one goes on without what it sent.");
                     continue;
                 }
                 Event::NodeFailed { source_node_id, error, .. } => {
                     LinkEvent::Failed { node: source_node_id.to_string(), error }
                 }
+                Event::NodeRestarted { id } => LinkEvent::Restarted { node: id.to_string() },
                 Event::Stop(StopCause::Manual) => LinkEvent::Stop,
                 // dora reports a timeout as an error event.
                 Event::Error(error) => {

@@ -98,6 +98,8 @@ pub(crate) struct Inbox<M> {
     pub(crate) lost: bool,
     /// The end of this input was reported to the node's code.
     pub(crate) told: bool,
+    /// The sender was started again: it may begin with its first message once more.
+    begins_again: bool,
     /// Messages may be missing; they are never repeated.
     live: bool,
 }
@@ -111,6 +113,7 @@ impl<M> Inbox<M> {
             closed: false,
             lost: false,
             told: false,
+            begins_again: false,
             live,
         }
     }
@@ -122,6 +125,9 @@ impl<M> Inbox<M> {
     pub(crate) fn accept(&mut self, header: Header, message: M) -> eyre::Result<()> {
         if self.lost {
             return Ok(());
+        }
+        if self.begins_again && header.sequence == 0 {
+            (self.begins_again, self.next_sequence) = (false, 0);
         }
         let (expected, got) = (self.next_sequence, header.sequence);
         if self.ended {
@@ -145,6 +151,12 @@ impl<M> Inbox<M> {
         }
         self.next_sequence += 1;
         Ok(())
+    }
+
+    /// The sender is started again: what it had sent before may still come, and then it begins anew.
+    pub(crate) fn may_begin_again(&mut self) {
+        self.begins_again = true;
+        self.closed = false;
     }
 
     /// Whether messages may be missing, the end marker among them.
@@ -216,6 +228,20 @@ mod tests {
         }
         assert_eq!(inbox.waiting.len(), 3);
         assert!(inbox.accept(Header::new("metrics", 9, Kind::Message), ()).is_err());
+    }
+
+    #[test]
+    fn a_sender_that_was_started_again_begins_anew_once() {
+        let mut inbox = Inbox::new(false);
+        let mut accept =
+            |n| inbox.accept(Header::new("metrics", n, Kind::Message), ()).map_err(drop);
+        assert_eq!([0, 1].map(&mut accept), [Ok(()), Ok(())]);
+        inbox.may_begin_again();
+        let mut accept =
+            |n| inbox.accept(Header::new("metrics", n, Kind::Message), ()).map_err(drop);
+        // The last message before the end may come after the news of it.
+        assert_eq!([2, 0, 1].map(&mut accept), [Ok(()), Ok(()), Ok(())]);
+        assert_eq!(accept(0), Err(()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dora_message::config::InputMapping;
-use dora_message::descriptor::Descriptor;
+use dora_message::descriptor::{Descriptor, Node};
 use vrft_messages::{Credit, Message, MetricBatch};
 
 use crate::nodes::Declared;
@@ -20,6 +20,8 @@ pub struct Member {
     pub role: String,
     /// Whether it learns: it gives credit.
     pub is_learner: bool,
+    /// The machine that the graph puts it on; empty where the graph says nothing of machines.
+    pub machine: String,
     /// The learners that it works for, itself if it is one: it stands between a learner's loader and that learner.
     pub learners: Vec<String>,
 }
@@ -41,7 +43,7 @@ pub(crate) fn members(graph: &Descriptor) -> Vec<Member> {
         .filter(|id| is_learner(id))
         .map(|learner| (learner, edges.loop_of(learner)))
         .collect();
-    let member = |node| {
+    let member = |node: &Node| {
         let declared = Declared::of(node);
         let id: &str = node.id.as_ref();
         let works_for = loops.iter().filter(|(_, members)| members.contains(id));
@@ -50,10 +52,16 @@ pub(crate) fn members(graph: &Descriptor) -> Vec<Member> {
             executable: declared.map_or("", |declared| declared.ports.executable).to_owned(),
             role: declared.map_or("", |declared| declared.role.argument).to_owned(),
             is_learner: is_learner(id),
+            machine: machine(node),
             learners: works_for.map(|(learner, _)| (*learner).to_owned()).collect(),
         }
     };
     graph.nodes.iter().map(member).collect()
+}
+
+fn machine(node: &Node) -> String {
+    let deploy = node.deploy.as_ref();
+    deploy.and_then(|deploy| deploy.machine.clone()).unwrap_or_default()
 }
 
 /// The edges that carry what is learned from, by sender, and those that carry credit.

@@ -55,7 +55,7 @@ pub mod wiring;
 
 pub use graph::Member;
 pub use live::{Arrival, Live};
-pub use metrics::unix_secs;
+pub use metrics::{last_metrics, remove_last_metrics, unix_secs};
 pub use node::Node;
 pub use nodes::executable;
 pub use receive::{NO_END_MARKER, Waited};

@@ -18,6 +18,8 @@ pub(crate) enum LinkEvent {
     Closed { input: String },
     /// A neighbor upstream failed.
     Failed { node: String, error: String },
+    /// dora starts a node upstream again that had ended.
+    Restarted { node: String },
     /// Somebody asked the whole run to stop.
     Stop,
     /// Nothing arrived within the time given.

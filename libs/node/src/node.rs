@@ -71,7 +71,9 @@ impl Node {
             OnLoss::End => BTreeSet::new(),
             OnLoss::Survive => link.replicas()?,
         };
-        Ok(Self::over(Box::new(link), ports, id, run_dir).without(expendable))
+        let mut node = Self::over(Box::new(link), ports, id, run_dir).without(expendable);
+        node.metrics.are_left = true;
+        Ok(node)
     }
 
     pub(crate) fn over(
@@ -152,12 +154,16 @@ impl Node {
         self.link.declares(output.name())
     }
 
-    /// Sends the metrics that remain and an end marker on every output; the last thing a node does.
+    /// Sends the metrics that remain and an end marker on every output; the last thing a node does. What dora may not
+    /// deliver any more after a stop is left in the run folder: see [`crate::last_metrics`].
     ///
     /// # Errors
     /// As [`Node::send`]. After a requested stop a neighbor may be gone already: that is no error.
     pub fn finish(mut self) -> eyre::Result<()> {
-        let ended = self.send_metrics().and_then(|()| self.send_ends());
+        let sent = self.send_metrics();
+        // Before the end markers: after them the recorder may be done.
+        self.leave_metrics()?;
+        let ended = sent.and_then(|()| self.send_ends());
         self.log_counts();
         match ended {
             Err(error) if self.stopped => {

@@ -260,6 +260,19 @@ impl Ports {
         }
     }
 
+    /// Whether what arrives on an input of this name are numbers for the monitor.
+    pub(crate) fn carries_metrics(&self, input: &str) -> bool {
+        let is_metrics = |carries: &Carries| *carries == Carries::Message(MetricBatch::NAME);
+        match self.find_input(input) {
+            Some(port) => is_metrics(&port.carries),
+            None if input == WATCH.name => false,
+            None => {
+                let others = self.roles.iter().filter_map(|role| role.other_inputs.as_ref());
+                others.into_iter().any(|others| is_metrics(&others.carries))
+            }
+        }
+    }
+
     /// The role that `args` give the node.
     pub fn role(&self, args: &str) -> Option<&'static Role> {
         let is_word = |word: &str| args.split([' ', '=']).any(|found| found == word);

@@ -20,6 +20,9 @@ const CLOSING_GRACE: Duration = Duration::from_secs(5);
 /// Live messages that may wait while the node is busy; of more, the newest are kept.
 const MAX_LIVE: usize = 16;
 
+/// How long messages that arrived before a stop may take from dora to the node.
+const REST_GRACE: Duration = Duration::from_millis(200);
+
 /// What a node says of a sender that failed before it had sent everything.
 pub const NO_END_MARKER: &str = "ended without an end marker";
 
@@ -85,6 +88,27 @@ impl Node {
                 Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => {}
             }
         }
+    }
+
+    /// Messages of these inputs that came before the run was asked to stop and were not received yet. dora delivers
+    /// nothing after a stop.
+    ///
+    /// # Errors
+    /// As [`Node::recv`].
+    pub fn rest<M: Message>(&mut self, inputs: &[Input<M>]) -> eyre::Result<Vec<(String, M)>> {
+        while self.poll(Instant::now() + REST_GRACE)? == Polled::Event {}
+        let mut rest = Vec::new();
+        for input in inputs {
+            while let Some(taken) = self.take(input.name())? {
+                rest.push(taken);
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Whether the sender of an input has said that nothing more will come.
+    pub fn has_ended<M>(&mut self, input: &Input<M>) -> bool {
+        self.inbox(input.name()).ended
     }
 
     /// Waits until one of these inputs has a message, ends or has lost its sender, at most until then, or until
@@ -232,6 +256,7 @@ impl Node {
                     .wrap_err(format!("node {node:?} failed, so {:?} stops", self.id)));
             }
             LinkEvent::Failed { .. } => {}
+            LinkEvent::Restarted { node } => self.expect_again(&node),
             LinkEvent::Stop => {
                 info!("Asked to stop.");
                 self.stopped = true;
@@ -240,6 +265,17 @@ impl Node {
             LinkEvent::Over => return Ok(Polled::Over),
         }
         Ok(Polled::Event)
+    }
+
+    /// A node is started again: its metrics begin anew. All else that it sends, and loses, is missed as before.
+    fn expect_again(&mut self, node: &str) {
+        for input in self.link.inputs() {
+            let is_of_node = node_of(&self.link.source(&input)) == node;
+            if is_of_node && self.ports.carries_metrics(&input) {
+                warn!(node, input, "A node is started again; its metrics begin anew.");
+                self.inbox(&input).may_begin_again();
+            }
+        }
     }
 
     pub(crate) fn inbox(&mut self, input: &str) -> &mut Inbox<StructArray> {

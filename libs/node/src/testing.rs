@@ -147,6 +147,14 @@ impl Script {
         self
     }
 
+    /// The next event: a neighbor that had ended is started again.
+    #[must_use]
+    pub fn restart(mut self, node: &str) -> Self {
+        self.sequences.values_mut().for_each(|next| *next = 0);
+        self.events.push_back(LinkEvent::Restarted { node: node.to_owned() });
+        self
+    }
+
     /// Somebody asks the run to stop.
     #[must_use]
     pub fn stop(mut self) -> Self {
@@ -164,6 +172,7 @@ impl Script {
     /// The node, and what it will have sent.
     pub fn node(self) -> (Node, Sent) {
         let sent = Sent::default();
+        let has_folder = self.run_dir.is_some();
         let run_dir = self.run_dir.unwrap_or_else(std::env::temp_dir);
         let inputs = self.sequences.keys().cloned().collect();
         let expendable = self.expendable;
@@ -176,7 +185,8 @@ impl Script {
             ports: self.ports,
             members: self.members,
         };
-        let node = Node::over(Box::new(link), self.ports, "tested".to_owned(), run_dir);
+        let mut node = Node::over(Box::new(link), self.ports, "tested".to_owned(), run_dir);
+        node.metrics.are_left = has_folder;
         (node.without(expendable), sent)
     }
 

@@ -45,6 +45,7 @@ mod tests {
             executable: executable.to_owned(),
             role: String::new(),
             is_learner: false,
+            machine: String::new(),
             learners: vec![learner.to_owned()],
         }
     }

@@ -10,6 +10,7 @@ mod recording;
 #[path = "no_recording.rs"]
 mod recording;
 mod records;
+mod rest;
 mod tensorboard;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::path::Path;
 use clap::Parser;
 use eyre::{WrapErr, bail};
 use vrft_config::Document;
+use vrft_messages::MetricBatch;
 use vrft_node::ports::AnyInput;
 use vrft_node::{Node, Waited};
 use vrft_plan::LearnerConfig;
@@ -60,15 +62,21 @@ fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
     let mut environment = Environment::gather(&run_dir);
     environment.write(&run_dir)?;
     records::write_members(&run_dir, &node.members())?;
-    let mut records = Records::open(&run_dir, environment.n_sessions())?;
-    let mut board = TensorBoard::new(&run_dir);
-    let mut progress = Progress::new(&learner, &node.members(), RunFacts::of(document));
-    let collected = collect(&mut node, &mut records, &mut board, &mut progress, recording);
+    let mut desk = Desk {
+        records: Records::open(&run_dir, environment.n_sessions())?,
+        board: TensorBoard::new(&run_dir),
+        progress: Progress::new(&learner, &node.members(), RunFacts::of(document)),
+        recording,
+    };
+    let collected = collect(&mut node, &mut desk);
     environment.end();
     environment.write(&run_dir)?;
     let report = vrft_report::write_report(&run_dir)?;
     if let Ok(comparison) = vrft_report::comparison(&run_dir) {
         println!("{}", comparison.to_text());
+    }
+    for line in vrft_report::live_answers(&run_dir)? {
+        println!("{line}");
     }
     for best in vrft_report::best_policies(&run_dir)? {
         println!("{best}");
@@ -104,36 +112,47 @@ fn recording(node: &Node, document: &Document) -> eyre::Result<Option<Recording>
     }
 }
 
-fn collect(
-    node: &mut Node,
-    records: &mut Records,
-    board: &mut TensorBoard,
-    progress: &mut Progress,
+/// Where metrics go.
+struct Desk {
+    records: Records,
+    board: TensorBoard,
+    progress: Progress,
     recording: Option<Recording>,
-) -> eyre::Result<()> {
+}
+
+impl Desk {
+    fn take(&mut self, source: &str, batch: &MetricBatch) -> eyre::Result<()> {
+        self.records.append(source, batch)?;
+        self.board.append(source, batch)?;
+        if let Some(recording) = &self.recording {
+            recording.append(source, batch)?;
+        }
+        for line in self.progress.take(source, batch) {
+            println!("{line}");
+        }
+        Ok(())
+    }
+}
+
+fn collect(node: &mut Node, desk: &mut Desk) -> eyre::Result<()> {
     let metrics = node.others(&METRICS);
+    rest::of_earlier_session(node, &metrics, desk)?;
     let mut inputs: Vec<&dyn AnyInput> =
         metrics.iter().map(|input| input as &dyn AnyInput).collect();
     let rewards: &dyn AnyInput = &REWARDS;
-    inputs.extend(recording.as_ref().map(|_| rewards));
+    inputs.extend(desk.recording.as_ref().map(|_| rewards));
     loop {
         let input = match node.wait(&inputs, None)? {
             Waited::Message(input) => input,
-            Waited::Over => return Ok(()),
+            Waited::Over => return rest::after_stop(node, &metrics, desk),
             Waited::Ended(_) | Waited::Lost(_) | Waited::Nothing => continue,
         };
         let Some(of_node) = metrics.iter().find(|metrics| metrics.name() == input) else {
-            recording.as_ref().map_or(Ok(()), |recording| recording.take_step(node))?;
+            desk.recording.as_ref().map_or(Ok(()), |recording| recording.take_step(node))?;
             continue;
         };
-        let Some(batch) = node.recv(of_node)? else { continue };
-        records.append(&input, &batch)?;
-        board.append(&input, &batch)?;
-        if let Some(recording) = &recording {
-            recording.append(&input, &batch)?;
-        }
-        for line in progress.take(&input, &batch) {
-            println!("{line}");
+        if let Some(batch) = node.recv(of_node)? {
+            desk.take(&input, &batch)?;
         }
     }
 }

@@ -150,6 +150,7 @@ mod tests {
             executable: String::new(),
             role: role.into(),
             is_learner: id == learner,
+            machine: String::new(),
             learners: vec![learner.into()],
         }
     }

@@ -151,3 +151,30 @@ fn finish_ends_every_output() {
     node.finish().unwrap();
     assert!(sent.ended("credit"));
 }
+
+#[test]
+fn a_node_that_is_started_again_loses_what_is_learned_from() {
+    // Metrics begin anew; credit that does is credit that was lost.
+    let script = Script::new(&PORTS).message("credit", &CREDIT).restart("script");
+    fails(script.message("credit", &CREDIT), "expected message 1, got 0 again");
+}
+
+#[test]
+fn what_a_node_sent_last_lies_in_the_run_folder_when_it_has_ended() {
+    let folder = std::env::temp_dir().join(format!("vrft-last-metrics-{}", std::process::id()));
+    let (mut node, sent) = Script::new(&PORTS).run_dir(&folder).stop().node();
+    for step in 1..=10 {
+        node.metric(step, "policy/loss", 0.5);
+        node.send_metrics().unwrap();
+    }
+    node.metric(11, "time/checkpoint_secs", 0.25);
+    node.finish().unwrap();
+    let left = crate::last_metrics(&folder, "tested").unwrap().unwrap();
+    let steps: Vec<u64> = left.metrics.iter().map(|metric| metric.step).collect();
+    assert_eq!(steps, [4, 5, 6, 7, 8, 9, 10, 11]);
+    assert!(sent.ended("metrics"));
+    assert_eq!(crate::last_metrics(&folder, "another").unwrap(), None);
+    crate::remove_last_metrics(&folder).unwrap();
+    assert!(!folder.join("last-metrics").exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
