@@ -10,13 +10,13 @@ use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::Truth as RowTruth;
 use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
-use vrft_messages::Reply;
+use vrft_messages::{Reply, Role, Turn};
 use vrft_model::{LoadOptions, ModelError, Policy, SharedWeights};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
 use vrft_prompts::{Checker, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
-use vrft_reward::{Frame, Reward, Truth};
+use vrft_reward::{Frame, Reward, Truth, instructions};
 use vrft_rollout::{RolloutError, Sampling};
 use vrft_score::detection::Question;
 use vrft_vision::Sides;
@@ -86,6 +86,8 @@ pub struct Judgment {
 pub struct Prediction {
     /// The sample it is about.
     pub sample_id: String,
+    /// What was asked, without what is said of the form of answers.
+    pub question: String,
     /// What the policy said: in its last turn, where it spoke in several.
     pub completion: String,
     /// The turns before, each with what was replied to it.
@@ -286,17 +288,15 @@ impl Judge {
                 evaluator.add_unasked(answer, subject);
                 None
             };
-            let extent = self.extent(idx);
-            let answer = answer.clone();
-            let counted = None;
             predictions.push(Prediction {
                 sample_id,
+                question: self.question(idx),
                 completion,
                 turns,
-                answer,
+                answer: answer.clone(),
                 score,
-                extent,
-                counted,
+                extent: self.extent(idx),
+                counted: None,
             });
         }
         let questions = evaluator.questions().iter().zip(self.pictures());
@@ -306,6 +306,15 @@ impl Judge {
         let secs = start.elapsed().as_secs_f64();
         let reward = Reward::new(&self.config.reward);
         Judgment { evaluation: evaluator.finish(), predictions, reward, secs }
+    }
+
+    /// The last words to the policy about a row, without the format instructions that follow every question.
+    fn question(&self, idx: usize) -> String {
+        let turns = self.prompter.turns(self.test.get(idx));
+        let asked = turns.iter().rfind(|turn| turn.role == Role::User).map(Turn::text);
+        let asked = asked.unwrap_or_default();
+        let end = instructions(&self.config.reward);
+        asked.strip_suffix(end.as_str()).unwrap_or(&asked).trim_end().to_owned()
     }
 
     /// A number for the picture of each row: that of the first row with the same one.

@@ -146,9 +146,14 @@ pub(crate) fn of_masks(folder: &Path, predictions: &Path, as_json: bool) -> eyre
     ))
 }
 
+/// Answers that are all worth the same have no interval: how far others may be from that is not known.
 fn interval_text(interval: Option<(f64, f64)>) -> String {
     interval.map_or(String::new(), |(low, high)| {
-        format!("   95 % CI {low:.4} to {high:.4}, over the choice of images")
+        if low < high {
+            format!("   95 % CI {low:.4} to {high:.4}, over the choice of images")
+        } else {
+            "   no CI: the same on every image".to_owned()
+        }
     })
 }
 

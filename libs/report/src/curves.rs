@@ -10,7 +10,7 @@ use crate::load::Run;
 use crate::teams::Team;
 
 /// A curve that has a chart to itself: metric, title, note.
-const SINGLE: [(&str, &str, &str); 9] = [
+const SINGLE: [(&str, &str, &str); 14] = [
     ("policy/kl", "KL to the reference policy", "nats per token"),
     ("policy/entropy", "Entropy", "nats per token of a completion"),
     ("completions/length/mean", "Completion length", "tokens, mean of a step"),
@@ -20,6 +20,15 @@ const SINGLE: [(&str, &str, &str); 9] = [
     ("policy/learning_rate", "Learning rate", "per learner step"),
     ("policy/clip_fraction", "Clip fraction", "tokens whose ratio was clipped"),
     ("policy/staleness", "Staleness", "learner steps between sampling and update"),
+    ("truth/used", "True answers in use", "share of prompts whose true answer taught something"),
+    (
+        "policy/imitation_loss",
+        "Loss of the imitation",
+        "cross-entropy of the true answers, nats per token",
+    ),
+    ("policy/imitation_share", "Share of the imitation", "its weight \u{3bc} in the loss"),
+    ("policy/teacher_kl", "KL to the teacher", "reverse, nats per token"),
+    ("policy/visual_advantage", "What the picture adds", "nats per token, mean of a step"),
 ];
 
 /// All training curves, as figures.

@@ -21,7 +21,8 @@ pub struct Difference {
     pub metric: String,
     /// `to` minus `from`.
     pub delta: f64,
-    /// 95 % confidence interval of the change; `None` when nothing is known about the spread.
+    /// 95 % confidence interval of the change; `None` when nothing is known about the spread, as where it is the same for
+    /// all samples.
     pub interval: Option<(f64, f64)>,
     /// Samples that both policies answered, when the interval is of their paired differences (pictures, for average precision);
     /// 0 when it combines the two separate intervals, which makes it wider.
@@ -33,15 +34,19 @@ pub struct Difference {
 pub(crate) enum Verdict {
     Better,
     Worse,
-    /// The interval holds 0.
+    /// The interval holds 0, or nothing changed.
     Unclear,
     /// There is no interval.
     Unknown,
 }
 
+/// Smaller changes than this are written as none.
+const SHOWN: f64 = 5e-4;
+
 impl Difference {
     pub(crate) fn verdict(&self) -> Verdict {
         match self.interval {
+            None if self.delta.abs() < SHOWN => Verdict::Unclear,
             None => Verdict::Unknown,
             Some((low, _)) if low > 0.0 => Verdict::Better,
             Some((_, high)) if high < 0.0 => Verdict::Worse,
@@ -54,11 +59,18 @@ impl Difference {
         let (from, to) = (label::display(&self.from), label::display(&self.to));
         let metric = evaluation::metric_title(&self.metric);
         let mut text = format!("{to} \u{2212} {from}: {metric} {}", signed(self.delta));
-        let Some((low, high)) = self.interval else { return text };
-        text += &format!(", 95 % CI {} to {}", signed(low), signed(high));
-        if self.n_paired > 0 {
-            let unit = if is_precision(&self.metric) { "picture" } else { "sample" };
-            text += &format!(", paired over {}", count(self.n_paired, unit));
+        let unit = if is_precision(&self.metric) { "picture" } else { "sample" };
+        match self.interval {
+            Some((low, high)) => {
+                text += &format!(", 95 % CI {} to {}", signed(low), signed(high));
+                if self.n_paired > 0 {
+                    text += &format!(", paired over {}", count(self.n_paired, unit));
+                }
+            }
+            None if self.n_paired > 1 => {
+                text += &format!(", the same on each of {}", count(self.n_paired, unit));
+            }
+            None => {}
         }
         text
     }
@@ -79,7 +91,7 @@ pub(crate) fn difference(from: &Side, to: &Side, metric: &str) -> Option<Differe
         paired_interval(from, to, metric)
     };
     let (interval, n_paired) = match paired {
-        Some((interval, n)) => (Some(interval), n),
+        Some((interval, n)) => (interval, n),
         None => (separate_interval(from.evaluation, to.evaluation, metric, delta), 0),
     };
     Some(Difference {
@@ -92,9 +104,12 @@ pub(crate) fn difference(from: &Side, to: &Side, metric: &str) -> Option<Differe
     })
 }
 
+/// The interval of paired differences, which equal ones do not have, and their number.
+type Paired = (Option<(f64, f64)>, usize);
+
 /// Interval of the mean difference per sample. Only if the predictions are those that the metric was
 /// computed from: their means must agree with it.
-fn paired_interval(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), usize)> {
+fn paired_interval(from: &Side, to: &Side, metric: &str) -> Option<Paired> {
     let scores = |side: &Side| -> Option<BTreeMap<String, f64>> {
         let scored = side.predictions.iter();
         let scores: BTreeMap<String, f64> =
@@ -110,8 +125,7 @@ fn paired_interval(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), 
         return None;
     }
     let (mean, half) = mean_interval(&changes)?;
-    let half = half?;
-    Some(((mean - half, mean + half), changes.len()))
+    Some((half.map(|half| (mean - half, mean + half)), changes.len()))
 }
 
 /// Whether a metric is an average precision, which no mean over questions is.
@@ -124,7 +138,7 @@ const N_RESAMPLES: usize = 200;
 
 /// Interval of a difference of average precisions over the choice of pictures, computed again for both policies on the same
 /// draws; and the number of pictures. Only if the predictions are those that the metric was computed from.
-fn paired_precision(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64), usize)> {
+fn paired_precision(from: &Side, to: &Side, metric: &str) -> Option<Paired> {
     let name = match metric {
         "ap" => "AP",
         "ap50" => "AP50",
@@ -146,7 +160,8 @@ fn paired_precision(from: &Side, to: &Side, metric: &str) -> Option<((f64, f64),
         _ => intervals.ap75,
     };
     let pictures: BTreeSet<usize> = before.iter().map(|question| question.picture).collect();
-    Some((interval?, pictures.len()))
+    let interval = interval?;
+    Some((Some(interval).filter(|(low, high)| low < high), pictures.len()))
 }
 
 /// Root of the summed squares of the two half-widths, as for independent means.
@@ -177,7 +192,7 @@ mod tests {
     }
 
     fn predictions(ious: [f64; 3]) -> Vec<Prediction> {
-        let line = |(i, iou)| format!(r#"{{"sample_id":"s{i}","truth":[],"iou":{iou}}}"#);
+        let line = |(i, iou)| format!(r#"{{"sample_id":"s{i}","truth":[[0,0,9,9]],"iou":{iou}}}"#);
         let lines = ious.iter().enumerate().map(line);
         lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
     }
@@ -232,6 +247,26 @@ mod tests {
         // Answers that the metric is not of, and answers to other questions, prove nothing.
         assert_eq!(of(&after, &after).interval, None);
         assert_eq!(of(&before, &after[..7]).interval, None);
+    }
+
+    #[test]
+    fn the_same_change_of_every_sample_is_told_as_that() {
+        let of = |before: [f64; 3], after: [f64; 3]| {
+            let mean = |ious: [f64; 3]| ious.iter().sum::<f64>() / 3.0;
+            let (base, rft) = (evaluation("base", mean(before)), evaluation("rft", mean(after)));
+            let (before, after) = (predictions(before), predictions(after));
+            let from = Side { evaluation: &base, predictions: &before };
+            difference(&from, &Side { evaluation: &rft, predictions: &after }, "miou").unwrap()
+        };
+        let worse = of([1.0; 3], [0.0; 3]);
+        assert_eq!(
+            worse.sentence(),
+            "RFT \u{2212} base: mIoU \u{2212}1.000, the same on each of 3 samples"
+        );
+        assert_eq!((worse.interval, worse.verdict()), (None, Verdict::Unknown));
+        let same = of([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]);
+        assert!(same.sentence().ends_with("+0.000, the same on each of 3 samples"), "{same:?}");
+        assert_eq!(same.verdict(), Verdict::Unclear);
     }
 
     #[test]

@@ -36,9 +36,10 @@ impl Evaluation {
         self.metrics.get(name)?.as_f64().filter(|value| value.is_finite())
     }
 
-    /// Its 95 % confidence interval.
+    /// Its 95 % confidence interval; `None` where all answers are worth the same, of which none follows.
     pub(crate) fn interval(&self, name: &str) -> Option<(f64, f64)> {
-        Some((self.metric(&format!("{name}_ci_low"))?, self.metric(&format!("{name}_ci_high"))?))
+        let bound = |end: &str| self.metric(&format!("{name}_ci_{end}"));
+        bound("low").zip(bound("high")).filter(|(low, high)| low < high)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::prediction::{Corners, Prediction, Turn};
 const MAX_IMAGES: usize = 24;
 /// Most boxes drawn in one image, for policies that fill it with boxes.
 const MAX_BOXES: usize = 12;
+/// Characters of a question that are printed.
+const MAX_QUESTION: usize = 160;
 /// Characters of a completion that are printed.
 const MAX_CHARACTERS: usize = 4000;
 
@@ -28,14 +30,18 @@ pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
     // The constant answer is the same on every picture.
     let labels = label::ordered(shown.filter(|label| !label.starts_with(label::CONSTANT)));
     let samples = labels.iter().map(|label| &run.predictions[label]).max_by_key(|list| list.len());
+    let samples: Vec<&Prediction> = samples.into_iter().flatten().collect();
+    let same_question = samples.windows(2).all(|pair| pair[0].question == pair[1].question);
     let mut cards = Vec::new();
-    for sample in samples.into_iter().flatten() {
+    for sample in &samples {
         if cards.len() == MAX_IMAGES {
             break;
         }
         if let Some(uri) = image(&run.dir, sample)? {
             let answers = answers(run, &labels, sample);
-            cards.push(Card { dir: &run.dir, sample, uri, answers }.html()?);
+            let question = if same_question { String::new() } else { question(sample) };
+            let dir = &run.dir;
+            cards.push(Card { dir, sample, uri, answers, question }.html()?);
         }
     }
     if cards.is_empty() {
@@ -48,14 +54,26 @@ pub(crate) fn gallery(run: &Run) -> Result<Gallery, ReportError> {
     } else {
         (toggles(&labels), "Numbers are IoU with the truth.")
     };
+    let is_open = cards.iter().any(|card| card.contains(OPEN));
+    let how = if is_open {
+        "Below each stands what each policy wrote."
+    } else {
+        "Open a sample's name to read what each policy wrote."
+    };
     let rule = format!(
-        "The first {} of the held-out file that have an image, in file order: nothing was picked. {meaning}",
+        "The first {} of the held-out file that have an image, in file order: nothing was picked. {meaning} {how}",
         count(cards.len(), "sample")
     );
     let cards = cards.concat();
-    let html = format!("<div class=gallery>\n{toggles}<div class=cards>\n{cards}</div></div>");
+    let asked = samples.first().filter(|_| same_question).map(|sample| question(sample));
+    let asked = asked.unwrap_or_default();
+    let html =
+        format!("<div class=gallery>\n{asked}{toggles}<div class=cards>\n{cards}</div></div>");
     Ok(Gallery { rule, html })
 }
+
+/// How the part of a card begins that is open from the start.
+const OPEN: &str = "<details open>";
 
 /// A sample and what each policy that saw it answered.
 struct Card<'a> {
@@ -63,6 +81,8 @@ struct Card<'a> {
     sample: &'a Prediction,
     uri: String,
     answers: Vec<(&'a str, &'a Prediction)>,
+    /// The question, where others are asked another.
+    question: String,
 }
 
 impl Card<'_> {
@@ -88,6 +108,7 @@ impl Card<'_> {
                 said(&answer.completion)
             );
         }
+        let question = &self.question;
         let truth = if self.sample.is_name() {
             format!("<p class=truth>{}</p>", escape(self.sample.true_name()))
         } else {
@@ -95,12 +116,12 @@ impl Card<'_> {
         };
         // Thinking says why an answer came out as it did; without any, the pictures and numbers say all.
         let open = if self.answers.iter().any(|(_, answer)| steps(&answer.completion).is_some()) {
-            " open"
+            OPEN
         } else {
-            ""
+            "<details>"
         };
         Ok(format!(
-            "<figure class=card>{photo}<figcaption>{truth}<ul class=scores>{scores}</ul></figcaption><details{open}><summary>{id}</summary>{completions}</details></figure>\n"
+            "<figure class=card>{photo}<figcaption>{question}{truth}<ul class=scores>{scores}</ul></figcaption>{open}<summary>{id}</summary>{completions}</details></figure>\n"
         ))
     }
 
@@ -140,6 +161,22 @@ fn turns(dir: &Path, turns: &[Turn]) -> Result<String, ReportError> {
     Ok(html)
 }
 
+/// What was asked about a sample: its beginning, and all of it to whoever points at it.
+fn question(sample: &Prediction) -> String {
+    let question = sample.question.trim();
+    if question.is_empty() {
+        return String::new();
+    }
+    let first = question.lines().next().unwrap_or_default();
+    let start: String = first.chars().take(MAX_QUESTION).collect();
+    let more = if start == question { "" } else { "\u{2026}" };
+    format!(
+        "<p class=question title=\"{}\">{}{more}</p>",
+        escape(question),
+        escape(start.trim_end())
+    )
+}
+
 /// A completion, with its thinking set apart from its answer.
 fn said(completion: &str) -> String {
     let text: String = completion.chars().take(MAX_CHARACTERS).collect();
@@ -157,7 +194,8 @@ fn steps(completion: &str) -> Option<(&str, &str)> {
     let end = completion.find("</think>")?;
     let (thinking, rest) = completion.split_at(end + "</think>".len());
     let inside = thinking.trim_start().strip_prefix("<think>")?;
-    (inside.matches(". ").count() > 0).then_some((thinking, rest))
+    let inside = inside.trim_end_matches("</think>").trim_end();
+    inside.contains(". ").then_some((thinking, rest))
 }
 
 fn answers<'a>(
@@ -173,11 +211,17 @@ fn answers<'a>(
     labels.iter().filter_map(answer).collect()
 }
 
-/// The IoU, or the name with a mark.
+/// The IoU, or the name with a mark, or whether nothing was found where there is nothing.
 fn result(answer: &Prediction) -> String {
     if answer.is_name() {
         let mark = if answer.score() == Some(1.0) { "\u{2713}" } else { "\u{2717}" };
         return format!("{mark} {}", escape(answer.predicted_name()));
+    }
+    if answer.is_nothing() {
+        return match answer.predicted_boxes().len() {
+            0 => "\u{2713} <small>nothing there</small>".to_owned(),
+            n => format!("\u{2717} <small>nothing there, {n} found</small>"),
+        };
     }
     let score =
         answer.score().map(|score| format!("{score:.2}")).unwrap_or_else(|| "\u{2013}".to_owned());
@@ -245,7 +289,10 @@ mod tests {
         let thought = "<think>red bag 1,2,3. bag: red.</think><answer>1 < 2</answer>";
         let expected = "<span class=thinking>&lt;think&gt;red bag 1,2,3. bag: red.&lt;/think&gt;</span>&lt;answer&gt;1 &lt; 2&lt;/answer&gt;";
         assert_eq!(said(thought), expected);
-        for text in ["<think>It stands out.</think>1", "a. b</think>", "<think>a. b", "", "5"] {
+        let phrase = "<think> It stands out. </think> 1";
+        for text in
+            [phrase, "<think>It stands out.</think>1", "a. b</think>", "<think>a. b", "", "5"]
+        {
             assert_eq!(said(text), escape(text));
         }
     }

@@ -28,19 +28,20 @@ pub(crate) fn headline(comparison: &Comparison) -> String {
         None => format!("After reinforcement fine-tuning, held-out {metric} is {}", fixed(rft)),
     };
     let baseline = value(Kind::Supervised).map(|sft| baseline(comparison, sft)).unwrap_or_default();
-    let constant = value(Kind::Constant).map(|value| constant(comparison, value));
+    let constant = value(Kind::Constant).map(|value| constant(comparison, value, rft));
     format!("{change}{baseline}.{}", constant.unwrap_or_default())
 }
 
 /// The score of the best constant answer, and a warning where the tuned policy is not better than that.
-fn constant(comparison: &Comparison, value: f64) -> String {
-    let value = fixed(value);
-    match verdict(comparison, Kind::Constant) {
-        Verdict::Better => format!(" The best constant answer scores {value}."),
-        _ => format!(
-            " The best constant answer scores {value}, and the tuned policy is not measurably better than that."
-        ),
-    }
+fn constant(comparison: &Comparison, value: f64, rft: f64) -> String {
+    let shown = fixed(value);
+    let warning = match verdict(comparison, Kind::Constant) {
+        Verdict::Better => "",
+        Verdict::Unknown if rft > value => "",
+        Verdict::Worse | Verdict::Unknown => ", and the tuned policy is worse than that",
+        Verdict::Unclear => ", and the tuned policy is not measurably better than that",
+    };
+    format!(" The best constant answer scores {shown}{warning}.")
 }
 
 fn change(comparison: &Comparison, metric: &str, base: f64, rft: f64) -> String {
@@ -134,6 +135,26 @@ mod tests {
         check(
             &[("base", 0.1), ("rft", 0.6), ("constant", 0.217)],
             "Reinforcement fine-tuning raised held-out mIoU from 0.100 to 0.600. The best constant answer scores 0.217.",
+        );
+        check(
+            &[("base", 0.1), ("rft", 0.1), ("constant", 0.9)],
+            "Reinforcement fine-tuning did not measurably change held-out mIoU (0.100 \u{2192} 0.100). The best constant answer scores 0.900, and the tuned policy is worse than that.",
+        );
+    }
+
+    #[test]
+    fn answers_that_are_all_worth_the_same_prove_nothing_about_others() {
+        let line = |label: &str, value: u8| {
+            format!(
+                r#"{{"label":"{label}","n":12,"metrics":{{"miou":{value},"miou_ci_low":{value},"miou_ci_high":{value}}}}}"#
+            )
+        };
+        let lines = [line("base", 0), line("rft", 0), line("constant", 1)];
+        let evaluations = lines.map(|line| serde_json::from_str(&line).unwrap()).into();
+        let headline = headline(&Comparison::new(&Run { evaluations, ..Run::default() }));
+        assert_eq!(
+            headline,
+            "Reinforcement fine-tuning did not measurably change held-out mIoU (0.000 \u{2192} 0.000). The best constant answer scores 1.000, and the tuned policy is worse than that."
         );
     }
 

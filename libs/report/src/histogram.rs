@@ -5,6 +5,7 @@ use crate::frame::Frame;
 use crate::html::{figure, legend, legend_entry};
 use crate::label;
 use crate::load::Run;
+use crate::prediction::Prediction;
 
 const BINS: usize = 10;
 
@@ -31,13 +32,13 @@ pub(crate) fn figure_of(run: &Run) -> String {
     };
     let entries: String = groups.iter().map(entry).collect();
     let description = "Number of held-out images by IoU, for each policy";
-    let note = "held-out images in each tenth; far left: missed, far right: exact";
+    let note = "held-out images with something to be found, in each tenth; far left: missed, far right: exact";
     figure("IoU of single images", note, &legend(&entries), &frame.svg(description, "IoU", &bars))
 }
 
 fn ious(run: &Run, label: &str) -> Vec<f64> {
     let predictions = run.predictions.get(label).into_iter().flatten();
-    predictions.filter_map(|p| p.iou).filter(|iou| (0.0..=1.0).contains(iou)).collect()
+    predictions.filter_map(Prediction::iou).filter(|iou| (0.0..=1.0).contains(iou)).collect()
 }
 
 /// Values per tenth; 1 counts to the last.
@@ -70,6 +71,25 @@ fn bars(frame: &Frame, label: &str, counts: &[usize; BINS], place: usize, n: usi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_with_nothing_to_be_found_are_not_counted() {
+        let line = |id: &str, truth: &str, iou: f64| {
+            let line =
+                format!(r#"{{"sample_id":"{id}","iou":{iou},"truth":{truth},"predicted":[]}}"#);
+            serde_json::from_str(&line).unwrap()
+        };
+        let there = "[[0,0,9,9]]";
+        let predictions = vec![
+            line("a", there, 0.5),
+            line("b", "[]", 0.0),
+            line("c", there, 0.25),
+            line("d", "[]", 0.0),
+        ];
+        let predictions = [("rft".to_owned(), predictions)].into();
+        let figure = figure_of(&Run { predictions, ..Run::default() });
+        assert!(figure.contains("1 of 2 \u{2265} 0.5"), "{figure}");
+    }
 
     #[test]
     fn an_exact_box_counts_to_the_last_tenth() {

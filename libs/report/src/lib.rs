@@ -22,6 +22,7 @@ mod histogram;
 mod html;
 mod interval;
 mod label;
+mod live;
 mod load;
 mod metrics;
 mod number;
@@ -44,6 +45,7 @@ pub use diagnosis::{
 };
 pub use difference::Difference;
 pub use error::ReportError;
+pub use live::live_answers;
 pub use page::write_report;
 pub use results::{
     EqualShots, PairedDifference, PublishedNumber, ResultCell, ResultRow, ResultRun, Results,

@@ -52,6 +52,11 @@ impl Metrics {
         points(nodes.get(&team.learner).or(other))
     }
 
+    /// A curve of one node, whoever it works for.
+    pub(crate) fn curve_of(&self, node: &str, name: &str) -> Vec<(f64, f64)> {
+        points(self.curves.get(name).and_then(|nodes| nodes.get(node)))
+    }
+
     /// All numbers of a learner and of the nodes that work for it.
     pub(crate) fn history(&self, team: &Team) -> History {
         let mut history = History::default();

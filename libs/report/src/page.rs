@@ -10,7 +10,9 @@ use crate::headline::headline;
 use crate::html::{escape, section};
 use crate::load::Run;
 use crate::number::count;
-use crate::{ReportError, appendix, curves, data, histogram, interval, outcome, seconds, timeline};
+use crate::{
+    ReportError, appendix, curves, data, histogram, interval, live, outcome, seconds, timeline,
+};
 
 /// Style of charts.
 pub(crate) const CHART_CSS: &str = include_str!("chart.css");
@@ -56,6 +58,7 @@ fn page(run: &Run) -> Result<String, ReportError> {
     let environment = section("environment", "Environment", "", &appendix::environment(run));
     let sections = [
         ("result", "Result", held_out(run, &comparison)),
+        ("live", "Live answers", live::section_of(run)),
         ("training", "Training", training(run)),
         ("images", "Images", images(run)?),
         ("data", "Data", data::html(&run.data)),
@@ -148,8 +151,7 @@ fn training(run: &Run) -> String {
 
 fn images(run: &Run) -> Result<String, ReportError> {
     let gallery = gallery(run)?;
-    let intro = format!("{} Open a sample's name to read what each policy wrote.", gallery.rule);
-    Ok(section("images", "Held-out images", &intro, &gallery.html))
+    Ok(section("images", "Held-out images", &gallery.rule, &gallery.html))
 }
 
 fn time(run: &Run) -> String {
@@ -157,7 +159,7 @@ fn time(run: &Run) -> String {
     section("time", "Time", "", &grid(&figures))
 }
 
-fn grid(figures: &str) -> String {
+pub(crate) fn grid(figures: &str) -> String {
     if figures.is_empty() {
         String::new()
     } else {

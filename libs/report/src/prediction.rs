@@ -14,6 +14,9 @@ pub(crate) struct Prediction {
     /// Number of the sample in the held-out data; names may be equal.
     #[serde(default)]
     sample: Option<usize>,
+    /// What was asked; empty in the files of earlier versions.
+    #[serde(default)]
+    pub(crate) question: String,
     #[serde(default)]
     pub(crate) completion: String,
     /// The turns before, where it spoke in several.
@@ -24,7 +27,7 @@ pub(crate) struct Prediction {
     #[serde(default)]
     predicted: Value,
     #[serde(default)]
-    pub(crate) iou: Option<f64>,
+    iou: Option<f64>,
     #[serde(default)]
     score: Option<f64>,
     /// Width and height of the whole picture in the coordinates of the boxes; thousandths where nothing is said.
@@ -77,7 +80,18 @@ impl Prediction {
             (Value::String(_), Value::Null) => Some(0.0),
             _ => None,
         };
-        self.score.or(self.iou).filter(|score| score.is_finite()).or_else(named)
+        self.score.or(self.iou()).filter(|score| score.is_finite()).or_else(named)
+    }
+
+    /// The mean IoU of the true boxes with the best predicted ones; `None` where there is nothing to be found.
+    pub(crate) fn iou(&self) -> Option<f64> {
+        // Files of earlier versions have a 0 there.
+        self.iou.filter(|_| !self.is_nothing())
+    }
+
+    /// Whether the true answer is that there is nothing to be found.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.truth.as_array().is_some_and(Vec::is_empty)
     }
 
     /// Whether the answer is a name.
@@ -157,6 +171,15 @@ mod tests {
         for extent in ["null", "[0,0]"] {
             assert_eq!(line(extent, "[1,2,3,4]"), [1.0, 2.0, 3.0, 4.0]);
         }
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_be_found_no_overlap_is_missed() {
+        let iou = |truth: &str| {
+            parse(&format!(r#"{{"sample_id":"a","iou":0.0,"truth":{truth},"predicted":[]}}"#)).iou()
+        };
+        assert_eq!(iou("[[1,2,3,4]]"), Some(0.0));
+        assert_eq!(iou("[]"), None);
     }
 
     #[test]

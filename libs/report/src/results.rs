@@ -101,7 +101,8 @@ pub struct ResultRow {
 pub struct ResultCell {
     /// Mean over the runs.
     pub mean: f64,
-    /// Half the width of the 95 % confidence interval (Student's t); `None` for a single run.
+    /// Half the width of the 95 % confidence interval (Student's t); `None` for a single run, and where all runs have the
+    /// same value.
     pub half_width: Option<f64>,
     /// Runs with this metric.
     pub n: usize,
@@ -118,7 +119,7 @@ pub struct PairedDifference {
     pub shots: Option<usize>,
     /// `to` minus `from`.
     pub mean: f64,
-    /// 95 % confidence interval; `None` where nothing is known of the spread.
+    /// 95 % confidence interval; `None` where nothing is known of the spread, as where all pairs have the same difference.
     pub interval: Option<(f64, f64)>,
     /// Pairs that it is over.
     pub n: usize,

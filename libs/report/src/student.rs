@@ -2,9 +2,13 @@
 
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
+/// Numbers between 0 and 1 that were computed in different ways differ by less than this where they are equal.
+const ROUNDING: f64 = 1e-12;
+
 /// Mean of the values and half the width of its 95 % confidence interval, `t · s / √n`.
 ///
-/// `s` is the unbiased standard deviation. One value has no interval, no value has no mean.
+/// `s` is the unbiased standard deviation. One value has no interval, nor have equal ones: that a few values are equal does
+/// not say that the next will be. No value has no mean.
 pub fn mean_interval(values: &[f64]) -> Option<(f64, Option<f64>)> {
     let n = values.len();
     if n == 0 {
@@ -12,6 +16,12 @@ pub fn mean_interval(values: &[f64]) -> Option<(f64, Option<f64>)> {
     }
     let mean = values.iter().sum::<f64>() / n as f64;
     if n == 1 {
+        return Some((mean, None));
+    }
+    let (low, high) = values.iter().fold((values[0], values[0]), |(low, high), value| {
+        (f64::min(low, *value), f64::max(high, *value))
+    });
+    if high - low <= ROUNDING {
         return Some((mean, None));
     }
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
@@ -84,6 +94,14 @@ mod tests {
         let (mean, half) = mean_interval(&[0.50, 0.54, 0.58]).unwrap();
         assert!((mean - 0.54).abs() < 1e-12);
         assert!((half.unwrap() - 0.099_366).abs() < 1e-6);
+    }
+
+    #[test]
+    fn equal_seeds_have_no_interval() {
+        assert_eq!(mean_interval(&[0.5, 0.5]), Some((0.5, None)));
+        // 0.6 − 0.5 and 0.3 − 0.2 are the same number but for rounding.
+        assert_eq!(mean_interval(&[0.6 - 0.5, 0.3 - 0.2]).map(|(_, half)| half), Some(None));
+        assert!(mean_interval(&[0.5, 0.5001]).is_some_and(|(_, half)| half.is_some()));
     }
 
     #[test]

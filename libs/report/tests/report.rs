@@ -107,6 +107,48 @@ fn what_a_model_wrote_is_text() {
 }
 
 #[test]
+fn what_was_asked_and_whether_there_was_anything_stands_below_the_picture() {
+    let line = |predicted: &str| {
+        format!(
+            r#"{{"sample_id":"a","sample":0,"question":"Where is the <larger> cup?\nAnswer so.","completion":"","truth":[],"predicted":[{predicted}],"iou":0.0}}"#
+        )
+    };
+    let a_box = r#"{"bbox":[100,100,500,450],"confidence":0.9}"#;
+    let dir = folder(&[
+        ("evaluations.jsonl", EVALUATIONS),
+        ("predictions-base.jsonl", &line(a_box)),
+        ("predictions-rft.jsonl", &line("")),
+    ]);
+    let page = page(dir.path());
+    for expected in [
+        "Where is the &lt;larger&gt; cup?\u{2026}</p>",
+        "\u{2717} <small>nothing there, 1 found</small>",
+        "\u{2713} <small>nothing there</small>",
+        "Open a sample's name",
+    ] {
+        assert!(page.contains(expected), "{expected:?} is missing");
+    }
+    assert!(!page.contains("IoU of single images"), "there is nothing to overlap with");
+}
+
+#[test]
+fn a_question_that_all_samples_have_stands_there_once() {
+    let line = |sample: usize, question: &str| {
+        format!(
+            r#"{{"sample_id":"{sample}","sample":{sample},"question":"{question}","completion":"","truth":"a","predicted":"a"}}"#
+        )
+    };
+    let n_told = |questions: [&str; 2]| {
+        let lines = format!("{}\n{}", line(0, questions[0]), line(1, questions[1]));
+        let dir = folder(&[("predictions-rft.jsonl", &lines)]);
+        fs::write(dir.path().join("images/0001.png"), PIXEL).unwrap();
+        page(dir.path()).matches("<p class=question").count()
+    };
+    assert_eq!(n_told(["What is it?", "What is it?"]), 1);
+    assert_eq!(n_told(["Is it a?", "Is it b?"]), 2);
+}
+
+#[test]
 fn names_are_compared_as_names() {
     let line = |predicted: &str| {
         format!(

@@ -224,11 +224,12 @@ fn png(picture: &Picture) -> eyre::Result<Vec<u8>> {
 
 /// Boxes as boxes, everything else as text.
 fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value {
-    let Prediction { sample_id, completion, answer, score, extent, counted, .. } = prediction;
+    let Prediction { sample_id, question, completion, answer, score, extent, counted, .. } =
+        prediction;
     let truth = answer.answer.detections();
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
-            "sample_id": sample_id, "completion": completion, "score": score,
+            "sample_id": sample_id, "question": question, "completion": completion, "score": score,
             "truth": vrft_reward::answer_text(&answer.solution),
             "predicted": vrft_reward::answer_text(completion),
         });
@@ -238,9 +239,10 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
     let best = |truth: &vrft_reward::Detection| {
         predicted.iter().map(|p| p.bbox.iou(&truth.bbox)).fold(0.0, f64::max)
     };
-    let iou = truth.iter().map(best).sum::<f64>() / truth.len().max(1) as f64;
+    // Where there is nothing to be found there is nothing to overlap with either.
+    let iou = (!truth.is_empty()).then(|| truth.iter().map(best).sum::<f64>() / truth.len() as f64);
     json!({
-        "sample_id": sample_id, "completion": completion, "iou": iou,
+        "sample_id": sample_id, "question": question, "completion": completion, "iou": iou,
         "truth": truth.iter().map(|truth| bbox(&truth.bbox)).collect::<Vec<_>>(),
         "predicted": predicted.iter()
             .map(|p| json!({"bbox": bbox(&p.bbox), "confidence": p.confidence}))
@@ -289,6 +291,7 @@ mod tests {
         let reward = Reward::new(&config);
         let prediction = |name: &&str| Prediction {
             sample_id: (*name).to_owned(),
+            question: "Where is it?".to_owned(),
             completion: solution.to_owned(),
             turns: vec![],
             answer: reward.parse_answer(solution).unwrap(),

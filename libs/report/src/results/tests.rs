@@ -63,6 +63,26 @@ fn rows_have_mean_and_interval_over_seeds_beside_the_paper_s() {
 }
 
 #[test]
+fn equal_seeds_are_told_as_equal_and_not_as_certain() {
+    let runs = [
+        run("rft", 4, 0, 0.5),
+        run("rft", 4, 1, 0.5),
+        run("sft", 4, 0, 0.4),
+        run("sft", 4, 1, 0.4),
+    ];
+    let head = ResultsHead { metrics: vec!["ap".to_owned()], ..ResultsHead::default() };
+    let results = Results::new(head, &runs);
+    let text = results.to_markdown();
+    for line in [
+        "| RFT | 4 | 2 | 0.500 (all equal) |",
+        "| RFT \u{2212} SFT | 4 | +0.100 | none: all equal | 2 seeds |",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("\u{b1}"), "{text}");
+}
+
+#[test]
 fn files_hold_the_same_table_and_load_nothing() {
     let folder = tempfile::tempdir().unwrap();
     write_results(&[table()], folder.path()).unwrap();
@@ -86,7 +106,8 @@ fn a_single_seed_is_compared_over_its_questions() {
         )
     };
     let answers = |ious: [f64; 3]| -> String {
-        let line = |(i, iou)| format!("{{\"sample_id\":\"s{i}\",\"truth\":[],\"iou\":{iou}}}\n");
+        let line =
+            |(i, iou)| format!("{{\"sample_id\":\"s{i}\",\"truth\":[[0,0,9,9]],\"iou\":{iou}}}\n");
         ious.iter().enumerate().map(line).collect()
     };
     let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();

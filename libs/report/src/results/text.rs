@@ -7,6 +7,9 @@ use crate::label;
 /// What stands where there is no number.
 const NONE: &str = "\u{2013}";
 
+/// What stands in place of an interval where all values are the same: how far others may be from it is not known.
+const EQUAL: &str = "all equal";
+
 impl Results {
     /// The table with its heading, differences and remarks as GitHub-flavored Markdown.
     pub fn to_markdown(&self) -> String {
@@ -53,9 +56,13 @@ impl Results {
         let mut lines =
             vec![words(&["method", "twice the shots add", "95 % CI", "misfit", "seeds"])];
         for ShotLine { label, doubling, half_width, misfit, n_seeds, .. } in &fits.lines {
-            let interval = half_width.map_or(NONE.to_owned(), |half| {
-                format!("{} to {}", self.signed(doubling - half), self.signed(doubling + half))
-            });
+            let interval = match half_width {
+                Some(half) => {
+                    format!("{} to {}", self.signed(doubling - half), self.signed(doubling + half))
+                }
+                None if *n_seeds > 1 => format!("none: {EQUAL}"),
+                None => NONE.to_owned(),
+            };
             let (doubling, misfit) = (self.signed(*doubling), self.number(*misfit));
             lines.push(vec![
                 label::display(label),
@@ -116,9 +123,11 @@ impl Results {
         for one in &self.differences {
             let PairedDifference { from, to, shots, mean, interval, n, over } = one;
             let name = format!("{} \u{2212} {}", label::display(to), label::display(from));
-            let interval = interval.map_or(NONE.to_owned(), |(low, high)| {
-                format!("{} to {}", self.signed(low), self.signed(high))
-            });
+            let interval = match interval {
+                Some((low, high)) => format!("{} to {}", self.signed(*low), self.signed(*high)),
+                None if *n > 1 => format!("none: {EQUAL}"),
+                None => NONE.to_owned(),
+            };
             let pairs = format!("{n} {}", if *n == 1 { over.trim_end_matches('s') } else { over });
             let shots_text = shots_text(*shots, true);
             let mut line = vec![name, shots_text, self.signed(*mean), interval, pairs];
@@ -149,6 +158,9 @@ impl Results {
     fn cell_text(&self, cell: Option<&ResultCell>) -> String {
         match cell {
             None => NONE.to_owned(),
+            Some(ResultCell { mean, half_width: None, n }) if *n > 1 => {
+                format!("{} ({EQUAL})", self.number(*mean))
+            }
             Some(ResultCell { mean, half_width: None, .. }) => self.number(*mean),
             Some(ResultCell { mean, half_width: Some(half), .. }) => {
                 format!("{} \u{b1} {}", self.number(*mean), self.number(*half))
