@@ -14,6 +14,12 @@ use crate::check::size_of_first_prompt;
 use crate::graph::Graph;
 use crate::print::say;
 
+/// Seconds in which the rates of a device are measured, and the fewest and most times: the best of them counts, so that what
+/// another program takes now and then does not.
+const MEASURED_SECS: f64 = 1.5;
+const MEASURED_TIMES: (usize, usize) = (4, 50);
+/// Programs at work, by core, from which on an estimate may be too high however often it is measured.
+const BUSY: f64 = 0.5;
 /// Side of the square matrices whose product is timed.
 const SIDE: usize = 1024;
 /// Bytes that are copied to time the memory.
@@ -23,6 +29,7 @@ const EFFICIENCY: f64 = 0.5;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// What a device does in a second.
+#[derive(Clone, Copy)]
 struct Rates {
     flops: f64,
     bytes: f64,
@@ -49,6 +56,8 @@ fn is_of_hub(path: &Path) -> bool {
 /// Prints for each table what its runs take.
 pub(crate) fn print(tables: &[Table]) -> eyre::Result<()> {
     let (mut hours, mut n_estimated) = (0.0, 0);
+    let mut measured: Vec<(vrft_plan::Device, Rates)> = Vec::new();
+    let load = load_by_core();
     for table in tables {
         let n_runs = table.shots.len() * table.seeds.len();
         let (learner, rollout) = (&table.config.learner, &table.config.rollout);
@@ -78,7 +87,16 @@ pub(crate) fn print(tables: &[Table]) -> eyre::Result<()> {
             continue;
         }
         n_estimated += 1;
-        hours += of_table(table, &graph, &steps)?;
+        let device = graph.config.learner.device;
+        let known = measured.iter().find(|(known, _)| *known == device).map(|(_, rates)| *rates);
+        let rates = known.map_or_else(|| rates_of(device), Ok)?;
+        if known.is_none() {
+            measured.push((device, rates));
+        }
+        hours += of_table(table, &graph, &steps, &rates)?;
+    }
+    if n_estimated > 0 {
+        say!("{}", measured_on(&measured, load));
     }
     match n_estimated {
         0 => say!("nothing was estimated: data or checkpoint is not here"),
@@ -104,7 +122,7 @@ fn steps(table: &Table) -> eyre::Result<Vec<u64>> {
 }
 
 /// Prints what a table takes whose data and checkpoint are here, and returns the hours.
-fn of_table(table: &Table, graph: &Graph, steps: &[u64]) -> eyre::Result<f64> {
+fn of_table(table: &Table, graph: &Graph, steps: &[u64], rates: &Rates) -> eyre::Result<f64> {
     let config = &graph.config;
     let size = size_of_first_prompt(graph)?.unwrap_or(PromptSize { n_tokens: 0, n_patches: 0 });
     let base = config.policy.base.as_deref();
@@ -122,9 +140,8 @@ fn of_table(table: &Table, graph: &Graph, steps: &[u64]) -> eyre::Result<f64> {
     if config.evaluation.limit > 0 {
         n_test = n_test.min(config.evaluation.limit);
     }
-    let rates = measured(config.learner.device)?;
     let works: Vec<Work> =
-        steps.iter().map(|steps| work(table, *steps, size, n_values, n_test, &rates)).collect();
+        steps.iter().map(|steps| work(table, *steps, size, n_values, n_test, rates)).collect();
     let hours: f64 = works.iter().map(|work| work.hours).sum::<f64>() * table.seeds.len() as f64;
     let Some(work) = works.iter().max_by(|a, b| a.hours.total_cmp(&b.hours)) else {
         return Ok(0.0);
@@ -141,14 +158,7 @@ fn of_table(table: &Table, graph: &Graph, steps: &[u64]) -> eyre::Result<f64> {
         work.answered
     );
     say!("  memory: {:.1} GiB for all nodes together", memory.of_graph() as f64 / GIB);
-    say!(
-        "  {}: {:.0} GFLOP/s, {:.0} GB/s: {} a run, {} in all",
-        config.learner.device,
-        rates.flops / 1e9,
-        rates.bytes / 1e9,
-        span(work.hours),
-        span(hours)
-    );
+    say!("  on {}: {} a run, {} in all", config.learner.device, span(work.hours), span(hours));
     Ok(hours)
 }
 
@@ -190,8 +200,37 @@ fn work(
     Work { sampled, learned, answered, hours: secs / 3600.0 }
 }
 
-/// Times a product of matrices and a copy on the device of the learner.
-fn measured(device: vrft_plan::Device) -> eyre::Result<Rates> {
+/// What the estimates were measured on, and whether other programs may have made them too high.
+fn measured_on(measured: &[(vrft_plan::Device, Rates)], load: Option<(f64, usize)>) -> String {
+    let devices: Vec<String> = measured
+        .iter()
+        .map(|(device, rates)| {
+            let (flops, bytes) = (rates.flops / 1e9, rates.bytes / 1e9);
+            format!("{device} does {flops:.0} GFLOP/s and {bytes:.0} GB/s")
+        })
+        .collect();
+    let mut text = format!("measured just now: {}", devices.join("; "));
+    let is_cpu = measured.iter().any(|(device, _)| *device == vrft_plan::Device::Cpu);
+    if let Some((load, cores)) = load.filter(|(load, cores)| is_cpu && *load > BUSY * *cores as f64)
+    {
+        text += &format!(
+            "\nwarning: other programs are at work (load {load:.1} on {cores} cores), so this is too high for an idle machine"
+        );
+    }
+    text
+}
+
+/// How many programs were at work in the last minute, and the number of cores; `None` on systems that do not say so.
+fn load_by_core() -> Option<(f64, usize)> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let load = text.split_whitespace().next()?.parse().ok()?;
+    Some((load, std::thread::available_parallelism().ok()?.get()))
+}
+
+/// Times a product of matrices and a copy on a device.
+fn rates_of(device: vrft_plan::Device) -> eyre::Result<Rates> {
+    // As the nodes do, which then have their memory: what the system takes to hand out pages is not the rate of the memory.
+    vrft_kernels::keep_freed_memory();
     let device = vrft_model::open_device("learner.device", device)?;
     let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
     let a = Tensor::ones((SIDE, SIDE), dtype, &device)?;
@@ -199,7 +238,12 @@ fn measured(device: vrft_plan::Device) -> eyre::Result<Rates> {
     let long = Tensor::ones(n_bytes, dtype, &device)?;
     let secs = |work: &dyn Fn() -> candle_core::Result<Tensor>| -> eyre::Result<f64> {
         let mut best = f64::INFINITY;
-        for _ in 0..4 {
+        let begin = Instant::now();
+        let (fewest, most) = MEASURED_TIMES;
+        for n in 0..most {
+            if n >= fewest && begin.elapsed().as_secs_f64() > MEASURED_SECS {
+                break;
+            }
             let start = Instant::now();
             let _result = work()?;
             device.synchronize()?;
@@ -219,5 +263,22 @@ fn span(hours: f64) -> String {
         _ if hours < 1.0 / 60.0 => format!("about {:.0} s", hours * 3600.0),
         _ if hours < 1.0 => format!("about {:.0} min", hours * 60.0),
         _ => format!("about {hours:.1} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vrft_plan::Device;
+
+    use super::*;
+
+    #[test]
+    fn it_is_said_what_was_measured_and_whether_other_programs_were_at_work() {
+        let measured = [(Device::Cpu, Rates { flops: 120e9, bytes: 18e9 })];
+        let idle = measured_on(&measured, Some((0.4, 2)));
+        assert_eq!(idle, "measured just now: cpu does 120 GFLOP/s and 18 GB/s");
+        let busy = measured_on(&measured, Some((3.1, 2)));
+        assert!(busy.ends_with("(load 3.1 on 2 cores), so this is too high for an idle machine"));
+        assert_eq!(measured_on(&measured, None), idle);
     }
 }
