@@ -1,5 +1,6 @@
 // Headless Chromium, driven over its DevTools: opens a page, which is then looked at and worked with.
 import { spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 
 export async function open(address, profile) {
   const chromium = spawn("chromium", [
@@ -52,6 +53,21 @@ export async function open(address, profile) {
       await new Promise((later) => setTimeout(later, 50));
     }
   }
+  /* Drops a file on the page. */
+  async function drop(path) {
+    const bytes = readFileSync(path).toString("base64");
+    await evaluate(`{
+      const bytes = Uint8Array.from(atob(${JSON.stringify(bytes)}), (c) => c.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "photo.png", { type: "image/png" }));
+      document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    }`);
+  }
+  /* A picture of the page as it is seen now. */
+  async function screenshot(path) {
+    const { data } = await call("Page.captureScreenshot", {}, sessionId);
+    writeFileSync(path, Buffer.from(data, "base64"));
+  }
   /* Takes all boxes away, draws one by mouse, corners in shares of the canvas, and says that it is right. */
   async function correct([x1, y1, x2, y2]) {
     await evaluate(`{ let all; while ((all = document.querySelectorAll("#found tbody button")).length) all[0].click(); }`);
@@ -72,5 +88,5 @@ export async function open(address, profile) {
     await until("document.getElementById('remarked').textContent !== ''");
     return evaluate("document.getElementById('remarked').textContent");
   }
-  return { evaluate, until, correct, finish };
+  return { evaluate, until, drop, screenshot, correct, finish };
 }

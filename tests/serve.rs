@@ -107,7 +107,7 @@ fn a_person_drops_a_picture_sees_boxes_corrects_them_and_the_next_run_learns_fro
     let number = |n: usize| cells[n].as_str().unwrap().parse::<f64>().unwrap();
     assert!(number(0) < number(2) && number(1) < number(3) && number(2) <= 64.0, "{seen}");
     assert!(seen["red"].as_u64().unwrap() > 20, "the box is drawn: {seen}");
-    assert!(seen["remarked"].as_str().unwrap().starts_with("Written: 1 rows"), "{seen}");
+    assert!(seen["remarked"].as_str().unwrap().starts_with("Written: 1 row in "), "{seen}");
     assert_eq!(seen["report"], Value::Null, "the starter is of no run");
 
     // What was drawn is what the run learns from and is judged by.
@@ -133,6 +133,68 @@ fn a_person_drops_a_picture_sees_boxes_corrects_them_and_the_next_run_learns_fro
     let seen = on_the_page(&served, &folder);
     assert_eq!(seen["version"], "step-000001");
     assert!(seen["report"].as_str().is_some_and(|title| !title.is_empty()), "{seen}");
+    Ok(())
+}
+
+/// A picture of this size in a file.
+fn of_size(folder: &Path, width: u32, height: u32) -> PathBuf {
+    let path = folder.join(format!("{width}x{height}.png"));
+    let color =
+        |x: u32, y: u32| image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, 90]);
+    image::RgbImage::from_fn(width, height, color).save(&path).unwrap();
+    path
+}
+
+fn a_page_asks_for_its_token_shows_whole_pictures_and_takes_right_words() -> Result<(), Absent> {
+    browser()?;
+    let _guard = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let corrections = folder.path().join("corrections");
+    let served = Served::of(
+        "data/reasoner",
+        &[
+            "--config",
+            "configs/scenes/color.toml",
+            "--token",
+            "secret",
+            "--corrections",
+            corrections.to_str().unwrap(),
+        ],
+    );
+    let screenshots =
+        std::env::var_os("VRFT_SCREENSHOTS").map_or(folder.path().to_owned(), PathBuf::from);
+    let mut command = Command::new("node");
+    command.arg("--experimental-websocket").arg(root().join("tests/words_page.mjs"));
+    command.arg(&served.address).args(["secret", "Which color is the bag?", "green"]);
+    command.arg(folder.path().join("profile")).arg(screenshots);
+    for (width, height) in [(3000, 60), (60, 3000), (1600, 1200), (24, 16)] {
+        command.arg(of_size(folder.path(), width, height));
+    }
+    command.arg(root().join("data/scenes/pictures/home-test-001.jpg"));
+    let out = said(&mut command);
+    let seen: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).unwrap();
+    assert_eq!(seen["without"], "The server asks for its token.");
+    assert_eq!(seen["wrong"], "The server does not take this token.");
+    assert_eq!(seen["right"], "");
+    let shapes = seen["shapes"].as_array().unwrap();
+    assert_eq!(shapes.len(), 5);
+    for shape in shapes {
+        let number = |value: &Value| value.as_f64().unwrap();
+        let (width, height) = (number(&shape["width"]), number(&shape["height"]));
+        let (pixels, room) = (&shape["pixels"], &shape["room"]);
+        // All of it is seen, as it is.
+        assert!(width <= number(&room[0]) && height <= number(&room[1]), "{shape}");
+        let stretched = width * number(&pixels[1]) / (height * number(&pixels[0]));
+        assert!((stretched - 1.0).abs() < 0.05, "{shape}");
+    }
+    assert!(seen["answer"].as_str().unwrap().contains("<answer>"), "{seen}");
+    assert_eq!(seen["hidden"], serde_json::json!([true, false]), "words are written: {seen}");
+    assert!(!seen["proposed"].as_str().unwrap().contains('<'), "{seen}");
+    assert!(seen["remarked"].as_str().unwrap().starts_with("Written: 1 row in "), "{seen}");
+    let rows = std::fs::read_to_string(corrections.join("rows.jsonl")).unwrap();
+    let row: Value = serde_json::from_str(&rows).unwrap();
+    assert_eq!(row["problem"], "Which color is the bag?");
+    assert_eq!(row["solution"], "<answer>green</answer>");
     Ok(())
 }
 
@@ -166,5 +228,6 @@ fn a_policy_is_asked_from_the_command_line() -> Result<(), Absent> {
 vrft_tests::tests_that_need_tools!(
     the_official_client_asks_whole_and_streamed,
     a_person_drops_a_picture_sees_boxes_corrects_them_and_the_next_run_learns_from_that,
+    a_page_asks_for_its_token_shows_whole_pictures_and_takes_right_words,
     a_policy_is_asked_from_the_command_line,
 );

@@ -2,19 +2,12 @@
 // draws one from 10 % to 60 % of the width and from 20 % to 80 % of the height instead, says that it is right, opens the
 // report if there is one, and prints what is seen:
 // node --experimental-websocket serve_page.mjs ADDRESS PICTURE CATEGORY PROFILE_FOLDER
-import { readFileSync } from "node:fs";
 import { open } from "./browser.mjs";
 
 const [address, picture, category, profile] = process.argv.slice(2);
-const { evaluate, until, correct, finish } = await open(address, profile);
+const { evaluate, until, drop, correct, finish } = await open(address, profile);
 await until("document.readyState === 'complete' && !!document.getElementById('drop')");
-const bytes = readFileSync(picture).toString("base64");
-await evaluate(`{
-  const bytes = Uint8Array.from(atob(${JSON.stringify(bytes)}), (c) => c.charCodeAt(0));
-  const transfer = new DataTransfer();
-  transfer.items.add(new File([bytes], "photo.png", { type: "image/png" }));
-  document.getElementById("drop").dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
-}`);
+await drop(picture);
 await until("document.getElementById('canvas').width > 0");
 await evaluate(`document.getElementById("category").value = ${JSON.stringify(category)}; document.getElementById("ask").click();`);
 await until("document.querySelectorAll('#found tbody td').length > 0 || document.getElementById('answer').className === 'wrong'");
