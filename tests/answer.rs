@@ -309,6 +309,103 @@ fn mean(values: &[f64]) -> (f64, f64) {
     (mean, (variance / n).sqrt())
 }
 
+/// The box of each shipped frame, in pixels.
+fn true_boxes() -> Vec<[f64; 4]> {
+    let text = std::fs::read_to_string(root().join("data/digits/frames/boxes.json")).unwrap();
+    let boxes: std::collections::BTreeMap<String, [f64; 4]> = serde_json::from_str(&text).unwrap();
+    boxes.into_values().collect()
+}
+
+fn iou(a: [f64; 4], b: [f64; 4]) -> f64 {
+    let area = |x: [f64; 4]| (x[2] - x[0]).max(0.0) * (x[3] - x[1]).max(0.0);
+    let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    both / (area(a) + area(b) - both)
+}
+
+/// As it stands in the repository, with the frames that its first lines name.
+fn the_shipped_graph_finds_what_is_in_the_shipped_frames() -> Result<(), Absent> {
+    let robot = Robot::of("answer")?.in_graph("millis/200", "millis/50");
+    let _guard = alone();
+    let mut child = robot.start();
+    robot.until(&mut child, "sixty answers", |robot| robot.events("answer").len() >= 60);
+    vrft_tests::signal(child.id(), libc::SIGINT);
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
+    let truths = true_boxes();
+    let of = |answer: &Value| {
+        // Frames are numbered from 0 and come in the order of their names, over and over.
+        let frame: usize = text(answer, "frame_id").parse().unwrap();
+        let found = answer["found"].as_array().unwrap();
+        let corners = found.first().map(|one| serde_json::from_value(one["box"].clone()).unwrap());
+        corners.map_or(0.0, |corners| iou(corners, truths[frame % truths.len()]))
+    };
+    let ious: Vec<f64> = robot.events("answer").iter().map(of).collect();
+    let (mean, error) = mean(&ious);
+    eprintln!("IoU of the shipped policy on the shipped frames: {mean:.3} ± {:.3}", 1.96 * error);
+    assert!(mean > 0.3, "{mean}\n{ious:?}");
+    Ok(())
+}
+
+/// The robot's graph as it stands in the repository, its detector in Python included.
+fn the_shipped_robot_is_measured_and_learns_while_its_answers_are_lost_and_come_again()
+-> Result<(), Absent> {
+    python()?;
+    let robot = Robot::of("robot")?
+        .in_graph("millis/200", "millis/50")
+        .in_config("max_fps = 5.0", "max_fps = 0.0")
+        .in_config("steps = 200", "steps = 60")
+        .in_config("every = 50\nbatch", "every = 0\nbatch");
+    let _guard = alone();
+    let mut child = robot.start();
+    robot.until(&mut child, "five scores", |robot| robot.events("score").len() >= 5);
+    let first = robot.node_pid(child.id(), "vrft-answer");
+    vrft_tests::signal(first, libc::SIGKILL);
+    let n_before = robot.events("answer").len();
+    robot.until(&mut child, "answers came again", |robot| {
+        robot.events("answer").len() > n_before + 20
+    });
+    assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
+    // By another process, and with the versions that came meanwhile.
+    let answers = robot.events("answer");
+    let processes: BTreeSet<&str> =
+        answers.iter().map(|answer| text(answer, "answer_id").split('-').next().unwrap()).collect();
+    assert_eq!(processes.len(), 2, "{processes:?}");
+    assert!(number(answers.last().unwrap()) > 0, "{}", answers.last().unwrap());
+    let metrics = std::fs::read_to_string(robot.path("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.matches("\"name\":\"policy/loss\"").count(), 60);
+    let log = robot.log();
+    // A gap in what is learned from would be told as so many messages that are lost.
+    assert!(log.contains("its metrics begin anew") && !log.contains(" lost; "), "{log}");
+    let scores = robot.events("score");
+    let scores: Vec<f64> = scores.iter().map(|score| score["overlap"].as_f64().unwrap()).collect();
+    assert!(mean(&scores).0 > 0.35, "{:?}", mean(&scores));
+    let report = std::fs::read_to_string(robot.path("run/report.html")).unwrap();
+    assert!(report.contains("Overlap of live answers"), "the report shows no live answers");
+    Ok(())
+}
+
+fn a_robot_whose_answers_are_lost_for_good_ends_with_the_reason() -> Result<(), Absent> {
+    let robot = Robot::of("robot")?.with_scene(10, 1_000_000).without_detector();
+    let robot = robot
+        .in_graph("    restart_policy: on-failure   # answers are not what is learned from, so learning goes on without them for a while\n    max_restarts: 3\n    restart_delay: 1.0\n", "")
+        .in_config("steps = 200", "steps = 100000")
+        .in_config("every = 50\nbatch", "every = 0\nbatch");
+    let _guard = alone();
+    let mut child = robot.start();
+    robot.until(&mut child, "five answers", |robot| robot.events("answer").len() >= 5);
+    let start = Instant::now();
+    vrft_tests::signal(robot.node_pid(child.id(), "vrft-answer"), libc::SIGKILL);
+    assert!(wait(&mut child, PATIENCE) != Some(0), "{}", robot.log());
+    assert!(start.elapsed() < Duration::from_secs(20), "took {:?}", start.elapsed());
+    let log = robot.log();
+    assert!(log.contains("node \"answer\" failed, so \"monitor\" stops"), "{log}");
+    // Nothing says that the run goes on.
+    assert!(
+        log.contains("this one goes on without what it sent") && !log.contains("the run goes on"),
+        "{log}"
+    );
+    Ok(())
+}
+
 fn a_short_node_in_python_uses_what_is_answered() -> Result<(), Absent> {
     python()?;
     let consumer = root().join("nodes/answer/python/consumer.py");
@@ -345,5 +442,8 @@ vrft_tests::tests_that_need_tools!(
     a_robot_on_another_machine_pulls_versions_over_zenoh_and_swaps_them_in,
     what_a_person_draws_on_the_page_of_a_robot_reaches_what_it_learns_from,
     a_robot_gets_better_while_it_learns_and_no_answer_mixes_versions,
+    the_shipped_graph_finds_what_is_in_the_shipped_frames,
+    the_shipped_robot_is_measured_and_learns_while_its_answers_are_lost_and_come_again,
+    a_robot_whose_answers_are_lost_for_good_ends_with_the_reason,
     a_short_node_in_python_uses_what_is_answered,
 );

@@ -80,7 +80,6 @@ impl Robot {
         let camera = format!("path: {camera}");
         self = self.in_graph(&camera, &format!("path: {scene}\n    args: {args}"));
         self.in_graph("outputs: [image]", "outputs: [image, boxes2d]")
-            .in_config("category = \"mug\"", "category = \"handwritten digit\"")
     }
 
     /// The camera's own boxes in place of the detector's.
@@ -119,11 +118,21 @@ impl Robot {
             let bin = python.parent().unwrap_or(Path::new("")).display().to_string();
             command.env("PATH", format!("{bin}:{path}"));
         }
-        command.env("VRFT_RUN_DIR", self.path("run")).env_remove("CAPTURE_PATH");
+        command.env("VRFT_RUN_DIR", self.path("run"));
+        // Those that the graph names.
+        command.env("CAPTURE_PATH", root().join("data/digits/frames"));
         // Any port that is free.
         command.env("PAGE_ADDRESS", "127.0.0.1:0");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.spawn().unwrap()
+    }
+
+    /// Process id of the node with this executable.
+    pub fn node_pid(&self, dora: u32, executable: &str) -> u32 {
+        let found = crate::child_with(dora, |line| {
+            line.split('\0').next().unwrap_or_default().ends_with(executable)
+        });
+        found.unwrap_or_else(|| panic!("no {executable} runs\n{}", self.log()))
     }
 
     /// What its nodes have said.

@@ -16,6 +16,9 @@ const MARKS: [(&str, Role); 6] = [
     ("<|im_start|>\n", Role::User),
 ];
 
+/// How the hub marks a picture that is named by its address.
+const PICTURE: &str = "<|user|>\n<|vision_start|>\n";
+
 /// What was asked before and answered, in words alone.
 pub(crate) struct History {
     exchanges: VecDeque<(String, String)>,
@@ -61,6 +64,10 @@ pub(crate) fn conversation(
 ) -> eyre::Result<Vec<Turn>> {
     let (last, before) =
         texts.split_last().ok_or_else(|| eyre!("a text message without a text"))?;
+    ensure!(
+        texts.iter().all(|text| !text.starts_with(PICTURE)),
+        "a turn names a picture by its address, which is not fetched: send it to an input with `image` in its name"
+    );
     let (role, words) = marked(last);
     ensure!(
         role == Role::User && !words.trim().is_empty(),

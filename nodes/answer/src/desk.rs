@@ -15,7 +15,7 @@ use vrft_stream::{AnswerRemark, RawFrame, Said};
 
 use crate::conversation::{self, History};
 use crate::environment::Environment;
-use crate::intake::{Asked, Intake};
+use crate::intake::{Asked, IMAGE_ID, Intake};
 use crate::journal::Journal;
 use crate::live::{Live, Scored, Waiting};
 use crate::ports::{ANSWER, BOXES2D, CORRECTIONS};
@@ -63,6 +63,8 @@ struct About<'a> {
     input: &'a str,
     frame_id: Option<String>,
     size: (u32, u32),
+    /// What came beside the question, for whoever waits for the answer.
+    beside: Tags,
 }
 
 impl Desk {
@@ -133,26 +135,27 @@ impl Desk {
         asked: &Asked,
     ) -> eyre::Result<()> {
         let ratio = self.answerer.settings().answer.image_resize_ratio;
-        let pictures = intake.frames.values().map(|frame| picture(frame, ratio));
-        let answered = pictures.collect::<eyre::Result<Vec<Picture>>>().and_then(|pictures| {
+        let meant = asked_about(intake, asked);
+        let pictures = meant.and_then(|frames| {
+            let pictures = frames.iter().map(|frame| picture(frame, ratio));
+            Ok((frames.clone(), pictures.collect::<eyre::Result<Vec<Picture>>>()?))
+        });
+        let answered = pictures.and_then(|(frames, pictures)| {
             let turns = self.turns(asked, pictures.len())?;
             let answered = self.answerer.answer(&turns, &pictures, self.n_answers)?;
-            Ok((pictures, turns, answered))
+            Ok((frames, pictures, turns, answered))
         });
-        let (pictures, turns, answered) = match answered {
+        let (frames, pictures, turns, answered) = match answered {
             Ok(answered) => answered,
             Err(why) => {
                 error!(why = format!("{why:#}"), "A question could not be answered.");
                 return Ok(());
             }
         };
-        let (Some((input, frame)), Some(first)) =
-            (intake.frames.first_key_value(), pictures.first())
-        else {
-            return Ok(());
-        };
+        let Some((frame, first)) = frames.first().zip(pictures.first()) else { return Ok(()) };
         let frame_id = vrft_messages::hub::frame_id(&frame.tags).map(str::to_owned);
-        let about = About { input, frame_id, size: first.original };
+        let (input, beside) = (frame.input.as_str(), asked.tags());
+        let about = About { input, frame_id, size: first.original, beside };
         let question = turns.last().map(Turn::text).unwrap_or_default();
         self.history.add(&question, &answered.text);
         self.give(node, &about, &question, &answered)
@@ -161,7 +164,7 @@ impl Desk {
     fn turns(&self, asked: &Asked, n_pictures: usize) -> eyre::Result<Vec<Turn>> {
         let answer = &self.answerer.settings().answer;
         let default = match asked {
-            Asked::Texts(texts) => {
+            Asked::Texts(texts, _) => {
                 return conversation::conversation(
                     &self.answerer,
                     &self.history,
@@ -297,9 +300,17 @@ impl Desk {
     /// Says how it went, at the end.
     pub(crate) fn close(&mut self, node: &mut Node, n_frames: u64) -> eyre::Result<()> {
         self.note_metrics(node);
-        self.note_rates(node, n_frames);
+        // Of a moment there is no rate.
+        if self.tally.since.elapsed() > REPORT / 5 {
+            self.note_rates(node, n_frames);
+        }
         let live = self.live.mean().map(|(mean, interval, n)| {
-            format!("overlap of the last {n}: {mean:.3} [{:.3}, {:.3}]", interval.0, interval.1)
+            let (low, high) = interval;
+            if low < high {
+                format!("overlap of the last {n}: {mean:.3} [{low:.3}, {high:.3}]")
+            } else {
+                format!("overlap of the last {n}: {mean:.3}, the same for each")
+            }
         });
         let live = live.unwrap_or_else(|| "no true boxes to measure by".to_owned());
         info!(
@@ -348,6 +359,16 @@ fn step_of(version: &str) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
+/// The newest frames of all cameras, or that of the one which the question names.
+fn asked_about<'a>(intake: &'a Intake, asked: &Asked) -> eyre::Result<Vec<&'a Arrived>> {
+    let Some(input) = asked.image_id() else { return Ok(intake.frames.values().collect()) };
+    let frame = intake.frames.get(input).ok_or_else(|| {
+        let known: Vec<&String> = intake.frames.keys().collect();
+        eyre!("the question is about image_id {input:?}, frames came by {known:?}")
+    })?;
+    Ok(vec![frame])
+}
+
 fn picture(frame: &Arrived, ratio: f64) -> eyre::Result<Picture> {
     let named = |why: String| eyre!("input {:?}: {why}", frame.input);
     let RawImage { bytes, encoding, width, height, .. } =
@@ -357,8 +378,11 @@ fn picture(frame: &Arrived, ratio: f64) -> eyre::Result<Picture> {
 
 fn tags(about: &About<'_>, answered: &Answered, answer_id: &str) -> Tags {
     let text = |text: &str| Tag::Text(text.to_owned());
-    let mut tags = Tags::from([
-        ("image_id".to_owned(), text(about.input)),
+    let mut tags = about.beside.clone();
+    // What the question says of a frame is not what the camera says of this one.
+    tags.remove("frame_id");
+    tags.extend([
+        (IMAGE_ID.to_owned(), text(about.input)),
         ("answer_id".to_owned(), text(answer_id)),
         ("policy_version".to_owned(), text(&answered.version)),
         ("width".to_owned(), Tag::Integer(about.size.0.into())),

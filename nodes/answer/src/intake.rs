@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tracing::warn;
-use vrft_messages::hub::texts;
+use vrft_messages::hub::{Tag, Tags, texts};
 use vrft_node::{Arrival, Live, Node};
 
 use crate::desk::Desk;
@@ -31,13 +31,39 @@ pub(crate) enum Trigger {
 }
 
 /// A question that is due.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
     /// The default question of the configuration.
     Default,
-    /// A text message: one question, or turns.
-    Texts(Vec<String>),
+    /// A text message: one question, or turns, with what came beside it.
+    Texts(Vec<String>, Tags),
 }
+
+impl Asked {
+    /// What came beside the question, and goes along with its answer.
+    pub(crate) fn tags(&self) -> Tags {
+        match self {
+            Self::Default => Tags::new(),
+            Self::Texts(_, tags) => tags.clone(),
+        }
+    }
+
+    /// The input whose frame is asked about; `None` for those of all.
+    pub(crate) fn image_id(&self) -> Option<&str> {
+        match self {
+            Self::Texts(_, tags) => match tags.get(IMAGE_ID) {
+                Some(Tag::Text(id)) if id != ALL => Some(id),
+                _ => None,
+            },
+            Self::Default => None,
+        }
+    }
+}
+
+/// What the hub's language nodes call the input of the frame that a question or an answer is about, and what they write
+/// there for the frames of all inputs.
+pub(crate) const IMAGE_ID: &str = "image_id";
+const ALL: &str = "all";
 
 /// What waits for its turn.
 pub(crate) struct Intake {
@@ -46,7 +72,9 @@ pub(crate) struct Intake {
     pub(crate) frames: BTreeMap<String, Live>,
     /// Number of frames that came.
     pub(crate) n_frames: u64,
-    texts: VecDeque<Vec<String>>,
+    texts: VecDeque<(Vec<String>, Tags)>,
+    /// The text message that came last: one without texts asks it again.
+    last_texts: Vec<String>,
     is_ticked: bool,
     has_new_frame: bool,
     /// Inputs without which nothing is left to answer, and since when they are all gone.
@@ -81,6 +109,7 @@ impl Intake {
             frames: BTreeMap::new(),
             n_frames: 0,
             texts: VecDeque::new(),
+            last_texts: Vec::new(),
             is_ticked: false,
             has_new_frame: false,
             sources,
@@ -138,7 +167,7 @@ impl Intake {
             self.is_ticked = true;
         } else if live.is_of(&TEXT) {
             match texts(&live.data) {
-                Ok(texts) => self.take_texts(texts, desk),
+                Ok(texts) => self.take_texts(texts, live.tags, desk),
                 Err(error) => self.take_garbage(&live.input, &error.to_string()),
             }
         } else if live.is_of(&TRUTH) {
@@ -167,15 +196,22 @@ impl Intake {
         Ok(Next::Something)
     }
 
-    fn take_texts(&mut self, texts: Vec<String>, desk: &Desk) {
+    fn take_texts(&mut self, texts: Vec<String>, tags: Tags, desk: &Desk) {
+        let texts = if texts.is_empty() { self.last_texts.clone() } else { texts };
+        if texts.is_empty() {
+            // Nothing was asked before: the default question, as by a tick.
+            self.is_ticked = true;
+            return;
+        }
         if !desk.is_meant(&texts) {
             return;
         }
+        self.last_texts.clone_from(&texts);
         if self.texts.len() == MAX_TEXTS {
             warn!("{MAX_TEXTS} questions wait already; the oldest is left out.");
             self.texts.pop_front();
         }
-        self.texts.push_back(texts);
+        self.texts.push_back((texts, tags));
     }
 
     fn lose(&mut self, input: &str) -> Next {
@@ -211,8 +247,8 @@ impl Intake {
         if !self.is_due() {
             return None;
         }
-        if let Some(texts) = self.texts.pop_front() {
-            return Some(Asked::Texts(texts));
+        if let Some((texts, tags)) = self.texts.pop_front() {
+            return Some(Asked::Texts(texts, tags));
         }
         (self.is_ticked, self.has_new_frame) = (false, false);
         desk.has_default().then_some(Asked::Default)
