@@ -73,6 +73,19 @@ pub enum CheckpointError {
         /// Where it was looked for.
         reason: String,
     },
+    /// An adapter beside a model that it was not trained beside.
+    #[error(
+        "{adapter:?} is an adapter of another model than {base:?}: {reason}. Name its own base by --base DIR, or by policy.base \
+         in a configuration"
+    )]
+    OtherBase {
+        /// Folder of the adapter.
+        adapter: PathBuf,
+        /// Folder of the model.
+        base: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
     /// A model of the Hugging Face hub that is neither on this machine nor to be had.
     #[error(
         "there is no directory {model:?}, the model of that name is not in the cache {cache:?}, \

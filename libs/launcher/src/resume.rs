@@ -1,6 +1,6 @@
 //! Going on with a run: with what its folder holds, unless the command line says otherwise and means it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, bail, ensure};
 
@@ -29,7 +29,9 @@ pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Resul
     };
     graph.config.run.resume = true;
     graph.check_files()?;
-    check_steps(&run_dir, graph.config.learner.steps)?;
+    if options.with_changes {
+        check_steps(&steps_done(&run_dir)?, graph.config.learner.steps)?;
+    }
     verify_start(&graph, options)?;
     let now = MadeOf { graph_file: Origin::graph_file(&run_dir)?, ..made_of(&graph)? };
     if let Some(config) = before.filter(|_| !options.with_changes) {
@@ -89,25 +91,33 @@ fn without_origin(options: &RunOptions, run_dir: &Path) -> eyre::Result<(Graph, 
     Ok((graph, origin))
 }
 
-/// A run does not go back: its weights have taken the steps that they have taken.
-///
-/// # Errors
-/// Fewer steps than the newest checkpoint of a learner has.
-fn check_steps(run_dir: &Path, steps: u64) -> eyre::Result<()> {
+/// The steps that the learners of a run have taken, each with the folder of its checkpoints.
+fn steps_done(run_dir: &Path) -> eyre::Result<Vec<(PathBuf, u64)>> {
     let folder = run_dir.join("checkpoints");
+    let mut done = Vec::new();
     for learner in std::fs::read_dir(&folder).into_iter().flatten() {
         let path = learner.wrap_err_with(|| format!("cannot list {folder:?}"))?.path();
         let checkpoints = vrft_learner::Checkpoints::new(&path, usize::MAX)?;
         // One of which none is intact is told of where it is read.
         if let Ok(Some(newest)) = checkpoints.newest() {
-            let done = newest.step;
-            ensure!(
-                done <= steps,
-                "learner.steps = {steps}, but {} has taken {done} steps already, and a run does not go back: name at least \
-                 {done}, or start another run",
-                path.display()
-            );
+            done.push((path, newest.step));
         }
+    }
+    Ok(done)
+}
+
+/// A run does not go back: its weights have taken the steps that they have taken.
+///
+/// # Errors
+/// Fewer steps than a learner has taken.
+fn check_steps(done: &[(PathBuf, u64)], steps: u64) -> eyre::Result<()> {
+    for (path, done) in done {
+        ensure!(
+            *done <= steps,
+            "learner.steps = {steps}, but {} has taken {done} steps already, and a run does not go back: name at least {done}, \
+             or start another run",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -132,4 +142,22 @@ fn set_damaged_aside(run_dir: &Path) -> eyre::Result<()> {
         say!("No intact checkpoint in {}: set aside as {}.", path.display(), aside.display());
     }
     if folder.is_dir() { Ok(()) } else { bail!("{folder:?} is no folder") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_does_not_go_back() {
+        let done = [("checkpoints/learner".into(), 20), ("checkpoints/sft".into(), 10)];
+        check_steps(&done, 20).unwrap();
+        check_steps(&[], 1).unwrap();
+        let error = check_steps(&done, 15).unwrap_err().to_string();
+        for words in ["learner.steps = 15", "checkpoints/learner has taken 20 steps", "at least 20"]
+        {
+            assert!(error.contains(words), "{error}");
+        }
+        assert_eq!(steps_done(Path::new("no/such/run")).unwrap(), []);
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use vrft_checkpoint::{Adapter, CheckpointError, FACTORS, TargetModules};
 
 use crate::ModelError;
@@ -41,7 +41,12 @@ pub(crate) fn check(
         ));
     }
     let none = Quantized::new();
-    let layers: Vec<&str> = linear_layers(base, &none, names).into_keys().collect();
+    let layers = linear_layers(base, &none, names);
+    if let Some(reason) = of_another(&a, factors, &layers, names) {
+        let (adapter, base) = (dir.to_owned(), adapter.base().to_owned());
+        return Err(CheckpointError::OtherBase { adapter, base, reason }.into());
+    }
+    let layers: Vec<&str> = layers.into_keys().collect();
     let Some(expected) = expected(adapter, &layers, &a, names)? else {
         return match first_gap(&layers, &a) {
             Some((kind, n, of)) => damaged(format!("{n} of {of} layers {kind} have an adapter")),
@@ -52,15 +57,15 @@ pub(crate) fn check(
     let without: Vec<String> = expected.difference(&a).map(|name| names.module(name)).collect();
     if !without.is_empty() {
         return damaged(format!(
-            "it has no tensors for {} of the {} layers that target_modules names: {}",
+            "it has no tensors for {} of the {} layers that target_modules names: {}; or it is an adapter of another model than \
+             {:?}",
             without.len(),
             expected.len(),
-            listed(&without)
+            listed(&without),
+            adapter.base()
         ));
     }
-    // What is no layer of the base at all is told where the model is put together.
-    let unnamed = a.difference(&expected).filter(|name| layers.contains(name));
-    let unnamed: Vec<String> = unnamed.map(|name| names.module(name)).collect();
+    let unnamed: Vec<String> = a.difference(&expected).map(|name| names.module(name)).collect();
     if !unnamed.is_empty() {
         let n = unnamed.len();
         let listed = listed(&unnamed);
@@ -69,6 +74,35 @@ pub(crate) fn check(
         ));
     }
     Ok(())
+}
+
+/// What tells that an adapter belongs to another base: layers that this one does not have, or that are of another size here.
+fn of_another(
+    adapted: &BTreeSet<&str>,
+    factors: &BTreeMap<String, Tensor>,
+    layers: &BTreeMap<&str, ([usize; 2], &Device)>,
+    names: Names,
+) -> Option<String> {
+    let unknown = adapted.iter().filter(|name| !layers.contains_key(*name));
+    let unknown: Vec<String> = unknown.map(|name| names.module(name)).collect();
+    if !unknown.is_empty() {
+        let (n, of) = (unknown.len(), adapted.len());
+        return Some(format!("{n} of its {of} layers are not there: {}", listed(&unknown)));
+    }
+    let [a, b] = FACTORS;
+    let dim = |layer: &str, factor: &str, idx: usize| {
+        factors.get(&format!("{layer}.{factor}"))?.dims().get(idx).copied()
+    };
+    adapted.iter().find_map(|layer| {
+        let ([outputs, inputs], _) = layers[layer];
+        let (own_outputs, own_inputs) = (dim(layer, b, 0)?, dim(layer, a, 1)?);
+        ([own_outputs, own_inputs] != [outputs, inputs]).then(|| {
+            format!(
+                "its layer {} has {own_inputs} inputs and {own_outputs} outputs, there it has {inputs} and {outputs}",
+                names.module(layer)
+            )
+        })
+    })
 }
 
 /// The layers that the settings target; `None` where they do so by a pattern that only Python reads. Names may be those of

@@ -405,7 +405,9 @@ impl<'de> Deserialize<'de> for Bbox {
         if list.is_empty() {
             return Ok(Bbox::Bad("its bbox is empty"));
         }
-        let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
+        let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+        let numbers: Option<Vec<f64>> = list.iter().map(number).collect();
+        let numbers = numbers.filter(|numbers| numbers.iter().all(|number| number.is_finite()));
         let corners = numbers.and_then(|numbers| <[f64; 4]>::try_from(numbers).ok());
         Ok(corners.map_or(Bbox::Bad("its bbox is not four numbers"), Bbox::Corners))
     }

@@ -102,6 +102,12 @@ fn why_no_object(line: &[u8], error: &serde_json::Error) -> String {
             "a comma follows its object: in a file of one object a line none stands between them"
                 .to_owned()
         }
+        _ if error.is_eof() && line.starts_with(b"{") => {
+            format!(
+                "its object goes on in the next line, and one a line is expected: {}",
+                start(line)
+            )
+        }
         _ if serde_json::from_slice::<Value>(line).is_ok() => {
             format!("expected an object, as {{\"image\": ...}}, got {}", start(line))
         }

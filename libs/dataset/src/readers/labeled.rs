@@ -60,6 +60,10 @@ pub(crate) fn read_list(
     found: &mut Found,
 ) -> Result<(), DatasetError> {
     let text = crate::files::read_text(path)?;
+    if text.trim_start().starts_with(['{', '[']) {
+        let why = "it looks like JSON: rename it to .jsonl (one object a line) or .json";
+        return Err(content(path, "a list of pictures", why));
+    }
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let parted: Option<Vec<(&str, &str)>> =

@@ -94,7 +94,7 @@ impl Proposal {
                 let reward: RewardConfig = document.section()?;
                 (reward, format!("as {} says", file.display()), None)
             }
-            None => task::of(&dataset, processor)?,
+            None => task::of(&dataset, processor).wrap_err_with(|| left_out(&dataset))?,
         };
         let is_asked_for = dataset.iter().take(N_LOOKED_AT).all(says_its_form);
         if !is_asked_for && given.reward.is_none() {
@@ -205,6 +205,11 @@ impl Judged {
             }
         }
     }
+}
+
+/// What was inferred from, and why some rows were not among it.
+fn left_out(dataset: &Dataset) -> String {
+    dataset.summary(dataset.len()).join("\n  ")
 }
 
 /// That a run will not start with so many bad rows.

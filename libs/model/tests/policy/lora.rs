@@ -233,6 +233,26 @@ fn an_adapter_without_the_tensors_that_it_promises_is_refused_with_their_number(
 }
 
 #[test]
+fn an_adapter_of_another_base_is_called_that() {
+    let renamed = |tensors: &mut HashMap<String, Tensor>| {
+        *tensors = tensors
+            .drain()
+            .map(|(name, one)| (name.replace("layers.1.", "layers.9."), one))
+            .collect();
+    };
+    check_tensors(renamed, "is an adapter of another model than");
+    check_tensors(renamed, "2 of its 4 layers are not there: model.language_model.layers.9");
+    let wider = |tensors: &mut HashMap<String, Tensor>| {
+        for (name, tensor) in tensors.iter_mut().filter(|(name, _)| name.contains("lora_A")) {
+            assert!(name.contains("proj"));
+            *tensor = Tensor::cat(&[&*tensor, &*tensor], 1).unwrap();
+        }
+    };
+    check_tensors(wider, "is an adapter of another model than");
+    check_tensors(wider, "policy.base");
+}
+
+#[test]
 fn an_adapter_that_targets_nothing_of_its_base_is_refused() {
     let none = "names of some of the";
     check_error(|json| json["target_modules"] = serde_json::json!(["query"]), none);

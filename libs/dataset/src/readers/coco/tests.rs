@@ -369,3 +369,9 @@ fn categories_whose_names_differ_in_case_alone_are_one() {
     assert_eq!(dataset.get(0).question, Question::Category("Car".into()));
     assert!(dataset.notes()[0].contains("\"car\" for \"Car\""), "{:?}", dataset.notes());
 }
+
+#[test]
+fn numbers_in_quotes_are_numbers() {
+    let quoted = json!({"id": 6, "image_id": 1, "category_id": 1, "bbox": ["1", "2", " 3", "4.5"]});
+    assert_eq!(boxes(&open(&one(quoted)), 0)[1], [1.0, 2.0, 4.0, 6.5]);
+}

@@ -182,3 +182,13 @@ fn a_first_answer_ends_the_conversation_if_it_is_a_text() {
     // A column of this name may be about something else.
     assert_eq!(of(json!(3)).0, [asked]);
 }
+
+#[test]
+fn an_object_over_several_lines_is_told_as_that() {
+    let folder = Folder::new(&[("rows.jsonl", b"{\n \"image\": \"a.png\"\n}\n")]);
+    let error = Dataset::open(&folder.path("rows.jsonl")).unwrap_err().to_string();
+    assert!(error.contains("row 0: its object goes on in the next line"), "{error}");
+    std::fs::rename(folder.path("rows.jsonl"), folder.path("rows.txt")).unwrap();
+    let error = Dataset::open(&folder.path("rows.txt")).unwrap_err().to_string();
+    assert!(error.contains("looks like JSON: rename it to .jsonl"), "{error}");
+}
