@@ -143,10 +143,12 @@ impl<'a> Columns<'a> {
         (0..list.len())
             .map(|row| {
                 let values = list.value(row);
-                values
-                    .as_struct_opt()
-                    .cloned()
-                    .ok_or_else(|| self.type_error(column, &values, "list of structs"))
+                match values.as_struct_opt() {
+                    Some(values) => Ok(values.clone()),
+                    // A program in Python names no type for the elements of a list that has none.
+                    None if values.is_empty() => Ok(StructArray::new_empty_fields(0, None)),
+                    None => Err(self.type_error(column, &values, "list of structs")),
+                }
             })
             .collect()
     }

@@ -1,6 +1,6 @@
 //! Pictures as they travel: encoded bytes, and the sizes that coordinates are measured in.
 
-use arrow::array::StructArray;
+use arrow::array::{Array, StructArray};
 use arrow::datatypes::UInt32Type;
 
 use crate::MessageError;
@@ -51,6 +51,9 @@ pub(crate) fn read_images(
     message: &'static str,
     array: &StructArray,
 ) -> Result<Vec<EncodedImage>, MessageError> {
+    if array.is_empty() {
+        return Ok(Vec::new());
+    }
     let columns = Columns::new(message, array);
     let bytes = columns.binaries("bytes")?;
     let encodings = columns.strings("encoding")?;
@@ -81,6 +84,9 @@ pub(crate) fn read_sizes(
     message: &'static str,
     array: &StructArray,
 ) -> Result<Vec<ImageSize>, MessageError> {
+    if array.is_empty() {
+        return Ok(Vec::new());
+    }
     let columns = Columns::new(message, array);
     let widths = columns.primitive::<UInt32Type>("width")?;
     let heights = columns.primitive::<UInt32Type>("height")?;

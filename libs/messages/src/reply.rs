@@ -42,6 +42,9 @@ pub(crate) fn read_replies(
     array: &StructArray,
     n_tokens: usize,
 ) -> Result<Vec<Reply>, MessageError> {
+    if array.is_empty() {
+        return Ok(Vec::new());
+    }
     let columns = Columns::new("replies of groups", array);
     let afters = columns.primitive::<UInt32Type>("after")?;
     let said = columns.strings("said")?;

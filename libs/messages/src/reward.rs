@@ -125,6 +125,9 @@ impl Message for RewardBatch {
 }
 
 fn read_terms(array: &StructArray) -> Result<Vec<Term>, MessageError> {
+    if array.is_empty() {
+        return Ok(Vec::new());
+    }
     let columns = Columns::new("terms of rewards", array);
     let names = columns.strings("name")?;
     let values = columns.primitive::<Float32Type>("value")?;

@@ -1,6 +1,6 @@
 //! `rollout/<tool>`: calls of a tool, and what it gives back. A tool is any node that turns the one into the other.
 
-use arrow::array::StructArray;
+use arrow::array::{Array, StructArray};
 use arrow::datatypes::{UInt16Type, UInt32Type, UInt64Type};
 
 use crate::build::{numbers, strings, struct_lists, table};
@@ -105,6 +105,9 @@ impl Message for ToolCallBatch {
 }
 
 fn read_extents(array: &StructArray) -> Result<Vec<[u32; 2]>, MessageError> {
+    if array.is_empty() {
+        return Ok(Vec::new());
+    }
     let columns = Columns::new("extents of tool_calls", array);
     let (x, y) = (columns.primitive::<UInt32Type>("x")?, columns.primitive::<UInt32Type>("y")?);
     Ok((0..columns.n_rows()).map(|row| [x.value(row), y.value(row)]).collect())
@@ -151,6 +154,12 @@ impl Message for ToolResultBatch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ListArray, NullArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{DataType, Field};
+
     use super::*;
 
     fn image() -> EncodedImage {
@@ -187,6 +196,22 @@ mod tests {
         ]);
         let results = ToolResultBatch::from_arrow(&array).unwrap().results;
         assert_eq!((results[0].text.as_str(), results[0].images.len()), ("four", 0));
+    }
+
+    /// As pyarrow makes it of rows without a picture: a list of nothing has no type.
+    #[test]
+    fn an_empty_list_of_any_type_is_no_picture() {
+        let nothing = Arc::new(NullArray::new(0));
+        let field = Arc::new(Field::new_list_field(DataType::Null, true));
+        let images = ListArray::new(field, OffsetBuffer::from_lengths([0]), nothing, None);
+        let array = table(vec![
+            ("prompt_id", numbers::<UInt64Type>([5])),
+            ("completion_idx", numbers::<UInt16Type>([1])),
+            ("text", strings(["Error: no box."])),
+            ("images", Arc::new(images)),
+        ]);
+        let results = ToolResultBatch::from_arrow(&array).unwrap().results;
+        assert_eq!(results[0].images, []);
     }
 
     #[test]

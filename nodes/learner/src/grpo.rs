@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::join::train_groups;
 use crate::ports::{ADVANTAGES, CREDIT, GROUPS, PROMPTS};
 use crate::refill::refill;
+use crate::samples::Samples;
 use crate::store::Store;
 
 /// Trains until the configured number of steps, or until the run is asked to stop.
@@ -20,6 +21,7 @@ pub(crate) fn run(
 ) -> eyre::Result<()> {
     let mut store = Store::open(&node, config)?;
     store.resume(config, &mut learner)?;
+    let mut samples = Samples::open(node.run_dir())?;
     let first = learner.step();
     store.publish(&mut node, &learner)?;
     store.offer_start(&mut node, config, &learner)?;
@@ -30,10 +32,13 @@ pub(crate) fn run(
         let step = learner.step() + 1;
         let waited = node.timed(step, "wait", receive)?;
         let Some(streams) = waited else { break };
+        samples.note(step, &streams)?;
         let mut groups = train_groups(processor, config.shown(), streams)?;
         let oldest = groups.oldest_version;
         let asked = credit(config, first, learner.step());
-        let refill = |node: &mut Node| refill(node, config, processor, &asked, &mut groups);
+        let refill = |node: &mut Node| {
+            refill(node, config, processor, &asked, &mut groups, (&mut samples, step))
+        };
         let Some(n_refilled) = node.timed(step, "refill", refill)? else { break };
         if config.learner.refills > 0 {
             node.metric(step, "groups/refilled", n_refilled as f64);

@@ -5,6 +5,7 @@ mod grpo;
 mod join;
 mod ports;
 mod refill;
+mod samples;
 mod sft;
 mod store;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::grpo::receive;
 use crate::join::{TrainBatch, train_groups};
 use crate::ports::CREDIT;
+use crate::samples::Samples;
 
 /// Asks as often as configured; `None` when the run is over meanwhile. The credit is the one that the batch answers.
 ///
@@ -23,6 +24,7 @@ pub(crate) fn refill(
     processor: &Processor,
     asked: &Credit,
     batch: &mut TrainBatch,
+    (samples, step): (&mut Samples, u64),
 ) -> eyre::Result<Option<usize>> {
     let mut n_asked = 0;
     for round in 1..=config.learner.refills as u64 {
@@ -38,6 +40,7 @@ pub(crate) fn refill(
         };
         node.send(&CREDIT, &credit)?;
         let Some(streams) = receive(node)? else { return Ok(None) };
+        samples.note(step, &streams)?;
         let more = train_groups(processor, config.shown(), streams)?;
         n_asked += missing;
         replace(batch, more);

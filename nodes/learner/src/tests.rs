@@ -328,3 +328,37 @@ fn imitation_and_dynamic_sampling_exclude_each_other() {
     let error = Config::read(&document).unwrap_err().to_string();
     assert!(error.starts_with("learner.refills = 1"), "{error}");
 }
+
+/// Of two completions of each prompt, the rewards of the first step differ; in the second one was not scored.
+#[test]
+fn the_spread_of_each_samples_rewards_is_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = (0..2).fold(Script::new(&PORTS), |script, step| {
+        let mut advantages = advantages(step);
+        let rewards = [Some(1.0), Some(0.0), Some(0.5), None];
+        for (row, reward) in advantages.advantages.iter_mut().zip(rewards) {
+            row.reward = reward;
+        }
+        script
+            .message("prompts", &prompts(step))
+            .message("groups", &groups(step))
+            .message("advantages", &advantages)
+    });
+    train(Training::Reinforcement, &config(), script, folder.path()).unwrap();
+    let text = std::fs::read_to_string(folder.path().join("samples.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = |step: u64, id: u64, n: usize, mean: f64, std: f64| {
+        serde_json::json!({
+            "step": step, "sample_id": format!("sample {id}"), "task": "detection",
+            "n": n, "mean": mean, "std": std,
+        })
+    };
+    let expect = [
+        line(1, 0, 2, 0.5, 0.5),
+        line(1, 1, 1, 0.5, 0.0),
+        line(2, 2, 2, 0.5, 0.5),
+        line(2, 3, 1, 0.5, 0.0),
+    ];
+    assert_eq!(lines, expect);
+}
