@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
-use vrft_checkpoint::{Quantization, is_adapter};
+use vrft_checkpoint::{PolicyConfig, Quantization, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Tape};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
@@ -49,11 +49,7 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     /// As the configuration says; only a trainable policy can have a frozen part.
-    pub fn new(
-        config: &vrft_checkpoint::PolicyConfig,
-        device: Device,
-        trainable: bool,
-    ) -> LoadOptions {
+    pub fn new(config: &PolicyConfig, device: Device, trainable: bool) -> LoadOptions {
         let dtype = match config.dtype {
             vrft_checkpoint::Dtype::F32 => DType::F32,
             vrft_checkpoint::Dtype::Bf16 => DType::BF16,
