@@ -115,8 +115,8 @@ fn tasks_are_weighed_measured_and_remembered_apart() {
     {
         let line = evaluations.iter().find(|line| line["label"] == label);
         let metrics = &line.unwrap_or_else(|| panic!("{label} was not evaluated"))["metrics"];
-        let is_of_a_task = label.contains('@') && !label.starts_with("base");
-        assert_eq!(metrics["forgetting"].as_f64().is_some(), is_of_a_task, "{label}: {metrics}");
+        let is_learned = !label.starts_with("base");
+        assert_eq!(metrics["forgetting"].as_f64().is_some(), is_learned, "{label}: {metrics}");
     }
 }
 

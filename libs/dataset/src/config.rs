@@ -117,6 +117,10 @@ pub struct SourceConfig {
     /// on it.
     #[serde(default = "one")]
     pub weight: f64,
+    /// Share of the prompts that it gives, in proportion to those of the other sources, which then say theirs too. Left
+    /// out by all, shares follow from the numbers of rows, see [`DataConfig::sampling_exponent`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
     /// Held-out data of this task, evaluated besides `evaluation.test`: what is learned of one task at the cost of
     /// another shows there.
     pub test: Option<PathBuf>,
@@ -301,6 +305,7 @@ impl DataConfig {
             exponent.unwrap_or(0.0),
             "in [0, 1], and left out without [[data.sources]]",
         )?;
+        self.check_shares()?;
         let mut names = BTreeSet::new();
         for source in &self.sources {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -325,6 +330,32 @@ impl DataConfig {
             )?;
         }
         Ok(())
+    }
+
+    /// Shares are said of all sources or of none, and leave nothing to be said by an exponent.
+    fn check_shares(&self) -> Result<(), ConfigError> {
+        let said: Vec<f64> = self.sources.iter().filter_map(|source| source.share).collect();
+        let Some(first) = said.first() else { return Ok(()) };
+        let (n, n_sources) = (said.len(), self.sources.len());
+        require(
+            n == n_sources,
+            "data.sources.share",
+            format!("{first} and others, of {n} sources"),
+            format!("one for each of the {n_sources} sources, or none"),
+        )?;
+        let wrong = said.iter().find(|share| !(**share > 0.0 && share.is_finite()));
+        require(
+            wrong.is_none(),
+            "data.sources.share",
+            wrong.copied().unwrap_or_default(),
+            "above 0; leave a source out to learn nothing from it",
+        )?;
+        require(
+            self.sampling_exponent.is_none(),
+            "data.sampling_exponent",
+            self.sampling_exponent.unwrap_or_default(),
+            "left out where data.sources.share says the shares",
+        )
     }
 }
 
@@ -429,6 +460,15 @@ mod tests {
         refused(&TWO.replace("\"b\"", "\"a\""), "data.sources.task", "another name");
         refused(&TWO.replace("\"b\"", "\"b/c\""), "data.sources.task", "letters");
         refused(&TWO.replace("2.0", "0.0"), "data.sources.weight", "above 0");
+        let shares = |a: &str, b: &str| {
+            TWO.replace("\"a.jsonl\"", &format!("\"a.jsonl\"\n{a}"))
+                .replace("\"b.jsonl\"", &format!("\"b.jsonl\"\n{b}"))
+        };
+        assert_eq!(read(&shares("share = 3", "share = 1")).unwrap().sources[0].share, Some(3.0));
+        refused(&shares("share = 3", ""), "data.sources.share", "one for each of the 2 sources");
+        refused(&shares("share = 3", "share = 0"), "data.sources.share", "above 0");
+        let both = format!("[data]\nsampling_exponent = 0.5\n{}", shares("share = 3", "share = 1"));
+        refused(&both, "data.sampling_exponent", "data.sources.share");
     }
 
     #[test]

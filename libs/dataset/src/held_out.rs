@@ -125,6 +125,7 @@ mod tests {
             space: None,
             shots: 0,
             weight: 1.0,
+            share: None,
             test: test.map(Into::into),
             reward: None,
         };

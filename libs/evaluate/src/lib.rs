@@ -15,6 +15,7 @@ mod detection;
 mod evaluator;
 mod existence;
 mod judge;
+mod off_policy;
 mod precision;
 mod turns;
 
@@ -24,4 +25,8 @@ pub use evaluator::{Evaluation, Evaluator};
 pub use judge::{
     Judge, JudgeConfig, JudgeError, Judgment, LEADING_MEASURES, Prediction, Summary,
     leading_measure,
+};
+pub use off_policy::{
+    LoggedAnswer, LoggedQuestion, OffPolicyError, OffPolicyEstimate,
+    estimate as estimate_off_policy,
 };

@@ -8,7 +8,9 @@ use clap_complete::Shell;
 mod measure;
 
 use crate::checkpoint::Loading;
-pub(crate) use measure::{BenchDtype, BenchOptions, EvalOptions, ProbeOptions, TableOptions};
+pub(crate) use measure::{
+    BenchDtype, BenchOptions, EvalOptions, ProbeOptions, TableOptions, TuneOptions,
+};
 
 /// Visual reinforcement fine-tuning as a dora dataflow.
 ///
@@ -33,7 +35,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Use the result",
         &["ask", "segment", "serve", "promote", "rollback", "merge", "quantize", "export"],
     ),
-    ("Measure", &["eval", "score", "table", "probe", "bench"]),
+    ("Measure", &["eval", "score", "table", "tune", "probe", "bench"]),
     ("Report", &["report"]),
     ("Rewards", &["reward"]),
     ("Shell", &["completions"]),
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Eval(EvalOptions),
     /// Repeat base / SFT / RFT over shots and seeds; write a table beside a paper's numbers, with intervals and a plot.
     Table(TableOptions),
+    /// Look for better settings: many for few steps, the best of them for more; write a page and a configuration.
+    Tune(TuneOptions),
     /// Measure time and memory of GRPO steps on a synthetic prompt, phase by phase.
     Bench(BenchOptions),
     /// Score predictions against the truth as COCO or LVIS do; no model is needed.

@@ -22,6 +22,7 @@ use vrft_stream::StreamConfig;
 use vrft_weights::WeightsConfig;
 
 use crate::table::TableConfig;
+use crate::tune::TuneConfig;
 
 /// Everything that a run depends on, apart from the graph itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,10 +46,12 @@ pub(crate) struct Config {
     pub(crate) segment: Option<SegmentConfig>,
     /// What `vrft table` makes of the configuration; a run reads nothing of it.
     pub(crate) table: Option<TableConfig>,
+    /// How `vrft tune` looks for better settings; a run reads nothing of it.
+    pub(crate) tune: Option<TuneConfig>,
 }
 
 /// All sections there are.
-const SECTIONS: [&str; 18] = [
+const SECTIONS: [&str; 19] = [
     RunConfig::NAME,
     PolicyConfig::NAME,
     DataConfig::NAME,
@@ -67,6 +70,7 @@ const SECTIONS: [&str; 18] = [
     AnswerConfig::NAME,
     SegmentConfig::NAME,
     TableConfig::NAME,
+    TuneConfig::NAME,
 ];
 
 impl Config {
@@ -100,6 +104,7 @@ impl Config {
             answer: document.section()?,
             segment: document.optional()?,
             table: document.optional()?,
+            tune: document.optional()?,
         };
         for source in &mut config.data.sources {
             let own = config.rewards.own.get(&source.task);
@@ -134,6 +139,7 @@ impl Config {
             wrong::<AnswerConfig>(document),
             wrong::<SegmentConfig>(document),
             wrong::<TableConfig>(document),
+            wrong::<TuneConfig>(document),
         ];
         let mut errors: Vec<ConfigError> = errors.into_iter().flatten().collect();
         match errors.len() {

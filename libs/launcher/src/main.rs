@@ -31,6 +31,7 @@ mod score;
 mod segment;
 mod serve;
 mod table;
+mod tune;
 
 use clap::FromArgMatches;
 use vrft_export::Storage;
@@ -58,6 +59,7 @@ fn start() -> eyre::Result<()> {
         Command::Check(options) => check::check(&options),
         Command::Eval(options) => evaluate::evaluate(&options),
         Command::Table(options) => table::table(&options),
+        Command::Tune(options) => tune::tune(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Score(options) => {
             say!("{}", score::score(&options)?);

@@ -62,9 +62,34 @@ pub(crate) fn report(
             say!("Stopped. {saved}");
         }
         crate::doctor::print_verdicts(run_dir)?;
+        if let Some(estimate) = estimate(run_dir) {
+            say!("{estimate}");
+        }
         return Ok(());
     };
     Err(failed_with(node, Some(in_one_line(&error.to_string()))))
+}
+
+/// What a policy would earn, where the run was to say that.
+fn estimate(run_dir: &Path) -> Option<String> {
+    let path = run_dir.join("estimate.json");
+    let text = std::fs::read_to_string(&path).ok()?;
+    let written: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let of = |place: &str| written.pointer(&format!("/estimate/{place}")).and_then(|v| v.as_f64());
+    Some(format!(
+        "Expected reward {:.4} (95 % CI {:.4} to {:.4}), from {} recorded answers to {} questions, which count as {:.0} %; \
+         they earned {:.4}, so that it gains {:.4} to {:.4}\n  {}",
+        of("value")?,
+        of("interval/0")?,
+        of("interval/1")?,
+        of("n_answers")?,
+        of("n_questions")?,
+        100.0 * of("effective_share")?,
+        of("logged")?,
+        of("gain/0")?,
+        of("gain/1")?,
+        path.display()
+    ))
 }
 
 /// The last checkpoint of a run, and how to resume from it.
@@ -147,6 +172,21 @@ mod tests {
 
     fn line(node: &str, text: &str) -> LogLine {
         LogLine { node: node.into(), text: text.into() }
+    }
+
+    #[test]
+    fn an_estimate_is_told_with_its_interval() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(estimate(folder.path()), None);
+        let text = "{\"estimate\": {\"value\": 1.25, \"interval\": [1.0, 1.5], \"logged\": 1.0, \
+                    \"gain\": [0.05, 0.45], \"effective_share\": 0.5, \"n_questions\": 4, \"n_answers\": 32}}";
+        std::fs::write(folder.path().join("estimate.json"), text).unwrap();
+        let told = estimate(folder.path()).unwrap();
+        for words in
+            ["1.2500 (95 % CI 1.0000 to 1.5000)", "32 recorded", "50 %", "gains 0.0500 to 0.4500"]
+        {
+            assert!(told.contains(words), "{told}");
+        }
     }
 
     #[test]

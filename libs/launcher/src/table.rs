@@ -1,7 +1,7 @@
 //! `vrft table`: base, SFT and RFT over shots and seeds, one table for each configuration, beside what a paper reports.
 
 mod also;
-mod cells;
+pub(crate) mod cells;
 mod dry_run;
 mod existence;
 mod spec;

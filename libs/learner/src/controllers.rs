@@ -15,6 +15,14 @@ pub(crate) struct Controllers {
     #[serde(skip_serializing_if = "Option::is_none")]
     entropy_coef: Option<f64>,
     entropy_acts: bool,
+    /// Steps that were refused for being too far from the policy.
+    #[serde(skip_serializing_if = "is_zero")]
+    n_refused: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Controllers {
@@ -50,6 +58,17 @@ impl Controllers {
             controller.update(entropy, adaptive);
             (self.entropy_coef, self.entropy_acts) = (Some(controller.coef), controller.acts);
         }
+    }
+
+    /// Counts a step that was refused; gives how many there were.
+    pub(crate) fn refuse(&mut self) -> u64 {
+        self.n_refused += 1;
+        self.n_refused
+    }
+
+    /// Steps that were refused so far.
+    pub(crate) fn n_refused(&self) -> u64 {
+        self.n_refused
     }
 
     fn entropy(&self, config: &LossConfig) -> EntropyController {

@@ -29,6 +29,23 @@ pub enum LearnerError {
         /// What it came to.
         value: f64,
     },
+    /// More steps than are allowed whose completions were too far from the policy; the weights are those of the step
+    /// before.
+    #[error(
+        "step {step}: its completions count as {share:.4} of their number, below loss.effective_samples.min = {min}, and \
+         {n_refused} steps were refused for that, more than loss.effective_samples.max_refused allows: learn from \
+         completions of a policy that is nearer, or with a smaller optimizer.learning_rate or a larger loss.kl_coef"
+    )]
+    TooFar {
+        /// The step that was not made, counted from 1.
+        step: u64,
+        /// Effective number of its completions as a share.
+        share: f64,
+        /// The smallest share allowed.
+        min: f64,
+        /// Steps refused, this one included.
+        n_refused: u64,
+    },
     /// The operating system refused.
     #[error("cannot {action} {path:?}: {source}")]
     Io {

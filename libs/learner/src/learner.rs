@@ -97,11 +97,12 @@ impl Learner {
     /// as `learner.iterations` says.
     ///
     /// Completions without an advantage are skipped where nothing flows from them, that is without a KL and without
-    /// an entropy bonus; a step of nothing but such completions counts, and changes no weight.
+    /// an entropy bonus; a step of nothing but such completions counts, and changes no weight. So does a step whose
+    /// completions are too far from the policy, where `[loss.effective_samples]` says how far they may be.
     ///
     /// # Errors
-    /// A group that does not fit, a loss or gradient that is not finite. The weights and the optimizer are then
-    /// those of the update before.
+    /// A group that does not fit, a loss or gradient that is not finite, more refused steps than allowed. The weights
+    /// and the optimizer are then those of the update before.
     pub fn grpo_step(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         check_groups(groups, &self.loss_config)?;
         vrft_kernels::on_worker(self.policy.backend(), || self.grpo_step_here(groups))
@@ -110,6 +111,15 @@ impl Learner {
     fn grpo_step_here(&mut self, groups: &[TrainGroup]) -> Result<StepStats, LearnerError> {
         let counts = self.counts(groups);
         let mut plan = self.plan(groups, &counts);
+        let mut share = None;
+        if let Some(gate) = self.loss_config.effective_samples.clone() {
+            let mut stats = StepStats::of_groups(groups);
+            let found = self.effective_share(groups, &plan, &mut stats)?;
+            if found < gate.min {
+                return self.refuse(stats, found, &gate);
+            }
+            share = Some(found);
+        }
         let mut gradients = self.take_gradients();
         let mut updates = Vec::with_capacity(self.config.iterations);
         for update_idx in 0..self.config.iterations as u64 {
@@ -128,6 +138,9 @@ impl Learner {
             1 => updates.remove(0),
             _ => StepStats::merged(updates),
         };
+        if let Some(share) = share {
+            self.note_distance(&mut stats, share);
+        }
         self.finish_step(&mut stats, &counts);
         Ok(stats)
     }

@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod config;
 mod controllers;
+mod distance;
 mod durable;
 mod elementwise;
 mod error;

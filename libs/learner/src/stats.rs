@@ -24,7 +24,7 @@ const WEIGHTED: [&str; 5] = [
 /// `policy/{loss, kl, entropy, clip_fraction, ratio, grad_norm, learning_rate}`, `completions/length/mean`,
 /// `groups/zero_advantage`, `completions/zero_advantage`, `tokens`, `time/learner/{reference, forward_backward, optimizer}_secs`; where they are
 /// configured `policy/{off_policy_fraction, sampler_correction, kl_coef, entropy_coef}` and
-/// `time/learner/prepare_secs`; of a step of several micro-batches `policy/{grad_signal, grad_noise}`; with `[loss.chord]` `policy/imitation_loss` and `policy/imitation_share`;
+/// `time/learner/prepare_secs`; of a step of several micro-batches `policy/{grad_signal, grad_noise}`; with `[loss.effective_samples]` `policy/{effective_samples, refused_steps}`; with `[loss.chord]` `policy/imitation_loss` and `policy/imitation_share`;
 /// with `[loss.self_distillation]` `policy/teacher_kl`, and with `[loss.visual]` `policy/visual_advantage`. A metric that has no meaning in a step, such as the KL without a reference policy,
 /// is absent.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -28,6 +28,14 @@ pub struct TokenLogprobs {
 }
 
 impl TokenLogprobs {
+    /// The logprobs as numbers, fetched from their device.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn numbers(&self) -> Result<Vec<f32>, ModelError> {
+        Ok(self.logprobs.to_device(&candle_core::Device::Cpu)?.to_vec1()?)
+    }
+
     pub(crate) fn detached(results: &vrft_kernels::TokenLogprobs) -> Self {
         Self { logprobs: results.logprobs.detach(), entropy: results.entropy.detach() }
     }

@@ -19,11 +19,12 @@ pub use advantage::{
 };
 pub use distillation::{DistillationConfig, Teacher, VisualConfig};
 pub use loss::{
-    AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, KlEstimator, KlPlace, LossConfig,
-    SamplerCorrectionConfig,
+    AdaptiveEntropyConfig, AdaptiveKlConfig, CorrectionMode, EffectiveSamplesConfig, KlEstimator,
+    KlPlace, LossConfig, SamplerCorrectionConfig,
 };
 pub use parts::{
-    Aggregation, CispoConfig, ClipConfig, Masks, Ratio, SapoConfig, Surrogate, VespoConfig,
+    Aggregation, AwrConfig, CispoConfig, ClipConfig, Masks, Ratio, SapoConfig, Surrogate,
+    VespoConfig,
 };
 pub use preset::Preset;
 pub use truth::{ChordConfig, TokenWeight, TruthConfig};

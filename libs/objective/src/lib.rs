@@ -19,6 +19,7 @@ pub mod config;
 mod controller;
 #[cfg(feature = "loss")]
 mod loss;
+mod off_policy;
 mod visual;
 mod weights;
 
@@ -29,6 +30,7 @@ pub use loss::{
     Distillation, Entropy, Loss, LossInputs, distillation_loss, entropy_threshold, imitation_loss,
     kl_in_reward, policy_loss, sft_loss,
 };
+pub use off_policy::effective_share;
 pub use visual::visual_factors;
 pub use weights::{
     CompletionFacts, UpdateCounts, demonstration_weights, loss_weights, token_weights,

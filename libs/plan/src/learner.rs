@@ -30,6 +30,11 @@ pub struct LearnerConfig {
     /// Memory for the activations of the vision tower's blocks and the language model's layers, in MiB; those beyond
     /// it are computed a second time in the backward pass. 0 for no limit.
     pub activation_mib: usize,
+    /// Number of the first prompt of the run. A run that learns from a journal leaves those before it to others.
+    pub first_prompt: u64,
+    /// Different prompts of the run: after as many it starts over with the first. 0 for no such limit. A run that
+    /// learns from a journal passes over the same prompts again by it.
+    pub distinct_prompts: u64,
     /// Steps between checkpoints; 0 for the last step only.
     pub checkpoint_every: u64,
     /// How many of the newest checkpoints are kept.
@@ -41,12 +46,21 @@ pub struct LearnerConfig {
 impl LearnerConfig {
     /// The step, counted from 1, that a prompt of the run belongs to.
     pub fn step_of(&self, prompt_id: u64) -> u64 {
-        prompt_id / self.ids_per_step() + 1
+        prompt_id.saturating_sub(self.first_prompt) / self.ids_per_step() + 1
     }
 
     /// The first prompt of a step, counted from 0.
     pub fn first_prompt_of(&self, batch: u64) -> u64 {
-        batch * self.ids_per_step()
+        self.first_prompt + batch * self.ids_per_step()
+    }
+
+    /// The number of the prompt that is asked again under this number, which is another one from the second pass over
+    /// [`LearnerConfig::distinct_prompts`] on.
+    pub fn original_of(&self, prompt_id: u64) -> u64 {
+        match (self.distinct_prompts, prompt_id.checked_sub(self.first_prompt)) {
+            (1.., Some(number)) => self.first_prompt + number % self.distinct_prompts,
+            _ => prompt_id,
+        }
     }
 
     /// Numbers that a step has for its prompts, those it may ask for in addition included.
@@ -89,6 +103,8 @@ impl Default for LearnerConfig {
             max_tokens_per_micro_batch: 4096,
             split_groups: false,
             activation_mib: 0,
+            first_prompt: 0,
+            distinct_prompts: 0,
             checkpoint_every: 20,
             keep_checkpoints: 2,
             device: Device::Cpu,
@@ -107,6 +123,21 @@ mod tests {
         let document = Document::parse(&format!("[learner]\n{text}"), "test").unwrap();
         let error = document.section::<LearnerConfig>().unwrap_err().to_string();
         assert!(error.starts_with(key) && error.contains(words), "{error}");
+    }
+
+    #[test]
+    fn a_run_of_distinct_prompts_starts_over_with_its_first() {
+        let learner = LearnerConfig {
+            prompts_per_step: 4,
+            first_prompt: 10,
+            distinct_prompts: 6,
+            ..LearnerConfig::default()
+        };
+        assert_eq!([0, 1].map(|batch| learner.first_prompt_of(batch)), [10, 14]);
+        assert_eq!([10, 13, 14, 21].map(|id| learner.step_of(id)), [1, 1, 2, 3]);
+        assert_eq!([10, 15, 16, 21, 22].map(|id| learner.original_of(id)), [10, 15, 10, 15, 10]);
+        let endless = LearnerConfig::default();
+        assert_eq!(endless.original_of(12_345), 12_345);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::load::Run;
 use crate::teams::Team;
 
 /// A curve that has a chart to itself: metric, title, note.
-const SINGLE: [(&str, &str, &str); 14] = [
+const SINGLE: [(&str, &str, &str); 16] = [
     ("policy/kl", "KL to the reference policy", "nats per token"),
     ("policy/entropy", "Entropy", "nats per token of a completion"),
     ("completions/length/mean", "Completion length", "tokens, mean of a step"),
@@ -29,6 +29,16 @@ const SINGLE: [(&str, &str, &str); 14] = [
     ("policy/imitation_share", "Share of the imitation", "its weight \u{3bc} in the loss"),
     ("policy/teacher_kl", "KL to the teacher", "reverse, nats per token"),
     ("policy/visual_advantage", "What the picture adds", "nats per token, mean of a step"),
+    (
+        "policy/effective_samples",
+        "Effective samples",
+        "share of a step's completions, by their importance weights",
+    ),
+    (
+        "policy/refused_steps",
+        "Refused steps",
+        "their completions were too far from the policy; so far",
+    ),
 ];
 
 /// All training curves, as figures.
@@ -43,8 +53,14 @@ pub(crate) fn training(run: &Run) -> String {
     figures += &single("reward/zero_std_groups", "Groups without a signal", no_signal);
     for (name, title, note) in SINGLE {
         // A policy that is never stale and never cut short needs no chart that says 0 throughout.
-        let is_event =
-            matches!(name, "completions/truncated" | "policy/clip_fraction" | "policy/staleness");
+        let is_event = matches!(
+            name,
+            "completions/truncated"
+                | "policy/clip_fraction"
+                | "policy/staleness"
+                | "policy/effective_samples"
+                | "policy/refused_steps"
+        );
         let lines = lines(name);
         let mut values = lines.iter().flat_map(|line| &line.points);
         if !is_event || values.any(|(_, value)| *value != 0.0) {

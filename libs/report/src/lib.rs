@@ -36,6 +36,7 @@ mod span;
 mod student;
 mod teams;
 mod timeline;
+mod trials;
 
 pub use best::{BestPolicy, best_policies};
 pub use comparison::{Comparison, ComparisonCell, ComparisonRow, comparison};
@@ -52,3 +53,4 @@ pub use results::{
     ResultsHead, ShotFits, ShotLine, write_results,
 };
 pub use student::{mean_interval, student_t_975};
+pub use trials::{Rung, TrialRow, Tuning, write_tuning};

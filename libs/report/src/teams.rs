@@ -128,7 +128,7 @@ fn team(learner: &Member, members: &[Member]) -> Team {
     let works = members.iter().filter(|member| member.learners.contains(&learner.id));
     Team {
         learner: learner.id.clone(),
-        is_supervised: !learner.role.is_empty(),
+        is_supervised: learner.role == "sft",
         title: learner.id.clone(),
         class: "",
         nodes: Some(works.map(|member| member.id.clone()).collect()),

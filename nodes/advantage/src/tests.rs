@@ -102,6 +102,7 @@ fn two_tasks() -> Config {
         space: None,
         shots: 0,
         weight,
+        share: None,
         test: None,
         reward: None,
     };

@@ -1,13 +1,17 @@
 //! The evaluator: what each policy does on held-out images, greedily decoded.
 
 mod best;
+mod estimate;
 mod forgetting;
 mod ports;
 mod records;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::Parser;
 use eyre::{WrapErr, eyre};
 use tracing::info;
 use vrft_config::{ConfigError, Document};
@@ -29,13 +33,28 @@ const BASE: &str = "base";
 /// Label of the best answer that never looks: no policy, but what each should beat.
 const CONSTANT: &str = "constant";
 
+/// Judges policies.
+#[derive(Parser)]
+struct Arguments {
+    /// Estimate what `policy.path` would earn from recorded answers of other policies, instead of letting it answer.
+    #[arg(long)]
+    estimate: bool,
+    /// The smallest effective number of recorded answers, as a share of their number, that allows an estimate.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    min_effective: f64,
+}
+
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
 }
 
 fn start() -> eyre::Result<()> {
     vrft_kernels::share_one_heap();
+    let arguments = Arguments::parse();
     let document = vrft_node::load_document()?;
+    if arguments.estimate {
+        return estimate::start(&document, arguments.min_effective);
+    }
     let config = Config::read(&document)?;
     let shared = Arc::<SharedWeights>::default();
     if config.is_live {
@@ -219,7 +238,8 @@ fn evaluate_on_all(
         if records.has(&label, version) {
             continue;
         }
-        let base = task.as_ref().map(|_| named(BASE));
+        // Of one task alone nothing can be forgotten for another.
+        let base = (judges.len() > 1).then(|| named(BASE));
         let offer = Offer { label: &label, learner, ..*offer };
         evaluate(node, records, judge, &offer, base.as_deref())?;
         vrft_kernels::give_back_freed_memory();

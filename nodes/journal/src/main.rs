@@ -12,9 +12,9 @@ mod tests;
 use std::path::PathBuf;
 
 use clap::Parser;
-use eyre::{WrapErr, eyre};
+use eyre::{WrapErr, ensure, eyre};
 use tracing::{info, warn};
-use vrft_messages::CompletionBatch;
+use vrft_messages::{CompletionBatch, CompletionRow, Prompt};
 use vrft_node::Node;
 use vrft_plan::LearnerConfig;
 
@@ -84,23 +84,46 @@ fn replay(
     while let Some(batch) = node.recv(&PROMPTS)? {
         let Some(first) = batch.prompts.first() else { continue };
         let step = learner.step_of(first.prompt_id);
-        let groups = batch.prompts.iter().map(|prompt| {
-            let id = prompt.prompt_id;
-            logged.group(id).ok_or_else(|| {
-                eyre!(
-                    "prompt {id} was not logged, only {} prompts from {} on: take fewer learner.steps or the \
-                     learner.prompts_per_step of that run",
-                    logged.n_prompts(),
-                    logged.first().unwrap_or_default()
-                )
-            })
-        });
+        let groups = batch.prompts.iter().map(|prompt| answers(prompt, learner, logged));
         let groups = groups.collect::<eyre::Result<Vec<_>>>()?;
-        let completions: Vec<_> = groups.into_iter().flatten().cloned().collect();
+        let completions: Vec<CompletionRow> = groups.into_iter().flatten().collect();
         let staleness = completions.iter().map(|row| lineage.staleness(step, row.policy_version));
         node.metric(step, "replay/staleness", staleness.max().unwrap_or(0) as f64);
         node.send(&REPLAYED, &CompletionBatch { completions })?;
         node.send_metrics()?;
     }
     node.finish()
+}
+
+/// What was logged for a prompt, under the number that it is asked by now.
+///
+/// # Errors
+/// A prompt that was not logged, or was another question.
+fn answers(
+    prompt: &Prompt,
+    learner: &LearnerConfig,
+    logged: &Logged,
+) -> eyre::Result<Vec<CompletionRow>> {
+    let prompt_id = prompt.prompt_id;
+    let original = learner.original_of(prompt_id);
+    let group = logged.group(original).ok_or_else(|| {
+        let (n, first) = (logged.n_prompts(), logged.first().unwrap_or_default());
+        eyre!(
+            "prompt {original} was not logged, only {n} prompts from {first} on: take fewer learner.steps, or write \
+             learner.distinct_prompts = {n} to pass over them again"
+        )
+    })?;
+    for row in group {
+        let (then, now) = ((&row.task, &row.answer), (&prompt.task, &prompt.answer));
+        ensure!(
+            then == now,
+            "prompt {original} was logged as a question of task {:?} with the true answer {:?}, and is now one of task \
+             {:?} with {:?}: take [data], run.seed and sft.answer_prefix from the config.toml of the run that was logged",
+            then.0,
+            then.1,
+            now.0,
+            now.1
+        );
+    }
+    Ok(group.iter().map(|row| CompletionRow { prompt_id, ..row.clone() }).collect())
 }

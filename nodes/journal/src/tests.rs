@@ -45,7 +45,7 @@ fn prompts(step: u64) -> PromptBatch {
         task: "detection".into(),
         turns: vec![Turn::question(1, "Where?")],
         images: vec![],
-        answer: String::new(),
+        answer: "<answer>[]</answer>".into(),
         policy_version: step,
     };
     PromptBatch { prompts: vec![prompt(2 * step), prompt(2 * step + 1)] }
@@ -82,6 +82,35 @@ fn groups_of_a_run_with_other_settings_grow_stale() {
     let metrics = sent.all::<MetricBatch>("metrics").into_iter().flat_map(|batch| batch.metrics);
     let staleness = metrics.filter(|metric| metric.name == "replay/staleness");
     assert_eq!(staleness.map(|metric| metric.value).collect::<Vec<_>>(), [0.0, 1.0]);
+}
+
+#[test]
+fn a_second_pass_answers_new_numbers_with_the_same_completions() {
+    let folder = journal();
+    let logged = Logged::read(folder.path()).unwrap();
+    let learner = LearnerConfig { distinct_prompts: 4, ..learner() };
+    let (node, sent) = Script::new(&PORTS).message("prompts", &prompts(2)).end("prompts").node();
+    super::replay(node, &learner, &logged, &Lineage::Same).unwrap();
+    let [again] = &sent.all::<CompletionBatch>("groups")[..] else { panic!() };
+    let ids: Vec<u64> = again.completions.iter().map(|row| row.prompt_id).collect();
+    assert_eq!(ids, [4, 4, 5, 5]);
+    let texts = |batch: &CompletionBatch| -> Vec<String> {
+        batch.completions.iter().map(|row| row.completion.text.clone()).collect()
+    };
+    assert_eq!(texts(again), texts(&groups(0)));
+}
+
+#[test]
+fn answers_to_another_question_are_refused() {
+    let folder = journal();
+    let logged = Logged::read(folder.path()).unwrap();
+    let mut other = prompts(0);
+    other.prompts[1].answer = "<answer>[1, 2, 3, 4]</answer>".into();
+    let (node, _sent) = Script::new(&PORTS).message("prompts", &other).node();
+    let error = super::replay(node, &learner(), &logged, &Lineage::Same).unwrap_err().to_string();
+    for word in ["prompt 1 was logged", "<answer>[]</answer>", "[1, 2, 3, 4]", "run.seed"] {
+        assert!(error.contains(word), "{error}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use vrft_processor::Processor;
 
 use crate::config::Config;
 use crate::join::train_groups;
-use crate::ports::{ADVANTAGES, CREDIT, GROUPS, PROMPTS};
+use crate::ports::{ADVANTAGES, CREDIT, GROUPS, POLICY, PROMPTS};
 use crate::refill::refill;
 use crate::samples::Samples;
 use crate::store::Store;
@@ -47,7 +47,10 @@ pub(crate) fn run(
         for (name, value) in &stats.metrics {
             node.metric(step, name, *value);
         }
-        node.metric(step, "policy/staleness", (step - 1) as f64 - oldest as f64);
+        // Versions of another run, as a journal has them, are not numbered as these.
+        if node.has_output(&POLICY) {
+            node.metric(step, "policy/staleness", (step - 1) as f64 - oldest as f64);
+        }
         node.timed(step, "publish", |node| store.publish(node, &learner))?;
         store.remove_below(oldest.min(step - 1))?;
         let next = learner.step() + config.learner.window as u64 - 1;

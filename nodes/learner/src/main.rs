@@ -36,6 +36,9 @@ enum Training {
     /// Reinforcement fine-tuning: the policy learns from the rewards of its own answers, by the objective of `[loss]`.
     #[value(name = "grpo")]
     Reinforcement,
+    /// The same objective, from the rewards of answers that were sampled before: no version of the policy is given out.
+    #[value(name = "offline")]
+    Offline,
     /// Supervised fine-tuning: the policy learns the true answers themselves. It is the baseline.
     #[value(name = "sft")]
     Supervised,
@@ -57,7 +60,9 @@ fn start() -> eyre::Result<()> {
     let processor = Processor::of(&config.policy)?;
     let node = Node::join(&ports::PORTS, &document)?;
     match arguments.training {
-        Training::Reinforcement => grpo::run(node, &config, learner, &processor)?,
+        Training::Reinforcement | Training::Offline => {
+            grpo::run(node, &config, learner, &processor)?;
+        }
         Training::Supervised => sft::run(node, &config, learner, &processor)?,
     }
     shared.finish();
@@ -67,7 +72,7 @@ fn start() -> eyre::Result<()> {
 fn load(config: &Config, training: Training, shared: &SharedWeights) -> eyre::Result<Learner> {
     let policy = load_policy(config, true, Some(shared))?;
     let (optimizer, loss, temperature) = match training {
-        Training::Reinforcement => {
+        Training::Reinforcement | Training::Offline => {
             (&config.optimizer, config.loss.clone(), config.rollout.temperature)
         }
         // A demonstration was not sampled: no temperature, and nothing to stay near to.

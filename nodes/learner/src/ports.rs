@@ -9,6 +9,11 @@ const PROMPTS_IN: Port = Port::of::<PromptBatch>("prompts", "questions and image
 const CREDIT_OUT: Port =
     Port::of::<Credit>("credit", "permission to send more prompts").needs_listener();
 const CHECKPOINT_OUT: Port = Port::of::<Checkpoint>("checkpoint", "policies to evaluate");
+const LEARNED_FROM: &[Port] = &[
+    PROMPTS_IN,
+    Port::of::<CompletionBatch>("groups", "completions"),
+    Port::of::<AdvantageBatch>("advantages", "advantages"),
+];
 
 /// The ports of the learner.
 pub(crate) const PORTS: Ports = Ports {
@@ -22,12 +27,15 @@ pub(crate) const PORTS: Ports = Ports {
             outputs: &[CREDIT_OUT, CHECKPOINT_OUT, METRICS],
             ..Role::EMPTY
         },
+        // Gives no policy versions: nothing could sample from what it learns.
         Role {
-            inputs: &[
-                PROMPTS_IN,
-                Port::of::<CompletionBatch>("groups", "completions"),
-                Port::of::<AdvantageBatch>("advantages", "advantages"),
-            ],
+            argument: "offline",
+            inputs: LEARNED_FROM,
+            outputs: &[CREDIT_OUT, CHECKPOINT_OUT, METRICS],
+            ..Role::EMPTY
+        },
+        Role {
+            inputs: LEARNED_FROM,
             outputs: &[
                 Port::of::<PolicyAnnouncement>("policy", "where the newest policy is"),
                 CREDIT_OUT,

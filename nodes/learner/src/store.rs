@@ -58,8 +58,11 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the current weights available to the rollout.
+    /// Makes the current weights available to the rollout, where there is one: a learner from a journal has none.
     pub(crate) fn publish(&mut self, node: &mut Node, learner: &Learner) -> eyre::Result<()> {
+        if !node.has_output(&POLICY) {
+            return Ok(());
+        }
         let version = self.versions.publish(learner.step(), &learner.policy().version()?)?;
         node.send(&POLICY, &version)
     }

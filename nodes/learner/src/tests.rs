@@ -83,7 +83,9 @@ fn train(
     let processor = Processor::load(&config.policy.path)?;
     let (node, sent) = script.run_dir(folder).node();
     match training {
-        Training::Reinforcement => crate::grpo::run(node, config, learner, &processor)?,
+        Training::Reinforcement | Training::Offline => {
+            crate::grpo::run(node, config, learner, &processor)?;
+        }
         Training::Supervised => crate::sft::run(node, config, learner, &processor)?,
     }
     Ok(sent)

@@ -65,9 +65,14 @@ impl<'a> Sources<'a> {
                 .collect::<eyre::Result<Vec<_>>>()?
         };
         // A task's weight acts on its advantages; if it acted here too it would count twice.
-        let sizes: Vec<(f64, usize)> =
-            sources.iter().map(|source| (1.0, source.dataset.len())).collect();
-        let exponent = data.sampling_exponent.unwrap_or(SAMPLING_EXPONENT);
+        let of_rows = data.sampling_exponent.unwrap_or(SAMPLING_EXPONENT);
+        let shares: Option<Vec<f64>> = data.sources.iter().map(|source| source.share).collect();
+        let (shares, exponent) = match shares.filter(|shares| !shares.is_empty()) {
+            Some(shares) => (shares, 0.0),
+            None => (vec![1.0; sources.len()], of_rows),
+        };
+        let rows = sources.iter().map(|source| source.dataset.len());
+        let sizes: Vec<(f64, usize)> = shares.into_iter().zip(rows).collect();
         Ok(Self { mixture: Mixture::new(&sizes, exponent, config.run.seed), sources })
     }
 
@@ -76,8 +81,10 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// Too many rows whose pictures cannot be decoded.
     pub(crate) fn prompt(&mut self, config: &Config, k: u64, version: u64) -> eyre::Result<Prompt> {
-        let (source, number) = self.mixture.place(k);
-        self.sources[source].prompt(config, k, number, version)
+        let original = config.learner.original_of(k);
+        let (source, number) = self.mixture.place(original);
+        let prompt = self.sources[source].prompt(config, original, number, version)?;
+        Ok(Prompt { prompt_id: k, ..prompt })
     }
 
     /// The rows that are learned from, by source.

@@ -112,6 +112,7 @@ fn several_tasks_share_the_prompts_by_their_size_and_not_by_their_weight() {
         space: None,
         shots: 4,
         weight,
+        share: None,
         test: None,
         reward: None,
     };
@@ -122,6 +123,50 @@ fn several_tasks_share_the_prompts_by_their_size_and_not_by_their_weight() {
     let seen = tasks[..100].iter().filter(|task| **task == "seen").count();
     assert_eq!(seen, 50);
     assert_eq!(prompts(&config, &[credit(20)])[0], batches[20]);
+}
+
+/// Three prompts of one task to one of the other, although both have as many rows.
+#[test]
+fn shares_that_are_given_are_the_shares_of_the_prompts() {
+    let mut config = config();
+    let source = |task: &str, share| SourceConfig {
+        task: task.to_owned(),
+        train: config.data.train.clone(),
+        split: None,
+        space: None,
+        shots: 4,
+        weight: 1.0,
+        share: Some(share),
+        test: None,
+        reward: None,
+    };
+    config.data.sources = vec![source("seen", 1.5), source("other", 0.5)];
+    let batches = prompts(&config, &(0..34).map(credit).collect::<Vec<_>>());
+    let tasks: Vec<&str> =
+        batches.iter().flat_map(|batch| &batch.prompts).map(|p| p.task.as_str()).collect();
+    let seen = tasks[..100].iter().filter(|task| **task == "seen").count();
+    assert!((74..=76).contains(&seen), "{seen}");
+}
+
+#[test]
+fn a_run_of_distinct_prompts_asks_the_same_again() {
+    let mut config = config();
+    config.data.flip = Flip::Both;
+    config.learner.distinct_prompts = 6;
+    let n = u64::from(credit(0).prompts);
+    let batches = prompts(&config, &(0..12 / n).map(credit).collect::<Vec<_>>());
+    let asked: Vec<_> = batches.iter().flat_map(|batch| &batch.prompts).collect();
+    assert_eq!(asked.iter().map(|p| p.prompt_id).collect::<Vec<_>>(), (0..12).collect::<Vec<_>>());
+    for (first, again) in asked[..6].iter().zip(&asked[6..]) {
+        assert_eq!(
+            (&first.sample_id, &first.images, &first.answer),
+            (&again.sample_id, &again.images, &again.answer)
+        );
+    }
+    config.learner.distinct_prompts = 0;
+    let endless = prompts(&config, &(0..12 / n).map(credit).collect::<Vec<_>>());
+    let others = endless.iter().flat_map(|batch| &batch.prompts).skip(6);
+    assert!(others.zip(&asked[6..]).any(|(other, again)| other.images != again.images));
 }
 
 #[test]
@@ -137,6 +182,7 @@ fn each_task_asks_in_its_own_words() {
         space: None,
         shots: 4,
         weight: 1.0,
+        share: None,
         test: None,
         reward: None,
     };

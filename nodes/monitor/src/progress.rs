@@ -34,7 +34,7 @@ impl Progress {
     /// Steps are told of the learners that learn from rewards; where there are none, of those that are supervised.
     pub(crate) fn new(learner: &LearnerConfig, members: &[Member], facts: RunFacts) -> Self {
         let learners = || members.iter().filter(|member| member.is_learner);
-        let is_usual = |member: &&Member| member.role.is_empty();
+        let is_usual = |member: &&Member| member.role != "sft";
         let has_usual = learners().any(|member| is_usual(&member));
         let told = learners().filter(|member| !has_usual || is_usual(member));
         let works_for = members.iter().map(|member| (member.id.clone(), member.learners.clone()));
@@ -88,6 +88,7 @@ fn line(step: String, values: &BTreeMap<String, f64>) -> String {
         (1, value("loss", CLOSING, 3)),
         (2, value("kl", "policy/kl", 4)),
         (6, value("entropy", "policy/entropy", 2)),
+        (4, value("effective", "policy/effective_samples", 2)),
         (5, value("length", "completions/length/mean", 1)),
         (4, seconds(values)),
     ];

@@ -25,8 +25,8 @@ const OPTIONS: &[(&str, &[(&str, Value)])] = &[
     ("vrft-reward", &[("--terms", Value::Any)]),
     ("vrft-semantic", &[]),
     ("vrft-advantage", &[]),
-    ("vrft-learner", &[("--objective", Value::OneOf(&["grpo", "sft"]))]),
-    ("vrft-evaluator", &[]),
+    ("vrft-learner", &[("--objective", Value::OneOf(&["grpo", "offline", "sft"]))]),
+    ("vrft-evaluator", &[("--estimate", Value::None), ("--min-effective", Value::Any)]),
     ("vrft-answer", &[]),
     ("vrft-segment", &[]),
     ("vrft-page", &[]),
@@ -211,7 +211,7 @@ mod tests {
             format!("{{id: sft, build: make, path: /nowhere/vrft-learner, args: {args:?}}}")
         };
         refused(&learner("--objectiv sft"), "does not know \"--objectiv\"; it knows --objective");
-        refused(&learner("--objective=stf"), "one of grpo, sft, got \"stf\"");
+        refused(&learner("--objective=stf"), "one of grpo, offline, sft, got \"stf\"");
         refused(&learner("--objective"), "needs a value");
         check(&learner("--objective sft"), false).unwrap();
         let loader = "{id: a, build: make, path: /nowhere/vrft-loader, args: --fast}";

@@ -1,4 +1,4 @@
-//! Options of the commands that measure: `eval`, `probe`, `table`, `bench`.
+//! Options of the commands that measure: `eval`, `probe`, `table`, `tune`, `bench`.
 
 use std::path::PathBuf;
 
@@ -81,6 +81,33 @@ pub(crate) struct TableOptions {
     #[arg(long = "graph", value_name = "FILE")]
     pub(crate) graphs: Vec<PathBuf>,
     /// Override one value, as in `--set policy.path=DIR`; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Use the node executables as they are.
+    #[arg(long)]
+    pub(crate) no_build: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TuneOptions {
+    /// Configuration to look for better settings of; its section [tune] says which, in which ranges [default: the one that
+    /// the graph names].
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Seed of every trial, and of the combinations that are tried.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Say what would be tried, and start nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Folder for the trials and the page. What is finished is not run again, what has begun goes on.
+    #[arg(long, value_name = "DIR", default_value = "out/tune")]
+    pub(crate) out: PathBuf,
+    /// The graph that each trial is of, and where paths start [default: configs/rft.yml beside dataflow.yml, without the
+    /// supervised baseline; paths start at dataflow.yml].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph: Option<PathBuf>,
+    /// Override one value, as in `--set tune.trials=5`; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Use the node executables as they are.

@@ -24,8 +24,8 @@ const UNTRAINED: [&str; 2] = ["base", "constant"];
 #[derive(Debug)]
 pub(crate) struct Cell {
     pub(crate) folder: PathBuf,
-    shots: Option<usize>,
-    seed: u64,
+    pub(crate) shots: Option<usize>,
+    pub(crate) seed: u64,
     pub(crate) graph: GraphOptions,
 }
 
@@ -112,7 +112,8 @@ impl Cell {
         Ok(newest.into_iter().map(|(label, (_, folder))| (label, folder)).collect())
     }
 
-    fn lines(&self) -> eyre::Result<Vec<Value>> {
+    /// What its evaluator wrote.
+    pub(crate) fn lines(&self) -> eyre::Result<Vec<Value>> {
         let path = self.folder.join(EVALUATIONS);
         let text =
             std::fs::read_to_string(&path).wrap_err_with(|| format!("cannot read {path:?}"))?;
@@ -121,7 +122,7 @@ impl Cell {
     }
 
     /// Whether the run has come to its end: each of its policies was evaluated after the last step, and the report written.
-    fn is_finished(&self, graph: &Graph) -> bool {
+    pub(crate) fn is_finished(&self, graph: &Graph) -> bool {
         if !self.folder.join("report.html").exists() {
             return false;
         }
@@ -136,7 +137,7 @@ impl Cell {
     }
 
     /// Refuses a run that something else has made.
-    fn check_same(&self, graph: &Graph) -> eyre::Result<()> {
+    pub(crate) fn check_same(&self, graph: &Graph) -> eyre::Result<()> {
         let config = self.folder.join("config.toml");
         let before = Config::read(&Document::load(&config, &[])?)?;
         let differences = difference::of_configs(&before, &graph.config)?;
@@ -147,6 +148,25 @@ impl Cell {
             differences.join("\n    ")
         );
         Ok(())
+    }
+
+    /// The arguments of the command that runs it, or goes on with it.
+    pub(crate) fn arguments(&self, command: &mut Command, resume: bool, is_built: bool) {
+        command.arg("run");
+        if resume {
+            command.arg("--resume").arg(&self.folder);
+        } else {
+            command.arg(self.graph.graph()).arg("--out").arg(&self.folder);
+            if let Some(config) = &self.graph.config {
+                command.arg("--config").arg(config);
+            }
+            for assignment in &self.graph.overrides {
+                command.args(["--set", assignment]);
+            }
+        }
+        if is_built {
+            command.arg("--no-build");
+        }
     }
 
     fn describe(&self, table: &Table) -> String {
@@ -177,7 +197,8 @@ impl Runner {
         }
         say!("{}", cell.describe(table));
         if !has_begun {
-            lend_untrained(&table.folder, &cell.folder, &graph.config)?;
+            let is_of_a_cell = |line: &str| OF_A_CELL.iter().any(|key| line.starts_with(key));
+            lend_untrained(&table.folder, &cell.folder, &graph.config, &is_of_a_cell)?;
         }
         self.run(cell, has_begun)?;
         self.is_built = true;
@@ -190,21 +211,7 @@ impl Runner {
     /// One run in a process of its own: dora's daemon can be embedded once per process.
     fn run(&self, cell: &Cell, resume: bool) -> eyre::Result<()> {
         let mut command = Command::new(&self.vrft);
-        command.arg("run");
-        if resume {
-            command.arg("--resume").arg(&cell.folder);
-        } else {
-            command.arg(cell.graph.graph()).arg("--out").arg(&cell.folder);
-            if let Some(config) = &cell.graph.config {
-                command.arg("--config").arg(config);
-            }
-            for assignment in &cell.graph.overrides {
-                command.args(["--set", assignment]);
-            }
-        }
-        if self.is_built {
-            command.arg("--no-build");
-        }
+        cell.arguments(&mut command, resume, self.is_built);
         let status = command.status()?;
         ensure!(status.success(), "the run failed; see {:?}", cell.folder);
         Ok(())
@@ -216,7 +223,12 @@ const OF_A_CELL: [&str; 3] = ["config.run.seed:", "config.data.shots", "config.l
 
 /// Copies what a finished run of the same table found for the policy that is started from, so that it is not evaluated
 /// again: it depends on neither shots nor seed. A run with other settings, of an earlier command, lends nothing.
-fn lend_untrained(table: &Path, folder: &Path, config: &Config) -> eyre::Result<()> {
+pub(crate) fn lend_untrained(
+    table: &Path,
+    folder: &Path,
+    config: &Config,
+    is_of_a_cell: &dyn Fn(&str) -> bool,
+) -> eyre::Result<()> {
     let Ok(cells) = std::fs::read_dir(table) else { return Ok(()) };
     let finished = cells.filter_map(Result::ok).map(|entry| entry.path());
     let mut finished: Vec<PathBuf> =
@@ -227,8 +239,7 @@ fn lend_untrained(table: &Path, folder: &Path, config: &Config) -> eyre::Result<
             Document::load(&cell.join("config.toml"), &[]).and_then(|all| Config::read(&all));
         let differences =
             before.ok().and_then(|before| difference::of_configs(&before, config).ok());
-        let is_of_a_cell = |line: &String| OF_A_CELL.iter().any(|key| line.starts_with(key));
-        differences.is_some_and(|differences| differences.iter().all(is_of_a_cell))
+        differences.is_some_and(|all| all.iter().all(|line| is_of_a_cell(line)))
     };
     let Some(from) = finished.iter().find(is_alike) else { return Ok(()) };
     let text = std::fs::read_to_string(from.join(EVALUATIONS))?;

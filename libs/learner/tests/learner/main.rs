@@ -5,6 +5,7 @@
 mod checkpoints;
 mod composed;
 mod damage;
+mod distance;
 mod fixture;
 mod objectives;
 mod optimizer_state;

@@ -106,6 +106,14 @@ fn a_port_that_the_node_does_not_know_is_named() {
     check(&graph(&logs)).unwrap();
 }
 
+/// A rollout that samples from it would need the output `policy`, which a learner from a journal does not have.
+#[test]
+fn nothing_can_sample_from_what_is_learned_offline() {
+    let words = "\"learner\" (vrft-learner) has no output \"policy\"; it gives [\"credit\"";
+    let offline = "path: vrft-learner\n    args: --objective offline\n";
+    refused(POOL, "path: vrft-learner\n", offline, words);
+}
+
 #[test]
 fn an_edge_from_nowhere_is_named() {
     refused(SFT, "sft/credit", "learner/credit", "there is no node \"learner\"");

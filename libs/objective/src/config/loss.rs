@@ -43,6 +43,8 @@ pub struct LossConfig {
     /// Weighs tokens by how much likelier the learner finds them than the sampler did, which computes the same
     /// policy in another way or an older one. No correction if left out.
     pub sampler_correction: Option<SamplerCorrectionConfig>,
+    /// Refuses steps whose completions are too far from the policy; none if left out.
+    pub effective_samples: Option<EffectiveSamplesConfig>,
     /// Imitates the true answers beside it; not if left out.
     pub chord: Option<ChordConfig>,
     /// Distills what the policy knows once it is told the true answer; not if left out.
@@ -112,6 +114,20 @@ pub struct SamplerCorrectionConfig {
     pub min: Option<f64>,
 }
 
+/// Bounds how far the policy may be from the completions of a step: by the effective number of them, as a share,
+/// `(Σw)² / (n Σw²)` with the ratio w of a completion's probability under the policy to that under its sampler.
+///
+/// 1 where the policy is the sampler; 1/n where one completion outweighs all others. A step below `min` is counted and
+/// changes no weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EffectiveSamplesConfig {
+    /// The smallest share that a step may have.
+    pub min: f64,
+    /// The most steps of a run that may be refused; one more ends the run.
+    pub max_refused: u64,
+}
+
 /// Ratios of tokens or of whole completions; outside the bounds they are cut to them, or become 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,10 +158,17 @@ impl Default for LossConfig {
             entropy_coef: 0.0,
             entropy_adaptive: None,
             sampler_correction: None,
+            effective_samples: None,
             chord: None,
             self_distillation: None,
             visual: None,
         }
+    }
+}
+
+impl Default for EffectiveSamplesConfig {
+    fn default() -> Self {
+        Self { min: 0.1, max_refused: 10 }
     }
 }
 
@@ -176,6 +199,7 @@ impl Section for LossConfig {
         self.check_kl()?;
         self.check_entropy()?;
         self.check_correction()?;
+        self.check_effective_samples()?;
         self.chord.as_ref().map_or(Ok(()), ChordConfig::check)?;
         self.self_distillation.as_ref().map_or(Ok(()), DistillationConfig::check)?;
         self.visual.as_ref().map_or(Ok(()), VisualConfig::check)
@@ -194,10 +218,13 @@ impl LossConfig {
         self.kl_coef != 0.0
     }
 
-    /// Whether a completion without an advantage has a gradient all the same: from the KL, the entropy bonus or a teacher.
+    /// Whether a completion without an advantage has a gradient all the same: from the KL, the entropy bonus, a teacher, or a
+    /// surrogate that imitates it.
     pub fn has_gradient_without_advantage(&self) -> bool {
         let has_kl = self.has_kl() && self.kl_in == KlPlace::Loss;
-        has_kl || self.entropy_coef != 0.0 || self.self_distillation.is_some()
+        // AWR weighs what is as good as its group by 1.
+        let imitates = matches!(self.surrogate, Surrogate::Awr(_));
+        has_kl || imitates || self.entropy_coef != 0.0 || self.self_distillation.is_some()
     }
 
     fn check_surrogate(&self) -> Result<(), ConfigError> {
@@ -218,6 +245,12 @@ impl LossConfig {
                 "loss.ratio",
                 format!("of sequences, with the surrogate {name:?}"),
                 "\"token\": vespo makes the weight of a completion from the ratios of its tokens itself",
+            )?,
+            (Surrogate::Awr(_), ratio) => require(
+                ratio == Ratio::Token,
+                "loss.ratio",
+                format!("of sequences, with the surrogate {name:?}"),
+                "it left out: awr weighs by the advantage alone and has no ratio",
             )?,
             (Surrogate::Sapo(_), _) => {}
         }
@@ -327,6 +360,16 @@ impl LossConfig {
             "loss.entropy_coef",
             coef,
             "from loss.entropy_adaptive.min to loss.entropy_adaptive.max, where it starts",
+        )
+    }
+
+    fn check_effective_samples(&self) -> Result<(), ConfigError> {
+        let Some(gate) = &self.effective_samples else { return Ok(()) };
+        require(
+            gate.min > 0.0 && gate.min < 1.0,
+            "loss.effective_samples.min",
+            gate.min,
+            "a share in (0, 1); leave the section out to refuse nothing",
         )
     }
 

@@ -30,6 +30,8 @@ pub enum Surrogate {
     Sapo(SapoConfig),
     /// A smooth weight of whole completions.
     Vespo(VespoConfig),
+    /// A weight by the advantage on the logprobs, without a ratio.
+    Awr(AwrConfig),
 }
 
 /// How the losses of tokens become one number.
@@ -118,6 +120,16 @@ pub struct VespoConfig {
     pub lambda_neg: f64,
 }
 
+/// AWR's settings: `min(exp(A / temperature), max_weight)` weighs the likelihood of a completion of advantage A.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AwrConfig {
+    /// What the advantage is divided by; the paper's β. The smaller, the more the best completions count alone.
+    pub temperature: f64,
+    /// Largest weight; the paper's ω_max is 20.
+    pub max_weight: f64,
+}
+
 impl Surrogate {
     /// The word that the configuration has for it.
     pub fn name(&self) -> &'static str {
@@ -126,6 +138,7 @@ impl Surrogate {
             Self::Cispo(_) => "cispo",
             Self::Sapo(_) => "sapo",
             Self::Vespo(_) => "vespo",
+            Self::Awr(_) => "awr",
         }
     }
 
@@ -144,7 +157,17 @@ impl Surrogate {
                 ("loss.surrogate.k_neg", vespo.k_neg),
                 ("loss.surrogate.lambda_neg", vespo.lambda_neg),
             ],
+            Self::Awr(awr) => vec![
+                ("loss.surrogate.temperature", awr.temperature),
+                ("loss.surrogate.max_weight", awr.max_weight),
+            ],
         }
+    }
+}
+
+impl Default for AwrConfig {
+    fn default() -> Self {
+        Self { temperature: 1.0, max_weight: 20.0 }
     }
 }
 

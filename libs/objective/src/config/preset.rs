@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Aggregation, CispoConfig, ClipConfig, LossConfig, Ratio, SapoConfig, Surrogate, VespoConfig,
+    Aggregation, AwrConfig, CispoConfig, ClipConfig, LossConfig, Ratio, SapoConfig, Surrogate,
+    VespoConfig,
 };
 
 /// `loss.type`: a paper's objective. It stands for a ratio, a surrogate and an aggregation, and for nothing else.
@@ -32,11 +33,14 @@ pub enum Preset {
     Luspo,
     /// A smooth weight of whole completions (arXiv 2602.10693).
     Vespo,
+    /// Likelihood weighed by the exponential of the advantage, mean over tokens, then over completions: for completions
+    /// that another policy sampled (AWR, arXiv 1910.00177).
+    Awr,
 }
 
 impl Preset {
     /// Every name, with the word that the configuration has for it.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 11] = [
         ("grpo", Self::Grpo),
         ("bnpo", Self::Bnpo),
         ("dapo", Self::Dapo),
@@ -47,6 +51,7 @@ impl Preset {
         ("sapo", Self::Sapo),
         ("luspo", Self::Luspo),
         ("vespo", Self::Vespo),
+        ("awr", Self::Awr),
     ];
 
     /// The word that the configuration has for it.
@@ -68,6 +73,7 @@ impl Preset {
             Self::Cispo => (Ratio::Token, Surrogate::Cispo(CispoConfig::default()), TokenMean),
             Self::Sapo => (Ratio::Token, Surrogate::Sapo(SapoConfig::default()), SequenceMean),
             Self::Vespo => (Ratio::Token, Surrogate::Vespo(VespoConfig::default()), TokenMean),
+            Self::Awr => (Ratio::Token, Surrogate::Awr(AwrConfig::default()), SequenceMean),
         }
     }
 }

@@ -79,6 +79,23 @@ fn what_belongs_together_is_accepted() {
     accepted("[advantage.absolute]\nmode = \"multiply\"\npower = 2.0");
     accepted("[advantage.curriculum]\ndiversity = \"entropy\"\nchoices = 4");
     accepted("[advantage.overlong]\ncushion = 64");
+    accepted("[loss]\nsurrogate = {type = \"awr\", temperature = 0.5, max_weight = 10.0}");
+    accepted(
+        "[loss]\ntype = \"awr\"\nmask_zero_advantage = true\n[loss.effective_samples]\nmin = 0.2",
+    );
+}
+
+#[test]
+fn what_learns_from_logs_is_checked_by_its_keys() {
+    assert_eq!(loss("type = \"awr\""), loss("surrogate.type = \"awr\""));
+    let awr = "[loss]\nsurrogate = {type = \"awr\"";
+    refused(&format!("{awr}}}\nratio = \"sequence\""), "loss.ratio", "no ratio");
+    refused(&format!("{awr}, temperature = 0.0}}"), "loss.surrogate.temperature", "above 0");
+    refused(&format!("{awr}, max_weight = -1.0}}"), "loss.surrogate.max_weight", "above 0");
+    let gate = "[loss.effective_samples]\nmin = 1.0";
+    refused(gate, "loss.effective_samples.min", "a share in (0, 1)");
+    let gate = loss("effective_samples = {}").effective_samples.unwrap();
+    assert_eq!((gate.min, gate.max_refused), (0.1, 10));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use vrft_config::{ConfigError, require};
 
 use super::{
     AdaptiveEntropyConfig, AdaptiveKlConfig, Aggregation, ChordConfig, CispoConfig, ClipConfig,
-    DistillationConfig, KlEstimator, KlPlace, LossConfig, Masks, Preset, Ratio,
-    SamplerCorrectionConfig, SapoConfig, Surrogate, VespoConfig, VisualConfig,
+    DistillationConfig, EffectiveSamplesConfig, KlEstimator, KlPlace, LossConfig, Masks, Preset,
+    Ratio, SamplerCorrectionConfig, SapoConfig, Surrogate, VespoConfig, VisualConfig,
 };
 
 /// The keys of the section. What is left out of the parts is the preset's.
@@ -54,6 +54,8 @@ pub(super) struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     sampler_correction: Option<SamplerCorrectionConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    effective_samples: Option<EffectiveSamplesConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     chord: Option<ChordConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     self_distillation: Option<DistillationConfig>,
@@ -93,6 +95,7 @@ impl TryFrom<Written> for LossConfig {
             entropy_coef: written.entropy_coef,
             entropy_adaptive: written.entropy_adaptive,
             sampler_correction: written.sampler_correction,
+            effective_samples: written.effective_samples,
             chord: written.chord,
             self_distillation: written.self_distillation,
             visual: written.visual,
@@ -268,6 +271,7 @@ impl From<LossConfig> for Written {
             kl_adaptive: loss.kl_adaptive,
             entropy_adaptive: loss.entropy_adaptive,
             sampler_correction: loss.sampler_correction,
+            effective_samples: loss.effective_samples,
             chord: loss.chord,
             self_distillation: loss.self_distillation,
             visual: loss.visual,

@@ -1,5 +1,6 @@
 //! The part of a loss that the advantage acts on; each surrogate is a function in a file of its own.
 
+mod awr;
 mod cispo;
 mod clip;
 mod sapo;
@@ -42,5 +43,6 @@ pub(super) fn token_loss(surrogate: &Surrogate, inputs: &SurrogateInputs<'_>) ->
         Surrogate::Cispo(config) => cispo::token_loss(inputs, config),
         Surrogate::Sapo(config) => sapo::token_loss(inputs, config),
         Surrogate::Vespo(config) => vespo::token_loss(inputs, config),
+        Surrogate::Awr(config) => awr::token_loss(inputs, config),
     }
 }

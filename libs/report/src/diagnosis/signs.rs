@@ -305,6 +305,8 @@ pub(super) fn entropy_collapsed(history: &History, facts: &RunFacts) -> Option<V
 }
 
 pub(super) fn reward_flat(history: &History, facts: &RunFacts) -> Option<Verdict> {
+    // What a journal plays back was sampled before: the policy that learns cannot change what it earned.
+    history.series("replay/staleness").next().is_none().then_some(())?;
     let rewards: Vec<(u64, f64)> = history.series("reward/total/mean").collect();
     let n_enough = TREND_STEPS.max(facts.n_steps as usize / 2);
     if rewards.len() < n_enough {

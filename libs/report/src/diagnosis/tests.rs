@@ -285,6 +285,9 @@ fn a_reward_that_does_not_rise_is_told_when_half_of_the_run_is_over() {
     let expect = [(Problem::RewardFlat, 1, "not risen over 50 steps: 1.000|1e-4")];
     check_with(50, &[("reward/total/mean", flat.clone())], &facts(100), &expect);
     check_with(49, &[("reward/total/mean", flat[..49].to_vec())], &facts(100), &[]);
+    // What a journal plays back earns what it earned, whatever is learned from it.
+    let replayed = ("replay/staleness", vec![3.0; 50]);
+    check_with(50, &[("reward/total/mean", flat.clone()), replayed], &facts(100), &[]);
     let falling: Vec<f64> = (0..50).map(|i| 1.5 - 0.01 * i as f64 + noise(i)).collect();
     let expect = [(Problem::RewardFlat, 1, "has fallen over 50 steps")];
     check_with(50, &[("reward/total/mean", falling)], &facts(100), &expect);

@@ -1,0 +1,143 @@
+//! Learning from the record of an earlier run, and estimating from it: `configs/offline.yml` and `configs/estimate.yml`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use vrft_tests::cluster::{dora, wait};
+use vrft_tests::harness::Absent;
+use vrft_tests::{Run, root};
+
+/// Longer than four steps take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn example(name: &str) -> Run {
+    Run::of(&root().join(format!("configs/{name}.yml")))
+}
+
+/// A run that recorded four steps of two prompts, and its folder.
+fn recorded() -> (Run, PathBuf) {
+    let run = example("journal");
+    run.finish().ok();
+    let folder = run.out().to_owned();
+    (run, folder)
+}
+
+/// The same settings in another graph, with that record.
+fn learning_from(mut run: Run, record: &Path, graph: &str) -> Run {
+    run.again(graph);
+    run.with_example(graph).env("VRFT_REPLAY", &record.display().to_string())
+}
+
+fn a_policy_learns_from_a_record_and_gives_out_no_version() -> Result<(), Absent> {
+    let (run, record) = recorded();
+    let recorded = run.final_weights("learner");
+    let run = learning_from(run, &record, "offline")
+        .set("learner.steps=8")
+        .set("learner.distinct_prompts=8");
+    run.finish().ok();
+    assert_eq!(run.metric("learner", "policy/loss").len(), 8);
+    let shares = run.metric("learner", "policy/effective_samples");
+    assert!(shares.len() == 8 && shares[0] > 0.999, "the start sampled the first step: {shares:?}");
+    assert!(shares[1..].iter().all(|share| *share < 0.9999), "{shares:?}");
+    assert!(run.metric("learner", "policy/staleness").is_empty());
+    assert!(run.metric("learner", "policy/clip_fraction").len() == 8);
+    assert!(run.final_weights("learner") != recorded);
+    let versions = std::fs::read_dir(run.out().join("versions/learner")).unwrap();
+    assert_eq!(versions.count(), 0, "nothing could sample from what is learned");
+    Ok(())
+}
+
+fn what_is_too_far_from_the_record_is_refused_within_a_limit() -> Result<(), Absent> {
+    let (run, record) = recorded();
+    let run = learning_from(run, &record, "offline")
+        .set("optimizer.learning_rate=0.01")
+        .set("loss.effective_samples.min=0.9")
+        .set("loss.effective_samples.max_refused=1");
+    run.finish().failed(&["loss.effective_samples.min = 0.9", "2 steps were refused"]);
+    assert_eq!(run.metric("learner", "policy/refused_steps"), [0.0, 1.0]);
+    Ok(())
+}
+
+fn a_record_of_other_questions_is_refused() -> Result<(), Absent> {
+    let (run, record) = recorded();
+    let run = learning_from(run, &record, "offline").set("run.seed=5");
+    run.finish().failed(&["was logged as a question of task", "run.seed"]);
+    Ok(())
+}
+
+fn what_a_policy_would_earn_is_estimated_from_a_record() -> Result<(), Absent> {
+    let (run, record) = recorded();
+    let best = record.join("checkpoints/learner/step-000004");
+    let read = |run: &Run| -> Value {
+        let text = std::fs::read_to_string(run.out().join("estimate.json")).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["estimate"].clone()
+    };
+    // The policy that the run started from sampled its first step: of that it earns what was recorded.
+    let run = learning_from(run, &record, "estimate").set("learner.steps=1");
+    run.finish().ok();
+    let of_start = read(&run);
+    let (value, logged) =
+        (of_start["value"].as_f64().unwrap(), of_start["logged"].as_f64().unwrap());
+    assert!((value - logged).abs() < 1e-3, "{of_start}");
+    assert_eq!(run.metric("estimate", "estimate/reward"), [value]);
+    let mut run =
+        run.set("learner.steps=4").set(&format!("policy.path={:?}", best.display().to_string()));
+    run.again("estimate-of-last");
+    run.finish().ok();
+    let of_last = read(&run);
+    let share = of_last["effective_share"].as_f64().unwrap();
+    assert!((0.1..0.99999).contains(&share), "{of_last}");
+    assert_eq!(of_last["n_answers"], 32);
+    let interval: Vec<f64> = serde_json::from_value(of_last["interval"].clone()).unwrap();
+    assert!(interval[0] <= interval[1] && interval[1] < 3.0, "{of_last}");
+    Ok(())
+}
+
+/// With the stock CLI there is no launcher that could help: graph and settings alone.
+fn the_stock_cli_learns_from_a_record() -> Result<(), Absent> {
+    let dora = dora()?;
+    let (run, record) = recorded();
+    let run = learning_from(run, &record, "offline");
+    run.finish().ok();
+    let expected = run.final_weights("learner");
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("offline.toml");
+    std::fs::copy(run.out().join("config.toml"), &config).unwrap();
+    let graph = std::fs::read_to_string(root().join("configs/offline.yml")).unwrap();
+    let lines = graph.lines().filter(|line| !line.trim_start().starts_with("build:"));
+    let graph =
+        lines.collect::<Vec<_>>().join("\n").replace("../", &format!("{}/", root().display()));
+    let path = folder.path().join("offline.yml");
+    std::fs::write(&path, graph).unwrap();
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).unwrap();
+    let run_dir = folder.path().join("run");
+    let mut child = Command::new(dora)
+        .arg("run")
+        .arg(&path)
+        .current_dir(folder.path())
+        .env("VRFT_RUN_DIR", &run_dir)
+        .env("VRFT_REPLAY", &record)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let code = wait(&mut child, PATIENCE);
+    let log = std::fs::read_to_string(log).unwrap();
+    assert_eq!(code, Some(0), "{log}");
+    let weights = run_dir.join("checkpoints/learner/step-000004/model.safetensors");
+    assert!(std::fs::read(weights).unwrap() == expected, "{log}");
+    Ok(())
+}
+
+vrft_tests::tests_that_need_tools!(
+    a_policy_learns_from_a_record_and_gives_out_no_version,
+    what_is_too_far_from_the_record_is_refused_within_a_limit,
+    a_record_of_other_questions_is_refused,
+    what_a_policy_would_earn_is_estimated_from_a_record,
+    the_stock_cli_learns_from_a_record,
+);
