@@ -146,7 +146,14 @@ fn weigh(
         bail!("prompt {asked} has no recorded answer that a policy sampled");
     }
     let encoded = vrft_rollout::encode(processor, prompt)?;
-    let packed = PackedGroup { prompt: &encoded, completions: &completions };
+    // Replies of tools and others within an answer are read by the policy, and are no choice of its own.
+    let replies = sampled().map(|(row, _)| vrft_rollout::insertions(processor, &row.completion));
+    let replies = replies
+        .collect::<Result<Vec<_>, _>>()
+        .wrap_err_with(|| format!("a reply within a recorded answer to prompt {asked}"))?;
+    let is_interrupted = replies.iter().any(|replies| !replies.is_empty());
+    let inserted: Vec<_> = replies.iter().filter(|_| is_interrupted).map(Vec::as_slice).collect();
+    let packed = PackedGroup { prompt: &encoded, completions: &completions, inserted: &inserted };
     let logprobs = policy.logprobs(&[packed], settings.rollout.temperature)?.numbers()?;
     let mut rest = &logprobs[..];
     let answers = sampled().filter_map(|(row, earned)| {

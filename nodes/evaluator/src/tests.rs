@@ -55,7 +55,8 @@ impl Case {
             let encoded = vrft_rollout::encode(&self.processor, prompt).unwrap();
             for (completion_idx, log_factor) in (0..).zip(log_factors) {
                 let token_ids = vec![20 + u32::from(completion_idx), 30];
-                let packed = PackedGroup { prompt: &encoded, completions: &[&token_ids] };
+                let packed =
+                    PackedGroup { prompt: &encoded, completions: &[&token_ids], inserted: &[] };
                 let temperature = self.settings.rollout.temperature;
                 let tokens = self.policy.logprobs(&[packed], temperature).unwrap();
                 let mut logprobs = tokens.numbers().unwrap();
@@ -70,6 +71,7 @@ impl Case {
                         text: String::new(),
                         finish_reason: FinishReason::Stop,
                         seed: 0,
+                        replies: vec![],
                     },
                     task: "detection".into(),
                     answer: "<answer>[]</answer>".into(),
@@ -90,6 +92,7 @@ impl Case {
                 completion_idx: row.completion_idx,
                 reward: Some(1.0 - f32::from(row.completion_idx)),
                 terms: vec![],
+                first_turn: None,
             };
             let rewards = RewardBatch { rewards: groups.completions.iter().map(row).collect() };
             script = script
