@@ -460,7 +460,7 @@ fn policies_are_judged_on_other_data_than_they_were_tuned_for() {
             "configs/scenes/shifted/color.toml",
             "--no-build",
         ]);
-        command.args(["--shots", "2", "--seeds", "1", "--out"]).arg(&out);
+        command.args(["--shots", "2", "--seeds", "2", "--out"]).arg(&out);
         for value in small.iter().chain(more) {
             command.args(["--set", value]);
         }
@@ -482,6 +482,8 @@ fn policies_are_judged_on_other_data_than_they_were_tuned_for() {
     );
     assert_eq!(labels(&tables[1]), ["base", "sft", "rft"]);
     assert!(tables[1]["rows"][2]["metrics"]["accuracy"]["mean"].is_number());
+    let pairs = tables[1]["differences"].as_array().unwrap().iter();
+    assert_eq!(pairs.filter(|pair| pair["n"] == 2).count(), 3);
     // What is known is not asked again, and not mixed with what another reward says.
     let (is_ok, again) = run(&[]);
     assert!(is_ok && !again.contains("judged by: untouched: rft"), "{again}");

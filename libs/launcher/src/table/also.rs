@@ -76,15 +76,17 @@ impl Also {
             let made_with = table.folder.join(format!("{}.toml", self.stem));
             std::fs::write(&made_with, self.config.to_toml())
                 .wrap_err_with(|| format!("cannot write {made_with:?}"))?;
-            let file = table.folder.join(format!("{}.jsonl", self.stem));
-            let base = [("base".to_owned(), self.base.clone())];
-            let kept = self.known_or(&file, &base)?;
-            self.runs.extend(kept.into_iter().map(|kept| cell.result(kept.label, kept.metrics)));
         }
-        let file = cell.folder.join(format!("{}.jsonl", self.stem));
-        let kept = self.known_or(&file, &cell.trained()?)?;
+        // The same for all runs, with each of which it is a pair.
+        let base = [("base".to_owned(), self.base.clone())];
+        let mut kept = self.known_or(&self.file_in(&table.folder), &base)?;
+        kept.extend(self.known_or(&self.file_in(&cell.folder), &cell.trained()?)?);
         self.runs.extend(kept.into_iter().map(|kept| cell.result(kept.label, kept.metrics)));
         Ok(())
+    }
+
+    fn file_in(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.jsonl", self.stem))
     }
 
     /// What a file has, or else what these policies are worth, which is then written to it.
