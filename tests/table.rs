@@ -1,5 +1,4 @@
 //! Tables of data that the policies were not tuned for.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::process::Command;
 
