@@ -18,7 +18,7 @@ use vrft_tests::{alone, python, root, vrft};
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Short, with little to evaluate.
-const SHORT: &str = "\n[chosen_for]\n";
+const SHORT: &str = "\n[chosen_for]";
 const STEPS: &str = "steps = 2\nprompts_per_step = 2";
 
 /// What a run left behind.

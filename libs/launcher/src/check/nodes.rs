@@ -30,6 +30,7 @@ const OPTIONS: &[(&str, &[(&str, Value)])] = &[
     ("vrft-answer", &[]),
     ("vrft-segment", &[]),
     ("vrft-page", &[]),
+    ("vrft-zoom", &[]),
     ("vrft-monitor", &[("--join", Value::Any)]),
 ];
 
