@@ -162,6 +162,9 @@ pub struct EvaluationConfig {
     /// Which split of a folder that has several, as `test`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// What the coordinates in the true answers of `test` and `validation` count; left out, as `data.space` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub space: Option<DataSpace>,
     /// File of further rows to choose the best policy on, which are neither learned from nor reported on. Left out, it is
     /// chosen on the rows of `test`, and is a little worse on new ones than its number says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -400,6 +403,7 @@ impl Default for EvaluationConfig {
         Self {
             test: "data/test.parquet".into(),
             split: None,
+            space: None,
             categories: None,
             ask: Ask::Present,
             exist: None,

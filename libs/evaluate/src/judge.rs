@@ -145,9 +145,9 @@ impl Judge {
         let options = config.data.options_to_judge(&config.evaluation);
         let test = Dataset::open_with(&config.evaluation.test, &options)?;
         let (reward, system) = (&config.reward, &config.policy.system);
-        let prompter =
-            Prompter::of_data(reward, system, &test, &config.data, Some(&config.reward.task))?
-                .with_tools(of_tools(&config.rollout));
+        let data = config.data.judged(&config.evaluation);
+        let prompter = Prompter::of_data(reward, system, &test, &data, Some(&config.reward.task))?
+            .with_tools(of_tools(&config.rollout));
         Self::with(config, test, prompter)
     }
 

@@ -125,8 +125,9 @@ fn checked(
     decoded: &Decoded,
 ) -> eyre::Result<(Dataset, ReadAs)> {
     let config = &graph.config;
-    let data = &config.data;
     let Part { key, task, path, options, shots } = part;
+    let judged = config.data.judged(&config.evaluation);
+    let data = if key.starts_with("data.") { &config.data } else { &judged };
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let dataset = Dataset::open_with(path, options).wrap_err_with(|| (*key).to_owned())?;
     let of_tools = config.rollout.tools.as_ref().map_or("", |tools| &tools.instructions);

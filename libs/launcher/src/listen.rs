@@ -47,7 +47,8 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
         say!("Serving {version} at http://{address}/ (the page) and http://{address}/v1 (OpenAI's API). Ctrl-C ends it.");
         let corrections = options.corrections.display();
         say!("What is said of answers on the page becomes {corrections}/rows.jsonl, with places in thousandths: \
-              --set 'data.train=\"{corrections}/rows.jsonl\"' --set data.space=thousandths learns from it.");
+              --set 'data.train=\"{corrections}/rows.jsonl\"' --set data.space=thousandths learns from it; \
+              say with evaluation.space what the held-out rows count.");
         tokio::select! {
             () = server.run() => Ok(()),
             stopped = tokio::signal::ctrl_c() => stopped.wrap_err("cannot wait for Ctrl-C"),

@@ -41,7 +41,9 @@ pub(crate) fn report(
     };
     let result = match result {
         Err(_) if was_stopped => {
-            say!("Stopped. {saved}");
+            // A graph that only answers makes no steps.
+            let saved = if saved.starts_with(NO_STEP) { "" } else { &saved };
+            say!("{}", format!("Stopped. {saved}").trim_end());
             return Ok(());
         }
         Err(error) => bail!("{error:#}\n{saved}"),
@@ -92,6 +94,9 @@ fn estimate(run_dir: &Path) -> Option<String> {
     ))
 }
 
+/// What is said of a run without a step.
+const NO_STEP: &str = "No step was made.";
+
 /// The last checkpoint of a run, and how to resume from it.
 fn how_to_resume(run_dir: &Path) -> String {
     let checkpoints = std::fs::read_dir(run_dir.join("checkpoints"));
@@ -109,7 +114,7 @@ fn how_to_resume(run_dir: &Path) -> String {
         format!("No checkpoint was saved; begin again with `vrft run --resume {run_dir}`.")
     } else {
         format!(
-            "No step was made. Mend the cause and start the run again; with what it was given, `vrft run --resume \
+            "{NO_STEP} Mend the cause and start the run again; with what it was given, `vrft run --resume \
              {run_dir}` begins again."
         )
     }

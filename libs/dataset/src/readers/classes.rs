@@ -45,11 +45,11 @@ impl Classes {
         if self.names.is_empty() { Some(key.into()) } else { self.by_key.get(key).cloned() }
     }
 
-    /// Names of classes that the data may only number: where none of the keys is in the list and all are numbers, the
-    /// first line is number 1, or 0 where that occurs.
+    /// Names of classes that the data may only number, where none of the keys is in the list and all are numbers: the first
+    /// line is number 0 where that occurs, and number 1 where that of the last line occurs then.
     ///
     /// # Errors
-    /// A key that the list does not have.
+    /// A key that the list does not have; numbers that may count from 0 or from 1.
     pub(crate) fn names_of<'a>(
         &self,
         keys: impl Iterator<Item = &'a str> + Clone,
@@ -60,7 +60,17 @@ impl Classes {
         let by_number = numbers.filter(|numbers| {
             !self.names.is_empty() && numbers.keys().all(|key| !self.by_key.contains_key(*key))
         });
-        let first = usize::from(!by_number.as_ref().is_some_and(|n| n.values().any(|n| *n == 0)));
+        let has =
+            |wanted: usize| by_number.as_ref().is_some_and(|n| n.values().any(|n| *n == wanted));
+        let n_names = self.names.len();
+        let is_open = |numbers: &BTreeMap<&str, usize>| numbers.values().all(|n| *n < n_names);
+        if by_number.as_ref().is_some_and(is_open) && !has(0) {
+            return Err(format!(
+                "the numbers of the classes are neither 0 nor {n_names}, so they may count the {n_names} lines of \
+                 data.classes from 0 or from 1: write each line of it as NUMBER, a tab and NAME"
+            ));
+        }
+        let first = usize::from(!has(0));
         let name = |key: &str| match by_number.as_ref().and_then(|numbers| numbers.get(key)) {
             Some(number) => self.names.get(number.wrapping_sub(first)).cloned(),
             None => self.name(key),
@@ -104,6 +114,9 @@ mod tests {
     fn numbers_count_from_one_unless_there_is_a_zero() {
         assert_eq!(names("rose\ntulip\n", &["2", "1"]).unwrap(), ["tulip", "rose"]);
         assert_eq!(names("rose\ntulip\n", &["0", "1"]).unwrap(), ["rose", "tulip"]);
+        let why = names("rose\ntulip\nlily\n", &["1", "2"]).unwrap_err();
+        assert!(why.contains("from 0 or from 1: write each line"), "{why}");
+        assert_eq!(names("0\trose\n1\ttulip\n2\tlily\n", &["1", "2"]).unwrap(), ["tulip", "lily"]);
         let why = names("rose\ntulip\n", &["3"]).unwrap_err();
         assert!(why.contains("\"3\" is not in data.classes, which has 2"), "{why}");
     }

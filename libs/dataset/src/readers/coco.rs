@@ -1,6 +1,6 @@
 //! Rows of COCO annotations: `images`, `annotations`, `categories` in one JSON file; LVIS as well.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -242,6 +242,9 @@ fn collect<S: Shape>(
     }
     let known: HashMap<&Id, usize> =
         coco.images.iter().enumerate().map(|(idx, image)| (&image.id, idx)).collect();
+    // One picture that is listed twice is no question.
+    let is_twin = |image: &&Image| coco.images[known[&image.id]].file_name() != image.file_name();
+    let twins: HashSet<&Id> = coco.images.iter().filter(is_twin).map(|image| &image.id).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     for (number, annotation) in coco.annotations.iter().enumerate() {
         match usable(annotation, &known, names, selection.bbox.unwrap_or_default()) {
@@ -267,8 +270,9 @@ fn collect<S: Shape>(
     }
     let mut images = Vec::with_capacity(coco.images.len());
     for (idx, (image, boxes)) in coco.images.iter().zip(boxes).enumerate() {
-        if known[&image.id] != idx {
-            let why = "another image has the same id".to_owned();
+        if twins.contains(&image.id) || known[&image.id] != idx {
+            let why = "another image has the same id, so that nobody knows whose boxes are whose"
+                .to_owned();
             found.skipped_parts.push(Skipped {
                 place: format!("image {}", image.id),
                 row: idx,

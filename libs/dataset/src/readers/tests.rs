@@ -103,6 +103,30 @@ fn categories_are_chosen_and_unknown_ones_refused() {
     refused(&path, &of(&["cow"]), &["no category \"cow\"", "it has 3, as: bus, cat, dog"]);
 }
 
+/// Boxes of one id may be of either picture; a picture that is listed twice is one.
+#[test]
+fn two_pictures_of_one_id_are_left_out() {
+    let mut annotations = coco();
+    annotations["images"][1]["id"] = json!(1);
+    let left = |annotations: &Value| {
+        let folder = coco_folder(annotations);
+        let path = folder.path("c.json");
+        let dataset =
+            open(&path, &select(Selection { absent: Absent::Every, ..Selection::default() }));
+        let skipped: Vec<String> =
+            dataset.skipped_parts().iter().map(ToString::to_string).collect();
+        let names: Vec<String> = ids(&dataset).iter().map(ToString::to_string).collect();
+        (names, skipped.join("\n"))
+    };
+    let (rows, skipped) = left(&annotations);
+    assert!(rows.iter().all(|row| row.starts_with("3-")), "{rows:?}");
+    assert_eq!(skipped.matches("image 1: another image has the same id").count(), 2, "{skipped}");
+    let mut annotations = coco();
+    annotations["images"][1] = annotations["images"][0].clone();
+    let (rows, _) = left(&annotations);
+    assert_eq!(rows.iter().filter(|row| row.starts_with("1-")).count(), 3, "{rows:?}");
+}
+
 #[test]
 fn what_is_absent_is_asked_at_the_declared_rate() {
     let folder = coco_folder(&coco());

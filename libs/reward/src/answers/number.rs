@@ -79,9 +79,19 @@ pub(crate) fn only_number(text: &str) -> Option<f64> {
     if !text.contains(|c: char| c.is_ascii_digit()) {
         return in_words(text);
     }
+    // Whether 5,5 is one number or two, the equal halves do not say.
+    if has_comma_within(text) {
+        return None;
+    }
     let mut numbers = numbers(text);
     let first = numbers.next()?;
     numbers.all(|number| number == first).then_some(first)
+}
+
+/// Whether a comma stands between two digits.
+fn has_comma_within(text: &str) -> bool {
+    let is_within = |window: &[u8]| matches!(window, [before, b',', after] if before.is_ascii_digit() && after.is_ascii_digit());
+    text.as_bytes().windows(3).any(is_within)
 }
 
 /// Whether a text is a number in digits and nothing else.
@@ -247,6 +257,7 @@ mod tests {
             "1/2",
             "3 or 4",
             "1,5",
+            "5,5",
             "12-15",
             "one mug",
             "thirty-ten",
