@@ -142,6 +142,36 @@ impl Drop for Cluster<'_> {
     }
 }
 
+/// Runs a graph by the stock dora CLI in the graph's own folder, with these environment variables, and a Python first on the
+/// path where nodes need one. Gives the exit code, or nothing after so long, and what was printed.
+pub fn dora_run(
+    dora: &Path,
+    graph: &Path,
+    python: Option<&Path>,
+    variables: &[(&str, &Path)],
+    patience: Duration,
+) -> (Option<i32>, String) {
+    let folder = graph.parent().expect("a graph is in a folder");
+    let log = folder.join("log");
+    let file = std::fs::File::create(&log).expect("a file for the log");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let bin = python.and_then(Path::parent);
+    let path = bin.map_or(path.clone(), |bin| format!("{}:{path}", bin.display()));
+    let mut child = Command::new(dora)
+        .arg("run")
+        .arg(graph)
+        .current_dir(folder)
+        .env("PATH", path)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("the file for the log"))
+        .stderr(file)
+        .spawn()
+        .expect("dora starts");
+    let code = wait(&mut child, patience);
+    (code, std::fs::read_to_string(log).expect("the log"))
+}
+
 /// Waits for the end of a process; its exit code, or nothing after so long.
 pub fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
     let until = Instant::now() + patience;

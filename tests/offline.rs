@@ -2,11 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, wait};
+use vrft_tests::cluster::{dora, dora_run};
 use vrft_tests::harness::Absent;
 use vrft_tests::{Run, root};
 
@@ -112,22 +111,9 @@ fn the_stock_cli_learns_from_a_record() -> Result<(), Absent> {
         lines.collect::<Vec<_>>().join("\n").replace("../", &format!("{}/", root().display()));
     let path = folder.path().join("offline.yml");
     std::fs::write(&path, graph).unwrap();
-    let log = folder.path().join("log");
-    let file = std::fs::File::create(&log).unwrap();
     let run_dir = folder.path().join("run");
-    let mut child = Command::new(dora)
-        .arg("run")
-        .arg(&path)
-        .current_dir(folder.path())
-        .env("VRFT_RUN_DIR", &run_dir)
-        .env("VRFT_REPLAY", &record)
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    let code = wait(&mut child, PATIENCE);
-    let log = std::fs::read_to_string(log).unwrap();
+    let variables = [("VRFT_RUN_DIR", run_dir.as_path()), ("VRFT_REPLAY", record.as_path())];
+    let (code, log) = dora_run(&dora, &path, None, &variables, PATIENCE);
     assert_eq!(code, Some(0), "{log}");
     let weights = run_dir.join("checkpoints/learner/step-000004/model.safetensors");
     assert!(std::fs::read(weights).unwrap() == expected, "{log}");

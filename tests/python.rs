@@ -2,11 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, wait};
+use vrft_tests::cluster::{dora, dora_run};
 use vrft_tests::harness::Absent;
 use vrft_tests::{alone, python, root, vrft};
 
@@ -37,23 +36,8 @@ fn rewards_of_a_python_node_reach_the_learner() -> Result<(), Absent> {
     let folder = tempfile::tempdir().unwrap();
     let graph = write_graph(folder.path());
     let run_dir = folder.path().join("run");
-    let log = folder.path().join("log");
-    let file = std::fs::File::create(&log).unwrap();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let bin = python.parent().map_or(path.clone(), |bin| format!("{}:{path}", bin.display()));
-    let mut child = Command::new(dora)
-        .arg("run")
-        .arg(&graph)
-        .current_dir(folder.path())
-        .env("PATH", bin)
-        .env("VRFT_RUN_DIR", &run_dir)
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    let code = wait(&mut child, PATIENCE);
-    let log = std::fs::read_to_string(log).unwrap();
+    let variables = [("VRFT_RUN_DIR", run_dir.as_path())];
+    let (code, log) = dora_run(&dora, &graph, Some(&python), &variables, PATIENCE);
     assert_eq!(code, Some(0), "{log}");
 
     let metrics = std::fs::read_to_string(run_dir.join("metrics.jsonl")).unwrap();

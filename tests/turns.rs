@@ -5,12 +5,11 @@
 //! is connected here by the name `think`, and is called by each completion.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, wait};
+use vrft_tests::cluster::{dora, dora_run};
 use vrft_tests::harness::Absent;
 use vrft_tests::{alone, python, root, vrft};
 
@@ -82,23 +81,9 @@ fn run(graph: &str, toml: &str, tool: Option<&str>) -> Result<Ran, Absent> {
         std::fs::write(folder.path().join("tool.py"), tool).unwrap();
     }
     let dir = folder.path().join("run");
-    let log = folder.path().join("log");
-    let file = std::fs::File::create(&log).unwrap();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let bin = python.as_deref().and_then(Path::parent);
-    let path = bin.map_or(path.clone(), |bin| format!("{}:{path}", bin.display()));
-    let mut child = Command::new(dora)
-        .args(["run", "graph.yml"])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("VRFT_RUN_DIR", &dir)
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    let code = wait(&mut child, PATIENCE);
-    let log = std::fs::read_to_string(log).unwrap();
+    let graph = folder.path().join("graph.yml");
+    let variables = [("VRFT_RUN_DIR", dir.as_path())];
+    let (code, log) = dora_run(&dora, &graph, python.as_deref(), &variables, PATIENCE);
     Ok(Ran { code, log, dir, _folder: folder })
 }
 

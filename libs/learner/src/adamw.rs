@@ -178,7 +178,7 @@ mod tests {
         variables: &BTreeMap<String, Var>,
     ) -> (f64, f64) {
         let sums = gradients(adamw.backend, variables, &case.steps[idx]);
-        let gradients = StepGradients { sums };
+        let gradients = StepGradients { sums, known_norm: None };
         let rate = learning_rate(&case.optimizer, idx as u64, case.n_steps);
         let norm = gradients.norm().unwrap();
         let scale = clip_factor(norm, case.optimizer.max_grad_norm);

@@ -18,12 +18,14 @@ const CLIP_EPS: f64 = 1e-6;
 #[derive(Debug)]
 pub struct StepGradients {
     pub(crate) sums: Gradients,
+    /// The length of all of it, where it was computed since it last changed.
+    pub(crate) known_norm: Option<f64>,
 }
 
 impl StepGradients {
     /// No gradient yet, for a policy and whatever computes it.
     pub fn new(policy: &Policy) -> Self {
-        Self { sums: Gradients::new(policy.backend()) }
+        Self { sums: Gradients::new(policy.backend()), known_norm: None }
     }
 
     /// All values, one variable after the other in the order of their names; 0 where no gradient has reached one.
@@ -50,7 +52,7 @@ impl StepGradients {
     /// # Errors
     /// Fails if there are fewer values than the variables have.
     pub fn set_flat(&mut self, variables: &BTreeMap<String, Var>, mut flat: &[f32]) -> Result<()> {
-        self.sums.clear();
+        self.clear();
         for (name, variable) in variables {
             let n = variable.elem_count();
             let Some((own, rest)) = flat.split_at_checked(n) else {
@@ -61,6 +63,12 @@ impl StepGradients {
             flat = rest;
         }
         Ok(())
+    }
+
+    /// Forgets everything, but keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.sums.clear();
+        self.known_norm = None;
     }
 
     /// Length of all gradients taken as one vector.
@@ -102,7 +110,7 @@ mod tests {
         let a = var(&[1., 2.]);
         let b = var(&[3.]);
         let unreached = var(&[5.]);
-        let mut gradients = StepGradients { sums: Gradients::new(backend) };
+        let mut gradients = StepGradients { sums: Gradients::new(backend), known_norm: None };
         for variable in [&a, &b, &a] {
             gradients.sums.add(variable, &(variable.as_tensor() * 2.0).unwrap()).unwrap();
         }
@@ -116,7 +124,7 @@ mod tests {
         let a = var(&[1., 2.]);
         let b = var(&[3.]);
         let unreached = var(&[5.]);
-        let mut gradients = StepGradients { sums: Gradients::new(backend) };
+        let mut gradients = StepGradients { sums: Gradients::new(backend), known_norm: None };
         for variable in [&b, &a] {
             gradients.sums.add(variable, variable.as_tensor()).unwrap();
         }

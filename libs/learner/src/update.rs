@@ -36,7 +36,7 @@ impl Learner {
             &mut StepStats,
         ) -> Result<Tensor, LearnerError>,
     ) -> Result<(), LearnerError> {
-        gradients.sums.clear();
+        gradients.clear();
         let mut n_trained = 0;
         let batches = micro_batches(groups, self.room());
         let mut images = SharedImages::new(&batches);
@@ -70,11 +70,14 @@ impl Learner {
                 first = Some((batch.n_groups(), gradients.norm()?));
             }
         }
-        if let Some(first) = first
-            && let Some(noise) = GradientNoise::new(first, (n_groups, gradients.norm()?))
-        {
-            stats.set("policy/grad_signal", noise.signal);
-            stats.set("policy/grad_noise", noise.noise);
+        if let Some(first) = first {
+            // The update asks for it again.
+            let norm = stats.timed(OPTIMIZER_SECS, || gradients.norm())?;
+            gradients.known_norm = Some(norm);
+            if let Some(noise) = GradientNoise::new(first, (n_groups, norm)) {
+                stats.set("policy/grad_signal", noise.signal);
+                stats.set("policy/grad_noise", noise.noise);
+            }
         }
         stats.divide("policy/entropy", n_trained);
         stats.divide("policy/ratio", n_trained);
@@ -87,7 +90,10 @@ impl Learner {
         gradients: &StepGradients,
         stats: &mut StepStats,
     ) -> Result<(), LearnerError> {
-        let norm = stats.timed(OPTIMIZER_SECS, || gradients.norm())?;
+        let norm = match gradients.known_norm {
+            Some(norm) => norm,
+            None => stats.timed(OPTIMIZER_SECS, || gradients.norm())?,
+        };
         self.check_finite("gradient norm", norm)?;
         let rate = learning_rate(&self.optimizer_config, self.step, self.config.steps);
         let scale = clip_factor(norm, self.optimizer_config.max_grad_norm);

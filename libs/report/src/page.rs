@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Style of charts.
-pub(crate) const CHART_CSS: &str = include_str!("chart.css");
+const CHART_CSS: &str = include_str!("chart.css");
 /// Style of pages.
-pub(crate) const PAGE_CSS: &str = include_str!("page.css");
+const PAGE_CSS: &str = include_str!("page.css");
 
 /// Writes `report.html` into a run folder and returns its path.
 ///
@@ -73,32 +73,45 @@ fn page(run: &Run) -> Result<String, ReportError> {
     let verdicts = verdicts(run);
     let recipe = appendix::recipe(run);
     let warnings = appendix::warnings(run);
+    let title = format!("{name} \u{2013} report");
+    let header = format!(
+        "\n<p class=run><span>{name}</span></p>\n<h1>{headline}</h1>\n{verdicts}{warnings}{recipe}<nav>{links}</nav>\n"
+    );
+    let footer = ". This page is complete in itself: it loads nothing and runs no script.";
+    Ok(document(&title, "img-src data:; ", &header, &sections, footer))
+}
+
+/// A page that is complete in itself; all parts of it are HTML. `also_loads` is what the policy of its contents allows beside
+/// its own style, as in `img-src data:; `; `footer` goes on after who has written it.
+pub(crate) fn document(
+    title: &str,
+    also_loads: &str,
+    header: &str,
+    main: &str,
+    footer: &str,
+) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    Ok(format!(
+    format!(
         "<!DOCTYPE html>
 <html lang=en>
 <head>
 <meta charset=utf-8>
 <meta name=viewport content=\"width=device-width, initial-scale=1\">
 <meta name=color-scheme content=\"light dark\">
-<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">
-<title>{name} \u{2013} report</title>
+<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; {also_loads}style-src 'unsafe-inline'\">
+<title>{title}</title>
 <style>
 {PAGE_CSS}{CHART_CSS}</style>
 </head>
 <body>
-<header>
-<p class=run><span>{name}</span></p>
-<h1>{headline}</h1>
-{verdicts}{warnings}{recipe}<nav>{links}</nav>
-</header>
+<header>{header}</header>
 <main>
-{sections}</main>
-<footer>Written by vrft {version}. This page is complete in itself: it loads nothing and runs no script.</footer>
+{main}</main>
+<footer>Written by vrft {version}{footer}</footer>
 </body>
 </html>
 "
-    ))
+    )
 }
 
 /// What the numbers say is wrong with the run, if anything.

@@ -9,7 +9,7 @@ use crate::ReportError;
 use crate::evaluation::metric_title;
 use crate::html::escape;
 use crate::number::{fixed, signed};
-use crate::page::{CHART_CSS, PAGE_CSS, write};
+use crate::page::{document, write};
 
 /// What stands where there is no number.
 const NONE: &str = "\u{2013}";
@@ -187,37 +187,21 @@ impl Tuning {
         let head = lines.first().map_or(String::new(), |line| cells(line, "th"));
         let rows: String =
             lines.iter().skip(1).map(|line| format!("<tr>{}</tr>\n", cells(line, "td"))).collect();
-        let (title, version) = (escape(&self.title), env!("CARGO_PKG_VERSION"));
-        format!(
-            "<!DOCTYPE html>
-<html lang=en>
-<head>
-<meta charset=utf-8>
-<meta name=viewport content=\"width=device-width, initial-scale=1\">
-<meta name=color-scheme content=\"light dark\">
-<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">
-<title>Tuning of {title}</title>
-<style>
-{PAGE_CSS}{CHART_CSS}</style>
-</head>
-<body>
-<header><p class=run><span>Tuning of {title}</span></p><h1>{}</h1></header>
-<main>
-<section><p class=intro><code>{}</code></p>
+        let title = format!("Tuning of {}", escape(&self.title));
+        let conclusion = escape(&self.conclusion());
+        let header = format!("<p class=run><span>{title}</span></p><h1>{conclusion}</h1>");
+        let main = format!(
+            "<section><p class=intro><code>{}</code></p>
 <div class=scroll><table>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {rows}</tbody></table></div>
 <p class=intro>{}</p></section>
-</main>
-<footer>Written by vrft {version}. This page is complete in itself.</footer>
-</body>
-</html>
 ",
-            escape(&self.conclusion()),
             escape(&self.command),
             escape(&self.note())
-        )
+        );
+        document(&title, "", &header, &main, ". This page is complete in itself.")
     }
 }
 

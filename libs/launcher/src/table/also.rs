@@ -43,14 +43,16 @@ struct Kept {
 /// A configuration that cannot be read; two that are called alike; numbers that were found with other settings.
 pub(super) fn all_of(table: &Table) -> eyre::Result<Vec<Also>> {
     let mut all: Vec<Also> = Vec::new();
+    if table.spec.also.is_empty() {
+        return Ok(all);
+    }
+    let base = Graph::load(&table.graph)?.checkpoint()?;
     for file in &table.spec.also {
-        let graph = GraphOptions { config: Some(file.clone()), ..table.graph.clone() };
-        let graph = GraphOptions { overrides: Vec::new(), ..graph };
-        let graph = Graph::load(&graph).wrap_err_with(|| format!("table.also: {file:?}"))?;
+        let graph = table.graph.graph.clone();
+        let options = GraphOptions { graph, config: Some(file.clone()), ..GraphOptions::default() };
+        let graph = Graph::load(&options).wrap_err_with(|| format!("table.also: {file:?}"))?;
         let mut config = graph.config;
-        let own = Graph::load(&table.graph)?;
-        let base = own.checkpoint()?;
-        config.policy = own.config.policy;
+        config.policy.clone_from(&table.config.policy);
         let spec = config.table.clone().unwrap_or_default();
         let name = if spec.title.is_empty() { config.run.name.clone() } else { spec.title };
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -63,7 +65,15 @@ pub(super) fn all_of(table: &Table) -> eyre::Result<Vec<Also>> {
         check_same(&made_with.with_extension("jsonl"), &made_with, &config)?;
         let title = format!("{}, judged by: {name}", table.spec.title);
         let metrics = spec.metrics;
-        all.push(Also { title, metrics, config, base, stem, judge: None, runs: Vec::new() });
+        all.push(Also {
+            title,
+            metrics,
+            config,
+            base: base.clone(),
+            stem,
+            judge: None,
+            runs: Vec::new(),
+        });
     }
     Ok(all)
 }

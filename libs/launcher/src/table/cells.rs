@@ -136,8 +136,24 @@ impl Cell {
         !ended.is_empty() && trained.all(|label| ended.contains(label))
     }
 
+    /// Whether the run has begun, by these settings; a folder in which nothing was run is removed.
+    ///
+    /// # Errors
+    /// A run that something else has made, a folder that cannot be removed.
+    pub(crate) fn has_begun(&self, graph: &Graph) -> eyre::Result<bool> {
+        let has_begun = self.folder.join("config.toml").exists();
+        if has_begun {
+            self.check_same(graph)?;
+        } else if self.folder.exists() {
+            std::fs::remove_dir_all(&self.folder).wrap_err_with(|| {
+                format!("cannot remove {:?}, where nothing was run", self.folder)
+            })?;
+        }
+        Ok(has_begun)
+    }
+
     /// Refuses a run that something else has made.
-    pub(crate) fn check_same(&self, graph: &Graph) -> eyre::Result<()> {
+    fn check_same(&self, graph: &Graph) -> eyre::Result<()> {
         let config = self.folder.join("config.toml");
         let before = Config::read(&Document::load(&config, &[])?)?;
         let differences = difference::of_configs(&before, &graph.config)?;
@@ -183,15 +199,7 @@ impl Runner {
     /// Runs a cell to its end, from where it stopped if it has begun; one that is finished stays as it is.
     pub(crate) fn finish(&mut self, table: &Table, cell: &Cell) -> eyre::Result<()> {
         let graph = Graph::load(&cell.graph)?;
-        let config = cell.folder.join("config.toml");
-        let has_begun = config.exists();
-        if has_begun {
-            cell.check_same(&graph)?;
-        } else if cell.folder.exists() {
-            std::fs::remove_dir_all(&cell.folder).wrap_err_with(|| {
-                format!("cannot remove {:?}, where nothing was run", cell.folder)
-            })?;
-        }
+        let has_begun = cell.has_begun(&graph)?;
         if cell.is_finished(&graph) {
             return Ok(());
         }

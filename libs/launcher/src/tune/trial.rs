@@ -61,14 +61,7 @@ impl Runner<'_> {
         let cell = self.cell(idx, settings, steps);
         let graph = Graph::load(&cell.graph)?;
         let ended = cell.folder.join(VERDICT);
-        let has_begun = cell.folder.join("config.toml").exists();
-        if has_begun {
-            cell.check_same(&graph)?;
-        } else if cell.folder.exists() {
-            std::fs::remove_dir_all(&cell.folder).wrap_err_with(|| {
-                format!("cannot remove {:?}, where nothing was run", cell.folder)
-            })?;
-        }
+        let has_begun = cell.has_begun(&graph)?;
         if let Ok(why) = std::fs::read_to_string(&ended) {
             return Ok(Outcome::Ended(why));
         }

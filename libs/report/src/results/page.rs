@@ -3,33 +3,13 @@
 use super::Results;
 use crate::evaluation::metric_title;
 use crate::html::escape;
-use crate::page::{CHART_CSS, PAGE_CSS};
+use crate::page::document;
 
 /// All tables, one after the other.
 pub(super) fn page(tables: &[Results]) -> String {
     let sections: String = tables.iter().map(section).collect();
-    let version = env!("CARGO_PKG_VERSION");
-    format!(
-        "<!DOCTYPE html>
-<html lang=en>
-<head>
-<meta charset=utf-8>
-<meta name=viewport content=\"width=device-width, initial-scale=1\">
-<meta name=color-scheme content=\"light dark\">
-<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">
-<title>Tables</title>
-<style>
-{PAGE_CSS}{CHART_CSS}</style>
-</head>
-<body>
-<header><h1>Tables</h1></header>
-<main>
-{sections}</main>
-<footer>Written by vrft {version}: mean \u{b1} half of the 95 % confidence interval over seeds (Student's t). This page is complete in itself.</footer>
-</body>
-</html>
-"
-    )
+    let footer = ": mean \u{b1} half of the 95 % confidence interval over seeds (Student's t). This page is complete in itself.";
+    document("Tables", "", "<h1>Tables</h1>", &sections, footer)
 }
 
 fn section(results: &Results) -> String {
