@@ -7,7 +7,7 @@ use vrft_node::ports::{Input, METRICS, Output, Port, Ports, Role};
 pub(crate) const PORTS: Ports = Ports {
     executable: "vrft-zoom",
     about: "A tool of the policy: shows a part of a picture at all its pixels",
-    categories: &["image-processing"],
+    categories: &["transform"],
     roles: &[Role {
         inputs: &[Port::of::<ToolCallBatch>("calls", "boxes to look at, from a rollout")],
         outputs: &[
