@@ -62,7 +62,7 @@ pub fn vrft() -> PathBuf {
     built.clone()
 }
 
-/// Environment variable with a Python that has dora-rs 1.1.0 and pyarrow, if the one on the path has not.
+/// Environment variable with a Python that has dora-rs 1.1.0 and what the nodes in Python import, if the one on the path has not.
 const PYTHON_VARIABLE: &str = "VRFT_PYTHON";
 
 /// A Python that can run dora nodes.
@@ -71,11 +71,11 @@ const PYTHON_VARIABLE: &str = "VRFT_PYTHON";
 /// It is neither on the path nor named by `VRFT_PYTHON`.
 pub fn python() -> Result<PathBuf, harness::Absent> {
     let python = std::env::var_os(PYTHON_VARIABLE).map_or_else(|| "python3".into(), PathBuf::from);
-    let works = Command::new(&python).args(["-c", "import dora, pyarrow"]).output();
+    let works = Command::new(&python).args(["-c", "import dora, pyarrow, numpy, PIL"]).output();
     if works.is_ok_and(|output| output.status.success()) {
         return Ok(python);
     }
-    let remedy = "pip install --no-deps dora-rs==1.1.0 pyarrow";
+    let remedy = "pip install --no-deps dora-rs==1.1.0 pyarrow numpy pillow";
     let variable = PYTHON_VARIABLE;
     Err(harness::Absent::new(format!(
         "needs a Python with dora: {remedy}, or name it in {variable}"
