@@ -1,4 +1,4 @@
-// Stands in for NVIDIA's driver, cuBLAS and cuRAND on a machine without a GPU: `build` beside it makes the libraries.
+// Stands in for NVIDIA's driver, cuBLAS, cuBLASLt and cuRAND on a machine without a GPU: `build` beside it makes the libraries.
 //
 // GPU_DRIVER=compute runs the project's own kernels on the CPU, by the machine of libs/kernels/tests/cuda_on_cpu, and
 // products by plain loops, so that a whole program computes what it would on a GPU. By default nothing is computed:
@@ -378,8 +378,9 @@ void *blas_stream;
 
 struct Factor { const void *values; int type, transposed, stride; long long step; };
 
+// The bias, of the type of c, has a value for each row of c.
 int multiply(int m, int n, int k, float scale, Factor a, Factor b, float keep, void *c, int c_type, int ldc, long long c_step,
-             int n_products) {
+             int n_products, const void *bias = nullptr) {
   counts.products++;
   if (!computes()) return OK;
   std::vector<float> left(size_t(m) * k), right(size_t(k) * n);
@@ -408,7 +409,8 @@ int multiply(int m, int n, int k, float scale, Factor a, Factor b, float keep, v
         float sum = 0.0f;
         for (float part : sums) sum += part;
         const size_t at = idx * c_step + i + size_t(j) * ldc;
-        const float result = scale * sum + (keep != 0.0f ? keep * value(c, c_type, at) : 0.0f);
+        float result = scale * sum + (keep != 0.0f ? keep * value(c, c_type, at) : 0.0f);
+        if (bias) result += value(bias, c_type, i);
         if (c_type == F32) {
           static_cast<float *>(c)[at] = result;
         } else {
@@ -450,6 +452,107 @@ API cublasGemmEx(void *handle, int of_a, int of_b, int m, int n, int k, const vo
                                     c_type, ldc, 0, 1, compute, algorithm);
 }
 API cublasDgemmStridedBatched() { return complain("products in f64 are not for this driver"); }
+
+// cuBLASLt, as far as a product with a bias asks for it. The numbers of attributes are those of cublasLt.h.
+namespace {
+
+struct Task { int transposed[2] = {}, epilogue = 1; const void *bias = nullptr; };
+struct Layout { int type; uint64_t rows, columns; int64_t stride; };
+// What a product may ask for: bytes of the workspace, and how its four matrices are aligned.
+struct Limits { size_t workspace = 0; uint32_t alignments[4] = {256, 256, 256, 256}; };
+
+constexpr int NOT_SUPPORTED = 15, EPILOGUE_BIAS = 4;
+
+bool is_aligned(const void *at, uint32_t alignment) { return reinterpret_cast<uintptr_t>(at) % alignment == 0; }
+
+// How a product is computed: what cublasLtMatmulHeuristicResult_t begins with, and what was promised when it was asked for.
+struct Way { Limits promised; char rest[64 - sizeof(Limits)]; size_t workspace; int state; float waves; int reserved[4]; };
+
+}  // namespace
+
+API cublasLtMatmulDescCreate(void **task, int compute, int scale_type) {
+  if (compute != 68 || scale_type != F32) return complain("a product whose sums are not in f32");
+  *task = new Task;
+  return OK;
+}
+API cublasLtMatmulDescDestroy(void *task) { delete static_cast<Task *>(task); return OK; }
+API cublasLtMatmulDescSetAttribute(void *of, int attribute, const void *value, size_t n) {
+  Task *task = static_cast<Task *>(of);
+  if ((attribute == 3 || attribute == 4) && n == sizeof(int)) {
+    std::memcpy(&task->transposed[attribute - 3], value, n);
+  } else if (attribute == 7 && n == sizeof(int)) {
+    std::memcpy(&task->epilogue, value, n);
+  } else if (attribute == 8 && n == sizeof(void *)) {
+    std::memcpy(&task->bias, value, n);
+  } else {
+    return complain("attribute " + std::to_string(attribute) + " of a product, with " + std::to_string(n) + " bytes");
+  }
+  return OK;
+}
+API cublasLtMatrixLayoutCreate(void **layout, int type, uint64_t rows, uint64_t columns, int64_t stride) {
+  *layout = new Layout{type, rows, columns, stride};
+  return OK;
+}
+API cublasLtMatrixLayoutDestroy(void *layout) { delete static_cast<Layout *>(layout); return OK; }
+API cublasLtMatmulPreferenceCreate(void **limits) { *limits = new Limits; return OK; }
+API cublasLtMatmulPreferenceDestroy(void *limits) { delete static_cast<Limits *>(limits); return OK; }
+API cublasLtMatmulPreferenceSetAttribute(void *of, int attribute, const void *value, size_t n) {
+  Limits *limits = static_cast<Limits *>(of);
+  if (attribute == 1 && n == sizeof(size_t)) {
+    std::memcpy(&limits->workspace, value, n);
+  } else if (attribute >= 5 && attribute <= 8 && n == sizeof(uint32_t)) {
+    std::memcpy(&limits->alignments[attribute - 5], value, n);
+  } else {
+    return complain("attribute " + std::to_string(attribute) + " of a preference, with " + std::to_string(n) + " bytes");
+  }
+  return OK;
+}
+API cublasLtMatmulAlgoGetHeuristic(void *, void *of, void *a_layout, void *b_layout, void *c_layout, void *d_layout, void *limits,
+                                   int n_asked, void *ways, int *n) {
+  const Task &task = *static_cast<Task *>(of);
+  const Layout &a = *static_cast<Layout *>(a_layout), &b = *static_cast<Layout *>(b_layout), &d = *static_cast<Layout *>(d_layout);
+  const bool known = task.epilogue == EPILOGUE_BIAS && task.bias && c_layout == d_layout && n_asked == 1;
+  if (!known || (a.type != F32 && a.type != BF16) || a.type != b.type || a.type != d.type) {
+    complain("a product with an epilogue that is not known here");
+    return NOT_SUPPORTED;
+  }
+  static_assert(offsetof(Way, workspace) == 64);
+  Way way{};
+  way.promised = *static_cast<Limits *>(limits);
+  way.workspace = std::min<size_t>(way.promised.workspace, 1000);
+  std::memcpy(ways, &way, sizeof(way));
+  *n = 1;
+  return OK;
+}
+API cublasLtMatmul(void *, void *of, const void *alpha, const void *a, void *a_layout, const void *b, void *b_layout,
+                   const void *beta, const void *c, void *c_layout, void *d, void *d_layout, const void *algorithm,
+                   void *workspace, size_t workspace_bytes, void *stream) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  on_stream(stream);
+  const Task &task = *static_cast<Task *>(of);
+  const Layout &left = *static_cast<Layout *>(a_layout), &right = *static_cast<Layout *>(b_layout), &out = *static_cast<Layout *>(d_layout);
+  const int m = out.rows, n = out.columns, k = task.transposed[0] ? left.rows : left.columns;
+  const bool fits = (task.transposed[0] ? left.columns : left.rows) == out.rows && (task.transposed[1] ? right.rows : right.columns) == out.columns &&
+                    (task.transposed[1] ? right.columns : right.rows) == uint64_t(k) && left.stride >= int64_t(left.rows) &&
+                    right.stride >= int64_t(right.rows) && out.stride >= int64_t(m) && c == d && c_layout == d_layout;
+  if (!fits || m == 0 || n == 0 || k == 0) {
+    complain("a product of sides " + std::to_string(m) + ", " + std::to_string(n) + ", " + std::to_string(k));
+    return 7;
+  }
+  const Limits &promised = *static_cast<const Limits *>(algorithm);
+  const bool aligned = is_aligned(a, promised.alignments[0]) && is_aligned(b, promised.alignments[1]) &&
+                       is_aligned(c, promised.alignments[2]) && is_aligned(d, promised.alignments[3]);
+  const size_t of_value = out.type == F32 ? 4 : 2;
+  if (!aligned || !is_ours(workspace, workspace_bytes) || !is_ours(task.bias, m * of_value)) {
+    complain("a product of memory that is not aligned as was promised, or was not allocated");
+    return 7;
+  }
+  const float scale = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
+  const Factor one = {a, left.type, task.transposed[0], int(left.stride), 0}, other = {b, right.type, task.transposed[1], int(right.stride), 0};
+  const void *bias = task.bias;
+  const int type = out.type, stride = out.stride;
+  return do_or_record([=] { return multiply(m, n, k, scale, one, other, keep, d, type, stride, 0, 1, bias); });
+}
 
 API curandCreateGenerator(void **generator, int) { static int one; *generator = &one; return OK; }
 API curandDestroyGenerator(void *) { return OK; }

@@ -3,6 +3,7 @@
 //! An operation's `cuda.cu` is compiled to PTX by `build.rs` and stands beside the `cuda.rs` that launches it. What the
 //! kernels have in common is in the headers of this folder.
 
+mod biased;
 mod device;
 mod graph;
 mod launch;
@@ -10,6 +11,7 @@ mod product;
 mod shared;
 mod upload;
 
+pub(crate) use biased::product_and_bias;
 pub(crate) use device::open;
 pub use device::{give_back_freed_gpu_memory, gpu_memory};
 pub(crate) use graph::Graph;

@@ -57,18 +57,27 @@ pub(crate) struct Product<'a> {
     pub(crate) scale: f64,
 }
 
+impl Product<'_> {
+    /// M, N and K.
+    ///
+    /// # Errors
+    /// Matrices that do not fit together.
+    pub(super) fn sizes(&self) -> Result<(usize, usize, usize)> {
+        let Self { a, b, to, .. } = self;
+        let ((m, k), (b_rows, n)) = (a.shape(), b.shape());
+        let fits = b_rows == k && to.shape() == (m, n) && !to.transposed;
+        if !fits || a.values.dtype() != b.values.dtype() {
+            let (left, right, result) = (a.shape(), b.shape(), to.shape());
+            bail!("a product of {left:?} and {right:?} does not give {result:?}")
+        }
+        Ok((m, n, k))
+    }
+}
+
 /// Computes a product. cuBLAS thinks in columns, where our rows are: it is told of the transposes, `toᵀ = bᵀ · aᵀ`.
 pub(crate) fn product(device: &CudaDevice, product: &Product) -> Result<()> {
     let Product { a, b, to, adds, scale } = *product;
-    let (m, k) = a.shape();
-    let (b_rows, n) = b.shape();
-    if b_rows != k || to.shape() != (m, n) || to.transposed || a.values.dtype() != b.values.dtype()
-    {
-        let left = (m, k);
-        let right = (b_rows, n);
-        let result = to.shape();
-        bail!("a product of {left:?} and {right:?} does not give {result:?}")
-    }
+    let (m, n, k) = product.sizes()?;
     if m == 0 || n == 0 {
         return Ok(());
     }
@@ -114,7 +123,7 @@ fn int(n: usize) -> Result<i32> {
     i32::try_from(n).map_err(|_| candle_core::Error::Msg(format!("a side of {n} is too long")))
 }
 
-fn pointer(matrix: Matrix) -> Result<*mut c_void> {
+pub(super) fn pointer(matrix: Matrix) -> Result<*mut c_void> {
     match from_address(matrix.values, matrix.offset)? {
         Argument::Address(address) => Ok(address as *mut c_void),
         other => bail!("{other:?} is no address"),

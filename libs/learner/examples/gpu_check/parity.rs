@@ -24,7 +24,7 @@ impl Report {
         let is_near = error <= allowed;
         self.n_failed += usize::from(!is_near);
         let verdict = if is_near { "ok" } else { "FAILED" };
-        println!("{what:<60} {error:>10.2e} of {allowed:>7.0e}  {verdict}");
+        println!("{what:<60} {error:>10.2e} of {allowed:>8.1e}  {verdict}");
     }
 }
 
@@ -157,48 +157,69 @@ fn training(
         (false, false) => "all",
     };
     let what = format!("{trained}, {:?}, moments {state:?}", kind.dtype);
-    let steps = |device: &Device| -> Result<(BTreeMap<String, Tensor>, Vec<f32>)> {
-        let policy = load(checkpoint, device, kind)?;
-        let before: BTreeMap<String, Tensor> = policy
-            .tensors()
-            .into_iter()
-            .map(|(name, tensor)| Ok((name, tensor.copy()?.to_device(&Device::Cpu)?)))
-            .collect::<candle_core::Result<_>>()?;
-        let mut learner = learner(policy, state)?;
-        let mut figures = Vec::new();
-        for _ in 0..2 {
-            let stats = learner.grpo_step(groups)?;
-            for path in ["policy/entropy", "policy/grad_norm", "policy/ratio"] {
-                figures.push(stats.metrics[path] as f32);
-            }
-        }
-        let mut moved = BTreeMap::new();
-        for (name, tensor) in learner.policy().tensors() {
-            let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
-            moved.insert(name.clone(), (tensor - before[&name].to_dtype(DType::F32)?)?);
-        }
-        Ok((moved, figures))
-    };
-    let (cpu, cpu_figures) = steps(&Device::Cpu)?;
-    let (gpu, gpu_figures) = steps(device)?;
+    let (cpu, cpu_figures) = two_steps(checkpoint, &Device::Cpu, groups, kind, state)?;
+    let (gpu, gpu_figures) = two_steps(checkpoint, device, groups, kind, state)?;
     let allowed = if kind.dtype == DType::F32 { 1e-3 } else { 5e-2 };
     report.line(
         &format!("figures of two steps: {what}"),
         difference(&gpu_figures, &cpu_figures),
         allowed,
     );
-    // Of all updates as one vector: Adam turns the smallest gradients, which are nothing but rounding, into whole steps.
-    let mut squares = [0f64; 2];
-    for (name, expected) in &cpu {
-        let off = (&gpu[name] - expected)?.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        let size = expected.sqr()?.sum_all()?.to_scalar::<f32>()?;
-        squares[0] += f64::from(off);
-        squares[1] += f64::from(size);
+    let what = format!("updates of two steps: {what}");
+    if kind.dtype == DType::F32 {
+        report.line(&what, apart(&gpu, &cpu)?, 5e-2);
+        return Ok(());
     }
-    let off = (squares[0] / squares[1]).sqrt() as f32;
-    let allowed = if kind.dtype == DType::F32 { 5e-2 } else { 0.3 };
-    report.line(&format!("updates of two steps: {what}"), off, allowed);
+    // Adam makes whole steps of gradients that are nothing but rounding, so two ways to compute in bfloat16 are far
+    // from each other where gradients are small. What counts is that the GPU is no further from f32 than the CPU is.
+    let kind = Kind { dtype: DType::F32, ..kind };
+    let (exact, _) = two_steps(checkpoint, &Device::Cpu, groups, kind, state)?;
+    report.line(&what, apart(&gpu, &exact)?, 1.25 * apart(&cpu, &exact)?);
     Ok(())
+}
+
+/// The updates of all trained weights and figures of both steps.
+fn two_steps(
+    checkpoint: &Path,
+    device: &Device,
+    groups: &[TrainGroup],
+    kind: Kind,
+    state: OptimizerState,
+) -> Result<(BTreeMap<String, Tensor>, Vec<f32>)> {
+    let policy = load(checkpoint, device, kind)?;
+    let before: BTreeMap<String, Tensor> = policy
+        .tensors()
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.copy()?.to_device(&Device::Cpu)?)))
+        .collect::<candle_core::Result<_>>()?;
+    let mut learner = learner(policy, state)?;
+    let mut figures = Vec::new();
+    for _ in 0..2 {
+        let stats = learner.grpo_step(groups)?;
+        for path in ["policy/entropy", "policy/grad_norm", "policy/ratio"] {
+            figures.push(stats.metrics[path] as f32);
+        }
+    }
+    let mut moved = BTreeMap::new();
+    for (name, tensor) in learner.policy().tensors() {
+        let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+        moved.insert(name.clone(), (tensor - before[&name].to_dtype(DType::F32)?)?);
+    }
+    Ok((moved, figures))
+}
+
+/// The length of the difference over the length of what was expected, all updates being one vector.
+fn apart(
+    got: &BTreeMap<String, Tensor>,
+    expected: &BTreeMap<String, Tensor>,
+) -> candle_core::Result<f32> {
+    let square = |x: &Tensor| x.sqr()?.sum_all()?.to_scalar::<f32>().map(f64::from);
+    let mut squares = [0f64; 2];
+    for (name, expected) in expected {
+        squares[0] += square(&(&got[name] - expected)?)?;
+        squares[1] += square(expected)?;
+    }
+    Ok((squares[0] / squares[1]).sqrt() as f32)
 }
 
 /// The largest difference over the largest value.

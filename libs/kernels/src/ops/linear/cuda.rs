@@ -7,7 +7,7 @@ use super::Layer;
 use crate::autograd::{BackwardPass, Node};
 use crate::cuda::{
     Argument, Matrix, Module, Product, address, blocks, count, empty, flat, from_address, name_of,
-    product, size,
+    product, product_and_bias, size,
 };
 use crate::{Activation, Context, Weight};
 
@@ -44,10 +44,17 @@ pub(super) fn forward(x: &Tensor, layer: &Layer) -> Result<Tensor> {
     let d_out = layer.outputs.len();
     let device = x.device().as_cuda_device()?;
     let y = empty((n, d_out), x.dtype(), device)?;
-    multiply(x, layer, &y, false)?;
-    if let Some(bias) = layer.bias.as_ref().filter(|_| n * d_out > 0) {
-        let bias = bias.tensor()?;
-        let kernel = format!("linear_add_bias_{}_{}", name_of(y.dtype())?, name_of(bias.dtype())?);
+    let bias = layer.bias.as_ref().filter(|_| n * d_out > 0).map(Weight::tensor).transpose()?;
+    let Some(bias) = bias else {
+        multiply(x, layer, &y, false)?;
+        return Ok(y);
+    };
+    let weight = layer.weight_like(x)?;
+    let task = product_of(x, layer, &weight, &y, false)?;
+    if !product_and_bias(device, &task, bias, layer.outputs.start)? {
+        product(device, &task)?;
+        let names = (name_of(y.dtype())?, name_of(bias.dtype())?);
+        let kernel = format!("linear_add_bias_{}_{}", names.0, names.1);
         let bias = from_address(bias, layer.outputs.start)?;
         let arguments = [address(&y)?, bias, count(n), size(d_out)?];
         KERNELS.launch(device, &kernel, flat(n * d_out), &arguments)?;
@@ -62,12 +69,21 @@ pub(super) fn forward_onto(y: &Tensor, x: &Tensor, layer: &Layer) -> Result<Tens
 }
 
 fn multiply(x: &Tensor, layer: &Layer, y: &Tensor, adds: bool) -> Result<()> {
-    let d_in = x.dim(1)?;
     let weight = layer.weight_like(x)?;
+    product(x.device().as_cuda_device()?, &product_of(x, layer, &weight, y, adds)?)
+}
+
+/// x · Wᵀ into y, for the layer's weight in the type to compute in.
+fn product_of<'a>(
+    x: &'a Tensor,
+    layer: &Layer,
+    weight: &'a Tensor,
+    y: &'a Tensor,
+    adds: bool,
+) -> Result<Product<'a>> {
     let a = Matrix::whole(x)?;
-    let b = Matrix::rows(&weight, d_in, layer.outputs.start, layer.outputs.len()).t();
-    let to = Matrix::whole(y)?;
-    product(x.device().as_cuda_device()?, &Product { a, b, to, adds, scale: layer.scale })
+    let b = Matrix::rows(weight, x.dim(1)?, layer.outputs.start, layer.outputs.len()).t();
+    Ok(Product { a, b, to: Matrix::whole(y)?, adds, scale: layer.scale })
 }
 
 /// Adds the gradients of x and of the weights, as far as they have one.
