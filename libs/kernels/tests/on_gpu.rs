@@ -1,6 +1,8 @@
 //! Every operation on a GPU against the CPU, by the same calls: values and all gradients. Needs the feature `cuda` and a
 //! GPU, or a driver that stands in for one (`.ci/gpu-driver`).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, Var};

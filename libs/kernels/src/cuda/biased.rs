@@ -114,11 +114,10 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        // SAFETY: nothing else has it. An error could only say that it was none, and there is nothing to do about it.
+        // SAFETY: nothing else has it.
         #[expect(unsafe_code, reason = "a function of cuBLASLt")]
-        unsafe {
-            let _ = result::destroy_matmul_desc(self.0);
-        }
+        let destroyed = unsafe { result::destroy_matmul_desc(self.0) };
+        debug_assert!(destroyed.is_ok(), "{destroyed:?}");
     }
 }
 
@@ -140,11 +139,10 @@ impl Layout {
 
 impl Drop for Layout {
     fn drop(&mut self) {
-        // SAFETY: as for a task.
+        // SAFETY: nothing else has it.
         #[expect(unsafe_code, reason = "a function of cuBLASLt")]
-        unsafe {
-            let _ = result::destroy_matrix_layout(self.0);
-        }
+        let destroyed = unsafe { result::destroy_matrix_layout(self.0) };
+        debug_assert!(destroyed.is_ok(), "{destroyed:?}");
     }
 }
 
@@ -182,10 +180,9 @@ impl Limits {
 
 impl Drop for Limits {
     fn drop(&mut self) {
-        // SAFETY: as for a task.
+        // SAFETY: nothing else has it.
         #[expect(unsafe_code, reason = "a function of cuBLASLt")]
-        unsafe {
-            let _ = result::destroy_matmul_pref(self.0);
-        }
+        let destroyed = unsafe { result::destroy_matmul_pref(self.0) };
+        debug_assert!(destroyed.is_ok(), "{destroyed:?}");
     }
 }

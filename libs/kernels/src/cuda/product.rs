@@ -120,7 +120,10 @@ pub(crate) fn product(device: &CudaDevice, product: &Product) -> Result<()> {
 }
 
 fn int(n: usize) -> Result<i32> {
-    i32::try_from(n).map_err(|_| candle_core::Error::Msg(format!("a side of {n} is too long")))
+    match i32::try_from(n) {
+        Ok(n) => Ok(n),
+        Err(_) => bail!("a side of {n} is too long"),
+    }
 }
 
 pub(super) fn pointer(matrix: Matrix) -> Result<*mut c_void> {
