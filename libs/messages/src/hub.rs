@@ -59,8 +59,12 @@ impl<'a> RawImage<'a> {
     /// Reads what a camera sent.
     ///
     /// # Errors
-    /// An array that is not of bytes.
+    /// An array that is not of bytes, or in which some are missing.
     pub fn from_hub(tags: &'a Tags, data: &'a ArrayRef) -> Result<Self, MessageError> {
+        if data.null_count() > 0 {
+            let why = format!("expected bytes alone, got {} nulls among them", data.null_count());
+            return Err(MessageError::Row { message: "image", row: 0, why });
+        }
         let bytes =
             data.as_primitive_opt::<UInt8Type>().ok_or_else(|| MessageError::ColumnType {
                 message: "image",
@@ -71,7 +75,8 @@ impl<'a> RawImage<'a> {
         let side = |name: &str, default: i64| match tags.get(name) {
             Some(Tag::Integer(side)) => u32::try_from(*side).unwrap_or(0),
             Some(Tag::Float(side)) => *side as u32,
-            _ => default as u32,
+            Some(Tag::Text(_) | Tag::Bool(_)) => 0,
+            None => default as u32,
         };
         Ok(Self {
             bytes: bytes.values(),

@@ -60,5 +60,6 @@ pub use node::Node;
 pub use nodes::executable;
 pub use receive::{NO_END_MARKER, Waited};
 pub use start::{
-    CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, file_name, load_document, load_document_if_named,
+    CONFIG_VARIABLE, RUN_DIR_VARIABLE, exit, file_name, in_words, load_document,
+    load_document_if_named,
 };

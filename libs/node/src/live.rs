@@ -122,16 +122,17 @@ impl Node {
     }
 }
 
-/// The metadata that has a type of its own here; lists have not.
+/// The metadata that has a type of its own here; lists have not. Names of frames are texts, also where a camera numbers them.
 pub(crate) fn tags(parameters: &MetadataParameters) -> Tags {
-    let tag = |parameter: &Parameter| match parameter {
+    let tag = |name: &str, parameter: &Parameter| match parameter {
+        Parameter::Integer(number) if name == "frame_id" => Some(Tag::Text(number.to_string())),
         Parameter::Integer(value) => Some(Tag::Integer(*value)),
         Parameter::Float(value) => Some(Tag::Float(*value)),
         Parameter::String(value) => Some(Tag::Text(value.clone())),
         Parameter::Bool(value) => Some(Tag::Bool(*value)),
         _ => None,
     };
-    parameters.iter().filter_map(|(name, value)| Some((name.clone(), tag(value)?))).collect()
+    parameters.iter().filter_map(|(name, value)| Some((name.clone(), tag(name, value)?))).collect()
 }
 
 pub(crate) fn parameters(tags: Tags) -> MetadataParameters {
@@ -142,4 +143,20 @@ pub(crate) fn parameters(tags: Tags) -> MetadataParameters {
         Tag::Bool(value) => Parameter::Bool(value),
     };
     tags.into_iter().map(|(name, tag)| (name, parameter(tag))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_has_a_number_for_a_name_is_known_by_it() {
+        let parameters = MetadataParameters::from([
+            ("frame_id".to_owned(), Parameter::Integer(7)),
+            ("width".to_owned(), Parameter::Integer(64)),
+        ]);
+        let tags = tags(&parameters);
+        assert_eq!(vrft_messages::hub::frame_id(&tags), Some("7"));
+        assert_eq!(tags["width"], Tag::Integer(64));
+    }
 }

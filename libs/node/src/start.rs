@@ -88,10 +88,20 @@ pub(crate) fn run_dir(run: &RunConfig, dataflow_id: &str) -> PathBuf {
     }
 }
 
+/// An error with its causes in one line. Some say their cause themselves, which is not said again.
+pub fn in_words(error: &eyre::Report) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.last().is_none_or(|before| !before.contains(&cause)) {
+            said.push(cause);
+        }
+    }
+    said.join(": ")
+}
+
 /// The error in one line, with what to do where a GPU was too small.
 fn told(error: &eyre::Report) -> String {
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let chain = chain.join(": ");
+    let chain = in_words(error);
     if !chain.contains("CUDA_ERROR_OUT_OF_MEMORY") {
         return chain;
     }
@@ -112,6 +122,8 @@ mod tests {
         let full = of("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")");
         assert!(full.starts_with("a step: DriverError(") && full.contains("vrft check"), "{full}");
         assert_eq!(of("no such file"), "a step: no such file");
+        let own = eyre::eyre!("it breaks off").wrap_err("image 0: it breaks off");
+        assert_eq!(told(&own), "image 0: it breaks off", "a cause is said once");
     }
 
     #[test]

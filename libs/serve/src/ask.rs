@@ -1,22 +1,27 @@
 //! Questions to the policy: from a request to its answer, whole or in pieces.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::response::Response;
+use hyper::header::{HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use vrft_answer::{Answered, Answerer, AskCategory, Follower, Picture};
 use vrft_rollout::Sampling;
 
 use crate::Options;
+use crate::body::{Events, events, say};
 use crate::chat;
 use crate::corrections::Corrections;
-use crate::http::{Connection, Request};
 use crate::queue::{News, Queue};
 use crate::request::{self, Asked};
-use crate::server::{JSON, refuse, say};
+use crate::routes::refuse;
 use crate::stops::Stops;
+
+const CLOSING: &str = "the server is shutting down";
 
 /// A policy that is asked.
 pub(crate) struct Policy {
@@ -48,128 +53,145 @@ impl Policy {
     }
 }
 
-pub(crate) async fn complete(
-    connection: &mut Connection,
-    request: &Request,
-    options: &Options,
-    policy: &Policy,
-) -> std::io::Result<()> {
-    let asked = request::read(&request.body, policy.usual.clone(), &policy.system, &options.limits);
+/// The answer to a request for a chat completion.
+pub(crate) async fn complete(body: &[u8], options: &Options, policy: &Arc<Policy>) -> Response {
+    let asked = request::read(body, policy.usual.clone(), &policy.system, &options.limits);
     let asked = match asked {
         Ok(asked) => asked,
-        Err(why) => return refuse(connection, 400, &why).await,
+        Err(why) => return refuse(400, &why),
     };
-    let Asked { is_streamed, has_usage, .. } = asked;
-    let stops = asked.stops.clone();
-    let mut about = about(&asked);
+    let is_streamed = asked.is_streamed;
+    let mut reply = Reply::new(&asked, policy);
     let Some(news) = policy.queue.ask(asked) else {
         let why = format!("{} questions wait already: try again later", options.queue);
-        let body = chat::error(429, &why).to_string();
-        return connection.respond(429, JSON, "Retry-After: 1\r\n", body.as_bytes()).await;
+        let mut response = refuse(429, &why);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        return response;
     };
-    let number = policy.n_answers.fetch_add(1, Ordering::Relaxed);
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let id = format!("chatcmpl-{created:x}-{number}");
-    // Who sees the answer can remark on it.
-    let remember = |answered: &Answered| {
-        if let Some(about) = about.take() {
-            policy.corrections.remember(&id, about, answered);
-        }
-    };
-    let model = policy.queue.version();
-    let told = Told { id: &id, created, model: &model, stops: &stops, has_usage };
-    if is_streamed {
-        stream(connection, news, &told, remember).await
-    } else {
-        whole(connection, news, &told, remember).await
-    }
+    if is_streamed { stream(news, reply).await } else { whole(news, &mut reply).await }
 }
 
 /// How an answer goes back.
-#[derive(Clone, Copy)]
-struct Told<'a> {
-    id: &'a str,
+struct Reply {
+    policy: Arc<Policy>,
+    id: String,
     /// When it was asked for, in seconds since 1970.
     created: u64,
     /// The version in use when it was asked for; pieces of a stream say it before the answer is known.
-    model: &'a str,
-    stops: &'a Stops,
+    model: String,
+    stops: Stops,
     /// Whether a stream ends with the numbers of tokens.
     has_usage: bool,
+    /// The picture and the question that it will be about; `None` for several pictures.
+    about: Option<(Picture, String)>,
+    /// The words that a stream has sent; `None` before the first event.
+    sent: Option<String>,
 }
 
-/// The picture and the question that an answer will be about; `None` for several pictures.
-fn about(asked: &Asked) -> Option<(Picture, String)> {
-    let [picture] = &asked.pictures[..] else { return None };
-    Some((picture.clone(), asked.turns.last()?.text()))
+impl Reply {
+    fn new(asked: &Asked, policy: &Arc<Policy>) -> Self {
+        let number = policy.n_answers.fetch_add(1, Ordering::Relaxed);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let created = since.map_or(0, |since| since.as_secs());
+        let about = match &asked.pictures[..] {
+            [picture] => asked.turns.last().map(|turn| (picture.clone(), turn.text())),
+            _ => None,
+        };
+        Self {
+            policy: Arc::clone(policy),
+            id: format!("chatcmpl-{created:x}-{number}"),
+            created,
+            model: policy.queue.version(),
+            stops: asked.stops.clone(),
+            has_usage: asked.has_usage,
+            about,
+            sent: None,
+        }
+    }
+
+    /// Who sees the answer can remark on it.
+    fn remember(&mut self, answered: &Answered) {
+        if let Some(about) = self.about.take() {
+            self.policy.corrections.remember(&self.id, about, answered);
+        }
+    }
+
+    /// The event of the words that are new in the answer as far as it goes, if there are any.
+    fn words(&mut self, known: &str) -> Option<Value> {
+        let is_first = self.sent.is_none();
+        let sent = self.sent.get_or_insert_default();
+        let words = known.strip_prefix(sent.as_str()).filter(|words| !words.is_empty())?;
+        let chunk = chat::chunk(&self.id, self.created, &self.model, words, is_first);
+        sent.push_str(words);
+        Some(chunk)
+    }
 }
 
-async fn whole(
-    connection: &mut Connection,
-    mut news: UnboundedReceiver<News>,
-    told: &Told<'_>,
-    mut remember: impl FnMut(&Answered),
-) -> std::io::Result<()> {
+async fn whole(mut news: UnboundedReceiver<News>, reply: &mut Reply) -> Response {
     loop {
         match news.recv().await {
             Some(News::Text(_)) => {}
             Some(News::Done(answered)) => {
-                remember(&answered);
-                return say(
-                    connection,
-                    &chat::response(told.id, told.created, &answered, told.stops),
-                )
-                .await;
+                reply.remember(&answered);
+                return say(&chat::response(&reply.id, reply.created, &answered, &reply.stops));
             }
-            Some(News::Failed(status, why)) => return refuse(connection, status, &why).await,
-            None => return refuse(connection, 503, "the server is shutting down").await,
+            Some(News::Failed(status, why)) => return refuse(status, &why),
+            None => return refuse(503, CLOSING),
         }
     }
 }
 
 /// Server-sent events; an error before the first word is an answer of its own.
-async fn stream(
-    connection: &mut Connection,
-    mut news: UnboundedReceiver<News>,
-    told: &Told<'_>,
-    mut remember: impl FnMut(&Answered),
-) -> std::io::Result<()> {
-    let Told { id, created, model, stops, has_usage } = *told;
-    let mut sent = String::new();
-    let mut has_begun = false;
-    loop {
-        let (text, answered) = match news.recv().await {
-            Some(News::Text(text)) => (text, None),
-            Some(News::Done(answered)) => (answered.text.clone(), Some(answered)),
-            Some(News::Failed(status, why)) if !has_begun => {
-                return refuse(connection, status, &why).await;
-            }
-            Some(News::Failed(status, why)) => {
-                event(connection, &chat::error(status, &why)).await?;
-                return connection.end().await;
-            }
-            None => return refuse(connection, 503, "the server is shutting down").await,
-        };
-        if !has_begun {
-            connection.begin("text/event-stream").await?;
+async fn stream(mut news: UnboundedReceiver<News>, reply: Reply) -> Response {
+    let first = match news.recv().await {
+        Some(News::Failed(status, why)) => return refuse(status, &why),
+        None => return refuse(503, CLOSING),
+        Some(first) => first,
+    };
+    let (events, response) = events();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = tell(first, news, reply, &events) => {}
+            // Who has hung up wants no more of it.
+            () = events.are_over() => {}
         }
-        let known = if answered.is_some() { stops.cut(&text) } else { stops.settled(&text) };
-        if let Some(words) = known.strip_prefix(sent.as_str()).filter(|words| !words.is_empty()) {
-            event(connection, &chat::chunk(id, created, model, words, !has_begun)).await?;
-            sent.push_str(words);
-        }
-        has_begun = true;
-        if let Some(answered) = answered {
-            remember(&answered);
-            for chunk in chat::last_chunks(id, created, &answered, has_usage) {
-                event(connection, &chunk).await?;
-            }
-            connection.piece("data: [DONE]\n\n").await?;
-            return connection.end().await;
-        }
-    }
+    });
+    response
 }
 
-async fn event(connection: &mut Connection, data: &Value) -> std::io::Result<()> {
-    connection.piece(&format!("data: {data}\n\n")).await
+/// Sends what the policy says as it says it.
+async fn tell(first: News, mut news: UnboundedReceiver<News>, mut reply: Reply, events: &Events) {
+    let mut next = Some(first);
+    while let Some(one) = next {
+        let chunks = match one {
+            News::Text(text) => {
+                let known = reply.stops.settled(&text).to_owned();
+                Vec::from_iter(reply.words(&known))
+            }
+            News::Done(answered) => {
+                let known = reply.stops.cut(&answered.text).to_owned();
+                let mut chunks = Vec::from_iter(reply.words(&known));
+                reply.remember(&answered);
+                chunks.extend(chat::last_chunks(
+                    &reply.id,
+                    reply.created,
+                    &answered,
+                    reply.has_usage,
+                ));
+                for chunk in chunks {
+                    events.send(chunk).await;
+                }
+                events.send("[DONE]").await;
+                return;
+            }
+            News::Failed(status, why) => {
+                events.send(chat::error(status, &why)).await;
+                return;
+            }
+        };
+        for chunk in chunks {
+            events.send(chunk).await;
+        }
+        next = news.recv().await;
+    }
 }

@@ -6,6 +6,9 @@ use vrft_messages::FinishReason;
 
 use crate::stops::Stops;
 
+/// Why a request is not answered: the status in HTTP's numbers, and the reason.
+pub(crate) type Refused = (u16, String);
+
 /// Why an answer ended, in the words of the API.
 fn finish_reason(answered: &Answered) -> &'static str {
     match answered.finish_reason {

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use vrft_answer::{Answered, Picture, Truths};
 use vrft_stream::{AnswerRemark, Said};
 
+use crate::chat::Refused;
+
 /// Answers that can still be remarked on, and the bytes that their pictures may take together.
 const REMEMBERED: usize = 64;
 const REMEMBERED_BYTES: usize = 64 << 20;
@@ -40,9 +42,6 @@ struct Remembered {
     problem: String,
     answered: Answered,
 }
-
-/// Why a remark is not taken: the status and the reason.
-type Refused = (u16, String);
 
 impl Corrections {
     /// Keeps remarks in this folder; it is made with the first of them.

@@ -6,12 +6,14 @@
 //! are turned away when it is full. It listens on this machine alone unless a token is set.
 
 mod ask;
+mod body;
 mod chat;
 mod corrections;
-mod http;
+mod patient;
 mod queue;
 mod request;
 mod robot;
+mod routes;
 mod server;
 mod stops;
 

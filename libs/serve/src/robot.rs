@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 use vrft_answer::{Found, Picture};
 use vrft_stream::{AnswerRemark, Said};
 
+use crate::chat::Refused;
+
 /// Answers that can still be remarked on, as many as the answering node remembers.
 const REMEMBERED: usize = 512;
-
-/// A remark that is not taken: the status and the reason.
-type Refused = (u16, String);
 
 /// An answer that a robot gave.
 #[derive(Debug, Clone)]
@@ -40,6 +39,8 @@ pub struct Robot {
     newest: Mutex<Option<LiveAnswer>>,
     shown: Mutex<VecDeque<Shown>>,
     said: Mutex<Sender<String>>,
+    /// Whether it learns right answers of any kind, and not boxes alone.
+    learns_all: bool,
 }
 
 /// What is remembered of an answer that was shown.
@@ -52,11 +53,12 @@ struct Shown {
 }
 
 impl Robot {
-    /// A robot that has not answered yet, and what will be said of its answers: remarks as the graph takes them.
-    pub fn new() -> (Arc<Self>, Receiver<String>) {
+    /// A robot that has not answered yet, and what will be said of its answers: remarks as the graph takes them. One that
+    /// `learns_all` learns right answers of any kind (`data.stream.truth = "person"`), another one boxes alone.
+    pub fn new(learns_all: bool) -> (Arc<Self>, Receiver<String>) {
         let (said, remarks) = channel();
-        let robot =
-            Self { newest: Mutex::default(), shown: Mutex::default(), said: Mutex::new(said) };
+        let (newest, shown) = (Mutex::default(), Mutex::default());
+        let robot = Self { newest, shown, said: Mutex::new(said), learns_all };
         (Arc::new(robot), remarks)
     }
 
@@ -89,7 +91,7 @@ impl Robot {
         }))
     }
 
-    /// Passes a remark on to the robot, and says whether the robot can learn from it: its loaders learn from boxes.
+    /// Passes a remark on to the robot, and says whether the robot can learn from it.
     pub(crate) fn take(&self, body: &[u8]) -> Result<Value, Refused> {
         let mut body: Value =
             serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
@@ -114,9 +116,10 @@ impl Robot {
                 let why = "this answer could not be read, so that nothing in it can be accepted: draw what is right";
                 Err((400, why.to_owned()))
             }
-            Said::Accept => Ok(about.has_boxes),
+            Said::Accept => Ok(about.has_boxes || self.learns_all),
             Said::Edit(_) | Said::Reject => Ok(true),
-            Said::Rate(_) | Said::Points(_) | Said::Text(_) => Ok(false),
+            Said::Points(_) | Said::Text(_) => Ok(self.learns_all),
+            Said::Rate(_) => Ok(false),
         }
     }
 

@@ -1,54 +1,40 @@
-//! The server: who may ask, what is at which path, how answers go back.
+//! The server: where it listens, how many clients it serves and how long it waits for them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing::debug;
+use tracing::{debug, warn};
 use vrft_answer::{Answerer, Follower};
-use vrft_messages::Turn;
 
-use crate::ask::{self, Policy};
-use crate::chat;
-use crate::http::{Connection, Request, Unread, decoded};
+use crate::ask::Policy;
+use crate::patient::Patient;
 use crate::request::Limits;
 use crate::robot::Robot;
-
-/// The page for a browser.
-const PAGE: &str = include_str!("page.html");
-
-pub(crate) const JSON: &str = "application/json";
-const HTML: &str = "text/html; charset=utf-8";
+use crate::routes::{self, Shared};
 
 /// Bytes of a remark on a robot's answer.
 const MAX_REMARK: usize = 1 << 20;
 
-/// What a policy is asked for.
-const ASKING: [(&str, &str); 3] =
-    [("GET", "/v1/models"), ("GET", "/v1/question"), ("POST", "/v1/chat/completions")];
-
-/// All that is there to be asked for.
-const PATHS: [&str; 8] = [
-    "/",
-    "/health",
-    "/report",
-    "/v1/live",
-    "/v1/models",
-    "/v1/question",
-    "/v1/chat/completions",
-    "/v1/feedback",
-];
-
-/// What the path of one model begins with.
-const MODEL: &str = "/v1/models/";
-
-const NO_POLICY: &str = "this page shows what a robot answers: there is no policy to ask";
-
 /// Clients at a time.
 const MAX_CLIENTS: usize = 64;
+
+/// Longest head of a request in bytes, and the most headers in it.
+const MAX_HEAD: usize = 32 << 10;
+const MAX_HEADERS: usize = 64;
+
+/// How long a client may take to send the head of a request, idle time before it included, and its body, and to take in
+/// more of a response.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long nobody is let in after the system could not take a client, for example for want of file handles.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What is served, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,15 +76,7 @@ pub enum ServeError {
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    options: Options,
-    /// The policy that may be asked.
-    policy: Option<Policy>,
-    /// The robot whose answers are shown.
-    robot: Option<Arc<Robot>>,
+    shared: Shared,
 }
 
 impl Server {
@@ -113,7 +91,7 @@ impl Server {
     ) -> Result<Self, ServeError> {
         let queue = options.queue;
         let policy = Policy::start(answerer, follower, queue, &options.corrections);
-        Self::bind(options, Some(policy), None).await
+        Self::bind(options, Some(Arc::new(policy)), None).await
     }
 
     /// Starts to listen for who wants to see what a robot answers; nobody can ask anything there.
@@ -139,7 +117,7 @@ impl Server {
 
     async fn bind(
         options: Options,
-        policy: Option<Policy>,
+        policy: Option<Arc<Policy>>,
         robot: Option<Arc<Robot>>,
     ) -> Result<Self, ServeError> {
         let address = options.address;
@@ -148,7 +126,7 @@ impl Server {
         }
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
-        Ok(Self { listener, shared: Arc::new(Shared { options, policy, robot }) })
+        Ok(Self { listener, shared: Shared { options, patience: PATIENCE, policy, robot } })
     }
 
     /// Where it listens: the port is known even where any was asked for.
@@ -157,188 +135,35 @@ impl Server {
     }
 
     /// Serves requests until the program ends.
+    ///
+    /// Connections are hyper's rather than those of `axum::serve`, which knows no limits of time and size for heads.
     pub async fn run(self) {
+        let Self { listener, shared } = self;
+        let patience = shared.patience;
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(patience);
+        http.max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
+        let service = TowerToHyperService::new(routes::router(Arc::new(shared)));
         let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
-        loop {
-            let Ok((stream, from)) = self.listener.accept().await else { continue };
-            let Ok(place) = Arc::clone(&clients).acquire_owned().await else { return };
-            let shared = Arc::clone(&self.shared);
+        while let Ok(place) = Arc::clone(&clients).acquire_owned().await {
+            let (stream, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "A client could not be let in.");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let stream = TokioIo::new(Patient::new(stream, patience));
+            let talk = http.serve_connection(stream, service.clone());
             tokio::spawn(async move {
-                if let Err(error) = talk(stream, &shared).await {
+                if let Err(error) = talk.await {
                     debug!(%from, %error, "A client is gone.");
                 }
                 drop(place);
             });
         }
     }
-}
-
-impl Shared {
-    fn health(&self) -> Value {
-        let has_report = self.options.report.as_ref().is_some_and(|path| path.is_file());
-        json!({
-            "version": self.policy.as_ref().map(|policy| policy.queue.version()),
-            "has_report": has_report, "has_robot": self.robot.is_some(),
-        })
-    }
-
-    /// Takes in what is said of an answer of the policy, or passes on what is said of one of the robot.
-    fn remark(&self, body: &[u8]) -> Result<Value, (u16, String)> {
-        if let Some(policy) = &self.policy {
-            return policy.corrections.take(body);
-        }
-        match &self.robot {
-            Some(robot) => robot.take(body),
-            None => Err((404, "nothing was answered".into())),
-        }
-    }
-}
-
-/// Requests of one client, one after the other.
-async fn talk(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let mut connection = Connection::new(stream);
-    loop {
-        let request = match connection.read(shared.options.request_bytes).await {
-            Ok(request) => request,
-            Err(Unread::Gone) => return Ok(()),
-            Err(Unread::Refused(status, why)) => {
-                refuse(&mut connection, status, &why).await?;
-                return connection.hang_up().await;
-            }
-        };
-        handle(&mut connection, &request, shared).await?;
-        if !request.keeps_alive() {
-            return Ok(());
-        }
-    }
-}
-
-async fn handle(
-    connection: &mut Connection,
-    request: &Request,
-    shared: &Shared,
-) -> std::io::Result<()> {
-    if let Err((status, why)) = may_ask(request, &shared.options) {
-        return refuse(connection, status, why).await;
-    }
-    match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/") => {
-            let policy = "Content-Security-Policy: default-src 'self' 'unsafe-inline'; img-src 'self' data: blob:\r\n";
-            connection.respond(200, HTML, policy, PAGE.as_bytes()).await
-        }
-        ("GET", "/health") => say(connection, &shared.health()).await,
-        ("GET", "/report") => {
-            let page = shared.options.report.as_ref().and_then(|path| std::fs::read(path).ok());
-            let Some(page) = page else {
-                return refuse(connection, 404, "the policy is of no run with a report").await;
-            };
-            connection.respond(200, HTML, "", &page).await
-        }
-        ("GET", "/v1/live") => match shared.robot.as_ref().and_then(|robot| robot.newest()) {
-            Some(answer) => say(connection, &answer).await,
-            None => refuse(connection, 404, "no robot has answered yet").await,
-        },
-        ("POST", "/v1/feedback") => match shared.remark(&request.body) {
-            Ok(taken) => say(connection, &taken).await,
-            Err((status, why)) => refuse(connection, status, &why).await,
-        },
-        (method, path) if ASKING.contains(&(method, path)) => {
-            let Some(policy) = &shared.policy else {
-                return refuse(connection, 404, NO_POLICY).await;
-            };
-            match path {
-                "/v1/models" => {
-                    let model = model(&policy.queue.version());
-                    say(connection, &json!({"object": "list", "data": [model]})).await
-                }
-                "/v1/question" => {
-                    let category = request.argument("category").unwrap_or_default();
-                    let turns = (policy.ask_category)(&category);
-                    let text = turns.last().map(Turn::text).unwrap_or_default();
-                    say(connection, &json!({"text": text})).await
-                }
-                _ => ask::complete(connection, request, &shared.options, policy).await,
-            }
-        }
-        ("GET", path) if path.starts_with(MODEL) => {
-            let written = &path[MODEL.len()..];
-            let asked = decoded(written);
-            let in_use = shared.policy.as_ref().map(|policy| policy.queue.version());
-            match in_use {
-                Some(version) if [written, &asked].contains(&version.as_str()) => {
-                    say(connection, &model(&version)).await
-                }
-                Some(version) => {
-                    let why = format!("there is no model {asked:?}: {version:?} is in use");
-                    refuse(connection, 404, &why).await
-                }
-                None => refuse(connection, 404, NO_POLICY).await,
-            }
-        }
-        (_, path) if PATHS.contains(&path) || path.starts_with(MODEL) => {
-            refuse(connection, 405, "another method is expected here").await
-        }
-        (_, path) => refuse(connection, 404, &format!("nothing is at {path}")).await,
-    }
-}
-
-/// Whether a request may be answered. The page itself says nothing, so that a browser can ask for the token there.
-fn may_ask(request: &Request, options: &Options) -> Result<(), (u16, &'static str)> {
-    let host = request.header("host").unwrap_or_default();
-    // Another site's page must not ask in the name of who looks at it.
-    let is_own = |origin: &str| origin.split_once("://").is_some_and(|(_, from)| from == host);
-    if request.header("origin").is_some_and(|origin| !is_own(origin)) {
-        return Err((403, "requests of other sites are not answered"));
-    }
-    match &options.token {
-        Some(_) if request.path == "/" => Ok(()),
-        Some(token) => {
-            let given = request.header("authorization").unwrap_or_default();
-            // Names of schemes are the same in capitals and small letters.
-            let (scheme, given) = given.split_once(' ').unwrap_or_default();
-            let given = given.trim_start();
-            if scheme.eq_ignore_ascii_case("Bearer") && is_same(given.as_bytes(), token.as_bytes())
-            {
-                return Ok(());
-            }
-            Err((401, "a token is needed: Authorization: Bearer TOKEN"))
-        }
-        // A name that leads here by way of a foreign name server is not this machine's.
-        None if is_loopback(host) => Ok(()),
-        None => Err((403, "without a token only this machine may ask, by localhost or 127.0.0.1")),
-    }
-}
-
-/// A version as the API lists models.
-fn model(version: &str) -> Value {
-    json!({"id": version, "object": "model", "created": 0, "owned_by": "vrft"})
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Takes as long whatever is wrong.
-fn is_same(given: &[u8], token: &[u8]) -> bool {
-    let differing = given.iter().zip(token).fold(0, |seen, (a, b)| seen | (a ^ b));
-    given.len() == token.len() && differing == 0
-}
-
-pub(crate) async fn say(connection: &mut Connection, body: &Value) -> std::io::Result<()> {
-    connection.respond(200, JSON, "", body.to_string().as_bytes()).await
-}
-
-pub(crate) async fn refuse(
-    connection: &mut Connection,
-    status: u16,
-    why: &str,
-) -> std::io::Result<()> {
-    let body = chat::error(status, why).to_string();
-    connection.respond(status, JSON, "", body.as_bytes()).await
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::feedback::{check_boxes, check_points, check_stars, quoted};
-use crate::{Feedback, Remark, StreamError};
+use crate::{Feedback, Remark, Right, StreamError};
 
 /// `{"answer_id": "18c-12", "remark": "accept"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,18 +57,24 @@ impl AnswerRemark {
     }
 
     /// What it says of the frame that was answered about: the boxes that are right, or that what was said before is taken
-    /// back. `None` where it decides nothing. `boxes` are those of the answer, in thousandths of the frame; `None` for an
-    /// answer of which no boxes follow.
-    pub fn of_frame(&self, frame_id: &str, boxes: Option<&[[f64; 4]]>) -> Option<Feedback> {
+    /// back; and what answer is `right`, if it says that. `None` where it decides nothing. `boxes` are those of the answer,
+    /// in thousandths of the frame; `None` for an answer of which no boxes follow.
+    pub fn of_frame(
+        &self,
+        frame_id: &str,
+        boxes: Option<&[[f64; 4]]>,
+        right: Option<Right>,
+    ) -> Option<Feedback> {
         let remark = match &self.remark {
+            Said::Accept if boxes.is_none() && right.is_some() => Remark::Retract,
             Said::Accept => Remark::Edit(boxes?.to_vec()),
             Said::Edit(edited) => Remark::Edit(edited.clone()),
-            // What would be right instead is no box: all that is known is that the boxes before are not.
+            // What would be right instead is no box: of boxes all that is known is that those before are not.
             Said::Reject | Said::Points(_) | Said::Text(_) => Remark::Retract,
             Said::Rate(_) => return None,
         };
         let (frame_id, user) = (frame_id.to_owned(), self.user.clone());
-        Some(Feedback { frame_id, remark, user })
+        Some(Feedback { frame_id, remark, user, right })
     }
 }
 
@@ -83,30 +89,35 @@ mod tests {
     #[test]
     fn accepted_and_edited_boxes_are_the_truth_about_the_frame() {
         let boxes = [[1.0, 2.0, 30.0, 40.0]];
-        let of_frame = |remark: &str| parse(remark).unwrap().of_frame("7", Some(&boxes));
+        let of_frame = |remark: &str| parse(remark).unwrap().of_frame("7", Some(&boxes), None);
         let truth = |boxes: Vec<[f64; 4]>| said(Remark::Edit(boxes));
         assert_eq!(of_frame("\"accept\""), truth(boxes.to_vec()));
         assert_eq!(of_frame("{\"edit\": [[5, 6, 70, 80]]}"), truth(vec![[5.0, 6.0, 70.0, 80.0]]));
-        assert_eq!(parse("\"accept\"").unwrap().of_frame("7", None), None, "it has no boxes");
+        assert_eq!(parse("\"accept\"").unwrap().of_frame("7", None, None), None, "it has no boxes");
+        let right = Right { question: "Which color?".into(), answer: "green".into() };
+        let told = parse("\"accept\"").unwrap().of_frame("7", None, Some(right.clone())).unwrap();
+        assert_eq!((told.remark, told.right), (Remark::Retract, Some(right)));
         assert_eq!(of_frame("{\"rate\": 1}"), None);
     }
 
     fn said(remark: Remark) -> Option<Feedback> {
-        Some(Feedback { frame_id: "7".into(), remark, user: String::new() })
+        Some(Feedback { frame_id: "7".into(), remark, user: String::new(), right: None })
     }
 
     #[test]
     fn the_last_word_on_a_frame_takes_back_the_one_before() {
         for remark in ["\"reject\"", "{\"points\": [[1, 2]]}", "{\"text\": \"a cup\"}"] {
-            let told = parse(remark).unwrap().of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]]));
+            let told = parse(remark).unwrap().of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]]), None);
             assert_eq!(told, said(Remark::Retract), "{remark}");
         }
     }
 
     #[test]
     fn what_a_loader_is_told_is_what_it_reads() {
-        let told =
-            parse("\"accept\"").unwrap().of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]])).unwrap();
+        let told = parse("\"accept\"")
+            .unwrap()
+            .of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]]), None)
+            .unwrap();
         let text = serde_json::to_string(&told).unwrap();
         assert_eq!(Feedback::parse(&text).unwrap(), told);
     }

@@ -63,6 +63,8 @@ pub enum Truth {
     Puzzles,
     /// From a detector's boxes on the input `boxes2d`, and a person's remarks on the input `feedback`.
     Teacher,
+    /// From people alone: the right answers to what a policy was asked, of any kind, on the input `feedback`.
+    Person,
 }
 
 /// A question that a frame itself answers.

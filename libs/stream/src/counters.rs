@@ -17,10 +17,12 @@ pub enum Reason {
     HeldOutTwin,
     /// The frame was set aside for evaluation, and its boxes can come no more.
     Unlabelled,
+    /// Nobody has said what is right about the frame, and people alone say that.
+    Unanswered,
 }
 
 impl Reason {
-    const ALL: [Reason; 7] = [
+    const ALL: [Reason; 8] = [
         Self::Rate,
         Self::Undecodable,
         Self::Exposure,
@@ -28,6 +30,7 @@ impl Reason {
         Self::Familiar,
         Self::HeldOutTwin,
         Self::Unlabelled,
+        Self::Unanswered,
     ];
 
     fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Reason {
             Self::Familiar => "familiar",
             Self::HeldOutTwin => "held_out_twin",
             Self::Unlabelled => "unlabelled",
+            Self::Unanswered => "unanswered",
         }
     }
 }
@@ -61,6 +65,11 @@ pub struct Counters {
 impl Counters {
     pub(crate) fn drop(&mut self, reason: Reason) {
         self.dropped[reason as usize] += 1;
+    }
+
+    /// A frame that was dropped is judged anew.
+    pub(crate) fn recall(&mut self, reason: Reason) {
+        self.dropped[reason as usize] -= 1;
     }
 
     /// A frame that was set aside is dropped after all.

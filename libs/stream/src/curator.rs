@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::StreamConfig;
+use crate::{StreamConfig, Truth};
 use image::RgbImage;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -17,8 +17,8 @@ use crate::{
 /// Frames that wait to be asked about for the first time; older ones remain in the reservoir.
 const MAX_FRESH: usize = 32;
 
-/// Frames that look like one before them and are remembered for a while, and the bytes that they may take: a person may
-/// say of one what is right.
+/// Frames that are not kept and are remembered for a while, and the bytes that they may take: a person may say of one what
+/// is right.
 const MAX_PASSING: usize = 512;
 const MAX_PASSING_BYTES: usize = 32 << 20;
 
@@ -57,7 +57,7 @@ pub struct Curator {
     reservoir: Reservoir<Rc<Frame>>,
     held_out: Vec<Rc<Frame>>,
     avoided: Vec<Fingerprint>,
-    /// Frames that were too familiar to be kept, the newest last.
+    /// Frames that were too familiar to be kept, or that nobody has said what is right about; the newest last.
     passing: VecDeque<Frame>,
 }
 
@@ -91,12 +91,16 @@ impl Curator {
     pub fn offer(&mut self, id: &str, raw: &RawFrame<'_>, at_secs: f64) -> Verdict {
         self.counters.offered += 1;
         let verdict = self.judge(id, raw, at_secs).unwrap_or_else(Verdict::Dropped);
+        self.count(&verdict);
+        verdict
+    }
+
+    fn count(&mut self, verdict: &Verdict) {
         match verdict {
             Verdict::Kept => self.counters.kept += 1,
             Verdict::HeldOut => self.counters.held_out += 1,
-            Verdict::Dropped(reason) => self.counters.drop(reason),
+            Verdict::Dropped(reason) => self.counters.drop(*reason),
         }
-        verdict
     }
 
     /// The cheapest question first.
@@ -111,9 +115,9 @@ impl Curator {
         self.check_quality(quality(&image))?;
         let fingerprint = Fingerprint::of(&image);
         let frame = self.frame(id, &image, source_size, fingerprint, at_secs)?;
-        if self.ring.has_near(fingerprint, self.config.novelty_bits) {
+        if let Some(reason) = self.passes_by(fingerprint) {
             self.remember(frame);
-            return Err(Reason::Familiar);
+            return Err(reason);
         }
         if self.is_twin_of_held_out(fingerprint) {
             return Err(Reason::HeldOutTwin);
@@ -171,6 +175,15 @@ impl Curator {
         })
     }
 
+    /// Why a frame is not kept unless a person says something of it.
+    fn passes_by(&self, fingerprint: Fingerprint) -> Option<Reason> {
+        if self.config.truth == Truth::Person {
+            return Some(Reason::Unanswered);
+        }
+        let is_familiar = self.ring.has_near(fingerprint, self.config.novelty_bits);
+        is_familiar.then_some(Reason::Familiar)
+    }
+
     /// Neighbors in time look alike: what is judged on must not have been learned from, nor its neighbors.
     fn is_twin_of_held_out(&self, fingerprint: Fingerprint) -> bool {
         let held_out = self.held_out.iter().map(|frame| &frame.fingerprint);
@@ -189,17 +202,23 @@ impl Curator {
         }
     }
 
-    /// Keeps a frame that was too familiar before, because somebody says what is right about it; `false` if it is not
-    /// remembered, or looks like one that is judged on.
-    pub fn keep(&mut self, id: &str) -> bool {
-        let Some(at) = self.passing.iter().position(|frame| frame.id == id) else { return false };
-        let Some(frame) = self.passing.remove(at) else { return false };
-        if self.is_twin_of_held_out(frame.fingerprint) {
-            return false;
-        }
-        self.counters.kept += 1;
-        self.ask_about(Rc::new(frame));
-        true
+    /// What becomes of a frame that passed by, now that somebody says what is right about it; `None` if it is not
+    /// remembered. Where people alone say that, every so many of such frames are set aside, until there are enough.
+    pub fn keep(&mut self, id: &str) -> Option<Verdict> {
+        let at = self.passing.iter().position(|frame| frame.id == id)?;
+        let frame = Rc::new(self.passing.remove(at)?);
+        let are_people_alone = self.config.truth == Truth::Person;
+        self.counters.recall(if are_people_alone { Reason::Unanswered } else { Reason::Familiar });
+        let verdict = if self.is_twin_of_held_out(frame.fingerprint) {
+            Verdict::Dropped(Reason::HeldOutTwin)
+        } else if are_people_alone {
+            self.place(frame)
+        } else {
+            self.ask_about(frame);
+            Verdict::Kept
+        };
+        self.count(&verdict);
+        Some(verdict)
     }
 
     fn place(&mut self, frame: Rc<Frame>) -> Verdict {

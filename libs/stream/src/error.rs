@@ -9,7 +9,9 @@ pub enum StreamError {
     )]
     Encoding(String),
     /// Sides that no picture has.
-    #[error("a {encoding} frame of {width} × {height} pixels")]
+    #[error(
+        "a {encoding} frame of {width} × {height} pixels: expected width and height as whole numbers above 0"
+    )]
     Size {
         /// How the pixels are laid out.
         encoding: String,

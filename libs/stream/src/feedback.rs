@@ -18,6 +18,19 @@ pub struct Feedback {
     /// Name of the person.
     #[serde(default)]
     pub user: String,
+    /// The right answer to a question about the frame, of whatever kind; what is learned from people alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<Right>,
+}
+
+/// A question about a frame, and what a person says is the right answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Right {
+    /// The question as the policy was asked, in words.
+    pub question: String,
+    /// The answer in the form that the task asks for, with places in thousandths of the frame.
+    pub answer: String,
 }
 
 /// What a person can say of a frame's boxes.
@@ -48,6 +61,10 @@ impl Feedback {
             Remark::Rate(stars) => check_stars(*stars).map_err(bad)?,
             Remark::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
             Remark::Accept | Remark::Reject | Remark::Retract => {}
+        }
+        let is_blank = |right: &Right| right.question.trim().is_empty() || right.answer.is_empty();
+        if feedback.right.as_ref().is_some_and(is_blank) {
+            return Err(bad("expected \"right\" with a question and an answer".into()));
         }
         Ok(feedback)
     }
@@ -97,6 +114,20 @@ mod tests {
         check("\"retract\"", Remark::Retract);
         check("{\"rate\": 4}", Remark::Rate(4));
         check("{\"edit\": [[1, 2, 30, 40.5]]}", Remark::Edit(vec![[1.0, 2.0, 30.0, 40.5]]));
+    }
+
+    #[test]
+    fn a_right_answer_stands_beside_the_remark() {
+        let with = |right: &str| {
+            Feedback::parse(&format!(
+                "{{\"frame_id\": \"7\", \"remark\": \"retract\", \"right\": {right}}}"
+            ))
+        };
+        let right = with("{\"question\": \"Which color?\", \"answer\": \"green\"}").unwrap().right;
+        assert_eq!(right.map(|right| right.answer).as_deref(), Some("green"));
+        let blank = with("{\"question\": \" \", \"answer\": \"green\"}").unwrap_err().to_string();
+        assert!(blank.contains("a question and an answer"), "{blank}");
+        assert!(with("{\"answer\": \"green\"}").is_err());
     }
 
     #[test]

@@ -56,6 +56,7 @@ mod tests {
             frame_id: id.into(),
             remark: Remark::Edit(vec![[0.0, 0.0, 10.0, 20.0]]),
             user: "ada".into(),
+            right: None,
         };
         let (mut journal, known) = Journal::open(&path).unwrap();
         assert_eq!(known, []);

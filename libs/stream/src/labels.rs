@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use vrft_reward::visual_rft_question;
 
-use crate::{Feedback, Remark};
+use crate::{Feedback, Remark, Right};
 
 /// A box in thousandths of the frame: x1, y1, x2, y2.
 type Box4 = [f64; 4];
@@ -18,6 +18,7 @@ pub struct Label {
     teacher: Option<Vec<Box4>>,
     edited: Option<Vec<Box4>>,
     decision: Option<Decision>,
+    right: Option<Right>,
     n_ratings: u32,
     sum_of_ratings: f64,
 }
@@ -59,8 +60,13 @@ impl Label {
         self.decision == Some(Decision::Rejected)
     }
 
-    fn add(&mut self, remark: &Remark) {
-        match remark {
+    fn add(&mut self, feedback: &Feedback) {
+        // Stars decide nothing, and that a detector's boxes are right says nothing of another question.
+        if !matches!(feedback.remark, Remark::Accept | Remark::Rate(_)) || feedback.right.is_some()
+        {
+            self.right.clone_from(&feedback.right);
+        }
+        match &feedback.remark {
             Remark::Accept => self.decision = Some(Decision::Accepted),
             Remark::Reject => self.decision = Some(Decision::Rejected),
             Remark::Rate(stars) => {
@@ -124,9 +130,14 @@ impl Labels {
         self.entry(frame_id).teacher = Some(boxes);
     }
 
+    /// The question about a frame whose right answer a person has said, and that answer: the last word counts.
+    pub fn right(&self, frame_id: &str) -> Option<&Right> {
+        self.get(frame_id).and_then(|label| label.right.as_ref())
+    }
+
     /// Takes in what a person remarks about a frame.
     pub fn remark(&mut self, feedback: &Feedback) {
-        self.entry(&feedback.frame_id).add(&feedback.remark);
+        self.entry(&feedback.frame_id).add(feedback);
     }
 
     fn entry(&mut self, frame_id: &str) -> &mut Label {

@@ -1,6 +1,5 @@
 //! Where questions are answered: the policy in use, its journal, its scores, and what is remembered of its answers.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use eyre::eyre;
@@ -8,10 +7,10 @@ use serde_json::json;
 use tracing::{error, info, warn};
 use vrft_answer::{Answered, Answerer, Follow, Follower, Found, Picture, Place, Reading};
 use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, text_message};
-use vrft_messages::{PolicyAnnouncement, Turn};
+use vrft_messages::{PolicyAnnouncement, Role, Turn};
 use vrft_node::{Live as Arrived, Node};
 use vrft_reward::{BBox, Detection, same_label};
-use vrft_stream::{AnswerRemark, RawFrame, Said};
+use vrft_stream::{AnswerRemark, RawFrame};
 
 use crate::conversation::{self, History};
 use crate::environment::Environment;
@@ -19,12 +18,10 @@ use crate::intake::{Asked, IMAGE_ID, Intake};
 use crate::journal::Journal;
 use crate::live::{Live, Scored, Waiting};
 use crate::ports::{ANSWER, BOXES2D, CORRECTIONS};
+use crate::remarks::{Remarks, Remembered, said_in_boxes};
 
 /// How often numbers are sent while one version is in use.
 const REPORT: Duration = Duration::from_secs(5);
-
-/// Answers that can still be remarked on.
-const REMEMBERED: usize = 512;
 
 /// The policy in use and all that belongs to it.
 pub(crate) struct Desk {
@@ -34,20 +31,14 @@ pub(crate) struct Desk {
     history: History,
     journal: Journal,
     live: Live,
-    remembered: VecDeque<Remembered>,
+    remarks: Remarks,
     /// Tells the answers of this process from those of another.
     prefix: String,
     n_answers: u64,
+    n_unanswered: u64,
+    /// Why a frame could not be answered about last, which is not told twice in a row.
+    untold: String,
     tally: Tally,
-}
-
-/// An answer that can still be remarked on.
-struct Remembered {
-    answer_id: String,
-    frame_id: Option<String>,
-    is_read: bool,
-    /// In thousandths of the frame; `None` of an answer that says something else than boxes.
-    boxes: Option<Vec<[f64; 4]>>,
 }
 
 /// What happened since numbers were sent last.
@@ -77,16 +68,19 @@ impl Desk {
         prefix: String,
     ) -> eyre::Result<Self> {
         let history = History::new(answerer.settings().answer.history);
+        let remarks = Remarks::new(answerer.truths());
         Ok(Self {
             answerer,
             follower,
             environment,
             history,
-            journal: Journal::open(node.run_dir())?,
+            journal: Journal::open(node.run_dir(), node.id())?,
             live: Live::default(),
-            remembered: VecDeque::new(),
+            remarks,
             prefix,
             n_answers: 0,
+            n_unanswered: 0,
+            untold: String::new(),
             tally: Tally::new(0),
         })
     }
@@ -147,18 +141,34 @@ impl Desk {
         });
         let (frames, pictures, turns, answered) = match answered {
             Ok(answered) => answered,
-            Err(why) => {
-                error!(why = format!("{why:#}"), "A question could not be answered.");
+            Err(error) => {
+                self.tell(asked, &vrft_node::in_words(&error));
                 return Ok(());
             }
         };
+        self.untold.clear();
         let Some((frame, first)) = frames.first().zip(pictures.first()) else { return Ok(()) };
         let frame_id = vrft_messages::hub::frame_id(&frame.tags).map(str::to_owned);
         let (input, beside) = (frame.input.as_str(), asked.tags());
         let about = About { input, frame_id, size: first.original, beside };
         let question = turns.last().map(Turn::text).unwrap_or_default();
+        let n_said = turns.iter().filter(|turn| turn.role != Role::System).count();
+        let is_all = n_said == 1 && frames.len() == 1;
         self.history.add(&question, &answered.text);
-        self.give(node, &about, &question, &answered)
+        self.give(node, &about, &question, is_all, &answered)
+    }
+
+    /// What is wrong with a question of somebody is always told; with a frame that is answered unasked, when it is something
+    /// new: a camera sends many.
+    fn tell(&mut self, asked: &Asked, why: &str) {
+        self.n_unanswered += 1;
+        if matches!(asked, Asked::Default) && self.untold == why {
+            return;
+        }
+        error!(why, "A question could not be answered.");
+        if matches!(asked, Asked::Default) {
+            why.clone_into(&mut self.untold);
+        }
     }
 
     fn turns(&self, asked: &Asked, n_pictures: usize) -> eyre::Result<Vec<Turn>> {
@@ -180,12 +190,13 @@ impl Desk {
         Ok(conversation::after(&self.history, default))
     }
 
-    /// Sends an answer, writes it down and remembers it.
+    /// Sends an answer, writes it down and remembers it. `is_all` of a question that was asked with one frame and nothing else.
     fn give(
         &mut self,
         node: &mut Node,
         about: &About<'_>,
         question: &str,
+        is_all: bool,
         answered: &Answered,
     ) -> eyre::Result<()> {
         let answer_id = format!("{}-{}", self.prefix, self.n_answers);
@@ -206,13 +217,13 @@ impl Desk {
             "text": answered.text, "reading": answered.reading, "found": answered.found,
             "width": about.size.0, "height": about.size.1, "secs": answered.took.as_secs_f64(),
         }))?;
-        if self.remembered.len() == REMEMBERED {
-            self.remembered.pop_front();
-        }
-        let is_read = answered.reading != Reading::Unread;
-        let boxes = said_in_boxes(answered.reading, &answered.found, about.size);
-        let (id, frame_id) = (answer_id.clone(), about.frame_id.clone());
-        self.remembered.push_back(Remembered { answer_id: id, frame_id, is_read, boxes });
+        self.remarks.remember(Remembered {
+            answer_id: answer_id.clone(),
+            frame_id: about.frame_id.clone(),
+            question: is_all.then(|| question.to_owned()),
+            boxes: said_in_boxes(answered.reading, &answered.found, about.size),
+            answered: answered.clone(),
+        });
         if let Some(frame_id) = &about.frame_id {
             let found: Vec<Detection> = answered.found.iter().filter_map(detection).collect();
             // Only who says that there is nothing has said so.
@@ -264,27 +275,14 @@ impl Desk {
             Err(error) => return Ok(Err(error.to_string())),
         };
         self.journal.note(json!({"event": "feedback", "feedback": remark}))?;
-        let about = self.remembered.iter().find(|about| about.answer_id == remark.answer_id);
-        let Some(Remembered { frame_id, is_read, boxes, .. }) = about else {
-            let n = REMEMBERED;
-            return Ok(Err(format!("answer {:?} is none of the last {n}", remark.answer_id)));
-        };
-        if remark.remark == Said::Accept && boxes.is_none() {
-            let why = if *is_read {
-                "says nothing in boxes, which are what a loader learns from: it is written down alone"
-            } else {
-                "could not be read, so that nothing in it can be accepted: tell what is right"
-            };
-            return Ok(Err(format!("answer {:?} {why}", remark.answer_id)));
-        }
-        let of_frame = frame_id.as_ref().and_then(|frame| remark.of_frame(frame, boxes.as_deref()));
-        if let Some(of_frame) = of_frame
+        let (told, taken) = self.remarks.follow(&remark);
+        if let Some(told) = told
             && node.has_live_output(&CORRECTIONS)
         {
-            let text = serde_json::to_string(&of_frame)?;
+            let text = serde_json::to_string(&told)?;
             node.send_live(&CORRECTIONS, text_message(Tags::new(), &text))?;
         }
-        Ok(Ok(()))
+        Ok(taken)
     }
 
     /// Sends numbers now and then.
@@ -315,6 +313,7 @@ impl Desk {
         let live = live.unwrap_or_else(|| "no true boxes to measure by".to_owned());
         info!(
             n_answers = self.n_answers,
+            n_unanswered = self.n_unanswered,
             n_frames,
             version = self.answerer.version(),
             "Answers: {live}."
@@ -422,22 +421,4 @@ fn corners(found: &Found) -> Option<[f64; 4]> {
 fn detection(found: &Found) -> Option<Detection> {
     let bbox = BBox::try_new(corners(found)?).ok()?;
     Some(Detection { bbox, confidence: found.confidence.unwrap_or(1.0) })
-}
-
-/// What an answer says is in a frame of this size, in thousandths of that; `None` where it says that in another way than
-/// by boxes, or where nothing of it lies in the frame.
-pub(crate) fn said_in_boxes(
-    reading: Reading,
-    found: &[Found],
-    (width, height): (u32, u32),
-) -> Option<Vec<[f64; 4]>> {
-    let sides = [width, height, width, height].map(|side| f64::from(side.max(1)));
-    let scaled = |corners: [f64; 4]| std::array::from_fn(|n| corners[n] / sides[n] * 1000.0);
-    match reading {
-        Reading::Nothing => Some(Vec::new()),
-        Reading::Something if !found.is_empty() => {
-            found.iter().map(|one| corners(one).map(scaled)).collect()
-        }
-        _ => None,
-    }
 }

@@ -82,7 +82,8 @@ pub(crate) struct Intake {
     gone_since: Option<Instant>,
     has_policy: bool,
     is_over: bool,
-    n_garbage: u64,
+    /// Inputs that sent what cannot be used, and how often.
+    garbage: BTreeMap<String, u64>,
 }
 
 impl Intake {
@@ -116,7 +117,7 @@ impl Intake {
             gone_since: None,
             has_policy: has(POLICY.name()),
             is_over: false,
-            n_garbage: 0,
+            garbage: BTreeMap::new(),
         }
     }
 
@@ -222,15 +223,18 @@ impl Intake {
         Next::Something
     }
 
-    /// Told the first time, counted always.
+    /// Told the first time of each input, counted always. People remark seldom, and want to know each time.
     fn take_garbage(&mut self, input: &str, why: &str) {
-        if self.n_garbage == 0 {
+        let n = self.garbage.entry(input.to_owned()).or_default();
+        *n += 1;
+        if input == FEEDBACK.name() {
+            warn!(why, "A remark cannot be used.");
+        } else if *n == 1 {
             warn!(
                 input,
                 why, "An input sent what cannot be used; further such messages are only counted."
             );
         }
-        self.n_garbage += 1;
     }
 
     fn is_due(&self) -> bool {

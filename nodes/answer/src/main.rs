@@ -7,6 +7,7 @@ mod intake;
 mod journal;
 mod live;
 mod ports;
+mod remarks;
 #[cfg(test)]
 mod tests;
 
@@ -46,8 +47,9 @@ fn start() -> eyre::Result<()> {
     );
     let follower = follow(&node, &settings, &weights, answerer.version())?;
     info!(version = answerer.version(), "Ready to answer.");
-    // Tells the answers of this process from those of another.
-    let prefix = format!("{:x}", (vrft_node::unix_secs() * 1e3) as u64);
+    // Tells the answers of this process from those of another, which may have started in the same moment.
+    let at_millis = (vrft_node::unix_secs() * 1e3) as u64;
+    let prefix = format!("{at_millis:x}.{:x}", std::process::id());
     let desk = Desk::open(&node, answerer, follower, environment, prefix)?;
     run(node, intake, desk)
 }

@@ -9,10 +9,11 @@ use vrft_dataset::Dataset;
 use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, message_of_texts, texts};
 use vrft_node::testing::{Script, SentLive};
 
-use crate::desk::{Desk, said_in_boxes};
+use crate::desk::Desk;
 use crate::environment::Environment;
 use crate::intake::Intake;
 use crate::ports::PORTS;
+use crate::remarks::said_in_boxes;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../data").join(name)
@@ -64,8 +65,12 @@ impl Ran {
 
 fn ran(config: &str, inputs: &[&str], script: impl FnOnce(Script) -> Script) -> Ran {
     let preset = data("../configs/rewards/visual-rft/detection.toml");
-    let text = format!("[reward]\npreset = {preset:?}\n{config}");
-    let settings = Settings::read(&Document::parse(&text, "test").unwrap()).unwrap();
+    ran_of(&format!("[reward]\npreset = {preset:?}\n{config}"), inputs, script)
+}
+
+/// With a task of its own.
+fn ran_of(text: &str, inputs: &[&str], script: impl FnOnce(Script) -> Script) -> Ran {
+    let settings = Settings::read(&Document::parse(text, "test").unwrap()).unwrap();
     let starter = data("starter").display().to_string();
     let target = Target::find(&starter, "nowhere".as_ref()).unwrap();
     let answerer = Answerer::load(&settings, &target).unwrap();
@@ -116,6 +121,16 @@ fn without_questions_every_frame_is_answered_and_none_is_queued() {
     let answers = ran.events("answer");
     assert_eq!(answers.len(), 1);
     assert_eq!(answers[0]["frame_id"], "f4");
+}
+
+#[test]
+fn with_a_tick_frames_are_answered_when_it_comes_and_not_before() {
+    let ran = ran(DIGIT, &["image", "tick"], |script| {
+        let script = script.frame("image", 0, "f0").pause().frame("image", 1, "f1").pause();
+        script.live_data("tick", vrft_messages::hub::tick(0)).pause().frame("image", 2, "f2")
+    });
+    let [answer] = ran.events("answer")[..] else { panic!("one answer") };
+    assert_eq!(answer["frame_id"], "f1");
 }
 
 #[test]
@@ -274,4 +289,35 @@ fn an_accepted_answer_is_the_truth_about_its_frame_for_a_loader() {
     assert_eq!(boxes.len(), found.as_array().unwrap().len());
     let x1 = found[0]["box"][0].as_f64().unwrap();
     assert!((boxes[0][0] - x1 / width * 1000.0).abs() < 1e-6);
+}
+
+/// What a loader is told of remarks on the first answer to a question in words, where the task is of this kind.
+fn told(task: &str, remarks: &[&str]) -> Vec<vrft_stream::Feedback> {
+    let ran = ran_of(task, &["image", "text", "feedback"], |script| {
+        let script = script.frame("image", 0, "f0").says("text", "Which color is it?").pause();
+        remarks.iter().fold(script, |script, remark| {
+            script.says("feedback", &format!("{{\"answer_id\": \"t-0\", \"remark\": {remark}}}"))
+        })
+    });
+    let read =
+        |(_, _, data): &SentLive| vrft_stream::Feedback::parse(&texts(data).unwrap()[0]).unwrap();
+    ran.of("corrections").into_iter().map(read).collect()
+}
+
+#[test]
+fn right_words_and_points_reach_a_loader_with_the_question_that_was_asked() {
+    let words = "[reward.answer]\ntype = \"text\"\n[reward.terms.same]\nmetric = \"similarity\"\n";
+    let said = told(words, &["{\"text\": \"green\"}", "\"reject\"", "{\"points\": [[1, 2]]}"]);
+    let right: Vec<_> = said.iter().map(|said| said.right.clone()).collect();
+    let green = vrft_stream::Right {
+        question: "Which color is it?".into(),
+        answer: "<answer>green</answer>".into(),
+    };
+    // Points are no answer of this task: they only take back what was right before.
+    assert_eq!(right, [Some(green), None, None]);
+    let points = "[reward.answer]\ntype = \"points\"\n[reward.terms.near]\nmetric = \"overlap\"\n\
+                  [reward.match]\nmeasure = \"l1\"\n";
+    let said = told(points, &["{\"points\": [[100, 200]]}", "{\"text\": \"[[3, 4]]\"}"]);
+    let answers: Vec<_> = said.iter().map(|said| said.right.clone().unwrap().answer).collect();
+    assert_eq!(answers, ["<answer>[[100, 200]]</answer>", "<answer>[[3, 4]]</answer>"]);
 }

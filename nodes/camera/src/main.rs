@@ -79,7 +79,7 @@ fn run(mut node: Node, mut source: Box<dyn Source>) -> eyre::Result<()> {
             Ok(None) => break,
             // One bad picture is no reason to stop; a source that is gone ends the loop.
             Err(error) => {
-                warn!(error = format!("{error:#}"), "A frame could not be read.");
+                warn!(error = vrft_node::in_words(&error), "A frame could not be read.");
                 continue;
             }
         };

@@ -97,6 +97,10 @@ impl Questions {
                 let (text, answer) = Labels::ask(&self.category, boxes);
                 ("detection", vec![jpeg(frame)], text, answer)
             }
+            Truth::Person => {
+                let Some(right) = labels.right(&frame.id) else { return Ok(None) };
+                ("answer", vec![jpeg(frame)], right.question.clone(), right.answer.clone())
+            }
         };
         let mut turns: Vec<Turn> = self.system.iter().map(|text| Turn::system(text)).collect();
         turns.push(Turn::question(images.len(), &text));

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use vrft_messages::hub::{Boxes2d, RawImage};
 use vrft_messages::{Credit, Prompt, PromptBatch};
 use vrft_node::Node;
+use vrft_reward::Space;
 use vrft_stream::{
     Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Remark, StreamConfig,
     Truth, Verdict,
@@ -55,11 +56,12 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn open(config: &Config, stream: &StreamConfig, dir: &Path) -> eyre::Result<Self> {
+        check_space(config, stream)?;
         let mut labels = Labels::new(4 * (stream.reservoir + stream.held_out));
         let mut next_number = 0;
         let journal = match stream.truth {
             Truth::Puzzles => None,
-            Truth::Teacher => {
+            Truth::Teacher | Truth::Person => {
                 let (journal, known) = Journal::open(&dir.join("feedback.jsonl"))?;
                 known.iter().for_each(|feedback| labels.remark(feedback));
                 next_number = first_free_number(&known);
@@ -143,20 +145,41 @@ impl Session {
             (Ok(feedback), Some(journal)) => {
                 journal.append(&feedback)?;
                 self.labels.remark(&feedback);
-                if matches!(feedback.remark, Remark::Edit(_))
-                    && !self.curator.has(&feedback.frame_id)
-                {
-                    // It was too familiar to be asked about, and now more is known of it than of its like.
-                    self.curator.keep(&feedback.frame_id);
-                }
                 self.n_remarks += 1;
+                self.keep(&feedback);
             }
-            (Ok(_), None) => {
-                self.take_garbage("feedback, but data.stream.truth is not \"teacher\"")
-            }
-            (Err(error), _) => self.take_garbage(&error.to_string()),
+            (Ok(_), None) => self
+                .take_garbage("feedback, but data.stream.truth is not \"teacher\" or \"person\""),
+            (Err(error), _) => self.refuse_remark(&error.to_string()),
         }
         Ok(())
+    }
+
+    /// A frame that was passed over is kept once somebody says what is right about it.
+    fn keep(&mut self, feedback: &Feedback) {
+        let id = &feedback.frame_id;
+        let are_people_alone = self.stream.truth == Truth::Person;
+        let has_boxes = matches!(feedback.remark, Remark::Edit(_));
+        if are_people_alone && has_boxes && feedback.right.is_none() {
+            let why = format!("of frame {id:?} boxes are said, which are no answer to a question");
+            return self.refuse_remark(&why);
+        }
+        let is_right = if are_people_alone { feedback.right.is_some() } else { has_boxes };
+        if !is_right || self.curator.has(id) {
+            return;
+        }
+        if self.curator.keep(id).is_none() && are_people_alone {
+            self.refuse_remark(&format!(
+                "frame {id:?} is not remembered, so what is right about it cannot be learned: it came faster than \
+                 data.stream.max_fps, was too dark, bright or blurred, or is too old"
+            ));
+        }
+    }
+
+    /// People remark seldom, and want to know each time.
+    fn refuse_remark(&mut self, why: &str) {
+        warn!(why, "A remark cannot be learned from.");
+        self.n_garbage += 1;
     }
 
     /// Told the first time, counted always.
@@ -188,9 +211,13 @@ impl Session {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        let is_rejected = |frame: &Frame| self.labels.is_rejected(&frame.id);
+        let is_ruled_out = |frame: &Frame| match self.stream.truth {
+            // A person has taken back what was right.
+            Truth::Person => self.labels.right(&frame.id).is_none(),
+            Truth::Teacher | Truth::Puzzles => self.labels.is_rejected(&frame.id),
+        };
         self.held_out_sent
-            || self.curator.is_ready(is_usable(&self.stream, &self.labels), is_rejected)
+            || self.curator.is_ready(is_usable(&self.stream, &self.labels), is_ruled_out)
     }
 
     /// What there must be before the first question, and what there is.
@@ -199,6 +226,7 @@ impl Session {
         let StreamConfig { min_frames, held_out, .. } = &self.stream;
         let boxes = match self.stream.truth {
             Truth::Teacher => " with a detector's or a person's boxes",
+            Truth::Person => " about which a person has said the right answer",
             Truth::Puzzles => "",
         };
         format!(
@@ -329,8 +357,25 @@ fn first_free_number(known: &[Feedback]) -> u64 {
     known.iter().filter_map(number).max().map_or(0, |last| last.saturating_add(1))
 }
 
-/// A teacher's frames need their boxes first.
+/// A teacher's frames need their boxes first, and a person's their answer.
 fn is_usable(stream: &StreamConfig, labels: &Labels) -> impl Fn(&Frame) -> bool {
-    let needs_boxes = stream.truth == Truth::Teacher;
-    move |frame| !needs_boxes || labels.can_ask(&frame.id)
+    let truth = stream.truth;
+    move |frame| match truth {
+        Truth::Puzzles => true,
+        Truth::Teacher => labels.can_ask(&frame.id),
+        Truth::Person => labels.right(&frame.id).is_some(),
+    }
+}
+
+/// Places that people draw or write count thousandths of the frame, which is all that a live question can be told in.
+fn check_space(config: &Config, stream: &StreamConfig) -> eyre::Result<()> {
+    let mut spaces = config.rewards.iter().filter_map(|reward| reward.answer.space());
+    let other = spaces.find(|space| *space != Space::Thousandths);
+    let got = other.map_or("", Space::name);
+    ensure!(
+        stream.truth != Truth::Person || other.is_none(),
+        "reward.answer.space: expected \"thousandths\" with data.stream.truth = \"person\", got {got:?}: what people say is \
+         right counts thousandths of the frame"
+    );
+    Ok(())
 }

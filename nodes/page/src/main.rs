@@ -17,6 +17,7 @@ use tracing::info;
 use vrft_messages::hub::{Tags, text_message};
 use vrft_node::{Arrival, Node};
 use vrft_serve::{Robot, ServeError, Server};
+use vrft_stream::{StreamConfig, Truth};
 
 use crate::ports::{FEEDBACK, PORTS};
 use crate::table::Table;
@@ -33,7 +34,8 @@ fn main() -> std::process::ExitCode {
 
 fn start() -> eyre::Result<()> {
     let document = vrft_node::load_document_if_named()?;
-    let (robot, said) = Robot::new();
+    let stream: Option<StreamConfig> = document.optional()?;
+    let (robot, said) = Robot::new(stream.is_some_and(|stream| stream.truth == Truth::Person));
     serve(&robot)?;
     run(Node::join(&PORTS, &document)?, &robot, &said)
 }

@@ -40,7 +40,7 @@ fn an_answer_is_shown_once_its_frame_words_and_boxes_are_there() {
     let script = frame(Script::new(&PORTS), "f1");
     // Of the second answer the frame never came.
     let script = answer(answer(script, "a1", "f1"), "a2", "f2");
-    let (robot, said) = Robot::new();
+    let (robot, said) = Robot::new(false);
     let (node, _sent) = script.node();
     super::run(node, &robot, &said).unwrap();
     let shown = robot.newest().unwrap();
@@ -55,7 +55,7 @@ fn an_answer_is_shown_once_its_frame_words_and_boxes_are_there() {
 
 #[test]
 fn what_a_person_says_goes_into_the_graph() {
-    let (robot, said) = Robot::new();
+    let (robot, said) = Robot::new(false);
     let remark = "{\"answer_id\":\"a1\",\"remark\":\"accept\"}";
     robot.say(remark).unwrap();
     let (node, sent) = frame(Script::new(&PORTS), "f1").node();
@@ -70,7 +70,7 @@ fn what_cannot_be_shown_stops_nothing() {
     let script = Script::new(&PORTS).live_data("image", text_message(Tags::new(), "no picture"));
     let script = script.live_data("boxes2d", text_message(Tags::new(), "no boxes"));
     let script = answer(frame(script, "f1"), "a1", "f1");
-    let (robot, said) = Robot::new();
+    let (robot, said) = Robot::new(false);
     let (node, _sent) = script.node();
     super::run(node, &robot, &said).unwrap();
     assert!(robot.newest().is_some());

@@ -99,7 +99,7 @@ impl Partner for Speaker<'_> {
         for (name, _, own) in &asked {
             let batch = own.iter().map(|idx| self.message(&calls[*idx])).collect();
             let sent = self.node.send(&CALLS.named(name), &ToolCallBatch { calls: batch });
-            sent.map_err(|error| failed(name, format!("{error:#}")))?;
+            sent.map_err(|error| failed(name, vrft_node::in_words(&error)))?;
         }
         for (name, input, own) in asked {
             let results = self.wait(name, input)?;
@@ -149,10 +149,11 @@ impl Speaker<'_> {
         let sender = self.node.sender(input);
         loop {
             let waited = self.node.wait(&[input], Some(until));
-            match waited.map_err(|error| failed(name, format!("{error:#}")))? {
+            match waited.map_err(|error| failed(name, vrft_node::in_words(&error)))? {
                 Waited::Message(_) => {
                     let received = self.node.recv(input);
-                    let received = received.map_err(|error| failed(name, format!("{error:#}")))?;
+                    let received =
+                        received.map_err(|error| failed(name, vrft_node::in_words(&error)))?;
                     return received.ok_or(RolloutError::Over);
                 }
                 Waited::Over => return Err(RolloutError::Over),

@@ -55,7 +55,7 @@ impl Desk {
             .and_then(|boxes| Ok((self.segments(&boxes, frame)?, boxes)));
         let ((segments, (width, height)), read) = match made {
             Ok(made) => made,
-            Err(why) => return Ok(Err(format!("{why:#}"))),
+            Err(why) => return Ok(Err(vrft_node::in_words(&why))),
         };
         self.n_messages += 1;
         self.n_masks += segments.len() as u64;

@@ -35,6 +35,15 @@ fn sides_that_cannot_be_are_none() {
     let tags = tags(&[("width", Tag::Integer(-4)), ("height", Tag::Float(f64::NAN))]);
     let image = RawImage::from_hub(&tags, &data).unwrap();
     assert_eq!((image.width, image.height), (0, 0));
+    let tags = self::tags(&[("width", words("64"))]);
+    assert_eq!(RawImage::from_hub(&tags, &data).unwrap().width, 0, "a text is no default either");
+}
+
+#[test]
+fn bytes_that_are_missing_are_not_made_up() {
+    let data: ArrayRef = Arc::new(UInt8Array::from(vec![Some(1), None, Some(3)]));
+    let error = RawImage::from_hub(&Tags::new(), &data).unwrap_err().to_string();
+    assert!(error.contains("1 nulls"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use vrft_answer::{Picture, Settings, Target};
 use vrft_dataset::Dataset;
 use vrft_reward::config::RewardConfig;
@@ -35,7 +37,13 @@ fn starter() -> Answerer {
 }
 
 async fn server(options: Options) -> SocketAddr {
-    let server = Server::listen(options, starter(), None).await.unwrap();
+    patient_server(options, PATIENCE).await
+}
+
+/// A server that waits so long for clients.
+async fn patient_server(options: Options, patience: Duration) -> SocketAddr {
+    let mut server = Server::listen(options, starter(), None).await.unwrap();
+    server.shared.patience = patience;
     let address = server.address();
     tokio::spawn(server.run());
     address
@@ -57,11 +65,23 @@ async fn send(
         body.len()
     );
     stream.write_all(request.as_bytes()).await.unwrap();
+    answer(stream).await
+}
+
+/// Status and body of the last response on a connection.
+async fn answer(mut stream: TcpStream) -> (u16, String) {
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, body.to_owned())
+}
+
+/// What is answered to these bytes, after which the client only listens.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    answer(stream).await
 }
 
 fn question(stream: bool) -> String {
@@ -216,6 +236,95 @@ async fn what_is_too_much_is_turned_away() {
 }
 
 #[tokio::test]
+async fn a_slow_client_is_not_waited_for() {
+    let address = patient_server(options(), Duration::from_millis(300)).await;
+    let head = format!("POST /v1/feedback HTTP/1.1\r\nHost: {address}\r\n");
+    let (status, why) =
+        raw(address, format!("{head}Content-Length: 10\r\n\r\n{{").as_bytes()).await;
+    assert!(status == 408 && why.contains("after 0.3 seconds"), "{status} {why}");
+    // A head that never ends, and a client that says nothing at all, are hung up on.
+    for begun in ["", &head] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest));
+        assert_eq!(read.await.expect("hung up").unwrap(), 0, "{begun:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_in_nothing_loses_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let n_bytes = 64 << 20;
+    std::fs::write(&report, vec![b'a'; n_bytes]).unwrap();
+    let with_report = Options { report: Some(report), ..options() };
+    let address = patient_server(with_report, Duration::from_millis(300)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let get = format!("GET /report HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(get.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut rest = Vec::new();
+    // What is under way already arrives; then the connection is over.
+    let _reset = stream.read_to_end(&mut rest).await.is_err();
+    assert!(rest.len() < n_bytes, "{} bytes", rest.len());
+}
+
+#[tokio::test]
+async fn what_could_be_read_in_two_ways_or_is_too_long_is_refused() {
+    let address = server(Options { request_bytes: 100, ..options() }).await;
+    let asks = async |lines: &str, body: &str| {
+        let head =
+            format!("POST /v1/feedback HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        raw(address, format!("{head}{lines}\r\n{body}").as_bytes()).await.0
+    };
+    assert_eq!(asks("Content-Length: 1\r\nContent-Length: 2\r\n", "").await, 400);
+    assert_eq!(asks("Content-Length: +1\r\n", "").await, 400);
+    assert_eq!(asks("Transfer-Encoding: gzip\r\n", "").await, 400);
+    assert_eq!(raw(address, b"nonsense\r\n\r\n").await.0, 400);
+    let many: String = (0..70).map(|n| format!("X-{n}: y\r\n")).collect();
+    assert_eq!(asks(&many, "").await, 431);
+    // A body whose length is not known before is read to its end, or to the bound.
+    let remark = "{\"answer_id\":\"a\",\"remark\":\"accept\"}";
+    let pieces =
+        |piece: &str, n: usize| format!("{:x}\r\n{piece}\r\n", piece.len()).repeat(n) + "0\r\n\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    assert_eq!(asks(chunked, &pieces(remark, 1)).await, 404, "no such answer");
+    assert_eq!(asks(chunked, &pieces(remark, 3)).await, 413);
+}
+
+#[tokio::test]
+async fn who_is_refused_while_sending_a_picture_learns_why() {
+    let token = Some("secret".to_owned());
+    let address = server(Options { token, ..options() }).await;
+    let picture = "a".repeat(8 << 20);
+    let path = "/v1/chat/completions";
+    assert_eq!(send(address, "POST", path, "", &picture).await.0, 401);
+    let known = "Authorization: Bearer secret\r\n";
+    assert_eq!(send(address, "POST", path, known, &picture).await.0, 413);
+    // Who asks before it sends anything is told to keep it.
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nExpect: 100-continue\r\n{known}Connection: close\r\n"
+    );
+    assert_eq!(
+        raw(address, format!("{head}Content-Length: 9999999\r\n\r\n").as_bytes()).await.0,
+        413
+    );
+}
+
+#[tokio::test]
+async fn a_connection_takes_one_request_after_the_other() {
+    let address = server(options()).await;
+    let get = |further: &str| format!("GET /health HTTP/1.1\r\nHost: {address}\r\n{further}\r\n");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all((get("") + &get("Connection: close\r\n")).as_bytes()).await.unwrap();
+    let mut both = String::new();
+    stream.read_to_string(&mut both).await.unwrap();
+    assert_eq!(both.matches("HTTP/1.1 200 OK").count(), 2, "{both}");
+    assert_eq!(both.matches("x-frame-options: DENY").count(), 2, "{both}");
+}
+
+#[tokio::test]
 async fn what_is_said_of_an_answer_becomes_a_row_that_a_data_set_reads() {
     let folder = tempfile::tempdir().unwrap();
     let corrections = folder.path().join("corrections");
@@ -264,18 +373,11 @@ async fn the_report_of_the_run_is_shown_if_there_is_one() {
     assert!(health.contains("\"has_report\":true"), "{health}");
 }
 
-#[tokio::test]
-async fn a_robot_is_watched_and_told() {
-    let (robot, said) = Robot::new();
-    let address = "127.0.0.1:0".parse().unwrap();
-    let server = Server::of_robot(address, None, Arc::clone(&robot)).await.unwrap();
-    let address = server.address();
-    tokio::spawn(server.run());
-    assert_eq!(send(address, "GET", "/v1/live", "", "").await.0, 404);
-    assert_eq!(send(address, "GET", "/v1/models", "", "").await.0, 404, "there is nobody to ask");
+/// An answer of which no boxes follow.
+fn words() -> LiveAnswer {
     let dataset = Dataset::open(&data("digits/test.parquet")).unwrap();
     let picture = dataset.get(0).pictures[0].bytes().unwrap();
-    robot.show(LiveAnswer {
+    LiveAnswer {
         answer_id: "a-1".into(),
         version: "step-7".into(),
         text: "There.".into(),
@@ -283,7 +385,19 @@ async fn a_robot_is_watched_and_told() {
         kind: "boxes".into(),
         found: Vec::new(),
         picture: Picture::of_file(picture).unwrap(),
-    });
+    }
+}
+
+#[tokio::test]
+async fn a_robot_is_watched_and_told() {
+    let (robot, said) = Robot::new(false);
+    let address = "127.0.0.1:0".parse().unwrap();
+    let server = Server::of_robot(address, None, Arc::clone(&robot)).await.unwrap();
+    let address = server.address();
+    tokio::spawn(server.run());
+    assert_eq!(send(address, "GET", "/v1/live", "", "").await.0, 404);
+    assert_eq!(send(address, "GET", "/v1/models", "", "").await.0, 404, "there is nobody to ask");
+    robot.show(words());
     let (status, live) = send(address, "GET", "/v1/live", "", "").await;
     let live: Value = serde_json::from_str(&live).unwrap();
     assert_eq!((status, live["answer_id"].as_str()), (200, Some("a-1")));
@@ -305,6 +419,10 @@ async fn a_robot_is_watched_and_told() {
     assert!(says("a-1", json!("reject")).await.1.contains("\"learned\":true"));
     assert!(says("a-1", json!({"text": "a cup"})).await.1.contains("\"learned\":false"));
     assert_eq!(said.try_iter().count(), 2, "what is refused does not reach the robot");
+    let (robot, _said) = Robot::new(true);
+    robot.show(words());
+    let words = "{\"answer_id\":\"a-1\",\"remark\":{\"text\":\"a cup\"}}";
+    assert_eq!(robot.take(words.as_bytes()).unwrap()["learned"], true);
     drop(said);
     assert_eq!(send(address, "POST", "/v1/feedback", "", edit).await.0, 503, "its graph has ended");
 }

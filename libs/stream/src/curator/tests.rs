@@ -210,12 +210,27 @@ fn a_familiar_frame_is_kept_once_somebody_says_what_is_right_about_it() {
     let mut curator = watch(&config(), 0..5);
     assert_eq!(offer(&mut curator, &scene(2, 120, 80), 9.0), Verdict::Dropped(Reason::Familiar));
     assert!(!curator.has("frame-5"));
-    assert!(curator.keep("frame-5"));
-    assert!(curator.has("frame-5") && !curator.keep("frame-5"), "once");
-    assert!(!curator.keep("frame-77"), "it never came");
+    assert_eq!(curator.keep("frame-5"), Some(Verdict::Kept));
+    let Counters { offered, kept, .. } = *curator.counters();
+    assert_eq!((offered, kept, curator.counters().dropped(Reason::Familiar)), (6, 6, 0));
+    assert!(curator.has("frame-5") && curator.keep("frame-5").is_none(), "once");
+    assert_eq!(curator.keep("frame-77"), None, "it never came");
     // What is judged on is not learned from, nor what looks like it.
     let set_aside = StreamConfig { held_out: 1, held_out_every: 1, ..config() };
     let mut curator = watch(&set_aside, 0..3);
     offer(&mut curator, &scene(0, 120, 80), 9.0);
-    assert!(!curator.keep("frame-3"));
+    assert_eq!(curator.keep("frame-3"), Some(Verdict::Dropped(Reason::HeldOutTwin)));
+}
+
+#[test]
+fn what_people_alone_answer_is_kept_once_they_do_and_some_of_it_is_set_aside() {
+    let people = StreamConfig { truth: Truth::Person, held_out: 1, held_out_every: 2, ..config() };
+    let mut curator = watch(&people, 0..6);
+    let Counters { offered, kept, held_out, .. } = *curator.counters();
+    assert_eq!((offered, kept, held_out), (6, 0, 0));
+    assert_eq!(curator.counters().dropped(Reason::Unanswered), 6);
+    let verdicts = ["frame-4", "frame-1", "frame-0"].map(|id| curator.keep(id).unwrap());
+    assert_eq!(verdicts, [Verdict::Kept, Verdict::HeldOut, Verdict::Kept]);
+    assert_eq!(curator.n_usable(|_| true), (2, 1));
+    assert_eq!(curator.counters().dropped(Reason::Unanswered), 3);
 }

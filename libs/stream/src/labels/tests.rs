@@ -3,7 +3,7 @@
 use super::*;
 
 fn remark(remark: Remark) -> Feedback {
-    Feedback { frame_id: "7".into(), remark, user: String::new() }
+    Feedback { frame_id: "7".into(), remark, user: String::new(), right: None }
 }
 
 /// Share of even coins by which the teacher's boxes, the edited ones, or none are asked for.

@@ -1,7 +1,7 @@
 //! The loader on a stream, driven without dora; frames are made by formula.
 
 use vrft_messages::hub::{RawImage, Tags, tick};
-use vrft_messages::{Credit, MetricBatch, PromptBatch};
+use vrft_messages::{Credit, MetricBatch, PromptBatch, Turn};
 use vrft_node::testing::{Script, Sent};
 use vrft_stream::{PuzzleKind, Truth};
 
@@ -277,4 +277,66 @@ fn what_was_said_before_a_resume_is_not_taken_for_another_frame() {
     let names: Vec<Option<&str>> =
         ticks.iter().map(|(_, tags, _)| vrft_messages::hub::frame_id(tags)).collect();
     assert_eq!(names, [Some("42"), Some("43")]);
+}
+
+fn answered(script: Script, id: u64, color: &str) -> Script {
+    let right =
+        format!("{{\"question\": \"Which color?\", \"answer\": \"<answer>{color}</answer>\"}}");
+    said(
+        script,
+        &format!("{{\"frame_id\": \"{id}\", \"remark\": \"retract\", \"right\": {right}}}"),
+    )
+}
+
+#[test]
+fn words_that_people_say_are_right_are_learned_and_judged_on_and_the_last_word_counts() {
+    let mut config = config(&[PuzzleKind::Spot]);
+    config.stream.as_mut().unwrap().truth = Truth::Person;
+    config.policy.system = "Look.".into();
+    let script = (0..20).fold(Script::new(&PORTS), frame);
+    // Of twelve frames, one of which nobody has seen: eight to learn from and two to be judged on, as every third of them.
+    let script = (0..12).fold(script, |script, id| answered(script, id, "green"));
+    let script = answered(answered(script, 3, "blue"), 77, "red");
+    let script = said(script, "{\"frame_id\": \"4\", \"remark\": \"retract\"}");
+    let boxes = "{\"frame_id\": \"6\", \"remark\": {\"edit\": [[1, 2, 30, 40]]}}";
+    let script = said(script, boxes);
+    let script = (0..10).fold(script, |script, step| script.message("credit", &credit(step)));
+    let sent = sent(&config, script);
+    let [held_out] = &sent.all::<PromptBatch>("held_out")[..] else { panic!("once") };
+    let learned = sent.all::<PromptBatch>("prompts");
+    assert_eq!((held_out.prompts.len(), learned.len()), (4, 10));
+    let frame_of = |id: &str| id.split('-').next().unwrap().parse::<u64>().unwrap();
+    let judged: Vec<u64> = held_out.prompts.iter().map(|p| frame_of(&p.sample_id)).collect();
+    assert_eq!(judged, [2, 5, 2, 5]);
+    for prompt in learned.iter().chain([held_out]).flat_map(|batch| &batch.prompts) {
+        let frame = frame_of(&prompt.sample_id);
+        assert!(frame < 12 && frame != 4 && frame != 6, "{frame}");
+        let color = if frame == 3 { "blue" } else { "green" };
+        assert_eq!(prompt.answer, format!("<answer>{color}</answer>"));
+        let texts: Vec<String> = prompt.turns.iter().map(Turn::text).collect();
+        assert_eq!(
+            (&texts[..], prompt.images.len()),
+            (&["Look.".into(), "Which color?".into()][..], 1)
+        );
+    }
+    let last = |name: &str| *metric(&sent, name).last().unwrap();
+    let [kept, held_out, twins, unanswered] =
+        ["kept", "held_out", "dropped/held_out_twin", "dropped/unanswered"]
+            .map(|name| last(&format!("stream/{name}")));
+    // What looks like one that is judged on is not learned from.
+    assert_eq!((kept + twins, held_out, unanswered), (10.0, 2.0, 8.0));
+    // The frame that never came, and the boxes.
+    assert_eq!(metric(&sent, "stream/garbage").last(), Some(&2.0));
+}
+
+#[test]
+fn what_people_say_counts_thousandths_so_a_task_in_pixels_is_refused() {
+    let toml = "[reward.answer]\ntype = \"points\"\nspace = \"pixels\"\n[reward.terms.near]\nmetric = \"overlap\"\n\
+                [reward.match]\nmeasure = \"l1\"\n";
+    let document = vrft_config::Document::parse(toml, "test").unwrap();
+    let mut config = Config { stream: config(&[]).stream, ..Config::read(&document).unwrap() };
+    config.stream.as_mut().unwrap().truth = Truth::Person;
+    let (node, _sent) = Script::new(&PORTS).end("credit").node();
+    let error = run(node, &config, config.stream.as_ref().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("reward.answer.space") && error.contains("pixels"), "{error}");
 }
