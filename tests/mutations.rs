@@ -23,8 +23,8 @@ use vrft_config::Document;
 use vrft_dataset::{DataConfig, Dataset, EvaluationConfig, OpenOptions, RobotConfig, Row};
 use vrft_processor::Processor;
 use vrft_prompts::{Declared, Prompter};
-use vrft_reward::Reward;
 use vrft_reward::config::{RewardConfig, RewardsConfig};
+use vrft_reward::{Example, Reward};
 use vrft_tests::root;
 
 /// Inputs that are tried where nobody asks for more.
@@ -152,6 +152,12 @@ const COCO: &str = r#"{"images": [{"id": 1, "file_name": "a.png", "width": 24, "
 const VOC: &str = "<annotation><filename>a.png</filename><size><width>24</width><height>16</height></size><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin><xmax>12</xmax><ymax>12</ymax></bndbox></object></annotation>";
 
 const TABLE: &str = "id,image,problem,solution\na,a.png,\"Where, if at all?\",\"[{'Position': [1, 2, 30, 40], 'Confidence': 1}]\"\nb,a.png,Where?,No Objects\n";
+const CLASSES: &str = "filename,label\na.png,1.0\na.png,nan\na.png,0.0\na.png,2.0\n";
+const LISTED: &str = "a 1 one\na 2 two\n";
+const SPLITS: &str = r#"{"train": [["a.png", 0, "rose"], ["a.png", 1, "tulip"]], "val": [], "test": [["a.png", 1, "tulip"]]}"#;
+const REFERENCES: &str =
+    r#"{"image": "a.png", "bbox": [1, 2, 10, 12], "sentences": ["the cat", "left one"]}"#;
+const ANSWERS: &str = "[{\"bbox_2d\": [1, 2, 30, 40], \"label\": \"cat\"}]\n[{\"bbox\": [10, 20, 30.5, 40], \"label\": \"dog\"}]\n[5, 6, 70, 80]\n<answer>(1,2),(30,40)</answer>\n10, 20, 30, 40\n12.5%\n";
 const LVIS: &str = r#"{"images": [{"id": 1, "file_name": "a.png", "width": 24, "height": 16, "neg_category_ids": [4], "not_exhaustive_category_ids": [3]}], "annotations": [{"id": 1, "image_id": 1, "category_id": 3, "bbox": [1, 2, 10, 12], "segmentation": {"size": [16, 24], "counts": "34T;0"}}], "categories": [{"id": 3, "name": "cat", "frequency": "r"}, {"id": 4, "name": "dog", "frequency": "f"}]}"#;
 const INSTRUCTIONS: &str = r#"{"text": ["where the light is"], "is_sentence": false, "shapes": [{"label": "target", "points": [[2, 2], [12, 2], [12, 12]]}, {"label": "ignore", "points": [[20, 2], [22, 2], [22, 12]]}]}"#;
 const RECORDINGS: &str = r#"{"codebase_version": "v2.1", "fps": 5, "chunks_size": 1000, "data_path": "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet", "video_path": "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4", "splits": {"train": "0:1"}, "features": {"action": {"dtype": "float32", "shape": [1]}, "observation.images.top": {"dtype": "video", "shape": [16, 24, 3]}}}"#;
@@ -238,6 +244,13 @@ fn kinds() -> Vec<Kind> {
     });
     add("lvis", LVIS.into(), json);
     add("table of commas", TABLE.into(), |folder, bytes| opened(folder, "rows.csv", bytes));
+    add("table of classes", CLASSES.into(), |folder, bytes| classes(folder, "rows.csv", bytes));
+    add("list of pictures", LISTED.into(), |folder, bytes| classes(folder, "rows.txt", bytes));
+    add("splits of labeled pictures", SPLITS.into(), |folder, bytes| {
+        classes(folder, "rows.json", bytes)
+    });
+    add("references to boxes", REFERENCES.into(), rows);
+    add("answers to infer from", ANSWERS.into(), |_, bytes| inferred(bytes));
     add("instructions beside pictures", INSTRUCTIONS.into(), |folder, bytes| {
         let beside = folder.join("beside");
         fs::create_dir_all(&beside).unwrap();
@@ -324,6 +337,34 @@ fn opened(folder: &Path, name: &str, bytes: &[u8]) -> bool {
     let read = read(&path);
     fs::remove_file(path).unwrap();
     read
+}
+
+/// Whether pictures with a class each are read, up to their pixels.
+fn classes(folder: &Path, name: &str, bytes: &[u8]) -> bool {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    let options = OpenOptions { split: Some("train".to_owned()), ..OpenOptions::default() };
+    // A table has no splits.
+    let opened = Dataset::open_with(&path, &options).or_else(|_| Dataset::open(&path));
+    fs::remove_file(path).unwrap();
+    opened.is_ok_and(|rows| rows.retain_valid(Row::decode, 1.0).is_ok_and(|rows| !rows.is_empty()))
+}
+
+/// Whether a task is proposed or refused for these answers, a line each, on pictures of several sizes.
+fn inferred(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let sizes = [None, Some([640, 480]), Some([1, 1]), Some([4000, 3000])];
+    for size in sizes {
+        let example = |solution| Example { place: "here", question: "Where?", solution, size };
+        let all: Vec<Example> = text.lines().map(example).collect();
+        let proposal = vrft_reward::infer(&all);
+        // Each alone, three times over: an answer is of some kind, whatever it is.
+        let alone = |one: &Example| vrft_reward::infer(&[*one; 3]).is_ok();
+        if proposal.is_ok() || all.iter().filter(|one| alone(one)).count() > 0 {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a row can be read to its answer and its pixels.

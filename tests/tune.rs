@@ -129,6 +129,15 @@ fn a_dry_run_says_what_would_be_tried_and_what_is_missing_is_named() {
     };
     refused("tune.rungs=5", "the first would have no step");
     refused("evaluation.validation=\"data/digits/test.parquet\"", "expected other rows than");
+    refused("evaluation.validation=\"data/nowhere.parquet\"", "evaluation.validation");
+    let gone = folder.path().join("gone.jsonl");
+    std::fs::write(
+        &gone,
+        r#"{"image": "gone.png", "problem": "Where?", "solution": "No Objects"}"#,
+    )
+    .unwrap();
+    refused(&format!("evaluation.validation={:?}", gone), "evaluation.validation");
+    refused(&format!("data.train={:?}", gone), "gone.png");
     refused("tune.space={\"loss.kl_coeff\"=[0.1]}", "kl_coeff");
     let mut command = Command::new(vrft());
     let plain = command.args(["tune", "tests/digits.toml", "--dry-run"]).current_dir(root());

@@ -174,7 +174,7 @@ impl Adapter {
                 let only = format!(
                     "only {PREFIX}….lora_A/B.weight is read: adapters of linear layers, none of embeddings or of the head"
                 );
-                CheckpointError::damaged(&path, format!("tensor {name}: {only}"))
+                CheckpointError::NotSupported { path: path.clone(), what: format!("tensor {name}: {only}") }
             })
         };
         let tensors = TensorFiles::open_file(&path)?

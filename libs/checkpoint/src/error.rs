@@ -21,6 +21,14 @@ pub enum CheckpointError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file that is sound, with something in it that is not read.
+    #[error("{path:?} is not supported: {what}")]
+    NotSupported {
+        /// The file.
+        path: PathBuf,
+        /// What of it is not, by name, and what is.
+        what: String,
+    },
     /// A file that is there and is not what its name promises.
     #[error("{path:?} is damaged: {message}")]
     Damaged {

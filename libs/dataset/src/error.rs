@@ -47,7 +47,7 @@ pub enum DatasetError {
         "{path:?}: expected a file that ends in .parquet, .arrow, .feather, .jsonl, .csv, .json (rows, COCO, LVIS, \
          RefCOCO, splits), .txt (FGVC Aircraft, Oxford Pets) or .mat (Oxford Flowers, Stanford Cars), a folder of .parquet, .arrow, \
          .jsonl or .xml (VOC) files, of pictures in a folder for each class, of ReasonSeg, of Roboflow or of LeRobot \
-         (meta/info.json), or what save_to_disk of `datasets` wrote"
+         (meta/info.json), or what save_to_disk of `datasets` wrote; what is packed (.gz, .zip, .tar) has to be unpacked"
     )]
     Format {
         /// The file or folder.

@@ -19,6 +19,8 @@ pub struct Files {
     pub text: PathBuf,
     /// The vision tower with its projector, which llama.cpp takes as `--mmproj`.
     pub tower: PathBuf,
+    /// Tensors that were to be stored in blocks of 8 bits and are in 16, since their rows are no whole number of blocks.
+    pub larger: Vec<String>,
 }
 
 /// One tensor of a file, and what of a checkpoint's tensor it is.
@@ -78,7 +80,7 @@ pub fn export_gguf(
     tensors.check_floats()?;
     let plan = Plan::of(family.as_ref(), &tensors, storage)?;
     let path = |part: &str| out.join(format!("{part}-{}.gguf", storage.name()));
-    let files = Files { text: path("model"), tower: path("mmproj") };
+    let files = Files { text: path("model"), tower: path("mmproj"), larger: plan.larger(storage) };
     let name = named(checkpoint);
     let n_rows = plan.n_rows()?;
     let mut of_text = head(family.architecture(), "model", &name, &plan.text);
@@ -139,6 +141,13 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// The names of tensors in 16 bits where blocks of 8 were asked for.
+    fn larger(&self, storage: Storage) -> Vec<String> {
+        let all = self.text.iter().chain(&self.tower);
+        let larger = all.filter(|one| storage == Storage::Q8_0 && one.kind == TensorType::F16);
+        larger.map(|one| one.name.clone()).collect()
     }
 
     /// Rows of the token embeddings.

@@ -1,16 +1,18 @@
 //! Which checkpoint a command means. Every command that takes one finds it here, so that a checkpoint folder, a run folder,
 //! `promoted` and a model of the hub mean the same everywhere.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device};
 use clap::Args;
 use eyre::{ensure, eyre};
 use vrft_answer::Target;
-use vrft_checkpoint::{Adapter, Quantization};
+use vrft_checkpoint::{Adapter, Quantization, TensorFiles, TensorView};
 use vrft_model::{LoadOptions, Policy};
 
 use crate::graph::Graph;
+use crate::print::say;
 
 /// How the checkpoint that a command names is found and loaded.
 #[derive(Debug, Args, Clone)]
@@ -90,7 +92,34 @@ pub(crate) fn merge(
         "{adapter:?} is no adapter: it has no adapter_config.json; a whole model needs no merging"
     );
     check_free(out)?;
-    merge_into(&adapter, loading.base.as_deref(), out, dtype)
+    merge_into(&adapter, loading.base.as_deref(), out, dtype)?;
+    say!("{}", written(out)?);
+    Ok(())
+}
+
+/// What stands in the folder of a checkpoint that was written: weights, their types, their size.
+///
+/// # Errors
+/// Weights that cannot be read again.
+pub(crate) fn written(out: &Path) -> eyre::Result<String> {
+    let files = TensorFiles::open(out)?;
+    let dtype = |_: &str, view: TensorView| {
+        Ok::<_, vrft_checkpoint::CheckpointError>(format!("{:?}", view.dtype()).to_lowercase())
+    };
+    let types = files.read_floats(dtype)?;
+    let n_quantized = files.nf4_names().len();
+    let mut distinct: BTreeSet<&str> = types.values().map(String::as_str).collect();
+    distinct.extend((n_quantized > 0).then_some("nf4"));
+    let in_folder = std::fs::read_dir(out)?.flatten().map(|entry| entry.path());
+    let weights = in_folder.filter(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    let n_bytes: u64 = weights.filter_map(|path| Some(path.metadata().ok()?.len())).sum();
+    Ok(format!(
+        "{}: {} tensors of {}, {:.1} MiB",
+        out.display(),
+        types.len() + n_quantized,
+        distinct.into_iter().collect::<Vec<_>>().join(", "),
+        n_bytes as f64 / f64::from(1 << 20)
+    ))
 }
 
 /// Files that are in the folder of a model, of an adapter, and of a run.

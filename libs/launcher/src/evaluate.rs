@@ -8,7 +8,14 @@ use crate::print::say;
 
 /// Greedy answers of one policy, measured and printed as JSON.
 pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
-    let graph = Graph::load(&options.graph)?;
+    let mut asked = options.graph.clone();
+    if let Some(data) = &options.data {
+        // As --set says it, so that what the file chose for its own rows does not hold for these.
+        let data = toml::Value::String(std::path::absolute(data)?.display().to_string());
+        asked.overrides.push(format!("evaluation.test={data}"));
+    }
+    let graph = Graph::load(&asked)?;
+    graph.notes.iter().for_each(|note| eprintln!("# {note}"));
     let loading = &options.loading;
     let checkpoint = match &options.checkpoint {
         Some(name) => loading.named(name)?.checkpoint,
@@ -19,8 +26,7 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
         config.policy.base.clone_from(&loading.base);
     }
     config.policy.path = checkpoint;
-    if let Some(data) = &options.data {
-        config.evaluation.test.clone_from(data);
+    if options.data.is_some() {
         config.evaluation.split = None;
     }
     loading.verify(&config.policy.path, config.policy.base.as_deref())?;

@@ -102,6 +102,13 @@ fn start() -> eyre::Result<()> {
             };
             let files = vrft_export::export_gguf(&checkpoint, &out, storage, pre.as_deref())?;
             say!("{}\n{}", files.text.display(), files.tower.display());
+            if let Some(first) = files.larger.first() {
+                say!(
+                    "{} tensors are stored as f16, since their rows are no multiples of 32 weights, as q8_0 needs: {first}{}",
+                    files.larger.len(),
+                    if files.larger.len() > 1 { ", ..." } else { "" }
+                );
+            }
             Ok(())
         }
         Command::Completions { shell } => {

@@ -11,7 +11,7 @@ use vrft_kernels::Gradients;
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_processor::{Conversation, EncodedPrompt, Processor};
 
-use crate::cli::ProbeOptions;
+use crate::cli::{ProbeOptions, StorageType};
 use crate::print::say;
 
 /// The file that is asked with.
@@ -25,6 +25,10 @@ struct Request {
 
 /// Writes input ids, logits, loss and gradients.
 pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
+    ensure!(
+        !(options.device == vrft_plan::Device::Cpu && matches!(options.dtype, StorageType::F16)),
+        "--dtype f16: the CPU computes in f32 or bf16; f16 is for --device cuda"
+    );
     let path = &options.request;
     let request =
         std::fs::read_to_string(path).wrap_err_with(|| format!("cannot read {path:?}"))?;

@@ -7,7 +7,8 @@ use eyre::ensure;
 use vrft_checkpoint::{Adapter, Quantization};
 use vrft_model::{LoadOptions, Policy};
 
-use crate::checkpoint::{Loading, check_free};
+use crate::checkpoint::{Loading, check_free, written};
+use crate::print::say;
 
 /// Writes the checkpoint of a name into the folder `out`, what is not quantized in `dtype`.
 ///
@@ -35,5 +36,7 @@ pub(crate) fn quantize(
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };
-    Ok(Policy::load(&checkpoint, &options)?.save(out)?)
+    Policy::load(&checkpoint, &options)?.save(out)?;
+    say!("{}", written(out)?);
+    Ok(())
 }

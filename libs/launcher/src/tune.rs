@@ -16,6 +16,7 @@ use vrft_report::{Rung, TrialRow, Tuning, write_tuning};
 
 use self::space::{Settings, combinations, usual_space};
 use self::trial::{Outcome, Runner, of_base, shown};
+use crate::check_data::check_data;
 use crate::cli::{GraphOptions, TuneOptions};
 use crate::config::Config;
 use crate::graph::Graph;
@@ -48,8 +49,15 @@ pub(crate) fn tune(options: &TuneOptions) -> eyre::Result<()> {
     let plan = plan(options)?;
     if options.dry_run {
         print_plan(&plan);
+    }
+    check_rows(options)?;
+    if options.dry_run {
         return Ok(());
     }
+    say!(
+        "Trials are judged on evaluation.validation = {:?} alone: what they say of `test` is said of these rows.",
+        plan.config.evaluation.test
+    );
     std::fs::create_dir_all(&plan.folder).wrap_err_with(|| format!("{:?}", plan.folder))?;
     let start = plan.folder.join("start.toml");
     std::fs::write(&start, plan.config.to_toml()).wrap_err_with(|| format!("{start:?}"))?;
@@ -130,6 +138,16 @@ fn plan(options: &TuneOptions) -> eyre::Result<Plan> {
     };
     check_combinations(&plan)?;
     Ok(plan)
+}
+
+/// Looks at all rows as `vrft check` does: better known before hours of trials than after.
+///
+/// # Errors
+/// Files that are not there, rows that cannot be used.
+fn check_rows(options: &TuneOptions) -> eyre::Result<()> {
+    let graph = Graph::load(&asked(options))?;
+    graph.check_files()?;
+    check_data(&graph, false)
 }
 
 fn asked(options: &TuneOptions) -> GraphOptions {

@@ -13,6 +13,9 @@ use crate::lora::{Targets, linear_layers};
 use crate::names::Names;
 use crate::quantized::Quantized;
 
+/// Layers of tokens, which `peft` can adapt and which are not adapted here.
+const OF_TOKENS: [&str; 2] = ["lm_head", "embed_tokens"];
+
 /// Compares the layers of `factors`, by this policy's names, with those of the base that the settings in `dir` target.
 ///
 /// # Errors
@@ -42,6 +45,16 @@ pub(crate) fn check(
     }
     let none = Quantized::new();
     let layers = linear_layers(base, &none, names);
+    let is_of_tokens =
+        |name: &&&str| name.rsplit('.').next().is_some_and(|last| OF_TOKENS.contains(&last));
+    if let Some(name) = a.iter().filter(|name| !layers.contains_key(**name)).find(is_of_tokens) {
+        let what = format!(
+            "it adapts {}: adapters of linear layers of tower and decoder are read, none of embeddings or of the head; train \
+             it without, or merge it into its base where it was trained",
+            names.module(name)
+        );
+        return Err(CheckpointError::NotSupported { path: Adapter::tensors_in(dir), what }.into());
+    }
     if let Some(reason) = of_another(&a, factors, &layers, names) {
         let (adapter, base) = (dir.to_owned(), adapter.base().to_owned());
         return Err(CheckpointError::OtherBase { adapter, base, reason }.into());

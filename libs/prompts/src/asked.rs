@@ -1,6 +1,6 @@
 //! In which coordinates a question asks for places, by its own words.
 
-use vrft_dataset::{Dataset, Question};
+use vrft_dataset::{Dataset, Question, Row, Truth};
 use vrft_reward::{Geometry, Reward, Space};
 
 /// What a question says of coordinates.
@@ -82,6 +82,52 @@ pub(crate) fn note(reward: &Reward, dataset: &Dataset) -> Option<String> {
         row.origin.place(),
         space.name()
     ))
+}
+
+/// What looks like the place of an image in other programs, and is text here.
+const NO_MARKS: [&str; 9] = [
+    "<img>",
+    "<image1>",
+    "<image 1>",
+    "<|image|>",
+    "<|image_1|>",
+    "<image_placeholder>",
+    "<imagehere>",
+    "[image]",
+    "{image}",
+];
+
+/// That questions spell what is the place of an image elsewhere; `None` where none does.
+pub(crate) fn note_marks(dataset: &Dataset) -> Option<String> {
+    let spelled = |row: &Row| {
+        let words = row.question.words()?.to_lowercase();
+        NO_MARKS.iter().find(|mark| words.contains(*mark)).copied()
+    };
+    let mut rows = dataset.iter().filter_map(|row| Some((row, spelled(row)?)));
+    let (row, mark) = rows.next()?;
+    let (n, all) = (1 + rows.count(), dataset.len());
+    Some(format!(
+        "warning: the questions of {n} of {all} rows have {mark:?} in them, as that of {}: only <image> is the place of an \
+         image, this is read as text, and the images come first",
+        row.origin.place()
+    ))
+}
+
+/// That true answers are objects where the task's answers are bare lists, so that questions may ask for another form than
+/// the one that is demonstrated; `None` where they are not.
+pub(crate) fn note_form(reward: &Reward, dataset: &Dataset) -> Option<String> {
+    let answer = &reward.config().answer;
+    let is_bare = answer.kind.geometry() == Some(Geometry::Box) && answer.place_key().is_none();
+    let is_object = |row: &&Row| matches!(&row.truth, Truth::Text(text) if text.contains('{'));
+    let n = dataset.iter().filter(is_object).count();
+    (is_bare && n > 0).then(|| {
+        format!(
+            "{n} of {} true answers are objects, of which the list of four numbers is the box: an answer of this task is a \
+             bare list. Where questions ask for objects, declare their key by reward.answer.keys.place or take a \
+             reward.preset",
+            dataset.len()
+        )
+    })
 }
 
 #[cfg(test)]

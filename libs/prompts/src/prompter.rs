@@ -95,6 +95,8 @@ impl Prompter {
         self.percent = Percent::of(&self.reader, dataset).map_err(refused)?;
         self.reading.notes.extend(self.unused_question(dataset));
         self.reading.notes.extend(asked::note(&self.reader, dataset));
+        self.reading.notes.extend(asked::note_form(&self.reader, dataset));
+        self.reading.notes.extend(asked::note_marks(dataset));
         Ok(self)
     }
 

@@ -7,6 +7,7 @@ mod answers;
 
 use answers::{Answers, Placed};
 use vrft_dataset::{BoxesAre, DataSpace, Dataset, Mirror, Picture, Row, Truth};
+use vrft_reward::answers::AnswerKind;
 use vrft_reward::{
     Conversion, Evidence, Frame, Geometry, Reward, Space, Turning, answer_text, count_sides,
     is_share,
@@ -53,6 +54,7 @@ impl Reading {
         dataset: &Dataset,
         declared: Declared,
     ) -> Result<Self, String> {
+        check_kind(reward, dataset)?;
         check_corners(reward, dataset)?;
         let of_row = |row| Placed::of(reward, row);
         let own_answers: Vec<Placed> = dataset.iter().filter_map(of_row).collect();
@@ -152,6 +154,35 @@ impl Reading {
         }
         Ok(Some(conversion))
     }
+}
+
+/// Refuses places as the true answers of a task whose answers are names: they would be learned by their letters.
+fn check_kind(reward: &Reward, dataset: &Dataset) -> Result<(), String> {
+    if !matches!(reward.config().answer.kind, AnswerKind::Label(_)) {
+        return Ok(());
+    }
+    let is_place = |text: &str| {
+        let text = answer_text(text).unwrap_or(text).trim();
+        let n_numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+        let n_numbers = n_numbers.filter(|part| part.parse::<f64>().is_ok()).count();
+        text.starts_with(['[', '{', '(']) && text.ends_with([']', '}', ')']) && n_numbers >= 2
+    };
+    let of_text = |row: &Row| match &row.truth {
+        Truth::Text(text) => is_place(text),
+        Truth::Boxes(_) => false,
+    };
+    let mut places = dataset.iter().filter(|row| of_text(row));
+    let Some(first) = places.next() else { return Ok(()) };
+    let n = 1 + places.count();
+    if n as f64 <= MAX_ODD * dataset.len() as f64 {
+        return Ok(());
+    }
+    Err(format!(
+        "{n} of {} true answers are places, as that of {}, and the task asks for names (reward.answer.type = \"label\"): \
+         declare what the answers are, as one of configs/rewards/ does (reward.preset), or by `vrft reward infer`",
+        dataset.len(),
+        first.origin.place()
+    ))
 }
 
 /// Refuses boxes that were written by their width and height: read as corners, many of them would be no boxes, and the

@@ -11,10 +11,13 @@ pub(crate) fn recipe(run: &Run) -> String {
     let mut facts: Vec<(String, String)> = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     if let Some(config) = &run.config {
-        match config.document.get("data.shots").and_then(Value::as_integer) {
-            None | Some(0) => fact("training samples", "all".to_owned()),
-            Some(shots) => fact("training samples", shots.to_string()),
-        }
+        let shots = config.document.get("data.shots").and_then(Value::as_integer);
+        let samples = match (run.metrics.newest("data/used"), shots) {
+            (Some(used), _) => format!("{used}"),
+            (None, None | Some(0)) => "all".to_owned(),
+            (None, Some(shots)) => shots.to_string(),
+        };
+        fact("training samples", samples);
         fact("learner steps", config.learner.steps.to_string());
         fact("prompts per step", config.learner.prompts_per_step.to_string());
         fact("group size", config.rollout.group_size.to_string());

@@ -57,6 +57,12 @@ impl Metrics {
         points(self.curves.get(name).and_then(|nodes| nodes.get(node)))
     }
 
+    /// The newest number of this name, whichever node it is of: the first by name where several have one.
+    pub(crate) fn newest(&self, name: &str) -> Option<f64> {
+        let curve = self.curves.get(name)?.values().next()?;
+        curve.last_key_value().map(|(_, value)| *value)
+    }
+
     /// All numbers of a learner and of the nodes that work for it.
     pub(crate) fn history(&self, team: &Team) -> History {
         let mut history = History::default();

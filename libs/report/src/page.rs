@@ -138,8 +138,15 @@ fn held_out(run: &Run, comparison: &Comparison) -> String {
     let n = comparison.rows.iter().map(|row| row.n).max().unwrap_or(0);
     let best = best(run);
     let metric = escape(comparison.metrics.first().map_or("", |name| metric_title(name)));
+    let has_baseline =
+        run.teams.supervised().next().is_some() && run.teams.reinforced().next().is_some();
+    let baseline = if has_baseline {
+        " SFT is the supervised baseline from the same start and the same samples."
+    } else {
+        ""
+    };
     let intro = format!(
-        "{}. SFT is the supervised baseline from the same start and the same samples. \
+        "{}.{baseline} \
          Shown is the last version of each policy{best}. Ranges are 95 % confidence intervals of {metric}; \
          small signed numbers are differences to base.",
         count(n, "held-out sample"),

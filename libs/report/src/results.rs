@@ -30,6 +30,8 @@ pub struct ResultRun {
     pub is_trained: bool,
     /// Seed of the run.
     pub seed: u64,
+    /// Held-out questions that it was measured on, where that is known.
+    pub n_questions: Option<usize>,
     /// Held-out metrics by name.
     pub metrics: BTreeMap<String, f64>,
 }
@@ -92,6 +94,8 @@ pub struct ResultRow {
     pub is_trained: bool,
     /// Seeds of the runs, each once.
     pub seeds: Vec<u64>,
+    /// Held-out questions that each was measured on: the fewest where they differ; `None` where that is not known.
+    pub n_questions: Option<usize>,
     /// By metric; a metric that no run has is absent.
     pub metrics: BTreeMap<String, ResultCell>,
 }
@@ -152,6 +156,7 @@ impl Results {
                 shots: *shots,
                 is_trained: runs.values().all(|run| run.is_trained),
                 seeds: runs.keys().copied().collect(),
+                n_questions: runs.values().filter_map(|run| run.n_questions).min(),
                 metrics: head.metrics.iter().filter_map(cell).collect(),
             }
         });

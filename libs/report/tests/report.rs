@@ -51,7 +51,10 @@ fn metrics() -> String {
 fn the_report_holds_the_numbers_of_the_run() {
     let dir = folder(&[
         ("evaluations.jsonl", EVALUATIONS),
-        ("metrics.jsonl", &metrics()),
+        (
+            "metrics.jsonl",
+            &(metrics() + "{\"step\":1,\"name\":\"data/used\",\"value\":64,\"node\":\"loader\"}\n"),
+        ),
         ("config.toml", "[run]\nname = \"drones\"\n[learner]\nwindow = 2\n"),
         ("environment.json", r#"{"version":"0.1.0","cores":2,"command_line":"vrft run"}"#),
         (
@@ -76,6 +79,9 @@ fn the_report_holds_the_numbers_of_the_run() {
     ] {
         assert!(page.contains(expected), "{expected:?} is missing");
     }
+    assert!(page.contains("training samples</dt><dd>64<"), "a number, not a word");
+    // There is no such learner in this run.
+    assert!(!page.contains("SFT is the supervised baseline"));
     for broken in ["NaN", "\"inf", ",inf", "Minf", ">inf"] {
         assert!(!page.contains(broken), "a coordinate is not a number: {broken}");
     }

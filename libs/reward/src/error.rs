@@ -19,6 +19,16 @@ pub enum RewardError {
         /// What is wrong with it.
         flaw: Flaw,
     },
+    /// An item whose object lacks a declared key.
+    #[error("item {index} of the true answer: expected {expected}, got an object with {found}")]
+    Key {
+        /// Index of the item in the answer, from 0.
+        index: usize,
+        /// What should be under which key.
+        expected: String,
+        /// The keys that it has, in quotes.
+        found: String,
+    },
     /// A list that stops in the middle of an object, or has text that is no object.
     #[error("the true answer opens {opened} objects but only {read} can be read: {got:?}")]
     Partial {

@@ -98,6 +98,51 @@ impl Classes {
     }
 }
 
+/// Share of the numbers in a column that may be other than the rest, as many as a run leaves out by default.
+const MAX_ODD: f64 = 0.05;
+
+/// Whether a class is what programs write where there is none.
+pub(crate) fn is_missing(class: &str) -> bool {
+    ["nan", "<na>", "null"].iter().any(|missing| class.eq_ignore_ascii_case(missing))
+}
+
+/// The whole number that a number stands for, as 1 for `1.0`: a column of numbers of which one is missing becomes one of
+/// decimals in many programs.
+pub(crate) fn whole(class: &str) -> Option<i64> {
+    let number: f64 = class.trim().parse().ok()?;
+    (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64)
+}
+
+/// What the classes of all pictures are, in their order: by the name that they have, whole numbers without decimals; or why
+/// a picture has none.
+pub(crate) fn settled<'a>(
+    classes: impl Iterator<Item = &'a str> + Clone,
+) -> Vec<Result<String, String>> {
+    let known = || classes.clone().filter(|class| !is_missing(class));
+    let is_number = |class: &&str| class.trim().parse::<f64>().is_ok_and(f64::is_finite);
+    let n_numbers = known().filter(is_number).count();
+    let n_whole = known().filter(|class| whole(class).is_some()).count();
+    let are_whole =
+        n_numbers == known().count() && (n_numbers - n_whole) as f64 <= MAX_ODD * n_numbers as f64;
+    let is_zero_based = |number: &i64| *number >= 0;
+    let numbers: BTreeSet<i64> = known().filter_map(whole).collect();
+    // -1 and 1 are classes, and so are -1, 0 and 1; but -1 beside 0 to n counts no class.
+    let is_mark = numbers.range(..0).eq([&-1])
+        && numbers.iter().filter(|n| is_zero_based(n)).nth(2).is_some();
+    let one = |class: &str| match whole(class) {
+        _ if is_missing(class) => Err(format!("its class {class:?} stands for none")),
+        Some(-1) if are_whole && is_mark => {
+            Err("its class -1 stands for none where the others count from 0 or 1".to_owned())
+        }
+        Some(number) if are_whole && class.contains('.') => Ok(number.to_string()),
+        None if are_whole => {
+            Err(format!("its class {class:?} is no whole number, as those of the others are"))
+        }
+        _ => Ok(class.to_owned()),
+    };
+    classes.clone().map(one).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +164,23 @@ mod tests {
         assert_eq!(names("0\trose\n1\ttulip\n2\tlily\n", &["1", "2"]).unwrap(), ["tulip", "lily"]);
         let why = names("rose\ntulip\n", &["3"]).unwrap_err();
         assert!(why.contains("\"3\" is not in data.classes, which has 2"), "{why}");
+    }
+    #[test]
+    fn what_stands_for_no_class_is_told_from_classes() {
+        let all = |classes: &[&str]| -> Vec<String> {
+            let found = settled(classes.iter().copied()).into_iter();
+            found.map(|one| one.unwrap_or_else(|why| format!("({why})"))).collect()
+        };
+        assert_eq!(all(&["1.0", "0.0", "nan", "2.0"])[..2], ["1", "0"]);
+        assert!(all(&["cat", "NaN", "dog"])[1].contains("stands for none"));
+        assert!(all(&["0", "1", "2", "-1"])[3].contains("-1 stands for none"));
+        assert_eq!(all(&["-1", "1", "-1"]), ["-1", "1", "-1"]);
+        assert_eq!(all(&["-1", "0", "1"]), ["-1", "0", "1"]);
+        let mut many = vec!["3"; 30];
+        many[7] = "0.5";
+        assert!(all(&many)[7].contains("no whole number"));
+        assert_eq!(all(&["0.5", "1.5", "2"]), ["0.5", "1.5", "2"]);
+        assert_eq!(all(&["2.0", "v1"]), ["2.0", "v1"]);
     }
     #[test]
     fn keys_have_names_behind_a_tab() {

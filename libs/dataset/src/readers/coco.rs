@@ -223,7 +223,8 @@ fn locator(path: &Path, image_root: Option<&Path>, allow_outside: bool) -> Locat
     for name in std::iter::once(stem.as_str()).chain(starts).filter(|name| !name.is_empty()) {
         folders.extend([PathBuf::from(name), Path::new("images").join(name)]);
     }
-    folders.extend(["images".into(), PathBuf::new()]);
+    // FiftyOne has its pictures in `data` beside `labels.json`.
+    folders.extend(["images".into(), "data".into(), PathBuf::new()]);
     if image_root.is_some() { locator.within(&folders) } else { locator.also_in(&folders) }
 }
 

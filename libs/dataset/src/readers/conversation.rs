@@ -37,6 +37,13 @@ pub(crate) fn read(turns: &Value) -> Result<Conversation, String> {
         let at = |why: String| format!("turn {idx} of the conversation: {why}");
         let object = turn.as_object().ok_or_else(|| at("should be an object".to_owned()))?;
         let role = role(object).map_err(at)?;
+        if idx + 1 == list.len()
+            && role == Role::Assistant
+            && let Some(answer) = answer_in_json(object)
+        {
+            conversation.turns.push(Turn::answer(&answer));
+            continue;
+        }
         let parts = parts(object, &mut conversation.pictures).map_err(at)?;
         conversation.turns.push(Turn { role, parts });
     }
@@ -62,6 +69,18 @@ fn role(turn: &Map<String, Value>) -> Result<Role, String> {
         other => Err(format!(
             "the speaker {other:?} is not known, expected system, human (or user) or gpt (or assistant)"
         )),
+    }
+}
+
+/// An answer that is a value in place of a text, as `[32, 40, 200, 180]`: as JSON writes it. `None` for a text, and for a
+/// list of parts.
+fn answer_in_json(turn: &Map<String, Value>) -> Option<String> {
+    let words = WORDS_KEYS.iter().find_map(|key| turn.get(*key))?;
+    let is_part = |item: &Value| item.is_string() || item.get("type").is_some();
+    match words {
+        Value::String(_) | Value::Null => None,
+        Value::Array(items) if items.is_empty() || items.iter().any(is_part) => None,
+        other => Some(other.to_string()),
     }
 }
 
@@ -198,6 +217,17 @@ mod tests {
         assert_eq!(conversation.answer, None);
     }
 
+    #[test]
+    fn the_last_answer_may_be_a_list_or_an_object() {
+        let ask = json!({"from": "human", "value": "Where?"});
+        for answer in [json!([32, 40, 200, 180]), json!([{"bbox_2d": [1, 2, 3, 4]}]), json!(3)] {
+            let said = read(&json!([ask, {"from": "gpt", "value": answer}])).unwrap();
+            assert_eq!(said.answer, Some(answer.to_string()));
+        }
+        let part = json!([{"type": "text", "text": "left"}]);
+        let said = read(&json!([ask, {"from": "gpt", "value": part}])).unwrap();
+        assert_eq!(said.answer.as_deref(), Some("left"));
+    }
     #[test]
     fn what_is_no_conversation_is_named_by_its_turn() {
         let check = |turns: Value, why: &str| assert_eq!(read(&turns).unwrap_err(), why);

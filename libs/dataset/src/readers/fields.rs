@@ -148,7 +148,10 @@ impl Found {
     fn draft(&mut self, file: &Arc<Path>, row: usize, fields: Fields) -> Result<Draft, String> {
         let Fields { mut values, images, videos } = fields;
         let images = match (videos.is_empty(), images) {
-            (true, images) => images,
+            (true, images) => {
+                super::videos::place(&mut values, &[])?;
+                images
+            }
             (false, Some(images)) if !images.is_empty() => {
                 return Err("it has images and videos: only one of them can be shown".to_owned());
             }

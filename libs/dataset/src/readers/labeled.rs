@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::classes::Classes;
+use super::classes::{self, Classes};
 use super::fields::{Draft, DraftTruth, Found};
 use super::mat::MatFile;
 use super::spellings::Spellings;
 use super::{cars, content, csv, json, json_text};
 use crate::path::Locator;
-use crate::{DatasetError, OpenOptions, Origin, Question};
+use crate::{DatasetError, OpenOptions, Origin, Question, Skipped};
 
 /// Where pictures of such data sets are, seen from the file or its parent: FGVC Aircraft, Oxford Pets, Oxford Flowers.
 const FOLDERS: [&str; 3] = ["images", "jpg", ""];
@@ -210,6 +210,16 @@ fn finish_in(
     options: &OpenOptions,
     found: &mut Found,
 ) -> Result<(), DatasetError> {
+    let settled = classes::settled(labeled.iter().map(|one| one.class.as_str()));
+    let mut read = Vec::with_capacity(labeled.len());
+    for (one, class) in std::mem::take(&mut labeled).into_iter().zip(settled) {
+        let row = one.row;
+        match class {
+            Ok(class) => read.push(Labeled { class, ..one }),
+            Err(why) => found.rows.push(Err(Skipped { place: format!("row {row}"), row, why })),
+        }
+    }
+    labeled = read;
     let folder = path.parent().unwrap_or(Path::new(""));
     let bases = match &options.image_root {
         Some(root) => vec![root.clone()],

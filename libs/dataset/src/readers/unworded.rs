@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::classes::Classes;
+use super::classes::{Classes, is_missing, whole};
 use super::spellings::Spellings;
 use crate::select::{BboxForm, Selection};
 use crate::{DatasetError, Question, forms};
@@ -97,12 +97,16 @@ impl Asking {
     /// A name, or the number of one from 0, as Hugging Face's `ClassLabel` counts.
     fn class(&self, label: &Value) -> Result<Arc<str>, String> {
         match label {
+            Value::String(key) if is_missing(key) => {
+                Err(format!("its class {key:?} stands for none"))
+            }
             Value::String(key) => self
                 .classes
                 .name(key)
                 .ok_or_else(|| format!("class {key:?} is not in data.classes")),
             Value::Number(number) => {
-                let name = number.as_u64().and_then(|number| self.at(number as usize));
+                let name = whole(&number.to_string())
+                    .and_then(|number| self.at(usize::try_from(number).ok()?));
                 name.ok_or_else(|| {
                     if self.classes.is_given() {
                         format!("class {number} is not in data.classes, which counts from 0 here")

@@ -57,6 +57,9 @@ pub(super) fn place(values: &mut Map<String, Value>, shown: &[String]) -> Result
         None => texts.extend(values.get_mut("problem").and_then(text)),
     }
     let n_marks: usize = texts.iter().map(|text| text.matches(VIDEO_MARK).count()).sum();
+    if n_marks == 0 && shown.is_empty() {
+        return Ok(());
+    }
     if n_marks == 0 {
         if let Some(first) = texts.into_iter().next() {
             *first = format!("{}\n{first}", shown.concat());
@@ -139,6 +142,10 @@ mod tests {
     fn marks_and_videos_that_do_not_match_are_refused() {
         let why = placed(json!({"problem": "<video><video>"}), &["A"]).unwrap_err();
         assert_eq!(why, "the text has 2 places for a video (<video>), the row has 1 videos");
+        let why = placed(json!({"problem": "<video>Where?"}), &[]).unwrap_err();
+        assert_eq!(why, "the text has 1 places for a video (<video>), the row has 0 videos");
+        let still = json!({"problem": "Where?"});
+        assert_eq!(placed(still.clone(), &[]).unwrap(), still);
     }
 
     #[test]

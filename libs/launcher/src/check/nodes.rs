@@ -45,6 +45,9 @@ enum Value {
 /// The variable that names a camera's source.
 const CAPTURE: &str = "CAPTURE_PATH";
 
+/// The variable that names the run whose groups a journal plays back.
+const REPLAY: &str = "VRFT_REPLAY";
+
 /// Checks the nodes that start on this machine; `built` says that nothing will be built any more.
 ///
 /// # Errors
@@ -73,8 +76,10 @@ pub(crate) fn check_nodes(graph: &Graph, built: bool) -> eyre::Result<()> {
             let args = node.args.as_deref().unwrap_or_default();
             check_options(&id, &name, args, options)?;
         }
-        if name == "vrft-camera" {
-            check_camera(graph, node, &id)?;
+        match name.as_str() {
+            "vrft-camera" => check_camera(graph, node, &id)?,
+            "vrft-journal" => check_replay(graph, node, &id)?,
+            _ => {}
         }
     }
     Ok(())
@@ -132,17 +137,43 @@ fn check_options(id: &str, name: &str, args: &str, options: &[(&str, Value)]) ->
     Ok(())
 }
 
+/// The value of an option of a node.
+fn option(node: &Node, name: &str) -> Option<String> {
+    let words = shlex::split(node.args.as_deref().unwrap_or_default()).unwrap_or_default();
+    let given = words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+    let joined = words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    given.cloned().or(joined.map(str::to_owned))
+}
+
+/// A variable as a node will see it: its own, that of the graph, that of this process.
+fn variable(graph: &Graph, node: &Node, name: &str) -> Option<String> {
+    let of = |env: &Option<std::collections::BTreeMap<String, EnvValue>>| {
+        env.as_ref().and_then(|env| env.get(name)).map(ToString::to_string)
+    };
+    let own = of(&node.env).or_else(|| of(&graph.descriptor.env));
+    own.or_else(|| std::env::var(name).ok()).filter(|value| !value.is_empty())
+}
+
+/// A journal that plays back needs the record of a run.
+fn check_replay(graph: &Graph, node: &Node, id: &str) -> eyre::Result<()> {
+    let Some(given) = option(node, "--replay") else { return Ok(()) };
+    let named = variable(graph, node, REPLAY);
+    let key = if named.is_some() { REPLAY } else { "--replay" };
+    let run = named.unwrap_or(given);
+    let path = graph.folder.join(&run);
+    let groups = path.join("groups");
+    ensure!(
+        groups.is_dir(),
+        "node {id:?}: {key} = {run:?}: there is no {}, in which a run of configs/journal.yml writes its groups down; \
+         {REPLAY} names the folder of that run",
+        groups.display()
+    );
+    Ok(())
+}
+
 /// A camera whose source is not there would be started again and again.
 fn check_camera(graph: &Graph, node: &Node, id: &str) -> eyre::Result<()> {
-    let words = shlex::split(node.args.as_deref().unwrap_or_default()).unwrap_or_default();
-    let given = words.iter().position(|word| word == "--path").and_then(|at| words.get(at + 1));
-    let joined = words.iter().find_map(|word| word.strip_prefix("--path="));
-    let of = |env: &Option<std::collections::BTreeMap<String, EnvValue>>| {
-        env.as_ref().and_then(|env| env.get(CAPTURE)).map(ToString::to_string)
-    };
-    let source = given.cloned().or(joined.map(str::to_owned));
-    let source = source.or_else(|| of(&node.env)).or_else(|| of(&graph.descriptor.env));
-    let source = source.or_else(|| std::env::var(CAPTURE).ok()).filter(|path| !path.is_empty());
+    let source = option(node, "--path").or_else(|| variable(graph, node, CAPTURE));
     // That there is none at all is said when the graph is read.
     let Some(source) = source else { return Ok(()) };
     let path = graph.folder.join(&source);
@@ -219,6 +250,19 @@ mod tests {
         refused(loader, "it knows no options");
     }
 
+    #[test]
+    fn a_journal_that_plays_back_needs_the_record_of_a_run() {
+        let journal = |more: &str| {
+            format!("{{id: journal, build: make, path: /nowhere/vrft-journal, {more}}}")
+        };
+        refused(&journal("args: --replay run"), "there is no /nowhere/run/groups");
+        let named = journal("args: --replay run, env: {VRFT_REPLAY: other}");
+        refused(&named, "VRFT_REPLAY = \"other\": there is no /nowhere/other/groups");
+        check(&journal("args: ''"), false).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("groups")).unwrap();
+        check(&journal(&format!("args: --replay {}", folder.path().display())), false).unwrap();
+    }
     #[test]
     fn the_source_of_a_camera_must_be_there() {
         let camera =

@@ -96,7 +96,10 @@ impl Proposal {
             }
             None => task::of(&dataset, processor).wrap_err_with(|| left_out(&dataset))?,
         };
-        let is_asked_for = dataset.iter().take(N_LOOKED_AT).all(says_its_form);
+        // What is asked about annotations and classes says it, so that to ask for it again changes nothing; but what is
+        // told of a run that goes wrong should not propose it then.
+        let says_it = |row: &Row| matches!(row.question, Question::Turns(_)) && says_its_form(row);
+        let is_asked_for = dataset.iter().take(N_LOOKED_AT).all(says_it);
         if !is_asked_for && given.reward.is_none() {
             reward.format.instruct = true;
         }
@@ -116,9 +119,11 @@ impl Proposal {
                     "coordinates of the true answers are taken for {}, since {reason}",
                     space.name()
                 ));
-                let of_exif =
-                    prompter.notes().iter().filter(|note| note.contains("data.boxes_are"));
-                notes.extend(of_exif.cloned());
+                // That of the space is said by the line above.
+                let is_other = |note: &&String| {
+                    note.contains("data.boxes_are") || note.starts_with("warning:")
+                };
+                notes.extend(prompter.notes().iter().filter(is_other).cloned());
             }
             None => notes.extend(prompter.notes().iter().cloned()),
         }

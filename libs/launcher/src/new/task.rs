@@ -118,7 +118,7 @@ impl<'a> Looked<'a> {
     }
 
     fn is_whole_number(&self) -> bool {
-        self.solution.trim().parse::<u32>().is_ok()
+        self.solution.trim().parse::<i32>().is_ok()
     }
 }
 

@@ -34,8 +34,14 @@ pub(super) struct Also {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     label: String,
+    /// Questions that it was judged by; unknown of what earlier versions kept.
+    #[serde(default)]
+    n: Option<usize>,
     metrics: std::collections::BTreeMap<String, f64>,
 }
+
+/// What the command line may say of judging that holds for other data too.
+const OF_JUDGING: [&str; 3] = ["evaluation.limit=", "evaluation.batch_size=", "evaluation.device="];
 
 /// All of a table's.
 ///
@@ -49,7 +55,10 @@ pub(super) fn all_of(table: &Table) -> eyre::Result<Vec<Also>> {
     let base = Graph::load(&table.graph)?.checkpoint()?;
     for file in &table.spec.also {
         let graph = table.graph.graph.clone();
-        let options = GraphOptions { graph, config: Some(file.clone()), ..GraphOptions::default() };
+        let given = table.graph.overrides.iter();
+        let of_judging = |one: &&String| OF_JUDGING.iter().any(|key| one.starts_with(key));
+        let overrides = given.filter(of_judging).cloned().collect();
+        let options = GraphOptions { graph, config: Some(file.clone()), overrides };
         let graph = Graph::load(&options).wrap_err_with(|| format!("table.also: {file:?}"))?;
         let mut config = graph.config;
         config.policy.clone_from(&table.config.policy);
@@ -91,7 +100,8 @@ impl Also {
         let base = [("base".to_owned(), self.base.clone())];
         let mut kept = self.known_or(&self.file_in(&table.folder), &base)?;
         kept.extend(self.known_or(&self.file_in(&cell.folder), &cell.trained()?)?);
-        self.runs.extend(kept.into_iter().map(|kept| cell.result(kept.label, kept.metrics)));
+        self.runs
+            .extend(kept.into_iter().map(|kept| cell.result(kept.label, kept.n, kept.metrics)));
         Ok(())
     }
 
@@ -120,7 +130,8 @@ impl Also {
             };
             let judgment =
                 judge.evaluate(checkpoint).wrap_err_with(|| format!("{checkpoint:?}"))?;
-            all.push(Kept { label: label.clone(), metrics: judgment.summary().metrics });
+            let vrft_evaluate::Summary { n, metrics, .. } = judgment.summary();
+            all.push(Kept { label: label.clone(), n: Some(n), metrics });
         }
         let lines = all.iter().map(|kept| serde_json::to_string(kept).map(|line| line + "\n"));
         let lines: String = lines.collect::<Result<_, _>>()?;

@@ -80,7 +80,8 @@ impl Cell {
                 continue;
             }
             let metrics = serde_json::from_value(line["metrics"].clone())?;
-            let run = self.result(label.clone(), metrics);
+            let n = line["n"].as_u64().map(|n| n as usize);
+            let run = self.result(label.clone(), n, metrics);
             if runs.get(&label).is_none_or(|(newest, _)| *newest <= version) {
                 runs.insert(label, (version, run));
             }
@@ -89,9 +90,14 @@ impl Cell {
     }
 
     /// What one of its policies is worth.
-    pub(super) fn result(&self, label: String, metrics: BTreeMap<String, f64>) -> ResultRun {
+    pub(super) fn result(
+        &self,
+        label: String,
+        n_questions: Option<usize>,
+        metrics: BTreeMap<String, f64>,
+    ) -> ResultRun {
         let is_trained = label != UNTRAINED[0];
-        ResultRun { label, shots: self.shots, is_trained, seed: self.seed, metrics }
+        ResultRun { label, shots: self.shots, is_trained, seed: self.seed, n_questions, metrics }
     }
 
     /// The policies that were tuned, by label, and where each was saved last.

@@ -233,6 +233,23 @@ fn an_adapter_without_the_tensors_that_it_promises_is_refused_with_their_number(
 }
 
 #[test]
+fn an_adapter_of_the_head_is_not_supported_and_not_called_damaged() {
+    let of_head = |tensors: &mut HashMap<String, Tensor>| {
+        let added: Vec<(String, Tensor)> = tensors
+            .iter()
+            .filter(|(name, _)| name.contains("layers.0.self_attn.k_proj"))
+            .map(|(name, tensor)| {
+                let factor = name.rsplit("k_proj.").next().unwrap_or_default();
+                (format!("base_model.model.lm_head.{factor}"), tensor.clone())
+            })
+            .collect();
+        assert_eq!(added.len(), 2);
+        tensors.extend(added);
+    };
+    check_tensors(of_head, "is not supported: it adapts lm_head");
+}
+
+#[test]
 fn an_adapter_of_another_base_is_called_that() {
     let renamed = |tensors: &mut HashMap<String, Tensor>| {
         *tensors = tensors

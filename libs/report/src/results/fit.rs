@@ -174,6 +174,7 @@ mod tests {
             shots: Some(shots),
             is_trained: true,
             seed: seed as u64,
+            n_questions: None,
             metrics: BTreeMap::from([("miou".to_owned(), score)]),
         };
         let seeds = |(shots, scores): &(usize, [f64; 3])| {

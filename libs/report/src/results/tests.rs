@@ -5,7 +5,14 @@ use super::*;
 fn run(label: &str, shots: usize, seed: u64, ap: f64) -> ResultRun {
     let metrics = BTreeMap::from([("ap".to_owned(), ap)]);
     let is_trained = label != "base";
-    ResultRun { label: label.to_owned(), shots: Some(shots), is_trained, seed, metrics }
+    ResultRun {
+        label: label.to_owned(),
+        shots: Some(shots),
+        is_trained,
+        seed,
+        n_questions: Some(200),
+        metrics,
+    }
 }
 
 fn published(label: &str, shots: Option<usize>, value: f64) -> PublishedNumber {
@@ -47,12 +54,12 @@ fn rows_have_mean_and_interval_over_seeds_beside_the_paper_s() {
     let text = table().to_markdown();
     let expected = [
         "## COCO | 8",
-        "| method | shots a class | seeds | AP | paper | mIoU |",
-        "|---|---:|---:|---:|---:|---:|",
-        "| base | \u{2013} | 1 | 40.0 | 19.6 | \u{2013} |",
-        "| SFT | 16 | 3 | 44.0 \u{b1} 9.0 | 31.3 | \u{2013} |",
-        "| RFT | 4 | 1 | 45.0 | \u{2013} | \u{2013} |",
-        "| RFT | 16 | 3 | 54.0 \u{b1} 9.9 | 46.8 | \u{2013} |",
+        "| method | shots a class | seeds | questions | AP | paper | mIoU |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+        "| base | \u{2013} | 1 | 200 | 40.0 | 19.6 | \u{2013} |",
+        "| SFT | 16 | 3 | 200 | 44.0 \u{b1} 9.0 | 31.3 | \u{2013} |",
+        "| RFT | 4 | 1 | 200 | 45.0 | \u{2013} | \u{2013} |",
+        "| RFT | 16 | 3 | 200 | 54.0 \u{b1} 9.9 | 46.8 | \u{2013} |",
         "| RFT \u{2212} SFT | 16 | +10.0 | +7.5 to +12.5 | 3 seeds | +15.5 |",
         "| RFT \u{2212} base | 4 | +5.0 | \u{2013} | 1 seed | \u{2013} |",
         "- Ours.",
@@ -74,7 +81,7 @@ fn equal_seeds_are_told_as_equal_and_not_as_certain() {
     let results = Results::new(head, &runs);
     let text = results.to_markdown();
     for line in [
-        "| RFT | 4 | 2 | 0.500 (all equal) |",
+        "| RFT | 4 | 2 | 200 | 0.500 (all equal) |",
         "| RFT \u{2212} SFT | 4 | +0.100 | none: all equal | 2 seeds |",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
@@ -94,7 +101,7 @@ fn files_hold_the_same_table_and_load_nothing() {
     let page = read("table.html");
     assert!(page.contains("COCO | 8") && page.contains("<svg"), "{page}");
     assert!(!page.contains("http://") || !page.contains("<script"), "{page}");
-    assert!(read("table.md").contains("| RFT | 16 | 3 |"));
+    assert!(read("table.md").contains("| RFT | 16 | 3 | 200 |"));
 }
 
 #[test]

@@ -88,7 +88,8 @@ impl Results {
     /// Heading and cells of the table.
     pub(super) fn lines(&self) -> Vec<Vec<String>> {
         let has_published = !self.head.published.is_empty();
-        let mut head = vec!["method".to_owned(), self.shots_title(), "seeds".to_owned()];
+        let mut head = vec!["method".to_owned(), self.shots_title()];
+        head.extend(["seeds", "questions"].map(str::to_owned));
         for (idx, name) in self.head.metrics.iter().enumerate() {
             head.push(metric_title(name).to_owned());
             if idx == 0 && has_published {
@@ -98,7 +99,9 @@ impl Results {
         let mut lines = vec![head];
         for row in &self.rows {
             let shots = shots_text(row.shots, row.is_trained);
+            let n_questions = row.n_questions.map_or(NONE.to_owned(), |n| n.to_string());
             let mut line = vec![label::display(&row.label), shots, row.seeds.len().to_string()];
+            line.push(n_questions);
             for (idx, name) in self.head.metrics.iter().enumerate() {
                 line.push(self.cell_text(row.metrics.get(name)));
                 if idx == 0 && has_published {

@@ -157,9 +157,21 @@ pub(super) fn is_box(kind: &dyn ItemKind, value: &Value) -> bool {
     declared || native_place(kind, value).is_some()
 }
 
+/// Where a kind has no key of its own, whatever key the only list of four numbers has is as good.
 fn native_place<'a>(kind: &dyn ItemKind, object: &'a Value) -> Option<&'a Value> {
-    let is_read = kind.space() == Space::Pixels || kind.keys().place.is_none();
-    is_read.then(|| object.get(NATIVE_PLACE)).flatten()
+    let has_no_key = kind.keys().place.is_none();
+    let is_read = kind.space() == Space::Pixels || has_no_key;
+    let native = is_read.then(|| object.get(NATIVE_PLACE)).flatten();
+    native.or_else(|| has_no_key.then(|| only_list(object)).flatten())
+}
+
+/// The one list of four numbers in an object; `None` if it has none or several.
+fn only_list(object: &Value) -> Option<&Value> {
+    let Value::Object(fields) = object else { return None };
+    let is_number = |value: &Value| matches!(value, Value::Number(_));
+    let is_four = |value: &&Value| matches!(value, Value::List(items) if items.len() == 4 && items.iter().all(is_number));
+    let mut lists = fields.iter().map(|(_, value)| value).filter(is_four);
+    lists.next().filter(|_| lists.next().is_none())
 }
 
 /// The keys of the native form, where boxes have no keys of their own.

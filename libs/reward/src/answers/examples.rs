@@ -36,7 +36,8 @@ pub(crate) struct Examples<'a> {
 struct Objects {
     /// Whether every answer has one.
     are_everywhere: bool,
-    /// The key of the coordinates, and how many these are.
+    /// The key of the coordinates, and how many these are; `None` too where objects have such lists under several keys, as
+    /// one for each category.
     place: Option<(String, usize)>,
     /// Keys of numbers, in their order.
     scalars: Vec<String>,
@@ -52,6 +53,8 @@ struct Counts {
     /// Lists of numbers, by their lengths.
     lists: BTreeMap<usize, usize>,
     n_lists: usize,
+    /// Lists beside which the same object has another of the same length.
+    n_beside: usize,
     n_numbers: usize,
     n_texts: usize,
 }
@@ -62,6 +65,25 @@ impl Counts {
         let is_list = self.n_lists > self.n_numbers.max(self.n_texts);
         let usual = self.lists.iter().max_by_key(|(_, n)| **n).map(|(length, _)| *length);
         usual.filter(|_| is_list)
+    }
+
+    /// Whether its lists mostly stand beside others of their kind.
+    fn is_one_of_several(&self) -> bool {
+        2 * self.n_beside > self.n_lists
+    }
+}
+
+/// How many coordinates a value is: numbers in a list, or two corners of two numbers each. `None` for anything else, as
+/// outlines.
+fn n_coordinates(value: &Value) -> Option<usize> {
+    let Value::List(items) = value else { return None };
+    let is_number = |value: &Value| matches!(value, Value::Number(_));
+    let is_corner = |value: &Value| matches!(value, Value::List(xy) if xy.len() == 2 && xy.iter().all(is_number));
+    let are_corners = items.len() == 2 && items.iter().all(is_corner);
+    match (items.iter().all(is_number), are_corners) {
+        (true, _) => Some(items.len()),
+        (false, true) => Some(4),
+        (false, false) => None,
     }
 }
 
@@ -167,7 +189,11 @@ impl Objects {
         let mut counts = BTreeMap::new();
         let found = answers.iter().flat_map(|answer| objects(answer));
         found.for_each(|object| collect(&object, &mut counts));
-        let place = counts.iter().find_map(|(key, counts)| Some((key.clone(), counts.list()?)));
+        // A few objects under another key, as `bbox` among `bbox_2d`, are mistakes, and not what the others are read by.
+        let lists = counts.iter().filter_map(|(key, counts)| Some((key, counts, counts.list()?)));
+        let place = lists.rev().max_by_key(|(_, counts, _)| counts.n_lists);
+        let place = place.filter(|(_, counts, _)| !counts.is_one_of_several());
+        let place = place.map(|(key, _, n)| (key.clone(), n));
         let mut scalars: Vec<(usize, String)> = Vec::new();
         // Of several keys with texts the one that most objects have, of these the first by name.
         let mut text: Option<(usize, &String)> = None;
@@ -203,11 +229,14 @@ fn collect(object: &Value, counts: &mut BTreeMap<String, Counts>) {
         let order = counts.len();
         let of_key =
             counts.entry(key.clone()).or_insert_with(|| Counts { order, ..Counts::default() });
-        match value.numbers() {
-            Some(list) if matches!(value, Value::List(_)) => {
+        match n_coordinates(value) {
+            Some(n) => {
+                let alike = fields.iter().filter(|(_, other)| n_coordinates(other) == Some(n));
+                of_key.n_beside += usize::from(n >= 4 && alike.count() > 1);
                 of_key.n_lists += 1;
-                *of_key.lists.entry(list.len()).or_default() += 1;
+                *of_key.lists.entry(n).or_default() += 1;
             }
+            None if value.numbers().is_some() && matches!(value, Value::List(_)) => {}
             _ if value.number().is_some() => of_key.n_numbers += 1,
             _ => of_key.n_texts += 1,
         }

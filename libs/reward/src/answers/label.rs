@@ -60,12 +60,12 @@ impl Kind for LabelAnswer {
         if self.labels.is_empty() {
             "Give one name.".to_owned()
         } else {
-            format!("Answer with one of: {}.", self.labels.join(", "))
+            format!("Answer with one of: {}.", self.listed(", "))
         }
     }
 
     fn example(&self) -> String {
-        if self.labels.is_empty() { "name".to_owned() } else { self.labels.join(" or ") }
+        if self.labels.is_empty() { "name".to_owned() } else { self.listed(" or ") }
     }
 
     fn read(&self, text: &str, _author: Author) -> Option<Answer> {
@@ -111,6 +111,15 @@ impl Kind for LabelAnswer {
 }
 
 impl LabelAnswer {
+    /// The names one after the other; in quotes where one of them has a comma in it, as `cat, dog`.
+    fn listed(&self, separator: &str) -> String {
+        if self.labels.iter().all(|label| !label.contains(',')) {
+            return self.labels.join(separator);
+        }
+        let quoted: Vec<String> = self.labels.iter().map(|label| format!("\"{label}\"")).collect();
+        quoted.join(separator)
+    }
+
     /// For these answers: the names to choose from are those that are there, if each is there often.
     pub(crate) fn of(answers: &[&str]) -> Self {
         Self::listing(&answers.iter().map(|answer| answer.trim()).collect(), answers.len())
@@ -173,6 +182,21 @@ mod tests {
             assert!(same_label(&truth.words().unwrap(), name), "{truth:?}");
         }
         assert!(read_truth("hot dog or cat", &animals()).is_err());
+    }
+
+    #[test]
+    fn several_classes_in_one_name_are_set_apart_from_others() {
+        let answers = ["cat, dog", "Cat, Dog", "cat", "cat", "CAT, dog", "cat"];
+        let answer = LabelAnswer::of(&answers);
+        assert_eq!(answer.labels.len(), 2, "{:?}", answer.labels);
+        assert!(
+            answer.instruction().eq_ignore_ascii_case("Answer with one of: \"cat, dog\", \"cat\"."),
+            "{}",
+            answer.instruction()
+        );
+        let config = AnswerConfig::of(super::super::AnswerKind::Label(answer));
+        let said = |text: &str| read_truth(text, &config).unwrap().words().unwrap();
+        assert!(same_label(&said("cat, DOG"), "cat, dog"));
     }
 
     #[test]

@@ -45,6 +45,8 @@ enum Shape {
     Order,
     /// Numbers within a tag, as in `<point x="10" y="20">`.
     Tags,
+    /// Numbers with nothing but commas, semicolons or spaces between them: the coordinates of a place without brackets.
+    Bare,
     /// One number with a comma where a point is expected, as in `0,5`; or two without a space.
     Comma,
     /// One number, whatever is written beside it.
@@ -71,6 +73,8 @@ impl Shape {
             Shape::Order
         } else if has_decimal_comma(answer) {
             Shape::Comma
+        } else if is_bare(answer) {
+            Shape::Bare
         } else {
             Shape::Words
         }
@@ -86,6 +90,7 @@ impl Shape {
             Shape::Lists => "numbers in brackets",
             Shape::Order => "numbers 1 to n in some order",
             Shape::Tags => "numbers in tags",
+            Shape::Bare => "numbers without brackets",
             Shape::Comma => "numbers with a comma",
             Shape::Number => "numbers",
             Shape::Percent => "percentages",
@@ -112,8 +117,8 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
     if shape == Shape::Words || (k as f64) < MIN_ALIKE * n as f64 {
         return Ok(all);
     }
-    if shape == Shape::Tags {
-        return Err(in_tags(some));
+    if let Some(hint) = unread(shape) {
+        return Err(of_letters(some, hint));
     }
     let (alike, others): (Vec<_>, Vec<_>) =
         some.iter().copied().partition(|(_, answer)| Shape::of(answer) == shape);
@@ -147,18 +152,43 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
     }
 }
 
-/// Places that are written as tags would be learned by their letters.
-fn in_tags(some: &[(Example, &str)]) -> InferError {
+/// What to do about places in a form that is not read; `None` for other answers.
+fn unread(shape: Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Tags => Some(
+            "; numbers in tags are not read: write places as [x, y] or [x1, y1, x2, y2], or as objects with such a list",
+        ),
+        Shape::Bare => Some(
+            "; numbers without brackets are not read: write a place as [x, y] or [x1, y1, x2, y2], in one unit",
+        ),
+        _ => None,
+    }
+}
+
+/// Places that would be learned by their letters.
+fn of_letters(some: &[(Example, &str)], hint: &str) -> InferError {
     let told =
         |(e, answer): &(Example, &str)| (e.place.to_owned(), format!("got {:?}", quote(answer)));
     let odd: Odd = some.iter().map(told).collect();
     let mut error =
         unfit(&AnswerKind::Points(crate::answers::PointsAnswer::default()), &odd, some.len());
-    if let InferError::Unfit { hint, .. } = &mut error {
-        *hint = "; numbers in tags are not read: write places as [x, y] or [x1, y1, x2, y2], or as objects with such a list"
-            .to_owned();
+    if let InferError::Unfit { hint: told, .. } = &mut error {
+        hint.clone_into(told);
     }
     error
+}
+
+/// Whether a text is two numbers or four, or more in pairs, with commas or semicolons between them; or four with spaces.
+fn is_bare(text: &str) -> bool {
+    let text = text.replace('%', " ");
+    let is_mark = |c: char| c == ',' || c == ';';
+    let parts: Vec<&str> = text
+        .split(|c: char| is_mark(c) || c.is_whitespace())
+        .filter(|part| !part.is_empty())
+        .collect();
+    let is_number = |part: &&str| part.parse::<f64>().is_ok_and(f64::is_finite);
+    let is_paired = parts.len() >= 2 && parts.len().is_multiple_of(2);
+    is_paired && parts.iter().all(is_number) && (text.contains(is_mark) || parts.len() == 4)
 }
 
 /// What to do about a number with a comma.

@@ -172,6 +172,10 @@ pub fn guess(evidence: &[Evidence]) -> Result<SpaceGuess, MixedSpaces> {
         guess.odd.sort_unstable();
         return Ok(guess);
     }
+    let percents = percent::among(evidence, &others);
+    if let Some(percents) = percents.as_ref().filter(|found| found.are_sure) {
+        return Err(MixedSpaces { camps: percents.camps(&others) });
+    }
     let rest: Vec<&Evidence> = others.iter().map(|idx| &evidence[*idx]).collect();
     let larger = Larger {
         inside: those(&[Look::Inside]),
@@ -180,6 +184,9 @@ pub fn guess(evidence: &[Evidence]) -> Result<SpaceGuess, MixedSpaces> {
         lost: those(&[Look::Lost]),
     };
     let mut guess = larger.guess(&rest)?;
+    if let Some(percents) = percents {
+        guess.reason += &percents.told(others.len());
+    }
     guess.odd.extend(shares);
     guess.odd.sort_unstable();
     Ok(guess)

@@ -257,3 +257,89 @@ fn boxes_without_a_width_are_not_taken_for_sides() {
     assert_eq!(count_sides(&flat), 0);
     assert_eq!(count_sides(&["[391, 188, 20, 344]", "[1, 2, 30, 40]"]), 1);
 }
+
+#[test]
+fn places_without_brackets_are_not_learned_by_their_letters() {
+    for (name, of) in [
+        ("commas", (|n| format!("{n}, {}.5, {}, 80", n + 1, n + 20)) as fn(u32) -> String),
+        ("percent signs", |n| format!("{n}%, {}%, {}%, 80%", n + 1, n + 20)),
+        ("spaces", |n| format!("0.{n} 0.5 0.1 0.2")),
+        ("two", |n| format!("{n}, 30")),
+    ] {
+        let answers: Vec<String> = (10..30).map(of).collect();
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let told = try_infer(&answers, Some([640, 480])).unwrap_err().to_string();
+        assert!(told.contains("without brackets are not read"), "{name}: {told}");
+    }
+    // Four numbers and nothing else are no names, two with a space may be.
+    check(&["12 34", "56 78", "90 12", "34 56"], "label");
+}
+#[test]
+fn a_wrong_key_in_one_answer_does_not_decide_what_the_others_are_read_by() {
+    let of = |n: u32| {
+        let key = if n == 3 { "bbox" } else { "bbox_2d" };
+        format!("[{{\"{key}\": [{}, 3.5, {}, 97.5], \"label\": \"mug\"}}]", 2 * n, 2 * n + 20)
+    };
+    let answers: Vec<String> = (0..38).map(of).collect();
+    let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+    let proposal = try_infer(&answers, Some([640, 480])).unwrap();
+    assert_eq!(proposal.config.answer.place_key(), Some("bbox_2d"));
+    assert_eq!(proposal.space.unwrap().space, Space::Percent);
+    assert_eq!(proposal.odd.len(), 1);
+    assert!(
+        proposal.odd[0].contains("under \"bbox_2d\", got an object with \"bbox\""),
+        "{:?}",
+        proposal.odd
+    );
+}
+#[test]
+fn coordinates_that_are_not_one_box_under_one_key_are_not_taken_for_it() {
+    let of = |form: fn(u32) -> String| -> Vec<String> { (10..40).map(form).collect() };
+    for (name, answers) in [
+        (
+            "a key for each category",
+            of(|n| format!("{{\"mug\": [{n}, 5, 90, 80], \"jug\": [{n}, 1, 70, 60]}}")),
+        ),
+        (
+            "lists of boxes for each",
+            of(|n| format!("{{\"mug\": [[{n}, 5, 90, 80]], \"jug\": [[{n}, 1, 70, 60]]}}")),
+        ),
+        ("outlines", of(|n| format!("[{{\"points\": [[{n}, 10], [100, 10], [100, 90]]}}]"))),
+    ] {
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let found = try_infer(&answers, Some([640, 480]));
+        assert!(found.is_err(), "{name}: {}", found.unwrap().reason);
+    }
+    let corners = of(|n| format!("[{{\"box\": [[{n}, 10], [300, 400]], \"label\": \"mug\"}}]"));
+    let corners: Vec<&str> = corners.iter().map(String::as_str).collect();
+    assert_eq!(
+        try_infer(&corners, Some([640, 480])).unwrap().config.answer.place_key(),
+        Some("box")
+    );
+}
+#[test]
+fn percent_among_pixels_is_no_unit_and_where_it_cannot_be_told_it_is_said() {
+    let of = |n: u32, percent: &dyn Fn(u32) -> String| {
+        if n.is_multiple_of(2) {
+            format!("[{}, {}, {}, {}]", 5 * n, 3 * n, 5 * n + 200, 3 * n + 190)
+        } else {
+            percent(n)
+        }
+    };
+    let told = |percent: &dyn Fn(u32) -> String| {
+        let answers: Vec<String> = (0..40).map(|n| of(n, percent)).collect();
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        try_infer(&answers, Some([640, 480]))
+    };
+    let error = told(&|n| format!("[{n}.5, {n}.5, {}.5, 97.5]", n + 30)).unwrap_err().to_string();
+    assert!(
+        error.contains("20 answers have no coordinate above 100 and decimal places"),
+        "{error}"
+    );
+    let whole = told(&|n| format!("[{n}, {n}, {}, 97]", n + 30)).unwrap().space.unwrap();
+    assert_eq!(whole.space, Space::Pixels);
+    assert!(whole.reason.contains("20 of 40 have no coordinate above 100"), "{}", whole.reason);
+    // Half of the boxes elsewhere, as they come.
+    let spread = told(&|n| format!("[{n}, {n}, {}, 397]", n + 130)).unwrap().space.unwrap();
+    assert!(!spread.reason.contains("above 100"), "{}", spread.reason);
+}

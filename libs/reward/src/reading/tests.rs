@@ -268,6 +268,59 @@ fn a_bad_box_is_named() {
     );
 }
 #[test]
+fn a_flaw_is_counted_where_it_stands() {
+    check_truth(
+        "[{'Position': [9, 2, 3, 4]}, {'Position': [1, 2, 3, 4]}, {'Position': [1, 2, 3, 4]}]",
+        Err(RewardError::Item { index: 0, flaw: Flaw::Width { x1: 9.0, x2: 3.0 } }),
+    );
+}
+#[test]
+fn a_wrong_key_is_named_with_the_right_one() {
+    let told = |kind: &str, solution: &str| {
+        let declared =
+            if kind == "visual-rft" { AnswerConfig::visual_rft() } else { of_kind(kind) };
+        read_truth(solution, &declared).unwrap_err().to_string()
+    };
+    let start = "item 1 of the true answer: expected coordinates under \"Position\"";
+    let two =
+        told("visual-rft", "[{'Position': [1, 2, 3, 4]}, {'bbox': [1, 2, 3, 4], 'label': 'cat'}]");
+    assert_eq!(two, format!("{start}, got an object with \"bbox\", \"label\""));
+    let bare = told("box", "{'box': [1, 2, 3]}");
+    assert!(
+        bare.contains("expected [x1, y1, x2, y2] without keys, got an object with \"box\""),
+        "{bare}"
+    );
+    let point = told("points", "[{'pt': [1, 2]}]");
+    assert!(point.contains("[x, y] without keys, got an object with \"pt\""), "{point}");
+    // The key is right, and what is under it is not.
+    let short = told("visual-rft", "[{'Position': [1, 2, 3]}]");
+    assert!(short.contains("expected as many numbers"), "{short}");
+}
+#[test]
+fn one_box_without_keys_may_stand_in_an_object() {
+    let of = |corners| BBox::try_new(corners).map(|bbox| vec![Item::at(Place::Box(bbox))]).unwrap();
+    let expected = of([391., 188., 641., 344.]);
+    for text in [
+        "[{'Position': [391, 188, 641, 344], 'Confidence': 1}]",
+        "{\"bbox_2d\": [391, 188, 641, 344], \"label\": \"mug\"}",
+        "{'objects': [{'box': [391, 188, 641, 344]}]}",
+    ] {
+        let truth = read_truth(text, &of_kind("box")).unwrap();
+        assert_eq!(truth.items(), expected, "{text}");
+        // The policy is understood too, but that is not the form.
+        assert_eq!(read_answer(text, &of_kind("box")).unwrap().items(), expected, "{text}");
+        let is_native = text.contains("bbox_2d");
+        assert_eq!(read_strictly(text, &of_kind("box")).is_some(), is_native, "{text}");
+    }
+    for (text, words) in [
+        ("[{'a': [1, 2, 3, 4]}, {'a': [5, 6, 7, 8]}]", "expected one item"),
+        ("{'a': [1, 2, 3, 4], 'b': [5, 6, 7, 8]}", "without keys, got an object with \"a\", \"b\""),
+    ] {
+        let told = read_truth(text, &of_kind("box")).unwrap_err().to_string();
+        assert!(told.contains(words), "{told}");
+    }
+}
+#[test]
 fn a_cut_list_is_refused() {
     let got = "[{'Position': [1, 2, 3, 4]}, {'Position': [9, 2".to_owned();
     check_truth(&got.clone(), Err(RewardError::Partial { opened: 2, read: 1, got }));

@@ -5,14 +5,24 @@ use crate::answers::Author;
 use crate::reading::quote;
 use crate::text::find::{lists, numbers, objects};
 use crate::text::json;
+use crate::text::plain::plain;
 use crate::text::value::Value;
 use crate::{Answer, Flaw, Item, Items, RewardError};
 
 /// Items of an answer that are looked at; further ones count as wrong.
 const MAX_ITEMS: usize = 1000;
 
+/// What is meant as an item: the item, or what is wrong with it and the keys of its object.
+type Found = Result<Item, (Flaw, Vec<String>)>;
+
 /// The items of a text; `None` if there are none.
 pub(super) fn items(kind: &dyn ItemKind, text: &str, author: Author) -> Option<Items> {
+    let (found, target) = all(kind, text, author);
+    (!found.is_empty()).then(|| sort_out(found, target))
+}
+
+/// All that a text has of them in their order, and the number of the one that is meant.
+fn all(kind: &dyn ItemKind, text: &str, author: Author) -> (Vec<Found>, Option<f64>) {
     let keys = kind.keys();
     let mut found = Vec::new();
     let mut target = None;
@@ -23,13 +33,14 @@ pub(super) fn items(kind: &dyn ItemKind, text: &str, author: Author) -> Option<I
         collect(kind, &object, author, &mut found);
     }
     if found.is_empty() && keys.place.is_none() && keys.start.is_none() {
-        found = kind.bare(text);
+        let bare = kind.bare(text).into_iter();
+        found = bare.map(|item| item.map_err(|flaw| (flaw, Vec::new()))).collect();
     }
-    (!found.is_empty()).then(|| sort_out(found, target))
+    (found, target)
 }
 
 /// Valid ones and flaws apart; the target is counted among all.
-fn sort_out(found: Vec<Result<Item, Flaw>>, target: Option<f64>) -> Items {
+fn sort_out(found: Vec<Found>, target: Option<f64>) -> Items {
     let mut items = Items::default();
     for (idx, item) in found.into_iter().enumerate() {
         match item {
@@ -40,34 +51,24 @@ fn sort_out(found: Vec<Result<Item, Flaw>>, target: Option<f64>) -> Items {
                 items.valid.push(item);
             }
             Ok(_) => items.flaws.push(Flaw::TooMany),
-            Err(flaw) => items.flaws.push(flaw),
+            Err((flaw, _)) => items.flaws.push(flaw),
         }
     }
     items
 }
 
-fn collect(
-    kind: &dyn ItemKind,
-    object: &Value,
-    author: Author,
-    found: &mut Vec<Result<Item, Flaw>>,
-) {
+fn collect(kind: &dyn ItemKind, object: &Value, author: Author, found: &mut Vec<Found>) {
     let before = found.len();
     if !kind.is_item(object) {
         collect_nested(kind, object, author, found);
     }
     if found.len() == before {
-        found.push(item(kind, object, author));
+        found.push(item(kind, object, author).map_err(|flaw| (flaw, names_in(object))));
     }
 }
 
 /// Objects inside a wrapper, as in `{"objects": [{...}]}`.
-fn collect_nested(
-    kind: &dyn ItemKind,
-    value: &Value,
-    author: Author,
-    found: &mut Vec<Result<Item, Flaw>>,
-) {
+fn collect_nested(kind: &dyn ItemKind, value: &Value, author: Author, found: &mut Vec<Found>) {
     let inner: Vec<&Value> = match value {
         Value::Object(fields) => fields.iter().map(|(_, inner)| inner).collect(),
         Value::List(items) => items.iter().collect(),
@@ -189,9 +190,11 @@ pub(super) fn check_truth(
     truth: Option<&Answer>,
 ) -> Result<(), RewardError> {
     let Some(Answer::Items(items)) = truth else { return Ok(()) };
-    if let Some(&flaw) = items.flaws.first() {
-        let index = objects(text).count().min(items.valid.len());
-        return Err(RewardError::Item { index, flaw });
+    if !items.flaws.is_empty() {
+        let (found, _) = all(kind, &plain(text), Author::Data);
+        let flawed = found.into_iter().enumerate().find_map(|(k, item)| Some((k, item.err()?)));
+        let (index, (flaw, names)) = flawed.unwrap_or((items.len(), (Flaw::TooMany, Vec::new())));
+        return Err(of_key(kind, index, flaw, &names).unwrap_or(RewardError::Item { index, flaw }));
     }
     let opened = text.matches('{').count();
     let read: usize = objects(text).map(|object| n_objects(&object)).sum();
@@ -205,6 +208,39 @@ pub(super) fn check_truth(
         return Err(RewardError::Unreadable { expected: kind.example(), got: quote(text) });
     }
     Ok(())
+}
+
+/// The keys of an object.
+fn names_in(object: &Value) -> Vec<String> {
+    match object {
+        Value::Object(fields) => fields.iter().map(|(name, _)| name.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The flaw of an object that lacks a declared key, with the keys that it has instead; `None` for any other.
+fn of_key(kind: &dyn ItemKind, index: usize, flaw: Flaw, names: &[String]) -> Option<RewardError> {
+    let keys = kind.keys();
+    let has = |key: &str| names.iter().any(|name| name.trim().eq_ignore_ascii_case(key.trim()));
+    let (what, wanted) = match flaw {
+        Flaw::NoPlace => ("coordinates", [keys.place.or(keys.start), keys.end]),
+        Flaw::NoLabel => ("a label", [keys.label, None]),
+        Flaw::NoFrame => ("a frame number", [keys.frame, None]),
+        Flaw::NoId => ("an id", [keys.id, None]),
+        // Bare lists are declared, and here is an object.
+        Flaw::Arity if keys.place.is_none() => ("coordinates", [None, None]),
+        _ => return None,
+    };
+    if names.is_empty() || wanted.iter().flatten().any(|key| has(key)) {
+        return None;
+    }
+    let under: Vec<String> = wanted.iter().flatten().map(|key| format!("{key:?}")).collect();
+    let expected = match &under[..] {
+        [] => format!("{} without keys", kind.coordinates_example()),
+        keys => format!("{what} under {}", keys.join(" and ")),
+    };
+    let found: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    Some(RewardError::Key { index, expected, found: found.join(", ") })
 }
 
 fn n_objects(value: &Value) -> usize {

@@ -1,5 +1,7 @@
 //! Coordinates that end at 100 on images that are much larger: percent of the sides.
 
+use std::collections::BTreeSet;
+
 use super::sizes::side;
 use super::{Evidence, SpaceGuess, are_few};
 use crate::geometry::{PERCENT, Space};
@@ -45,6 +47,66 @@ pub(super) fn guess(evidence: &[Evidence], places: &[usize]) -> Option<SpaceGues
     );
     let is_doubtful = n < MIN_SURE || mean_side < MIN_SIDE;
     Some(SpaceGuess { space: Space::Percent, reason, is_doubtful, odd })
+}
+
+/// Answers that look like percent among others that do not, and are too many for mistakes or chance.
+pub(super) struct Percents {
+    /// Their places among the evidence.
+    which: Vec<usize>,
+    /// Whether they have decimal places, which the others have not.
+    pub(super) are_sure: bool,
+}
+
+/// So many times more answers than chance explains lie in the corner of 100 × 100 pixels before percent is thought of.
+const TIMES_CHANCE: f64 = 4.0;
+
+/// Those of the answers at these places that look like percent beside the others; `None` where they are few, or no more than
+/// lie in a corner by chance.
+pub(super) fn among(evidence: &[Evidence], places: &[usize]) -> Option<Percents> {
+    let of = |idx: &usize| &evidence[*idx];
+    let n = places.len();
+    let sizes: Vec<[u32; 2]> = places.iter().map(|idx| of(idx).size).collect::<Option<_>>()?;
+    let share = |size: &[u32; 2], idx| (PERCENT / side(*size, idx)).min(1.0);
+    let expected: f64 = sizes.iter().map(|size| share(size, 0) * share(size, 1)).sum();
+    let is_within = |idx: &usize| of(idx).coordinates.iter().all(|v| *v <= PERCENT);
+    let (which, rest): (Vec<usize>, Vec<usize>) = places.iter().partition(|idx| is_within(idx));
+    let k = which.len();
+    let reach = which.iter().flat_map(|idx| &of(idx).coordinates).copied().fold(0.0, f64::max);
+    if n < MIN_SURE
+        || are_few(k, n)
+        || k as f64 <= TIMES_CHANCE * expected
+        || k < MIN_ANSWERS
+        || reach <= MIN_REACH
+    {
+        return None;
+    }
+    let n_decimal = |which: &[usize]| {
+        let is_decimal = |idx: &&usize| of(idx).coordinates.iter().any(|v| v.fract() != 0.0);
+        which.iter().filter(is_decimal).count()
+    };
+    let are_sure = 2 * n_decimal(&which) > k && are_few(n_decimal(&rest), rest.len());
+    Some(Percents { which, are_sure })
+}
+
+impl Percents {
+    /// They and the others.
+    pub(super) fn camps(&self, places: &[usize]) -> [(&'static str, Vec<usize>); 2] {
+        let which: BTreeSet<usize> = self.which.iter().copied().collect();
+        let others = places.iter().filter(|idx| !which.contains(idx)).copied().collect();
+        [
+            ("no coordinate above 100 and decimal places, as percent has", self.which.clone()),
+            ("coordinates above 100", others),
+        ]
+    }
+
+    /// Words of doubt, behind the reason for what all are taken for.
+    pub(super) fn told(&self, n: usize) -> String {
+        let k = self.which.len();
+        format!(
+            "; but {k} of {n} have no coordinate above 100: if these are percent, the answers are in two units, and \
+             data.space holds for all"
+        )
+    }
 }
 
 #[cfg(test)]
