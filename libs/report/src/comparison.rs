@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::difference::{Difference, Side, difference};
+use crate::estimate::Estimate;
 use crate::evaluation::{metric_names, metric_title, newest};
 use crate::label::Kind;
 use crate::load::Run;
@@ -20,6 +21,8 @@ pub struct Comparison {
     /// Base to each learned policy, and of those that learned from rewards also the supervised ones and the best constant
     /// answer to each, in the first metric.
     pub differences: Vec<Difference>,
+    /// What a policy would earn, where the run estimated that and evaluated nothing.
+    pub(crate) estimate: Option<Estimate>,
 }
 
 /// The metrics of one policy.
@@ -83,7 +86,8 @@ impl Comparison {
         };
         let rows: Vec<ComparisonRow> = evaluations.iter().map(row).collect();
         let differences = metrics.first().map(|metric| differences(run, &rows, metric));
-        Comparison { rows, differences: differences.unwrap_or_default(), metrics }
+        let estimate = run.estimate.clone();
+        Comparison { rows, differences: differences.unwrap_or_default(), metrics, estimate }
     }
 
     /// The row of a label.
@@ -111,7 +115,10 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rows.is_empty() {
-            return writeln!(f, "no evaluation yet");
+            return match &self.estimate {
+                Some(estimate) => writeln!(f, "{estimate}"),
+                None => writeln!(f, "no evaluation yet"),
+            };
         }
         let lines = self.lines();
         let width = |column: usize| {

@@ -31,6 +31,8 @@ pub enum Problem {
     NoSignal,
     /// The policy always says the same.
     EntropyCollapsed,
+    /// The graph gives the policy tools, and it calls none.
+    NoCalls,
     /// The reward has not risen over a long stretch of the run.
     RewardFlat,
 }
@@ -125,13 +127,14 @@ impl History {
 
 /// Everything that is wrong with a run so far, what explains other things first.
 pub fn diagnose(history: &History, facts: &RunFacts) -> Vec<Verdict> {
-    let signs: [fn(&History, &RunFacts) -> Option<Verdict>; 7] = [
+    let signs: [fn(&History, &RunFacts) -> Option<Verdict>; 8] = [
         signs::diverged,
         signs::truncated,
         signs::no_format,
         signs::nothing_right,
         signs::no_signal,
         signs::entropy_collapsed,
+        signs::no_calls,
         signs::reward_flat,
     ];
     let mut verdicts: Vec<Verdict> = Vec::new();
@@ -175,7 +178,7 @@ impl Problem {
             }
             Self::NothingRight => matches!(other, Self::NoSignal | Self::RewardFlat),
             Self::NoSignal => other == Self::RewardFlat,
-            Self::EntropyCollapsed | Self::RewardFlat => false,
+            Self::EntropyCollapsed | Self::NoCalls | Self::RewardFlat => false,
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::number::fixed;
 /// The sentence at the top of the report, as plain text.
 pub(crate) fn headline(comparison: &Comparison) -> String {
     let Some(metric) = comparison.metrics.first() else {
-        return "This run has no evaluation yet.".to_owned();
+        let estimate = comparison.estimate.as_ref().map(ToString::to_string);
+        return estimate.unwrap_or_else(|| "This run has no evaluation yet.".to_owned());
     };
     let metric = metric_title(metric);
     let value =

@@ -14,6 +14,7 @@ mod diagnosis;
 mod difference;
 mod environment;
 mod error;
+mod estimate;
 mod evaluation;
 mod frame;
 mod gallery;

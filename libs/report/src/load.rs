@@ -13,6 +13,7 @@ use crate::ReportError;
 use crate::best::{BestPolicy, best_policies};
 use crate::data::{LOG, Said};
 use crate::environment::Environment;
+use crate::estimate::Estimate;
 use crate::evaluation::Evaluation;
 use crate::label::{self, Kind};
 use crate::metrics::Metrics;
@@ -26,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) dir: PathBuf,
     pub(crate) metrics: Metrics,
     pub(crate) evaluations: Vec<Evaluation>,
+    /// What a policy would earn, where that is what the run was for.
+    pub(crate) estimate: Option<Estimate>,
     /// Answers to the held-out samples by label, in the order of the file.
     pub(crate) predictions: BTreeMap<String, Vec<Prediction>>,
     pub(crate) spans: Vec<Span>,
@@ -89,6 +92,7 @@ impl Run {
         }
         let mut run = Run { dir: dir.to_owned(), ..Run::default() };
         run.evaluations = run.lines("evaluations.jsonl")?;
+        run.estimate = Estimate::of(dir);
         run.best = best_policies(dir)?;
         for (label, file) in prediction_files(dir)? {
             let predictions = run.lines(&file)?;

@@ -181,6 +181,19 @@ fn a_run_without_numbers_has_a_report_and_a_folder_without_a_run_has_none() {
     assert!(!empty.path().join("report.html").exists());
 }
 
+/// Nothing is answered there, so that there is no evaluation by its nature.
+#[test]
+fn a_run_that_estimates_is_headed_by_its_estimate() {
+    let estimate = r#"{"policy": "out/awr", "temperature": 1.0, "estimate": {"value": 1.591, "interval": [1.466, 1.702],
+        "unbiased": 1.58, "logged": 1.514, "gain": [0.061, 0.094], "effective_share": 0.48, "n_questions": 16,
+        "n_answers": 3200}}"#;
+    let page = page(folder(&[("config.toml", ""), ("estimate.json", estimate)]).path());
+    let words = "out/awr would earn 1.591 (1.466\u{2013}1.702) an answer, more than the 1.514 that these earned (a \
+                 difference of 0.061 to 0.094); 3200 answers to 16 questions, which count as 48 %.";
+    assert!(page.contains(words), "{page}");
+    assert!(!page.contains("no evaluation yet"));
+}
+
 #[test]
 fn torn_files_cost_their_lines_only() {
     let torn = format!("{}{{\"step\":61,\"name\":\"pol", metrics());

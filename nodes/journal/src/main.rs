@@ -108,10 +108,16 @@ fn answers(
     let original = learner.original_of(prompt_id);
     let group = logged.group(original).ok_or_else(|| {
         let (n, first) = (logged.n_prompts(), logged.first().unwrap_or_default());
-        eyre!(
-            "prompt {original} was not logged, only {n} prompts from {first} on: take fewer learner.steps, or write \
-             learner.distinct_prompts = {n} to pass over them again"
-        )
+        // A remedy that leads to the same error again is none: what follows the first prompt of this run counts.
+        let remedy = match logged.n_from(learner.first_prompt) {
+            0 => format!("write learner.first_prompt = {first}"),
+            left => format!(
+                "take fewer learner.steps, or write learner.distinct_prompts = {left} to pass over those from \
+                 learner.first_prompt = {} on again",
+                learner.first_prompt
+            ),
+        };
+        eyre!("prompt {original} was not logged, only {n} prompts from {first} on: {remedy}")
     })?;
     for row in group {
         let (then, now) = ((&row.task, &row.answer), (&prompt.task, &prompt.answer));

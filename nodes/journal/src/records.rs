@@ -65,4 +65,9 @@ impl Logged {
     pub(crate) fn first(&self) -> Option<u64> {
         self.groups.keys().next().copied()
     }
+
+    /// How many prompts were logged one after the other, from this number on.
+    pub(crate) fn n_from(&self, first: u64) -> u64 {
+        (first..).take_while(|id| self.groups.contains_key(id)).count() as u64
+    }
 }

@@ -120,6 +120,27 @@ fn a_prompt_that_was_not_logged_is_named() {
     let (node, _sent) = Script::new(&PORTS).message("prompts", &prompts(2)).node();
     let error = super::replay(node, &learner(), &logged, &Lineage::Same).unwrap_err().to_string();
     assert!(error.starts_with("prompt 4 was not logged, only 4 prompts from 0 on"), "{error}");
+    assert!(error.contains("learner.distinct_prompts = 4"), "{error}");
+}
+
+/// What the error says to write does not lead to the same error.
+#[test]
+fn the_remedy_for_a_prompt_that_was_not_logged_is_one() {
+    let folder = journal();
+    let logged = Logged::read(folder.path()).unwrap();
+    let replayed = |learner: &LearnerConfig, asked: u64| {
+        let prompt = vrft_messages::Prompt { prompt_id: asked, ..prompts(0).prompts[0].clone() };
+        super::answers(&prompt, learner, &logged).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let late = LearnerConfig { first_prompt: 2, ..learner() };
+    let error = replayed(&late, 4).unwrap_err();
+    assert!(error.contains("learner.distinct_prompts = 2"), "{error}");
+    let mended = LearnerConfig { distinct_prompts: 2, ..late };
+    for asked in 2..12 {
+        replayed(&mended, asked).unwrap();
+    }
+    let error = replayed(&LearnerConfig { first_prompt: 9, ..learner() }, 9).unwrap_err();
+    assert!(error.ends_with("write learner.first_prompt = 0"), "{error}");
 }
 
 #[test]

@@ -283,6 +283,23 @@ pub(super) fn no_signal(history: &History, facts: &RunFacts) -> Option<Verdict> 
     })
 }
 
+pub(super) fn no_calls(history: &History, facts: &RunFacts) -> Option<Verdict> {
+    // Only a rollout that has tools counts calls.
+    let calls = history.series("completions/calls/mean");
+    let none = Stretch::of(calls, LONG_PATIENCE, facts, |calls| calls == 0.0)?;
+    Some(Verdict {
+        problem: Problem::NoCalls,
+        since: none.since,
+        sign: "The graph gives the policy tools, and none of its completions calls one".to_owned(),
+        cause: "a policy that was never shown the tag of a tool does not write it by chance, and what is never tried earns \
+                nothing that could be learned"
+            .to_owned(),
+        remedy: "say in rollout.tools.instructions how the tool is called, start from a policy that follows instructions, or \
+                 show it some calls first: supervised steps with the call in sft.answer_prefix, or answers that begin with one"
+            .to_owned(),
+    })
+}
+
 pub(super) fn entropy_collapsed(history: &History, facts: &RunFacts) -> Option<Verdict> {
     let entropies = || history.series("policy/entropy");
     let start: Vec<f64> = entropies().take(PATIENCE).map(|(_, entropy)| entropy).collect();

@@ -360,3 +360,21 @@ fn sick_runs_as_they_were_recorded_are_told_within_a_few_steps() {
         assert_eq!(diverged_at(json), Some(expected), "{json}");
     }
 }
+
+#[test]
+fn a_policy_that_calls_none_of_its_tools_is_told_from_one_that_has_none() {
+    let with = |calls: &[f64]| {
+        let mut series = sound(6);
+        series.push(("completions/calls/mean", calls.to_vec()));
+        let series: Vec<(&str, &[f64])> =
+            series.iter().map(|(name, values)| (*name, values.as_slice())).collect();
+        let verdicts = diagnose(&history(&series), &facts(40));
+        verdicts
+            .into_iter()
+            .map(|verdict| (verdict.problem, verdict.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let [(Problem::NoCalls, text)] = &with(&[0.0; 6])[..] else { panic!("{:?}", with(&[0.0; 6])) };
+    assert!(text.contains("none of its completions calls one (since step 1)"), "{text}");
+    assert!(with(&[0.0, 0.0, 0.0, 0.0, 0.0, 0.25]).is_empty());
+}
