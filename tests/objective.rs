@@ -53,6 +53,29 @@ fn a_run_whose_coefficients_adapt_and_that_asks_for_more_resumes_to_the_same_wei
 }
 
 #[test]
+fn a_group_shrinks_while_its_answers_differ_and_a_resumed_run_samples_alike() {
+    let adaptive =
+        || Run::small().set("rollout.group_size_adaptive={min=2,max=8,low=0.9,high=1.0,every=2}");
+    let (sizes, expected) = {
+        let run = adaptive();
+        run.finish().ok();
+        let rows = run.metric("rollout", "completions/length/mean");
+        assert_eq!(rows.len(), 4);
+        (run.metric("learner", "groups/size"), run.final_weights("learner"))
+    };
+    // The starter's answers differ: of two steps some group has an advantage.
+    assert_eq!(sizes, [4.0, 4.0, 2.0, 2.0]);
+    let run = adaptive();
+    let mut running = run.start();
+    running.await_step(2);
+    signal(running.pid(), libc::SIGINT);
+    running.wait().ok();
+    run.resume().ok();
+    assert_eq!(run.metric("learner", "groups/size"), sizes);
+    assert!(expected == run.final_weights("learner"));
+}
+
+#[test]
 fn the_true_answer_joins_the_group() {
     let first_rewards = |run: &Run| run.metric("advantage", "reward/total/mean")[0];
     let (plain_reward, plain_weights) = {

@@ -272,7 +272,7 @@ impl Loaded {
 fn options(config: &PolicyConfig, device: Device, checkpoint: &Path) -> LoadOptions {
     let options = LoadOptions::new(config, device, false);
     let is_adapter = vrft_checkpoint::Adapter::is_in(checkpoint);
-    if is_adapter { LoadOptions { lora: None, ..options } } else { options }
+    if is_adapter { LoadOptions { lora: None, prompt_tuning: None, ..options } } else { options }
 }
 
 impl Fresh {

@@ -1,5 +1,7 @@
 //! Adapter directories as Hugging Face's `peft` writes and reads them.
 
+mod soft_prompt;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use crate::{
 };
 use safetensors::tensor::{TensorView, View};
 use serde_json::{Value, json};
+
+pub use soft_prompt::SOFT_PROMPT;
 
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
@@ -52,9 +56,9 @@ pub fn model_dir(dir: &Path, base: Option<&Path>) -> Result<PathBuf, CheckpointE
     Ok(Adapter::read_beside(dir, base)?.map_or_else(|| dir.to_owned(), |adapter| adapter.base))
 }
 
-/// Whether a tensor of this name is a factor of an adapter.
+/// Whether a tensor of this name is a factor of an adapter, or a soft prompt.
 pub fn is_adapter(name: &str) -> bool {
-    FACTORS.iter().any(|factor| names_module(name, factor))
+    name == SOFT_PROMPT || FACTORS.iter().any(|factor| names_module(name, factor))
 }
 
 /// Whether a dotted name is this one or ends in it: `q_proj` names `layers.0.self_attn.q_proj`.
@@ -70,13 +74,15 @@ pub struct Adapter {
     lora: LoraConfig,
     /// Layers that are left out of those that `lora` targets.
     excluded: Option<TargetModules>,
+    /// Vectors of a soft prompt, which then is all that it has.
+    prompt: Option<usize>,
 }
 
 impl Adapter {
     /// An adapter with these settings, for the checkpoint in `base`.
     pub fn new(lora: &LoraConfig, base: &Path) -> Self {
         let (base, lora) = (base.to_owned(), lora.clone());
-        Self { base, path: PathBuf::from(CONFIG), lora, excluded: None }
+        Self { base, path: PathBuf::from(CONFIG), lora, excluded: None, prompt: None }
     }
 
     /// Whether a directory is that of an adapter.
@@ -100,6 +106,15 @@ impl Adapter {
     pub fn read_beside(dir: &Path, base: Option<&Path>) -> Result<Option<Self>, CheckpointError> {
         let Some(file) = JsonFile::read(&dir.join(CONFIG))? else { return Ok(None) };
         let keys = file.keys();
+        if let Some(n) = soft_prompt::tokens(&keys)? {
+            let base = match base {
+                Some(base) => given_base(dir, base)?,
+                None => named_base(dir, &keys)?,
+            };
+            let path = file.path().to_owned();
+            let lora = LoraConfig::default();
+            return Ok(Some(Self { base, path, lora, excluded: None, prompt: Some(n) }));
+        }
         check_supported(&keys)?;
         let alpha = keys.number("lora_alpha")?;
         let got = alpha.map_or_else(|| "nothing".to_owned(), |alpha| alpha.to_string());
@@ -120,7 +135,7 @@ impl Adapter {
             Some(base) => given_base(dir, base)?,
             None => named_base(dir, &keys)?,
         };
-        Ok(Some(Self { base, path: file.path().to_owned(), lora, excluded }))
+        Ok(Some(Self { base, path: file.path().to_owned(), lora, excluded, prompt: None }))
     }
 
     /// The directory of the checkpoint that the adapter is for.
@@ -169,10 +184,12 @@ impl Adapter {
     ) -> Result<BTreeMap<String, T>, E> {
         let path = dir.join(TENSORS);
         let own_name = |name: &str| {
-            let module = name.strip_prefix(PREFIX).filter(|name| is_adapter(name));
-            module.map(str::to_owned).ok_or_else(|| {
+            let module = name.strip_prefix(PREFIX).unwrap_or(name);
+            let is_known = is_adapter(module) && (module == SOFT_PROMPT) == (module == name);
+            Some(module).filter(|_| is_known).map(str::to_owned).ok_or_else(|| {
                 let only = format!(
-                    "only {PREFIX}….lora_A/B.weight is read: adapters of linear layers, none of embeddings or of the head"
+                    "only {PREFIX}….lora_A/B.weight is read: adapters of linear layers, none of embeddings or of the head; or {SOFT_PROMPT} \
+                     of a soft prompt"
                 );
                 CheckpointError::NotSupported { path: path.clone(), what: format!("tensor {name}: {only}") }
             })
@@ -208,12 +225,17 @@ impl Adapter {
         copy_companions(&self.base, dir)
     }
 
-    fn json(&self, target_modules: &[String]) -> Value {
+    /// How the base is named in the settings, and its revision on the hub.
+    fn named_base(&self) -> (PathBuf, Option<String>) {
         // A snapshot in the cache of one machine is a model of the hub everywhere.
-        let (base, revision) = match hub::model_of_snapshot(&self.base) {
-            Some((model, revision)) => (PathBuf::from(model), Some(revision)),
+        match hub::model_of_snapshot(&self.base) {
+            Some((model, revision)) => (PathBuf::from(model), Some(revision.to_string())),
             None => (std::path::absolute(&self.base).unwrap_or_else(|_| self.base.clone()), None),
-        };
+        }
+    }
+
+    fn json(&self, target_modules: &[String]) -> Value {
+        let (base, revision) = self.named_base();
         json!({
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -278,7 +300,7 @@ fn missing_base(
 fn check_supported(keys: &Keys) -> Result<(), CheckpointError> {
     let got = |key: &str| keys.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
     let is_lora = keys.get("peft_type").is_some_and(|kind| kind == "LORA");
-    keys.ensure(is_lora, "peft_type", "\"LORA\"", got("peft_type"))?;
+    keys.ensure(is_lora, "peft_type", "\"LORA\" or \"PROMPT_TUNING\"", got("peft_type"))?;
     for (key, supported) in &SUPPORTED {
         let asks_nothing = |found: &Value| {
             let is_empty = found.as_array().is_some_and(Vec::is_empty);
@@ -392,7 +414,7 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_named() {
-        check_refused("peft_type", "IA3".into(), "\"LORA\", got \"IA3\"");
+        check_refused("peft_type", "IA3".into(), "\"LORA\" or \"PROMPT_TUNING\", got \"IA3\"");
         check_refused("use_dora", true.into(), "false, got true");
         check_refused("bias", "all".into(), "null, got \"all\"");
         check_refused(

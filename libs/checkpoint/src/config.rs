@@ -36,6 +36,19 @@ pub struct PolicyConfig {
     pub prefix_cache_mib: usize,
     /// Low-rank adapters to train instead of the weights themselves.
     pub lora: LoraConfig,
+    /// A soft prompt to train instead of the weights themselves.
+    pub prompt_tuning: PromptTuningConfig,
+}
+
+/// A soft prompt: vectors that stand before every prompt in place of the embeddings of tokens, and are all that is
+/// trained ([prompt tuning](https://arxiv.org/abs/2104.08691)). Names and files as in Hugging Face's `peft`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PromptTuningConfig {
+    /// Vectors of the prompt; 0 for none.
+    pub tokens: usize,
+    /// Seed that draws the tokens of the vocabulary whose embeddings the vectors start as.
+    pub seed: u64,
 }
 
 /// Low-rank adapters ([LoRA](https://arxiv.org/abs/2106.09685)); names and meanings as in Hugging Face's `peft`.
@@ -66,6 +79,9 @@ pub enum TargetModules {
     /// (`model.language_model.layers.0.self_attn.q_proj`).
     Pattern(String),
 }
+
+/// Longest soft prompt.
+const MAX_PROMPT_TOKENS: usize = 4096;
 
 /// Every linear layer but the output head.
 pub const ALL_LINEAR: &str = "all-linear";
@@ -107,6 +123,24 @@ impl Section for PolicyConfig {
             "nf4",
             "\"none\" without adapters (policy.lora.rank), since weights of 4 bits are not trained themselves",
         )?;
+        require(
+            self.prompt_tuning.tokens == 0 || self.lora.rank == 0,
+            "policy.prompt_tuning.tokens",
+            self.prompt_tuning.tokens,
+            "0 beside policy.lora.rank: a soft prompt or low-rank adapters are trained",
+        )?;
+        require(
+            self.prompt_tuning.tokens <= MAX_PROMPT_TOKENS,
+            "policy.prompt_tuning.tokens",
+            self.prompt_tuning.tokens,
+            format!("at most {MAX_PROMPT_TOKENS}"),
+        )?;
+        require(
+            self.prompt_tuning.tokens == 0 || self.quantization == Quantization::None,
+            "policy.quantization",
+            "nf4",
+            "\"none\" with policy.prompt_tuning",
+        )?;
         let LoraConfig { alpha, dropout, .. } = self.lora;
         require(alpha > 0.0 && alpha.is_finite(), "policy.lora.alpha", alpha, "above 0")?;
         require((0.0..1.0).contains(&dropout), "policy.lora.dropout", dropout, "in [0, 1)")
@@ -127,6 +161,7 @@ impl Default for PolicyConfig {
             feature_cache_mib: 64,
             prefix_cache_mib: 64,
             lora: LoraConfig::default(),
+            prompt_tuning: PromptTuningConfig::default(),
         }
     }
 }
@@ -157,6 +192,11 @@ mod tests {
         for (text, key) in [
             ("[policy]\nmin_pixels = 9\nmax_pixels = 4", "policy.min_pixels"),
             ("[policy]\nquantization = \"nf4\"", "policy.quantization"),
+            (
+                "[policy]\nprompt_tuning.tokens = 4\nlora.rank = 2",
+                "policy.prompt_tuning.tokens = 4",
+            ),
+            ("[policy]\nprompt_tuning.tokens = 5000", "policy.prompt_tuning.tokens = 5000"),
             ("[policy.lora]\nalpha = 0.0", "policy.lora.alpha"),
             ("[policy.lora]\ndropout = 1.0", "policy.lora.dropout"),
         ] {

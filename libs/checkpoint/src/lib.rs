@@ -26,8 +26,10 @@ mod manifest;
 mod nf4;
 mod tensors;
 
-pub use adapter::{Adapter, FACTORS, is_adapter, model_dir, names_module};
-pub use config::{ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, Quantization, TargetModules};
+pub use adapter::{Adapter, FACTORS, SOFT_PROMPT, is_adapter, model_dir, names_module};
+pub use config::{
+    ALL_LINEAR, Dtype, LoraConfig, PolicyConfig, PromptTuningConfig, Quantization, TargetModules,
+};
 pub use directory::{
     Transfer, config, read_text, transfer, write_checkpoint, write_nf4_checkpoint,
 };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 use vrft_config::{ConfigError, Section, require};
-use vrft_plan::Device;
+use vrft_plan::{AttackConfig, Device};
 
 use crate::{BboxForm, BoxesAre, DataSpace, FramesConfig, Outlines, RobotConfig};
 
@@ -193,6 +193,10 @@ pub struct EvaluationConfig {
     pub batch_size: usize,
     /// Where the evaluator computes.
     pub device: Device,
+    /// Attacks the pictures of `test` as well: each measure is then given a second time, with `attacked/` before its name,
+    /// for the answers about attacked pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attack: Option<AttackConfig>,
 }
 
 impl EvaluationConfig {
@@ -206,7 +210,10 @@ impl EvaluationConfig {
         let split = self.validation_split.clone();
         // What exists is said of the samples of `test`.
         let exist = None;
-        Self { test: validation.to_owned(), split, validation_split: None, exist, ..self.clone() }
+        // What is chosen by is how right answers are about pictures as they are.
+        let attack = None;
+        let test = validation.to_owned();
+        Self { test, split, validation_split: None, exist, attack, ..self.clone() }
     }
 }
 
@@ -270,6 +277,7 @@ impl Section for EvaluationConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         require(self.batch_size > 0, "evaluation.batch_size", 0, "at least 1")?;
+        self.attack.as_ref().map_or(Ok(()), |attack| attack.check_as("evaluation.attack"))?;
         require(
             self.validation_split.is_none() || self.validation.is_some(),
             "evaluation.validation_split",
@@ -414,6 +422,7 @@ impl Default for EvaluationConfig {
             every: None,
             batch_size: 16,
             device: Device::Cpu,
+            attack: None,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Lets a policy answer the held-out questions and measures the answers.
 
+mod attacked;
+mod error;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,17 +12,19 @@ use serde::Serialize;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::Truth as RowTruth;
-use vrft_dataset::{DataConfig, Dataset, DatasetError, EvaluationConfig, Row};
+use vrft_dataset::{DataConfig, Dataset, EvaluationConfig, Row};
 use vrft_messages::{Reply, Role, Turn};
-use vrft_model::{LoadOptions, ModelError, Policy, SharedWeights};
+use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_plan::RolloutConfig;
-use vrft_processor::{EncodedPrompt, Processor, ProcessorError};
+use vrft_processor::{EncodedPrompt, Processor};
 use vrft_prompts::{Checker, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Frame, Reward, Truth, instructions};
-use vrft_rollout::{RolloutError, Sampling};
+use vrft_rollout::Sampling;
 use vrft_score::detection::Question;
 use vrft_vision::Sides;
+
+pub use error::JudgeError;
 
 use crate::turns::{HeldOutPartner, Said};
 use crate::{Evaluation, Evaluator, Subject, best_constant, existence};
@@ -45,13 +50,15 @@ impl JudgeConfig {
     /// # Errors
     /// A section that cannot be used.
     pub fn read(document: &Document) -> Result<Self, ConfigError> {
-        Ok(Self {
+        let config = Self {
             policy: document.section()?,
             evaluation: document.section()?,
             data: document.section()?,
             rollout: document.section()?,
             reward: document.section()?,
-        })
+        };
+        config.check_attack()?;
+        Ok(config)
     }
 }
 
@@ -101,39 +108,6 @@ pub struct Prediction {
     pub extent: Option<[f64; 2]>,
     /// What average precision counts of it, where answers are boxes: with it, two policies can be compared in pairs.
     pub counted: Option<Question>,
-}
-
-/// Why a policy could not be judged.
-#[derive(Debug, thiserror::Error)]
-pub enum JudgeError {
-    /// The held-out data.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// The policy could not be loaded or failed.
-    #[error(transparent)]
-    Policy(#[from] ModelError),
-    /// The processor of the checkpoint refuses something.
-    #[error(transparent)]
-    Processor(#[from] ProcessorError),
-    /// The file of `evaluation.exist`.
-    #[error("evaluation.exist = {path:?}: {why}")]
-    Exist {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A question that the policy could be asked when the data was opened, and cannot be asked any more.
-    #[error("held-out sample {sample_id:?}: {why}")]
-    Prompt {
-        /// The sample.
-        sample_id: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The policy could not decode answers.
-    #[error(transparent)]
-    Rollout(#[from] RolloutError),
 }
 
 impl Judge {
@@ -232,8 +206,17 @@ impl Judge {
     /// A checkpoint that cannot be loaded or run.
     pub fn evaluate(&self, checkpoint: &Path) -> Result<Judgment, JudgeError> {
         let start = Instant::now();
-        let completions = self.with_policy(checkpoint, |policy| self.complete(policy))?;
-        Ok(self.judge(completions, start))
+        let (said, attacked) = self.with_policy(checkpoint, |policy| {
+            let said = self.complete(policy, &|idx| self.encode(self.test.get(idx)))?;
+            let attack = self.config.evaluation.attack.as_ref();
+            let attacked = attack.map(|attack| self.attacked(policy, attack, &said)).transpose()?;
+            Ok((said, attacked))
+        })?;
+        let mut judgment = self.judge(said, start);
+        if let Some(attacked) = attacked {
+            attacked.add_to(self, &mut judgment);
+        }
+        Ok(judgment)
     }
 
     /// What `f` makes of the policy in a folder, whose memory on a device is given back afterwards.
@@ -275,7 +258,7 @@ impl Judge {
         Some(self.judge(completions.into_iter().map(Said::from).collect(), start))
     }
 
-    fn judge(&self, completions: Vec<Said>, start: Instant) -> Judgment {
+    pub(crate) fn judge(&self, completions: Vec<Said>, start: Instant) -> Judgment {
         let mut evaluator = Evaluator::new(&self.config.reward);
         let mut predictions = Vec::with_capacity(completions.len());
         for (idx, Said { completion, turns }) in completions.into_iter().enumerate() {
@@ -334,18 +317,22 @@ impl Judge {
         Some(Frame::of(space, width as u32, height as u32).extent())
     }
 
-    fn encode(&self, row: &Row) -> Result<EncodedPrompt, JudgeError> {
+    pub(crate) fn encode(&self, row: &Row) -> Result<EncodedPrompt, JudgeError> {
         encode(&self.processor, &self.prompter, row)
             .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
     }
 
-    /// An answer to each question, empty to those that are not asked.
-    fn complete(&self, policy: &Policy) -> Result<Vec<Said>, JudgeError> {
+    /// An answer to each question, empty to those that are not asked; `encode` makes what the policy reads of a row's number.
+    pub(crate) fn complete(
+        &self,
+        policy: &Policy,
+        encode: &dyn Fn(usize) -> Result<EncodedPrompt, JudgeError>,
+    ) -> Result<Vec<Said>, JudgeError> {
         let rollout = &self.config.rollout;
         let sampling = Sampling::greedy(rollout.max_completion_tokens, rollout.stop.clone());
-        let rows = self.test.iter().zip(&self.asked).filter(|(_, asked)| **asked);
-        let rows: Vec<&Row> = rows.map(|(row, _)| row).collect();
-        let answers = self.greedy(policy, &rows, &sampling, &|row| self.encode(row), true)?;
+        let asked: Vec<usize> = (0..self.asked.len()).filter(|idx| self.asked[*idx]).collect();
+        let rows: Vec<&Row> = asked.iter().map(|idx| self.test.get(*idx)).collect();
+        let answers = self.greedy(policy, &rows, &sampling, &|at| encode(asked[at]), true)?;
         let mut answers = answers.into_iter();
         let text = |asked: &bool| asked.then(|| answers.next()).flatten().unwrap_or_default();
         Ok(self.asked.iter().map(text).collect())
@@ -359,7 +346,8 @@ impl Judge {
     pub fn existence(&self, checkpoint: &Path) -> Result<BTreeMap<String, bool>, JudgeError> {
         let sampling = Sampling::greedy(existence::MAX_TOKENS, Vec::new());
         let rows: Vec<&Row> = self.test.iter().collect();
-        let question = |row: &Row| {
+        let question = |at: usize| {
+            let row = rows[at];
             let turns = existence::question(self.prompter.category(row).as_deref(), row);
             let messages = vrft_messages::chat_messages(&turns);
             encode_messages(&self.processor, &messages, row)
@@ -376,19 +364,20 @@ impl Judge {
     }
 
     /// The most probable answers to questions about these rows; in several turns, where the task has some and they are
-    /// wanted.
+    /// wanted. `encode` makes what the policy reads about the row at a place among them.
     fn greedy(
         &self,
         policy: &Policy,
         rows: &[&Row],
         sampling: &Sampling,
-        encode: &dyn Fn(&Row) -> Result<EncodedPrompt, JudgeError>,
+        encode: &dyn Fn(usize) -> Result<EncodedPrompt, JudgeError>,
         in_turns: bool,
     ) -> Result<Vec<Said>, JudgeError> {
         let mut said = Vec::with_capacity(rows.len());
         for rows in rows.chunks(self.config.evaluation.batch_size) {
             // Pixels of all rows together may be more than memory holds.
-            let batch = rows.iter().map(|row| encode(row));
+            let start = said.len();
+            let batch = (start..start + rows.len()).map(encode);
             let batch: Vec<EncodedPrompt> = batch.collect::<Result<_, _>>()?;
             let batch: Vec<&EncodedPrompt> = batch.iter().collect();
             // Greedy decoding draws nothing.

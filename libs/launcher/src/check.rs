@@ -147,7 +147,7 @@ fn print_estimate(estimate: &MemoryEstimate) {
 /// How a step passes through the policy, if its prompts are like the first and its completions as long as allowed.
 fn print_micro_batches(graph: &Graph, prompt_tokens: usize) {
     let (rollout, learner) = (&graph.config.rollout, &graph.config.learner);
-    let group_size = rollout.group_size + graph.config.memory().n_shown;
+    let group_size = rollout.largest_group() + graph.config.memory().n_shown;
     let length = rollout.max_completion_tokens;
     let plan = MicroBatchPlan::new(learner, prompt_tokens, group_size, length);
     let n_groups = learner.prompts_per_step;

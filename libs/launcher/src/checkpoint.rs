@@ -152,6 +152,7 @@ fn merge_into(
         quantization: Quantization::None,
         freeze_vision: false,
         lora: None,
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };

@@ -15,6 +15,7 @@ mod fingerprint;
 mod graph;
 mod listen;
 mod lock;
+mod meta;
 mod new;
 mod origin;
 mod outcome;
@@ -66,6 +67,7 @@ fn start() -> eyre::Result<()> {
             Ok(())
         }
         Command::Retrieve(options) => retrieve::retrieve(&options),
+        Command::Meta(options) => meta::meta(&options),
         Command::Reward(command) => rewards::reward(&command),
         Command::Doctor { run } => doctor::doctor(run.as_deref()),
         Command::Report { run } => {

@@ -54,6 +54,7 @@ pub(crate) fn probe(options: &ProbeOptions) -> eyre::Result<()> {
             quantization: vrft_checkpoint::Quantization::None,
             freeze_vision: false,
             lora: None,
+            prompt_tuning: None,
             feature_cache_mib: 0,
             prefix_cache_mib: 0,
         },

@@ -33,6 +33,7 @@ pub(crate) fn quantize(
         quantization: Quantization::Nf4,
         freeze_vision: false,
         lora: None,
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };

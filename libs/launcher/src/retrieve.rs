@@ -55,8 +55,8 @@ pub(crate) fn retrieve(options: &RetrieveOptions) -> eyre::Result<()> {
     let device = vrft_model::open_device("evaluation.device", graph.config.evaluation.device)?;
     let tower = LoadOptions::new(&policy, device, false);
     let tower = Policy::load_beside(&policy.path, policy.base.as_deref(), &tower)?;
-    let tower = Tower { processor: &processor, policy: &tower, config: &graph.config };
-    let (shots, prompter) = tower.shots()?;
+    let tower = Tower { processor: &processor, policy: &tower };
+    let (shots, prompter) = shots(&processor, &graph.config)?;
     let shots = tower.see(&shots, &prompter).wrap_err("data.train")?;
     let pool = Dataset::open_with(&options.pool, &OpenOptions::default()).wrap_err("--pool")?;
     let pool = tower.see(&pool, &prompter).wrap_err("--pool")?;
@@ -70,32 +70,28 @@ pub(crate) fn retrieve(options: &RetrieveOptions) -> eyre::Result<()> {
     Ok(())
 }
 
+/// The shots as a run draws them, and what asks about them.
+pub(crate) fn shots(processor: &Processor, config: &Config) -> eyre::Result<(Dataset, Prompter)> {
+    let Config { data, evaluation, policy, rewards, rollout, run, .. } = config;
+    ensure!(data.sources.is_empty(), "[[data.sources]]: name the rows of one task by data.train");
+    let options = data.options_to_learn(None, evaluation);
+    let dataset = Dataset::open_with(&data.train, &options).wrap_err("data.train")?;
+    let prompter = Prompter::of_data(&rewards.shared, &policy.system, &dataset, data, None)?;
+    let checker = Checker::new(processor, rollout.max_completion_tokens);
+    let dataset = dataset
+        .retain_valid(|row| checker.check(&prompter, row), data.max_bad_fraction)?
+        .shots(data.shots, run.seed, data.max_bad_fraction)?
+        .shots_per_class(data.class_shots(), run.seed, |row| prompter.class(row))?;
+    Ok((dataset, prompter))
+}
+
 /// What looks at pictures.
 struct Tower<'a> {
     processor: &'a Processor,
     policy: &'a Policy,
-    config: &'a Config,
 }
 
 impl Tower<'_> {
-    /// The shots as a run draws them.
-    fn shots(&self) -> eyre::Result<(Dataset, Prompter)> {
-        let Config { data, evaluation, policy, rewards, rollout, run, .. } = self.config;
-        ensure!(
-            data.sources.is_empty(),
-            "[[data.sources]]: name the rows of one task by data.train"
-        );
-        let options = data.options_to_learn(None, evaluation);
-        let dataset = Dataset::open_with(&data.train, &options).wrap_err("data.train")?;
-        let prompter = Prompter::of_data(&rewards.shared, &policy.system, &dataset, data, None)?;
-        let checker = Checker::new(self.processor, rollout.max_completion_tokens);
-        let dataset = dataset
-            .retain_valid(|row| checker.check(&prompter, row), data.max_bad_fraction)?
-            .shots(data.shots, run.seed, data.max_bad_fraction)?
-            .shots_per_class(data.class_shots(), run.seed, |row| prompter.class(row))?;
-        Ok((dataset, prompter))
-    }
-
     /// All rows with pictures that can be decoded.
     fn see<'d>(&self, dataset: &'d Dataset, prompter: &Prompter) -> eyre::Result<Vec<Seen<'d>>> {
         let mut seen = Vec::with_capacity(dataset.len());

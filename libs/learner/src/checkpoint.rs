@@ -181,7 +181,13 @@ impl Learner {
             .map_err(|error| LearnerError::damaged(&path, error))?;
         self.policy.restore(&checkpoint.path)?;
         self.step = checkpoint.step;
+        let group = self.controllers.group.take();
         self.controllers = checkpoint.controllers.clone();
+        // A run that was saved before its group size was to change starts from the configured one.
+        self.controllers.group = match (group, self.controllers.group.take()) {
+            (Some(_), Some(saved)) => Some(saved),
+            (fresh, _) => fresh,
+        };
         warn_of_changes(&checkpoint.settings, &settings(self));
         Ok(())
     }

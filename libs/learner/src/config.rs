@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Section, require};
 use vrft_objective::config::LossConfig;
-use vrft_plan::LearnerConfig;
+use vrft_plan::{AttackConfig, LearnerConfig, RolloutConfig};
 
 /// AdamW and its schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,11 @@ pub struct SftConfig {
     pub answer_prefix: String,
     /// Optimizer of the supervised baseline.
     pub optimizer: OptimizerConfig,
+    /// Learns from attacked pictures instead of the pictures themselves. With `[policy.lora]` beside it this is adversarial
+    /// training of low-rank adapters, after AdvCLIP-LoRA ([arXiv 2505.15130](https://arxiv.org/abs/2505.15130)); there a
+    /// batch shares one perturbation, here each picture has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adversarial: Option<AttackConfig>,
 }
 
 impl SftConfig {
@@ -85,6 +90,8 @@ impl Section for SftConfig {
     const NAME: &'static str = "sft";
 
     fn check(&self) -> Result<(), ConfigError> {
+        let attack = self.adversarial.as_ref();
+        attack.map_or(Ok(()), |attack| attack.check_as("sft.adversarial"))?;
         self.optimizer.check_as("sft.optimizer")
     }
 }
@@ -100,6 +107,22 @@ pub fn check_imitation(loss: &LossConfig, learner: &LearnerConfig) -> Result<(),
         learner.refills,
         "0 with [loss.chord] or [loss.self_distillation]: a prompt whose completions did equally well still teaches, by its \
          true answer",
+    )
+}
+
+/// Checks what `rollout.group_size_adaptive` asks of `[learner]`.
+///
+/// # Errors
+/// Dynamic sampling beside it, which leaves out the very groups that it counts.
+pub fn check_group_size(
+    rollout: &RolloutConfig,
+    learner: &LearnerConfig,
+) -> Result<(), ConfigError> {
+    require(
+        rollout.group_size_adaptive.is_none() || learner.refills == 0,
+        "learner.refills",
+        learner.refills,
+        "0 with rollout.group_size_adaptive: groups that teach nothing would be replaced before they are counted",
     )
 }
 

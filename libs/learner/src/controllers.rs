@@ -5,6 +5,7 @@ use vrft_objective::config::LossConfig;
 use vrft_objective::{EntropyController, KlController};
 
 use crate::StepStats;
+use crate::group_size::GroupSize;
 
 /// The adaptive coefficients as they stand; those that are fixed stay in the configuration.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ pub(crate) struct Controllers {
     #[serde(skip_serializing_if = "Option::is_none")]
     entropy_coef: Option<f64>,
     entropy_acts: bool,
+    /// How many completions each prompt gets, where that changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<GroupSize>,
     /// Steps that were refused for being too far from the policy.
     #[serde(skip_serializing_if = "is_zero")]
     n_refused: u64,
@@ -86,7 +90,12 @@ mod tests {
     #[test]
     fn adapted_coefficients_replace_those_of_the_configuration() {
         let config = LossConfig {
-            kl_adaptive: Some(AdaptiveKlConfig { target: 0.1, horizon: 10.0 }),
+            kl_adaptive: Some(AdaptiveKlConfig {
+                target: 0.1,
+                horizon: 10.0,
+                min: None,
+                max: None,
+            }),
             entropy_coef: 0.01,
             entropy_adaptive: Some(AdaptiveEntropyConfig { target: 0.5, ..Default::default() }),
             ..LossConfig::default()

@@ -3,7 +3,7 @@
 use vrft_model::{Policy, TokenLogprobs};
 use vrft_objective::UpdateCounts;
 use vrft_objective::config::LossConfig;
-use vrft_plan::LearnerConfig;
+use vrft_plan::{AdaptiveGroupConfig, LearnerConfig};
 
 use crate::adamw::AdamW;
 use crate::batch::{check_demonstrations, check_groups};
@@ -26,6 +26,7 @@ pub struct Learner {
     pub(crate) config: LearnerConfig,
     pub(crate) temperature: f64,
     max_completion_tokens: usize,
+    pub(crate) group_config: Option<AdaptiveGroupConfig>,
     pub(crate) step: u64,
     /// Buffers of the step under way; between steps only their memory counts.
     gradients: StepGradients,
@@ -88,6 +89,7 @@ impl Learner {
             config: settings.learner.clone(),
             temperature: settings.temperature,
             max_completion_tokens: settings.max_completion_tokens,
+            group_config: None,
             step: 0,
             gradients,
         })
@@ -142,6 +144,7 @@ impl Learner {
             self.note_distance(&mut stats, share);
         }
         self.finish_step(&mut stats, &counts);
+        self.adapt_group_size(&mut stats, groups.len());
         Ok(stats)
     }
 

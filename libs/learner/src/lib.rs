@@ -4,6 +4,7 @@
 //! fit into memory, gradients accumulated over them, AdamW. [`Checkpoints`] makes what it holds survive.
 
 mod adamw;
+mod adversarial;
 mod batch;
 mod checkpoint;
 mod config;
@@ -16,6 +17,7 @@ mod error;
 mod gpu_moments;
 mod gradient_noise;
 mod gradients;
+mod group_size;
 mod grpo;
 mod learner;
 mod memory;
@@ -25,6 +27,7 @@ mod moments;
 mod noise;
 mod pass;
 mod plan;
+mod reptile;
 mod saved;
 mod schedule;
 mod sequence;
@@ -34,10 +37,13 @@ mod update;
 
 pub use batch::{Demonstration, FirstTurn, Origin, TrainCompletion, TrainGroup};
 pub use checkpoint::{Checkpoint, Checkpoints, Cursor};
-pub use config::{OptimizerConfig, OptimizerState, Schedule, SftConfig, check_imitation};
+pub use config::{
+    OptimizerConfig, OptimizerState, Schedule, SftConfig, check_group_size, check_imitation,
+};
 pub use error::LearnerError;
 pub use gradients::StepGradients;
 pub use learner::{Learner, TrainSettings};
 pub use memory::{Devices, MemoryEstimate, MemorySettings, PromptSize};
 pub use micro_batch::MicroBatchPlan;
+pub use reptile::ReptileStats;
 pub use stats::StepStats;

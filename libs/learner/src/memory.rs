@@ -105,8 +105,9 @@ impl MemoryEstimate {
         let has_reference = config.loss.needs_reference() && n_adapters == 0;
         let reference = if has_reference { n_values * dtype.size_in_bytes() } else { 0 };
         let rollout = &config.rollout;
-        let n_completion_tokens = rollout.group_size * rollout.max_completion_tokens;
-        let n_groups = (rollout.max_rows / rollout.group_size.max(1)).max(1);
+        let group_size = rollout.largest_group();
+        let n_completion_tokens = group_size * rollout.max_completion_tokens;
+        let n_groups = (rollout.max_rows / group_size.max(1)).max(1);
         let n_cached_tokens =
             n_groups.min(config.learner.prompts_per_step) * (prompt.n_tokens + n_completion_tokens);
         let of_rollout = (n_values + n_adapters) * dtype.size_in_bytes() - quantized;
@@ -179,13 +180,14 @@ fn optimizer(state: OptimizerState, n_trained: usize) -> usize {
     2 * of_one
 }
 
-/// The adapters' values, if they sit beside every linear layer of the language model.
+/// The adapters' values, if they sit beside every linear layer of the language model; or those of a soft prompt.
 fn adapter_values(config: &MemorySettings<'_>, model: &ModelConfig) -> usize {
     let text = &model.text;
     let (width, inner) = (text.hidden_size, text.intermediate_size);
     let of_heads = 2 * (width + text.q_width()) + 2 * (width + text.kv_width());
     let sides = of_heads + 3 * (width + inner);
-    config.policy.lora.rank * sides * text.n_layers
+    let of_prompt = config.policy.prompt_tuning.tokens * width;
+    config.policy.lora.rank * sides * text.n_layers + of_prompt
 }
 
 fn activations(
@@ -195,7 +197,7 @@ fn activations(
     dtype: DType,
 ) -> usize {
     let (learner, rollout) = (&config.learner, &config.rollout);
-    let group_size = rollout.group_size + config.n_shown;
+    let group_size = rollout.largest_group() + config.n_shown;
     let length = rollout.max_completion_tokens;
     let plan = MicroBatchPlan::new(learner, prompt.n_tokens, group_size, length);
     let n_tokens = plan.largest;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use arrow::array::StructArray;
-use arrow::datatypes::UInt64Type;
+use arrow::array::{Array, StructArray};
+use arrow::datatypes::{UInt16Type, UInt64Type};
 
 use crate::build::{numbers, strings, table};
 use crate::columns::Columns;
@@ -22,6 +22,8 @@ pub struct PolicyAnnouncement {
     pub bytes: u64,
     /// XXH3 of the file, 32 hexadecimal digits.
     pub checksum: String,
+    /// How many completions it is to answer each prompt with; 0 for as many as are configured.
+    pub group_size: u16,
 }
 
 impl PolicyAnnouncement {
@@ -40,6 +42,7 @@ impl Message for PolicyAnnouncement {
             ("location", strings([self.location.as_str()])),
             ("bytes", numbers::<UInt64Type>([self.bytes])),
             ("checksum", strings([self.checksum.as_str()])),
+            ("group_size", numbers::<UInt16Type>([self.group_size])),
         ])
     }
 
@@ -51,6 +54,10 @@ impl Message for PolicyAnnouncement {
             location: columns.strings("location")?.value(0).to_owned(),
             bytes: columns.primitive::<UInt64Type>("bytes")?.value(0),
             checksum: columns.strings("checksum")?.value(0).to_owned(),
+            group_size: match columns.optional_nullable::<UInt16Type>("group_size")? {
+                Some(sizes) if sizes.is_valid(0) => sizes.value(0),
+                _ => 0,
+            },
         })
     }
 }
@@ -66,6 +73,7 @@ mod tests {
             location: "/dev/shm/vrft/v12.safetensors".into(),
             bytes: 1 << 40,
             checksum: "00ff".into(),
+            group_size: 12,
         };
         assert_eq!(PolicyAnnouncement::from_arrow(&version.to_arrow()).unwrap(), version);
         assert!(!version.is_local());

@@ -32,6 +32,7 @@ fn policy(dir: &Path, trainable: bool) -> Policy {
         quantization: Default::default(),
         freeze_vision: false,
         lora: None,
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };

@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             quantization: Default::default(),
             freeze_vision: false,
             lora: Some(lora),
+            prompt_tuning: None,
             feature_cache_mib: 0,
             prefix_cache_mib: 0,
         };

@@ -56,13 +56,19 @@ impl<'a> EncodedImages<'a> {
     /// # Errors
     /// Fails if an operation fails.
     pub fn backward(self, gradients: &mut Gradients) -> Result<(), ModelError> {
+        self.backward_to(&[], gradients).map(|_| ())
+    }
+
+    /// The same, which also returns the gradients of these inputs of the tower's tape, as far as they have one.
+    pub(crate) fn backward_to(
+        self,
+        inputs: &[&Activation],
+        gradients: &mut Gradients,
+    ) -> Result<Vec<Option<Tensor>>, ModelError> {
         let with_gradient = self.features.iter().zip(self.gradients.0);
         let results: Vec<_> =
             with_gradient.filter_map(|(features, gradient)| Some((features, gradient?))).collect();
-        if !results.is_empty() {
-            self.tape.backward(&results, &[], gradients)?;
-        }
-        Ok(())
+        Ok(self.tape.backward(&results, inputs, gradients)?)
     }
 
     /// The rows of an image among the features, if it is one of this very prompt and not one that looks the same.

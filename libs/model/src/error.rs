@@ -50,6 +50,9 @@ pub enum ModelError {
         /// What came.
         got: String,
     },
+    /// A picture that cannot be attacked.
+    #[error("{0}; leave the attack out for this policy")]
+    Attack(vrft_vision::VisionError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),

@@ -114,6 +114,7 @@ mod tests {
                 quantization: Default::default(),
                 freeze_vision: false,
                 lora: None,
+                prompt_tuning: None,
                 feature_cache_mib: 0,
                 prefix_cache_mib: 0,
             };

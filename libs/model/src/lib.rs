@@ -6,6 +6,7 @@
 //! differentiable operations are defined.
 
 mod adapted;
+mod attack;
 mod cache;
 mod checkpoint;
 mod config;
@@ -33,11 +34,13 @@ mod rotary;
 mod scope;
 mod session;
 mod shared;
+mod soft_prompt;
 mod tensor_cache;
 mod tower;
 mod vit;
 mod weights;
 
+pub use attack::{Attacked, PixelGradient};
 pub use config::{ModelConfig, RopeStretch, TextConfig};
 pub use device::{check_device, give_back_freed_memory, gpu_memory, open_device};
 pub use encoded_images::{EncodedImages, FeatureGradients};

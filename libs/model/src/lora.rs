@@ -14,6 +14,31 @@ use crate::names::Names;
 use crate::quantized::Quantized;
 use crate::scope::Scope;
 
+/// What is trained beside weights that stay as they are.
+#[derive(Debug, Clone)]
+pub(crate) enum Beside {
+    /// Low-rank adapters of linear layers.
+    LowRank(vrft_checkpoint::LoraConfig),
+    /// A soft prompt of so many vectors.
+    SoftPrompt(usize),
+}
+
+impl Beside {
+    /// What its layers have in common.
+    pub(crate) fn lora(&self) -> Lora {
+        match self {
+            Self::LowRank(config) => Lora::new(config),
+            // No layer has an adapter.
+            Self::SoftPrompt(_) => Lora { rank: 0, alpha: 0.0, dropout: 0.0 },
+        }
+    }
+
+    /// Rank of its adapters; 0 without any.
+    pub(crate) fn rank(&self) -> usize {
+        self.lora().rank
+    }
+}
+
 /// What all adapters of a policy have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Lora {

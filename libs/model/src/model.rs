@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use vrft_kernels::{Activation, Context, Tape};
 use vrft_processor::EncodedPrompt;
-use vrft_vision::Patches;
+use vrft_vision::{Grid, Patches};
 
 use crate::decoder::{Decoder, DecoderInput, PredictingRows, SharedAttend};
 use crate::encoded_images::{EncodedImages, Shared, put_features};
@@ -19,7 +19,8 @@ use crate::prefixes::{PrefixCache, Watch};
 use crate::quantized::Quantized;
 use crate::rotary::Rotary;
 use crate::scope::{Scope, Source};
-use crate::tower::Tower;
+use crate::soft_prompt::SoftPrompt;
+use crate::tower::{Tower, pixels};
 use crate::{ModelConfig, ModelError, PackedGroup, Trace};
 
 /// The model over one version of the weights. What a pass computes, with gradients or without, is said by its context.
@@ -30,6 +31,7 @@ pub(crate) struct Model {
     tower: Box<dyn Tower>,
     features: Option<Arc<FeatureCache>>,
     prefixes: Option<PrefixCache>,
+    soft: Option<SoftPrompt>,
     dtype: DType,
 }
 
@@ -47,11 +49,12 @@ impl Model {
         let names = config.names(tensors);
         let source = Source::new(tensors, quantized, lora);
         let (tower, decoder) = Self::parts(config, &source, names)?;
+        let soft = SoftPrompt::load(&source, config.text.hidden_size)?;
         // Some writers store a tied head a second time.
         let tied = config.text.tie_word_embeddings.then(|| names.head_weight());
         let used = source.finish(tied.as_slice())?;
         let config = config.clone();
-        Ok((Self { config, decoder, tower, features, prefixes: None, dtype }, used))
+        Ok((Self { config, decoder, tower, features, prefixes: None, soft, dtype }, used))
     }
 
     /// The same with a cache of prompts' keys and values: its weights never change, and it computes no gradient.
@@ -217,7 +220,7 @@ impl Model {
         budget_bytes: usize,
         encoded: &[Shared],
     ) -> Result<(DecoderInput, usize), ModelError> {
-        let mut input = DecoderInput::from(self.embed_tokens(context, &packed.token_ids)?);
+        let mut input = self.embed_packed(context, packed)?;
         let n_tokens = |image: &Patches| self.n_tokens(image);
         let images = &packed.images;
         let places = &packed.placeholders;
@@ -243,6 +246,23 @@ impl Model {
         let (n_kept, kept_bytes) = self.kept_blocks(&images, budget_bytes);
         let features = self.encode(&context.training(&tape), &images, n_kept, &mut |_| ())?;
         Ok(EncodedImages::new(prompt, features, tape, kept_bytes))
+    }
+
+    /// The same with a gradient for the pixels themselves: their place on the tape, (N, values of a patch), comes too.
+    pub(crate) fn encode_pixels<'a>(
+        &self,
+        context: &Context,
+        tape: Tape,
+        prompt: &'a EncodedPrompt,
+        budget_bytes: usize,
+    ) -> Result<(EncodedImages<'a>, Activation), ModelError> {
+        let images: Vec<&Patches> = prompt.images.iter().collect();
+        let (n_kept, kept_bytes) = self.kept_blocks(&images, budget_bytes);
+        let pixels = tape.input(&self.pixels(context, &images)?)?;
+        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
+        let recording = context.training(&tape);
+        let features = self.tower.encode(&recording, &pixels, &grids, n_kept, &mut |_| ())?;
+        Ok((EncodedImages::new(prompt, features, tape, kept_bytes), pixels))
     }
 
     /// See [`Policy::image_features`](crate::Policy::image_features).
@@ -292,7 +312,15 @@ impl Model {
         n_kept: usize,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
-        self.tower.encode(context, images, n_kept, self.dtype, watch)
+        let pixels = Activation::constant(&self.pixels(context, images)?)?;
+        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
+        self.tower.encode(context, &pixels, &grids, n_kept, watch)
+    }
+
+    /// (N, values of a patch): the patches of all images where the model computes, in the type that it computes in.
+    fn pixels(&self, context: &Context, images: &[&Patches]) -> Result<Tensor, ModelError> {
+        let pixels = pixels(images, self.config.tower.patches())?;
+        Ok(pixels.to_dtype(self.dtype)?.to_device(context.device())?)
     }
 
     /// Rows of the language model that an image fills.
@@ -307,11 +335,26 @@ impl Model {
         packed: &Packed,
         encode: impl FnOnce(&[&Patches]) -> Result<Vec<Activation>, ModelError>,
     ) -> Result<DecoderInput, ModelError> {
-        let mut input = DecoderInput::from(self.embed_tokens(context, &packed.token_ids)?);
+        let mut input = self.embed_packed(context, packed)?;
         if !packed.images.is_empty() {
             input.put(context, &encode(&packed.images)?, &packed.placeholders)?;
         }
         Ok(input)
+    }
+
+    /// What the packed rows start from, but for images: the tokens' embeddings, and the soft prompt's vectors.
+    fn embed_packed(&self, context: &Context, packed: &Packed) -> Result<DecoderInput, ModelError> {
+        let mut input = DecoderInput::from(self.embed_tokens(context, &packed.token_ids)?);
+        if let Some(soft) = &self.soft {
+            let vectors = soft.repeated(context, packed.soft.len() / soft.len(), self.dtype)?;
+            input.put(context, &[vectors], &packed.soft)?;
+        }
+        Ok(input)
+    }
+
+    /// Vectors that stand before every prompt.
+    pub(crate) fn n_soft(&self) -> usize {
+        self.soft.as_ref().map_or(0, SoftPrompt::len)
     }
 
     /// (N, hidden_size) of tokens alone.

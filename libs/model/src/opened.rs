@@ -1,12 +1,12 @@
 //! The files of a checkpoint, opened and compared with the model before a weight is read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
-use vrft_checkpoint::{Adapter, TensorFiles};
+use candle_core::{DType, Tensor};
+use vrft_checkpoint::{Adapter, CheckpointError, SOFT_PROMPT, TensorFiles};
 
-use crate::lora::Lora;
+use crate::lora::{Beside, Lora};
 use crate::model::Model;
 use crate::peft::adapter_shapes;
 use crate::quantized::Quantized;
@@ -19,6 +19,26 @@ use crate::{ModelConfig, ModelError, adapted, checkpoint};
 /// As [`Policy::load`](crate::Policy::load).
 pub fn check_checkpoint(dir: &Path, base: Option<&Path>) -> Result<(), ModelError> {
     Opened::open(dir, base, DType::F32).map(drop)
+}
+
+/// Whether the file of a soft prompt has the one tensor that its settings promise.
+fn check_soft_prompt(
+    dir: &Path,
+    n: usize,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), ModelError> {
+    let found = tensors.get(SOFT_PROMPT).map(|prompt| prompt.dims()[0]);
+    if found == Some(n) && tensors.len() == 1 {
+        return Ok(());
+    }
+    let names: Vec<&String> = tensors.keys().collect();
+    let message = match found {
+        Some(got) if got != n => {
+            format!("{SOFT_PROMPT} has {got} vectors, num_virtual_tokens is {n}")
+        }
+        _ => format!("a soft prompt has the tensor {SOFT_PROMPT} and no other, got {names:?}"),
+    };
+    Err(CheckpointError::damaged(&Adapter::tensors_in(dir), message).into())
 }
 
 /// The files of a checkpoint whose headers are those of the model.
@@ -47,9 +67,17 @@ impl Opened {
             stand_ins.retain(|name, _| used.contains(name));
             let names = config.names(&stand_ins);
             let factors = adapter_shapes(dir, names)?;
-            adapted::check(dir, adapter, &factors, &stand_ins, names)?;
+            let lora = match adapter.prompt() {
+                Some(n) => {
+                    check_soft_prompt(dir, n, &factors)?;
+                    Beside::SoftPrompt(n).lora()
+                }
+                None => {
+                    adapted::check(dir, adapter, &factors, &stand_ins, names)?;
+                    Lora::new(&adapter.lora(None)?)
+                }
+            };
             stand_ins.extend(factors);
-            let lora = Lora::new(&adapter.lora(None)?);
             Model::new(&config, &stand_ins, &none, Some(&lora), dtype, None)?;
         }
         Ok(Self { adapter, source, config, files, used })

@@ -32,6 +32,8 @@ pub(crate) struct Packed<'a> {
     pub(crate) predicting: Vec<u32>,
     /// As `layout`, where the predicting rows alone have a query.
     pub(crate) predicting_layout: Arc<AttentionLayout>,
+    /// Rows that the vectors of a soft prompt fill: all of them before each prompt.
+    pub(crate) soft: Vec<usize>,
     /// In the order in which their placeholders come.
     pub(crate) images: Vec<&'a Patches>,
     /// Rows that an image or video fills. A prompt has some, and what is inserted into a completion: among the
@@ -55,6 +57,7 @@ impl<'a> Packed<'a> {
             layout: Arc::new(AttentionLayout::default()),
             predicting: Vec::new(),
             predicting_layout: Arc::new(AttentionLayout::default()),
+            soft: Vec::new(),
             images: Vec::new(),
             placeholders: Vec::new(),
             sources: Vec::new(),
@@ -87,15 +90,18 @@ impl<'a> Packed<'a> {
         group: &PackedGroup<'a>,
     ) -> Result<AttentionGroup, ModelError> {
         let prompt = group.prompt;
+        let n_soft = model.n_soft();
+        self.push_soft(n_soft);
         let rows = (self.token_ids.len()..).zip(&prompt.token_ids);
         let placeholders = rows.filter(|(_, id)| model.is_placeholder(**id));
         self.placeholders.extend(placeholders.map(|(row, _)| row));
         self.token_ids.extend(&prompt.token_ids);
-        self.positions.extend(&prompt.positions);
+        let moved = |place: &[u32; 3]| place.map(|axis| axis + n_soft as u32);
+        self.positions.extend(prompt.positions.iter().map(moved));
         self.images.extend(&prompt.images);
         let last_of_prompt = self.predicting.len() as u32;
         self.predicting.push(self.token_ids.len() as u32 - 1);
-        let first_position = prompt.next_position();
+        let first_position = n_soft as u32 + prompt.next_position();
         let mut suffixes = Vec::new();
         if !group.inserted.is_empty() && group.inserted.len() != group.completions.len() {
             let expected = format!("{}, one for each completion", group.completions.len());
@@ -126,7 +132,7 @@ impl<'a> Packed<'a> {
             suffixes.push(inputs.len());
         }
         Ok(AttentionGroup {
-            prefix: prompt.token_ids.len(),
+            prefix: n_soft + prompt.token_ids.len(),
             suffixes,
             causal: true,
             first_query: 0,
@@ -173,6 +179,14 @@ impl<'a> Packed<'a> {
             Some(left) => Err(misplaced(name, left.after, completion.len())),
             None => Ok(self.token_ids.len() - first_row),
         }
+    }
+
+    /// Adds the rows of a soft prompt, in which any token may stand: their embeddings are replaced.
+    fn push_soft(&mut self, n: usize) {
+        let start = self.token_ids.len();
+        self.soft.extend(start..start + n);
+        self.token_ids.extend(std::iter::repeat_n(0, n));
+        self.positions.extend((0..n as u32).map(|place| [place; 3]));
     }
 
     /// Adds a row that predicts a token.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::LoraConfig;
-use vrft_checkpoint::{Adapter, is_adapter};
+use vrft_checkpoint::{Adapter, SOFT_PROMPT, is_adapter};
 
 use crate::ModelError;
 use crate::checkpoint::{stand_ins, to_tensor};
@@ -30,6 +30,19 @@ pub(crate) fn adapter_shapes(
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let shapes = Adapter::read_tensors(dir, |_, view| Ok::<_, ModelError>(view.shape().to_vec()))?;
     stand_ins(&shapes.into_iter().map(|(name, shape)| (names.local(&name), shape)).collect())
+}
+
+/// Writes the directory of a soft prompt for the checkpoint in `base`; `tensors` are all of the policy.
+pub(crate) fn write_soft_prompt(
+    dir: &Path,
+    n: usize,
+    base: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), ModelError> {
+    let missing =
+        || ModelError::MissingTensors { names: vec![SOFT_PROMPT.to_owned()], expected: 1 };
+    let prompt = tensors.get(SOFT_PROMPT).ok_or_else(missing)?;
+    Ok(Adapter::of_prompt(n, base).write_prompt(dir, prompt)?)
 }
 
 /// Writes an adapter directory for the checkpoint in `base`; `tensors` and `quantized` are all of the policy.

@@ -1,5 +1,6 @@
 //! The policy: weights, and the two ways to run them.
 
+mod options;
 mod saving;
 
 use std::collections::{BTreeMap, HashMap};
@@ -7,66 +8,27 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use candle_core::{DType, Device, Tensor, Var};
-use vrft_checkpoint::{PolicyConfig, Quantization, is_adapter};
+use vrft_checkpoint::{Quantization, is_adapter};
 use vrft_kernels::{Activation, Backend, Context, Tape};
 use vrft_processor::EncodedPrompt;
 use vrft_vision::Patches;
 
 use crate::features::FeatureCache;
-use crate::lora::{self, Lora};
+use crate::lora::{self, Beside, Lora};
 use crate::opened::Opened;
 use crate::packing_for_gpu::GpuPacking;
 use crate::peft::read_adapter;
 use crate::quantized::{Quantized, is_meant};
 use crate::shared::{Base, PackedBase, SharedWeights, Wanted};
+use crate::soft_prompt;
 use crate::weights::{Caches, Weights, check_names};
+pub use options::LoadOptions;
+use options::beside;
+
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
     TrainingPass,
 };
-
-/// How to load a checkpoint.
-#[derive(Debug, Clone)]
-pub struct LoadOptions {
-    /// Type to compute in: frozen weights are converted as they are read, trained ones are kept in f32 and
-    /// converted as they are used.
-    pub dtype: DType,
-    /// Where the weights live.
-    pub device: Device,
-    /// Whether the weights can be trained; if not, no graph is ever built.
-    pub trainable: bool,
-    /// Turn the linear layers of the language model into 4-bit numbers as they are read.
-    pub quantization: vrft_checkpoint::Quantization,
-    /// Leave the vision tower untrained.
-    pub freeze_vision: bool,
-    /// Train low-rank adapters, and nothing else; an adapter directory brings its own.
-    pub lora: Option<vrft_checkpoint::LoraConfig>,
-    /// Memory for a cache of image features from a vision tower that is not trained, in MiB.
-    pub feature_cache_mib: usize,
-    /// Memory for a cache of prompts' keys and values in a policy that is not trained, in MiB.
-    pub prefix_cache_mib: usize,
-}
-
-impl LoadOptions {
-    /// As the configuration says; only a trainable policy can have a frozen part.
-    pub fn new(config: &PolicyConfig, device: Device, trainable: bool) -> LoadOptions {
-        let dtype = match config.dtype {
-            vrft_checkpoint::Dtype::F32 => DType::F32,
-            vrft_checkpoint::Dtype::Bf16 => DType::BF16,
-        };
-        let lora = Some(config.lora.clone()).filter(|lora| lora.rank > 0);
-        LoadOptions {
-            dtype,
-            device,
-            trainable,
-            quantization: config.quantization,
-            freeze_vision: config.freeze_vision,
-            lora,
-            feature_cache_mib: config.feature_cache_mib,
-            prefix_cache_mib: config.prefix_cache_mib,
-        }
-    }
-}
 
 /// A vision-language model with its weights.
 ///
@@ -81,6 +43,7 @@ impl LoadOptions {
 ///     quantization: vrft_checkpoint::Quantization::None,
 ///     freeze_vision: false,
 ///     lora: None,
+///     prompt_tuning: None,
 ///     feature_cache_mib: 0,
 ///     prefix_cache_mib: 0,
 /// };
@@ -102,7 +65,7 @@ pub struct Policy {
     dtype: DType,
     device: Device,
     backend: Backend,
-    lora: Option<(Lora, vrft_checkpoint::LoraConfig)>,
+    lora: Option<(Lora, Beside)>,
     variables: BTreeMap<String, Var>,
     caches: Caches,
     weights: RwLock<Arc<Weights>>,
@@ -149,10 +112,7 @@ impl Policy {
         let quantizes = |name: &str| {
             options.quantization == Quantization::Nf4 && is_meant(name, &shapes[name], names)
         };
-        let lora = match &adapter {
-            Some(adapter) => Some(adapter.lora(options.lora.as_ref())?),
-            None => options.lora.clone(),
-        };
+        let lora = beside(adapter.as_ref(), options)?;
         let wanted = Wanted {
             files: &files,
             used: &used,
@@ -161,7 +121,7 @@ impl Policy {
             device,
             quantization: options.quantization,
             quantizes: &quantizes,
-            rank: lora.as_ref().map_or(0, |lora| lora.rank),
+            rank: lora.as_ref().map_or(0, Beside::rank),
         };
         // What is trained itself is nobody else's.
         let shared = shared.filter(|_| lora.is_some());
@@ -170,9 +130,14 @@ impl Policy {
             let names = config.names(&tensors);
             tensors.extend(read_adapter(dir, names, &options.device)?);
         }
-        if let (None, Some(lora)) = (&adapter, &lora) {
+        if adapter.is_none() {
             let names = config.names(&tensors);
-            tensors.extend(lora::initialize(lora, &tensors, &quantized, names)?);
+            if let Some(lora) = &options.lora {
+                tensors.extend(lora::initialize(lora, &tensors, &quantized, names)?);
+            }
+            if let Some(prompt) = &options.prompt_tuning {
+                tensors.extend([soft_prompt::initialize(prompt, &tensors, names)?]);
+            }
         }
         Self::with_tensors(config, source, tensors, quantized, packed, lora, options)
     }
@@ -183,7 +148,7 @@ impl Policy {
         mut tensors: BTreeMap<String, Tensor>,
         mut quantized: Quantized,
         packed: PackedBase,
-        lora: Option<vrft_checkpoint::LoraConfig>,
+        lora: Option<Beside>,
         options: &LoadOptions,
     ) -> Result<Policy, ModelError> {
         let names = config.names(&tensors);
@@ -214,7 +179,7 @@ impl Policy {
         } else {
             GpuPacking::default()
         };
-        let lora = lora.map(|config| (Lora::new(&config), config));
+        let lora = lora.map(|beside| (beside.lora(), beside));
         let adapters = lora.as_ref().map(|(lora, _)| lora);
         let trains_tower = variables.keys().any(|name| names.is_visual(name));
         let mib = if trains_tower { 0 } else { options.feature_cache_mib };
@@ -262,7 +227,7 @@ impl Policy {
         &self.variables
     }
 
-    /// Whether low-rank adapters are all that is trained.
+    /// Whether low-rank adapters or a soft prompt are all that is trained.
     pub fn has_adapters(&self) -> bool {
         self.lora.is_some()
     }
@@ -398,7 +363,7 @@ impl Policy {
 
     /// The tape of a training pass.
     #[cfg_attr(not(feature = "cuda"), expect(clippy::unnecessary_wraps, clippy::unused_self))]
-    fn tape(&self, dropout_seed: Option<u64>) -> Result<Tape, ModelError> {
+    pub(crate) fn tape(&self, dropout_seed: Option<u64>) -> Result<Tape, ModelError> {
         let tape = Tape::new().with_dropout(dropout_seed);
         #[cfg(feature = "cuda")]
         if self.backend == Backend::Cuda {
@@ -484,12 +449,12 @@ impl Policy {
         Ok(session)
     }
 
-    fn weights(&self) -> Arc<Weights> {
+    pub(crate) fn weights(&self) -> Arc<Weights> {
         self.weights.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Inference where the policy's weights are, by its backend.
-    fn context(&self) -> Context<'static> {
+    pub(crate) fn context(&self) -> Context<'static> {
         Context::new(&self.device).with_backend(self.backend)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use candle_core::{DType, Device, Tensor};
-use vrft_checkpoint::is_adapter;
+use vrft_checkpoint::{SOFT_PROMPT, is_adapter};
 use vrft_kernels::Weight;
 
 use crate::ModelError;
@@ -34,6 +34,19 @@ impl<'a> Source<'a> {
     /// The tensors below a name.
     pub(crate) fn at(&'a self, prefix: &str) -> Scope<'a> {
         Scope { source: self, prefix: prefix.to_owned() }
+    }
+
+    /// The soft prompt of this width, if adapters are on and there is one, and how many vectors it has.
+    pub(crate) fn soft_prompt(&self, width: usize) -> Result<Option<(Weight, usize)>, ModelError> {
+        let found = self.tensors.get(SOFT_PROMPT).filter(|_| self.lora.is_some());
+        let Some(tensor) = found else { return Ok(None) };
+        let n = tensor.dims().first().copied().unwrap_or_default();
+        if tensor.dims() != [n, width] || n == 0 {
+            let (name, got) = (SOFT_PROMPT.to_owned(), tensor.dims().to_vec());
+            return Err(ModelError::Shape { name, expected: vec![n.max(1), width], got });
+        }
+        self.used.borrow_mut().insert(SOFT_PROMPT.to_owned());
+        Ok(Some((Weight::new(tensor), n)))
     }
 
     /// What was asked for and is not there, with its shape.

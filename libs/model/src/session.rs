@@ -83,11 +83,13 @@ impl Session {
         let (prefix, logits) = prefill(&self.context(), &self.model, prompts)?;
         self.add_prefixes(prefix)?;
         let mut end = self.groups.last().map_or(0, |group| group.prefix.end);
+        let n_soft = self.model.n_soft();
         for prompt in prompts {
             let rows = self.n_rows()..self.n_rows() + group_size;
-            let prefix = end..end + prompt.token_ids.len();
+            let prefix = end..end + n_soft + prompt.token_ids.len();
             end = prefix.end;
-            self.positions.extend(std::iter::repeat_n(prompt.next_position(), group_size));
+            let position = n_soft as u32 + prompt.next_position();
+            self.positions.extend(std::iter::repeat_n(position, group_size));
             let slots = self.cache.take_slots(group_size)?;
             self.groups.push(DecodeGroup { rows, prefix, slots, n_suffix: 0 });
         }

@@ -15,6 +15,9 @@ pub(crate) trait TowerConfig: Debug + Send + Sync {
     /// Takes the tower's weights; `parts` are the places of its parts among the names, as its family lists them.
     fn load(&self, parts: &[Scope]) -> Result<Box<dyn Tower>, ModelError>;
 
+    /// What its patches are like.
+    fn patches(&self) -> PatchShape;
+
     /// How many blocks it has.
     fn depth(&self) -> usize;
 
@@ -36,19 +39,31 @@ pub(crate) trait TowerConfig: Debug + Send + Sync {
     }
 }
 
+/// The patches that a tower reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PatchShape {
+    /// Values of a patch.
+    pub(crate) dim: usize,
+    /// `merge_size`² patches become one token.
+    pub(crate) merge_size: usize,
+}
+
 /// A vision tower with its weights.
 pub(crate) trait Tower: Debug + Send + Sync {
     /// The features of images, each (tokens of all images, hidden_size) in the images' order: first those that stand
     /// for the embeddings of their tokens, then one for each layer of [`TowerConfig::added_after`].
+    ///
+    /// `pixels` are the patches of all images, (N, values of a patch), in the type that is computed in; `grids` says how
+    /// they lie in the images. Where the pixels themselves have a gradient, as in an attack, it reaches them.
     ///
     /// `watch` is shown the output of each block, its rows in the order in which that tower computes. In training only
     /// the last `n_kept` blocks keep what the backward pass needs, the others are computed again.
     fn encode(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
+        grids: &[Grid],
         n_kept: usize,
-        dtype: DType,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError>;
 }
@@ -122,11 +137,8 @@ pub(crate) fn block_order(grid: &Grid, merge_size: usize) -> Vec<[usize; 2]> {
 ///
 /// # Errors
 /// A grid that no whole tokens can be made of, patches of another size than the model's.
-pub(crate) fn pixels(
-    images: &[&Patches],
-    patch_dim: usize,
-    merge_size: usize,
-) -> Result<Tensor, ModelError> {
+pub(crate) fn pixels(images: &[&Patches], shape: PatchShape) -> Result<Tensor, ModelError> {
+    let PatchShape { dim: patch_dim, merge_size } = shape;
     let mut pixels = Vec::new();
     for (idx, image) in images.iter().enumerate() {
         let grid = image.grid;

@@ -18,7 +18,9 @@ impl KlController {
     /// Adapts the coefficient to the KL per token of a step, by the number of its completions.
     pub fn update(&mut self, kl: f64, n_completions: usize, config: &AdaptiveKlConfig) {
         let error = (kl / config.target - 1.0).clamp(-MAX_KL_ERROR, MAX_KL_ERROR);
-        self.coef *= 1.0 + error * n_completions as f64 / config.horizon;
+        let coef = self.coef * (1.0 + error * n_completions as f64 / config.horizon);
+        let (min, max) = (config.min.unwrap_or(0.0), config.max.unwrap_or(f64::MAX));
+        self.coef = coef.clamp(min, max);
     }
 }
 
@@ -53,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_kl_above_its_target_raises_its_weight_by_little() {
-        let config = AdaptiveKlConfig { target: 0.1, horizon: 100.0 };
+        let config = AdaptiveKlConfig { target: 0.1, horizon: 100.0, min: None, max: None };
         let mut kl = KlController { coef: 0.04 };
         kl.update(0.11, 50, &config);
         assert!((kl.coef - 0.04 * 1.05).abs() < 1e-12);
@@ -61,6 +63,22 @@ mod tests {
         assert!((kl.coef - 0.04 * 1.05 * 1.1).abs() < 1e-12);
         kl.update(0.0, 100, &config);
         assert!((kl.coef - 0.04 * 1.05 * 1.1 * 0.8).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_weight_of_the_kl_stays_within_its_bounds() {
+        let config =
+            AdaptiveKlConfig { target: 0.1, horizon: 10.0, min: Some(0.03), max: Some(0.06) };
+        let mut kl = KlController { coef: 0.04 };
+        let mut after = |measured: f64| {
+            kl.update(measured, 10, &config);
+            kl.coef
+        };
+        let measured = [9.0, 9.0, 9.0, 0.0, 0.0, 0.0, 0.0].map(&mut after);
+        let expected = [0.048, 0.0576, 0.06, 0.048, 0.0384, 0.03072, 0.03];
+        for (measured, expected) in measured.into_iter().zip(expected) {
+            assert!((measured - expected).abs() < 1e-12, "{measured} instead of {expected}");
+        }
     }
 
     #[test]

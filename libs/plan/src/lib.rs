@@ -6,14 +6,16 @@
 //! assert_eq!((learner.step_of(0), learner.step_of(7), learner.step_of(8)), (1, 1, 2));
 //! ```
 
+mod attack;
 mod device;
 mod learner;
 mod pool;
 mod rollout;
 mod run;
 
+pub use attack::AttackConfig;
 pub use device::Device;
 pub use learner::LearnerConfig;
 pub use pool::{OnLoss, PoolConfig};
-pub use rollout::{RolloutConfig, ToolsConfig};
+pub use rollout::{AdaptiveGroupConfig, RolloutConfig, ToolsConfig};
 pub use run::RunConfig;

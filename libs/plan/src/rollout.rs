@@ -12,6 +12,9 @@ use crate::Device;
 pub struct RolloutConfig {
     /// Completions per prompt. At least 2: alone, a completion has no siblings to be better than.
     pub group_size: usize,
+    /// Lets the number of completions follow how many groups teach something, from `group_size` on; fixed if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_size_adaptive: Option<AdaptiveGroupConfig>,
     /// Softmax temperature; logprobs are of the distribution that was sampled from.
     pub temperature: f64,
     /// Keep the smallest set of tokens whose probability reaches this; 1 keeps all.
@@ -30,6 +33,56 @@ pub struct RolloutConfig {
     /// What is agreed on about tools; written where a graph gives the rollout some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<ToolsConfig>,
+}
+
+/// A controller of the group size G: a group whose completions all earn alike teaches nothing, and the more completions it
+/// has the rarer that is. Every `every` steps G doubles where more than `high` of the groups teach nothing, and halves where
+/// less than `low` do; the learner counts, and each version of the policy says by how many completions it is to answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdaptiveGroupConfig {
+    /// Smallest G.
+    pub min: usize,
+    /// Largest G.
+    pub max: usize,
+    /// Share of groups without an advantage below which G halves.
+    pub low: f64,
+    /// Share above which G doubles.
+    pub high: f64,
+    /// Steps between two considerations, over which the share is averaged.
+    pub every: usize,
+}
+
+impl Default for AdaptiveGroupConfig {
+    fn default() -> Self {
+        Self { min: 4, max: 16, low: 0.1, high: 0.5, every: 4 }
+    }
+}
+
+impl AdaptiveGroupConfig {
+    fn check(&self, group_size: usize) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("rollout.group_size_adaptive.{name}");
+        let is_range = 2 <= self.min && self.min < self.max && self.max <= 1024;
+        let got = format!("{} with max = {}", self.min, self.max);
+        require(is_range, key("min"), got, "2 or more, and below max, which is at most 1024")?;
+        require(
+            (self.min..=self.max).contains(&group_size),
+            "rollout.group_size",
+            group_size,
+            format!("{} to {}, the bounds of rollout.group_size_adaptive", self.min, self.max),
+        )?;
+        let is_band = 0.0 <= self.low && self.low < self.high && self.high <= 1.0;
+        let got = format!("{} with high = {}", self.low, self.high);
+        require(is_band, key("low"), got, "a share in [0, 1), below high, which is at most 1")?;
+        require(self.every > 0, key("every"), self.every, "at least 1")
+    }
+}
+
+impl RolloutConfig {
+    /// The most completions that a prompt may get.
+    pub fn largest_group(&self) -> usize {
+        self.group_size_adaptive.as_ref().map_or(self.group_size, |adaptive| adaptive.max)
+    }
 }
 
 /// Tools that the policy may call in the middle of a completion. Which there are is said by the graph: each output of the
@@ -102,6 +155,8 @@ impl Section for RolloutConfig {
         )?;
         require(self.top_p > 0.0 && self.top_p <= 1.0, "rollout.top_p", self.top_p, "in (0, 1]")?;
         require(self.max_completion_tokens > 0, "rollout.max_completion_tokens", 0, "at least 1")?;
+        let adaptive = self.group_size_adaptive.as_ref();
+        adaptive.map_or(Ok(()), |adaptive| adaptive.check(self.group_size))?;
         self.tools.as_ref().map_or(Ok(()), ToolsConfig::check)
     }
 }
@@ -110,6 +165,7 @@ impl Default for RolloutConfig {
     fn default() -> Self {
         Self {
             group_size: 8,
+            group_size_adaptive: None,
             temperature: 1.0,
             top_p: 1.0,
             top_k: 0,
@@ -133,6 +189,10 @@ mod tests {
         RolloutConfig::default().check().unwrap();
         for (text, key) in [
             ("group_size = 1", "rollout.group_size"),
+            ("group_size_adaptive = { min = 8, max = 8 }", "rollout.group_size_adaptive.min"),
+            ("group_size_adaptive = { min = 2, max = 4 }", "rollout.group_size = 8"),
+            ("group_size_adaptive = { low = 0.6 }", "rollout.group_size_adaptive.low"),
+            ("group_size_adaptive = { every = 0 }", "rollout.group_size_adaptive.every"),
             ("temperature = 0.0", "rollout.temperature"),
             ("top_p = 1.5", "rollout.top_p"),
             ("max_completion_tokens = 0", "rollout.max_completion_tokens"),

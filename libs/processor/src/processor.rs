@@ -42,7 +42,9 @@ impl Processor {
     /// # Errors
     /// As [`Processor::load`].
     pub fn load_beside(dir: &Path, base: Option<&Path>) -> Result<Self, ProcessorError> {
-        let dir = &vrft_checkpoint::model_dir(dir, base)?;
+        let adapter = vrft_checkpoint::Adapter::read_beside(dir, base)?;
+        let n_soft = adapter.as_ref().and_then(vrft_checkpoint::Adapter::prompt);
+        let dir = adapter.as_ref().map_or(dir, vrft_checkpoint::Adapter::base);
         let config = vrft_checkpoint::config(dir)?;
         let family = family_of(&config)?;
         let tokenizer = Tokenizer::load(dir, &config.keys())?;
@@ -57,7 +59,8 @@ impl Processor {
                 keys.section("text_config").or(&keys).size("max_position_embeddings")?
             },
             tokenizer,
-        };
+        }
+        .behind_soft_prompt(n_soft.unwrap_or_default());
         if let Some(settings) = GenerationSettings::load(dir)? {
             tracing::info!("{settings}");
         }
@@ -71,8 +74,16 @@ impl Processor {
     pub fn of(config: &vrft_checkpoint::PolicyConfig) -> Result<Self, ProcessorError> {
         let dir = vrft_checkpoint::checkpoint_dir(&config.path)?;
         let mut processor = Self::load_beside(&dir, config.base.as_deref())?;
+        if !vrft_checkpoint::Adapter::is_in(&dir) {
+            processor = processor.behind_soft_prompt(config.prompt_tuning.tokens);
+        }
         processor.preprocessor.limit_images(config.min_pixels, config.max_pixels)?;
         Ok(processor)
+    }
+
+    /// A soft prompt takes so many of the model's places.
+    fn behind_soft_prompt(self, n: usize) -> Self {
+        Self { max_tokens: self.max_tokens.map(|most| most.saturating_sub(n)), ..self }
     }
 
     /// One user turn (the images, then the text), after a system turn if there is one, up to where the

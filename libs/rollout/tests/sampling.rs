@@ -35,6 +35,7 @@ impl Setup {
             quantization: Default::default(),
             freeze_vision: false,
             lora: None,
+            prompt_tuning: None,
             feature_cache_mib: 0,
             prefix_cache_mib: 0,
         };

@@ -9,6 +9,7 @@
 //! # Ok::<(), vrft_vision::VisionError>(())
 //! ```
 
+mod attack;
 mod decode;
 mod error;
 mod header;
@@ -24,6 +25,7 @@ mod tiles;
 mod video;
 mod zoom;
 
+pub use attack::{PixelBall, PixelRange};
 pub use decode::{Pixels, decode};
 pub use error::VisionError;
 pub use header::{Header, MAX_PIXELS};

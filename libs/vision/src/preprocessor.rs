@@ -1,8 +1,8 @@
 //! From an image or a video to its patches: scale, normalize, cut.
 
 use crate::{
-    Grid, Header, ImageSettings, Patches, Pixels, Sides, Tiles, Video, VideoSettings, VisionError,
-    decode, resample, smart_resize,
+    Grid, Header, ImageSettings, Patches, PixelRange, Pixels, Sides, Tiles, Video, VideoSettings,
+    VisionError, decode, resample, smart_resize,
 };
 
 /// Turns images and videos into [`Patches`] as a checkpoint's Hugging Face processor does.
@@ -153,6 +153,13 @@ impl Preprocessor {
     pub fn sides_of(&self, bytes: &[u8]) -> Result<Sides, VisionError> {
         let (width, height) = Header::of(bytes)?.displayed();
         self.sides(height as usize, width as usize)
+    }
+
+    /// What bytes are in the normalized pixels of images.
+    pub fn pixel_range(&self) -> PixelRange {
+        let of_byte = |byte: usize| self.image.normalized.map(|values| values[byte]);
+        let frames_per_patch = self.image.settings.temporal_patch_size;
+        PixelRange { black: of_byte(0), white: of_byte(255), frames_per_patch }
     }
 
     /// Patches that become one token, along each side.

@@ -58,7 +58,8 @@ impl Store {
         let written = file::write(tensors, &file);
         let (bytes, checksum) = written.map_err(|error| of_file("write", error, &partial))?;
         fs::rename(&partial, &path).map_err(WeightsError::io("rename", &partial))?;
-        Ok(PolicyAnnouncement { version, location: path.display().to_string(), bytes, checksum })
+        let location = path.display().to_string();
+        Ok(PolicyAnnouncement { version, location, bytes, checksum, group_size: 0 })
     }
 
     /// Removes the files of all versions before this one; the last of them becomes the next version's.

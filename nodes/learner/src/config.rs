@@ -3,7 +3,7 @@
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::EvaluationConfig;
-use vrft_learner::{OptimizerConfig, SftConfig, check_imitation};
+use vrft_learner::{OptimizerConfig, SftConfig, check_group_size, check_imitation};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_weights::WeightsConfig;
@@ -38,6 +38,7 @@ impl Config {
             evaluation: document.section()?,
         };
         check_imitation(&config.loss, &config.learner)?;
+        check_group_size(&config.rollout, &config.learner)?;
         Ok(config)
     }
 

@@ -14,7 +14,7 @@ mod tests;
 use std::path::Path;
 
 use clap::{Parser, ValueEnum};
-use eyre::WrapErr;
+use eyre::{WrapErr, bail};
 use vrft_learner::{Learner, TrainSettings};
 use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_node::Node;
@@ -90,7 +90,16 @@ fn load(config: &Config, training: Training, shared: &SharedWeights) -> eyre::Re
         temperature,
         max_completion_tokens: config.rollout.max_completion_tokens,
     };
-    Ok(Learner::new(policy, reference, &settings)?)
+    let learner = Learner::new(policy, reference, &settings)?;
+    match (&config.rollout.group_size_adaptive, training) {
+        (Some(adaptive), Training::Reinforcement) => {
+            Ok(learner.with_group_size(adaptive, config.rollout.group_size))
+        }
+        (Some(_), Training::Offline) => bail!(
+            "rollout.group_size_adaptive is given, and what is learned from was sampled before: leave it out"
+        ),
+        _ => Ok(learner),
+    }
 }
 
 fn load_policy(

@@ -19,12 +19,16 @@ pub(crate) fn run(
     let mut store = Store::open(&node, config)?;
     store.resume(config, &mut learner)?;
     store.offer_start(&mut node, config, &learner)?;
+    let range = processor.preprocessor().pixel_range();
     while learner.step() < config.learner.steps {
         let step = learner.step() + 1;
         node.send(&CREDIT, &credit(config, learner.step()))?;
         let Some(prompts) = node.recv(&PROMPTS)? else { break };
         let demonstrations = demonstrations(config, processor, &prompts)?;
-        let stats = node.timed(step, "learner", |_| learner.sft_step(&demonstrations))?;
+        let stats = node.timed(step, "learner", |_| match &config.sft.adversarial {
+            Some(attack) => learner.adversarial_step(&demonstrations, attack, range),
+            None => learner.sft_step(&demonstrations),
+        })?;
         for (name, value) in &stats.metrics {
             node.metric(step, name, *value);
         }

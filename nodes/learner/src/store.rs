@@ -63,7 +63,9 @@ impl Store {
         if !node.has_output(&POLICY) {
             return Ok(());
         }
-        let version = self.versions.publish(learner.step(), &learner.policy().version()?)?;
+        let mut version = self.versions.publish(learner.step(), &learner.policy().version()?)?;
+        // Bound to the version, so that whoever answers by it answers as often.
+        version.group_size = learner.group_size().unwrap_or_default() as u16;
         node.send(&POLICY, &version)
     }
 

@@ -50,7 +50,7 @@ mod tests {
 
     fn version(version: u64) -> PolicyAnnouncement {
         let checksum = "0".repeat(32);
-        PolicyAnnouncement { version, location: String::new(), bytes: 1, checksum }
+        PolicyAnnouncement { version, location: String::new(), bytes: 1, checksum, group_size: 0 }
     }
 
     fn script(versions: &[u64]) -> Script {

@@ -88,6 +88,7 @@ fn run(
     let mut versions = Versions::new(&config.weights, &node.run_name(), &folder);
     let mut announced = Announced::default();
     let mut version = None;
+    let mut group_size = config.rollout.group_size;
     let tools = Tools::of(&node, config.rollout.tools.as_ref())?;
     let rewards = Rewards::new(&config.rewards);
     while let Some(batch) = node.recv(&PROMPTS)? {
@@ -104,12 +105,17 @@ fn run(
             })?;
             debug!(version = wanted, "Swapped the policy.");
             version = Some(wanted);
+            group_size = match found.group_size {
+                0 => config.rollout.group_size,
+                size => size.into(),
+            };
         }
-        let asking = Asking { config, policy, processor, tools: &tools, rewards: &rewards };
+        let (tools, rewards) = (&tools, &rewards);
+        let asking = Asking { config, policy, processor, tools, rewards, group_size };
         let groups =
             node.timed(step, "rollout", |node| sample(node, &asking, &batch.prompts, wanted))?;
         let Some(groups) = groups else { break };
-        note_metrics(&mut node, step, &groups, &tools);
+        note_metrics(&mut node, step, &groups, tools);
         node.send(&GROUPS, &groups)?;
         node.send_metrics()?;
     }
@@ -123,6 +129,8 @@ struct Asking<'a> {
     processor: &'a Processor,
     tools: &'a Tools,
     rewards: &'a Rewards,
+    /// Completions of each prompt.
+    group_size: usize,
 }
 
 /// Answers prompts; `None` if the run ended while a tool was asked.
@@ -132,7 +140,7 @@ fn sample(
     prompts: &[Prompt],
     policy_version: u64,
 ) -> eyre::Result<Option<CompletionBatch>> {
-    let Asking { config, policy, processor, tools, rewards } = *asking;
+    let Asking { config, policy, processor, tools, rewards, group_size } = *asking;
     let encoded = prompts.iter().map(|prompt| vrft_rollout::encode(processor, prompt));
     let encoded = encoded.collect::<Result<Vec<EncodedPrompt>, _>>()?;
     let seed = |prompt_idx: usize, completion_idx: usize| {
@@ -152,7 +160,7 @@ fn sample(
         policy,
         processor,
         &encoded.iter().collect::<Vec<_>>(),
-        config.rollout.group_size,
+        group_size,
         &Sampling::from(&config.rollout),
         &seed,
         &|_, _, _| true,

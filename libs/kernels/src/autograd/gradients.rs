@@ -18,6 +18,8 @@ pub struct Gradients {
     places: HashMap<TensorId, usize>,
     /// In the order in which the first of them came.
     tensors: Vec<(TensorId, Tensor)>,
+    /// Whether weights are passed over.
+    of_inputs_alone: bool,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,17 @@ impl Gradients {
     /// No gradient yet; `backend` is the one that computes them.
     pub fn new(backend: Backend) -> Self {
         Self { backend, ..Self::default() }
+    }
+
+    /// For a backward pass that is about its inputs ([`Tape::input`](crate::Tape::input)): no weight gets a gradient, and
+    /// none is computed.
+    pub fn of_inputs_alone(backend: Backend) -> Self {
+        Self { of_inputs_alone: true, ..Self::new(backend) }
+    }
+
+    /// Whether weights get a gradient.
+    pub(crate) fn takes_weights(&self) -> bool {
+        !self.of_inputs_alone
     }
 
     /// The backend that computes them.

@@ -214,14 +214,19 @@ impl BackwardPass<'_> {
 
     /// Lets `f` write or add to the gradient of a weight, in the order of its values, if it has one.
     pub(crate) fn write_weight(&mut self, weight: &Weight, f: impl FnOnce(&mut [f32], Write)) {
-        if let Some(variable) = weight.variable() {
+        if let Some(variable) = self.wanted(weight) {
             self.gradients.write(variable, weight.dims().iter().product(), f);
         }
     }
 
+    /// The variable of a weight whose gradient is wanted.
+    fn wanted(&self, weight: &Weight) -> Option<candle_core::TensorId> {
+        weight.variable().filter(|_| self.gradients.takes_weights())
+    }
+
     /// Adds to the gradient of a weight, if it has one.
     pub(crate) fn add_to_weight(&mut self, weight: &Weight, gradient: &Tensor) -> Result<()> {
-        match weight.variable() {
+        match self.wanted(weight) {
             Some(variable) => self.gradients.add_to(variable, gradient),
             None => Ok(()),
         }
@@ -231,7 +236,8 @@ impl BackwardPass<'_> {
     #[cfg(feature = "cuda")]
     pub(crate) fn sum_of(&mut self, weight: &Weight) -> Result<Option<Tensor>> {
         let sum_of = |of| self.gradients.sum_of(of, weight.tensor()?);
-        weight.variable().map(sum_of).transpose()
+        let variable = weight.variable().filter(|_| self.gradients.takes_weights());
+        variable.map(sum_of).transpose()
     }
 
     /// The gradient of an activation so far, if it may be added to in its own memory.

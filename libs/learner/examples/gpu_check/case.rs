@@ -55,6 +55,7 @@ pub(crate) fn load_shared(
         quantization: if kind.quantized { Quantization::Nf4 } else { Quantization::None },
         freeze_vision: false,
         lora: kind.lora.then_some(lora),
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };

@@ -26,6 +26,7 @@ pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
         quantization: vrft_checkpoint::Quantization::None,
         freeze_vision: false,
         lora: None,
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };
@@ -42,6 +43,7 @@ pub(crate) fn load_with_adapters(lora: &LoraConfig) -> Policy {
         quantization: vrft_checkpoint::Quantization::None,
         freeze_vision: false,
         lora,
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     };

@@ -14,4 +14,5 @@ mod sampler;
 mod second_look;
 mod steps;
 mod truth;
+mod tuning;
 mod turns;

@@ -177,7 +177,7 @@ fn an_entropy_bonus_alone_raises_the_entropy() {
 /// Settings under which every coefficient moves.
 pub(crate) fn adaptive() -> LossConfig {
     LossConfig {
-        kl_adaptive: Some(AdaptiveKlConfig { target: 1e-6, horizon: 20.0 }),
+        kl_adaptive: Some(AdaptiveKlConfig { target: 1e-6, horizon: 20.0, min: None, max: None }),
         entropy_coef: 0.01,
         entropy_adaptive: Some(AdaptiveEntropyConfig { target: 100.0, ..Default::default() }),
         ..LossConfig::default()

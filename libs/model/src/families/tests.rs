@@ -13,7 +13,7 @@ use vrft_vision::{Grid, Patches};
 use super::*;
 use crate::names::Layout;
 use crate::scope::Scope;
-use crate::tower::{Tower, TowerConfig};
+use crate::tower::{PatchShape, Tower, TowerConfig};
 use crate::{LoadOptions, PackedGroup, Policy, TextConfig};
 
 const PATCH_DIM: usize = 6;
@@ -78,6 +78,10 @@ impl TowerConfig for Eye {
         Ok(Box::new(OpenEye([layer("first")?, layer("second")?, layer("third")?])))
     }
 
+    fn patches(&self) -> PatchShape {
+        PatchShape { dim: PATCH_DIM, merge_size: 1 }
+    }
+
     fn depth(&self) -> usize {
         0
     }
@@ -110,16 +114,12 @@ impl Tower for OpenEye {
     fn encode(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
+        _grids: &[Grid],
         _n_kept: usize,
-        _dtype: DType,
         _watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
-        let pixels: Vec<f32> = images.iter().flat_map(|image| image.pixels.clone()).collect();
-        let n = pixels.len() / PATCH_DIM;
-        let pixels = Tensor::from_vec(pixels, (n, PATCH_DIM), context.device())?;
-        let pixels = Activation::constant(&pixels)?;
-        let features = |weight| Ok(vrft_kernels::linear(context, &pixels, weight, None)?);
+        let features = |weight| Ok(vrft_kernels::linear(context, pixels, weight, None)?);
         self.0.iter().map(features).collect()
     }
 }
@@ -137,6 +137,7 @@ fn policy(trainable: bool, cache_mib: usize, change: impl Fn(&str, Tensor) -> Te
         quantization: vrft_checkpoint::Quantization::None,
         freeze_vision: false,
         lora: None,
+        prompt_tuning: None,
         feature_cache_mib: cache_mib,
         prefix_cache_mib: cache_mib,
     };

@@ -7,7 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use vrft_checkpoint::{Adapter, TensorFiles};
 
 use super::Policy;
-use crate::peft::{read_adapter, write_adapter};
+use crate::lora::Beside;
+use crate::peft::{read_adapter, write_adapter, write_soft_prompt};
 use crate::quantized::to_tensors;
 use crate::{ModelError, checkpoint};
 
@@ -20,7 +21,10 @@ impl Policy {
     pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
         let tensors = self.tensors();
         match &self.lora {
-            Some((_, config)) => {
+            Some((_, Beside::SoftPrompt(n))) => {
+                write_soft_prompt(dir, *n, &self.source, &self.weights().tensors)
+            }
+            Some((_, Beside::LowRank(config))) => {
                 let weights = self.weights();
                 let names = self.config.names(&weights.tensors);
                 let (tensors, quantized) = (&weights.tensors, &weights.quantized);
@@ -74,9 +78,18 @@ impl Policy {
     /// # Errors
     /// A policy without adapters, a file that cannot be read or written.
     pub fn save_merged(&self, dir: &Path, dtype: Option<DType>) -> Result<(), ModelError> {
-        let Some((lora, _)) = &self.lora else {
-            return Err(ModelError::input("policy to merge", "one with adapters", "none"));
+        let (lora, n_soft) = match &self.lora {
+            Some((lora, Beside::LowRank(_))) => (lora, None),
+            Some((lora, Beside::SoftPrompt(n))) => (lora, Some(n)),
+            None => return Err(ModelError::input("policy to merge", "one with adapters", "none")),
         };
+        if let Some(n) = n_soft {
+            let expected = "one with low-rank adapters";
+            let got = format!(
+                "a soft prompt of {n} vectors, which no weight can hold: use it as it is, beside its base"
+            );
+            return Err(ModelError::input("policy to merge", expected, got));
+        }
         let stored = checkpoint::stored_dtypes(&TensorFiles::open(&self.source)?)?;
         let of = |name: &str| dtype.or(stored.get(name).copied()).unwrap_or(DType::F32);
         let weights = self.weights();

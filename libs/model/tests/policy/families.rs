@@ -64,7 +64,7 @@ impl Case {
         &self.whole.token_ids[self.whole.token_ids.len() - N_COMPLETION..]
     }
 
-    fn policy(&self, trainable: bool) -> Policy {
+    pub(crate) fn policy(&self, trainable: bool) -> Policy {
         if let Some(base) = self.folder.strip_suffix("_lora") {
             let copy = adapter_copy(self.folder, base);
             return Policy::load(copy.path(), &options(trainable)).unwrap();

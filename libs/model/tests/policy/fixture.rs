@@ -95,6 +95,7 @@ pub(crate) fn options(trainable: bool) -> LoadOptions {
         quantization: vrft_checkpoint::Quantization::None,
         freeze_vision: false,
         lora: None,
+        prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
     }

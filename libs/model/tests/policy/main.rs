@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may unwrap, as its functions may")]
 
 mod abilities;
+mod attack;
 mod checkpoint;
 mod composed;
 mod encoded_images;
@@ -15,4 +16,5 @@ mod nf4;
 mod peft_names;
 mod session;
 mod sharing;
+mod soft_prompt;
 mod transformers;

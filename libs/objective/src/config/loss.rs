@@ -85,6 +85,12 @@ pub struct AdaptiveKlConfig {
     /// Completions over which an error is worked off; verl's is 10 000.
     #[serde(default = "ten_thousand")]
     pub horizon: f64,
+    /// Lowest value of the coefficient; none if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Highest value of the coefficient; none if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
 }
 
 /// The controller of Skywork-OR1 (arXiv 2505.22312): the coefficient rises by `delta` after a step whose entropy
@@ -336,7 +342,19 @@ impl LossConfig {
         ] {
             require(value > 0.0 && value.is_finite(), key, value, "above 0")?;
         }
-        Ok(())
+        let (min, max) = (adaptive.min.unwrap_or(0.0), adaptive.max.unwrap_or(f64::MAX));
+        require(
+            min >= 0.0 && min < max,
+            "loss.kl_adaptive.min",
+            min,
+            "0 or above, and below loss.kl_adaptive.max",
+        )?;
+        require(
+            (min..=max).contains(&self.kl_coef),
+            "loss.kl_coef",
+            self.kl_coef,
+            "within loss.kl_adaptive.min and loss.kl_adaptive.max, which it starts from",
+        )
     }
 
     fn check_entropy(&self) -> Result<(), ConfigError> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use vrft_checkpoint::Keys;
 use vrft_kernels::{Activation, Context};
-use vrft_vision::{Grid, Patches};
+use vrft_vision::Grid;
 
 use super::Family;
 use super::qwen2_vl::{Kind, LAYOUTS, PatchTower, TowerShape, read_model};
 use crate::names::Layouts;
 use crate::scope::Scope;
-use crate::tower::{Tower, TowerConfig, within_frames};
+use crate::tower::{PatchShape, Tower, TowerConfig, within_frames};
 use crate::{ModelConfig, ModelError};
 
 mod windows;
@@ -74,6 +74,10 @@ impl TowerConfig for WindowTowerConfig {
         Ok(Box::new(WindowTower { tower, config: self.clone() }))
     }
 
+    fn patches(&self) -> PatchShape {
+        self.shape.patches()
+    }
+
     fn depth(&self) -> usize {
         self.shape.depth
     }
@@ -105,21 +109,20 @@ impl Tower for WindowTower {
     fn encode(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
+        grids: &[Grid],
         n_kept: usize,
-        dtype: DType,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
         let tower = &self.tower;
         let device = context.device();
-        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
-        let windows = Windows::new(&grids, self.config.window, self.config.shape.merge_size);
+        let windows = Windows::new(grids, self.config.window, self.config.shape.merge_size);
         let order = windows.patch_order();
-        let x = tower.embed(context, images, dtype)?; // (N, embed_dim)
+        let x = tower.embed(context, pixels)?; // (N, embed_dim)
         let x = vrft_kernels::select_rows(context, &x, &order)?;
-        let rotary = tower.rotary(&grids, device)?.select(&Tensor::new(order, device)?)?;
+        let rotary = tower.rotary(grids, device)?.select(&Tensor::new(order, device)?)?;
         let full_attention = self.config.full_attention.clone();
-        let whole = Arc::new(within_frames(&grids));
+        let whole = Arc::new(within_frames(grids));
         let in_windows = Arc::new(windows.layout());
         let layout = move |block: usize| {
             let is_whole = full_attention.contains(&block);

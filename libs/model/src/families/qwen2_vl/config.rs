@@ -12,7 +12,7 @@ use vrft_checkpoint::Keys;
 use super::block::Kind;
 use crate::config::{divides, layers, padding_id};
 use crate::families::Family;
-use crate::tower::TowerConfig;
+use crate::tower::{PatchShape, TowerConfig};
 use crate::{ModelConfig, ModelError, TextConfig};
 
 /// The most pixels that a side of a patch may have, and the most patches along a side of what becomes one token.
@@ -164,6 +164,11 @@ impl TowerShape {
     /// Width of an attention head.
     pub(super) fn head_dim(&self) -> usize {
         self.embed_dim / self.n_heads
+    }
+
+    /// What patches are like.
+    pub(in crate::families) fn patches(&self) -> PatchShape {
+        PatchShape { dim: self.patch_dim(), merge_size: self.merge_size }
     }
 
     /// Values of one patch.

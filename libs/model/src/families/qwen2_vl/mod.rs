@@ -6,12 +6,12 @@ use std::sync::Arc;
 use candle_core::DType;
 use vrft_checkpoint::Keys;
 use vrft_kernels::{Activation, Context};
-use vrft_vision::{Grid, Patches};
+use vrft_vision::Grid;
 
 use super::Family;
 use crate::names::{Layout, Layouts};
 use crate::scope::Scope;
-use crate::tower::{Tower, TowerConfig, within_frames};
+use crate::tower::{PatchShape, Tower, TowerConfig, within_frames};
 use crate::{ModelConfig, ModelError};
 
 mod block;
@@ -62,6 +62,10 @@ impl TowerConfig for FrameTowerConfig {
         Ok(Box::new(FrameTower(PatchTower::load(&parts[0], &self.0)?)))
     }
 
+    fn patches(&self) -> PatchShape {
+        self.0.patches()
+    }
+
     fn depth(&self) -> usize {
         self.0.depth
     }
@@ -90,15 +94,14 @@ impl Tower for FrameTower {
     fn encode(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
+        grids: &[Grid],
         n_kept: usize,
-        dtype: DType,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
-        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
-        let x = self.0.embed(context, images, dtype)?; // (N, embed_dim)
-        let rotary = self.0.rotary(&grids, context.device())?;
-        let whole = Arc::new(within_frames(&grids));
+        let x = self.0.embed(context, pixels)?; // (N, embed_dim)
+        let rotary = self.0.rotary(grids, context.device())?;
+        let whole = Arc::new(within_frames(grids));
         let layout = move |_| whole.clone();
         let x = self.0.run(context, x, rotary, layout, n_kept, watch)?;
         Ok(vec![self.0.merge(context, &x)?])

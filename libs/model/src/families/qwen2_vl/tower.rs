@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 use vrft_kernels::{Activation, AttentionLayout, Context, Weight};
-use vrft_vision::{Grid, Patches};
+use vrft_vision::Grid;
 
 use super::block::{Block, Norm};
 use super::config::TowerShape;
@@ -13,7 +13,7 @@ use crate::ModelError;
 use crate::layers::Linear;
 use crate::rotary::Rotary;
 use crate::scope::Scope;
-use crate::tower::{pixels, run_blocks};
+use crate::tower::run_blocks;
 
 /// The weights; in which order patches come and which of them see each other is given from outside.
 #[derive(Debug)]
@@ -45,19 +45,14 @@ impl PatchTower {
         })
     }
 
-    /// (N, embed_dim) of all patches of all images.
+    /// (N, embed_dim) of all patches of all images; `pixels` (N, patch_dim).
     pub(in crate::families) fn embed(
         &self,
         context: &Context,
-        images: &[&Patches],
-        dtype: DType,
+        pixels: &Activation,
     ) -> Result<Activation, ModelError> {
-        let pixels = pixels(images, self.shape.patch_dim(), self.shape.merge_size)?
-            .to_dtype(dtype)?
-            .to_device(context.device())?; // (N, patch_dim)
-        let pixels = Activation::constant(&pixels)?;
         // The convolution's kernel is as large as its stride: it is a linear layer.
-        Ok(vrft_kernels::linear(context, &pixels, &self.patch_weight, None)?)
+        Ok(vrft_kernels::linear(context, pixels, &self.patch_weight, None)?)
     }
 
     /// The angles of all patches of all images.

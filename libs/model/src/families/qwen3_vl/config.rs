@@ -7,7 +7,7 @@ use vrft_vision::Grid;
 use super::tower::StackTower;
 use crate::config::{divides, layers, padding_id};
 use crate::scope::Scope;
-use crate::tower::{Tower, TowerConfig};
+use crate::tower::{PatchShape, Tower, TowerConfig};
 use crate::vit::{BlockShape, Curve};
 use crate::{ModelError, TextConfig};
 
@@ -153,6 +153,10 @@ impl TowerShape {
 impl TowerConfig for TowerShape {
     fn load(&self, parts: &[Scope]) -> Result<Box<dyn Tower>, ModelError> {
         Ok(Box::new(StackTower::load(&parts[0], self)?))
+    }
+
+    fn patches(&self) -> PatchShape {
+        PatchShape { dim: self.patch_dim(), merge_size: self.merge_size }
     }
 
     fn depth(&self) -> usize {

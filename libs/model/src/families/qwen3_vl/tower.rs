@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use candle_core::DType;
 use vrft_kernels::{Activation, Context, Weight};
-use vrft_vision::{Grid, Patches};
+use vrft_vision::Grid;
 
 use super::config::TowerShape;
 use super::positions::{N_TAPS, taps};
@@ -12,7 +11,7 @@ use crate::ModelError;
 use crate::layers::{LayerNorm, Linear};
 use crate::rotary::Rotary;
 use crate::scope::Scope;
-use crate::tower::{Tower, pixels, run_blocks, within_frames};
+use crate::tower::{Tower, run_blocks, within_frames};
 use crate::vit::{Block, BlockNames, QkvNames};
 
 const NAMES: BlockNames = BlockNames {
@@ -56,21 +55,19 @@ impl StackTower {
         })
     }
 
-    /// (N, dim) of all patches of all images.
+    /// (N, dim) of all patches of all images; `pixels` (N, patch_dim).
     fn embed(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
         grids: &[Grid],
-        dtype: DType,
     ) -> Result<Activation, ModelError> {
         let shape = &self.shape;
-        let pixels = pixels(images, shape.patch_dim(), shape.merge_size)?;
-        let pixels = Activation::constant(&pixels.to_dtype(dtype)?.to_device(context.device())?)?;
         // The convolution's kernel is as large as its stride: it is a linear layer.
-        let x = vrft_kernels::linear(context, &pixels, &self.patch_weight, Some(&self.patch_bias))?;
+        let x = vrft_kernels::linear(context, pixels, &self.patch_weight, Some(&self.patch_bias))?;
         let taps = taps(grids, shape.n_positions.isqrt(), shape.merge_size);
-        let places = vrft_kernels::mix_rows(context, &self.positions, &taps, N_TAPS, dtype)?;
+        let places =
+            vrft_kernels::mix_rows(context, &self.positions, &taps, N_TAPS, pixels.dtype())?;
         Ok(vrft_kernels::add(context, &x, &places)?)
     }
 }
@@ -79,18 +76,17 @@ impl Tower for StackTower {
     fn encode(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
+        grids: &[Grid],
         n_kept: usize,
-        dtype: DType,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
         let shape = &self.shape;
-        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
-        let mut x = self.embed(context, images, &grids, dtype)?;
+        let mut x = self.embed(context, pixels, grids)?;
         let (theta, head_dim) = (shape.rope_theta, shape.block.head_dim());
         let device = context.device();
-        let rotary = Rotary::patches(theta, head_dim, shape.merge_size, &grids, device)?;
-        let shared = Arc::new((rotary, Arc::new(within_frames(&grids))));
+        let rotary = Rotary::patches(theta, head_dim, shape.merge_size, grids, device)?;
+        let shared = Arc::new((rotary, Arc::new(within_frames(grids))));
         let run = move |_, block: &Block, context: &Context, x: &Activation| {
             block.forward(context, x, Some(&shared.0), &shared.1)
         };

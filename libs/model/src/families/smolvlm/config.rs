@@ -7,7 +7,7 @@ use vrft_vision::Grid;
 use super::tower::TileTower;
 use crate::config::{divides, layers, padding_id};
 use crate::scope::Scope;
-use crate::tower::{Tower, TowerConfig};
+use crate::tower::{PatchShape, Tower, TowerConfig};
 use crate::vit::{BlockShape, Curve};
 use crate::{ModelError, RopeStretch, TextConfig};
 
@@ -123,6 +123,10 @@ impl TowerShape {
 impl TowerConfig for TowerShape {
     fn load(&self, parts: &[Scope]) -> Result<Box<dyn Tower>, ModelError> {
         Ok(Box::new(TileTower::load(&parts[0], &parts[1], self)?))
+    }
+
+    fn patches(&self) -> PatchShape {
+        PatchShape { dim: self.patch_dim(), merge_size: self.merge_size }
     }
 
     fn depth(&self) -> usize {

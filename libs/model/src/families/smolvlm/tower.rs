@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use candle_core::DType;
 use vrft_kernels::{Activation, Context, Weight};
-use vrft_vision::{Grid, Patches};
+use vrft_vision::Grid;
 
 use super::config::TowerShape;
 use super::positions::places;
 use crate::ModelError;
 use crate::layers::{LayerNorm, Linear};
 use crate::scope::Scope;
-use crate::tower::{Tower, block_order, pixels, run_blocks, within_frames};
+use crate::tower::{Tower, block_order, run_blocks, within_frames};
 use crate::vit::{Block, BlockNames, QkvNames};
 
 const NAMES: BlockNames = BlockNames {
@@ -87,19 +87,16 @@ impl Tower for TileTower {
     fn encode(
         &self,
         context: &Context,
-        images: &[&Patches],
+        pixels: &Activation,
+        grids: &[Grid],
         n_kept: usize,
-        dtype: DType,
         watch: &mut dyn FnMut(&Activation),
     ) -> Result<Vec<Activation>, ModelError> {
         let shape = &self.shape;
-        let grids: Vec<Grid> = images.iter().map(|image| image.grid).collect();
-        let pixels = pixels(images, shape.patch_dim(), shape.merge_size)?;
-        let pixels = Activation::constant(&pixels.to_dtype(dtype)?.to_device(context.device())?)?;
         // The convolution's kernel is as large as its stride: it is a linear layer.
-        let x = vrft_kernels::linear(context, &pixels, &self.patch_weight, Some(&self.patch_bias))?;
-        let x = vrft_kernels::add(context, &x, &self.positions(context, &grids, dtype)?)?; // (N, dim)
-        let layout = Arc::new(within_frames(&grids));
+        let x = vrft_kernels::linear(context, pixels, &self.patch_weight, Some(&self.patch_bias))?;
+        let x = vrft_kernels::add(context, &x, &self.positions(context, grids, pixels.dtype())?)?; // (N, dim)
+        let layout = Arc::new(within_frames(grids));
         let run = move |_, block: &Block, context: &Context, x: &Activation| {
             block.forward(context, x, None, &layout)
         };
