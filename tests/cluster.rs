@@ -172,6 +172,23 @@ pub fn dora_run(
     (code, std::fs::read_to_string(log).expect("the log"))
 }
 
+/// The graph of a run with the configuration that the run was made of, for the stock CLI: no build lines, and no path
+/// depends on where it is. `folder` is made for it.
+pub fn stock_graph(graph: &Path, config: &Path, folder: &Path) -> PathBuf {
+    std::fs::create_dir_all(folder).expect("a folder for the graph");
+    let text = std::fs::read_to_string(graph).expect("a graph");
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("build:"));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = text.replace("../", "").replace("path: ", &format!("path: {}/", root().display()));
+    let named = text.split("VRFT_CONFIG: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let named = named.expect("the graph names its configuration").to_owned();
+    let config = config.display().to_string();
+    let text = text.replace(&format!("VRFT_CONFIG: {named}"), &format!("VRFT_CONFIG: {config}"));
+    let path = folder.join("graph.yml");
+    std::fs::write(&path, text).expect("the graph is written");
+    path
+}
+
 /// Waits for the end of a process; its exit code, or nothing after so long.
 pub fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
     let until = Instant::now() + patience;

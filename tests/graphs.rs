@@ -1,13 +1,12 @@
 //! The example graphs of `configs/`: each run for real, and wrong ones refused before anything starts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use vrft_tests::{Run, root, signal, vrft};
+use vrft_tests::{Run, root, signal, slow_down, vrft};
 
 fn example(name: &str) -> Run {
     Run::of(&root().join(format!("configs/{name}.yml")))
@@ -79,19 +78,6 @@ fn two_rollouts_end_with_the_same_weights_whoever_is_faster() {
     }
     running.wait().ok();
     assert!(*expected == run.final_weights("learner"));
-}
-
-/// Lets a process run for a quarter of the time, until it is told to end.
-fn slow_down(pid: u32, is_over: &AtomicBool) {
-    let is_there = || Path::new(&format!("/proc/{pid}/stat")).exists();
-    while !is_over.load(Ordering::Relaxed) && is_there() {
-        signal(pid, libc::SIGSTOP);
-        std::thread::sleep(Duration::from_millis(30));
-        if is_there() {
-            signal(pid, libc::SIGCONT);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// A run of two rollouts, of which one may be slowed down from the first step on. Returns the run, the prompts that each

@@ -8,6 +8,7 @@ pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -337,6 +338,19 @@ pub fn signal(pid: u32, signal: i32) {
     // SAFETY: kill takes two integers and touches no memory of ours.
     let sent = unsafe { libc::kill(pid.cast_signed(), signal) };
     assert_eq!(sent, 0, "process {pid} is gone");
+}
+
+/// Lets a process run for a quarter of the time, until it is told to end.
+pub fn slow_down(pid: u32, is_over: &AtomicBool) {
+    let is_there = || Path::new(&format!("/proc/{pid}/stat")).exists();
+    while !is_over.load(Ordering::Relaxed) && is_there() {
+        signal(pid, libc::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(30));
+        if is_there() {
+            signal(pid, libc::SIGCONT);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// The first process below another whose command line, with zeros between its words, is one of these.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, dora_run};
+use vrft_tests::cluster::{dora, dora_run, stock_graph};
 use vrft_tests::harness::Absent;
 use vrft_tests::{Run, root};
 
@@ -103,14 +103,8 @@ fn the_stock_cli_learns_from_a_record() -> Result<(), Absent> {
     run.finish().ok();
     let expected = run.final_weights("learner");
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("offline.toml");
-    std::fs::copy(run.out().join("config.toml"), &config).unwrap();
-    let graph = std::fs::read_to_string(root().join("configs/offline.yml")).unwrap();
-    let lines = graph.lines().filter(|line| !line.trim_start().starts_with("build:"));
-    let graph =
-        lines.collect::<Vec<_>>().join("\n").replace("../", &format!("{}/", root().display()));
-    let path = folder.path().join("offline.yml");
-    std::fs::write(&path, graph).unwrap();
+    let config = run.out().join("config.toml");
+    let path = stock_graph(&root().join("configs/offline.yml"), &config, folder.path());
     let run_dir = folder.path().join("run");
     let variables = [("VRFT_RUN_DIR", run_dir.as_path()), ("VRFT_REPLAY", record.as_path())];
     let (code, log) = dora_run(&dora, &path, None, &variables, PATIENCE);

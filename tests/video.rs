@@ -4,12 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float32Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::Float32Type;
 use parquet::arrow::ArrowWriter;
 use serde_json::json;
 use vrft_dataset::{Dataset, OpenOptions, Question, RobotConfig, Truth};
+use vrft_tests::cluster::{dora, dora_run, stock_graph};
 use vrft_tests::harness::Absent;
 use vrft_tests::{Run, root, vrft};
 
@@ -307,7 +309,69 @@ fn each_camera_of_an_episode_is_read_from_its_own_file_and_place() -> Result<(),
     Ok(())
 }
 
+/// Longer than two steps take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What dora's hub records for LLaMA-Factory: questions about pictures with their answers, in a list.
+fn recorded(folder: &Path) -> PathBuf {
+    let photos = Dataset::open(&root().join("data/digits/test.parquet")).unwrap();
+    std::fs::create_dir_all(folder.join("demo")).unwrap();
+    let row = |n: usize| {
+        let photo = photos.get(n).pictures[0].bytes().unwrap();
+        std::fs::write(folder.join(format!("demo/{n}.png")), photo).unwrap();
+        let said = ["Turn left.", "Stop."][n % 2];
+        json!({"messages": [
+            {"role": "user", "content": "<image>What should the robot do?"},
+            {"role": "assistant", "content": said},
+        ], "images": [format!("demo/{n}.png")]})
+    };
+    let path = folder.join("demo.json");
+    std::fs::write(&path, json!((0..4).map(row).collect::<Vec<_>>()).to_string()).unwrap();
+    path
+}
+
+fn what_robots_record_is_learned_through_the_stock_cli_as_through_ours() -> Result<(), Absent> {
+    let (ffmpeg, dora) = (ffmpeg()?, dora()?);
+    vrft();
+    let data = tempfile::tempdir().unwrap();
+    let (old, new) = (data.path().join("old"), data.path().join("new"));
+    version_2(&ffmpeg, &old);
+    version_3(&ffmpeg, &new);
+    video(&ffmpeg, &data.path().join("a.mp4"), 4, (1.0, 3.0));
+    let row =
+        json!({"video": "a.mp4", "problem": "<video>When is it white?", "solution": "1 to 3"});
+    let film = data.path().join("rows.jsonl");
+    std::fs::write(&film, [row.to_string(), row.to_string()].join("\n")).unwrap();
+    for rows in [recorded(data.path()), old, new, film] {
+        let preset = root().join("configs/rewards/vlm-r1/ocr.toml");
+        let run = Run::small()
+            .set(&format!("reward.preset={}", preset.display()))
+            .set(&format!("data.train={}", rows.display()))
+            .set(&format!("evaluation.test={}", rows.display()))
+            .set("data.robot.truth=action")
+            .set("data.robot.question=\"{task} What next?\"")
+            .set("data.frames.max=4")
+            .set("data.shots=0")
+            .set("rollout.max_completion_tokens=8")
+            .set("learner.steps=2");
+        run.finish().ok();
+        let config = run.out().join("config.toml");
+        let graph = stock_graph(&root().join("dataflow.yml"), &config, &run.folder().join("stock"));
+        let by_stock = run.folder().join("by-stock");
+        let variables = [("VRFT_RUN_DIR", by_stock.as_path())];
+        let (code, log) = dora_run(&dora, &graph, None, &variables, PATIENCE);
+        assert_eq!(code, Some(0), "{}\n{log}", rows.display());
+        let weights = by_stock.join("checkpoints/learner/step-000002/model.safetensors");
+        let weights = std::fs::read(weights).unwrap();
+        assert!(weights == run.final_weights("learner"), "{}", rows.display());
+        let metrics = std::fs::read_to_string(by_stock.join("metrics.jsonl")).unwrap();
+        assert_eq!(metrics.matches("\"name\":\"policy/loss\"").count(), 2, "{metrics}");
+    }
+    Ok(())
+}
+
 vrft_tests::tests_that_need_tools!(
+    what_robots_record_is_learned_through_the_stock_cli_as_through_ours,
     each_camera_of_an_episode_is_read_from_its_own_file_and_place,
     frames_of_a_video_are_shown_with_their_times,
     when_something_happens_in_a_video_is_learned,
