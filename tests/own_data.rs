@@ -160,6 +160,35 @@ fn a_question_that_spells_special_tokens_is_asked_as_it_is_written() {
     ok(&["eval", "--config", "tests/digits.toml", "--data", &data, "--set", "evaluation.limit=4"]);
 }
 
+/// Rows as published: ids with folders in them, one id for many rows, none at all, and one that would leave the folder.
+#[test]
+fn whatever_rows_are_called_each_has_its_picture_in_the_run_and_nothing_lies_outside() {
+    let run = Run::small().with_example("evaluate");
+    let folder = run.folder();
+    let long = "x".repeat(400);
+    let ids = ["train2017/0.jpg", "../../escaped", "same", "same", "/tmp/../escaped", &long];
+    let row = |(idx, id): (usize, Option<&str>)| {
+        let image = squares::write(folder, idx);
+        let row = json!({
+            "image": image, "problem": QUESTION, "solution": squares::solution(idx), "id": id,
+        });
+        row.to_string()
+    };
+    let ids = ids.into_iter().map(Some).chain([None]);
+    let lines: Vec<String> = ids.enumerate().map(row).collect();
+    let data = folder.join("rows.jsonl");
+    std::fs::write(&data, lines.join("\n")).unwrap();
+    let run = run.set(&format!("evaluation.test={}", data.display()));
+    run.finish().ok();
+    assert_eq!(run.lines("predictions-base.jsonl").len(), lines.len());
+    let pictures = std::fs::read_dir(run.out().join("images")).unwrap();
+    assert_eq!(pictures.count(), lines.len());
+    let stray = vrft_tests::files_under(run.folder());
+    let stray: Vec<_> =
+        stray.iter().filter(|path| path.to_string_lossy().contains("escaped")).collect();
+    assert!(stray.is_empty(), "{stray:?}");
+}
+
 /// Annotations are in pixels of the file; the answers of such a task are in those of what the model sees.
 #[test]
 fn annotations_serve_a_task_in_pixels_of_the_scaled_picture() {
