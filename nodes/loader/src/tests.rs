@@ -18,6 +18,15 @@ fn config() -> Config {
     config
 }
 
+/// With a picture of a digit, `a.png`.
+fn folder_with_a_picture() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let digits = vrft_dataset::Dataset::open(&config().data.train).unwrap();
+    let picture = digits.get(0).pictures[0].bytes().unwrap();
+    std::fs::write(folder.path().join("a.png"), picture).unwrap();
+    folder
+}
+
 fn processor() -> vrft_processor::Processor {
     let starter = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/starter");
     vrft_processor::Processor::load(starter.as_ref()).unwrap()
@@ -51,11 +60,7 @@ fn a_credit_is_answered_with_the_prompts_it_names() {
 
 #[test]
 fn an_answer_has_the_form_that_the_task_accepts_as_best() {
-    let folder = tempfile::tempdir().unwrap();
-    let pictures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/digits/shots.parquet");
-    let picture =
-        vrft_dataset::Dataset::open(pictures.as_ref()).unwrap().get(0).pictures[0].bytes();
-    std::fs::write(folder.path().join("a.png"), picture.unwrap()).unwrap();
+    let folder = folder_with_a_picture();
     let boxes = "[{'Position': [1, 2, 3, 4], 'Confidence': 1}]";
     let row = |solution: String| {
         let row = format!(
@@ -174,10 +179,16 @@ fn each_task_asks_in_its_own_words() {
     let text = "[reward.format]\ninstruct = true\n[reward.answer]\ntype = \"label\"\n\
                 [reward.terms.right]\nmetric = \"accuracy\"";
     let names = vrft_config::Document::parse(text, "names").unwrap().section().unwrap();
+    let folder = folder_with_a_picture();
+    let named = folder.path().join("named.jsonl");
+    let row = |name: &str| {
+        format!("{{\"image\": \"a.png\", \"problem\": \"Which?\", \"solution\": \"{name}\"}}\n")
+    };
+    std::fs::write(&named, ["zero", "one", "two", "three"].map(row).concat()).unwrap();
     let mut config = config();
-    let source = |task: &str| SourceConfig {
+    let source = |task: &str, train: &std::path::Path| SourceConfig {
         task: task.to_owned(),
-        train: config.data.train.clone(),
+        train: train.to_owned(),
         split: None,
         space: None,
         shots: 4,
@@ -186,7 +197,7 @@ fn each_task_asks_in_its_own_words() {
         test: None,
         reward: None,
     };
-    config.data.sources = vec![source("boxes"), source("names")];
+    config.data.sources = vec![source("boxes", &config.data.train), source("names", &named)];
     config.rewards.own.insert("names".to_owned(), names);
     let batches = prompts(&config, &(0..8).map(credit).collect::<Vec<_>>());
     for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
