@@ -60,7 +60,11 @@ fn policies_are_judged_on_other_data_than_they_were_tuned_for() {
     let (is_ok, again) = run(&[]);
     assert!(is_ok && !again.contains("judged by: untouched: rft"), "{again}");
     let text = std::fs::read_to_string(&other).unwrap();
-    std::fs::write(&other, text.replace("limit = 3", "limit = 2")).unwrap();
+    std::fs::write(
+        &other,
+        text.replace("max_completion_tokens = 60", "max_completion_tokens = 50"),
+    )
+    .unwrap();
     let (is_ok, refused) = run(&[]);
     assert!(!is_ok && refused.contains("was made with other settings"), "{refused}");
 }
