@@ -115,8 +115,15 @@ fn used(run: &str, served: &Path, picture: &Path) {
     let best: Value =
         serde_json::from_slice(&std::fs::read(format!("{run}/best.json")).unwrap()).unwrap();
     let checkpoint = format!("{run}/{}", best["rft"]["checkpoint"].as_str().unwrap());
-    let judged = ok(&["eval", "--config", &config, "--checkpoint", &checkpoint]);
-    let judged: Value = serde_json::from_str(&judged).unwrap();
+    let judged = |more: &[&str]| -> Value {
+        serde_json::from_str(&ok(&[&["eval", "--checkpoint", &checkpoint], more].concat())).unwrap()
+    };
+    // By the task of the run, not by that of the demonstration.
+    let by_run = judged(&[]);
+    let rows = served.with_file_name("train.jsonl").display().to_string();
+    assert_eq!(judged(&["--data", &rows, "--set", "evaluation.limit=0"])["n"], 40);
+    let judged = judged(&["--config", &config]);
+    assert_eq!(by_run["metrics"], judged["metrics"]);
     assert_eq!(judged["metrics"]["miou"], best["rft"]["value"], "{judged}");
     let (served, picture) = (served.to_str().unwrap(), picture.to_str().unwrap());
     let ask = |checkpoint: &str| {
