@@ -18,8 +18,9 @@ pub(crate) fn checkpoint_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../model/tests/golden/qwen2_vl")
 }
 
-pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
-    let options = LoadOptions {
+/// All weights on the CPU as they are: neither quantized nor adapted, and nothing cached.
+pub(crate) fn options(dtype: DType, trainable: bool) -> LoadOptions {
+    LoadOptions {
         dtype,
         device: Device::Cpu,
         trainable,
@@ -29,24 +30,16 @@ pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
         prompt_tuning: None,
         feature_cache_mib: 0,
         prefix_cache_mib: 0,
-    };
-    Policy::load(dir, &options).expect("the checkpoint loads")
+    }
+}
+
+pub(crate) fn load_from(dir: &Path, dtype: DType, trainable: bool) -> Policy {
+    Policy::load(dir, &options(dtype, trainable)).expect("the checkpoint loads")
 }
 
 /// Trainable, with adapters that have learned something already: neither of their factors is zero.
 pub(crate) fn load_with_adapters(lora: &LoraConfig) -> Policy {
-    let lora = Some(lora.clone());
-    let options = LoadOptions {
-        dtype: DType::F32,
-        device: Device::Cpu,
-        trainable: true,
-        quantization: vrft_checkpoint::Quantization::None,
-        freeze_vision: false,
-        lora,
-        prompt_tuning: None,
-        feature_cache_mib: 0,
-        prefix_cache_mib: 0,
-    };
+    let options = LoadOptions { lora: Some(lora.clone()), ..options(DType::F32, true) };
     let policy = Policy::load(&checkpoint_dir(), &options).expect("the checkpoint loads");
     for (name, variable) in policy.variables() {
         let value = |i: usize| ((i * 7 + name.len()) % 11) as f32 / 200.0;

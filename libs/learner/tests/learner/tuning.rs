@@ -1,13 +1,13 @@
 //! Attacked pictures, soft prompts, and starts that are learned over tasks.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use vrft_checkpoint::{PromptTuningConfig, SOFT_PROMPT};
 use vrft_learner::{Demonstration, Learner, OptimizerConfig, Schedule};
 use vrft_model::{LoadOptions, Policy};
 use vrft_plan::AttackConfig;
 use vrft_processor::Processor;
 
-use crate::fixture::{Setup, batch, checkpoint_dir, distance, prompts, weights};
+use crate::fixture::{Setup, batch, checkpoint_dir, distance, options, prompts, weights};
 
 fn demonstrations() -> Vec<Demonstration> {
     let of = |(prompt, idx): (vrft_processor::EncodedPrompt, u32)| Demonstration {
@@ -18,17 +18,8 @@ fn demonstrations() -> Vec<Demonstration> {
 }
 
 fn with_prompt() -> Policy {
-    let options = LoadOptions {
-        dtype: DType::F32,
-        device: Device::Cpu,
-        trainable: true,
-        quantization: vrft_checkpoint::Quantization::None,
-        freeze_vision: false,
-        lora: None,
-        prompt_tuning: Some(PromptTuningConfig { tokens: 4, seed: 1 }),
-        feature_cache_mib: 0,
-        prefix_cache_mib: 0,
-    };
+    let prompt_tuning = Some(PromptTuningConfig { tokens: 4, seed: 1 });
+    let options = LoadOptions { prompt_tuning, ..options(DType::F32, true) };
     Policy::load(&checkpoint_dir(), &options).unwrap()
 }
 
