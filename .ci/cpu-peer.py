@@ -2,10 +2,10 @@
 
     pip install torch==2.15.0 torchvision transformers==5.23.0 trl==1.16.0 datasets pillow num2words
     python cpu-peer.py make qwen3_vl|smolvlm FOLDER
-    python cpu-peer.py step FOLDER f32|bf16 [STEPS]
+    python cpu-peer.py step FOLDER f32|bf16 [STEPS [PIXELS [TOKENS [GROUP]]]]
 
 A step is that of `vrft bench --checkpoint FOLDER --pixels 448 --tokens 64 --group 8 --beta 0.04`: 8 completions of exactly 64
-tokens for one picture, logprobs of the reference policy, forward, backward, AdamW of all weights. The first step warms up.
+tokens for one picture of 448 × 448, logprobs of the reference policy, forward, backward, AdamW of all weights. The first step warms up.
 """
 import random
 import sys
@@ -83,7 +83,7 @@ def make(family, folder):
     print(f"{folder}: {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M parameters")
 
 
-def step(folder, dtype, n_steps=3):
+def step(folder, dtype, n_steps=3, pixels=448, tokens=64, group=8):
     from datasets import Dataset
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
@@ -96,16 +96,17 @@ def step(folder, dtype, n_steps=3):
         def on_step_end(self, *_, **__):
             print(f"step {time.perf_counter() - self.start:.3f} s", flush=True)
 
+    pixels, tokens, group = int(pixels), int(tokens), int(group)
     rng = np.random.default_rng(0)
-    pictures = [Image.fromarray(rng.integers(0, 255, (448, 448, 3), dtype=np.uint8)) for _ in range(8)]
+    pictures = [Image.fromarray(rng.integers(0, 255, (pixels, pixels, 3), dtype=np.uint8)) for _ in range(8)]
     rows = [{"prompt": [{"role": "user", "content": QUESTION}], "image": picture} for picture in pictures]
     model = AutoModelForImageTextToText.from_pretrained(
         folder, dtype=torch.bfloat16 if dtype == "bf16" else torch.float32, attn_implementation="sdpa")
     config = GRPOConfig(
-        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=8, num_generations=8, max_completion_length=64,
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=group, num_generations=group, max_completion_length=tokens,
         max_steps=int(n_steps), bf16=False, fp16=False, use_cpu=True, beta=0.04, learning_rate=1e-6, gradient_checkpointing=False,
         report_to=[], save_strategy="no", temperature=1.0, disable_tqdm=True,
-        generation_kwargs={"min_new_tokens": 64, "do_sample": True})
+        generation_kwargs={"min_new_tokens": tokens, "do_sample": True})
     GRPOTrainer(model=model, args=config, train_dataset=Dataset.from_list(rows),
                 processing_class=AutoProcessor.from_pretrained(folder), callbacks=[Clock()],
                 reward_funcs=lambda completions, **_: [random.random() for _ in completions]).train()

@@ -6,6 +6,7 @@ pub mod robot;
 pub mod squares;
 pub mod wire;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -263,11 +264,14 @@ impl Run {
         text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect()
     }
 
-    /// Values of a metric of one node, in order of its steps.
+    /// Values of a metric of one node by its steps. A step that was done again after a resume counts once, as it was last.
     pub fn metric(&self, node: &str, name: &str) -> Vec<f64> {
         let lines = self.lines("metrics.jsonl").into_iter();
         let of_node = lines.filter(|line| line["node"] == node && line["name"] == name);
-        of_node.map(|line| line["value"].as_f64().unwrap_or(f64::NAN)).collect()
+        let value = |line: serde_json::Value| {
+            (line["step"].as_u64(), line["value"].as_f64().unwrap_or(f64::NAN))
+        };
+        of_node.map(value).collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// Bytes of the weights that a learner ended with.

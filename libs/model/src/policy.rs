@@ -2,6 +2,7 @@
 
 mod options;
 mod saving;
+mod swapping;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -247,70 +248,6 @@ impl Policy {
         self.tensors().into_iter().map(cast).collect()
     }
 
-    /// Swaps in a new version of [`Policy::tensors`], copied. Open sessions keep the version they started with,
-    /// unless the policy is trainable: its variables change in place.
-    ///
-    /// # Errors
-    /// A name that is missing or unknown, a shape that differs; the policy is unchanged then.
-    pub fn set_weights(&self, tensors: &HashMap<String, Tensor>) -> Result<(), ModelError> {
-        let copies = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)));
-        self.take_weights(copies.collect::<Result<_, ModelError>>()?)
-    }
-
-    /// As [`Policy::set_weights`], without a copy: nothing else may hold the tensors.
-    ///
-    /// # Errors
-    /// As [`Policy::set_weights`].
-    pub fn take_weights(&self, mut tensors: HashMap<String, Tensor>) -> Result<(), ModelError> {
-        let old = self.weights();
-        check_names(&old.versioned(), &tensors)?;
-        let names = self.config.names(&old.tensors);
-        let mut new = BTreeMap::new();
-        for (name, old) in &old.tensors {
-            let tensor = match tensors.remove(name) {
-                Some(tensor) => {
-                    let tensor = vrft_kernels::cast(&tensor.to_device(old.device())?, old.dtype())?;
-                    let features = &self.caches.features;
-                    if names.is_visual(name) && features.is_on() && differ(&tensor, old)? {
-                        features.turn_off();
-                    }
-                    tensor
-                }
-                None => old.clone(),
-            };
-            new.insert(name.clone(), tensor.detach());
-        }
-        for (name, variable) in &self.variables {
-            if let Some(tensor) = new.get_mut(name) {
-                variable.set(tensor)?;
-                *tensor = variable.as_detached_tensor();
-            }
-        }
-        // The layers' own weights are as they were where adapters are all that differs.
-        let packing = if self.lora.is_some() {
-            old.packing.clone()
-        } else if self.variables.is_empty() && old.quantized.is_empty() {
-            GpuPacking::pack(
-                &mut new,
-                &mut Quantized::new(),
-                names,
-                &self.device,
-                PackedBase::default(),
-            )?
-        } else {
-            GpuPacking::default()
-        };
-        let lora = self.lora.as_ref().map(|(lora, _)| lora);
-        let dtype = self.dtype;
-        let (variables, caches) = (&self.variables, &self.caches);
-        let quantized = old.quantized.clone();
-        let weights =
-            Weights::new(&self.config, dtype, lora, new, quantized, variables, caches, packing)?;
-        let weights = Arc::new(weights);
-        *self.weights.write().unwrap_or_else(PoisonError::into_inner) = weights;
-        Ok(())
-    }
-
     /// Logprob of each completion token under softmax(logits / temperature), without gradient and without dropout.
     ///
     /// Each prompt is processed once; its completions follow as suffixes that see it and themselves.
@@ -457,8 +394,4 @@ impl Policy {
     pub(crate) fn context(&self) -> Context<'static> {
         Context::new(&self.device).with_backend(self.backend)
     }
-}
-
-fn differ(a: &Tensor, b: &Tensor) -> Result<bool, ModelError> {
-    Ok(a.ne(b)?.flatten_all()?.max(0)?.to_scalar::<u8>()? > 0)
 }

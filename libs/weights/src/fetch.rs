@@ -1,24 +1,46 @@
 //! Fetching: from a published file to tensors, or a clear word on what is wrong with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::Path;
 
 use candle_core::Tensor;
 
 use crate::store::of_file;
-use crate::{PolicyAnnouncement, WeightsError, file};
+use crate::{PolicyAnnouncement, WeightsError, file, in_place};
 
 /// Reads the weights of a version, on the CPU, after its size and checksum were found right.
 pub fn fetch(version: &PolicyAnnouncement) -> Result<HashMap<String, Tensor>, WeightsError> {
+    let (path, file) = open(version)?;
+    let read = file::read(&file, version.bytes);
+    let (tensors, checksum) = read.map_err(|error| of_file("read", error, path))?;
+    check_checksum(version, path, checksum)?;
+    Ok(tensors)
+}
+
+/// Reads the weights of a version into the memory of these tensors; false, and nothing is read, unless it holds just such tensors,
+/// and they lie on the CPU in f32 or bf16.
+///
+/// The checksum is known only when all has been read: after an error the tensors hold anything.
+pub fn fetch_into(
+    version: &PolicyAnnouncement,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<bool, WeightsError> {
+    let (path, file) = open(version)?;
+    let read = in_place::read_into(tensors, &file, version.bytes);
+    match read.map_err(|error| of_file("read", error, path))? {
+        None => Ok(false),
+        Some(checksum) => check_checksum(version, path, checksum).map(|()| true),
+    }
+}
+
+/// The file of a version, which has its size.
+fn open(version: &PolicyAnnouncement) -> Result<(&Path, File), WeightsError> {
     let path = Path::new(&version.location);
     let file = File::open(path).map_err(WeightsError::io("read", path))?;
     let bytes = file.metadata().map_err(WeightsError::io("read", path))?.len();
     check_size(version, path, bytes)?;
-    let read = file::read(&file, bytes);
-    let (tensors, checksum) = read.map_err(|error| of_file("read", error, path))?;
-    check_checksum(version, path, checksum)?;
-    Ok(tensors)
+    Ok((path, file))
 }
 
 pub(crate) fn check_size(
@@ -49,8 +71,6 @@ pub(crate) fn check_checksum(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use std::fs;
 
     use candle_core::Device;
@@ -69,8 +89,12 @@ mod tests {
     fn refused(damage: impl FnOnce(&str), expect: &str) {
         let (_dir, version) = published();
         damage(&version.location);
-        let error = fetch(&version).unwrap_err().to_string();
-        assert!(error.contains(expect), "{error}");
+        let place = Tensor::zeros(6, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let places = BTreeMap::from([("w".to_owned(), place)]);
+        let errors = [fetch(&version).map(drop), fetch_into(&version, &places).map(drop)];
+        for error in errors.map(|result| result.unwrap_err().to_string()) {
+            assert!(error.contains(expect), "{error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where policy versions are read from: the learner's disk if it is visible here, else the learner itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
@@ -30,10 +30,27 @@ impl Versions {
         &mut self,
         found: &PolicyAnnouncement,
     ) -> Result<HashMap<String, Tensor>, WeightsError> {
+        crate::fetch(&self.here(found)?)
+    }
+
+    /// As [`Versions::fetch`], into the memory of these tensors: see [`crate::fetch_into`].
+    ///
+    /// # Errors
+    /// As [`Versions::fetch`].
+    pub fn fetch_into(
+        &mut self,
+        found: &PolicyAnnouncement,
+        tensors: &BTreeMap<String, Tensor>,
+    ) -> Result<bool, WeightsError> {
+        crate::fetch_into(&self.here(found)?, tensors)
+    }
+
+    /// The version as a file of this machine.
+    fn here(&mut self, found: &PolicyAnnouncement) -> Result<PolicyAnnouncement, WeightsError> {
         if self.config.always_pull || !found.is_local() {
-            return crate::fetch(&self.pull(found)?);
+            return self.pull(found);
         }
-        crate::fetch(found)
+        Ok(found.clone())
     }
 
     fn pull(&mut self, version: &PolicyAnnouncement) -> Result<PolicyAnnouncement, WeightsError> {
@@ -67,8 +84,6 @@ impl Versions {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use candle_core::Device;
 
     use super::*;

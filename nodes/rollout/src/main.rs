@@ -10,7 +10,9 @@ use tracing::debug;
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
 use vrft_learner::SftConfig;
-use vrft_messages::{Completion, CompletionBatch, CompletionRow, FinishReason, ImageSize, Prompt};
+use vrft_messages::{
+    Completion, CompletionBatch, CompletionRow, FinishReason, ImageSize, PolicyAnnouncement, Prompt,
+};
 use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_node::Node;
 use vrft_objective::config::AdvantageConfig;
@@ -97,12 +99,7 @@ fn run(
         let wanted = first.policy_version;
         if version != Some(wanted) {
             let Some(found) = announced.wait_for(&mut node, wanted)? else { break };
-            node.timed(step, "policy_load", |_| {
-                let tensors = versions
-                    .fetch(&found)
-                    .wrap_err_with(|| format!("cannot load policy version {wanted}"))?;
-                policy.take_weights(tensors).wrap_err("the learner's policy is of another model")
-            })?;
+            node.timed(step, "policy_load", |_| load(policy, &mut versions, &found))?;
             debug!(version = wanted, "Swapped the policy.");
             version = Some(wanted);
             group_size = match found.group_size {
@@ -120,6 +117,19 @@ fn run(
         node.send_metrics()?;
     }
     node.finish()
+}
+
+/// Swaps in a version: into the memory of the one before it where that is free, else beside it.
+fn load(policy: &Policy, versions: &mut Versions, found: &PolicyAnnouncement) -> eyre::Result<()> {
+    let failed = || format!("cannot load policy version {}", found.version);
+    let overwritten = policy.overwrite_weights(|tensors| {
+        versions.fetch_into(found, tensors).map_err(eyre::Report::new)
+    });
+    if overwritten.wrap_err_with(failed)? {
+        return Ok(());
+    }
+    let tensors = versions.fetch(found).wrap_err_with(failed)?;
+    policy.take_weights(tensors).wrap_err("the learner's policy is of another model")
 }
 
 /// All that prompts are answered with.

@@ -303,6 +303,41 @@ fn an_open_session_keeps_its_weights() {
     assert_eq!(difference(before.logits(), across.logits()), 0.0);
 }
 
+/// Writes new values into the memory of the old.
+fn overwrite(policy: &Policy, new: &HashMap<String, Tensor>) -> bool {
+    let write = |places: &BTreeMap<String, Tensor>| {
+        let each = places.iter().map(|(name, place)| place.slice_set(&new[name], 0, 0));
+        each.collect::<Result<(), _>>().map(|()| true).map_err(vrft_model::ModelError::from)
+    };
+    policy.overwrite_weights(write).unwrap()
+}
+
+#[test]
+fn weights_that_are_overwritten_compute_as_new_ones() {
+    let policy = load(false);
+    let new = grown(&policy);
+    // What the old weights have computed is kept, and is forgotten with them.
+    let before = logprobs(&policy);
+    assert!(overwrite(&policy, &new));
+    let expected = load(false);
+    expected.set_weights(&new).unwrap();
+    assert_eq!(logprobs(&policy), logprobs(&expected));
+    assert_ne!(logprobs(&policy), before);
+}
+
+#[test]
+fn weights_that_something_holds_are_not_overwritten() {
+    let policy = load(false);
+    let new = grown(&policy);
+    let before = logprobs(&policy);
+    let session = policy.start(&[&Golden::load().prompt("one_image")], 1).unwrap();
+    assert!(!overwrite(&policy, &new));
+    drop(session);
+    assert_eq!(logprobs(&policy), before);
+    assert!(overwrite(&policy, &new));
+    assert!(!overwrite(&load(true), &new));
+}
+
 #[test]
 fn new_weights_must_have_the_same_names_and_shapes() {
     let policy = load(false);
