@@ -4,7 +4,7 @@ mod options;
 mod saving;
 mod swapping;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -22,7 +22,7 @@ use crate::peft::read_adapter;
 use crate::quantized::{Quantized, is_meant};
 use crate::shared::{Base, PackedBase, SharedWeights, Wanted};
 use crate::soft_prompt;
-use crate::weights::{Caches, Weights, check_names};
+use crate::weights::{Caches, Weights};
 pub use options::LoadOptions;
 use options::beside;
 

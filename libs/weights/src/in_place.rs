@@ -63,7 +63,7 @@ impl InplaceOp1 for Place<'_> {
         let bytes: &mut [u8] = match storage {
             CpuStorage::F32(values) => bytemuck::cast_slice_mut(&mut values[start..end]),
             CpuStorage::BF16(values) => {
-                bytemuck::cast_slice_mut(values[start..end].reinterpret_cast_mut::<u16>())
+                bytemuck::cast_slice_mut(values[start..end].reinterpret_cast_mut())
             }
             _ => candle_core::bail!("weights are read into f32 and bf16"),
         };
