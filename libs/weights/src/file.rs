@@ -322,6 +322,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_can_be_read() {
+        let matrix = Tensor::arange(0f32, 6., &Device::Cpu).unwrap().reshape((2, 3)).unwrap();
+        check(&[("matrix", matrix.clone()), ("transposed", matrix.t().unwrap())]);
+    }
+
+    #[test]
     fn narrow_types_do_not_misalign_wide_ones() {
         let odd = Tensor::ones(3, DType::BF16, &Device::Cpu).unwrap();
         let wide = Tensor::ones(2, DType::F32, &Device::Cpu).unwrap();

@@ -109,10 +109,4 @@ mod tests {
         places.remove("half");
         assert_eq!(read(&places), None);
     }
-
-    #[test]
-    fn what_is_written_can_be_read() {
-        let matrix = Tensor::arange(0f32, 6., &Device::Cpu).unwrap().reshape((2, 3)).unwrap();
-        check(&[("matrix", matrix.clone()), ("transposed", matrix.t().unwrap())]);
-    }
 }
