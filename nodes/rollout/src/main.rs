@@ -44,6 +44,9 @@ fn start() -> eyre::Result<()> {
     let base = config.policy.base.as_deref();
     let policy = Policy::load_shared(&config.policy.path, base, &options, Some(&shared))
         .wrap_err("policy.path")?;
+    if !policy.has_adapters() && !config.policy.freeze_vision {
+        policy.expect_another_tower();
+    }
     let processor = Processor::of(&config.policy)?;
     run(Node::join(&PORTS, &document)?, &config, &policy, &processor)?;
     drop(policy);

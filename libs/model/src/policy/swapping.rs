@@ -93,6 +93,12 @@ impl Policy {
         Ok(true)
     }
 
+    /// Keeps no features of images from now on: for a policy whose tower is learned by another process, since every version
+    /// sees anew then.
+    pub fn expect_another_tower(&self) {
+        self.caches.features.turn_off();
+    }
+
     fn can_be_overwritten(&self) -> bool {
         let weights = self.weights();
         self.device.is_cpu()

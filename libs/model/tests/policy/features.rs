@@ -29,6 +29,9 @@ fn an_image_seen_before_gives_the_same_bits() {
     let expected = logprobs(&load(0, false, false));
     assert_eq!(logprobs(&load(1, false, false)), expected);
     assert_eq!(logprobs(&load(1, true, true)), expected);
+    let forgetful = load(1, false, false);
+    forgetful.expect_another_tower();
+    assert_eq!(logprobs(&forgetful), expected);
 }
 
 #[test]
