@@ -15,7 +15,7 @@ use vrft_processor::Processor;
 use vrft_prompts::Prompter;
 use vrft_reward::Frame;
 use vrft_reward::config::RewardConfig;
-use vrft_rollout::{Sampling, completion_seed};
+use vrft_rollout::{Generator, Sampling, completion_seed};
 
 use crate::found::Reader;
 use crate::{AnswerConfig, AnswerError, Found, Picture, Reading, Target, Truths};
@@ -201,15 +201,8 @@ impl Answerer {
             processor.decode(token_ids).map_or(true, |text| watch(&text))
         };
         let seed = |_, _| completion_seed(0, 0, number, 0);
-        let mut groups = vrft_rollout::generate_watched(
-            policy,
-            processor,
-            &[&prompt],
-            1,
-            sampling,
-            &seed,
-            &told,
-        )?;
+        let generator = Generator { policy, processor, sampling, group_size: 1 };
+        let mut groups = generator.watched(&[&prompt], &seed, &told)?;
         let completion = groups.pop().and_then(|mut group| group.pop());
         let completion = completion.expect("one completion of one prompt was asked for");
         let (reading, found, frame) = match (reader, pictures.first()) {

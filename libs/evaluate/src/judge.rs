@@ -20,7 +20,7 @@ use vrft_processor::{EncodedPrompt, Processor};
 use vrft_prompts::{Checker, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Frame, Reward, Truth, instructions};
-use vrft_rollout::Sampling;
+use vrft_rollout::{Generator, Sampling};
 use vrft_score::detection::Question;
 use vrft_vision::Sides;
 
@@ -386,16 +386,8 @@ impl Judge {
             let groups = if in_turns {
                 let (tools, reward) = (self.config.rollout.tools.as_ref(), &self.config.reward);
                 let mut partner = HeldOutPartner::new(rows, processor, tools, reward);
-                vrft_rollout::generate_in_turns(
-                    policy,
-                    processor,
-                    &batch,
-                    1,
-                    sampling,
-                    &seed,
-                    &|_, _, _| true,
-                    &mut partner,
-                )?
+                let generator = Generator { policy, processor, sampling, group_size: 1 };
+                generator.in_turns(&batch, &seed, &mut partner)?
             } else {
                 vrft_rollout::generate(policy, processor, &batch, 1, sampling, &seed)?
             };

@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 
+mod batch;
+mod chooser;
 mod encode;
 mod error;
 mod generate;
@@ -23,7 +25,7 @@ mod turns;
 
 pub use encode::{encode, image_sizes};
 pub use error::RolloutError;
-pub use generate::{Watch, generate, generate_in_turns, generate_watched};
+pub use generate::{Generator, Seeds, Watch, generate};
 pub use sampling::Sampling;
 pub use seed::completion_seed;
 pub use shown::shown;

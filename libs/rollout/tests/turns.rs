@@ -8,8 +8,8 @@ use vrft_messages::EncodedImage;
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_processor::{EncodedPrompt, Insertion, Processor};
 use vrft_rollout::{
-    Answer, Call, Completion, FinishReason, Partner, RolloutError, Sampling, generate,
-    generate_in_turns, insertions,
+    Answer, Call, Completion, FinishReason, Generator, Partner, RolloutError, Sampling, generate,
+    insertions,
 };
 
 fn golden(path: &str) -> PathBuf {
@@ -71,16 +71,9 @@ impl Setup {
         let prompts: Vec<&EncodedPrompt> = self.prompts.iter().collect();
         let seeds = |prompt: usize, completion: usize| 100 * prompt as u64 + completion as u64;
         let sampling = Sampling { max_rows, ..sampling(max_tokens) };
-        generate_in_turns(
-            &self.policy,
-            &self.processor,
-            &prompts,
-            4,
-            &sampling,
-            &seeds,
-            &|_, _, _| true,
-            partner,
-        )
+        let (policy, processor, sampling) = (&self.policy, &self.processor, &sampling);
+        let generator = Generator { policy, processor, sampling, group_size: 4 };
+        generator.in_turns(&prompts, &seeds, partner)
     }
 
     /// Logprobs of the policy's own tokens in one packed forward, as a learner computes them.

@@ -20,7 +20,7 @@ use vrft_plan::{LearnerConfig, RolloutConfig, RunConfig};
 use vrft_processor::{EncodedPrompt, Processor};
 use vrft_reward::Rewards;
 use vrft_reward::config::RewardsConfig;
-use vrft_rollout::{RolloutError, Sampling};
+use vrft_rollout::{Generator, RolloutError, Sampling};
 use vrft_vision::CoordinateSpace;
 use vrft_weights::{Versions, WeightsConfig};
 
@@ -169,17 +169,10 @@ fn sample(
     let sizes: Vec<Vec<ImageSize>> = sizes.collect::<Result<_, _>>()?;
     let extents: Vec<Vec<[u32; 2]>> = sizes.iter().map(|sizes| extents(processor, sizes)).collect();
     let mut speaker = Speaker { node, tools, rewards, prompts, extents: &extents };
-    let groups = vrft_rollout::generate_in_turns(
-        policy,
-        processor,
-        &encoded.iter().collect::<Vec<_>>(),
-        group_size,
-        &Sampling::from(&config.rollout),
-        &seed,
-        &|_, _, _| true,
-        &mut speaker,
-    );
-    let groups = match groups {
+    let sampling = &Sampling::from(&config.rollout);
+    let generator = Generator { policy, processor, sampling, group_size };
+    let encoded: Vec<&EncodedPrompt> = encoded.iter().collect();
+    let groups = match generator.in_turns(&encoded, &seed, &mut speaker) {
         Err(RolloutError::Over) => return Ok(None),
         other => other?,
     };

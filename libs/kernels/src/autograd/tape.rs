@@ -235,9 +235,11 @@ impl BackwardPass<'_> {
     /// Where the gradient of a weight is summed on its device, if it has one.
     #[cfg(feature = "cuda")]
     pub(crate) fn sum_of(&mut self, weight: &Weight) -> Result<Option<Tensor>> {
-        let sum_of = |of| self.gradients.sum_of(of, weight.tensor()?);
-        let variable = weight.variable().filter(|_| self.gradients.takes_weights());
-        variable.map(sum_of).transpose()
+        if !self.gradients.takes_weights() {
+            return Ok(None);
+        }
+        let sum_of = |variable| self.gradients.sum_of(variable, weight.tensor()?);
+        weight.variable().map(sum_of).transpose()
     }
 
     /// The gradient of an activation so far, if it may be added to in its own memory.
