@@ -129,6 +129,8 @@ fn lines(folder: &Path, n: usize, change: impl Fn(usize, &mut Value)) -> Vec<Str
     (0..n).map(line).collect()
 }
 
+#[path = "cases/answers.rs"]
+mod answers;
 #[path = "cases/coco_annotations.rs"]
 mod coco_annotations;
 #[path = "cases/files_and_pictures.rs"]

@@ -19,7 +19,7 @@ fn annotations_of_another_size_than_the_picture_s_are_refused_with_both() {
         refused(&data, &[], &["coco.json", &annotated]);
     }
     let text = coco(&[("a.png", 400.into(), 200.into())], &bbox);
-    accepted(&write(folder.path(), "coco.json", text), &[], &["1 rows, 1 usable, 0 skipped"]);
+    accepted(&write(folder.path(), "coco.json", text), &[], &["1 row, 1 usable, 0 skipped"]);
 }
 
 /// Annotated as the file is stored, 400 × 200; the square at [40, 20, 160, 80] is elsewhere once the picture is turned.
@@ -62,7 +62,7 @@ fn pictures_are_found_where_coco_and_its_kin_lay_them() {
         picture(&below, "a.png", (64, 48), 1);
         let text = coco(&[("a.png", 64.into(), 48.into())], &[json!([4, 2, 12, 6])]);
         let data = write(folder.path(), annotations, text);
-        accepted(&data, &[], &["1 rows, 1 usable, 0 skipped, 1 used"]);
+        accepted(&data, &[], &["1 row, 1 usable, 0 skipped, 1 used"]);
     }
     let folder = folder();
     picture(&folder.path().join("elsewhere"), "a.png", (64, 48), 1);
@@ -70,7 +70,7 @@ fn pictures_are_found_where_coco_and_its_kin_lay_them() {
     let data = write(folder.path(), "annotations/mine.json", text);
     refused(&data, &[], &["mine.json", "a.png", "data.image_root"]);
     let root = format!("data.image_root={}", folder.path().join("elsewhere").display());
-    accepted(&data, &[&root], &["1 rows, 1 usable, 0 skipped, 1 used"]);
+    accepted(&data, &[&root], &["1 row, 1 usable, 0 skipped, 1 used"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_bad_annotation_is_left_out_and_the_others_are_used() {
         .unwrap();
         text["annotations"][1]["image_id"] = 0.into();
         let data = write(folder.path(), "coco.json", text.to_string());
-        accepted(&data, &[], &["1 rows, 1 usable", words]);
+        accepted(&data, &[], &["1 row, 1 usable", words]);
         // Absent altogether.
         text["annotations"][1].as_object_mut().unwrap().remove("bbox");
         accepted(&write(folder.path(), "coco.json", text.to_string()), &[], &["1 usable", words]);
@@ -125,7 +125,7 @@ fn ids_flags_and_sizes_may_be_written_as_other_tools_do() {
         change(&mut all);
         let data = write(folder.path(), "coco.json", all.to_string());
         let said = accepted(&data, &[], &[]);
-        assert!(said.contains("1 rows, 1 usable, 0 skipped"), "change {number}: {said}");
+        assert!(said.contains("1 row, 1 usable, 0 skipped"), "change {number}: {said}");
     }
 }
 
@@ -163,5 +163,5 @@ fn addresses_of_pictures_name_their_files() {
     all["images"][0].as_object_mut().unwrap().remove("file_name");
     all["images"][0]["coco_url"] = "http://images.cocodataset.org/val2017/000000000001.jpg".into();
     let data = write(folder.path(), "annotations/lvis_v1_val.json", all.to_string());
-    accepted(&data, &[], &["1 rows, 1 usable, 0 skipped"]);
+    accepted(&data, &[], &["1 row, 1 usable, 0 skipped"]);
 }

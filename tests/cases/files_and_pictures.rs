@@ -95,10 +95,10 @@ fn pictures_of_all_formats_are_decoded_or_refused_by_the_name_of_the_format() {
         let gray = DynamicImage::from(RgbImage::from_pixel(40, 30, image::Rgb([90; 3])));
         let picture = if name == "a.pgm" { DynamicImage::from(gray.to_luma8()) } else { gray };
         picture.save(folder.path().join(name)).unwrap();
-        accepted(&check_one(name), &[], &["1 rows, 1 usable, 0 skipped"]);
+        accepted(&check_one(name), &[], &["1 row, 1 usable, 0 skipped"]);
         // By what it is, not by what it is called.
         fs::rename(folder.path().join(name), folder.path().join("a.dat")).unwrap();
-        accepted(&check_one("a.dat"), &[], &["1 rows, 1 usable, 0 skipped"]);
+        accepted(&check_one("a.dat"), &[], &["1 row, 1 usable, 0 skipped"]);
     }
     let brand = |brand: &[u8; 4]| [b"\0\0\0\x1cftyp", brand.as_slice(), &[0; 40]].concat();
     for (name, bytes, format) in [

@@ -44,8 +44,10 @@ pub(crate) fn release(
         let released: Vec<&str> = keys.filter(|key| table::remove(whole, key)).collect();
         if !released.is_empty() {
             told.push(format!(
-                "{key} is overridden, so {} are as by default: the file chose them for its own {key}",
-                released.join(", ")
+                "{key} is overridden, so {} {} as by default: the file chose {} for its own {key}",
+                released.join(", "),
+                if released.len() == 1 { "is" } else { "are" },
+                if released.len() == 1 { "it" } else { "them" }
             ));
         }
     }
@@ -85,6 +87,8 @@ mod tests {
     #[test]
     fn what_is_overridden_itself_stays_and_so_does_all_beside_the_same_rows() {
         let document = read(&["data.train=mine.jsonl", "data.shots=3"]);
+        let told = "so data.flip is as by default: the file chose it for";
+        assert!(document.notes()[0].contains(told), "{:?}", document.notes());
         assert_eq!((shots(&document), document.get("data.flip")), (Some(3), None));
         let above = FILE.replace("data/a", "../data/a");
         for same in ["data.train=/somewhere/data/a.parquet", "data.seed=7"] {

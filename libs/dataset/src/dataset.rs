@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::checked::Checked;
 use crate::readers::{self, Found};
 use crate::row::Skipped;
+use crate::summary::{self, verb};
 use crate::turned::Turned;
 use crate::{
     BboxForm, Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, forms, hold_out,
@@ -129,7 +130,10 @@ impl Dataset {
         let n_blind = rows.iter().filter(|row: &&Row| row.pictures.is_empty()).count();
         if n_blind > 0 {
             notes.push(format!(
-                "{n_blind} rows have an empty list of images: they are asked in words alone"
+                "{} {} an empty list of images and {} asked in words alone",
+                summary::rows(n_blind),
+                verb(n_blind, "has", "have"),
+                verb(n_blind, "is", "are")
             ));
         }
         notes.extend(same_names(&rows));
@@ -155,7 +159,8 @@ impl Dataset {
             }
             rows.retain(|row| named.contains(row.sample_id()));
             n_total = rows.len() + skipped.len();
-            notes.push(format!("{} rows are used, as {list:?} names them", rows.len()));
+            let (n, are) = (summary::rows(rows.len()), verb(rows.len(), "is", "are"));
+            notes.push(format!("{n} {are} used, as {list:?} names them"));
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();
@@ -421,9 +426,10 @@ fn same_names(rows: &[Row]) -> Option<String> {
     }
     let (one, other) = shared.first()?;
     Some(format!(
-        "{} rows have the id of another one, as row {} that of row {} ({:?}): by it alone they cannot be told apart in what \
+        "{} {} the id of another one, as row {} that of row {} ({:?}): by it alone they cannot be told apart in what \
          is written about them",
-        shared.len(),
+        summary::rows(shared.len()),
+        verb(shared.len(), "has", "have"),
         other.origin.row,
         one.origin.row,
         one.sample_id()

@@ -11,6 +11,7 @@ use crate::DatasetError;
 use crate::readers::{INFO, open_file, splits_of};
 use shards::Shard;
 
+mod foreign;
 mod published;
 pub(crate) mod shards;
 
@@ -103,6 +104,14 @@ fn found(path: &Path, split: Option<&str>) -> Result<Files, DatasetError> {
         let source = std::io::ErrorKind::NotFound.into();
         return Err(DatasetError::Read { path: path.to_owned(), source });
     }
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv")) {
+        return Err(DatasetError::Content {
+            path: path.to_owned(),
+            format: "a table",
+            message: "its fields are set off by tabs: save it with commas between them, as .csv"
+                .to_owned(),
+        });
+    }
     let is_of_rows = |kind: &Kind| !matches!(kind, Kind::Voc | Kind::Pictures);
     let kind = Kind::of(path).filter(is_of_rows);
     let kind = kind.ok_or_else(|| DatasetError::Format { path: path.to_owned() })?;
@@ -141,17 +150,23 @@ fn in_folder(folder: &Path, split: Option<&str>) -> Result<Files, DatasetError> 
     }
     // Else its folder `images` would be a class.
     if folder.join("images").is_dir() && folder.join("labels").is_dir() {
-        return Err(DatasetError::Content {
-            path: folder.to_owned(),
-            format: "a data set",
-            message: "it has images and labels as YOLO has them, which are not read: export COCO annotations"
-                .to_owned(),
-        });
+        return Err(unknown(folder));
     }
     if let Some(files) = published::find(folder, split)? {
         return Ok(files);
     }
-    Err(DatasetError::Format { path: folder.to_owned() })
+    Err(unknown(folder))
+}
+
+/// A folder that no reader takes.
+fn unknown(folder: &Path) -> DatasetError {
+    let path = folder.to_owned();
+    match foreign::known(folder) {
+        Some(what) => {
+            DatasetError::Content { path, format: "a data set", message: format!("it has {what}") }
+        }
+        None => DatasetError::Format { path },
+    }
 }
 
 /// The split of a folder of LeRobot, whose splits are ranges of episodes; `None` where it has none.

@@ -28,7 +28,13 @@ pub(crate) fn corners(numbers: [f64; 4], form: BboxForm) -> Result<[f64; 4], Str
     if corners[0] < corners[2] && corners[1] < corners[3] {
         return Ok(corners);
     }
-    Err(format!("its bbox has no area: [{x}, {y}, {third}, {fourth}] as {}", in_words(form)))
+    let are_swapped = corners[0] > corners[2] || corners[1] > corners[3];
+    let why = match form {
+        BboxForm::Corners if are_swapped => "has its corners swapped",
+        BboxForm::Sides if are_swapped => "has a width or height below 0",
+        _ => "has no area",
+    };
+    Err(format!("its bbox {why}: [{x}, {y}, {third}, {fourth}] as {}", in_words(form)))
 }
 
 /// Rows by what their numbers can be.
@@ -65,9 +71,10 @@ impl Told {
             (false, false) => {
                 let camp = |rows: &[String], form| {
                     let named = &rows[..rows.len().min(N_NAMED)];
+                    let more = if rows.len() > named.len() { " ..." } else { "" };
                     format!(
-                        "in {} rows ({} ...) it can only be {}",
-                        rows.len(),
+                        "in {} ({}{more}) it can only be {}",
+                        crate::summary::rows(rows.len()),
                         named.join(", "),
                         in_words(form)
                     )
@@ -241,7 +248,7 @@ mod tests {
         let corners = [[150, 20, 190, 90]; 39];
         let few = open(&[corners.as_slice(), &[[150, 60, 40, 30]]].concat()).unwrap();
         assert_eq!(few.len(), 39);
-        assert!(few.skipped()[0].to_string().contains("has no area"), "{:?}", few.skipped());
+        assert!(few.skipped()[0].to_string().contains("corners swapped"), "{:?}", few.skipped());
         let error = open(&[[150, 20, 190, 90], [150, 60, 40, 30]]).unwrap_err();
         assert!(error.contains("row 0") && error.contains("declare data.bbox"), "{error}");
     }

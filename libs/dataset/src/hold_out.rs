@@ -93,8 +93,9 @@ impl SameContent {
 pub(crate) fn note(part: Part, n: usize, n_all: usize) -> String {
     let Part { hold_out, is_held_out } = part;
     let what = if is_held_out { "judged on and never learned from" } else { "learned from" };
+    let are = crate::summary::verb(n, "is", "are");
     format!(
-        "{n} of {n_all} rows are {what}, divided by their pictures (data.hold_out = {hold_out})"
+        "{n} of {n_all} rows {are} {what}, divided by their pictures (data.hold_out = {hold_out})"
     )
 }
 

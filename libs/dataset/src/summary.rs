@@ -7,6 +7,16 @@ use crate::Dataset;
 /// Rows and annotations without use that are named.
 const N_NAMED: usize = 3;
 
+/// A number of rows in words: one of them has no s.
+pub(crate) fn rows(n: usize) -> String {
+    if n == 1 { "1 row".to_owned() } else { format!("{n} rows") }
+}
+
+/// The form of a verb that goes with a number.
+pub(crate) fn verb<'a>(n: usize, of_one: &'a str, of_many: &'a str) -> &'a str {
+    if n == 1 { of_one } else { of_many }
+}
+
 impl Dataset {
     /// The file, its split, and how many rows are there, usable, skipped and used; then the first reasons for skipping
     /// and what was assumed, a line each. To be told after [`Dataset::retain_valid`].
@@ -19,8 +29,8 @@ impl Dataset {
         let n_usable = self.n_total() - n_skipped;
         write!(
             first,
-            ": {} rows, {n_usable} usable, {n_skipped} skipped, {n_used} used",
-            self.n_total()
+            ": {}, {n_usable} usable, {n_skipped} skipped, {n_used} used",
+            rows(self.n_total())
         )
         .unwrap_or_default();
         let mut lines = vec![first];

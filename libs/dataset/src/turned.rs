@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::BoxesAre;
 use crate::checked::Checked;
 use crate::geometry::Frame;
+use crate::summary::{rows, verb};
 
 /// Share of the pictures that may tell otherwise than the rest: as many rows as a run leaves out by default.
 const MAX_ODD: f64 = 0.05;
@@ -68,7 +69,8 @@ impl Camp {
     }
 
     fn told(&self) -> String {
-        format!("{} rows ({} ...)", self.n, self.named.join(", "))
+        let more = if self.n > self.named.len() { " ..." } else { "" };
+        format!("{} ({}{more})", rows(self.n), self.named.join(", "))
     }
 }
 
@@ -132,12 +134,15 @@ impl Turned {
         let mut reasons = Vec::new();
         if n_own + n_other > 0 {
             let n = n_own + n_other;
-            reasons.push(format!("as in {n} other rows{}, whose sizes tell", there(n_other)));
+            let one = verb(n, "one other row", "other rows");
+            let n = if n == 1 { String::new() } else { format!("{n} ") };
+            reasons.push(format!("as in {n}{one}{}, whose sizes tell", there(n_other)));
         }
         if n_fit + n_fit_other > 0 {
             let (n, there) = (n_fit + n_fit_other, there(n_fit_other));
             reasons.push(format!(
-                "since the boxes of {n} rows{there} lie within their pictures in no other way"
+                "since the boxes of {}{there} lie within their pictures in no other way",
+                rows(n)
             ));
         }
         let reason =
@@ -157,19 +162,19 @@ impl Turned {
         };
         format!(
             "EXIF turns pictures, and the annotations tell different things of which pixels boxes are, {} that they are \
-             as stored, {} that they are as displayed; the sizes of {} rows do not tell: declare data.boxes_are = \"stored\" or \
+             as stored, {} that they are as displayed; the sizes of {} do not tell: declare data.boxes_are = \"stored\" or \
              \"displayed\" for the latter",
             told(&self.stored, &self.fit_stored),
             told(&self.displayed, &self.fit_displayed),
-            self.n_unknown
+            rows(self.n_unknown)
         )
     }
 
     fn decision(&self, chosen: BoxesAre, reason: &str) -> Decision {
         let note = format!(
-            "EXIF turns the pictures of {} rows and their sizes do not tell of which pixels their boxes are: \
+            "EXIF turns the pictures of {} and their sizes do not tell of which pixels their boxes are: \
              data.boxes_are = {:?}, {reason}",
-            self.n_unknown,
+            rows(self.n_unknown),
             chosen.name()
         );
         Decision { chosen, note: Some(note) }

@@ -1,6 +1,6 @@
 //! The best answer that never looks: what a policy must beat before one may say that it sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::RewardConfig;
@@ -37,11 +37,12 @@ pub fn best_constant(
         }
         evaluator.leading_measure()
     };
-    let answers = truths.iter().filter_map(|truth| vrft_reward::answer_text(&truth.solution));
-    let answers: BTreeSet<&str> = answers.collect();
+    // Equal answers once.
+    let answers: BTreeMap<&str, &Truth> =
+        truths.iter().map(|truth| (vrft_reward::true_answer(&truth.solution), truth)).collect();
     let stride = answers.len().div_ceil(MAX_CANDIDATES).max(1);
-    let candidates = answers.into_iter().step_by(stride).map(|answer| {
-        let completion = reward.complete(THOUGHT, answer);
+    let candidates = answers.into_values().step_by(stride).map(|truth| {
+        let completion = as_completion(&reward, truth);
         (worth(&completion), completion)
     });
     let (_, best) = candidates.max_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -59,6 +60,14 @@ pub fn best_constant(
         label.and_then(labeled).unwrap_or_else(|| best.clone())
     };
     Some(labels.0.iter().map(completion).collect())
+}
+
+/// A true answer as a policy that never looks would give it. What a data set may leave out of its answers, as a
+/// confidence, a policy may not.
+fn as_completion(reward: &Reward, truth: &Truth) -> String {
+    let shown = reward.demonstration(truth, "");
+    let answer = vrft_reward::answer_text(&shown).unwrap_or_default();
+    reward.complete(THOUGHT, answer)
 }
 
 /// Whether boxes have labels.
@@ -168,6 +177,25 @@ mod tests {
         let near = truths(&config, &[&at(0), &at(20), &at(40)]);
         let middle = (180.0 / 220.0 * 2.0 + 1.0) / 3.0;
         assert!(score(&config, &near) >= middle - 1e-9);
+    }
+
+    #[test]
+    fn an_answer_that_leaves_out_what_a_policy_may_not_is_completed() {
+        let config = RewardConfig { answer: AnswerConfig::visual_rft(), ..RewardConfig::default() };
+        // As an object, and without a confidence.
+        let at = |x: u32| format!("{{\"Position\": [{x}, 0, {}, 100]}}", x + 200);
+        let truths = truths(&config, &[&at(0), &at(0), &at(700)]);
+        assert!((score(&config, &truths) - 2.0 / 3.0).abs() < 1e-9);
+        let best = best_constant(&config, &truths, &vec![Subject::default(); 3]).unwrap();
+        assert!(Reward::new(&config).read(&best[0]).is_some(), "{best:?}");
+        // Steps before the answer are no part of it.
+        let config = vrft_reward::usual_reward(AnswerConfig::of(AnswerKind::Number(
+            vrft_reward::answers::NumberAnswer {},
+        )));
+        let solutions = ["Add 1 and 2.\n#### 3", "\\boxed{3}", "#### 9"];
+        let truths = self::truths(&config, &solutions);
+        let best = best_constant(&config, &truths, &vec![Subject::default(); 3]).unwrap();
+        assert!(best[0].ends_with("<answer>3</answer>"), "{best:?}");
     }
 
     #[test]

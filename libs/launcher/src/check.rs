@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::graph::Graph;
 use crate::print::{self, say};
 
-pub(crate) use nodes::check_nodes;
+pub(crate) use nodes::{CAPTURE, REPLAY, check_nodes};
 
 const MIB: usize = 1 << 20;
 

@@ -39,10 +39,7 @@ pub(crate) fn check_data(graph: &Graph, all: bool) -> eyre::Result<()> {
     for (part, (_, read_as)) in held_out.iter().zip(&judged) {
         let is_its = |(other, _): &(&Part, _)| other.task == part.task;
         let learned = training.iter().zip(&learned).find(is_its).map(|(_, (_, read_as))| read_as);
-        // Annotations are in pixels whatever answers in words are in.
-        let differs =
-            |learned: &&ReadAs| *learned != read_as && learned.0.is_some() && read_as.0.is_some();
-        if let Some(learned) = learned.filter(differs) {
+        if let Some(learned) = learned.filter(|learned| differ(read_as, learned)) {
             say!("# warning: {}: {}", part.key, different(read_as, learned));
         }
     }
@@ -72,6 +69,15 @@ pub(crate) fn opened(graph: &Graph) -> Option<Vec<Dataset>> {
 
 /// How the places in true answers are read: what they count, and of which pixels they are where EXIF turns pictures.
 type ReadAs = (Option<DataSpace>, Option<BoxesAre>);
+
+/// Whether two data sets are read by different conventions. Annotations are in pixels whatever answers in words are in, and
+/// where EXIF turns no picture of one of them, it has no convention for those.
+fn differ(one: &ReadAs, other: &ReadAs) -> bool {
+    let spaces = one.0.zip(other.0);
+    let pixels = one.1.zip(other.1);
+    spaces.is_some_and(|(one, other)| one != other)
+        || spaces.is_some() && pixels.is_some_and(|(one, other)| one != other)
+}
 
 /// What came of decoding the pictures that are files.
 type Decoded = RefCell<HashMap<PathBuf, Result<(), String>>>;
@@ -178,4 +184,20 @@ fn checked(
     let is_read = prompter.space().filter(|space| *space == DataSpace::Pixels && is_turned);
     let read_as = (prompter.space(), is_read.map(|_| prompter.boxes_are()));
     Ok((dataset, read_as))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_both_data_sets_have_can_differ() {
+        let read = |space, boxes_are| (Some(space), boxes_are);
+        let (pixels, thousandths) = (DataSpace::Pixels, DataSpace::Thousandths);
+        let (stored, displayed) = (Some(BoxesAre::Stored), Some(BoxesAre::Displayed));
+        assert!(!differ(&read(pixels, None), &read(pixels, stored)));
+        assert!(differ(&read(pixels, displayed), &read(pixels, stored)));
+        assert!(differ(&read(thousandths, None), &read(pixels, stored)));
+        assert!(!differ(&(None, None), &read(pixels, stored)));
+    }
 }

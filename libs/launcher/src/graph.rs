@@ -1,7 +1,8 @@
 //! A graph and the configuration that goes with it.
 //!
 //! Relative paths in a graph and in its configuration start at the folder of the graph, wherever the program is called;
-//! [`Graph::load`] makes them absolute. Paths on the command line start at the working folder.
+//! [`Graph::load`] makes them absolute. Paths on the command line start at the working folder, and so do those in variables of
+//! the environment that the program is called in, which stand before it.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use eyre::{WrapErr, ensure, eyre};
 use vrft_config::Document;
 use vrft_plan::OnLoss;
 
+use crate::check::{CAPTURE, REPLAY};
 use crate::cli::GraphOptions;
 use crate::config::Config;
 
@@ -41,6 +43,8 @@ impl Graph {
         let mut config = Config::read(&document)?;
         config.anchor(&folder);
         anchor_nodes(&mut descriptor, &folder);
+        let working_folder = std::env::current_dir().wrap_err("the working folder")?;
+        anchor_variables(&mut descriptor, &working_folder, |name| std::env::var(name).ok());
         let notes = document.notes().to_vec();
         let mut graph = Self { path, folder, descriptor, config, notes };
         graph.choose_checkpoint()?;
@@ -194,6 +198,34 @@ fn anchor_nodes(descriptor: &mut Descriptor, folder: &Path) {
     }
 }
 
+/// The variables of the environment that name a file or a folder, and the nodes that read them.
+const PATH_VARIABLES: [(&str, &str); 3] =
+    [(CAPTURE, "vrft-camera"), (REPLAY, "vrft-journal"), (MODEL, "vrft-segment")];
+/// The one that names a model, which is no folder where it is one of the hub.
+const MODEL: &str = "SAM_MODEL_ID";
+
+/// Sets in the graph what the environment names by a relative path: its nodes run in its folder, and whoever set the variable
+/// meant the folder that he was in. What the graph itself sets stays.
+fn anchor_variables(
+    descriptor: &mut Descriptor,
+    working_folder: &Path,
+    variable: impl Fn(&str) -> Option<String>,
+) {
+    for (name, reader) in PATH_VARIABLES {
+        let is_read =
+            descriptor.nodes.iter().any(|node| vrft_node::executable(node) == Some(reader));
+        let is_set = descriptor.env.as_ref().is_some_and(|env| env.contains_key(name));
+        let relative = variable(name)
+            .filter(|path| !path.is_empty() && Path::new(path).is_relative())
+            .filter(|_| is_read && !is_set);
+        let path = relative.map(|path| crate::config::joined(working_folder, Path::new(&path)));
+        if let Some(path) = path.filter(|path| name != MODEL || path.exists()) {
+            let env = descriptor.env.get_or_insert_default();
+            env.insert(name.to_owned(), EnvValue::String(path.display().to_string()));
+        }
+    }
+}
+
 fn named_config(descriptor: &Descriptor) -> eyre::Result<String> {
     let variable = vrft_node::CONFIG_VARIABLE;
     let env = descriptor.env.as_ref().and_then(|env| env.get(variable));
@@ -222,6 +254,31 @@ mod tests {
         for node in &graph.descriptor.nodes {
             assert!(node.path.as_ref().unwrap().starts_with(&expected), "{:?}", node.path);
         }
+    }
+
+    #[test]
+    fn a_path_in_the_environment_starts_at_the_working_folder_and_one_of_the_graph_at_its_own() {
+        let graph = |env: &str| -> Descriptor {
+            let nodes = "[{id: a, path: x/vrft-journal, args: --replay run}]";
+            yaml_serde::from_str(&format!("{{nodes: {nodes}, env: {env}}}")).unwrap()
+        };
+        let anchored = |env: &str, value: &'static str| {
+            let mut graph = graph(env);
+            let variable = |name: &str| (name == REPLAY).then(|| value.to_owned());
+            anchor_variables(&mut graph, Path::new("/here"), variable);
+            graph.env.and_then(|env| env.get(REPLAY).map(ToString::to_string))
+        };
+        assert_eq!(anchored("{}", "out/run").as_deref(), Some("/here/out/run"));
+        assert_eq!(anchored("{}", "../run").as_deref(), Some("/run"));
+        assert_eq!(anchored("{}", "/out/run"), None);
+        assert_eq!(anchored("{}", ""), None);
+        assert_eq!(anchored("{VRFT_REPLAY: own}", "out/run").as_deref(), Some("own"));
+        // No node of this graph has a camera.
+        let mut other = graph("{}");
+        anchor_variables(&mut other, Path::new("/here"), |name| {
+            (name == CAPTURE).then(|| "frames".to_owned())
+        });
+        assert!(other.env.unwrap_or_default().is_empty());
     }
 
     #[test]

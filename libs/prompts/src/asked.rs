@@ -121,10 +121,32 @@ pub(crate) fn note_form(reward: &Reward, dataset: &Dataset) -> Option<String> {
     let is_object = |row: &&Row| matches!(&row.truth, Truth::Text(text) if text.contains('{'));
     let n = dataset.iter().filter(is_object).count();
     (is_bare && n > 0).then(|| {
+        let are = if n == 1 { "is an object" } else { "are objects" };
         format!(
-            "{n} of {} true answers are objects, of which the list of four numbers is the box: an answer of this task is a \
+            "{n} of {} true answers {are}, of which the list of four numbers is the box: an answer of this task is a \
              bare list. Where questions ask for objects, declare their key by reward.answer.keys.place or take a \
              reward.preset",
+            dataset.len()
+        )
+    })
+}
+
+/// That places are read with y before x; `None` where they are not.
+pub(crate) fn note_order(reward: &Reward, dataset: &Dataset) -> Option<String> {
+    const OVERRIDE: &str = "reward.answer.order = \"xy\" reads x first";
+    let answer = &reward.config().answer;
+    if answer.is_y_first() {
+        let key = answer.place_key().map(|key| format!(" under {key:?}")).unwrap_or_default();
+        return Some(format!("places{key} are read and asked for with y before x; {OVERRIDE}"));
+    }
+    // Where the task has no key of its own, that of an object says it.
+    let is_bare = answer.kind.geometry() == Some(Geometry::Box) && answer.place_key().is_none();
+    let has_key = |text: &str| text.contains("\"box_2d\"") || text.contains("'box_2d'");
+    let is_keyed = |row: &&Row| matches!(&row.truth, Truth::Text(text) if has_key(text));
+    let n = dataset.iter().filter(is_keyed).count();
+    (is_bare && n > 0 && answer.is_y_first_under("box_2d")).then(|| {
+        format!(
+            "boxes under \"box_2d\", the key of Gemini's, are read as [y1, x1, y2, x2] in {n} of {} rows; {OVERRIDE}",
             dataset.len()
         )
     })

@@ -56,6 +56,7 @@ fn is_visual_rft(answer: &AnswerConfig, format: &FormatConfig) -> bool {
     let ItemKeys { place, confidence, label } = keys;
     let form = (*space, answer.nothing.as_str(), place.as_str(), confidence.as_str());
     form == (Space::Thousandths, "No Objects", "Position", "Confidence")
+        && !answer.is_y_first()
         && label.is_empty()
         && format.think
         && format.tags

@@ -2,7 +2,7 @@
 
 use vrft_dataset::{Dataset, Row, Truth};
 use vrft_reward::answers::{Form, is_percent};
-use vrft_reward::{Reward, answer_text};
+use vrft_reward::{Reward, true_answer};
 
 /// Share of the answers that may be odd: as many rows as a run leaves out by default.
 const MAX_ODD: f64 = 0.05;
@@ -30,13 +30,17 @@ impl Percent {
         match (are_few(&percent), are_few(&plain)) {
             (true, _) => Ok(Self(Some(false))),
             (false, true) => Ok(Self(Some(true))),
-            (false, false) => Err(format!(
-                "{} true answers are percentages ({} ...), and {} are plain numbers ({} ...): write all of them alike",
-                percent.len(),
-                percent[0].origin.place(),
-                plain.len(),
-                plain[0].origin.place()
-            )),
+            (false, false) => {
+                let told = |rows: &[&Row]| match rows {
+                    [one] => format!("1 ({})", one.origin.place()),
+                    rows => format!("{} ({} ...)", rows.len(), rows[0].origin.place()),
+                };
+                Err(format!(
+                    "of the true answers, percentages are {}, and plain numbers are {}: write all of them alike",
+                    told(&percent),
+                    told(&plain)
+                ))
+            }
         }
     }
 
@@ -45,7 +49,7 @@ impl Percent {
     /// # Errors
     /// It is one.
     pub(crate) fn check(self, solution: &str) -> Result<(), String> {
-        let answer = answer_text(solution).unwrap_or(solution);
+        let answer = true_answer(solution);
         match self.0 {
             Some(expected) if is_percent(answer) != expected => {
                 let others = if expected { "percentages" } else { "plain numbers" };
@@ -61,7 +65,7 @@ impl Percent {
 
 fn text(row: &Row) -> Option<&str> {
     match &row.truth {
-        Truth::Text(text) => Some(answer_text(text).unwrap_or(text)),
+        Truth::Text(text) => Some(true_answer(text)),
         Truth::Boxes(_) => None,
     }
 }

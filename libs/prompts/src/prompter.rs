@@ -8,7 +8,7 @@ use vrft_dataset::{
 use vrft_messages::{Part, Role, Turn};
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::config::RewardConfig;
-use vrft_reward::{Reward, answer_text, instructions};
+use vrft_reward::{Flaw, Reward, RewardError, check_tags, instructions, true_answer};
 use vrft_vision::{Original, Rect, Sides};
 
 use crate::asked;
@@ -96,6 +96,7 @@ impl Prompter {
         self.reading.notes.extend(self.unused_question(dataset));
         self.reading.notes.extend(asked::note(&self.reader, dataset));
         self.reading.notes.extend(asked::note_form(&self.reader, dataset));
+        self.reading.notes.extend(asked::note_order(&self.reader, dataset));
         self.reading.notes.extend(asked::note_marks(dataset));
         Ok(self)
     }
@@ -206,7 +207,7 @@ impl Prompter {
     /// What shots are counted by: the category that the row asks for, or where names are answers the true one.
     pub fn class(&self, row: &Row) -> Option<Arc<str>> {
         if let (AnswerKind::Label(_), Truth::Text(text)) = (&self.reward.answer.kind, &row.truth) {
-            return Some(answer_text(text).unwrap_or(text).trim().into());
+            return Some(true_answer(text).into());
         }
         self.category(row)
     }
@@ -257,6 +258,10 @@ impl Prompter {
     fn truth_of(&self, row: &Row, resize: &Resize, mirror: Mirror) -> Result<String, String> {
         let boxes = match &row.truth {
             Truth::Text(text) => {
+                if row.question == Question::Class {
+                    // What a class is called has no tags around it.
+                    check_tags(text).map_err(|error| error.to_string())?;
+                }
                 self.percent.check(text)?;
                 return self.converted(row, text, resize, mirror);
             }
@@ -292,7 +297,22 @@ impl Prompter {
             self.reading.check_units(coordinates, row)?;
         }
         let truth = self.reader.parse_answer_in(&conversion, text);
-        truth.map(|truth| truth.solution).map_err(|error| error.to_string())
+        truth.map(|truth| truth.solution).map_err(|error| self.refused(&error))
+    }
+
+    /// Why a true answer is refused; where its place is out of bounds, with what its coordinates are taken to count.
+    fn refused(&self, error: &RewardError) -> String {
+        let is_out = matches!(
+            error,
+            RewardError::Outside { .. } | RewardError::Item { flaw: Flaw::Coordinate { .. }, .. }
+        );
+        match self.reading.space().filter(|_| is_out) {
+            Some(space) => format!(
+                "{error}; the coordinates of the data are taken for {} (data.space says what they count)",
+                space.name()
+            ),
+            None => error.to_string(),
+        }
     }
 
     /// The true answer as supervised tuning should show it, without the prefix that it puts before every answer: what

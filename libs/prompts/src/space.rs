@@ -9,8 +9,8 @@ use answers::{Answers, Placed};
 use vrft_dataset::{BoxesAre, DataSpace, Dataset, Mirror, Picture, Row, Truth};
 use vrft_reward::answers::AnswerKind;
 use vrft_reward::{
-    Conversion, Evidence, Frame, Geometry, Reward, Space, Turning, answer_text, count_sides,
-    is_share,
+    Conversion, Evidence, Frame, Geometry, Reward, Space, Turning, count_sides, is_share,
+    true_answer,
 };
 use vrft_vision::Orientation;
 
@@ -162,7 +162,7 @@ fn check_kind(reward: &Reward, dataset: &Dataset) -> Result<(), String> {
         return Ok(());
     }
     let is_place = |text: &str| {
-        let text = answer_text(text).unwrap_or(text).trim();
+        let text = true_answer(text);
         let n_numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.');
         let n_numbers = n_numbers.filter(|part| part.parse::<f64>().is_ok()).count();
         text.starts_with(['[', '{', '(']) && text.ends_with([']', '}', ')']) && n_numbers >= 2
@@ -193,7 +193,7 @@ fn check_corners(reward: &Reward, dataset: &Dataset) -> Result<(), String> {
     }
     let rows = dataset.iter().chain(dataset.rest());
     let texts = rows.filter_map(|row| match &row.truth {
-        Truth::Text(text) => Some(answer_text(text).unwrap_or(text)),
+        Truth::Text(text) => Some(true_answer(text)),
         Truth::Boxes(_) => None,
     });
     let texts: Vec<&str> = texts.collect();

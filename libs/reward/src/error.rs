@@ -42,6 +42,17 @@ pub enum RewardError {
     /// Several answer blocks, so that it is open which of them is true.
     #[error("expected one <answer> block in the true answer, got {0}")]
     SeveralAnswers(usize),
+    /// A tag within the answer, which no completion could say.
+    #[error(
+        "the true answer has {tag:?} in it, which no answer can say, since it marks where thinking or answer begins or \
+         ends: take it out; got {got:?}"
+    )]
+    Tag {
+        /// The tag.
+        tag: &'static str,
+        /// The start of the text.
+        got: String,
+    },
     /// A number of items that the kind of answer does not allow.
     #[error("expected one item in the true answer, got {0}")]
     NotOne(usize),

@@ -51,12 +51,12 @@ pub use infer::{InferError, Proposal, count_sides, infer, infer_names, proposed_
 pub use instructions::{instructions, prompt, visual_rft_question};
 pub use matching::{Match, match_greedily};
 pub use official::is_official_name;
-pub use reading::{read_answer, read_strictly, read_truth};
+pub use reading::{check_tags, read_answer, read_strictly, read_truth};
 pub use rewards::Rewards;
 pub use score::{Attempt, Reward, Score, Term};
 pub use selftest::{Check, Report, self_test};
 pub use text::edit::edit_similarity;
-pub use text::extract::answer_text;
+pub use text::extract::{answer_text, true_answer};
 pub use text::names::same_label;
 pub use truth::Truth;
 pub use writing::Region;

@@ -2,7 +2,7 @@
 
 use crate::answers::Author;
 use crate::config::{AnswerConfig, From, Reader};
-use crate::text::extract::{Solution, answer_text, extract_anywhere};
+use crate::text::extract::{Solution, answer_text, extract_anywhere, spelled_tag};
 use crate::text::json;
 use crate::text::names::{folded, letters};
 use crate::text::plain::plain;
@@ -64,9 +64,21 @@ pub fn read_truth(solution: &str, answer: &AnswerConfig) -> Result<Answer, Rewar
         return Err(RewardError::SeveralAnswers(solution.n_blocks));
     }
     let text = solution.answer;
+    check_tags(text)?;
     let truth = read(text, answer, Author::Data);
     answer.kind.kind().check_truth(text, truth.as_ref())?;
     truth.ok_or_else(|| RewardError::Unreadable { expected: expected(answer), got: quote(text) })
+}
+
+/// Refuses a true answer, without thinking and tags around it, that spells one of the tags itself.
+///
+/// # Errors
+/// It does.
+pub fn check_tags(text: &str) -> Result<(), RewardError> {
+    match spelled_tag(text) {
+        Some(tag) => Err(RewardError::Tag { tag, got: quote(text) }),
+        None => Ok(()),
+    }
 }
 
 fn read(text: &str, answer: &AnswerConfig, author: Author) -> Option<Answer> {

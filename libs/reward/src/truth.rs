@@ -154,7 +154,7 @@ mod tests {
     fn in_pixels() -> Reward {
         let keys =
             ItemKeys { place: "bbox_2d".into(), label: "label".into(), ..ItemKeys::default() };
-        let kind = BoxesAnswer { space: Space::Pixels, keys, labels: Vec::new() };
+        let kind = BoxesAnswer { space: Space::Pixels, keys, ..BoxesAnswer::default() };
         let answer =
             AnswerConfig { nothing: "None".into(), ..AnswerConfig::of(AnswerKind::Boxes(kind)) };
         let mut config = RewardConfig { answer, ..RewardConfig::default() };

@@ -3,8 +3,8 @@
 use crate::answers::{Draft, Sketch, items};
 use crate::config::{AnswerConfig, FormatConfig};
 use crate::geometry::Geometry;
-use crate::text::extract::Solution;
-use crate::{Attempt, BBox, Reward, Truth};
+use crate::text::extract::{Solution, TAGS, answer_text};
+use crate::{Attempt, BBox, Reward, Truth, read_strictly};
 
 /// The text of an answer.
 pub(crate) fn write(draft: &Draft, answer: &AnswerConfig) -> String {
@@ -112,8 +112,8 @@ impl Reward {
     /// The completion that supervised tuning should teach for a truth: of those that give the true answer the one that
     /// this reward pays most for.
     ///
-    /// The answer stays as the data has it where that is as good as any other, else it is written anew: with the
-    /// confidence that is asked for, or the tags. The thinking is that of the data, if it has any and the task asks
+    /// The answer stays as the data has it where that is as good as any other and what the question asks for to the letter,
+    /// else it is written anew: with the confidence that is asked for, or the tags, or without what stands around it. The thinking is that of the data, if it has any and the task asks
     /// for it, else `prefix`, which is text with tags of its own, such as `<think> … </think> `.
     ///
     /// ```
@@ -139,10 +139,11 @@ impl Reward {
         };
         let as_it_is = truth.solution.trim();
         let mut candidates = Vec::new();
-        if solution.thinking.is_none() {
-            candidates.push(format!("{opening}{as_it_is}"));
-        } else if thinking.is_some() {
-            candidates.push(as_it_is.to_owned());
+        match (solution.mark, solution.thinking, thinking) {
+            // The mark of a data set is no part of the answer.
+            (Some(_), ..) | (None, Some(_), None) => {}
+            (None, None, _) => candidates.push(format!("{opening}{as_it_is}")),
+            (None, Some(_), Some(_)) => candidates.push(as_it_is.to_owned()),
         }
         candidates.push(format!("{opening}{}", enclosed(solution.answer)));
         let written = self.written(&truth.answer);
@@ -150,16 +151,20 @@ impl Reward {
         self.best_of(candidates, truth)
     }
 
-    /// The completion that earns most; the earliest of equal ones.
+    /// The completion that earns most; of equal ones the earliest that is an answer to the letter, else the earliest: a
+    /// forgiving reader pays for tokens of other models around a box, which the question does not ask for.
     fn best_of(&self, candidates: Vec<String>, truth: &Truth) -> String {
         // As short as any: what is asked for should not depend on length.
         let worth = |text: &str| {
             let attempt = Attempt { text, token_ids: Some(&[]), progress: 1.0 };
-            self.score_attempt(&attempt, truth).total.unwrap_or(f64::NEG_INFINITY)
+            let total = self.score_attempt(&attempt, truth).total.unwrap_or(f64::NEG_INFINITY);
+            let answer = answer_text(text).unwrap_or_default();
+            (total, read_strictly(answer, &self.config().answer).is_some())
         };
         let scored = candidates.into_iter().map(|text| (worth(&text), text));
-        let better = |best: (f64, String), next: (f64, String)| {
-            if next.0 > best.0 { next } else { best }
+        let better = |best: ((f64, bool), String), next: ((f64, bool), String)| {
+            let is_better = next.0.0 > best.0.0 || next.0.0 == best.0.0 && next.0.1 && !best.0.1;
+            if is_better { next } else { best }
         };
         scored.reduce(better).map_or_else(String::new, |(_, text)| text)
     }
@@ -205,8 +210,7 @@ fn parts(regions: &[Region]) -> Vec<String> {
 
 /// A thought in which no answer is given, since each tag should occur once.
 fn without_tags(thinking: &str) -> String {
-    let tags = ["<think>", "</think>", "<answer>", "</answer>"];
-    tags.iter().fold(thinking.to_owned(), |text, tag| text.replace(tag, ""))
+    TAGS.iter().fold(thinking.to_owned(), |text, tag| text.replace(tag, ""))
 }
 
 #[cfg(test)]

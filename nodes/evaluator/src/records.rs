@@ -230,7 +230,7 @@ fn prediction_json(prediction: &Prediction, predicted: Option<&Answer>) -> Value
     if truth.is_empty() && answer.answer != Answer::Nothing {
         return json!({
             "sample_id": sample_id, "question": question, "completion": completion, "score": score,
-            "truth": vrft_reward::answer_text(&answer.solution),
+            "truth": vrft_reward::true_answer(&answer.solution),
             "predicted": vrft_reward::answer_text(completion),
         });
     }

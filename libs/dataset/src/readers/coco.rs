@@ -318,13 +318,19 @@ fn usable<S: Shape>(
         (Bbox::Bad(why), _) => return Err((*why).to_owned()),
     };
     if !(width > 0.0 && height > 0.0) {
-        return Err(format!("its bbox has no area: [{x}, {y}, {width}, {height}]"));
+        // Corners are told as they were written.
+        let (third, fourth, why) = match form {
+            BboxForm::Corners => (x + width, y + height, "has its corners swapped"),
+            BboxForm::Sides => (width, height, "has a width or height below 0"),
+        };
+        let why = if width < 0.0 || height < 0.0 { why } else { "has no area" };
+        return Err(format!("its bbox {why}: [{x}, {y}, {third}, {fourth}]"));
     }
     let is_fraction = [x, y, width, height].iter().any(|number| number.fract() != 0.0);
     if is_fraction && x + width <= 1.0 && y + height <= 1.0 {
         return Err(format!(
             "its bbox [{x}, {y}, {width}, {height}] lies within the first pixel: COCO counts pixels, not shares of the \
-             sides"
+             sides; multiply these by width and height"
         ));
     }
     let image = images.get(&annotation.image_id);
@@ -386,12 +392,18 @@ impl<'de> Deserialize<'de> for Id {
                 Ok(number) => Id::Number(number),
                 Err(_) => Id::Text(text.into()),
             },
-            other => match other.as_i64().or_else(|| other.as_f64().map(|id| id as i64)) {
+            // 7.0 is 7; what is too large for either type is told apart by how it is written.
+            other => match other.as_i64().or_else(|| other.as_f64().and_then(whole)) {
                 Some(number) => Id::Number(number),
                 None => Id::Text(other.to_string().into()),
             },
         })
     }
+}
+
+/// A number that is whole, and small enough for no other to be rounded to it.
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
 impl Default for Bbox {

@@ -8,11 +8,16 @@ use serde_json::{Map, Value};
 use vrft_messages::{Part, Role, Turn};
 
 use super::annotated::Marked;
+use super::classes::is_missing;
 use super::conversation::{self, CONVERSATION_KEYS, Conversation};
 use super::unworded::{self, Asking};
+use super::value::NAN;
 use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
 use crate::{DatasetError, FramesConfig, Origin, Question, Selection};
+
+/// Whole numbers below this are written with all their digits.
+const MAX_WRITTEN_OUT: f64 = 1e21;
 
 /// Key of an answer that somebody gave before, to be corrected where a reward is for that.
 pub(super) const FIRST: &str = "first";
@@ -172,6 +177,9 @@ impl Found {
         let cells = place_images(&mut conversation, images)?;
         conversation.turns.extend(first);
         let answer = match values.get("solution").filter(|value| !value.is_null()) {
+            Some(Value::String(none)) if is_missing(none.trim()) => {
+                return Err(format!("its solution {none:?} stands for none"));
+            }
             Some(solution) => written(solution),
             None => conversation.answer.ok_or_else(|| no_answer(&values))?,
         };
@@ -245,11 +253,17 @@ fn text(values: &Map<String, Value>, key: &str) -> Result<String, String> {
     }
 }
 
-/// A text as it is, any other value as JSON writes it.
+/// A text as it is, any other value as JSON writes it; but for NaN, which it does not have, and whole numbers that it writes
+/// with an exponent.
 fn written(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Number(number) => {
+            let text = number.to_string();
+            let large = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < MAX_WRITTEN_OUT);
+            large.filter(|_| text.contains('e')).map_or(text, |large| large.to_string())
+        }
+        other => other.to_string().replace(&format!("{NAN:?}"), NAN),
     }
 }
 
@@ -257,7 +271,7 @@ fn no_answer(values: &Map<String, Value>) -> String {
     if CONVERSATION_KEYS.iter().any(|key| values.contains_key(*key)) {
         "the conversation ends without an answer, and there is no \"solution\"".to_owned()
     } else if values.contains_key("solution") {
-        "solution is null".to_owned()
+        "solution is null, or no number (NaN)".to_owned()
     } else {
         "no \"solution\"".to_owned()
     }
@@ -266,6 +280,8 @@ fn no_answer(values: &Map<String, Value>) -> String {
 fn sample_id(values: &Map<String, Value>) -> Result<Option<String>, String> {
     let found = ["sample_id", "id", "question_id"].iter().find_map(|key| values.get(*key));
     match found.unwrap_or(&Value::Null) {
+        // As a column of numbers has it where an id is missing.
+        Value::String(none) if none == NAN => Ok(None),
         Value::String(id) => Ok(Some(id.clone())),
         Value::Number(id) => Ok(Some(id.to_string())),
         Value::Null => Ok(None),

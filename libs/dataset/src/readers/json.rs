@@ -108,6 +108,10 @@ fn why_no_object(line: &[u8], error: &serde_json::Error) -> String {
                 start(line)
             )
         }
+        _ if line.starts_with(b"{'") => format!(
+            "it is written as Python prints it, in single quotes: json.dumps writes JSON; got {}",
+            start(line)
+        ),
         _ if serde_json::from_slice::<Value>(line).is_ok() => {
             format!("expected an object, as {{\"image\": ...}}, got {}", start(line))
         }

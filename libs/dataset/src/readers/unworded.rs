@@ -138,7 +138,8 @@ impl Asking {
         let is_fraction = numbers.iter().any(|number| number.fract() != 0.0);
         if is_fraction && numbers.iter().all(|number| *number <= 1.0) {
             return Err(format!(
-                "its bbox {bbox} lies within the first pixel: it counts pixels, not shares of the sides"
+                "its bbox {bbox} lies within the first pixel: it counts pixels, not shares of the sides; multiply these by \
+                 width and height"
             ));
         }
         let form = self.selection.bbox;

@@ -6,10 +6,13 @@ use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use serde_json::{Map, Value};
 
-/// The value of a cell. Numbers that JSON does not have are null.
+/// What stands for a number that is none, as text: JSON has no NaN, and it is not null.
+pub(crate) const NAN: &str = "NaN";
+
+/// The value of a cell; what is not a number of a column of numbers is [`NAN`].
 ///
 /// # Errors
-/// A type that has no counterpart, as a duration.
+/// A type that has no counterpart, as a duration; a number without end.
 pub(crate) fn value(column: &dyn Array, row: usize) -> Result<Value, String> {
     if column.is_null(row) {
         return Ok(Value::Null);
@@ -66,15 +69,20 @@ pub(crate) fn unpacked(column: &dyn Array, row: usize) -> Result<ArrayRef, Strin
 
 fn number(column: &dyn Array, row: usize) -> Result<Value, String> {
     let text = array_value_to_string(column, row).map_err(|error| error.to_string())?;
-    let whole = text.parse::<i64>().ok().map(Value::from);
-    Ok(whole.or_else(|| text.parse::<f64>().ok().map(Value::from)).unwrap_or(Value::Null))
+    let whole =
+        text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    whole.or_else(|_| match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(Value::from(number)),
+        Ok(number) if number.is_nan() => Ok(NAN.into()),
+        _ => Err(format!("{text} is no number that can be used")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{Float64Array, Int64Array, ListArray, StructArray};
+    use arrow::array::{Float64Array, Int64Array, ListArray, StructArray, UInt64Array};
     use arrow::datatypes::{Field, Int64Type};
     use serde_json::json;
 
@@ -94,6 +102,19 @@ mod tests {
             fields("n", Arc::new(Int64Array::from(vec![7, 8]))),
         ]);
         assert_eq!(value(&table, 0).unwrap(), json!({"box": [1, 2], "score": 0.5, "n": 7}));
-        assert_eq!(value(&table, 1).unwrap(), json!({"box": null, "score": null, "n": 8}));
+        assert_eq!(value(&table, 1).unwrap(), json!({"box": null, "score": "NaN", "n": 8}));
+    }
+
+    #[test]
+    fn numbers_are_what_they_are_however_large_or_small() {
+        let of = |column: &dyn Array| -> Vec<Value> {
+            (0..column.len()).map(|row| value(column, row).unwrap()).collect()
+        };
+        let large = UInt64Array::from(vec![u64::MAX, 1 << 63, 7]);
+        assert_eq!(of(&large), [json!(u64::MAX), json!(1_u64 << 63), json!(7)]);
+        let small = Float64Array::from(vec![2.5e-6, 1e-7, 1e20, -3.0]);
+        assert_eq!(of(&small), [json!(2.5e-6), json!(1e-7), json!(1e20), json!(-3.0)]);
+        let endless = value(&Float64Array::from(vec![f64::INFINITY]), 0).unwrap_err();
+        assert!(endless.contains("inf is no number"), "{endless}");
     }
 }

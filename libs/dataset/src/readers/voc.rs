@@ -98,8 +98,12 @@ fn named_box<'a>(object: Node<'a, '_>) -> Result<(&'a str, [f64; 4]), String> {
     if name.is_empty() {
         return Err("its <name> is empty".to_owned());
     }
-    if x1 >= x2 || y1 >= y2 {
-        return Err(format!("its <bndbox> has no area: from ({x1}, {y1}) to ({x2}, {y2})"));
+    // A box of one pixel begins and ends there.
+    let [xmin, ymin] = [x1, y1].map(|first| first + 1.0);
+    if xmin > x2 || ymin > y2 {
+        return Err(format!(
+            "its <bndbox> has its corners swapped: from ({xmin}, {ymin}) to ({x2}, {y2})"
+        ));
     }
     Ok((name, [x1, y1, x2, y2]))
 }
@@ -116,7 +120,8 @@ fn corners(bndbox: Node) -> Result<[f64; 4], String> {
 
 fn number(node: Node, name: &str) -> Result<f64, String> {
     let text = text_of(child(node, name)?);
-    text.parse().ok().ok_or_else(|| format!("<{name}> should be a number, got {text:?}"))
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| format!("<{name}> should be a number, got {text:?}"))
 }
 
 fn text_of<'a>(node: Node<'a, '_>) -> &'a str {
@@ -158,6 +163,33 @@ mod tests {
             "b.xml, object 0: no <xmax> in <bndbox>"
         );
         assert!(dataset.skipped()[0].to_string().starts_with("c.xml: "));
+    }
+
+    #[test]
+    fn swapped_corners_are_called_that_and_one_pixel_is_a_box() {
+        let swapped = CAT.replace("<xmax>120</xmax>", "<xmax>11</xmax>");
+        let pixel = CAT
+            .replace("<xmax>120</xmax>", "<xmax>21</xmax>")
+            .replace("<ymax>60</ymax>", "<ymax>11</ymax>");
+        let endless = CAT.replace("<ymin>11</ymin>", "<ymin>nan</ymin>");
+        let folder = Folder::new(&[
+            ("a.png", &black(200, 100)),
+            ("a.xml", pixel.as_bytes()),
+            ("b.xml", swapped.as_bytes()),
+            ("c.xml", endless.as_bytes()),
+        ]);
+        let dataset = Dataset::open(&folder.path("")).unwrap();
+        let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!("boxes") };
+        assert_eq!(boxes[0].corners(), [20.0, 10.0, 21.0, 11.0]);
+        let skipped: Vec<String> =
+            dataset.skipped_parts().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            skipped,
+            [
+                "b.xml, object 0: its <bndbox> has its corners swapped: from (21, 11) to (11, 60)",
+                "c.xml, object 0: <ymin> should be a number, got \"nan\"",
+            ]
+        );
     }
 
     #[test]

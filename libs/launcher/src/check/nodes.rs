@@ -43,10 +43,10 @@ enum Value {
 }
 
 /// The variable that names a camera's source.
-const CAPTURE: &str = "CAPTURE_PATH";
+pub(crate) const CAPTURE: &str = "CAPTURE_PATH";
 
 /// The variable that names the run whose groups a journal plays back.
-const REPLAY: &str = "VRFT_REPLAY";
+pub(crate) const REPLAY: &str = "VRFT_REPLAY";
 
 /// Checks the nodes that start on this machine; `built` says that nothing will be built any more.
 ///

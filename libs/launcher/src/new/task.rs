@@ -41,7 +41,7 @@ fn annotated(processor: &Processor, own: Space) -> Task {
     };
     let (place, label) = (keys.place.to_owned(), keys.label.to_owned());
     let keys = ItemKeys { place, label, ..ItemKeys::default() };
-    let kind = BoxesAnswer { space: own, keys, labels: Vec::new() };
+    let kind = BoxesAnswer { space: own, keys, ..BoxesAnswer::default() };
     let answer =
         AnswerConfig { nothing: "None".to_owned(), ..AnswerConfig::of(AnswerKind::Boxes(kind)) };
     (usual_reward(answer), reason("in the form that this model was trained to give"), None)

@@ -66,7 +66,9 @@ fn policy(text: &mut String, proposal: &Proposal) {
 fn data(text: &mut String, proposal: &Proposal) {
     let given = &proposal.given;
     line(text, "\n[data]");
-    let n = format!("{} rows about {} pictures", proposal.n_rows, proposal.n_pictures);
+    let (rows, pictures) =
+        (counted(proposal.n_rows, "row"), counted(proposal.n_pictures, "picture"));
+    let n = format!("{rows} about {pictures}");
     value(text, "train", &given.data, &n);
     if let Some(split) = &given.learned {
         value(text, "split", split, "of several");
@@ -120,6 +122,11 @@ fn data(text: &mut String, proposal: &Proposal) {
     if let Some(split) = split {
         value(text, "split", split, why);
     }
+}
+
+/// A number of things; one of them has no s.
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 fn reward(text: &mut String, proposal: &Proposal) {

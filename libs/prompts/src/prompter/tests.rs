@@ -34,7 +34,7 @@ fn resize(size: (u32, u32)) -> Result<(u32, u32), String> {
 
 fn pixels() -> RewardConfig {
     let keys = ItemKeys { place: "bbox_2d".into(), label: "label".into(), ..ItemKeys::default() };
-    let kind = BoxesAnswer { space: Space::Pixels, keys, labels: Vec::new() };
+    let kind = BoxesAnswer { space: Space::Pixels, keys, ..BoxesAnswer::default() };
     let answer = AnswerConfig::of(AnswerKind::Boxes(kind));
     RewardConfig { answer, ..RewardConfig::default() }
 }
@@ -265,7 +265,7 @@ fn a_percentage_among_plain_numbers_is_refused_by_its_row() {
     let (all, data) = prompter(&["50%"; 3]).unwrap();
     assert_eq!(all.truth(data.get(0), &resize).unwrap(), "50%");
     let error = prompter(&["50%", "3"]).map(drop).unwrap_err().to_string();
-    assert!(error.contains("1 true answers are percentages"), "{error}");
+    assert!(error.contains("percentages are 1 (row"), "{error}");
 }
 
 #[test]

@@ -165,14 +165,16 @@ impl Answers<'_> {
                 let fitting =
                     if chosen == BoxesAre::Stored { stored.len() } else { displayed.len() };
                 let all = if self.beside.is_empty() { "" } else { " and of those beside them" };
-                let since = format!("since {fitting} of them{all} fit no other way");
+                let fit = if fitting == 1 { "fits" } else { "fit" };
+                let since = format!("since {fitting} of them{all} {fit} no other way");
                 (chosen, if fitting == 0 { "the default".to_owned() } else { since })
             }
         };
         let name = chosen.name();
         notes.push(format!(
-            "EXIF turns the pictures of {n_turned} rows: the places of their answers are taken for those of the picture as \
-             {name} (data.boxes_are = {name:?}, {reason})"
+            "EXIF turns the pictures of {n_turned} {}: the places of their answers are taken for those of the picture as \
+             {name} (data.boxes_are = {name:?}, {reason})",
+            if n_turned == 1 { "row" } else { "rows" }
         ));
         Ok(chosen)
     }
@@ -186,7 +188,9 @@ fn evidence(placed: &[Placed]) -> Vec<Evidence> {
 fn contradiction(stored: &[&Placed], displayed: &[&Placed]) -> String {
     let first = |placed: &[&Placed]| {
         let named: Vec<String> = placed.iter().take(3).map(|p| p.row.origin.place()).collect();
-        format!("{} answers ({} ...)", placed.len(), named.join(", "))
+        let answers = if placed.len() == 1 { "answer" } else { "answers" };
+        let more = if placed.len() > named.len() { " ..." } else { "" };
+        format!("{} {answers} ({}{more})", placed.len(), named.join(", "))
     };
     format!(
         "EXIF turns pictures, and {} fit these only as they are stored, {} only as they are displayed: declare \

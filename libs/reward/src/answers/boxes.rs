@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::items;
 use super::items::coordinates::read_box;
 use super::items::keys::named;
-use super::items::{Area, bare_numbers};
+use super::items::{Area, AxisOrder, Y_FIRST_KEY, bare_numbers};
 use super::{AnswerKind, Examples, ItemKeys, ItemKind};
 use crate::geometry::{Geometry, Space};
 use crate::rng::Rng;
@@ -15,6 +15,8 @@ use crate::{Answer, BBox, Flaw, Item, Items, Place, official};
 
 /// What boxes are asked for as, and how their coordinates look.
 pub(super) const EXAMPLE: &str = "[x1, y1, x2, y2]";
+/// The same with y first.
+const EXAMPLE_Y_FIRST: &str = "[y1, x1, y2, x2]";
 
 /// The key of coordinates in the objects that several families of models were trained to give: `{"bbox_2d": […], "label": …}`.
 const NATIVE_PLACE: &str = "bbox_2d";
@@ -27,6 +29,9 @@ const NATIVE_KEYS: [&str; 2] = [NATIVE_PLACE, "label"];
 pub struct BoxesAnswer {
     /// What coordinates count.
     pub space: Space,
+    /// Which of two coordinates comes first; left out, y under the key `box_2d`, which is Gemini's, and x elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<AxisOrder>,
     /// Names of the parts of a box.
     pub keys: ItemKeys,
     /// The names that boxes have; empty for any.
@@ -40,12 +45,17 @@ impl ItemKind for BoxesAnswer {
 
     items::say_fields!();
 
+    fn order(&self) -> Option<AxisOrder> {
+        self.order
+    }
+
     fn instruction(&self) -> String {
-        format!("Give the bounding boxes {}{}.", in_words(self.space), sure(&self.keys))
+        let (space, order) = (in_words(self.space), order_in_words(self));
+        format!("Give the bounding boxes {space}{order}{}.", sure(&self.keys))
     }
 
     fn coordinates_example(&self) -> &'static str {
-        EXAMPLE
+        example_of_box(self)
     }
 
     fn place(&self, value: &Value) -> Result<Place, Flaw> {
@@ -130,6 +140,22 @@ pub(super) fn in_words(space: Space) -> &'static str {
     }
 }
 
+/// What a box looks like in the order that is asked for.
+pub(super) fn example_of_box(kind: &dyn ItemKind) -> &'static str {
+    match kind.asked_order() {
+        AxisOrder::Xy => EXAMPLE,
+        AxisOrder::Yx => EXAMPLE_Y_FIRST,
+    }
+}
+
+/// Which coordinate comes first, for instructions: nothing where it is x, as everybody expects.
+pub(super) fn order_in_words(kind: &dyn ItemKind) -> &'static str {
+    match kind.asked_order() {
+        AxisOrder::Xy => "",
+        AxisOrder::Yx => ", y before x",
+    }
+}
+
 /// How confidence is asked for, where it is.
 pub(super) fn sure(keys: &ItemKeys) -> &'static str {
     match named(&keys.confidence) {
@@ -143,9 +169,9 @@ pub(super) fn sure(keys: &ItemKeys) -> &'static str {
 /// That form is read wherever boxes are in pixels, as that model has them, or have no keys of their own.
 pub(super) fn place_of_box(kind: &dyn ItemKind, object: &Value) -> Result<Place, Flaw> {
     let key = kind.keys().place;
-    let declared = key.and_then(|key| object.get(key));
+    let declared = key.and_then(|key| Some((key, object.get(key)?)));
     match declared.or_else(|| native_place(kind, object)) {
-        Some(value) => kind.place(value),
+        Some((key, value)) => kind.place_under(Some(key), value),
         None if key.is_none() => kind.place(object),
         None => Err(Flaw::NoPlace),
     }
@@ -157,20 +183,22 @@ pub(super) fn is_box(kind: &dyn ItemKind, value: &Value) -> bool {
     declared || native_place(kind, value).is_some()
 }
 
-/// Where a kind has no key of its own, whatever key the only list of four numbers has is as good.
-fn native_place<'a>(kind: &dyn ItemKind, object: &'a Value) -> Option<&'a Value> {
+/// Coordinates and their key. Where a kind has no key of its own, whatever key the only list of four numbers has is as good.
+fn native_place<'a>(kind: &dyn ItemKind, object: &'a Value) -> Option<(&'a str, &'a Value)> {
     let has_no_key = kind.keys().place.is_none();
     let is_read = kind.space() == Space::Pixels || has_no_key;
     let native = is_read.then(|| object.get(NATIVE_PLACE)).flatten();
+    let native = native.map(|value| (NATIVE_PLACE, value));
     native.or_else(|| has_no_key.then(|| only_list(object)).flatten())
 }
 
-/// The one list of four numbers in an object; `None` if it has none or several.
-fn only_list(object: &Value) -> Option<&Value> {
+/// The one list of four numbers in an object, with its key; `None` if it has none or several.
+fn only_list(object: &Value) -> Option<(&str, &Value)> {
     let Value::Object(fields) = object else { return None };
     let is_number = |value: &Value| matches!(value, Value::Number(_));
-    let is_four = |value: &&Value| matches!(value, Value::List(items) if items.len() == 4 && items.iter().all(is_number));
-    let mut lists = fields.iter().map(|(_, value)| value).filter(is_four);
+    let is_four = |value: &Value| matches!(value, Value::List(items) if items.len() == 4 && items.iter().all(is_number));
+    let fields = fields.iter().map(|(key, value)| (key.as_str(), value));
+    let mut lists = fields.filter(|(_, value)| is_four(value));
     lists.next().filter(|_| lists.next().is_none())
 }
 
@@ -182,9 +210,17 @@ pub(super) fn further_keys_of_box(kind: &dyn ItemKind) -> &'static [&'static str
 /// Objects with lists of numbers, as a list of boxes if nothing else is particular about them.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let (keys, n) = examples.item_keys()?;
-    let reason = format!("objects with {n} numbers under {:?}: boxes", keys.place);
+    let mut reason = format!("objects with {n} numbers under {:?}: boxes", keys.place);
+    // It is written down, so that whoever reads the configuration sees it.
+    let order = (AxisOrder::of(None, Some(&keys.place)) == AxisOrder::Yx).then_some(AxisOrder::Yx);
+    if order.is_some() {
+        reason += &format!(
+            ", read as {EXAMPLE_Y_FIRST}, since {Y_FIRST_KEY:?} is the key under which Gemini gives these; \
+             reward.answer.order = \"xy\" reads x first"
+        );
+    }
     let space = examples.space();
-    Some((AnswerKind::Boxes(BoxesAnswer { space, keys, labels: Vec::new() }), reason))
+    Some((AnswerKind::Boxes(BoxesAnswer { space, order, keys, labels: Vec::new() }), reason))
 }
 
 #[cfg(test)]
@@ -222,7 +258,7 @@ mod tests {
 
     fn pixels(place: &str) -> AnswerConfig {
         let keys = ItemKeys { place: place.into(), ..ItemKeys::default() };
-        let kind = BoxesAnswer { space: Space::Pixels, keys, labels: Vec::new() };
+        let kind = BoxesAnswer { space: Space::Pixels, keys, ..BoxesAnswer::default() };
         AnswerConfig::of(AnswerKind::Boxes(kind))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ItemKeys;
+use super::{AxisOrder, ItemKeys};
 use crate::geometry::Space;
 use crate::infer::space::{Evidence, guess};
 use crate::text::find::{numbers, objects};
@@ -154,7 +154,7 @@ impl<'a> Examples<'a> {
         guess(&self.evidence()).map_or(Space::default(), |guess| guess.space)
     }
 
-    /// The coordinates of each answer beside the size of its image.
+    /// The coordinates of each answer, x and y in turn, beside the size of its image.
     pub(crate) fn evidence(&self) -> Vec<Evidence> {
         let place = self.objects.place.as_ref().filter(|_| self.objects.are_everywhere);
         let place = place.map(|(key, _)| key);
@@ -165,7 +165,7 @@ impl<'a> Examples<'a> {
                 for object in objects(answer) {
                     coordinates(&object, key, &mut found);
                 }
-                found
+                AxisOrder::of(None, Some(key)).exchanged(found)
             }
         };
         let each = self.answers.iter().zip(&self.sizes);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ItemKind;
-use super::boxes::{EXAMPLE, corners_of, in_words};
+use super::boxes::{corners_of, example_of_box, in_words, order_in_words};
 use super::items;
 use super::items::coordinates::read_box;
 use super::items::keys::named;
@@ -71,14 +71,14 @@ impl ItemKind for JsonAnswer {
     }
 
     fn instruction(&self) -> String {
-        let space = in_words(self.space);
+        let (space, order) = (in_words(self.space), order_in_words(self));
         format!(
-            "Give the bounding boxes {space} with their labels, and the index of the one that is meant, from 0."
+            "Give the bounding boxes {space}{order} with their labels, and the index of the one that is meant, from 0."
         )
     }
 
     fn coordinates_example(&self) -> &'static str {
-        EXAMPLE
+        example_of_box(self)
     }
 
     fn example(&self) -> String {

@@ -10,6 +10,7 @@ use crate::config::{ConfigError, ensure};
 use crate::reading::quote;
 use crate::rng::Rng;
 use crate::terms::{Accuracy, Metric};
+use crate::text::extract::spelled_tag;
 use crate::text::names::{chosen, normalize, same_label};
 use crate::{Answer, RewardError};
 
@@ -51,6 +52,10 @@ impl Kind for LabelAnswer {
             let is_name = !normalize(label).is_empty();
             ensure(is_name, "reward.answer.labels", format!("{label:?}"), || {
                 "names with a letter, digit or other sign".into()
+            })?;
+            let tag = spelled_tag(label);
+            ensure(tag.is_none(), "reward.answer.labels", format!("{label:?}"), || {
+                format!("names without {}, which no answer can say", tag.unwrap_or_default())
             })?;
         }
         Ok(())

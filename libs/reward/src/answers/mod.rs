@@ -25,6 +25,7 @@ pub(crate) use draft::{Draft, Sketch, names};
 pub use examples::Example;
 pub(crate) use examples::Examples;
 pub use interval::{IntervalAnswer, IntervalKeys};
+pub use items::AxisOrder;
 pub use items::keys::{ItemKeys, OneItemKeys};
 pub(crate) use items::{ItemKind, drawn_sketch, elsewhere, quoted};
 pub use json::{JsonAnswer, JsonKeys};

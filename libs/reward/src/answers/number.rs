@@ -47,10 +47,11 @@ impl Kind for NumberAnswer {
 
     fn corrupt(&self, draft: &Draft, sigma: f64, rng: &mut Rng) -> Draft {
         let &Draft::Number(number) = draft else { return draft.clone() };
-        let error = sigma * number.abs().max(1.0) * rng.normal();
+        let share = sigma * rng.normal();
         if number.fract() != 0.0 {
-            return Draft::Number(number + error);
+            return Draft::Number(number * (1.0 + share));
         }
+        let error = share * number.abs().max(1.0);
         // Whole numbers are off by one now and then where the error is less than one.
         Draft::Number(number + (error + rng.unit()).floor())
     }
@@ -246,6 +247,11 @@ mod tests {
             ("Twelve.", 12.0),
             ("forty-two", 42.0),
             ("zero", 0.0),
+            ("2.5e-6", 2.5e-6),
+            ("1E-7 m", 1e-7),
+            ("1e+20", 1e20),
+            ("100000000000000000000", 1e20),
+            ("18446744073709551615", 18_446_744_073_709_551_615.0),
         ];
         for (text, number) in read {
             assert_eq!(only_number(text), Some(number), "{text}");
@@ -260,6 +266,8 @@ mod tests {
             "5,5",
             "12-15",
             "one mug",
+            "1e400",
+            "1e5 or 2e5",
             "thirty-ten",
             "none",
             "",

@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::boxes::{EXAMPLE, corners_of, further_keys_of_box, in_words, is_box, place_of_box};
+use super::boxes::{
+    corners_of, example_of_box, further_keys_of_box, in_words, is_box, order_in_words, place_of_box,
+};
 use super::items;
 use super::items::coordinates::read_box;
-use super::items::{Area, bare_numbers, list};
+use super::items::{Area, AxisOrder, bare_numbers, list};
 use super::{AnswerKind, Examples, ItemKind, OneItemKeys};
 use crate::config::Reader;
 use crate::geometry::{Geometry, Space};
@@ -19,6 +21,9 @@ use crate::{Answer, BBox, Flaw, Item, Items, Place, official};
 pub struct BoxAnswer {
     /// What coordinates count.
     pub space: Space,
+    /// Which of two coordinates comes first; left out, y under the key `box_2d`, which is Gemini's, and x elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<AxisOrder>,
     /// Names of the parts of the box.
     pub keys: OneItemKeys,
     /// The names that a box may have; empty for any.
@@ -32,16 +37,20 @@ impl ItemKind for BoxAnswer {
 
     items::say_fields!();
 
+    fn order(&self) -> Option<AxisOrder> {
+        self.order
+    }
+
     fn is_single(&self) -> bool {
         true
     }
 
     fn instruction(&self) -> String {
-        format!("Give the bounding box {}.", in_words(self.space))
+        format!("Give the bounding box {}{}.", in_words(self.space), order_in_words(self))
     }
 
     fn coordinates_example(&self) -> &'static str {
-        EXAMPLE
+        example_of_box(self)
     }
 
     fn place(&self, value: &Value) -> Result<Place, Flaw> {

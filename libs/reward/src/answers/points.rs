@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::boxes::{in_words, sure};
+use super::boxes::{in_words, order_in_words, sure};
 use super::items;
 use super::items::coordinates::read_point;
-use super::items::{Area, bare_numbers};
+use super::items::{Area, AxisOrder, bare_numbers};
 use super::{AnswerKind, Examples, ItemKeys, ItemKind};
 use crate::geometry::{Geometry, Space};
 use crate::rng::Rng;
@@ -15,12 +15,18 @@ use crate::{Flaw, Item, Place};
 /// How far a point is moved in units of `sigma`, as a share of the space: it has no size of its own.
 const MOVED_BY: f64 = 0.1;
 
+/// The key under which Gemini has points with y first, and others with x first.
+const AMBIGUOUS_KEY: &str = "point";
+
 /// Any number of points `[x, y]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PointsAnswer {
     /// What coordinates count.
     pub space: Space,
+    /// Which of two coordinates comes first; left out, x.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<AxisOrder>,
     /// Names of the parts of a point.
     pub keys: ItemKeys,
     /// The names that points have; empty for any.
@@ -34,12 +40,20 @@ impl ItemKind for PointsAnswer {
 
     items::say_fields!();
 
+    fn order(&self) -> Option<AxisOrder> {
+        self.order
+    }
+
     fn instruction(&self) -> String {
-        format!("Give the points {}{}.", in_words(self.space), sure(&self.keys))
+        let (space, order) = (in_words(self.space), order_in_words(self));
+        format!("Give the points {space}{order}{}.", sure(&self.keys))
     }
 
     fn coordinates_example(&self) -> &'static str {
-        "[x, y]"
+        match self.asked_order() {
+            AxisOrder::Xy => "[x, y]",
+            AxisOrder::Yx => "[y, x]",
+        }
     }
 
     fn place(&self, value: &Value) -> Result<Place, Flaw> {
@@ -67,9 +81,12 @@ impl ItemKind for PointsAnswer {
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let space = examples.space();
     if let Some((keys, 2)) = examples.item_keys() {
-        let reason = format!("objects with 2 numbers under {:?}: points", keys.place);
+        let mut reason = format!("objects with 2 numbers under {:?}: points", keys.place);
+        if keys.place == AMBIGUOUS_KEY {
+            reason += ", read as [x, y]; if they are Gemini's, which are [y, x], set reward.answer.order = \"yx\"";
+        }
         return Some((
-            AnswerKind::Points(PointsAnswer { space, keys, labels: Vec::new() }),
+            AnswerKind::Points(PointsAnswer { space, keys, ..PointsAnswer::default() }),
             reason,
         ));
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::boxes::{EXAMPLE, corners_of, in_words};
+use super::boxes::{corners_of, example_of_box, in_words, order_in_words};
 use super::draft::NAMES;
 use super::items::coordinates::read_box;
 use super::items::keys::named;
@@ -68,11 +68,11 @@ impl ItemKind for TrackAnswer {
     }
 
     fn instruction(&self) -> String {
-        format!("Give a box {} for every frame.", in_words(self.space))
+        format!("Give a box {}{} for every frame.", in_words(self.space), order_in_words(self))
     }
 
     fn coordinates_example(&self) -> &'static str {
-        EXAMPLE
+        example_of_box(self)
     }
 
     fn place(&self, value: &Value) -> Result<Place, Flaw> {

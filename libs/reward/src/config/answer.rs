@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::parts;
-use crate::answers::{AnswerKind, BoxesAnswer, Form, ItemKeys};
+use crate::answers::{AnswerKind, AxisOrder, BoxesAnswer, Form, ItemKeys};
 use crate::geometry::{Geometry, Space};
 
 /// The declared shape of an answer.
@@ -147,7 +147,19 @@ impl AnswerConfig {
     pub fn has_positions(&self) -> bool {
         let is_position = self.place_key().is_some_and(|key| key.eq_ignore_ascii_case("position"));
         let boxes = matches!(self.kind, AnswerKind::Boxes(_) | AnswerKind::Box(_));
-        boxes && is_position && self.space() == Some(Space::Thousandths)
+        boxes && is_position && !self.is_y_first() && self.space() == Some(Space::Thousandths)
+    }
+
+    /// Whether places are asked for with y before x, as declared or as their key has it.
+    pub fn is_y_first(&self) -> bool {
+        let items = self.kind.kind().as_items();
+        items.is_some_and(|items| items.asked_order() == AxisOrder::Yx)
+    }
+
+    /// Whether places are read with y before x where they stand under this key.
+    pub fn is_y_first_under(&self, key: &str) -> bool {
+        let items = self.kind.kind().as_items();
+        items.is_some_and(|items| AxisOrder::of(items.order(), Some(key)) == AxisOrder::Yx)
     }
 
     /// The answer that a table declares; `at` is its path.

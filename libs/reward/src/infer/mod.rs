@@ -1,16 +1,21 @@
 //! Proposes a declaration from examples: the kind of answer by its looks, the terms by its kind, proved by the self-test.
 
 mod recognized;
+mod scale;
+mod sound;
 pub(crate) mod space;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use recognized::{Odd, Recognized, recognized, unfit};
+pub use scale::proposed_in;
+use scale::{mean_side, point_scale, scale};
+use sound::{is_empty_list, nothing, sound, told_of_marks, told_of_words};
 
-use crate::answers::{AnswerKind, Example, Examples, LabelAnswer};
+use crate::answers::{AnswerKind, Example, Examples, LabelAnswer, TextAnswer};
 use crate::config::{AnswerConfig, MatchBy, MatchConfig, Measure, RewardConfig};
-use crate::geometry::{Geometry, Space};
+use crate::geometry::Geometry;
 use crate::terms::{Confidence, Format, Metric, TermConfig};
 use crate::text::extract::Solution;
 use crate::text::find::{lists, objects};
@@ -23,13 +28,6 @@ const MIN_ROWS: usize = 3;
 const MAX_TESTED: usize = 64;
 /// Share of the examples that may be odd: as many rows as a run leaves out by default.
 const MAX_ODD: f64 = 0.05;
-/// Distance at which proposed points have nothing in common any more, as a share of the picture's sides.
-const POINT_SCALE: f64 = 0.05;
-/// Whole numbers of which half are up to this are counts, and wrong where they are off by two; others are amounts.
-const MOST_COUNTED: f64 = 100.0;
-/// Sides of pictures of unknown size, and the least distance, in pixels: a person does not point better.
-const USUAL_SIDE: f64 = 640.0;
-const LEAST_PIXELS: f64 = 4.0;
 
 /// A declaration that fits the examples and withstands the self-test.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,17 +97,27 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     if examples.len() < MIN_ROWS {
         return Err(InferError::Rows(examples.len()));
     }
+    let n_examples = examples.len();
+    let (examples, spelled) = sound(examples, |example| Solution::new(example.solution).answer);
     let answers: Vec<&str> = examples.iter().map(|e| Solution::new(e.solution).answer).collect();
     let nothing = nothing(&answers);
     let pairs = examples.iter().copied().zip(answers.iter().copied());
     let some: Vec<(Example, &str)> = pairs.filter(|(_, answer)| *answer != nothing).collect();
-    if some.is_empty() || answers.iter().all(|answer| is_empty_list(answer)) {
-        return Err(InferError::Nothing { answer: answers[0].to_owned(), n: examples.len() });
+    if let Some(first) = answers.first()
+        && (some.is_empty() || answers.iter().all(|answer| is_empty_list(answer)))
+    {
+        return Err(InferError::Nothing { answer: (*first).to_owned(), n: examples.len() });
+    }
+    if some.is_empty() {
+        return Err(unfit(&AnswerKind::Text(TextAnswer::default()), &spelled, n_examples));
     }
     let Recognized { kind, mut reason, mut odd } = recognized(&some)?;
+    odd.extend(spelled);
     if !nothing.is_empty() {
         let _written = write!(reason, "; {nothing:?} says that there is nothing").is_ok();
     }
+    reason.extend(told_of_words(&kind, &some));
+    reason.extend(told_of_marks(&examples));
     let fits = |place: &str, odd: &Odd| !odd.contains_key(place);
     let some: Vec<(Example, &str)> =
         some.into_iter().filter(|(e, _)| fits(e.place, &odd)).collect();
@@ -131,16 +139,16 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
             Err(error) => _ = odd.insert(example.place.to_owned(), error.to_string()),
         }
     }
-    if odd.len() as f64 > MAX_ODD * examples.len() as f64 {
-        let mut unfit = unfit(&reward.answer.kind, &odd, examples.len());
+    if odd.len() as f64 > MAX_ODD * n_examples as f64 {
+        let mut unfit = unfit(&reward.answer.kind, &odd, n_examples);
         if let InferError::Unfit { hint: words, .. } = &mut unfit {
             *words = hint(&answers);
         }
         return Err(unfit);
     }
     scale(&mut reward, &numbers);
-    reward.matching.scale = point_scale(&reward, mean_side(examples));
-    let report = proved(&reward, tested, examples.len())?;
+    reward.matching.scale = point_scale(&reward, mean_side(&examples));
+    let report = proved(&reward, tested, n_examples)?;
     let odd = odd.iter().map(|(place, why)| format!("{place}: {why}")).collect();
     Ok(Proposal { config: reward, reason, space, odd, report })
 }
@@ -153,12 +161,18 @@ pub fn infer_names(examples: &[Example]) -> Result<Proposal, InferError> {
     if examples.len() < MIN_ROWS {
         return Err(InferError::Rows(examples.len()));
     }
-    let answers: Vec<&str> = examples.iter().map(|e| Solution::new(e.solution).answer).collect();
+    let n = examples.len();
+    let (examples, odd) = sound(examples, |example| example.solution);
+    let answers: Vec<&str> = examples.iter().map(|e| e.solution).collect();
     let config = usual_reward(AnswerConfig::of(AnswerKind::Label(LabelAnswer::of(&answers))));
+    if odd.len() as f64 > MAX_ODD * n as f64 {
+        return Err(unfit(&config.answer.kind, &odd, n));
+    }
     let tested = answers.iter().map(|answer| (*answer).to_owned()).collect();
-    let report = proved(&config, tested, examples.len())?;
+    let report = proved(&config, tested, n)?;
     let reason = "every answer is a name".to_owned();
-    Ok(Proposal { config, reason, space: None, odd: Vec::new(), report })
+    let odd = odd.iter().map(|(place, why)| format!("{place}: {why}")).collect();
+    Ok(Proposal { config, reason, space: None, odd, report })
 }
 
 /// The self-test of a proposal for `n` examples, which it passes.
@@ -174,39 +188,6 @@ fn proved(reward: &RewardConfig, mut tested: Vec<String>, n: usize) -> Result<Re
     if report.passed() { Ok(report) } else { Err(InferError::Untested(Box::new(report))) }
 }
 
-/// Whether an answer is brackets around nothing.
-fn is_empty_list(answer: &str) -> bool {
-    let is_bracket = |c: char| "[](){}".contains(c);
-    answer.contains(is_bracket) && answer.chars().all(|c| is_bracket(c) || c.is_whitespace())
-}
-
-/// Mean side of the pictures whose sizes are known, in pixels.
-fn mean_side(examples: &[Example]) -> Option<f64> {
-    let sides: Vec<f64> = examples.iter().filter_map(|e| e.size).flatten().map(f64::from).collect();
-    (!sides.is_empty()).then(|| sides.iter().sum::<f64>() / sides.len() as f64)
-}
-
-/// The scale that distances of points are measured by: where coordinates count pixels, it depends on the size of the
-/// pictures. That of other answers stays as it is.
-fn point_scale(reward: &RewardConfig, side: Option<f64>) -> f64 {
-    let answer = &reward.answer;
-    match (answer.kind.geometry(), answer.space()) {
-        (Some(Geometry::Point), Some(Space::Pixels)) => {
-            (POINT_SCALE * side.unwrap_or(USUAL_SIDE)).max(LEAST_PIXELS).round()
-        }
-        (Some(Geometry::Point), _) => POINT_SCALE,
-        _ => reward.matching.scale,
-    }
-}
-
-/// A proposed task with its coordinates in another space; `side` is the mean side of the pictures in pixels of it, if it
-/// counts pixels.
-pub fn proposed_in(reward: RewardConfig, space: Space, side: Option<f64>) -> RewardConfig {
-    let mut reward = RewardConfig { answer: reward.answer.in_space(space), ..reward };
-    reward.matching.scale = point_scale(&reward, side);
-    reward
-}
-
 /// What the coordinates count, where answers are places in an image; answers in another space are added to the odd ones.
 fn space_of(
     reward: &RewardConfig,
@@ -220,46 +201,13 @@ fn space_of(
     let guess = space::guess(&Examples::new(some).evidence())
         .map_err(|mixed| InferError::Spaces(mixed.told(|idx| some[idx].0.place.to_owned())))?;
     for idx in &guess.odd {
-        let why =
-            format!("its coordinates are not {}, as those of the others are", guess.space.name());
+        let why = format!(
+            "its coordinates are not {}, as those of the others are (data.space says what they count)",
+            guess.space.name()
+        );
         odd.insert(some[*idx].0.place.to_owned(), why);
     }
     Ok(Some(guess))
-}
-
-/// Nothing is earned for a number that is off by a quarter of what all are spread over: where counts are 0 to 2, the same
-/// answer to every question would earn half of it all otherwise.
-fn scale(reward: &mut RewardConfig, numbers: &[f64]) {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else { return };
-    // A few that are far from all others say nothing of how far these are spread.
-    let tail = MAX_ODD * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[tail as usize], sorted[sorted.len() - 1 - tail as usize]);
-    let spread = if low < high { high - low } else { most - least };
-    let quarter = spread / 4.0;
-    let are_whole = sorted.iter().all(|number| number.fract() == 0.0);
-    let are_counts = are_whole && sorted[sorted.len() / 2] <= MOST_COUNTED;
-    for term in reward.terms.values_mut() {
-        if let Metric::Closeness(closeness) = &mut term.metric {
-            let scale = if are_counts { quarter.clamp(1.0, closeness.scale) } else { quarter };
-            if scale > 0.0 {
-                closeness.scale = scale;
-            }
-        }
-    }
-}
-
-/// What is said where there is nothing: a text without digits among answers that have some.
-fn nothing(answers: &[&str]) -> String {
-    let wordy =
-        |answer: &&&str| !answer.is_empty() && !answer.contains(|c: char| c.is_ascii_digit());
-    let said: BTreeSet<&str> = answers.iter().filter(wordy).copied().collect();
-    let listed = answers.iter().any(|answer| answer.contains(['[', '{', '(']));
-    match said.into_iter().collect::<Vec<_>>()[..] {
-        [one] if listed => one.to_owned(),
-        _ => String::new(),
-    }
 }
 
 /// How many boxes of true answers are no corners, if these may be widths and heights: not one has a side of 0 or below.

@@ -63,7 +63,9 @@ impl Shape {
             Shape::Objects
         } else if answer.contains(['[', '(']) && answer.contains(|c: char| c.is_ascii_digit()) {
             Shape::Lists
-        } else if answer.trim_start().starts_with('<') && has_two_numbers(answer) {
+        } else if has_tokens(answer)
+            || answer.trim_start().starts_with('<') && has_two_numbers(answer)
+        {
             Shape::Tags
         } else if is_percent(answer) {
             Shape::Percent
@@ -156,7 +158,8 @@ pub(super) fn recognized(some: &[(Example, &str)]) -> Result<Recognized, InferEr
 fn unread(shape: Shape) -> Option<&'static str> {
     match shape {
         Shape::Tags => Some(
-            "; numbers in tags are not read: write places as [x, y] or [x1, y1, x2, y2], or as objects with such a list",
+            "; numbers in tags or tokens are not read: write places as [x, y] or [x1, y1, x2, y2], or as objects with such \
+             a list, and mind that PaliGemma has y first, and that a patch of Kosmos-2 is one of 32 × 32",
         ),
         Shape::Bare => Some(
             "; numbers without brackets are not read: write a place as [x, y] or [x1, y1, x2, y2], in one unit",
@@ -247,7 +250,7 @@ fn places(alike: &[(Example, &str)], odd: Odd, n: usize) -> Result<Recognized, I
     let keys = ItemKeys { place: String::new(), confidence: String::new(), label: String::new() };
     let space =
         guess(&Examples::new(alike).evidence()).map_or(Space::default(), |guess| guess.space);
-    let kind = AnswerKind::Boxes(BoxesAnswer { space, keys, labels: Vec::new() });
+    let kind = AnswerKind::Boxes(BoxesAnswer { space, keys, ..BoxesAnswer::default() });
     let config = AnswerConfig::of(kind.clone());
     let refused = |(example, answer): &(Example, &str)| {
         let error = read_truth(answer, &config).err()?;
@@ -259,6 +262,19 @@ fn places(alike: &[(Example, &str)], odd: Odd, n: usize) -> Result<Recognized, I
     }
     let reason = "every answer is a list of four numbers for each place: boxes".to_owned();
     Ok(Recognized { kind, reason, odd })
+}
+
+/// Whether a text has two tokens or more that stand for a coordinate or a part of a picture: `<loc0123>` of PaliGemma,
+/// `<loc_123>` of Florence-2, `<patch_index_0044>` of Kosmos-2. Headings of HTML are none.
+fn has_tokens(answer: &str) -> bool {
+    let is_token = |text: &&str| {
+        let name = text.trim_end_matches(|c: char| c.is_ascii_digit());
+        name.len() < text.len()
+            && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            && !["", "h"].contains(&name)
+    };
+    let inside = answer.split('<').skip(1).filter_map(|rest| Some(rest.split_once('>')?.0));
+    inside.filter(is_token).nth(1).is_some()
 }
 
 fn has_two_numbers(answer: &str) -> bool {

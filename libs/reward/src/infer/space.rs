@@ -54,7 +54,9 @@ impl MixedSpaces {
         let camp = |(look, which): &(&str, Vec<usize>)| {
             let first: Vec<String> = which.iter().take(N_NAMED).map(|idx| name(*idx)).collect();
             let more = if which.len() > N_NAMED { ", ..." } else { "" };
-            format!("{} answers have {look} ({}{more})", which.len(), first.join(", "))
+            let n = which.len();
+            let have = if n == 1 { "answer has" } else { "answers have" };
+            format!("{n} {have} {look} ({}{more})", first.join(", "))
         };
         self.camps.iter().map(camp).collect::<Vec<_>>().join(", and ")
     }
@@ -253,10 +255,11 @@ impl Larger {
             return Err(MixedSpaces { camps: [(BEYOND, beyond), (WITHIN, inside)] });
         }
         let reason = format!(
-            "{k} of {n} answers reach beyond their images, as pixels do not, and no coordinate is above 1000"
+            "{k} of {n} answers {} beyond their images, as pixels do not, and no coordinate is above 1000",
+            if k == 1 { "reaches" } else { "reach" }
         );
         let odd = [large, lost].concat();
-        let is_doubtful = are_few(k, n);
+        let is_doubtful = is_too_few || are_few(k, n);
         Ok(SpaceGuess { is_doubtful, ..SpaceGuess::sure(Space::Thousandths, reason, odd) })
     }
 }
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn boxes_that_leave_small_images_are_thousandths() {
         let boxes = [[243., 17., 343., 119.], [54., 160., 347., 638.]];
-        check(&boxes, PHOTO, Space::Thousandths, false, "1 of 2 answers reach beyond");
+        check(&boxes, PHOTO, Space::Thousandths, false, "1 of 2 answers reaches beyond");
     }
     #[test]
     fn boxes_below_a_thousand_in_large_images_are_thousandths() {

@@ -4,6 +4,8 @@ use super::*;
 use crate::answers::AnswerKind;
 use crate::geometry::Space;
 
+mod published;
+
 fn try_infer(answers: &[&str], size: Option<[u32; 2]>) -> Result<Proposal, InferError> {
     let places: Vec<String> = (0..answers.len()).map(|row| format!("row {row}")).collect();
     let examples = places.iter().zip(answers);

@@ -1,5 +1,7 @@
 //! Which part of a completion, or of a true solution, is the answer.
 
+use super::marked::behind_mark;
+
 /// The answer of a completion: the inside of the one answer block after the thinking.
 ///
 /// A block that is never closed runs to the end, as completions may be cut by their length limit. Two blocks are
@@ -16,6 +18,11 @@ pub fn answer_text(completion: &str) -> Option<&str> {
         None if completion.contains("<think>") => None,
         None => Some(completion.trim()),
     }
+}
+
+/// The answer in the true solution of a data set, whatever stands around it: thinking, tags or a mark.
+pub fn true_answer(solution: &str) -> &str {
+    Solution::new(solution).answer
 }
 
 /// What stands in the thinking of a completion; empty without any.
@@ -37,12 +44,26 @@ fn block(text: &str) -> Option<&str> {
 /// The parts of a true solution as data sets have them: thinking of its own, if any, and the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Solution<'a> {
-    /// What stands in its thinking; `None` where it has none.
+    /// What stands in its thinking, or before the mark of its answer; `None` where there is neither.
     pub(crate) thinking: Option<&'a str>,
-    /// The inside of its answer block, or all that follows the thinking where there is no block.
+    /// The inside of its answer block, or all that follows the thinking where there is no block; of that what a mark
+    /// says is the answer, where there is one.
     pub(crate) answer: &'a str,
     /// How many answer blocks follow the thinking. More than one leave open which of them is true.
     pub(crate) n_blocks: usize,
+    /// What marks the answer, as data sets of mathematics have it: `####` or `\boxed{}`.
+    pub(crate) mark: Option<&'static str>,
+}
+
+/// What stands around thinking and answer.
+pub(crate) const TAGS: [&str; 4] = ["<think>", "</think>", "<answer>", "</answer>"];
+
+/// The first of the tags that a text spells, whatever the case of its letters.
+pub(crate) fn spelled_tag(text: &str) -> Option<&'static str> {
+    if !text.contains('<') {
+        return None;
+    }
+    TAGS.into_iter().find(|tag| split_at_tag(text, tag).is_some())
 }
 
 impl<'a> Solution<'a> {
@@ -56,14 +77,24 @@ impl<'a> Solution<'a> {
             None => (None, solution),
         };
         let Some((_, mut rest)) = split_at_tag(said, "<answer>") else {
-            return Self { thinking, answer: said.trim(), n_blocks: 0 };
+            return Self::marked(thinking, said.trim(), 0);
         };
         let answer = split_at_tag(rest, "</answer>").map_or(rest, |(inside, _)| inside);
         let mut n_blocks = 1;
         while let Some((_, after)) = split_at_tag(rest, "<answer>") {
             (rest, n_blocks) = (after, n_blocks + 1);
         }
-        Self { thinking, answer: answer.trim(), n_blocks }
+        Self::marked(thinking, answer.trim(), n_blocks)
+    }
+
+    /// With the answer as its mark says, if it has one.
+    fn marked(thinking: Option<&'a str>, said: &'a str, n_blocks: usize) -> Self {
+        let Some(found) = behind_mark(said) else {
+            return Self { thinking, answer: said, n_blocks, mark: None };
+        };
+        let before = Some(found.before).filter(|before| !before.is_empty());
+        let thinking = thinking.or(before);
+        Self { thinking, answer: found.answer, n_blocks, mark: Some(found.mark) }
     }
 }
 
@@ -113,7 +144,8 @@ mod tests {
 
     #[track_caller]
     fn check_solution(solution: &str, thinking: Option<&str>, answer: &str, n_blocks: usize) {
-        assert_eq!(Solution::new(solution), Solution { thinking, answer, n_blocks });
+        let expected = Solution { thinking, answer, n_blocks, mark: None };
+        assert_eq!(Solution::new(solution), expected);
     }
 
     #[test]
@@ -135,5 +167,22 @@ mod tests {
     #[test]
     fn the_answer_blocks_of_a_solution_are_counted() {
         check_solution("<answer>cat</answer> or <answer>dog</answer>", None, "cat", 2);
+    }
+    #[test]
+    fn what_stands_before_the_mark_of_an_answer_is_thinking() {
+        let check = |text, thinking, answer, mark| {
+            let Solution { thinking: got, answer: said, mark: by, .. } = Solution::new(text);
+            assert_eq!((got, said, by), (thinking, answer, Some(mark)), "{text}");
+        };
+        check("Add 1 and 2.\n#### 3", Some("Add 1 and 2."), "3", "####");
+        check("<answer>So it is \\boxed{3}.</answer>", Some("So it is"), "3", "\\boxed{}");
+        check("<think>Two.</think><answer>\\boxed{2}</answer>", Some("Two."), "2", "\\boxed{}");
+        check("\\boxed{A}", None, "A", "\\boxed{}");
+    }
+    #[test]
+    fn a_tag_that_a_name_spells_is_found_whatever_its_case() {
+        assert_eq!(spelled_tag("mug</answer>"), Some("</answer>"));
+        assert_eq!(spelled_tag("a <Think> b"), Some("<think>"));
+        assert_eq!(spelled_tag("a < b, <b>answer</b>"), None);
     }
 }

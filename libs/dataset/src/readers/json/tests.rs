@@ -124,6 +124,33 @@ fn an_answer_may_be_a_list_or_an_object() {
 }
 
 #[test]
+fn numbers_are_written_as_they_stand_and_what_stands_for_none_is_refused() {
+    let solution = |text: &str| {
+        let folder = folder("a.jsonl", ROW.replace("\"s\"", text).as_bytes());
+        let dataset = Dataset::open(&folder.path("a.jsonl")).map_err(|error| error.to_string())?;
+        let Truth::Text(text) = &dataset.get(0).truth else { panic!("no text") };
+        Ok::<_, String>(text.to_string())
+    };
+    for (text, expected) in [
+        ("1e-7", "1e-7"),
+        ("7.0", "7.0"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("100000000000000000000", "100000000000000000000"),
+        ("[1, 2.5]", "[1,2.5]"),
+    ] {
+        assert_eq!(solution(text).unwrap(), expected, "{text}");
+    }
+    for none in ["\"nan\"", "\"NaN\"", "\"null\""] {
+        let why = solution(none).unwrap_err();
+        assert!(why.contains("row 0: its solution \"") && why.contains("for none"), "{why}");
+    }
+    for none in ["null", "NaN"] {
+        let why = solution(none).unwrap_err();
+        assert!(why.contains("row 0: solution is null, or no number (NaN)"), "{why}");
+    }
+}
+
+#[test]
 fn a_solution_beside_a_conversation_is_the_answer() {
     let turns = json!([{"role": "system", "content": "Be careful."}, {"role": "user", "content": "<image>p"}]);
     let mut asked = json!({"images": ["img/a.png"], "messages": turns, "solution": "s"});
@@ -154,7 +181,7 @@ fn a_row_without_a_picture_is_refused() {
     let row = ROW.replace("\"img/a.png\"", "[]");
     let folder = folder("a.jsonl", row.as_bytes());
     let notes = Dataset::open(&folder.path("a.jsonl")).unwrap().notes().join("\n");
-    assert!(notes.contains("1 rows have an empty list of images"), "{notes}");
+    assert!(notes.contains("1 row has an empty list of images"), "{notes}");
 }
 
 #[test]

@@ -6,11 +6,14 @@
 mod attack;
 pub(crate) mod coordinates;
 pub(crate) mod keys;
+mod order;
 mod read;
 mod write;
 
 pub(crate) use attack::{Area, drawn_sketch, elsewhere, moved_as_a_whole};
 pub(crate) use keys::Keys;
+pub use order::AxisOrder;
+pub(crate) use order::Y_FIRST_KEY;
 pub(crate) use read::{bare_lists, bare_numbers};
 pub(crate) use write::{item, list, points, quoted};
 
@@ -65,6 +68,16 @@ pub(crate) trait ItemKind {
     /// The names that items have; none where any name will do.
     fn labels(&self) -> &[String];
 
+    /// Which of two coordinates comes first, where that is declared.
+    fn order(&self) -> Option<AxisOrder> {
+        None
+    }
+
+    /// Which of two coordinates comes first in what is asked for.
+    fn asked_order(&self) -> AxisOrder {
+        AxisOrder::of(self.order(), self.keys().place)
+    }
+
     /// Whether an answer is exactly one item.
     fn is_single(&self) -> bool {
         false
@@ -92,13 +105,18 @@ pub(crate) trait ItemKind {
         if self.is_single() { item } else { format!("[{item}, ...]") }
     }
 
-    /// Reads the coordinates of an item.
+    /// Reads the coordinates of an item, with x first.
     fn place(&self, value: &Value) -> Result<Place, Flaw>;
+
+    /// Reads the coordinates that stand under a key, or bare, in the order that they have there.
+    fn place_under(&self, key: Option<&str>, value: &Value) -> Result<Place, Flaw> {
+        self.place(&AxisOrder::of(self.order(), key).x_first(value))
+    }
 
     /// The coordinates of an object.
     fn place_of(&self, object: &Value) -> Result<Place, Flaw> {
         match self.keys().place {
-            Some(key) => self.place(object.get(key).ok_or(Flaw::NoPlace)?),
+            Some(key) => self.place_under(Some(key), object.get(key).ok_or(Flaw::NoPlace)?),
             None => self.place(object),
         }
     }
@@ -131,7 +149,8 @@ pub(crate) trait ItemKind {
 
     /// The text of one item.
     fn write_item(&self, item: &Sketch, reader: Reader) -> String {
-        write::item(self.keys(), item, self.write_place(&item.numbers, reader))
+        let numbers = self.asked_order().exchanged(item.numbers.clone());
+        write::item(self.keys(), item, self.write_place(&numbers, reader))
     }
 
     /// The text of an answer from the texts of its items.

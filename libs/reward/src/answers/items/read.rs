@@ -146,7 +146,7 @@ pub(crate) fn bare_numbers(
         return Vec::new();
     }
     let value = |chunk: &[f64]| Value::List(chunk.iter().copied().map(Value::Number).collect());
-    numbers.chunks(arity).map(|chunk| kind.place(&value(chunk)).map(Item::at)).collect()
+    numbers.chunks(arity).map(|chunk| kind.place_under(None, &value(chunk)).map(Item::at)).collect()
 }
 
 /// Items that are lists: one each, or all of them within one list, if `is_item` says so of each.

@@ -139,7 +139,7 @@ fn a_contradiction_says_what_to_write() {
     let length = boxes.replace("\"boxes\"", "\"boxes\"\nlength = 3");
     refused(
         &format!("{length}metric = \"overlap\""),
-        "reward.answer.length: an answer of type boxes has no such key; it has space, keys, labels, nothing",
+        "reward.answer.length: an answer of type boxes has no such key; it has space, order, keys, labels, nothing",
     );
 }
 #[test]
