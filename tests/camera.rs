@@ -1,10 +1,13 @@
 //! The camera graphs, run for real on a folder of pictures: what is kept, learned from and judged on.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
+use serde_json::Value;
 use vrft_dataset::Dataset;
-use vrft_tests::{Run, root, signal};
+use vrft_tests::{Run, root, vrft};
 
 /// Pictures of the repository's own data, as a camera's frames.
 fn footage(folder: &Path) {
@@ -64,10 +67,7 @@ fn a_policy_learns_from_frames_while_they_come() {
 #[test]
 fn a_resumed_run_is_judged_on_the_frames_that_it_was_judged_on() {
     let run = run("dataflow.camera");
-    let mut running = run.start();
-    running.await_step(2);
-    signal(running.pid(), libc::SIGINT);
-    running.wait().ok();
+    run.interrupt_after(2);
     let held_out = std::fs::read(run.out().join("held-out.arrow")).unwrap();
     let before = judged_on(&run, "base");
     assert_eq!(before.len(), 8);
@@ -145,4 +145,114 @@ fn a_source_that_is_not_there_ends_the_run_with_its_name() {
     let outcome = run.finish().failed(&["no/frames"]);
     assert!(start.elapsed().as_secs() < 60, "took {:?}", start.elapsed());
     assert!(outcome.stderr.lines().count() + outcome.stdout.lines().count() < 40, "{outcome:?}");
+}
+
+fn set<const N: usize>(words: [&str; N]) -> BTreeSet<String> {
+    words.map(str::to_owned).into()
+}
+
+/// The sizes of the puzzles in the names of samples, as in `05-jigsaw-2x3-7`.
+fn sizes<'a>(names: impl Iterator<Item = &'a str>, kind: &str) -> BTreeSet<String> {
+    let of_name = |name: &str| Some(name.split_once(kind)?.1.split('-').nth(1)?.to_owned());
+    names.filter_map(of_name).collect()
+}
+
+#[test]
+fn puzzles_of_several_sizes_are_asked_while_frames_come_and_each_says_its_own() {
+    let run = run("dataflow.camera")
+        .set("data.stream.puzzles=[\"jigsaw\",\"patchfit\"]")
+        .set("data.stream.jigsaws=[[2,2],[2,3],[3,3]]")
+        .set("data.stream.decoys=[3,5]")
+        .set("reward.preset=rewards/puzzles/mixed.toml")
+        .set("learner.prompts_per_step=16")
+        .set("rollout.group_size=2");
+    run.finish().ok();
+    let samples = run.lines("samples.jsonl");
+    let names = || samples.iter().map(|line| line["sample_id"].as_str().unwrap());
+    assert_eq!(sizes(names(), "jigsaw"), set(["2x2", "2x3", "3x3"]));
+    assert_eq!(sizes(names(), "patchfit"), set(["4", "6"]));
+}
+
+/// From files: the same seed makes the same rows, each says its size, and they are learned from and judged on.
+#[test]
+fn puzzles_of_pictures_in_files_are_learned_from_and_judged_on() {
+    let run = Run::of(&root().join("configs/rft.yml")).unset("data.shots");
+    let folder = run.folder().to_owned();
+    footage(&folder.join("photos"));
+    let make = |out: &str, more: &[&str]| {
+        let mut command = Command::new(vrft());
+        command.arg("puzzles").arg(folder.join("photos")).arg("--out").arg(folder.join(out));
+        command.args(more).output().unwrap()
+    };
+    let of_sizes = [
+        "--kinds",
+        "jigsaw,patchfit",
+        "--jigsaws",
+        "2x2,2x3,3x3",
+        "--decoys",
+        "3,5",
+        "--seed",
+        "3",
+    ];
+    for out in ["made", "again"] {
+        let output = make(out, &of_sizes);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let rows = |out: &str, kind: &str| -> Vec<Value> {
+        let text = ["train", "test"].map(|part| {
+            std::fs::read_to_string(folder.join(out).join(format!("{kind}-{part}.jsonl"))).unwrap()
+        });
+        text.concat().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let sizes_of = |kind: &str| {
+        let rows = rows("made", kind);
+        assert!(rows.len() > 20, "{kind}: {}", rows.len());
+        rows.iter().map(|row| row["size"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(sizes_of("jigsaw"), set(["2x2", "2x3", "3x3"]));
+    assert_eq!(sizes_of("patchfit"), set(["4", "6"]));
+    for kind in ["jigsaw", "patchfit"] {
+        assert_eq!(rows("made", kind), rows("again", kind));
+        // What is judged on is about other pictures than what is learned from.
+        let sources = |part: &str| -> BTreeSet<String> {
+            let text = std::fs::read_to_string(folder.join(format!("made/{kind}-{part}.jsonl")));
+            let text = text.unwrap();
+            let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            rows.map(|row| row["source"].as_str().unwrap().to_owned()).collect()
+        };
+        assert!(sources("train").is_disjoint(&sources("test")) && !sources("test").is_empty());
+    }
+    let taken = make("made", &of_sizes);
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("is there already"));
+    let source = |kind: &str| {
+        let file = |part: &str| folder.join(format!("made/{kind}-{part}.jsonl"));
+        let preset = root().join(format!("configs/rewards/puzzles/{kind}.toml"));
+        format!(
+            "[[data.sources]]\ntask = {kind:?}\ntrain = {:?}\ntest = {:?}\nreward = {{ preset = {preset:?} }}\n",
+            file("train"),
+            file("test")
+        )
+    };
+    let text = format!(
+        "[policy]\npath = {:?}\n[data]\n{}{}[reward]\npreset = {:?}\n[evaluation]\ntest = {:?}\n\
+         [rollout]\nmax_completion_tokens = 24\n",
+        root().join("data/starter"),
+        source("jigsaw"),
+        source("patchfit"),
+        root().join("configs/rewards/puzzles/jigsaw.toml"),
+        folder.join("made/jigsaw-test.jsonl"),
+    );
+    let config = folder.join("puzzles.toml");
+    std::fs::write(&config, text).unwrap();
+    let run = run.config(&config).set("learner.steps=2").set("learner.prompts_per_step=8");
+    run.finish().ok();
+    let lines = run.lines("metrics.jsonl");
+    for name in ["task/jigsaw/reward/tiles/mean", "task/patchfit/reward/accuracy/mean"] {
+        assert!(lines.iter().any(|line| line["name"] == name), "{name}");
+    }
+    let judged = run.lines("evaluations.jsonl");
+    for label in ["rft@jigsaw", "rft@patchfit"] {
+        let line = judged.iter().find(|line| line["label"] == label);
+        assert!(line.unwrap()["metrics"]["accuracy"].as_f64().is_some(), "{label}");
+    }
 }

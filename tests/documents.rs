@@ -14,25 +14,39 @@ fn what_the_architecture_calls_tested_is_tested() {
     let section = text.split("\n## Invariants\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let invariants: Vec<&str> = section.split("\n- ").skip(1).collect();
     assert!(invariants.len() > 15, "the invariants were not found");
-    for invariant in invariants {
-        let quoted = || invariant.split('`').skip(1).step_by(2);
-        let files = quoted().filter(|word| word.ends_with(".rs"));
-        let texts: Vec<String> =
-            files.map(|file| fs::read_to_string(root().join(file)).unwrap()).collect();
-        let is_name = |word: &&str| {
-            word.contains('_') && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        };
-        let mut n_tests = 0;
-        for name in quoted().filter(is_name) {
-            n_tests += 1;
-            let is_there = texts.iter().any(|text| has_test(text, name));
-            assert!(
-                is_there,
-                "ARCHITECTURE.md: no test {name} in the files named beside it: {invariant}"
-            );
-        }
-        assert!(n_tests > 0, "ARCHITECTURE.md names no test for: {invariant}");
+    invariants.iter().for_each(|invariant| check_tests("ARCHITECTURE.md", invariant));
+}
+
+/// Every method of the page of methods stands beside a test that runs it.
+#[test]
+fn what_the_page_of_methods_calls_tested_is_tested() {
+    let text = fs::read_to_string(root().join("docs/src/methods.md")).unwrap();
+    let section = text.split("\n## All of them\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 15, "the methods were not found");
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 7, "docs/src/methods.md: expected five columns: {row}");
+        check_tests("docs/src/methods.md", cells[4]);
     }
+}
+
+/// Checks that a text names a test, and for each test that it names a file that has it.
+fn check_tests(document: &str, text: &str) {
+    let quoted = || text.split('`').skip(1).step_by(2);
+    let files = quoted().filter(|word| word.ends_with(".rs"));
+    let texts: Vec<String> =
+        files.map(|file| fs::read_to_string(root().join(file)).unwrap()).collect();
+    let is_name = |word: &&str| {
+        word.contains('_') && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let mut n_tests = 0;
+    for name in quoted().filter(is_name) {
+        n_tests += 1;
+        let is_there = texts.iter().any(|text| has_test(text, name));
+        assert!(is_there, "{document}: no test {name} in the files named beside it: {text}");
+    }
+    assert!(n_tests > 0, "{document} names no test for: {text}");
 }
 
 /// Whether a source file has a test of this name, or examples that must not compile if the name is `compile_fail`.

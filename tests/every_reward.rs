@@ -14,10 +14,11 @@ use vrft_reward::config::RewardConfig;
 use vrft_tests::{Run, files_under, root};
 
 /// True answers, one of which each reward can read. More telling forms come first.
-const ANSWERS: [&str; 16] = [
+const ANSWERS: [&str; 17] = [
     "{\"objects\": [{\"bbox\": [10, 20, 300, 400], \"label\": \"cat\"}], \"target\": 0}",
     "{\"start_time\": \"1\", \"end_time\": \"3\", \"event\": \"a door opens\"}",
     "[{\"bbox_3d\": [1, 2, 3, 1, 1, 1, 0], \"label\": \"cat\"}]",
+    "[{\"point_3d\": [1, -2, 3.5], \"label\": \"cat\"}]",
     "[{\"frame\": 1, \"id\": \"1\", \"box\": [10, 20, 300, 400]}]",
     "[{\"bbox_2d\": [2, 3, 20, 30], \"label\": \"cat\"}]",
     "[{\"Position\": [10, 20, 300, 400], \"Confidence\": 1}]",

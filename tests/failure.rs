@@ -117,10 +117,7 @@ fn a_start_that_fails_leaves_no_folder() {
 fn an_interrupted_run_saves_first_and_ends_without_an_error() {
     let expected = &undisturbed().0;
     let run = Run::small().set("learner.checkpoint_every=0");
-    let mut running = run.start();
-    running.await_step(2);
-    signal(running.pid(), libc::SIGINT);
-    running.wait().ok();
+    run.interrupt_after(2);
     run.resume().ok();
     assert!(*expected == run.final_weights("learner"));
 }

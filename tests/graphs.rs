@@ -84,14 +84,7 @@ fn two_rollouts_end_with_the_same_weights_whoever_is_faster() {
 /// rollout answered after the second step, and the seconds of a step from there on.
 fn pooled(n_units: usize, is_slowed: bool) -> (Run, Vec<f64>, f64) {
     const STEPS: u64 = 7;
-    let run = example("two-rollouts")
-        .set(&format!("pool.units_per_rollout={n_units}"))
-        .set("learner.prompts_per_step=32")
-        .set("rollout.group_size=8")
-        .set("data.shots=8")
-        .set("evaluation.limit=1")
-        .set(&format!("learner.checkpoint_every={STEPS}"))
-        .set(&format!("learner.steps={STEPS}"));
+    let run = Run::of_two_rollouts(STEPS).set(&format!("pool.units_per_rollout={n_units}"));
     let mut running = run.start();
     running.await_step(1);
     let is_over = AtomicBool::new(false);
@@ -222,16 +215,7 @@ fn a_reward_of_two_nodes_is_the_reward_of_one() {
 
 #[test]
 fn meaning_is_one_more_term() {
-    let model = root().join("libs/embedding/tests/golden/bert");
-    // The policy of the tests speaks of boxes: taken as text, they are more or less like the true ones.
-    let digits = root().join("data/digits/shots.parquet");
-    let run = example("semantic")
-        .set(&format!("semantic.model={model:?}"))
-        .set("semantic.floor=0.0")
-        .set("reward.preset=rewards/vlm-r1/ocr.toml")
-        .set("learner.steps=2")
-        .set(&format!("data.train={digits:?}"))
-        .set(&format!("evaluation.test={digits:?}"));
+    let run = Run::by_meaning();
     run.finish().ok();
     let mean = |term: &str| run.metric("advantage", &format!("reward/{term}/mean"));
     let (semantic, total) = (mean("semantic"), mean("total"));

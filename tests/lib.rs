@@ -134,6 +134,30 @@ impl Run {
         Self::of(&root().join("dataflow.yml")).config(&root().join(DIGITS))
     }
 
+    /// A run of two rollouts of so many steps, each long enough to see which rollout answers how much of it.
+    pub fn of_two_rollouts(n_steps: u64) -> Run {
+        Self::of(&root().join("configs/two-rollouts.yml"))
+            .set("learner.prompts_per_step=32")
+            .set("rollout.group_size=8")
+            .set("data.shots=8")
+            .set("evaluation.limit=1")
+            .set(&format!("learner.checkpoint_every={n_steps}"))
+            .set(&format!("learner.steps={n_steps}"))
+    }
+
+    /// Two steps whose reward has a term by meaning, by a small sentence model. The policy of the tests speaks of boxes: taken
+    /// as text, its answers are more or less like the true ones.
+    pub fn by_meaning() -> Run {
+        let digits = root().join("data/digits/shots.parquet");
+        Self::of(&root().join("configs/semantic.yml"))
+            .set(&format!("semantic.model={:?}", root().join("libs/embedding/tests/golden/bert")))
+            .set("semantic.floor=0.0")
+            .set("reward.preset=rewards/vlm-r1/ocr.toml")
+            .set("learner.steps=2")
+            .set(&format!("data.train={digits:?}"))
+            .set(&format!("evaluation.test={digits:?}"))
+    }
+
     /// A run of this graph.
     pub fn of(graph: &Path) -> Run {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -256,6 +280,20 @@ impl Run {
             child: self.command(true).spawn().expect("the launcher starts"),
             out: self.out.clone(),
         }
+    }
+
+    /// Starts, and is told to stop, as Ctrl-C does, once the learner has done so many steps; the run must end well.
+    pub fn interrupt_after(&self, step: u64) {
+        self.interrupt_a_moment_after(step, Duration::ZERO);
+    }
+
+    /// [`Run::interrupt_after`] a step and a moment, in which the next step gets under way.
+    pub fn interrupt_a_moment_after(&self, step: u64, moment: Duration) {
+        let mut running = self.start();
+        running.await_step(step);
+        std::thread::sleep(moment);
+        signal(running.pid(), libc::SIGINT);
+        running.wait().ok();
     }
 
     /// Lines of a file of the run folder, as JSON.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 use vrft_tests::{Run, root, vrft};
@@ -101,10 +102,7 @@ fn a_soft_prompt_is_learned_by_rewards_saved_resumed_and_used() {
     refused(&["export", "--gguf", "f16", &checkpoint, &merged], &["a soft prompt of 4 vectors"]);
     let mut again = run;
     again.again("again");
-    let mut running = again.start();
-    running.await_step(1);
-    vrft_tests::signal(running.pid(), libc::SIGINT);
-    running.wait().ok();
+    again.interrupt_after(1);
     again.resume().ok();
     assert!(prompt(&again) == whole, "the resumed prompt differs");
 }
@@ -193,12 +191,8 @@ fn a_policy_that_was_shown_calls_calls_and_a_run_that_is_stopped_between_turns_g
     assert!(shown.filter(|pictures| !pictures.is_empty()).count() > 0, "{base:?}");
     let whole = run.final_weights("learner");
     run.again("again");
-    let mut running = run.start();
-    running.await_step(1);
     // The next rollout is under way: its completions wait for the tool, or read on behind it.
-    std::thread::sleep(std::time::Duration::from_millis(150));
-    vrft_tests::signal(running.pid(), libc::SIGINT);
-    running.wait().ok();
+    run.interrupt_a_moment_after(1, Duration::from_millis(150));
     run.resume().ok();
     assert!(run.final_weights("learner") == whole, "the resumed run ends with other weights");
     assert_eq!(run.metric("rollout", "completions/calls/mean"), calls);

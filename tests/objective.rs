@@ -1,6 +1,6 @@
 //! Whole runs under other objectives than the default, and over several tasks.
 
-use vrft_tests::{Run, signal};
+use vrft_tests::Run;
 
 #[test]
 fn an_objective_is_a_matter_of_configuration() {
@@ -44,10 +44,7 @@ fn a_run_whose_coefficients_adapt_and_that_asks_for_more_resumes_to_the_same_wei
         run.final_weights("learner")
     };
     let run = adaptive();
-    let mut running = run.start();
-    running.await_step(2);
-    signal(running.pid(), libc::SIGINT);
-    running.wait().ok();
+    run.interrupt_after(2);
     run.resume().ok();
     assert!(expected == run.final_weights("learner"));
 }
@@ -66,10 +63,7 @@ fn a_group_shrinks_while_its_answers_differ_and_a_resumed_run_samples_alike() {
     // The starter's answers differ: of two steps some group has an advantage.
     assert_eq!(sizes, [4.0, 4.0, 2.0, 2.0]);
     let run = adaptive();
-    let mut running = run.start();
-    running.await_step(2);
-    signal(running.pid(), libc::SIGINT);
-    running.wait().ok();
+    run.interrupt_after(2);
     run.resume().ok();
     assert_eq!(run.metric("learner", "groups/size"), sizes);
     assert!(expected == run.final_weights("learner"));

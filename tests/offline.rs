@@ -49,6 +49,23 @@ fn a_policy_learns_from_a_record_and_gives_out_no_version() -> Result<(), Absent
     Ok(())
 }
 
+/// The same record by another objective: the ratio to the policy that sampled, clipped.
+fn the_clipped_ratio_learns_from_a_record_too() -> Result<(), Absent> {
+    let (run, record) = recorded();
+    let run = learning_from(run, &record, "offline")
+        .set("loss.type=grpo")
+        .set("learner.steps=8")
+        .set("learner.distinct_prompts=8");
+    run.finish().ok();
+    let ratios = run.metric("learner", "policy/ratio");
+    assert!(ratios.len() == 8 && (ratios[0] - 1.0).abs() < 1e-3, "{ratios:?}");
+    // On the second pass the policy is no longer the one that sampled.
+    assert!(ratios[4..].iter().all(|ratio| *ratio != 1.0), "{ratios:?}");
+    let norms = run.metric("learner", "policy/grad_norm");
+    assert!(norms.len() == 8 && norms.iter().any(|norm| *norm > 0.0), "{norms:?}");
+    Ok(())
+}
+
 fn what_is_too_far_from_the_record_is_refused_within_a_limit() -> Result<(), Absent> {
     let (run, record) = recorded();
     let run = learning_from(run, &record, "offline")
@@ -116,6 +133,7 @@ fn the_stock_cli_learns_from_a_record() -> Result<(), Absent> {
 
 vrft_tests::tests_that_need_tools!(
     a_policy_learns_from_a_record_and_gives_out_no_version,
+    the_clipped_ratio_learns_from_a_record_too,
     what_is_too_far_from_the_record_is_refused_within_a_limit,
     a_record_of_other_questions_is_refused,
     what_a_policy_would_earn_is_estimated_from_a_record,

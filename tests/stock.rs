@@ -1,4 +1,5 @@
-//! Graphs through the stock dora CLI: rollouts that share their prompts, and a robot that a person teaches words.
+//! Graphs through the stock dora CLI: rollouts that share their prompts, a term by meaning, and a robot that a person teaches
+//! words.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vrft_tests::cluster::{dora, stock_graph, wait};
+use vrft_tests::cluster::{dora, dora_run, stock_graph, wait};
 use vrft_tests::harness::Absent;
 use vrft_tests::robot::{PATIENCE, Robot};
 use vrft_tests::{Run, alone, child_with, python, root, slow_down, vrft};
@@ -32,13 +33,7 @@ fn await_step(child: &mut Child, run_dir: &Path, step: u64) {
 fn a_rollout_at_a_quarter_of_its_speed_answers_less_and_changes_no_bit() -> Result<(), Absent> {
     let dora = dora()?;
     vrft();
-    let run = Run::of(&root().join("configs/two-rollouts.yml"))
-        .set("learner.prompts_per_step=32")
-        .set("rollout.group_size=8")
-        .set("data.shots=8")
-        .set("evaluation.limit=1")
-        .set(&format!("learner.checkpoint_every={STEPS}"))
-        .set(&format!("learner.steps={STEPS}"));
+    let run = Run::of_two_rollouts(STEPS);
     run.finish().ok();
     let folder = run.folder().join("stock");
     let config = run.out().join("config.toml");
@@ -75,6 +70,24 @@ fn a_rollout_at_a_quarter_of_its_speed_answers_less_and_changes_no_bit() -> Resu
     });
     let share = answered[0].min(answered[1]) / (answered[0] + answered[1]);
     assert!(share < 0.4, "{answered:?}");
+    Ok(())
+}
+
+fn a_term_by_meaning_is_learned_from_alike() -> Result<(), Absent> {
+    let dora = dora()?;
+    let run = Run::by_meaning();
+    run.finish().ok();
+    let folder = run.folder().join("stock");
+    let config = run.out().join("config.toml");
+    let graph = stock_graph(&root().join("configs/semantic.yml"), &config, &folder);
+    let run_dir = folder.join("run");
+    let variables = [("VRFT_RUN_DIR", run_dir.as_path())];
+    let (code, said) = dora_run(&dora, &graph, None, &variables, PATIENCE);
+    assert_eq!(code, Some(0), "{said}");
+    let weights = run_dir.join("checkpoints/learner/step-000002/model.safetensors");
+    assert!(std::fs::read(weights).unwrap() == run.final_weights("learner"), "{said}");
+    let is_term = |line: &&Value| line["name"] == "reward/semantic/mean";
+    assert_eq!(metrics(&run_dir).iter().filter(is_term).count(), 2);
     Ok(())
 }
 
@@ -134,5 +147,6 @@ fn words_that_a_person_says_are_right_are_what_the_robot_learns() -> Result<(), 
 
 vrft_tests::tests_that_need_tools!(
     a_rollout_at_a_quarter_of_its_speed_answers_less_and_changes_no_bit,
+    a_term_by_meaning_is_learned_from_alike,
     words_that_a_person_says_are_right_are_what_the_robot_learns,
 );

@@ -30,7 +30,7 @@ const TEMPLATE: &str =
 
 /// What a user wants, and the commands for it.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Start", &["run", "new", "check", "retrieve", "meta", "doctor", "init"]),
+    ("Start", &["run", "new", "check", "retrieve", "puzzles", "meta", "doctor", "init"]),
     (
         "Use the result",
         &["ask", "segment", "serve", "promote", "rollback", "merge", "quantize", "export"],
@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Score(crate::score::ScoreOptions),
     /// Choose rows of a larger data set whose pictures are like those of the shots, to learn from before them.
     Retrieve(crate::retrieve::RetrieveOptions),
+    /// Make rows that need no labels of pictures in files: jigsaws, missing pieces, turned pictures.
+    Puzzles(crate::puzzles::PuzzlesOptions),
     /// Learn a start for a soft prompt over the small sets of several tasks (Reptile), from which another task is learned.
     Meta(crate::meta::MetaOptions),
     /// Test a declared reward, score completions again, or propose a reward from data.

@@ -22,6 +22,7 @@ mod outcome;
 mod print;
 mod probe;
 mod progress;
+mod puzzles;
 mod quantize;
 mod resume;
 mod retrieve;
@@ -67,6 +68,7 @@ fn start() -> eyre::Result<()> {
             Ok(())
         }
         Command::Retrieve(options) => retrieve::retrieve(&options),
+        Command::Puzzles(options) => puzzles::puzzles(&options),
         Command::Meta(options) => meta::meta(&options),
         Command::Reward(command) => rewards::reward(&command),
         Command::Doctor { run } => doctor::doctor(run.as_deref()),

@@ -1,8 +1,9 @@
 //! `vrft tune`: better settings for a configuration, by successive halving.
 //!
 //! Many combinations are tried for few steps, the best of them for more, and so on up to the steps of the configuration
-//! ([Jamieson and Talwalkar 2016](https://arxiv.org/abs/1502.07943); ASHA, [arXiv 1810.05934](https://arxiv.org/abs/1810.05934),
-//! is the same rule for many machines at once). Each rung of a trial is a run of its own, from the start and with the whole
+//! ([Jamieson and Talwalkar 2016](https://arxiv.org/abs/1502.07943)). Trials run one after the other, each on the whole machine,
+//! so that a rung is complete before the best of it go on; ASHA, [arXiv 1810.05934](https://arxiv.org/abs/1810.05934), promotes
+//! earlier, so that many workers need not wait for the slowest, and with one there is none to wait for. Each rung of a trial is a run of its own, from the start and with the whole
 //! learning rate schedule, and is chosen by rows that nothing is reported on.
 
 mod space;

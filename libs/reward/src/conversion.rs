@@ -91,7 +91,7 @@ impl Conversion {
                 })
             }
             Place::Point(point) => Place::Point(self.point(self.inside(*point)?)),
-            // Times and boxes in space are no places in an image; regions were converted before they became bitmaps.
+            // Times, boxes and points in space are no places in an image; regions were converted before they became bitmaps.
             other => other.clone(),
         })
     }

@@ -50,7 +50,7 @@ impl Reward {
             return self.parse_answer(solution);
         };
         let Conversion { data, answers, .. } = *conversion;
-        if matches!(geometry, Geometry::Span | Geometry::Solid) {
+        if matches!(geometry, Geometry::Span | Geometry::Solid | Geometry::Point3d) {
             return self.parse_answer(solution);
         }
         if space != answers.space() {
@@ -92,7 +92,7 @@ impl Reward {
         let config = &self.config().answer;
         let declared = config.in_space(Space::Pixels);
         match config.kind.geometry()? {
-            Geometry::Span | Geometry::Solid => None,
+            Geometry::Span | Geometry::Solid | Geometry::Point3d => None,
             Geometry::Region => {
                 let text = Solution::new(solution).answer;
                 let objects = objects(text).any(|object| object.get("counts").is_some());

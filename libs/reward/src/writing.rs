@@ -58,7 +58,7 @@ impl Reward {
             Geometry::Box => Some(b.corners().to_vec()),
             Geometry::Point => Some(vec![(b.x1 + b.x2) / 2.0, (b.y1 + b.y2) / 2.0]),
             Geometry::Region => Some(vec![b.x1, b.y1, b.x2, b.y1, b.x2, b.y2, b.x1, b.y2]),
-            Geometry::Span | Geometry::Solid => None,
+            Geometry::Span | Geometry::Solid | Geometry::Point3d => None,
         };
         let item = |(bbox, label): &(BBox, &str)| {
             let numbers = numbers(bbox)?.into_iter().map(|number| kind.tidy(number)).collect();

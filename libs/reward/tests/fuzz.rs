@@ -17,7 +17,7 @@ fn time() -> Duration {
 }
 
 /// Declarations of the kinds of answers that have names of parts, with all of them named.
-const WITH_KEYS: [&str; 10] = [
+const WITH_KEYS: [&str; 11] = [
     "type = 'boxes'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
     "type = 'box'\nspace = 'pixels'\nkeys = { place = 'box', label = 'name' }",
     "type = 'points'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
@@ -26,6 +26,7 @@ const WITH_KEYS: [&str; 10] = [
     "type = 'interval'\nkeys = { start = 'from', end = 'to', label = 'name' }",
     "type = 'track'\nkeys = { place = 'box', frame = 'frame', id = 'id' }",
     "type = 'box3d'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
+    "type = 'points3d'\nkeys = { place = 'box', confidence = 'sure', label = 'name' }",
     "type = 'json'\nkeys = { place = 'box', label = 'name', objects = 'objects', target = 'target' }",
     "type = 'label'\nlabels = ['dog', 'hot dog', 'Caf\u{e9}']",
 ];

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vrft_config::{ConfigError, Section, require};
 
+use crate::Sizes;
+
 /// A live stream of frames in place of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -83,6 +85,9 @@ pub enum PuzzleKind {
 }
 
 impl PuzzleKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Rotation, Self::PatchFit, Self::Jigsaw, Self::Spot];
+
     /// The task's name, which travels with every prompt.
     pub fn name(self) -> &'static str {
         match self {
@@ -179,17 +184,14 @@ fn questions(stream: &StreamConfig) -> Result<(), ConfigError> {
         "[]",
         "one or more of rotation, patchfit, jigsaw, spot",
     )?;
-    let is_jigsaw = |[rows, columns]: &[u32; 2]| {
-        (1..=9).contains(rows) && (1..=9).contains(columns) && (2..=9).contains(&(rows * columns))
-    };
-    let misfit = stream.jigsaws.iter().find(|size| !is_jigsaw(size));
+    let misfit = stream.jigsaws.iter().find(|size| !Sizes::is_jigsaw(**size));
     require(
         misfit.is_none() && !stream.jigsaws.is_empty(),
         "data.stream.jigsaws",
         misfit.map_or("[]".to_owned(), |size| format!("{size:?}")),
         "one or more pairs of rows and columns with 2 to 9 tiles, as in [[2, 2], [3, 3]]",
     )?;
-    let misfit = stream.decoys.iter().find(|decoys| !(1..=7).contains(*decoys));
+    let misfit = stream.decoys.iter().find(|n| !Sizes::are_decoys(**n));
     require(
         misfit.is_none() && !stream.decoys.is_empty(),
         "data.stream.decoys",

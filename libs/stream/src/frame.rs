@@ -137,7 +137,7 @@ impl Frame {
 }
 
 /// The picture with its longest side at most this long.
-pub(crate) fn shrink(image: RgbImage, max_side: u32) -> RgbImage {
+pub fn shrink(image: RgbImage, max_side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     let longest = width.max(height);
     if longest <= max_side {

@@ -1,4 +1,4 @@
-//! Questions that a frame itself answers: verifiable rewards without a label.
+//! Questions that a picture itself answers: verifiable rewards without a label.
 //!
 //! The puzzles of [Puzzle Curriculum GRPO](https://arxiv.org/abs/2512.14944) (rotation, PatchFit, jigsaw), and one of
 //! ours with a box as its answer. A frame that would make a puzzle ambiguous, a plain wall for example, makes none.
@@ -11,13 +11,17 @@ mod spot;
 
 use crate::PuzzleKind;
 use image::RgbImage;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Puzzle {
     /// The kind of the puzzle.
     pub kind: PuzzleKind,
+    /// How large it is, where its kind has several sizes: rows × columns of a jigsaw as in `2x3`, the number of pieces to
+    /// choose from of a PatchFit; else empty.
+    pub size: String,
     /// Shown before the question.
     pub images: Vec<RgbImage>,
     /// The question, as the user's turn.
@@ -49,6 +53,18 @@ impl Default for Sizes {
     }
 }
 
+impl Sizes {
+    /// Whether a picture is cut into so many rows and columns: 2 to 9 tiles.
+    pub fn is_jigsaw([rows, columns]: [u32; 2]) -> bool {
+        (1..=9).contains(&rows) && (1..=9).contains(&columns) && (2..=9).contains(&(rows * columns))
+    }
+
+    /// Whether so many wrong pieces may stand beside the right one: 1 to 7.
+    pub fn are_decoys(n: usize) -> bool {
+        (1..=7).contains(&n)
+    }
+}
+
 /// One of several; nothing is drawn where there is no choice.
 fn one_of<T: Copy>(all: &[T], rng: &mut impl Rng) -> Option<T> {
     match all {
@@ -69,18 +85,38 @@ pub fn make(
     sizes: &Sizes,
     rng: &mut impl Rng,
 ) -> Option<Puzzle> {
+    let mut size = String::new();
     let (images, question, answer) = match kind {
         PuzzleKind::Rotation => rotation::make(frame, choice, rng),
         PuzzleKind::PatchFit => {
             let n_decoys = one_of(&sizes.decoys, rng)?;
+            size = (n_decoys + 1).to_string();
             let right =
                 if n_decoys + 1 == N_CHOICES { choice } else { rng.random_range(0..=n_decoys) };
             patch_fit::make(frame, other, n_decoys, right, rng)
         }
-        PuzzleKind::Jigsaw => jigsaw::make(frame, one_of(&sizes.jigsaws, rng)?, rng),
+        PuzzleKind::Jigsaw => {
+            let [rows, columns] = one_of(&sizes.jigsaws, rng)?;
+            size = format!("{rows}x{columns}");
+            jigsaw::make(frame, [rows, columns], rng)
+        }
         PuzzleKind::Spot => spot::make(frame, other, rng),
     }?;
-    Some(Puzzle { kind, images, question, answer: format!("<answer>{answer}</answer>") })
+    Some(Puzzle { kind, size, images, question, answer: format!("<answer>{answer}</answer>") })
+}
+
+/// The puzzle that a seed makes, the `number`-th of it: [`make`] with randomness that depends on these two alone.
+pub fn make_by_seed(
+    kind: PuzzleKind,
+    frame: &RgbImage,
+    other: &RgbImage,
+    choice: usize,
+    sizes: &Sizes,
+    [seed, number]: [u64; 2],
+) -> Option<Puzzle> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    make(kind, frame, other, choice, sizes, &mut rng)
 }
 
 /// The pictures, question and answer of a puzzle.

@@ -75,7 +75,7 @@ impl Questions {
     ) -> eyre::Result<Option<Prompt>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(prompt_id);
-        let (task, images, text, answer) = match self.truth {
+        let (task, size, images, text, answer) = match self.truth {
             Truth::Puzzles => {
                 let kind = self.puzzles[self.kinds.index(prompt_id)];
                 let (frame, other) = (frame.decode()?, other.decode()?);
@@ -86,7 +86,7 @@ impl Questions {
                     return Ok(None);
                 };
                 let images = puzzle.images.iter().map(png).collect::<eyre::Result<Vec<_>>>()?;
-                (kind.name(), images, puzzle.question, puzzle.answer)
+                (kind.name(), puzzle.size, images, puzzle.question, puzzle.answer)
             }
             Truth::Teacher => {
                 let (coin, second) = (rng.random(), rng.random());
@@ -95,18 +95,21 @@ impl Questions {
                     return Ok(None);
                 };
                 let (text, answer) = Labels::ask(&self.category, boxes);
-                ("detection", vec![jpeg(frame)], text, answer)
+                ("detection", String::new(), vec![jpeg(frame)], text, answer)
             }
             Truth::Person => {
                 let Some(right) = labels.right(&frame.id) else { return Ok(None) };
-                ("answer", vec![jpeg(frame)], right.question.clone(), right.answer.clone())
+                let (question, answer) = (right.question.clone(), right.answer.clone());
+                ("answer", String::new(), vec![jpeg(frame)], question, answer)
             }
         };
+        // How large a puzzle is belongs to its name: in the records of a run, harder ones are told from easier ones by it.
+        let of_size = if size.is_empty() { size } else { format!("-{size}") };
         let mut turns: Vec<Turn> = self.system.iter().map(|text| Turn::system(text)).collect();
         turns.push(Turn::question(images.len(), &text));
         Ok(Some(Prompt {
             prompt_id,
-            sample_id: format!("{}-{task}-{prompt_id}", frame.id),
+            sample_id: format!("{}-{task}{of_size}-{prompt_id}", frame.id),
             task: task.to_owned(),
             turns,
             images,

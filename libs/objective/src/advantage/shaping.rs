@@ -20,8 +20,8 @@ pub(super) fn overlong_penalty(n_tokens: usize, max_tokens: usize, config: &Over
 /// Advantages mixed with, or multiplied by, a power of how right the answer is, as a share of the highest possible: the
 /// terms that say so, without what is paid for the format.
 ///
-/// A group z-score is the same whether a group got 0.1 and 0.2 or 0.8 and 0.9. What is published of
-/// [AP-GRPO](https://arxiv.org/abs/2601.07695) is less than its equations: the two forms are ours.
+/// A group z-score is the same whether a group got 0.1 and 0.2 or 0.8 and 0.9.
+/// [AP-GRPO](https://arxiv.org/abs/2601.07695) multiplies; the mix is ours, see [`AbsoluteConfig`].
 pub(super) fn with_absolute(
     advantages: &Values,
     shares: &Values,

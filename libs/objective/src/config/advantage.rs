@@ -110,12 +110,13 @@ pub struct OverlongConfig {
     pub penalty: f32,
 }
 
-/// An approximation of AP-GRPO (arXiv 2601.07695): the relative advantage A meets the reward r, which is taken as
-/// a share of the highest possible one.
+/// AP-GRPO (arXiv 2601.07695), from what its abstract and others' reports of it say, since its equations were not available:
+/// the relative advantage A meets the reward r of the terms that say how right an answer is, as a share of the highest
+/// possible one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AbsoluteConfig {
-    /// `(1 - η) A + η (r^α - mean(r^α))`: keeps both signs and the zero mean.
+    /// `(1 - η) A + η (r^α - mean(r^α))`: keeps both signs and the zero mean. This form is ours.
     Mix {
         /// Share η of the absolute part.
         share: f32,
@@ -123,7 +124,8 @@ pub enum AbsoluteConfig {
         #[serde(default = "one")]
         power: f32,
     },
-    /// `A · r^α`: completions without reward push nothing away any more.
+    /// `A · r^α`: the paper's, whose ablation has GRPO at α = 0, its own choice at 1, and less at 2. Completions without
+    /// reward push nothing away any more.
     Multiply {
         /// Exponent α of the reward.
         #[serde(default = "one")]

@@ -15,6 +15,7 @@ mod number;
 mod one_box;
 mod permutation;
 mod points;
+mod points3d;
 mod polygon;
 mod text;
 mod track;
@@ -38,6 +39,7 @@ pub use one_box::BoxAnswer;
 pub use permutation::PermutationAnswer;
 pub(crate) use permutation::{is_permutation, order};
 pub use points::PointsAnswer;
+pub use points3d::Points3dAnswer;
 pub use polygon::PolygonAnswer;
 pub use text::TextAnswer;
 pub use track::{TrackAnswer, TrackKeys};
@@ -251,6 +253,8 @@ kinds! {
     Track(TrackAnswer) = "track",
     /// Any number of boxes in space: center, size and, if wanted, the turn about the vertical.
     Box3d(Box3dAnswer) = "box3d",
+    /// Any number of points in space, `[x, y, z]`.
+    Points3d(Points3dAnswer) = "points3d",
     /// Labeled boxes and the number of the one that is meant.
     Json(JsonAnswer) = "json",
 }
@@ -271,6 +275,7 @@ impl AnswerKind {
             AnswerKind::Text(TextAnswer::default()),
             AnswerKind::Track(TrackAnswer::default()),
             AnswerKind::Box3d(Box3dAnswer::default()),
+            AnswerKind::Points3d(Points3dAnswer::default()),
             AnswerKind::Json(JsonAnswer::default()),
         ]
     }
@@ -293,10 +298,11 @@ impl AnswerKind {
 pub(crate) fn recognize(examples: &Examples) -> (AnswerKind, String) {
     type Recognize = fn(&Examples) -> Option<(AnswerKind, String)>;
     // What is particular comes before what is general: the last two take any text.
-    const IN_THIS_ORDER: [Recognize; 10] = [
+    const IN_THIS_ORDER: [Recognize; 11] = [
         interval::recognize,
         track::recognize,
         points::recognize,
+        points3d::recognize,
         box3d::recognize,
         boxes::recognize,
         one_box::recognize,

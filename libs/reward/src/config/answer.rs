@@ -140,7 +140,8 @@ impl AnswerConfig {
 
     /// Whether an answer stays true when its image is mirrored, since its places can be mirrored too or it names none.
     pub fn may_be_mirrored(&self) -> bool {
-        !matches!(self.kind.geometry(), Some(Geometry::Region | Geometry::Solid))
+        let is_in_space = matches!(self.kind.geometry(), Some(Geometry::Solid | Geometry::Point3d));
+        !is_in_space && self.kind.geometry() != Some(Geometry::Region)
     }
 
     /// Whether an answer has boxes in thousandths under `Position`, as in the data sets of Visual-RFT.

@@ -1,4 +1,5 @@
-//! Where something is: boxes, points, regions, stretches of time and boxes in space, and how alike two of a kind are.
+//! Where something is: boxes, points, regions, stretches of time, boxes and points in space, and how alike two of a kind
+//! are.
 
 mod bbox;
 mod mask;
@@ -9,6 +10,7 @@ mod span;
 pub use bbox::BBox;
 pub use mask::Mask;
 pub use solid::Solid;
+pub(crate) use solid::believable;
 pub(crate) use space::PERCENT;
 pub use space::{Frame, SPACE, Space};
 pub use span::Span;
@@ -30,6 +32,8 @@ pub enum Place {
     Span(Span),
     /// Box in space.
     Solid(Solid),
+    /// Point in space: x, y and z in any unit of length.
+    Point3d([f64; 3]),
 }
 
 /// The kinds of [`Place`]; the items of a task have all the same.
@@ -45,14 +49,16 @@ pub enum Geometry {
     Span,
     /// Boxes in space.
     Solid,
+    /// Points in space.
+    Point3d,
 }
 
 impl Geometry {
     /// Whether items of this geometry can be compared by a measure.
     pub(crate) fn has_measure(self, measure: Measure) -> bool {
         match measure {
-            Measure::Iou => self != Geometry::Point,
-            Measure::L1 => matches!(self, Geometry::Box | Geometry::Point | Geometry::Solid),
+            Measure::Iou => !matches!(self, Geometry::Point | Geometry::Point3d),
+            Measure::L1 => !matches!(self, Geometry::Region | Geometry::Span),
             Measure::Giou | Measure::Diou | Measure::Ciou => self == Geometry::Box,
         }
     }
@@ -79,6 +85,7 @@ impl Place {
                 nearness(&a.center, &b.center, scale)
             }
             (Place::Solid(a), Place::Solid(b)) => a.iou(b),
+            (Place::Point3d(a), Place::Point3d(b)) => nearness(a, b, scale),
             _ => 0.0,
         }
     }
@@ -92,12 +99,13 @@ impl Place {
             Place::Solid(solid) => {
                 Some([&solid.center[..], &solid.size[..], &[solid.yaw]].concat())
             }
+            Place::Point3d(point) => Some(point.to_vec()),
             Place::Region(_) => None,
         }
     }
 
     /// The same place of the same image in another frame of coordinates. Regions are bitmaps over the whole image, and
-    /// times and boxes in space are no places in it: they stay as they are.
+    /// times, boxes and points in space are no places in it: they stay as they are.
     pub(crate) fn converted(&self, from: Frame, to: Frame) -> Self {
         match self {
             Place::Box(bbox) => Place::Box(bbox.converted(from, to)),

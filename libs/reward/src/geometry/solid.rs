@@ -26,9 +26,7 @@ impl Solid {
             return Err(Flaw::Arity);
         };
         let yaw = numbers.get(6).copied().unwrap_or(0.0);
-        if let Some(&got) = numbers.iter().find(|v| !(-EXTENT..=EXTENT).contains(*v)) {
-            return Err(Flaw::Coordinate { got, extent: EXTENT });
-        }
+        believable(numbers)?;
         match [dx, dy, dz].into_iter().find(|size| *size <= 0.0) {
             Some(size) => Err(Flaw::Size(size)),
             None => Ok(Self { center: [x, y, z], size: [dx, dy, dz], yaw }),
@@ -57,6 +55,12 @@ impl Solid {
         (1.0 + (self.yaw - other.yaw).cos()) / 2.0
     }
 
+    /// Mean over length, width and height of |side − true side| / true side; 0 for a box as large as the true one.
+    pub fn size_error(&self, truth: &Self) -> f64 {
+        let sides = self.size.iter().zip(&truth.size);
+        sides.map(|(side, true_side)| (side - true_side).abs() / true_side).sum::<f64>() / 3.0
+    }
+
     /// The corners on the ground, counterclockwise.
     fn footprint(&self) -> Vec<[f64; 2]> {
         let (sin, cos) = self.yaw.sin_cos();
@@ -66,6 +70,17 @@ impl Solid {
             [self.center[0] + x * cos - y * sin, self.center[1] + x * sin + y * cos]
         };
         corners.into_iter().map(turn).collect()
+    }
+}
+
+/// Refuses coordinates in space that nobody means.
+///
+/// # Errors
+/// A number that is not finite, or farther out than is believed.
+pub(crate) fn believable(numbers: &[f64]) -> Result<(), Flaw> {
+    match numbers.iter().find(|v| !(-EXTENT..=EXTENT).contains(*v)) {
+        Some(&got) => Err(Flaw::Coordinate { got, extent: EXTENT }),
+        None => Ok(()),
     }
 }
 
@@ -132,6 +147,14 @@ mod tests {
         let octagon = 2.0 * (2f64.sqrt() - 1.0);
         let turned = [0., 0., 0., 1., 1., 1., std::f64::consts::FRAC_PI_4];
         check(&[0., 0., 0., 1., 1., 1.], &turned, octagon / (2.0 - octagon));
+    }
+    #[test]
+    fn sizes_are_compared_side_by_side() {
+        let solid = |size: [f64; 3]| Solid { center: [9.0; 3], size, yaw: 0.0 };
+        let truth = solid([2.0, 1.0, 4.0]);
+        assert_eq!(truth.size_error(&truth), 0.0);
+        // Off by a half, by a whole and by a quarter of its side.
+        assert!((solid([1.0, 2.0, 5.0]).size_error(&truth) - 1.75 / 3.0).abs() < 1e-12);
     }
     #[test]
     fn numbers_are_checked() {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use recognized::{Odd, Recognized, recognized, unfit};
 pub use scale::proposed_in;
-use scale::{mean_side, point_scale, scale};
+use scale::{mean_side, point_scale, scale, scale_in_space};
 use sound::{is_empty_list, nothing, sound, told_of_marks, told_of_words};
 
 use crate::answers::{AnswerKind, Example, Examples, LabelAnswer, TextAnswer};
@@ -20,7 +20,7 @@ use crate::terms::{Confidence, Format, Metric, TermConfig};
 use crate::text::extract::Solution;
 use crate::text::find::{lists, objects};
 use crate::text::value::Value;
-use crate::{Answer, Report, SpaceGuess, read_truth, self_test};
+use crate::{Answer, Place, Report, SpaceGuess, read_truth, self_test};
 
 /// Fewest examples to go by.
 const MIN_ROWS: usize = 3;
@@ -125,6 +125,7 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     let space = space_of(&reward, &some, &mut odd)?;
     let mut tested = Vec::new();
     let mut numbers = Vec::new();
+    let mut points = Vec::new();
     for (example, answer) in examples.iter().zip(&answers) {
         if odd.contains_key(example.place) {
             continue;
@@ -132,6 +133,10 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
         match read_truth(example.solution, &reward.answer) {
             Ok(truth) => {
                 tested.push((*answer).to_owned());
+                points.extend(truth.items().iter().filter_map(|item| match item.place {
+                    Place::Point3d(point) => Some(point),
+                    _ => None,
+                }));
                 if let Answer::Number(number) = truth {
                     numbers.push(number);
                 }
@@ -148,6 +153,7 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     }
     scale(&mut reward, &numbers);
     reward.matching.scale = point_scale(&reward, mean_side(&examples));
+    scale_in_space(&mut reward, &points);
     let report = proved(&reward, tested, n_examples)?;
     let odd = odd.iter().map(|(place, why)| format!("{place}: {why}")).collect();
     Ok(Proposal { config: reward, reason, space, odd, report })
@@ -257,7 +263,7 @@ pub fn usual_reward(answer: AnswerConfig) -> RewardConfig {
         let confidence = Metric::Confidence(Confidence::default());
         terms.insert("confidence".to_owned(), TermConfig::of(confidence));
     }
-    let is_points = answer.kind.geometry() == Some(Geometry::Point);
+    let is_points = matches!(answer.kind.geometry(), Some(Geometry::Point | Geometry::Point3d));
     let matching = MatchConfig {
         by: MatchBy::Hungarian,
         measure: if is_points { Measure::L1 } else { Measure::Iou },

@@ -80,3 +80,24 @@ fn judge_by_ratio(reward: &mut RewardConfig, scale: f64) {
         reward.terms.insert(metric.name().to_owned(), TermConfig::of(metric));
     }
 }
+
+/// Points in space earn nothing from a quarter of what they are spread over on, and are compared at all up to as far as
+/// they are spread, since nothing else says in which unit they are.
+pub(super) fn scale_in_space(reward: &mut RewardConfig, points: &[[f64; 3]]) {
+    let n = points.len().max(1) as f64;
+    let mean = |axis: usize| points.iter().map(|point| point[axis]).sum::<f64>() / n;
+    let middle = [mean(0), mean(1), mean(2)];
+    let from_middle = |point: &[f64; 3]| {
+        point.iter().zip(middle).map(|(value, middle)| (value - middle).powi(2)).sum::<f64>()
+    };
+    let spread = (points.iter().map(from_middle).sum::<f64>() / n).sqrt();
+    if spread == 0.0 {
+        return;
+    }
+    reward.matching.scale = 2.0 * spread;
+    for term in reward.terms.values_mut() {
+        if let Metric::Distance(distance) = &mut term.metric {
+            distance.scale = spread / 2.0;
+        }
+    }
+}

@@ -345,3 +345,20 @@ fn percent_among_pixels_is_no_unit_and_where_it_cannot_be_told_it_is_said() {
     let spread = told(&|n| format!("[{n}, {n}, {}, 397]", n + 130)).unwrap().space.unwrap();
     assert!(!spread.reason.contains("above 100"), "{}", spread.reason);
 }
+
+#[test]
+fn points_in_space_are_told_from_colors_and_measured_by_how_far_they_are_spread() {
+    let point = |x: f64| format!("[{{\"xyz\": [{x}, -0.5, 2.25], \"label\": \"cup\"}}]");
+    let answers = [point(-3.0), point(0.0), point(3.0)];
+    let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+    let config = check(&answers, "points3d");
+    assert_eq!(config.answer.place_key(), Some("xyz"));
+    // The deviation from the middle is the square root of 6: half of it is the unit, twice of it the reach.
+    let spread = 6f64.sqrt();
+    let Metric::Distance(distance) = &config.terms["distance"].metric else { panic!("distance") };
+    assert!((distance.scale - spread / 2.0).abs() < 1e-12 && distance.label);
+    assert!((config.matching.scale - 2.0 * spread).abs() < 1e-12);
+    check(&["[0.5, 1, 2]", "[1, -1, 2]", "(3, 2, 1)"], "points3d");
+    let colors = try_infer(&["[255, 0, 0]", "[0, 128, 0]", "[12, 34, 56]"], None);
+    assert!(colors.is_err_and(|error| error.to_string().contains("no kind of answer fits")));
+}

@@ -1,4 +1,5 @@
-//! How far pairs are apart, where an overlap says too little: points, and boxes in space that miss each other.
+//! How far pairs are apart, where an overlap says too little: points, and boxes in space that miss each other; and how
+//! alike boxes in space are in size, wherever they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ const SCALE: Required = ("scale", "write the distance that is one unit of the er
 /// Σ shape(distance / scale) / norm, where the distance is that of the points, or of the centers of the boxes in space.
 ///
 /// With the shape `snra` and the format as a term of its own, this is the reward of coordinates in AP-GRPO (arXiv
-/// 2601.07695). Unlike an overlap it has no end: a center that is far off still earns a little more where it comes nearer.
+/// 2601.07695), as far as that is known (see [`Snra`](super::Snra)). Unlike an overlap it has no end: a center that is far
+/// off still earns a little more where it comes nearer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Distance {
@@ -35,7 +37,7 @@ pub struct Distance {
 
 impl Evaluate for Distance {
     fn applies_to(kind: &AnswerKind) -> bool {
-        matches!(kind.geometry(), Some(Geometry::Point | Geometry::Solid))
+        matches!(kind.geometry(), Some(Geometry::Point | Geometry::Solid | Geometry::Point3d))
     }
 
     fn required() -> &'static [Required] {
@@ -44,8 +46,7 @@ impl Evaluate for Distance {
 
     fn check(&self, at: &str, answer: &AnswerConfig) -> Result<(), ConfigError> {
         check_labels(self.label, at, answer)?;
-        let fine = self.scale > 0.0 && self.scale.is_finite();
-        ensure(fine, &format!("{at}.scale"), self.scale, || "above 0".into())?;
+        check_scale(self.scale, at)?;
         self.shape.check(at)
     }
 
@@ -57,11 +58,70 @@ impl Evaluate for Distance {
             let distance = match (&predicted.place, &truth.place) {
                 (Place::Point(a), Place::Point(b)) => norm(a, b),
                 (Place::Solid(a), Place::Solid(b)) => norm(&a.center, &b.center),
+                (Place::Point3d(a), Place::Point3d(b)) => norm(a, b),
                 _ => return 0.0,
             };
             self.shape.reward_of_error(distance / self.scale, case.attempt.progress)
         })
     }
+}
+
+impl Distance {
+    /// Of this scale, and otherwise as by default.
+    pub(crate) fn of_scale(scale: f64) -> Self {
+        Self { scale, norm: Norm::default(), label: false, shape: Shape::default() }
+    }
+}
+
+/// Σ shape(size error / scale) / norm over pairs of boxes in space, where the error is the mean over the three sides of
+/// |side − true side| / true side. It says nothing of where the boxes are: `gate` it by the term that does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Size {
+    /// The error that is one unit of it: at 1, a box whose sides are each off by their own length.
+    pub scale: f64,
+    /// What the sum is divided by.
+    pub norm: Norm,
+    /// Pairs whose labels differ earn nothing.
+    pub label: bool,
+    /// How likeness becomes reward.
+    pub shape: Shape,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self { scale: 1.0, norm: Norm::default(), label: false, shape: Shape::default() }
+    }
+}
+
+impl Evaluate for Size {
+    fn applies_to(kind: &AnswerKind) -> bool {
+        kind.geometry() == Some(Geometry::Solid)
+    }
+
+    fn check(&self, at: &str, answer: &AnswerConfig) -> Result<(), ConfigError> {
+        check_labels(self.label, at, answer)?;
+        check_scale(self.scale, at)?;
+        self.shape.check(at)
+    }
+
+    fn value(&self, case: &Case) -> f64 {
+        over_pairs(case, self.norm, 1.0, |predicted, truth, _| {
+            if self.label && !predicted.has_label_of(truth) {
+                return 0.0;
+            }
+            let (Place::Solid(a), Place::Solid(b)) = (&predicted.place, &truth.place) else {
+                return 0.0;
+            };
+            self.shape.reward_of_error(a.size_error(b) / self.scale, case.attempt.progress)
+        })
+    }
+}
+
+/// Refuses a unit of the error that is none.
+fn check_scale(scale: f64, at: &str) -> Result<(), ConfigError> {
+    let fine = scale > 0.0 && scale.is_finite();
+    ensure(fine, &format!("{at}.scale"), scale, || "above 0".into())
 }
 
 /// The Euclidean distance.
@@ -76,32 +136,46 @@ mod tests {
     use crate::config::RewardConfig;
     use crate::{Attempt, Reward};
 
-    const BOXES: &str = "[reward]\ntask = \"near\"\n[reward.answer]\ntype = \"box3d\"\nspace = \"pixels\"\n\
-                         nothing = \"None\"\nkeys = { place = \"bbox_3d\", label = \"label\" }\n\
-                         [reward.match]\nby = \"hungarian\"\nmeasure = \"l1\"\nscale = 100.0\nthreshold = 0.0\n\
-                         [reward.terms.near]\nmetric = \"distance\"\nscale = 2.0\n";
+    const PAIRED: &str =
+        "[reward.match]\nby = \"hungarian\"\nmeasure = \"l1\"\nscale = 100.0\nthreshold = 0.0\n";
+    const BOXES: &str =
+        "type = \"box3d\"\nspace = \"pixels\"\nkeys = { place = \"bbox_3d\", label = \"label\" }\n";
+    const POINTS: &str = "type = \"points3d\"\n";
+    const NEAR: &str = "metric = \"distance\"\nscale = 2.0\n";
 
-    /// What a box of 1 by 1 by 1 earns whose center is so far from the true one.
+    /// What an answer earns at a share of the training.
     #[track_caller]
-    fn check(shape: &str, center: [f64; 3], progress: f64, expect: f64) {
-        let document = Document::parse(&format!("{BOXES}{shape}"), "test").unwrap();
-        let reward = Reward::new(&document.section::<RewardConfig>().unwrap());
-        let solid = |[x, y, z]: [f64; 3]| {
-            format!("<answer>[{{'bbox_3d': [{x}, {y}, {z}, 1, 1, 1, 0], 'label': 'cup'}}]</answer>")
-        };
-        let truth = reward.parse_answer(&solid([10.0, 10.0, 1.0])).unwrap();
-        let text = solid(center);
+    fn check(kind: &str, term: &str, [truth, said]: [&str; 2], progress: f64, expect: f64) {
+        let text = format!(
+            "[reward]\ntask = \"near\"\n[reward.answer]\n{kind}nothing = \"None\"\n{PAIRED}[reward.terms.near]\n{term}"
+        );
+        let config: RewardConfig = Document::parse(&text, "test").unwrap().section().unwrap();
+        config.validate().unwrap();
+        let reward = Reward::new(&config);
+        let whole = |answer: &str| format!("<answer>{answer}</answer>");
+        let truth = reward.parse_answer(&whole(truth)).unwrap();
+        let text = whole(said);
         let attempt = Attempt { text: &text, token_ids: None, progress };
         let got = reward.score_attempt(&attempt, &truth).total.unwrap();
         assert!((got - expect).abs() < 1e-9, "{got} should be {expect}");
     }
 
+    /// What a box of 1 by 1 by 1 earns whose center is here, where the true one is at 10, 10, 1.
+    #[track_caller]
+    fn check_center(shape: &str, center: [f64; 3], progress: f64, expect: f64) {
+        let solid = |[x, y, z]: [f64; 3]| {
+            format!("[{{'bbox_3d': [{x}, {y}, {z}, 1, 1, 1, 0], 'label': 'cup'}}]")
+        };
+        let [truth, said] = [solid([10.0, 10.0, 1.0]), solid(center)];
+        check(BOXES, &format!("{NEAR}{shape}"), [&truth, &said], progress, expect);
+    }
+
     #[test]
     fn boxes_that_miss_each_other_earn_by_their_distance() {
-        check("", [10.0, 10.0, 1.0], 0.0, 1.0);
+        check_center("", [10.0, 10.0, 1.0], 0.0, 1.0);
         // 3-4-5 in halves: a distance of 1, half of the scale.
-        check("", [10.6, 10.8, 1.0], 0.0, 0.5);
-        check("", [10.0, 13.0, 1.0], 0.0, 0.0);
+        check_center("", [10.6, 10.8, 1.0], 0.0, 0.5);
+        check_center("", [10.0, 13.0, 1.0], 0.0, 0.0);
     }
 
     /* Equivalent Python:
@@ -111,9 +185,33 @@ mod tests {
     #[test]
     fn the_mirrored_sigmoid_sharpens_and_has_no_end() {
         let snra = "shape = { snra = {} }";
-        check(snra, [10.0, 10.0, 1.0], 0.0, 1.0);
-        check(snra, [10.0, 11.0, 1.0], 0.0, 0.861609279741);
-        check(snra, [10.0, 11.0, 1.0], 1.0, 0.052529077670);
-        check(snra, [10.0, 13.0, 1.0], 0.0, 0.150720954767);
+        check_center(snra, [10.0, 10.0, 1.0], 0.0, 1.0);
+        check_center(snra, [10.0, 11.0, 1.0], 0.0, 0.861609279741);
+        check_center(snra, [10.0, 11.0, 1.0], 1.0, 0.052529077670);
+        check_center(snra, [10.0, 13.0, 1.0], 0.0, 0.150720954767);
+    }
+
+    #[test]
+    fn points_in_space_earn_by_their_distance_on_either_side_of_the_camera() {
+        // 2-3-6 in tenths: a distance of 0.7.
+        check(POINTS, NEAR, ["[-1.0, 0.5, 2]", "[-0.8, 0.2, 2.6]"], 0.0, 0.65);
+        // Of two, each is compared with the nearer one.
+        check(POINTS, NEAR, ["[[0, 0, 1], [0, 0, -1]]", "[[0, 0, -1], [0, 0, 2]]"], 0.0, 0.75);
+        // Two numbers are no point in space.
+        check(POINTS, NEAR, ["[-1.0, 0.5, 2]", "[-1.0, 0.5]"], 0.0, 0.0);
+    }
+
+    #[test]
+    fn sizes_earn_wherever_the_boxes_are() {
+        let solid = |size: &str| format!("[{{'bbox_3d': [7, 8, 9, {size}, 0], 'label': 'cup'}}]");
+        let truth = "[{'bbox_3d': [1, 2, 3, 2, 1, 4, 0], 'label': 'cup'}]";
+        let size = "metric = \"size\"\n";
+        check(BOXES, size, [truth, &solid("2, 1, 4")], 0.0, 1.0);
+        // Off by a half, by a fifth and by a fifth of its side: 0.3 on average.
+        check(BOXES, size, [truth, &solid("1, 1.2, 4.8")], 0.0, 0.7);
+        check(BOXES, &format!("{size}scale = 0.6\n"), [truth, &solid("1, 1.2, 4.8")], 0.0, 0.5);
+        check(BOXES, size, [truth, &solid("20, 1, 4")], 0.0, 0.0);
+        let other = solid("2, 1, 4").replace("cup", "mug");
+        check(BOXES, &format!("{size}label = true\n"), [truth, &other], 0.0, 0.0);
     }
 }

@@ -20,7 +20,7 @@ pub use average_precision::AveragePrecision;
 pub use claims::{Claims, Consistency, Restated};
 pub use confidence::{Confidence, Miss};
 pub use counts::{Brevity, Completeness, Count, Recall, RefinedRecall};
-pub use distance::Distance;
+pub use distance::{Distance, Size};
 pub use format::{Format, ThinkFormat};
 pub use hota::Hota;
 pub use length::{Cosine, Overlong};
@@ -158,6 +158,8 @@ metrics! {
     Overlap = "overlap",
     /// Σ nearness over pairs of points or of centers of boxes in space, divided by `norm`.
     Distance = "distance",
+    /// Σ likeness of the sizes over pairs of boxes in space, divided by `norm`.
+    Size = "size",
     /// Share of the true items that are hit.
     Recall = "recall",
     /// Confidence high on hits, low on the others.

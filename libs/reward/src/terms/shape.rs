@@ -32,7 +32,10 @@ impl Shape {
 
 /// 2 / (1 + exp(k e²)), k = k0 + (k1 - k0) σ(steep (t - tau)) at share t of the training.
 ///
-/// An approximation of the SNRA of AP-GRPO (arXiv 2601.07695): the paper's text was not available.
+/// The Smooth Numerical Reward Activation (SNRA) of AP-GRPO (arXiv 2601.07695), from what its abstract and others' reports of
+/// it say, since its equations were not available: a mirrored sigmoid takes squared errors to rewards in [0, 1], and its
+/// sharpness k grows during the training, from 1 on. That it grows along a sigmoid, and these defaults, are those of a
+/// program that others published; the paper reports that a last k of some hundreds makes rewards sparse.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Snra {

@@ -248,4 +248,24 @@ for shift, turn, shared in [(0.0, 0.0, 1.0), (1.0, 0.0, 1 / 3), (0.0, math.pi / 
     cases.add("box3d.toml", think(solid(shift, turn)), solid(0, 0),
               {"iou": shared, "yaw": (1 + math.cos(turn)) / 2 * shared if shared else 0.0})
 
+
+def snra(e, progress):  # AP-GRPO: the sharpness k grows from 1 to 15
+    k = 1 + 14 / (1 + math.exp(-8 * (progress - 0.6)))
+    return 2 / (1 + math.exp(min(700, k * e * e)))
+
+
+for progress in (0.0, 0.5, 1.0) * 4:  # one box in space and one point, near the true one and far from it
+    truth = [round(rng.uniform(-3, 3), 2) for _ in range(3)] + [round(rng.uniform(0.2, 4), 2) for _ in range(3)] + [round(rng.uniform(-3, 3), 2)]
+    by = rng.choice([0.1, 0.5, 2.0])
+    said = [round(v + rng.uniform(-by, by), 2) for v in truth[:3]] + [round(v * rng.uniform(0.4, 2.5), 2) for v in truth[3:6]]
+    said += [round(truth[6] + rng.uniform(-1, 1), 2)]
+    name = lambda key, numbers: json.dumps([{key: numbers, "label": "cup"}])
+    center = snra(math.dist(said[:3], truth[:3]), progress)
+    sides = sum(abs(a - b) / b for a, b in zip(said[3:6], truth[3:6])) / 3
+    cases.add("ap-grpo/box3d.toml", think(name("bbox_3d", said)), name("bbox_3d", truth), {
+        "center": center, "size": center * snra(sides, progress), "yaw": center * (1 + math.cos(said[6] - truth[6])) / 2,
+        "format": 1.0}, progress=progress)
+    cases.add("ap-grpo/points3d.toml", think(name("point_3d", said[:3])), name("point_3d", truth[:3]),
+              {"center": center, "format": 1.0}, progress=progress)
+
 cases.write()

@@ -1,6 +1,6 @@
 //! Reads coordinates of each geometry.
 
-use crate::geometry::{MAX_RUN, Space};
+use crate::geometry::{MAX_RUN, Space, believable};
 use crate::text::value::Value;
 use crate::{BBox, Flaw, Mask, Place, Solid, Span, decompress};
 
@@ -24,6 +24,13 @@ pub(crate) fn read_span(value: &Value, space: Space) -> Result<Place, Flaw> {
 /// `[x, y, z, dx, dy, dz]`, with or without a turn at the end
 pub(crate) fn read_solid(value: &Value) -> Result<Place, Flaw> {
     Solid::try_new(&numbers(value)?).map(Place::Solid)
+}
+
+/// Reads a point in space, `[x, y, z]`.
+pub(crate) fn read_point3d(value: &Value) -> Result<Place, Flaw> {
+    let point: [f64; 3] = exactly(value)?;
+    believable(&point)?;
+    Ok(Place::Point3d(point))
 }
 
 /// An outline, several outlines, or run lengths, as numbers or compressed.
