@@ -8,8 +8,11 @@ use crate::terms::{Metric, Ratio, Shape, TermConfig};
 
 /// Distance at which proposed points have nothing in common any more, as a share of the picture's sides.
 const POINT_SCALE: f64 = 0.05;
-/// Numbers above 0 of which the greatest are at least so many times the least are judged by their ratio.
-const WIDE_RATIO: f64 = 1e4;
+/// Where 0 would earn so much of what is paid for the true numbers, all above 0, these are judged by their ratio.
+const MAX_FOR_ZERO: f64 = 0.45;
+/// From here on whole numbers beside each other are one to a computer, and differ by shares alone; the share that counts.
+const LARGE: f64 = (1_u64 << 53) as f64;
+const SHARE_OF_LARGE: f64 = 0.01;
 /// Whole numbers of which half are up to this are counts, and wrong where they are off by two; others are amounts.
 const MOST_COUNTED: f64 = 100.0;
 /// Sides of pictures of unknown size, and the least distance, in pixels: a person does not point better.
@@ -55,11 +58,15 @@ pub(super) fn scale(reward: &mut RewardConfig, numbers: &[f64]) {
     let (low, high) = (sorted[tail as usize], sorted[sorted.len() - 1 - tail as usize]);
     let spread = if low < high { high - low } else { most - least };
     let quarter = spread / 4.0;
-    if *least > 0.0 && high / low >= WIDE_RATIO {
-        return judge_by_ratio(reward, (high / low).powf(0.25));
-    }
+    let middle = sorted[sorted.len() / 2];
     let are_whole = sorted.iter().all(|number| number.fract() == 0.0);
-    let are_counts = are_whole && sorted[sorted.len() / 2] <= MOST_COUNTED;
+    let are_counts = are_whole && middle <= MOST_COUNTED;
+    let ratio = (high / low).powf(0.25);
+    if !are_counts && *least > 0.0 && ratio > 1.0 && for_zero(&sorted, quarter) > MAX_FOR_ZERO {
+        return judge_by_ratio(reward, ratio);
+    }
+    let quarter =
+        if middle.abs() < LARGE { quarter } else { quarter.max(SHARE_OF_LARGE * middle.abs()) };
     for term in reward.terms.values_mut() {
         if let Metric::Closeness(closeness) = &mut term.metric {
             let scale = if are_counts { quarter.clamp(1.0, closeness.scale) } else { quarter };
@@ -68,6 +75,14 @@ pub(super) fn scale(reward: &mut RewardConfig, numbers: &[f64]) {
             }
         }
     }
+}
+
+/// What 0 would earn on average if nothing were earned for an error of `scale`, equal numbers counted once.
+fn for_zero(sorted: &[f64], scale: f64) -> f64 {
+    let mut distinct = sorted.to_vec();
+    distinct.dedup();
+    let earned = distinct.iter().map(|number| (1.0 - number.abs() / scale).max(0.0));
+    earned.sum::<f64>() / distinct.len() as f64
 }
 
 /// Takes the ratio to the true number in place of the distance from it.

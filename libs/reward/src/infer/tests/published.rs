@@ -12,6 +12,19 @@ fn numbers_are_numbers_however_small_or_large() {
             ["9223372036854775808", "18446744073709551615", "1e19", "12e18", "13e18", "9.5e18"],
             "closeness",
         ),
+        // Over two powers of ten, 0 is as near to most of them; and what is one number to a computer is one.
+        (["1e-7", "2.5e-6", "3e-5", "1e-6", "3e-7", "2.5e-7"], "ratio"),
+        (
+            [
+                "9223372036854775808",
+                "9223372036854775809",
+                "9223372036854775810",
+                "9223372036854775811",
+                "9223372036854775812",
+                "9223372036854775813",
+            ],
+            "closeness",
+        ),
     ] {
         let proposal = try_infer(&numbers.repeat(4), None).unwrap_or_else(|e| panic!("{e}"));
         let reward = crate::Reward::new(&proposal.config);
