@@ -72,7 +72,13 @@ fn the_official_client_asks_whole_and_streamed() -> Result<(), Absent> {
     let mut command = Command::new(python);
     command.arg(script).arg(&served.address).arg("secret").arg(picture(folder.path()));
     let out = said(&mut command);
-    for expected in ["whole and streamed agree", "a wrong token is refused", "tools are refused"] {
+    for expected in [
+        "whole and streamed agree",
+        "a developer and a negative seed are heard",
+        "a wrong token is refused",
+        "tools are refused",
+        "an unknown key of a message is refused",
+    ] {
         assert!(out.contains(expected), "{expected:?} is not in {out}");
     }
     Ok(())

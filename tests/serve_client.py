@@ -45,6 +45,12 @@ for chunk in stream:
         words += chunk.choices[0].delta.content or ""
 assert words == text and usage.total_tokens == whole.usage.total_tokens, (words, text, usage)
 print("whole and streamed agree:", text)
+assert len(whole.system_fingerprint) == 16, whole
+
+instructed = [{"role": "developer", "content": "Look closely."}, *messages]
+seeded = client.chat.completions.create(model=model, messages=instructed, max_tokens=60, seed=-1)
+assert seeded.usage.prompt_tokens > whole.usage.prompt_tokens, seeded
+print("a developer and a negative seed are heard")
 
 try:
     openai.OpenAI(base_url=f"{address}/v1", api_key="guess", max_retries=0).models.list()
@@ -56,3 +62,9 @@ try:
     client.chat.completions.create(model=model, messages=messages, tools=[tool])
 except openai.BadRequestError as error:
     print("tools are refused:", error)
+
+try:
+    client.chat.completions.create(model=model, messages=[{**messages[0], "temprature": 1}])
+except openai.BadRequestError as error:
+    assert "messages[0].temprature: not known here" in str(error), error
+    print("an unknown key of a message is refused:", error)

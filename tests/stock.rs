@@ -2,7 +2,7 @@
 //! words.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -135,10 +135,20 @@ fn words_that_a_person_says_are_right_are_what_the_robot_learns() -> Result<(), 
     assert_eq!(wait(&mut child, PATIENCE), Some(0), "{}", robot.log());
     let metrics = std::fs::read_to_string(robot.path("run/metrics.jsonl")).unwrap();
     assert_eq!(metrics.matches("\"name\":\"policy/loss\"").count(), 3, "{}", robot.log());
-    let told = std::fs::read_to_string(robot.path("run/feedback.jsonl")).unwrap();
-    let told: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    let remarks = std::fs::read_to_string(robot.path("run/feedback.jsonl")).unwrap();
+    let told: Value = serde_json::from_str(remarks.lines().next().unwrap()).unwrap();
     assert_eq!(told["right"]["question"], "Which digit is it?");
     assert_eq!(told["right"]["answer"], "<answer>seven</answer>");
+    assert_eq!(told["remark"], serde_json::json!({"text": "seven"}), "what the person did");
+    // For a run that goes on: the frames that it was said of, but those that the loader never had.
+    let frames = std::fs::read_dir(robot.path("run/corrected")).unwrap().map(Result::unwrap);
+    let frames: Vec<PathBuf> = frames.map(|frame| frame.path()).collect();
+    assert!(frames.len() >= 4, "{frames:?}");
+    for frame in frames {
+        assert!(std::fs::read(&frame).unwrap().starts_with(&[0xff, 0xd8]), "{frame:?}");
+        let id = frame.file_stem().unwrap().to_str().unwrap();
+        assert!(remarks.contains(&format!("\"frame_id\":\"{id}\"")), "{frame:?}");
+    }
     let judged = std::fs::read_to_string(robot.path("run/evaluations.jsonl")).unwrap();
     let judged: Value = serde_json::from_str(judged.lines().last().unwrap()).unwrap();
     assert_eq!(judged["n"], 2, "{judged}");

@@ -11,12 +11,13 @@ use vrft_dataset::Question;
 use vrft_messages::{FinishReason, Turn, chat_messages};
 use vrft_model::{LoadOptions, Policy};
 use vrft_plan::RolloutConfig;
-use vrft_processor::Processor;
+use vrft_processor::{EncodedPrompt, Processor};
 use vrft_prompts::Prompter;
 use vrft_reward::Frame;
 use vrft_reward::config::RewardConfig;
 use vrft_rollout::{Generator, Sampling, completion_seed};
 
+use crate::contents::{self, Look};
 use crate::found::Reader;
 use crate::{AnswerConfig, AnswerError, Found, Picture, Reading, Target, Truths};
 
@@ -62,19 +63,21 @@ struct Loaded {
     reader: Option<Reader>,
     prompter: Prompter,
     version: String,
+    digest: String,
 }
 
 /// What takes the place of the version in use.
 pub struct Fresh {
     version: String,
+    digest: String,
     change: Change,
 }
 
 enum Change {
     /// New weights of the same policy.
     Weights(HashMap<String, Tensor>),
-    /// Another checkpoint, with all of its weights.
-    Whole(Box<Loaded>),
+    /// Another checkpoint, with all of its weights, and how it is asked.
+    Whole(Box<(Settings, Loaded)>),
 }
 
 /// An answer of the policy in use.
@@ -84,6 +87,8 @@ pub struct Answered {
     pub text: String,
     /// The version that said it, from the first token to the last.
     pub version: String,
+    /// What tells that version from others of its name: see [`Answerer::digest`].
+    pub digest: String,
     /// What became of the text.
     pub reading: Reading,
     /// The kind of answer that it was read as, as `reward.answer.type` has it; `None` where no task is declared and the
@@ -115,13 +120,17 @@ impl Answerer {
     /// # Errors
     /// Files that are absent, damaged or of another model; a device that is not there.
     pub fn load(settings: &Settings, target: &Target) -> Result<Self, AnswerError> {
-        let loaded = Loaded::load(settings, &target.checkpoint, &target.version)?;
-        Ok(Self { settings: settings.clone(), loaded })
+        Ok(Self { settings: settings.clone(), loaded: Loaded::load(settings, target)? })
     }
 
     /// What the version in use is called.
     pub fn version(&self) -> &str {
         &self.loaded.version
+    }
+
+    /// What the version in use holds, 16 hexadecimal digits: those of two checkpoints differ, whatever these are called.
+    pub fn digest(&self) -> &str {
+        &self.loaded.digest
     }
 
     /// How it is asked.
@@ -187,7 +196,7 @@ impl Answerer {
         watch: &Watch,
     ) -> Result<Answered, AnswerError> {
         let start = Instant::now();
-        let Loaded { policy, processor, reader, version, .. } = &self.loaded;
+        let Loaded { policy, processor, reader, version, digest, .. } = &self.loaded;
         let expected = turns.iter().map(Turn::n_images).sum();
         if expected != pictures.len() {
             return Err(AnswerError::NumberOfPictures { expected, got: pictures.len() });
@@ -195,7 +204,7 @@ impl Answerer {
         let files: Vec<&[u8]> = pictures.iter().map(|picture| &picture.file[..]).collect();
         let prompt = processor.encode_messages(&chat_messages(turns), &files, &[], true)?;
         let n_prompt_tokens = prompt.token_ids.len();
-        check_length(processor, n_prompt_tokens, sampling.max_tokens)?;
+        check_length(processor, &prompt, sampling.max_tokens)?;
         let told = |_: usize, _: usize, token_ids: &[u32]| {
             // What cannot be decoded yet is told with the next token.
             processor.decode(token_ids).map_or(true, |text| watch(&text))
@@ -216,6 +225,7 @@ impl Answerer {
         Ok(Answered {
             text: completion.text,
             version: version.clone(),
+            digest: digest.clone(),
             reading,
             kind: reader.as_ref().map(Reader::kind),
             frame,
@@ -235,29 +245,36 @@ impl Answerer {
         match fresh.change {
             Change::Weights(tensors) => {
                 self.loaded.policy.take_weights(tensors)?;
-                self.loaded.version = fresh.version;
+                (self.loaded.version, self.loaded.digest) = (fresh.version, fresh.digest);
             }
-            Change::Whole(loaded) => self.loaded = *loaded,
+            Change::Whole(whole) => (self.settings, self.loaded) = *whole,
         }
         Ok(())
     }
 }
 
 impl Loaded {
-    fn load(settings: &Settings, checkpoint: &Path, version: &str) -> Result<Self, AnswerError> {
+    /// All files are of one checkpoint, or nothing is loaded.
+    fn load(settings: &Settings, target: &Target) -> Result<Self, AnswerError> {
         let Settings { policy, reward, answer, .. } = settings;
+        let Target { checkpoint, version, .. } = target;
+        let look = Look::of(checkpoint)?;
         let device = vrft_model::open_device("answer.device", answer.device)?;
         let config = PolicyConfig { path: checkpoint.to_owned(), ..policy.clone() };
         let processor = Processor::of(&config)?;
         let options = options(&config, device, checkpoint);
         let policy = Policy::load_beside(checkpoint, config.base.as_deref(), &options)?;
+        let digest = contents::digest(checkpoint, config.base.as_deref())?;
+        if Look::of(checkpoint)? != look {
+            return Err(AnswerError::Changed { path: checkpoint.clone() });
+        }
         let reader = match reward {
             Some(reward) => Some(Reader::declared(reward)),
             None => Reader::native(processor.coordinates()),
         };
         let task = reader.as_ref().map(|reader| reader.reward.config().clone());
         let prompter = Prompter::new(&task.unwrap_or_default(), &config.system);
-        Ok(Self { policy, processor, reader, prompter, version: version.to_owned() })
+        Ok(Self { policy, processor, reader, prompter, version: version.clone(), digest })
     }
 }
 
@@ -269,20 +286,31 @@ fn options(config: &PolicyConfig, device: Device, checkpoint: &Path) -> LoadOpti
 }
 
 impl Fresh {
-    /// New weights of the policy in use.
-    pub(crate) fn weights(version: String, tensors: HashMap<String, Tensor>) -> Self {
-        Self { version, change: Change::Weights(tensors) }
+    /// New weights of the policy in use; `digest` tells them from others.
+    pub(crate) fn weights(
+        version: String,
+        digest: String,
+        tensors: HashMap<String, Tensor>,
+    ) -> Self {
+        Self { version, digest, change: Change::Weights(tensors) }
     }
 
     /// Loads a checkpoint with all of its weights.
     pub(crate) fn whole(settings: &Settings, target: &Target) -> Result<Self, AnswerError> {
-        let loaded = Loaded::load(settings, &target.checkpoint, &target.version)?;
-        Ok(Self { version: target.version.clone(), change: Change::Whole(Box::new(loaded)) })
+        let loaded = Loaded::load(settings, target)?;
+        let (version, digest) = (loaded.version.clone(), loaded.digest.clone());
+        let change = Change::Whole(Box::new((settings.clone(), loaded)));
+        Ok(Self { version, digest, change })
     }
 
     /// What it is called.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What tells it from others of its name: see [`Answerer::digest`].
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 }
 
@@ -298,12 +326,16 @@ fn resized(processor: &Processor, (width, height): (u32, u32)) -> Result<(u32, u
 
 fn check_length(
     processor: &Processor,
-    n_tokens: usize,
+    prompt: &EncodedPrompt,
     max_tokens: usize,
 ) -> Result<(), AnswerError> {
+    let n_tokens = prompt.token_ids.len();
     match processor.max_tokens() {
         Some(positions) if n_tokens + max_tokens > positions => {
-            Err(AnswerError::TooLong { n_tokens, max_tokens, positions })
+            let n_patches: usize = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
+            let n_pictures = n_patches / processor.preprocessor().merge_size().pow(2);
+            let n_text = n_tokens.saturating_sub(n_pictures);
+            Err(AnswerError::TooLong { n_text, n_pictures, max_tokens, positions })
         }
         _ => Ok(()),
     }

@@ -65,6 +65,26 @@ impl Default for AnswerConfig {
     }
 }
 
+impl AnswerConfig {
+    /// Whether a node that answers in a graph has something to ask and to follow; `has` says which inputs it has.
+    ///
+    /// # Errors
+    /// What is missing, and what to write.
+    pub fn check_inputs(&self, has: impl Fn(&str) -> bool) -> Result<(), String> {
+        let has_question = !self.question.is_empty() || !self.category.is_empty();
+        if !has_question && !has("text") {
+            return Err("nothing to ask: set answer.question or answer.category, or DEFAULT_QUESTION, or connect the \
+                        input `text`"
+                .to_owned());
+        }
+        if self.follow == Follow::Learner && !has("policy") {
+            return Err("answer.follow = \"learner\" needs an input `policy` from learner/policy"
+                .to_owned());
+        }
+        Ok(())
+    }
+}
+
 impl Section for AnswerConfig {
     const NAME: &'static str = "answer";
 
@@ -115,6 +135,18 @@ mod tests {
             let error = document.section::<AnswerConfig>().unwrap_err().to_string();
             assert!(error.starts_with(key), "{error}");
         }
+    }
+
+    #[test]
+    fn a_node_without_anything_to_ask_or_to_follow_is_refused() {
+        let config = AnswerConfig { follow: Follow::Learner, ..AnswerConfig::default() };
+        let error =
+            |inputs: &[&str]| config.check_inputs(|name| inputs.contains(&name)).unwrap_err();
+        assert!(error(&["image", "tick"]).starts_with("nothing to ask"));
+        assert!(error(&["image", "text"]).contains("needs an input `policy`"));
+        config.check_inputs(|name| ["text", "policy"].contains(&name)).unwrap();
+        let asks = AnswerConfig { category: "cup".into(), ..AnswerConfig::default() };
+        asks.check_inputs(|_| false).unwrap();
     }
 
     #[test]

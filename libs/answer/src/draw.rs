@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
+use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
@@ -14,11 +15,27 @@ const COLORS: [[u8; 3]; 6] =
 /// Thinnest line in pixels, and the share of the longer side that lines of larger pictures have.
 const LINE: (u32, f64) = (2, 1.0 / 250.0);
 
-/// The picture as it came, with the outlines of boxes and a square around each point, as a PNG file.
+/// Formats that a drawn picture is written in.
+const FORMATS: [ImageFormat; 5] =
+    [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff];
+
+/// The format that the name of a file says.
 ///
 /// # Errors
-/// A picture that cannot be decoded.
-pub fn draw(picture: &Picture, found: &[Found]) -> Result<Vec<u8>, String> {
+/// A name that says none, or one that is not written here.
+pub fn drawn_as(path: &Path) -> Result<ImageFormat, String> {
+    let named = ImageFormat::from_path(path).ok().filter(|format| FORMATS.contains(format));
+    named.ok_or_else(|| {
+        let ends = FORMATS.map(|format| format.extensions_str()[0]).join(", .");
+        format!("{path:?}: expected a name that says how the picture is written, .{ends}")
+    })
+}
+
+/// The picture as it came, with the outlines of boxes and a square around each point, as a file of this format.
+///
+/// # Errors
+/// A picture that cannot be decoded, or is too large for the format.
+pub fn draw(picture: &Picture, found: &[Found], format: ImageFormat) -> Result<Vec<u8>, String> {
     let pixels = vrft_vision::decode(&picture.file).map_err(|error| error.to_string())?;
     let (width, height) = (pixels.width as u32, pixels.height as u32);
     let image = RgbImage::from_raw(width, height, pixels.rgb);
@@ -43,7 +60,7 @@ pub fn draw(picture: &Picture, found: &[Found]) -> Result<Vec<u8>, String> {
         outline(&mut image, corners, line, Rgb(COLORS[number % COLORS.len()]));
     }
     let mut file = Cursor::new(Vec::new());
-    image.write_to(&mut file, ImageFormat::Png).map_err(|error| error.to_string())?;
+    image.write_to(&mut file, format).map_err(|error| error.to_string())?;
     Ok(file.into_inner())
 }
 
@@ -75,7 +92,8 @@ mod tests {
         let picture = Picture::of_file(png.into_inner()).unwrap();
         let place = Place::Box([10.0, 5.0, 30.0, 15.0]);
         let found = [Found { place, label: None, confidence: None }];
-        let drawn = vrft_vision::decode(&draw(&picture, &found).unwrap()).unwrap();
+        let drawn = draw(&picture, &found, ImageFormat::Png).unwrap();
+        let drawn = vrft_vision::decode(&drawn).unwrap();
         let at = |x: usize, y: usize| {
             let from = 3 * (y * drawn.width + x);
             [drawn.rgb[from], drawn.rgb[from + 1], drawn.rgb[from + 2]]
@@ -85,6 +103,21 @@ mod tests {
         }
         for (x, y) in [(9, 5), (30, 14), (12, 7), (20, 10)] {
             assert_eq!(at(x, y), [0; 3], "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn a_picture_is_written_as_its_name_says() {
+        let mut png = Cursor::new(Vec::new());
+        RgbImage::new(8, 8).write_to(&mut png, ImageFormat::Png).unwrap();
+        let picture = Picture::of_file(png.into_inner()).unwrap();
+        for name in ["q.jpg", "q.JPEG", "q.png", "q.webp", "q.bmp", "q.tiff"] {
+            let format = drawn_as(Path::new(name)).unwrap();
+            let file = draw(&picture, &[], format).unwrap();
+            assert_eq!(image::guess_format(&file).unwrap(), format, "{name}");
+        }
+        for name in ["q", "q.svg", "q.gif", "jpg"] {
+            assert!(drawn_as(Path::new(name)).unwrap_err().contains(".png, .jpg, .webp"), "{name}");
         }
     }
 }

@@ -37,14 +37,23 @@ pub enum AnswerError {
         /// Pictures given.
         got: usize,
     },
+    /// A checkpoint whose files were replaced while it was loaded.
+    #[error("{path:?} was written while it was loaded: its files are not of one checkpoint")]
+    Changed {
+        /// Folder of the checkpoint.
+        path: PathBuf,
+    },
     /// A question that leaves no room for its answer.
     #[error(
-        "the question takes {n_tokens} tokens and its answer may take {max_tokens} (answer.max_tokens), the model has \
-         {positions} positions: show smaller pictures (policy.max_pixels) or ask for a shorter answer"
+        "the text of the question has {n_text} tokens, its pictures have {n_pictures}, and the answer may have {max_tokens}: \
+         together {}, at most {positions} are taken; {}",
+        n_text + n_pictures + max_tokens, shorten(*n_text, *n_pictures, *max_tokens)
     )]
     TooLong {
-        /// Tokens of the question with its pictures.
-        n_tokens: usize,
+        /// Tokens of the question's words, with those of earlier turns and of the chat template.
+        n_text: usize,
+        /// Tokens of its pictures.
+        n_pictures: usize,
         /// Tokens that the answer may take.
         max_tokens: usize,
         /// Tokens that the model takes.
@@ -68,4 +77,15 @@ pub enum AnswerError {
     /// A version of the learner.
     #[error(transparent)]
     Weights(#[from] vrft_weights::WeightsError),
+}
+
+/// What to do about a question that is too long: something about the longest part of it.
+fn shorten(n_text: usize, n_pictures: usize, max_tokens: usize) -> &'static str {
+    if n_text >= n_pictures.max(max_tokens) {
+        "ask with fewer words, or with fewer earlier turns"
+    } else if n_pictures >= max_tokens {
+        "show fewer pictures, or smaller ones (policy.max_pixels)"
+    } else {
+        "ask for a shorter answer (answer.max_tokens)"
+    }
 }

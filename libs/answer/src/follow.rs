@@ -1,6 +1,6 @@
 //! Newer versions, fetched and loaded beside the policy that answers, so that answers go on meanwhile.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -11,7 +11,14 @@ use tracing::{info, warn};
 use vrft_messages::PolicyAnnouncement;
 use vrft_weights::Versions;
 
-use crate::{Fresh, Settings, promoted};
+use crate::contents::{self, Look};
+use crate::{AnswerError, Answerer, Fresh, Settings, Target, promoted};
+
+/// How a promoted policy is asked.
+pub type SettingsOf = dyn Fn(&Target) -> Result<Settings, AnswerError> + Send;
+
+/// Digits of a checksum that tell a version of a learner from others.
+const N_DIGITS: usize = 16;
 
 /// How often the folder of the promoted policies is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -24,17 +31,28 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows the folder `answer.served`, where `version` is in use already.
+    /// Follows the folder `answer.served`, beginning with the policy in use. `settings_of` says how one that was promoted
+    /// is asked.
     ///
-    /// A policy that cannot be loaded is told of and left out: the one in use stays.
-    pub fn promoted(settings: &Settings, version: &str) -> Self {
+    /// Policies are told apart by what they hold: another one in a folder of the same name takes its place too. A policy
+    /// that cannot be loaded is told of and left out: the one in use stays.
+    pub fn promoted(in_use: &Answerer, settings_of: Box<SettingsOf>) -> Self {
         let (ready, fresh) = sync_channel(1);
         let is_over = Arc::new(AtomicBool::new(false));
-        let (over, settings, mut known) =
-            (Arc::clone(&is_over), settings.clone(), version.to_owned());
+        let over = Arc::clone(&is_over);
+        let mut promotions = Promotions {
+            served: in_use.settings().answer.served.clone(),
+            base: in_use.settings().policy.base.clone(),
+            settings_of,
+            version: in_use.version().to_owned(),
+            digest: in_use.digest().to_owned(),
+            look: None,
+            was_there: false,
+            untold: String::new(),
+        };
         thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
-                look(&settings, &mut known, &ready);
+                promotions.look(&ready);
                 thread::sleep(LOOK);
             }
         });
@@ -69,33 +87,71 @@ impl Drop for Follower {
     }
 }
 
-/// Loads the policy in use, if it is another one than the last.
-fn look(settings: &Settings, known: &mut String, ready: &SyncSender<Fresh>) {
-    let served: &Path = &settings.answer.served;
-    let target = match promoted(served) {
-        Ok(Some(target)) if target.version != *known => target,
-        Ok(_) => return,
-        Err(error) => {
-            let why = error.to_string();
-            if *known != why {
-                warn!(why, "The promoted policy cannot be found; the one in use stays.");
-                *known = why;
+/// The folder of the promoted policies, and what is known of it.
+struct Promotions {
+    served: PathBuf,
+    base: Option<PathBuf>,
+    settings_of: Box<SettingsOf>,
+    /// The policy that was loaded last.
+    version: String,
+    digest: String,
+    /// How its files looked when that was found out; `None` before the first time.
+    look: Option<Look>,
+    was_there: bool,
+    /// What was wrong last, which is not told twice.
+    untold: String,
+}
+
+impl Promotions {
+    /// Loads the policy in use, if it is another one than the last.
+    fn look(&mut self, ready: &SyncSender<Fresh>) {
+        match self.newer() {
+            Ok(None) => {}
+            Ok(Some(fresh)) => {
+                self.untold.clear();
+                (self.version, self.digest) =
+                    (fresh.version().to_owned(), fresh.digest().to_owned());
+                info!(version = self.version, digest = self.digest, "Loaded what was promoted.");
+                // Nobody waits for it any more.
+                let _taken = ready.send(fresh).is_ok();
             }
-            return;
+            Err(error) => {
+                let why = error.to_string();
+                if self.untold != why {
+                    warn!(why, "The promoted policy cannot be used; the one in use stays.");
+                    self.untold = why;
+                }
+            }
         }
-    };
-    known.clone_from(&target.version);
-    match Fresh::whole(settings, &target) {
-        Ok(fresh) => {
-            info!(version = target.version, "Loaded what was promoted.");
-            // Nobody waits for it any more.
-            let _taken = ready.send(fresh).is_ok();
+    }
+
+    fn newer(&mut self) -> Result<Option<Fresh>, AnswerError> {
+        let Some(target) = promoted(&self.served)? else {
+            if std::mem::take(&mut self.was_there) {
+                let served = vrft_config::shown(&self.served);
+                warn!(served, "Nothing is promoted there any more; the policy in use stays.");
+            }
+            self.look = None;
+            return Ok(None);
+        };
+        self.was_there = true;
+        let look = Look::of(&target.checkpoint)?;
+        if self.look.as_ref() == Some(&look) {
+            return Ok(None);
         }
-        Err(error) => {
-            let version = &target.version;
-            let why = error.to_string();
-            warn!(version, why, "The promoted policy cannot be loaded; the one in use stays.");
+        let settings = (self.settings_of)(&target)?;
+        // Of other files by the same name, what they hold decides.
+        if target.version == self.version
+            && contents::digest(&target.checkpoint, self.base.as_deref())? == self.digest
+        {
+            self.look = Some(look);
+            return Ok(None);
         }
+        let loaded = Fresh::whole(&settings, &target);
+        // What was written meanwhile is looked at again.
+        let was_changed = matches!(&loaded, Err(AnswerError::Changed { .. }));
+        self.look = Some(look).filter(|_| !was_changed);
+        loaded.map(Some)
     }
 }
 
@@ -105,9 +161,10 @@ fn fetch(mut versions: Versions, told: &Receiver<PolicyAnnouncement>, ready: &Sy
     while let Ok(first) = told.recv() {
         let found = told.try_iter().last().unwrap_or(first);
         let name = format!("step-{:06}", found.version);
+        let digest: String = found.checksum.chars().take(N_DIGITS).collect();
         match versions.fetch(&found) {
             Ok(tensors) => {
-                if ready.send(Fresh::weights(name, tensors)).is_err() {
+                if ready.send(Fresh::weights(name, digest, tensors)).is_err() {
                     return;
                 }
             }

@@ -18,6 +18,7 @@
 
 mod answerer;
 mod config;
+mod contents;
 mod draw;
 mod error;
 mod follow;
@@ -28,9 +29,9 @@ mod truth;
 
 pub use answerer::{Answered, Answerer, AskCategory, Fresh, Settings, Watch};
 pub use config::{AnswerConfig, Follow};
-pub use draw::draw;
+pub use draw::{draw, drawn_as};
 pub use error::AnswerError;
-pub use follow::Follower;
+pub use follow::{Follower, SettingsOf};
 pub use found::{Found, Place, Reading};
 pub use picture::Picture;
 pub use target::{CURRENT, Target, promoted};

@@ -1,7 +1,7 @@
 //! What a person says is right about a picture, as the true answer of a row to learn from.
 
 use vrft_reward::config::RewardConfig;
-use vrft_reward::{BBox, Conversion, Frame, Reward, RewardError, Space, instructions};
+use vrft_reward::{BBox, Conversion, Frame, Reward, RewardError, Space, instructions, said_text};
 
 use crate::{Answered, Reading};
 
@@ -61,7 +61,7 @@ impl Truths {
         match self.reward.corrected(&in_thousandths(answered), text) {
             Ok(answer) => self.checked(answer),
             Err(error) if self.is_declared => Err(error.to_string()),
-            Err(_) => Ok(text.to_owned()),
+            Err(_) => Ok(said_text(text).unwrap_or_else(|| text.to_owned())),
         }
     }
 
@@ -71,11 +71,10 @@ impl Truths {
     /// An answer that cannot be read, or that says nothing within the picture.
     pub fn of_answer(&self, answered: &Answered) -> Result<String, String> {
         if answered.reading == Reading::Unread {
-            return if self.is_declared {
-                Err("this answer could not be read: draw or write what is right".into())
-            } else {
-                Ok(answered.text.trim().to_owned())
-            };
+            let said = said_text(&answered.text).filter(|said| !said.is_empty());
+            return said.filter(|_| !self.is_declared).ok_or_else(|| {
+                "this answer could not be read: draw or write what is right".to_owned()
+            });
         }
         let accepted = self.reward.accepted(&in_thousandths(answered), &answered.text);
         self.checked(accepted.map_err(|error| error.to_string())?)
@@ -121,6 +120,7 @@ mod tests {
         Answered {
             text: text.into(),
             version: "v".into(),
+            digest: "d".into(),
             reading: Reading::Something,
             kind: None,
             frame: Some(Frame::pixels(500, 200)),
@@ -162,6 +162,9 @@ mod tests {
         );
         let words = "<think>Red.</think><answer>a cup</answer>";
         assert_eq!(truths(TEXT).of_answer(&said(words)).unwrap(), "<answer>a cup</answer>");
+        // The stop text ends what a policy says that opens no tag.
+        let stray = "a cup</answer>";
+        assert_eq!(truths(TEXT).of_answer(&said(stray)).unwrap(), "<answer>a cup</answer>");
     }
 
     #[test]
@@ -201,6 +204,14 @@ mod tests {
         let unread = Answered { reading: Reading::Unread, frame: None, ..said("A red cup. ") };
         assert_eq!(free.of_answer(&unread).unwrap(), "A red cup.");
         assert_eq!(free.of_text("A blue cup.", &unread).unwrap(), "A blue cup.");
+        // Tags are how a policy was taught to speak, and no words.
+        for text in ["A red cup.</answer>", "<think>Hm.</think> <answer>A red cup.</answer>"] {
+            let tagged = Answered { text: text.into(), ..unread.clone() };
+            assert_eq!(free.of_answer(&tagged).unwrap(), "A red cup.", "{text}");
+            assert_eq!(free.of_text(text, &tagged).unwrap(), "A red cup.", "{text}");
+        }
+        let thought = Answered { text: "<think>A red cup".into(), ..unread };
+        assert!(free.of_answer(&thought).unwrap_err().contains("could not be read"));
     }
 
     #[test]

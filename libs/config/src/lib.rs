@@ -33,6 +33,7 @@ mod document;
 mod error;
 mod excerpt;
 mod overrides;
+mod paths;
 mod preset;
 mod print;
 mod section;
@@ -41,6 +42,7 @@ mod unknown;
 
 pub use document::Document;
 pub use error::{ConfigError, Place, missing, require};
+pub use paths::{joined, shown};
 pub use print::Printed;
 pub use section::Section;
 pub use table::overlay;

@@ -1,11 +1,9 @@
 //! `vrft ask`: what a policy says about pictures.
 
-use std::path::Path;
-
 use eyre::{WrapErr, eyre};
 use serde_json::json;
-use vrft_answer::{Answered, Answerer, Found, Picture, Place, Reading, Settings};
-use vrft_config::Document;
+use vrft_answer::{Answered, Answerer, Found, Picture, Place, Reading, Settings, Target};
+use vrft_config::{ConfigError, Document};
 use vrft_rollout::FinishReason;
 
 use crate::cli::{AskOptions, PolicyOptions};
@@ -13,6 +11,9 @@ use crate::print::say;
 
 /// Asks one question and prints the answer.
 pub(crate) fn ask(options: &AskOptions) -> eyre::Result<()> {
+    // Before a model is loaded for it.
+    let drawn_as = options.draw.as_deref().map(vrft_answer::drawn_as).transpose();
+    let drawn_as = drawn_as.map_err(|why| eyre!("--draw {why}"))?;
     let pictures = options.images.iter().map(|path| Picture::open(path));
     let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
     let answerer = load(&options.policy)?;
@@ -29,8 +30,10 @@ pub(crate) fn ask(options: &AskOptions) -> eyre::Result<()> {
         }
     };
     let answered = answerer.answer(&turns, &pictures, options.seed)?;
-    if let Some(path) = &options.draw {
-        draw(&pictures[0], &answered.found, path)?;
+    if let Some((path, format)) = options.draw.as_deref().zip(drawn_as) {
+        let file = vrft_answer::draw(&pictures[0], &answered.found, format);
+        let file = file.map_err(|why| eyre!("--draw {path:?}: {why}"))?;
+        std::fs::write(path, file).wrap_err_with(|| format!("--draw: cannot write {path:?}"))?;
     }
     // Beside the answer, which a program may read.
     remarks(&answered, answerer.settings()).iter().for_each(|line| eprintln!("# {line}"));
@@ -45,6 +48,16 @@ pub(crate) fn ask(options: &AskOptions) -> eyre::Result<()> {
 /// The policy that the options name, with the configuration of the run that made it unless another one is named.
 pub(crate) fn load(options: &PolicyOptions) -> eyre::Result<Answerer> {
     let target = options.loading.named(&options.checkpoint)?;
+    let settings = settings(options, &target)?;
+    options.loading.verify(&target.checkpoint, settings.policy.base.as_deref())?;
+    Ok(Answerer::load(&settings, &target)?)
+}
+
+/// How a checkpoint is asked: by the configuration that the options name, else by that of the run which made it.
+///
+/// # Errors
+/// A configuration that cannot be used.
+pub(crate) fn settings(options: &PolicyOptions, target: &Target) -> Result<Settings, ConfigError> {
     let document = match options.config.as_ref().or(target.config.as_ref()) {
         Some(file) => Document::load(file, &options.overrides)?,
         None => Document::parse_with("", "--set", &options.overrides)?,
@@ -53,14 +66,8 @@ pub(crate) fn load(options: &PolicyOptions) -> eyre::Result<Answerer> {
     if options.loading.base.is_some() {
         settings.policy.base.clone_from(&options.loading.base);
     }
-    options.loading.verify(&target.checkpoint, settings.policy.base.as_deref())?;
     settings.answer.served.clone_from(&options.loading.served);
-    Ok(Answerer::load(&settings, &target)?)
-}
-
-fn draw(picture: &Picture, found: &[Found], path: &Path) -> eyre::Result<()> {
-    let file = vrft_answer::draw(picture, found).map_err(|why| eyre!("--draw: {why}"))?;
-    std::fs::write(path, file).wrap_err_with(|| format!("--draw: cannot write {path:?}"))
+    Ok(settings)
 }
 
 /// What somebody should know of an answer that does not show in its words.
@@ -95,6 +102,7 @@ fn remarks(answered: &Answered, settings: &Settings) -> Vec<String> {
 pub(crate) fn as_json(answered: &Answered) -> serde_json::Value {
     json!({
         "version": answered.version,
+        "digest": answered.digest,
         "text": answered.text,
         "reading": answered.reading,
         "kind": answered.kind,
@@ -143,6 +151,7 @@ mod tests {
         let answered = |reading, finish_reason| Answered {
             text: "Hm.".into(),
             version: "v".into(),
+            digest: "d".into(),
             reading,
             kind: Some("boxes"),
             frame: Some(Frame::Thousandths),

@@ -336,7 +336,8 @@ pub(crate) struct AskOptions {
     /// Print the answer as JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Write the first picture with what was found drawn into it (PNG).
+    /// Write the first picture with what was found drawn into it, in the format that the name says (.png, .jpg, .webp, .bmp,
+    /// .tiff).
     #[arg(long, value_name = "FILE")]
     pub(crate) draw: Option<PathBuf>,
     /// Seed, where answer.temperature is above 0.

@@ -4,12 +4,12 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use toml::Table;
 use vrft_answer::AnswerConfig;
 use vrft_checkpoint::PolicyConfig;
-use vrft_config::{ConfigError, Document, Printed, Section};
+use vrft_config::{ConfigError, Document, Printed, Section, joined};
 use vrft_dataset::{DataConfig, EvaluationConfig};
 use vrft_embedding::SemanticConfig;
 use vrft_evaluate::JudgeConfig;
@@ -236,17 +236,4 @@ impl Config {
             evaluation_rows: self.evaluation.batch_size,
         }
     }
-}
-
-/// A path that starts at this folder, without detours.
-pub(crate) fn joined(folder: &Path, path: &Path) -> PathBuf {
-    let mut whole = PathBuf::new();
-    for part in folder.join(path).components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if whole.file_name().is_some() => _ = whole.pop(),
-            other => whole.push(other),
-        }
-    }
-    whole
 }

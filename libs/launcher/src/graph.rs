@@ -193,7 +193,7 @@ fn anchor_nodes(descriptor: &mut Descriptor, folder: &Path) {
         let Some(path) = &mut node.path else { continue };
         let is_file = path.contains('/') && !path.contains("://") && !path.contains('$');
         if is_file && Path::new(path).is_relative() {
-            *path = crate::config::joined(folder, Path::new(path)).display().to_string();
+            *path = vrft_config::joined(folder, Path::new(path)).display().to_string();
         }
     }
 }
@@ -218,7 +218,7 @@ fn anchor_variables(
         let relative = variable(name)
             .filter(|path| !path.is_empty() && Path::new(path).is_relative())
             .filter(|_| is_read && !is_set);
-        let path = relative.map(|path| crate::config::joined(working_folder, Path::new(&path)));
+        let path = relative.map(|path| vrft_config::joined(working_folder, Path::new(&path)));
         if let Some(path) = path.filter(|path| name != MODEL || path.exists()) {
             let env = descriptor.env.get_or_insert_default();
             env.insert(name.to_owned(), EnvValue::String(path.display().to_string()));

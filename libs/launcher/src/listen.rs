@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, ensure};
-use vrft_answer::{Follower, Settings, Target};
+use vrft_answer::{AnswerError, Follower, Target};
 use vrft_serve::{Limits, Options, Server};
 
 use crate::ask;
@@ -22,8 +22,11 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
         "--max-tokens {most}: expected at least answer.max_tokens, {usual}, which an answer may have that asks for nothing else"
     );
     let follower = (options.policy.checkpoint == "promoted").then(|| {
-        let settings: &Settings = answerer.settings();
-        Follower::promoted(settings, answerer.version())
+        // What another run has made is asked as that run's task wants it.
+        let policy = options.policy.clone();
+        let settings_of =
+            move |target: &Target| Ok(ask::settings(&policy, target)?) as Result<_, AnswerError>;
+        Follower::promoted(&answerer, Box::new(settings_of))
     });
     let version = answerer.version().to_owned();
     let served = Options {

@@ -41,9 +41,7 @@ pub(crate) fn report(
     };
     let result = match result {
         Err(_) if was_stopped => {
-            // A graph that only answers makes no steps.
-            let saved = if saved.starts_with(NO_STEP) { "" } else { &saved };
-            say!("{}", format!("Stopped. {saved}").trim_end());
+            say!("{}", stopped(&saved));
             return Ok(());
         }
         Err(error) => bail!("{error:#}\n{saved}"),
@@ -61,7 +59,7 @@ pub(crate) fn report(
     }
     let Some((node, error)) = first_failure(&failed, log) else {
         if was_stopped {
-            say!("Stopped. {saved}");
+            say!("{}", stopped(&saved));
         }
         crate::doctor::print_verdicts(run_dir)?;
         if let Some(estimate) = estimate(run_dir) {
@@ -96,6 +94,12 @@ fn estimate(run_dir: &Path) -> Option<String> {
 
 /// What is said of a run without a step.
 const NO_STEP: &str = "No step was made.";
+
+/// What is said of a run that somebody has stopped. A graph that only answers makes no steps, and nothing is amiss with it.
+fn stopped(saved: &str) -> String {
+    let saved = if saved.starts_with(NO_STEP) { "" } else { saved };
+    format!("Stopped. {saved}").trim_end().to_owned()
+}
 
 /// The last checkpoint of a run, and how to resume from it.
 fn how_to_resume(run_dir: &Path) -> String {
@@ -230,6 +234,12 @@ mod tests {
         std::fs::write(folder.path().join("run.log"), log).unwrap();
         let expected = ("loader".to_owned(), "\"a\": several splits".to_owned());
         assert_eq!(first_error(folder.path()), Some(expected));
+    }
+
+    #[test]
+    fn a_graph_that_was_stopped_before_a_step_is_not_told_to_be_mended() {
+        assert_eq!(stopped(&how_to_resume("nowhere".as_ref())), "Stopped.");
+        assert_eq!(stopped("What was saved is in out/a."), "Stopped. What was saved is in out/a.");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct SegmentOptions {
     /// A box on it: two corners in pixels; may be repeated.
     #[arg(long, value_name = "X1,Y1,X2,Y2", value_parser = corners, allow_hyphen_values = true, conflicts_with = "predictions")]
     boxes: Vec<[f64; 4]>,
-    /// Write the picture with its masks in color (PNG).
+    /// Write the picture with its masks in color, in the format that the name says (.png, .jpg, .webp, .bmp, .tiff).
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
     draw: Option<PathBuf>,
     /// Print masks as COCO's run lengths, with the overlap that SAM expects.
@@ -61,6 +61,8 @@ pub(crate) struct SegmentOptions {
 /// # Errors
 /// A model, a picture or a file of predictions that cannot be used.
 pub(crate) fn segment(options: &SegmentOptions) -> eyre::Result<()> {
+    let drawn_as = options.draw.as_deref().map(vrft_answer::drawn_as).transpose();
+    let drawn_as = drawn_as.map_err(|why| eyre!("--draw {why}"))?;
     let config =
         SegmentConfig { model: options.checkpoint.clone(), best_of_three: options.best_of_three };
     match (&options.predictions, &options.images, &options.out, &options.image) {
@@ -71,7 +73,7 @@ pub(crate) fn segment(options: &SegmentOptions) -> eyre::Result<()> {
         }
         (.., Some(image)) => {
             let pixels = decode(image)?;
-            of_picture(&load(&config)?, image, &pixels, options)
+            of_picture(&load(&config)?, image, &pixels, options, drawn_as)
         }
         _ => Err(eyre!("expected --image with --boxes, or --predictions with --images and --out")),
     }
@@ -91,13 +93,14 @@ fn of_picture(
     image: &Path,
     pixels: &Pixels,
     options: &SegmentOptions,
+    drawn_as: Option<ImageFormat>,
 ) -> eyre::Result<()> {
     let seen = segmenter.look(pixels)?;
     let boxes = &options.boxes;
     let segments =
         segmenter.segment(&seen, boxes).wrap_err_with(|| format!("--boxes on {image:?}"))?;
-    if let Some(path) = &options.draw {
-        let file = drawn(pixels, &segments)?;
+    if let Some((path, format)) = options.draw.as_ref().zip(drawn_as) {
+        let file = drawn(pixels, &segments, format)?;
         std::fs::write(path, file).wrap_err_with(|| format!("--draw: cannot write {path:?}"))?;
     }
     if options.json {
@@ -203,7 +206,7 @@ fn rle(mask: &Mask) -> Value {
 }
 
 /// The picture with half of each mask's color over it.
-fn drawn(pixels: &Pixels, segments: &[Segment]) -> eyre::Result<Vec<u8>> {
+fn drawn(pixels: &Pixels, segments: &[Segment], format: ImageFormat) -> eyre::Result<Vec<u8>> {
     let mut rgb = pixels.rgb.clone();
     for (segment, color) in segments.iter().zip(COLORS.iter().cycle()) {
         let inside = segment.mask.pixels().iter().zip(rgb.chunks_exact_mut(3));
@@ -214,7 +217,7 @@ fn drawn(pixels: &Pixels, segments: &[Segment]) -> eyre::Result<Vec<u8>> {
     let image = RgbImage::from_raw(pixels.width as u32, pixels.height as u32, rgb)
         .ok_or_else(|| eyre!("a picture without pixels"))?;
     let mut file = Cursor::new(Vec::new());
-    image.write_to(&mut file, ImageFormat::Png)?;
+    image.write_to(&mut file, format)?;
     Ok(file.into_inner())
 }
 

@@ -113,7 +113,7 @@ impl Checkpoints {
             match Checkpoint::open(&path, step) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
                 Err(reason) => {
-                    warn!(checkpoint = %path.display(), %reason, "A checkpoint is not intact and was skipped.");
+                    warn!(checkpoint = vrft_config::shown(&path), %reason, "A checkpoint is not intact and was skipped.");
                     first_reason.get_or_insert(reason);
                 }
             }

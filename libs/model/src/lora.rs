@@ -78,7 +78,8 @@ impl Lora {
             if let (Some(a), Some(b)) = (a, b) {
                 let (a, b) = (a.to_dtype(DType::F32)?, b.to_dtype(DType::F32)?);
                 let added = (b.matmul(&a)? * self.scale())?; // (out, in)
-                tensor = (tensor.to_dtype(DType::F32)? + added)?;
+                tensor = (tensor.to_dtype(DType::F32)? + added)?.to_dtype(dtype(name))?;
+                check_finite(name, &tensor)?;
             }
             merged.insert(name.clone(), tensor.to_dtype(dtype(name))?);
         }
@@ -88,6 +89,14 @@ impl Lora {
     fn scale(&self) -> f64 {
         self.alpha / self.rank as f64
     }
+}
+
+/// Weights that are no numbers, or too large for the type they are stored in, answer nothing.
+fn check_finite(name: &str, merged: &Tensor) -> Result<(), ModelError> {
+    let values = merged.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    let Some(value) = values.iter().find(|value| !value.is_finite()) else { return Ok(()) };
+    let expected = format!("finite numbers with the adapter added, in {:?}", merged.dtype());
+    Err(ModelError::input(name, expected, value))
 }
 
 /// The adapter of one linear layer.

@@ -53,8 +53,9 @@ pub fn manifest(ports: &Ports) -> String {
 
 /// Ports of any name as the one that stands for them.
 fn named(others: &Others) -> Port {
-    let Others { name, about, carries, at_least, .. } = *others;
-    Port { name, about, carries, is_required: at_least > 0, ..METRICS }
+    let Others { name, about, carries, at_least, word, .. } = *others;
+    // With a word in their names, one that has a name of its own may be the only one.
+    Port { name, about, carries, is_required: at_least > 0 && word.is_empty(), ..METRICS }
 }
 
 /// The ports of all roles, in the order of their declaration, those of every node last.

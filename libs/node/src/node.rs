@@ -66,7 +66,7 @@ impl Node {
         std::fs::create_dir_all(&run_dir)
             .wrap_err_with(|| format!("cannot make the run folder {run_dir:?}"))?;
         let id = link.node_id();
-        info!(run_dir = %run_dir.display(), "Joined.");
+        info!(run_dir = vrft_config::shown(&run_dir), "Joined.");
         let expendable = match document.section::<PoolConfig>()?.on_loss {
             OnLoss::End => BTreeSet::new(),
             OnLoss::Survive => link.replicas()?,

@@ -138,5 +138,6 @@ fn find(
     name: &str,
 ) -> Option<Carries> {
     let named = ports.iter().chain(everywhere).find(|port| port.name == name);
+    let others = others.filter(|others| name.contains(others.word));
     named.map(|port| port.carries).or(others.map(|others| others.carries))
 }

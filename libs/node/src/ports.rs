@@ -99,10 +99,12 @@ pub struct Others {
     pub about: &'static str,
     /// The type of their messages.
     pub carries: Carries,
-    /// The fewest that there must be.
+    /// The fewest that there must be; those with a name of their own count too where `word` is in it.
     pub at_least: usize,
     /// Whether messages may be dropped on their way, because only the newest is of use.
     pub may_drop: bool,
+    /// What their names have in them; empty for any name.
+    pub word: &'static str,
 }
 
 /// An environment variable that a node reads.
@@ -333,17 +335,34 @@ impl Port {
 impl Others {
     /// Any number of ports for messages of a type.
     pub const fn of<M: Message>(name: &'static str, about: &'static str) -> Others {
-        Others { name, about, carries: Carries::Message(M::NAME), at_least: 0, may_drop: false }
+        let carries = Carries::Message(M::NAME);
+        Others { name, about, carries, at_least: 0, may_drop: false, word: "" }
     }
 
     /// Any number of ports in a convention of dora's hub, of which only the newest message is of use.
     pub const fn hub(name: &'static str, convention: &'static str, about: &'static str) -> Others {
-        Others { name, about, carries: Carries::Hub(convention), at_least: 0, may_drop: true }
+        let carries = Carries::Hub(convention);
+        Others { name, about, carries, at_least: 0, may_drop: true, word: "" }
     }
 
     /// The same, with a least number of them.
     pub const fn at_least(self, n: usize) -> Others {
         Others { at_least: n, ..self }
+    }
+
+    /// The same, of names that have this word in them.
+    pub const fn with_word(self, word: &'static str) -> Others {
+        Others { word, ..self }
+    }
+
+    /// How their names are told to who writes a graph.
+    pub(crate) fn names(&self) -> String {
+        let Self { word, .. } = self;
+        if word.is_empty() {
+            "any name".to_owned()
+        } else {
+            format!("any name with `{word}` in it")
+        }
     }
 }
 

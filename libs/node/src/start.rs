@@ -80,12 +80,13 @@ pub fn file_name(name: &str) -> String {
     name.bytes().enumerate().map(encoded).collect()
 }
 
-/// Where this run writes.
+/// Where this run writes, as a whole path.
 pub(crate) fn run_dir(run: &RunConfig, dataflow_id: &str) -> PathBuf {
-    match std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
+    let dir = match std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
         Some(dir) => dir.into(),
         None => run.out.join(dataflow_id),
-    }
+    };
+    vrft_config::joined(&std::env::current_dir().unwrap_or_default(), &dir)
 }
 
 /// An error with its causes in one line. Some say their cause themselves, which is not said again.

@@ -64,10 +64,12 @@ fn row_of_port(direction: &str, port: &Port) -> String {
 }
 
 fn row_of_others(direction: &str, others: &Others) -> String {
-    let Others { about, carries, at_least, may_drop, .. } = others;
-    let least = if *at_least > 0 { format!(", {at_least} or more") } else { String::new() };
+    let Others { about, carries, at_least, may_drop, word, .. } = others;
+    let at_least = if word.is_empty() { *at_least } else { 0 };
+    let least = if at_least > 0 { format!(", {at_least} or more") } else { String::new() };
     let dropped = if *may_drop { "; only the newest is of use" } else { "" };
-    format!("| any name | {direction}{least} | {} | {}{dropped} |\n", message(carries), cell(about))
+    let names = others.names();
+    format!("| {names} | {direction}{least} | {} | {}{dropped} |\n", message(carries), cell(about))
 }
 
 fn message(carries: &Carries) -> String {

@@ -124,11 +124,16 @@ fn check_ports(declared: &Declared<'_>) -> eyre::Result<()> {
         );
     }
     if let Some(others) = &declared.role.other_inputs {
-        let n = declared.other_inputs().count();
+        let has_word = |input: &&str| {
+            !others.word.is_empty() && AsRef::<str>::as_ref(input).contains(others.word)
+        };
+        let named = declared.node.inputs.keys().map(AsRef::<str>::as_ref).filter(has_word).count();
+        let n = if others.word.is_empty() { declared.other_inputs().count() } else { named };
         ensure!(
             n >= others.at_least,
-            "node {id:?} ({name}) needs an input that carries {}, by any name",
-            others.carries
+            "node {id:?} ({name}) needs an input that carries {}, by {}",
+            others.carries,
+            others.names()
         );
     }
     Ok(())
@@ -141,10 +146,12 @@ fn check_names(declared: &Declared<'_>) -> eyre::Result<()> {
     let id = node.id.to_string();
     for input in node.inputs.keys().map(AsRef::<str>::as_ref) {
         let names = || declared.role.inputs.iter().map(|port| port.name).collect::<Vec<_>>();
+        let others = declared.role.other_inputs.map(|others| format!(" and {}", others.names()));
         ensure!(
             declared.takes(input).is_some(),
-            "node {id:?} ({name}) has no input {input:?}; it takes {:?}",
-            names()
+            "node {id:?} ({name}) has no input {input:?}; it takes {:?}{}",
+            names(),
+            others.unwrap_or_default()
         );
     }
     let logs = [&node.send_logs_as, &node.send_stdout_as];

@@ -3,13 +3,13 @@
 use crate::conversion::Conversion;
 use crate::geometry::{BBox, Geometry, Place};
 use crate::reading::{quote, read_completion, read_truth};
-use crate::text::extract::answer_text;
+use crate::text::extract::{answer_text, said_text};
 use crate::{Answer, Item, Items, Reward, RewardError};
 
 impl Reward {
     /// The true answer of a sample whose question this completion answered rightly: what it says, in the frame of
-    /// `conversion.answers`, without its thinking and without the confidences, which are the policy's own. What it says
-    /// outside of the picture is left out.
+    /// `conversion.answers`, without its thinking, without what is left of tags and without the confidences, which are the
+    /// policy's own. What it says outside of the picture is left out.
     ///
     /// # Errors
     /// A completion that cannot be read, or that says nothing within the picture.
@@ -30,9 +30,13 @@ impl Reward {
     ) -> Result<String, RewardError> {
         let answer = &self.config().answer;
         let declared = answer.in_space(conversion.data.space());
-        let read = read_completion(completion, &declared)
-            .ok_or_else(|| self.unreadable(answer_text(completion).unwrap_or(completion)))?;
-        self.stated(conversion, &read, completion)
+        let unreadable = || self.unreadable(answer_text(completion).unwrap_or(completion));
+        let said = said_text(completion).ok_or_else(unreadable)?;
+        // As it is written, it must be an answer; what is learned is what it says without remains of tags.
+        read_completion(completion, &declared).ok_or_else(unreadable)?;
+        let tagged = format!("<answer>{said}</answer>");
+        let read = read_completion(&tagged, &declared).ok_or_else(unreadable)?;
+        self.stated(conversion, &read, &tagged)
     }
 
     /// The true answer that a person writes in place of a policy's, with places as a policy counts them,
@@ -42,8 +46,10 @@ impl Reward {
     /// Text that is not wholly understood, or that says nothing within the picture.
     pub fn corrected(&self, conversion: &Conversion, text: &str) -> Result<String, RewardError> {
         let declared = self.config().answer.in_space(conversion.data.space());
-        let read = read_truth(text, &declared)?;
-        self.stated(conversion, &read, text)
+        // What is wrong with several answers, or with none, is said by who reads the truth.
+        let said = said_text(text).unwrap_or_else(|| text.to_owned());
+        let read = read_truth(&said, &declared)?;
+        self.stated(conversion, &read, &said)
     }
 
     /// `said` is the text that was read.
@@ -165,6 +171,20 @@ mod tests {
                 assert_eq!(reward.parse_answer(&text).unwrap().answer, expected, "{name}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_left_of_tags_is_not_learned() {
+        let text = "answer = {type = 'text'}\nformat = {think = false, tags = false}";
+        let label = "answer = {type = 'label'}";
+        for said in ["a cup</answer>", "<think>So.</think>a cup</answer>", "So.</think>a cup"] {
+            assert_eq!(accepted(text, said).unwrap(), "a cup", "{said}");
+            assert_eq!(accepted(label, said).unwrap(), "a cup", "{said}");
+        }
+        let config: RewardConfig = toml::from_str(text).unwrap();
+        let same = Conversion::of(Frame::Thousandths, Frame::Thousandths);
+        let corrected = Reward::new(&config).corrected(&same, "a cup</answer>").unwrap();
+        assert_eq!(corrected, "a cup");
     }
 
     #[test]

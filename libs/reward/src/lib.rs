@@ -56,7 +56,7 @@ pub use rewards::Rewards;
 pub use score::{Attempt, Reward, Score, Term};
 pub use selftest::{Check, Report, self_test};
 pub use text::edit::edit_similarity;
-pub use text::extract::{answer_text, true_answer};
+pub use text::extract::{answer_text, said_text, true_answer};
 pub use text::names::same_label;
 pub use truth::Truth;
 pub use writing::Region;

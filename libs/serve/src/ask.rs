@@ -9,14 +9,13 @@ use axum::response::Response;
 use hyper::header::{HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
-use vrft_answer::{Answered, Answerer, AskCategory, Follower, Picture};
-use vrft_rollout::Sampling;
+use vrft_answer::{Answered, Answerer, Follower, Picture};
 
 use crate::Options;
 use crate::body::{Events, events, say};
 use crate::chat;
 use crate::corrections::Corrections;
-use crate::queue::{News, Queue};
+use crate::queue::{InUse, News, Queue};
 use crate::request::{self, Asked};
 use crate::routes::refuse;
 use crate::stops::Stops;
@@ -26,28 +25,23 @@ const CLOSING: &str = "the server is shutting down";
 /// A policy that is asked.
 pub(crate) struct Policy {
     pub(crate) queue: Queue,
-    usual: Sampling,
-    system: String,
-    /// The question about a category is the one that the policy was trained with.
-    pub(crate) ask_category: Box<AskCategory>,
     pub(crate) corrections: Corrections,
     n_answers: AtomicU64,
 }
 
 impl Policy {
-    /// Starts to answer; so many questions may wait, and what people say of answers is kept in this folder.
+    /// Starts to answer; so many questions may wait, an answer may have so many tokens, and what people say of answers is
+    /// kept in this folder.
     pub(crate) fn start(
         answerer: Answerer,
         follower: Option<Follower>,
         queue: usize,
+        most: usize,
         corrections: &Path,
     ) -> Self {
         Self {
-            usual: answerer.sampling(),
-            system: answerer.settings().policy.system.clone(),
-            ask_category: answerer.categories(),
-            corrections: Corrections::new(corrections, answerer.truths()),
-            queue: Queue::start(answerer, follower, queue.max(1)),
+            corrections: Corrections::new(corrections),
+            queue: Queue::start(answerer, follower, queue.max(1), most),
             n_answers: AtomicU64::new(0),
         }
     }
@@ -55,13 +49,14 @@ impl Policy {
 
 /// The answer to a request for a chat completion.
 pub(crate) async fn complete(body: &[u8], options: &Options, policy: &Arc<Policy>) -> Response {
-    let asked = request::read(body, policy.usual.clone(), &policy.system, &options.limits);
+    let in_use = policy.queue.in_use();
+    let asked = request::read(body, in_use.usual.clone(), &in_use.system, &options.limits);
     let asked = match asked {
         Ok(asked) => asked,
         Err(why) => return refuse(400, &why),
     };
     let is_streamed = asked.is_streamed;
-    let mut reply = Reply::new(&asked, policy);
+    let mut reply = Reply::new(&asked, policy, &in_use);
     let Some(news) = policy.queue.ask(asked) else {
         let why = format!("{} questions wait already: try again later", options.queue);
         let mut response = refuse(429, &why);
@@ -78,7 +73,7 @@ struct Reply {
     /// When it was asked for, in seconds since 1970.
     created: u64,
     /// The version in use when it was asked for; pieces of a stream say it before the answer is known.
-    model: String,
+    model: (String, String),
     stops: Stops,
     /// Whether a stream ends with the numbers of tokens.
     has_usage: bool,
@@ -89,7 +84,7 @@ struct Reply {
 }
 
 impl Reply {
-    fn new(asked: &Asked, policy: &Arc<Policy>) -> Self {
+    fn new(asked: &Asked, policy: &Arc<Policy>, in_use: &InUse) -> Self {
         let number = policy.n_answers.fetch_add(1, Ordering::Relaxed);
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let created = since.map_or(0, |since| since.as_secs());
@@ -101,7 +96,7 @@ impl Reply {
             policy: Arc::clone(policy),
             id: format!("chatcmpl-{created:x}-{number}"),
             created,
-            model: policy.queue.version(),
+            model: (in_use.version.clone(), in_use.digest.clone()),
             stops: asked.stops.clone(),
             has_usage: asked.has_usage,
             about,
@@ -110,9 +105,9 @@ impl Reply {
     }
 
     /// Who sees the answer can remark on it.
-    fn remember(&mut self, answered: &Answered) {
+    fn remember(&mut self, answered: &Answered, by: Arc<InUse>) {
         if let Some(about) = self.about.take() {
-            self.policy.corrections.remember(&self.id, about, answered);
+            self.policy.corrections.remember(&self.id, about, answered, by);
         }
     }
 
@@ -121,7 +116,8 @@ impl Reply {
         let is_first = self.sent.is_none();
         let sent = self.sent.get_or_insert_default();
         let words = known.strip_prefix(sent.as_str()).filter(|words| !words.is_empty())?;
-        let chunk = chat::chunk(&self.id, self.created, &self.model, words, is_first);
+        let (version, digest) = (self.model.0.as_str(), self.model.1.as_str());
+        let chunk = chat::chunk(&self.id, self.created, (version, digest), words, is_first);
         sent.push_str(words);
         Some(chunk)
     }
@@ -131,8 +127,8 @@ async fn whole(mut news: UnboundedReceiver<News>, reply: &mut Reply) -> Response
     loop {
         match news.recv().await {
             Some(News::Text(_)) => {}
-            Some(News::Done(answered)) => {
-                reply.remember(&answered);
+            Some(News::Done(answered, by)) => {
+                reply.remember(&answered, by);
                 return say(&chat::response(&reply.id, reply.created, &answered, &reply.stops));
             }
             Some(News::Failed(status, why)) => return refuse(status, &why),
@@ -168,10 +164,10 @@ async fn tell(first: News, mut news: UnboundedReceiver<News>, mut reply: Reply, 
                 let known = reply.stops.settled(&text).to_owned();
                 Vec::from_iter(reply.words(&known))
             }
-            News::Done(answered) => {
+            News::Done(answered, by) => {
                 let known = reply.stops.cut(&answered.text).to_owned();
                 let mut chunks = Vec::from_iter(reply.words(&known));
-                reply.remember(&answered);
+                reply.remember(&answered, by);
                 chunks.extend(chat::last_chunks(
                     &reply.id,
                     reply.created,

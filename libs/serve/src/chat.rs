@@ -31,6 +31,7 @@ fn usage(answered: &Answered) -> Value {
 fn found(answered: &Answered) -> Value {
     json!({
         "version": answered.version,
+        "digest": answered.digest,
         "reading": answered.reading,
         "kind": answered.kind,
         "found": answered.found,
@@ -42,7 +43,8 @@ fn found(answered: &Answered) -> Value {
 pub(crate) fn response(id: &str, created: u64, answered: &Answered, stops: &Stops) -> Value {
     let content = stops.cut(&answered.text);
     json!({
-        "id": id, "object": "chat.completion", "created": created, "model": answered.version,
+        "id": id, "object": "chat.completion", "created": created,
+        "model": answered.version, "system_fingerprint": answered.digest,
         "choices": [{
             "index": 0, "finish_reason": finish_reason(answered), "logprobs": null,
             "message": {"role": "assistant", "content": content, "refusal": null},
@@ -51,14 +53,21 @@ pub(crate) fn response(id: &str, created: u64, answered: &Answered, stops: &Stop
     })
 }
 
-/// A part of a streamed response: its next words, if there are any.
-pub(crate) fn chunk(id: &str, created: u64, model: &str, words: &str, is_first: bool) -> Value {
+/// A part of a streamed response of a version with this digest: its next words, if there are any.
+pub(crate) fn chunk(
+    id: &str,
+    created: u64,
+    (version, digest): (&str, &str),
+    words: &str,
+    is_first: bool,
+) -> Value {
     let mut delta = json!({"content": words});
     if is_first {
         delta["role"] = "assistant".into();
     }
     json!({
-        "id": id, "object": "chat.completion.chunk", "created": created, "model": model,
+        "id": id, "object": "chat.completion.chunk", "created": created,
+        "model": version, "system_fingerprint": digest,
         "choices": [{"index": 0, "delta": delta, "finish_reason": null}],
     })
 }
@@ -70,13 +79,14 @@ pub(crate) fn last_chunks(
     answered: &Answered,
     has_usage: bool,
 ) -> Vec<Value> {
-    let mut last = chunk(id, created, &answered.version, "", false);
+    let by = (answered.version.as_str(), answered.digest.as_str());
+    let mut last = chunk(id, created, by, "", false);
     last["choices"][0]["delta"] = json!({});
     last["choices"][0]["finish_reason"] = finish_reason(answered).into();
     last["vrft"] = found(answered);
     let mut chunks = vec![last];
     if has_usage {
-        let mut of_usage = chunk(id, created, &answered.version, "", false);
+        let mut of_usage = chunk(id, created, by, "", false);
         of_usage["choices"] = json!([]);
         of_usage["usage"] = usage(answered);
         chunks.push(of_usage);

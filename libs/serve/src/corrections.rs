@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use vrft_answer::{Answered, Picture, Truths};
+use vrft_answer::{Answered, Picture};
 use vrft_stream::{AnswerRemark, Said};
 
 use crate::chat::Refused;
+use crate::queue::InUse;
 
 /// Answers that can still be remarked on, and the bytes that their pictures may take together.
 const REMEMBERED: usize = 64;
@@ -31,7 +32,6 @@ const PICTURES: &str = "pictures";
 /// The answers that were given last, and the folder of what was said of them.
 pub(crate) struct Corrections {
     folder: PathBuf,
-    truths: Truths,
     remembered: Mutex<VecDeque<Remembered>>,
 }
 
@@ -41,19 +41,27 @@ struct Remembered {
     picture: Picture,
     problem: String,
     answered: Answered,
+    /// The policy that gave it: its task says how right answers are written.
+    by: Arc<InUse>,
 }
 
 impl Corrections {
     /// Keeps remarks in this folder; it is made with the first of them.
-    pub(crate) fn new(folder: &Path, truths: Truths) -> Self {
-        Self { folder: folder.to_owned(), truths, remembered: Mutex::default() }
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), remembered: Mutex::default() }
     }
 
     /// An answer that may be remarked on from now on.
-    pub(crate) fn remember(&self, id: &str, about: (Picture, String), answered: &Answered) {
-        let (picture, asked) = about;
-        let problem = self.truths.question(&asked);
-        let answer = Remembered { id: id.to_owned(), picture, problem, answered: answered.clone() };
+    pub(crate) fn remember(
+        &self,
+        id: &str,
+        (picture, asked): (Picture, String),
+        answered: &Answered,
+        by: Arc<InUse>,
+    ) {
+        let problem = by.truths.question(&asked);
+        let (id, answered) = (id.to_owned(), answered.clone());
+        let answer = Remembered { id, picture, problem, answered, by };
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.push_back(answer);
         let n_bytes = |kept: &VecDeque<Remembered>| -> usize {
@@ -80,36 +88,10 @@ impl Corrections {
             let id = &remark.answer_id;
             (404, format!("answer {id:?} is none of the last {REMEMBERED} about one picture"))
         })?;
-        let truth = self.truth(&remark.remark, labels.as_ref(), answer).map_err(bad)?;
+        let truth = truth(&remark.remark, labels.as_ref(), answer).map_err(bad)?;
         self.keep(&remark, truth, answer).map_err(|error| {
             (500, format!("the remark could not be written to {:?}: {error}", self.folder))
         })
-    }
-
-    /// The true answer that a remark says; `None` where it says none.
-    fn truth(
-        &self,
-        said: &Said,
-        labels: Option<&Value>,
-        answer: &Remembered,
-    ) -> Result<Option<String>, String> {
-        let of_answer = || self.truths.of_answer(&answer.answered);
-        match said {
-            Said::Accept => of_answer().map(Some),
-            Said::Rate(FULL) => Ok(of_answer().ok()),
-            Said::Text(text) => self.truths.of_text(text, &answer.answered).map(Some),
-            Said::Reject | Said::Rate(_) => Ok(None),
-            Said::Edit(boxes) => {
-                let labels = labels_of(labels, boxes.len())?;
-                let boxes: Vec<_> = boxes.iter().copied().zip(labels).collect();
-                self.truths.of_boxes(&boxes).map(Some)
-            }
-            Said::Points(points) => {
-                let labels = labels_of(labels, points.len())?;
-                let points: Vec<_> = points.iter().copied().zip(labels).collect();
-                self.truths.of_points(&points).map(Some)
-            }
-        }
     }
 
     fn keep(
@@ -123,7 +105,8 @@ impl Corrections {
         let line = json!({
             "at": at, "answer_id": remark.answer_id, "remark": remark.remark, "user": remark.user,
             "picture": picture, "problem": answer.problem, "truth": truth,
-            "version": answer.answered.version, "said": answer.answered.text,
+            "version": answer.answered.version, "digest": answer.answered.digest,
+            "said": answer.answered.text,
         });
         let path = self.folder.join(REMARKS);
         let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
@@ -146,6 +129,32 @@ impl Corrections {
             write(&path, &bytes)?;
         }
         Ok(name)
+    }
+}
+
+/// The true answer that a remark says; `None` where it says none.
+fn truth(
+    said: &Said,
+    labels: Option<&Value>,
+    answer: &Remembered,
+) -> Result<Option<String>, String> {
+    let truths = &answer.by.truths;
+    let of_answer = || truths.of_answer(&answer.answered);
+    match said {
+        Said::Accept => of_answer().map(Some),
+        Said::Rate(FULL) => Ok(of_answer().ok()),
+        Said::Text(text) => truths.of_text(text, &answer.answered).map(Some),
+        Said::Reject | Said::Rate(_) => Ok(None),
+        Said::Edit(boxes) => {
+            let labels = labels_of(labels, boxes.len())?;
+            let boxes: Vec<_> = boxes.iter().copied().zip(labels).collect();
+            truths.of_boxes(&boxes).map(Some)
+        }
+        Said::Points(points) => {
+            let labels = labels_of(labels, points.len())?;
+            let points: Vec<_> = points.iter().copied().zip(labels).collect();
+            truths.of_points(&points).map(Some)
+        }
     }
 }
 

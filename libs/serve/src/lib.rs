@@ -9,6 +9,7 @@ mod ask;
 mod body;
 mod chat;
 mod corrections;
+mod keys;
 mod patient;
 mod queue;
 mod request;

@@ -5,11 +5,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use vrft_answer::Picture;
 use vrft_messages::{Part, Role, Turn};
 use vrft_rollout::Sampling;
 
+use crate::keys::{IMAGE, IMAGE_URL, Keys, MESSAGE, REQUEST, STREAM_OPTIONS, TEXT};
 use crate::stops::Stops;
 
 /// What a request may hold.
@@ -37,56 +38,6 @@ pub(crate) struct Asked {
     pub(crate) has_usage: bool,
 }
 
-/// Keys that are read.
-const READ: [&str; 10] = [
-    "messages",
-    "temperature",
-    "top_p",
-    "top_k",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "seed",
-    "stream",
-    "stream_options",
-];
-
-/// Keys that change nothing about the answer: whoever is named as the model, one policy is in use.
-const HARMLESS: [&str; 11] = [
-    "model",
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "parallel_tool_calls",
-    "prediction",
-    "skip_special_tokens",
-];
-
-/// Keys that ask for what a policy here does not do, and the values that ask for nothing.
-const NOT_DONE: [(&str, &[&str]); 17] = [
-    ("tools", &["[]"]),
-    ("tool_choice", &["\"none\"", "\"auto\""]),
-    ("functions", &["[]"]),
-    ("function_call", &["\"none\"", "\"auto\""]),
-    ("logit_bias", &["{}"]),
-    ("logprobs", &["false"]),
-    ("top_logprobs", &["0"]),
-    ("n", &["1", "1.0"]),
-    ("best_of", &["1"]),
-    ("presence_penalty", &["0", "0.0"]),
-    ("frequency_penalty", &["0", "0.0"]),
-    ("repetition_penalty", &["1", "1.0"]),
-    ("min_p", &["0", "0.0"]),
-    ("min_tokens", &["0"]),
-    ("ignore_eos", &["false"]),
-    ("response_format", &["{\"type\":\"text\"}"]),
-    ("modalities", &["[\"text\"]"]),
-];
-
 /// Reads a request; `usual` is how answers are sampled unless it says otherwise, `system` the turn before conversations
 /// that have none of their own.
 ///
@@ -99,7 +50,7 @@ pub(crate) fn read(
     limits: &Limits,
 ) -> Result<Asked, String> {
     let request: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    check_keys(request.as_object().ok_or("expected a JSON object with \"messages\"")?)?;
+    REQUEST.check(request.as_object().ok_or("expected a JSON object with \"messages\"")?)?;
     let messages = request["messages"].as_array().filter(|messages| !messages.is_empty());
     let messages = messages.ok_or("messages: expected a list with at least one message")?;
     let mut pictures = Vec::new();
@@ -115,49 +66,28 @@ pub(crate) fn read(
         turns.insert(0, Turn::system(system));
     }
     let (sampling, stops) = sampling(&request, usual, limits)?;
-    let seed = whole(&request, "seed")?.unwrap_or(0);
+    let seed = seed(&request["seed"])?;
     let is_streamed = flag(&request, "stream")?;
     let has_usage = has_usage(&request["stream_options"])?;
     Ok(Asked { turns, pictures, sampling, stops, seed, is_streamed, has_usage })
 }
 
-/// A value of null stands for a key that is not given.
-fn check_keys(request: &Map<String, Value>) -> Result<(), String> {
-    for (key, value) in request.iter().filter(|(_, value)| !value.is_null()) {
-        let key = key.as_str();
-        if READ.contains(&key) || HARMLESS.contains(&key) {
-            continue;
-        }
-        let Some((_, nothing)) = NOT_DONE.iter().find(|(known, _)| *known == key) else {
-            return Err(format!("{key}: not known here; what can be set is {}", READ.join(", ")));
-        };
-        let got = value.to_string();
-        if !nothing.contains(&got.as_str()) {
-            return Err(format!("{key}: not supported here, got {got}"));
-        }
-    }
-    Ok(())
-}
-
 /// The part of a turn that comes from one message. What it says beyond words and pictures may be empty.
 fn turn(message: &Value, pictures: &mut Vec<Picture>, limits: &Limits) -> Result<Turn, String> {
+    let keys = message.as_object();
+    MESSAGE.check(keys.ok_or_else(|| format!("role: expected a message, got {message}"))?)?;
     let role = match message["role"].as_str() {
+        // Newer models of OpenAI call by the second name what older ones call by the first.
         Some("system" | "developer") => Role::System,
         Some("user") => Role::User,
         Some("assistant") => Role::Assistant,
         _ => {
             return Err(format!(
-                "role: expected system, user or assistant, got {}",
+                "role: expected system (or developer, which means the same), user or assistant, got {}",
                 message["role"]
             ));
         }
     };
-    for key in ["tool_calls", "function_call", "audio", "refusal"] {
-        let is_empty = message[key].is_null() || message[key] == Value::Array(Vec::new());
-        if !is_empty {
-            return Err(format!("{key}: not supported here, got {}", message[key]));
-        }
-    }
     let parts = match &message["content"] {
         Value::String(text) => vec![Part::Text(text.clone())],
         Value::Array(parts) => parts
@@ -181,6 +111,7 @@ fn part(
 ) -> Result<Part, String> {
     match part["type"].as_str() {
         Some("text") => {
+            check_part(part, &TEXT)?;
             let text = part["text"].as_str().ok_or("text: expected a text")?;
             Ok(Part::Text(text.to_owned()))
         }
@@ -188,6 +119,10 @@ fn part(
             if pictures.len() == limits.pictures {
                 return Err(format!("image_url: at most {} pictures are taken", limits.pictures));
             }
+            check_part(part, &IMAGE)?;
+            let given = part["image_url"].as_object();
+            let given = given.ok_or("image_url: expected an object with \"url\"")?;
+            IMAGE_URL.check(given).map_err(|why| format!("image_url.{why}"))?;
             let url = part["image_url"]["url"].as_str();
             let url = url.ok_or("image_url.url: expected a data URL")?;
             pictures.push(picture(url, limits).map_err(|why| format!("image_url.url: {why}"))?);
@@ -196,6 +131,10 @@ fn part(
         Some("image_url") => Err("type: only the user's messages have pictures".into()),
         _ => Err(format!("type: expected text or image_url, got {}", part["type"])),
     }
+}
+
+fn check_part(part: &Value, keys: &Keys<'_>) -> Result<(), String> {
+    part.as_object().map_or(Ok(()), |part| keys.check(part))
 }
 
 /// A picture of a data URL. Nothing is fetched for anybody.
@@ -275,6 +214,15 @@ fn whole(request: &Value, key: &str) -> Result<Option<u64>, String> {
     }
 }
 
+/// Any whole number: a negative one is another seed than its opposite.
+fn seed(given: &Value) -> Result<u64, String> {
+    let number = given.as_u64().or_else(|| given.as_i64().map(i64::cast_unsigned));
+    match given {
+        Value::Null => Ok(0),
+        _ => number.ok_or_else(|| format!("seed: expected a whole number, got {given}")),
+    }
+}
+
 fn flag(request: &Value, key: &str) -> Result<bool, String> {
     match &request[key] {
         Value::Null => Ok(false),
@@ -286,7 +234,8 @@ fn flag(request: &Value, key: &str) -> Result<bool, String> {
 fn has_usage(options: &Value) -> Result<bool, String> {
     match options {
         Value::Null => Ok(false),
-        Value::Object(_) => {
+        Value::Object(keys) => {
+            STREAM_OPTIONS.check(keys).map_err(|why| format!("stream_options.{why}"))?;
             flag(options, "include_usage").map_err(|why| format!("stream_options.{why}"))
         }
         other => Err(format!("stream_options: expected an object, got {other}")),

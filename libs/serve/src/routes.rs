@@ -131,7 +131,7 @@ async fn page() -> impl IntoResponse {
 async fn health(State(shared): Served) -> Response {
     let has_report = shared.options.report.as_ref().is_some_and(|path| path.is_file());
     say(&json!({
-        "version": shared.policy.as_ref().map(|policy| policy.queue.version()),
+        "version": shared.policy.as_ref().map(|policy| policy.queue.in_use().version.clone()),
         "has_report": has_report, "has_robot": shared.robot.is_some(),
     }))
 }
@@ -163,17 +163,18 @@ async fn feedback(State(shared): Served, body: Bytes) -> Response {
 
 async fn models(State(shared): Served) -> Response {
     told(
-        shared
-            .policy()
-            .map(|policy| json!({"object": "list", "data": [model(&policy.queue.version())]})),
+        shared.policy().map(
+            |policy| json!({"object": "list", "data": [model(&policy.queue.in_use().version)]}),
+        ),
     )
 }
 
 async fn model_of_name(State(shared): Served, Path(name): Path<String>) -> Response {
     told(shared.policy().and_then(|policy| {
-        let version = policy.queue.version();
-        if name == version {
-            return Ok(model(&version));
+        let in_use = policy.queue.in_use();
+        let version = &in_use.version;
+        if name == *version {
+            return Ok(model(version));
         }
         let why = format!("there is no model {name:?}: {version:?} is in use");
         Err((404, why))
@@ -184,7 +185,7 @@ async fn model_of_name(State(shared): Served, Path(name): Path<String>) -> Respo
 async fn question(State(shared): Served, uri: Uri) -> Response {
     told(shared.policy().map(|policy| {
         let category = argument(uri.query().unwrap_or_default(), "category");
-        let turns = (policy.ask_category)(&category.unwrap_or_default());
+        let turns = (policy.queue.in_use().ask_category)(&category.unwrap_or_default());
         json!({"text": turns.last().map(Turn::text).unwrap_or_default()})
     }))
 }

@@ -89,8 +89,8 @@ impl Server {
         answerer: Answerer,
         follower: Option<Follower>,
     ) -> Result<Self, ServeError> {
-        let queue = options.queue;
-        let policy = Policy::start(answerer, follower, queue, &options.corrections);
+        let (queue, most) = (options.queue, options.limits.tokens);
+        let policy = Policy::start(answerer, follower, queue, most, &options.corrections);
         Self::bind(options, Some(Arc::new(policy)), None).await
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::feedback::{check_boxes, check_points, check_stars, quoted};
-use crate::{Feedback, Remark, Right, StreamError};
+use crate::{Feedback, Remark, Remarked, Right, StreamError};
 
 /// `{"answer_id": "18c-12", "remark": "accept"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,9 +56,9 @@ impl AnswerRemark {
         Ok(remark)
     }
 
-    /// What it says of the frame that was answered about: the boxes that are right, or that what was said before is taken
-    /// back; and what answer is `right`, if it says that. `None` where it decides nothing. `boxes` are those of the answer,
-    /// in thousandths of the frame; `None` for an answer of which no boxes follow.
+    /// What a loader is told of the frame that was answered about: what the person did, and what answer is `right`, if the
+    /// remark says that. `None` where it decides nothing. `boxes` are those of the answer, in thousandths of the frame;
+    /// `None` for an answer of which no boxes follow.
     pub fn of_frame(
         &self,
         frame_id: &str,
@@ -66,21 +66,25 @@ impl AnswerRemark {
         right: Option<Right>,
     ) -> Option<Feedback> {
         let remark = match &self.remark {
-            Said::Accept if boxes.is_none() && right.is_some() => Remark::Retract,
-            Said::Accept => Remark::Edit(boxes?.to_vec()),
+            Said::Accept if boxes.is_none() && right.is_none() => return None,
+            Said::Accept => Remark::Accept,
+            Said::Reject => Remark::Reject,
             Said::Edit(edited) => Remark::Edit(edited.clone()),
-            // What would be right instead is no box: of boxes all that is known is that those before are not.
-            Said::Reject | Said::Points(_) | Said::Text(_) => Remark::Retract,
+            Said::Points(points) => Remark::Points(points.clone()),
+            Said::Text(text) => Remark::Text(text.clone()),
             Said::Rate(_) => return None,
         };
+        let accepted = boxes.filter(|_| remark == Remark::Accept).map(<[_]>::to_vec);
+        let answer = Some(Remarked { id: self.answer_id.clone(), boxes: accepted });
         let (frame_id, user) = (frame_id.to_owned(), self.user.clone());
-        Some(Feedback { frame_id, remark, user, right })
+        Some(Feedback { frame_id, remark, user, right, answer })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Effect;
 
     fn parse(remark: &str) -> Result<AnswerRemark, StreamError> {
         AnswerRemark::parse(&format!("{{\"answer_id\": \"a-1\", \"remark\": {remark}}}"))
@@ -90,25 +94,29 @@ mod tests {
     fn accepted_and_edited_boxes_are_the_truth_about_the_frame() {
         let boxes = [[1.0, 2.0, 30.0, 40.0]];
         let of_frame = |remark: &str| parse(remark).unwrap().of_frame("7", Some(&boxes), None);
-        let truth = |boxes: Vec<[f64; 4]>| said(Remark::Edit(boxes));
-        assert_eq!(of_frame("\"accept\""), truth(boxes.to_vec()));
-        assert_eq!(of_frame("{\"edit\": [[5, 6, 70, 80]]}"), truth(vec![[5.0, 6.0, 70.0, 80.0]]));
+        let accepted = of_frame("\"accept\"").unwrap();
+        assert_eq!((&accepted.remark, accepted.effect()), (&Remark::Accept, Effect::Boxes(&boxes)));
+        assert_eq!(accepted.answer.unwrap().id, "a-1");
+        let edited = of_frame("{\"edit\": [[5, 6, 70, 80]]}").unwrap();
+        assert_eq!(edited.remark, Remark::Edit(vec![[5.0, 6.0, 70.0, 80.0]]));
         assert_eq!(parse("\"accept\"").unwrap().of_frame("7", None, None), None, "it has no boxes");
         let right = Right { question: "Which color?".into(), answer: "green".into() };
         let told = parse("\"accept\"").unwrap().of_frame("7", None, Some(right.clone())).unwrap();
-        assert_eq!((told.remark, told.right), (Remark::Retract, Some(right)));
+        assert_eq!((&told.remark, told.effect()), (&Remark::Accept, Effect::TakenBack));
+        assert_eq!(told.right, Some(right));
         assert_eq!(of_frame("{\"rate\": 1}"), None);
-    }
-
-    fn said(remark: Remark) -> Option<Feedback> {
-        Some(Feedback { frame_id: "7".into(), remark, user: String::new(), right: None })
     }
 
     #[test]
     fn the_last_word_on_a_frame_takes_back_the_one_before() {
-        for remark in ["\"reject\"", "{\"points\": [[1, 2]]}", "{\"text\": \"a cup\"}"] {
+        for (remark, did) in [
+            ("\"reject\"", Remark::Reject),
+            ("{\"points\": [[1, 2]]}", Remark::Points(vec![[1.0, 2.0]])),
+            ("{\"text\": \"a cup\"}", Remark::Text("a cup".into())),
+        ] {
             let told = parse(remark).unwrap().of_frame("7", Some(&[[1.0, 2.0, 30.0, 40.0]]), None);
-            assert_eq!(told, said(Remark::Retract), "{remark}");
+            let told = told.unwrap();
+            assert_eq!((&told.remark, told.effect()), (&did, Effect::TakenBack), "{remark}");
         }
     }
 

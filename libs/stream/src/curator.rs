@@ -209,16 +209,27 @@ impl Curator {
         let frame = Rc::new(self.passing.remove(at)?);
         let are_people_alone = self.config.truth == Truth::Person;
         self.counters.recall(if are_people_alone { Reason::Unanswered } else { Reason::Familiar });
+        Some(self.settle(frame))
+    }
+
+    /// Takes in a frame about which somebody said what is right before this session began, as [`Curator::keep`] does.
+    pub fn restore(&mut self, frame: Frame) -> Verdict {
+        self.counters.offered += 1;
+        self.settle(Rc::new(frame))
+    }
+
+    /// What becomes of a frame that somebody said what is right about.
+    fn settle(&mut self, frame: Rc<Frame>) -> Verdict {
         let verdict = if self.is_twin_of_held_out(frame.fingerprint) {
             Verdict::Dropped(Reason::HeldOutTwin)
-        } else if are_people_alone {
+        } else if self.config.truth == Truth::Person {
             self.place(frame)
         } else {
             self.ask_about(frame);
             Verdict::Kept
         };
         self.count(&verdict);
-        Some(verdict)
+        verdict
     }
 
     fn place(&mut self, frame: Rc<Frame>) -> Verdict {
@@ -342,16 +353,10 @@ impl Curator {
         &self.counters
     }
 
-    /// Whether a frame is still kept: labels of others need not be.
-    pub fn has(&self, id: &str) -> bool {
-        let kept = self.reservoir.items().iter().chain(&self.fresh).chain(&self.held_out);
-        kept.into_iter().any(|frame| frame.id == id)
-    }
-
-    /// The size that a kept frame came with, by its name.
-    pub fn source_size(&self, id: &str) -> Option<(u32, u32)> {
+    /// A frame that is still kept, by its name: labels of others need not be.
+    pub fn get(&self, id: &str) -> Option<&Frame> {
         let mut kept = self.reservoir.items().iter().chain(&self.fresh).chain(&self.held_out);
-        kept.find(|frame| frame.id == id).map(|frame| frame.source_size)
+        kept.find(|frame| frame.id == id).map(Rc::as_ref)
     }
 
     /// Bytes of all pictures held.

@@ -21,6 +21,20 @@ pub struct Feedback {
     /// The right answer to a question about the frame, of whatever kind; what is learned from people alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<Right>,
+    /// The answer of a policy that is remarked on; none where the remark is on the frame itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Remarked>,
+}
+
+/// An answer about a frame that a person has remarked on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remarked {
+    /// What the answer is called.
+    pub id: String,
+    /// The boxes that were accepted with it, in thousandths of the frame; none of an answer that says something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<Vec<[f64; 4]>>,
 }
 
 /// A question about a frame, and what a person says is the right answer.
@@ -33,20 +47,39 @@ pub struct Right {
     pub answer: String,
 }
 
-/// What a person can say of a frame's boxes.
+/// What a person did: remarked on a frame's boxes, or on an answer about the frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Remark {
-    /// The boxes are right: those of an earlier edit, or the teacher's.
+    /// The answer is right; of a frame, its boxes are: those of an earlier edit, or the teacher's.
     Accept,
-    /// The frame is not to be asked about.
+    /// The answer is wrong; of a frame, it is not to be asked about.
     Reject,
     /// From 1, wrong, to 5, right: how often the frame is asked about, unless somebody decides.
     Rate(u8),
     /// These are the boxes, in thousandths of the frame, whatever the teacher says.
     Edit(Vec<[f64; 4]>),
+    /// These points are right in place of the answer, in thousandths of the frame.
+    Points(Vec<[f64; 2]>),
+    /// This text is right in place of the answer, as the person wrote it.
+    Text(String),
     /// What people decided before is taken back: the frame is as if nobody had accepted, rejected or edited it.
     Retract,
+}
+
+/// What follows from a remark for the boxes of its frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Effect<'a> {
+    /// The boxes that are known are right.
+    Accepted,
+    /// The frame is not to be asked about.
+    RuledOut,
+    /// So many stars.
+    Rated(u8),
+    /// These are the boxes.
+    Boxes(&'a [[f64; 4]]),
+    /// What people decided before does not count any more.
+    TakenBack,
 }
 
 impl Feedback {
@@ -60,13 +93,39 @@ impl Feedback {
         match &feedback.remark {
             Remark::Rate(stars) => check_stars(*stars).map_err(bad)?,
             Remark::Edit(boxes) => check_boxes(boxes).map_err(bad)?,
-            Remark::Accept | Remark::Reject | Remark::Retract => {}
+            Remark::Points(points) => check_points(points).map_err(bad)?,
+            Remark::Accept | Remark::Reject | Remark::Retract | Remark::Text(_) => {}
+        }
+        if let Some(boxes) = feedback.answer.as_ref().and_then(|answer| answer.boxes.as_ref()) {
+            check_boxes(boxes).map_err(bad)?;
+        }
+        let is_answer = matches!(feedback.remark, Remark::Points(_) | Remark::Text(_));
+        if is_answer && feedback.answer.is_none() && feedback.right.is_none() {
+            let why = "expected \"right\" with the question and the answer in the form of the task, or the \"answer\" \
+                       that was corrected";
+            return Err(bad(why.into()));
         }
         let is_blank = |right: &Right| right.question.trim().is_empty() || right.answer.is_empty();
         if feedback.right.as_ref().is_some_and(is_blank) {
             return Err(bad("expected \"right\" with a question and an answer".into()));
         }
         Ok(feedback)
+    }
+
+    /// What follows for the boxes of the frame. An answer that is rejected, or corrected by something else than boxes, takes
+    /// back what was decided before; a frame that is rejected is ruled out.
+    pub fn effect(&self) -> Effect<'_> {
+        match (&self.remark, &self.answer) {
+            (Remark::Rate(stars), _) => Effect::Rated(*stars),
+            (Remark::Edit(boxes), _) => Effect::Boxes(boxes),
+            (Remark::Accept, None) => Effect::Accepted,
+            (Remark::Accept, Some(answer)) => {
+                answer.boxes.as_deref().map_or(Effect::TakenBack, Effect::Boxes)
+            }
+            (Remark::Reject, None) => Effect::RuledOut,
+            (Remark::Reject, Some(_))
+            | (Remark::Points(_) | Remark::Text(_) | Remark::Retract, _) => Effect::TakenBack,
+        }
     }
 }
 
@@ -105,6 +164,34 @@ mod tests {
     fn check(remark: &str, expected: Remark) {
         let text = format!("{{\"frame_id\": \"7\", \"remark\": {remark}}}");
         assert_eq!(Feedback::parse(&text).unwrap().remark, expected);
+    }
+
+    #[test]
+    fn a_remark_on_an_answer_says_what_the_person_did_and_what_follows() {
+        let read = |remark: &str, answer: &str| {
+            let text =
+                format!("{{\"frame_id\": \"7\", \"remark\": {remark}, \"answer\": {answer}}}");
+            Feedback::parse(&text)
+        };
+        let boxes = [[1.0, 2.0, 30.0, 40.0]];
+        let accepted = "{\"id\": \"a-1\", \"boxes\": [[1, 2, 30, 40]]}";
+        let told = read("\"accept\"", accepted).unwrap();
+        assert_eq!((&told.remark, told.effect()), (&Remark::Accept, Effect::Boxes(&boxes)));
+        for remark in
+            ["\"accept\"", "\"reject\"", "{\"text\": \"a cup\"}", "{\"points\": [[1, 2]]}"]
+        {
+            let told = read(remark, "{\"id\": \"a-1\"}").unwrap();
+            assert_eq!(told.effect(), Effect::TakenBack, "{remark}");
+        }
+        let of_frame = |remark: &str| {
+            Feedback::parse(&format!("{{\"frame_id\": \"7\", \"remark\": {remark}}}"))
+        };
+        assert_eq!(of_frame("\"accept\"").unwrap().effect(), Effect::Accepted);
+        assert_eq!(of_frame("\"reject\"").unwrap().effect(), Effect::RuledOut);
+        let error = of_frame("{\"text\": \"a cup\"}").unwrap_err().to_string();
+        assert!(error.contains("\"right\" with the question"), "{error}");
+        let flat = read("\"accept\"", "{\"id\": \"a-1\", \"boxes\": [[9, 2, 3, 4]]}");
+        assert!(flat.unwrap_err().to_string().contains("x1 < x2"));
     }
 
     #[test]

@@ -124,6 +124,19 @@ impl RawFrame<'_> {
 }
 
 impl Frame {
+    /// A frame that was kept as a JPEG file before.
+    ///
+    /// # Errors
+    /// Bytes that cannot be decoded.
+    pub fn of_jpeg(id: &str, jpeg: Vec<u8>) -> Result<Self, StreamError> {
+        let raw = RawFrame { bytes: &jpeg, encoding: "jpeg", width: 0, height: 0 };
+        let image = raw.decode()?;
+        let (width, height) = image.dimensions();
+        let fingerprint = Fingerprint::of(&image);
+        let (id, source_size) = (id.to_owned(), (width, height));
+        Ok(Self { id, at_millis: 0, jpeg, width, height, source_size, fingerprint })
+    }
+
     /// The pixels, as they were but for what JPEG leaves out.
     ///
     /// # Errors

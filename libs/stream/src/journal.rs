@@ -57,6 +57,7 @@ mod tests {
             remark: Remark::Edit(vec![[0.0, 0.0, 10.0, 20.0]]),
             user: "ada".into(),
             right: None,
+            answer: None,
         };
         let (mut journal, known) = Journal::open(&path).unwrap();
         assert_eq!(known, []);

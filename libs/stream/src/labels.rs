@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use vrft_reward::visual_rft_question;
 
-use crate::{Feedback, Remark, Right};
+use crate::{Effect, Feedback, Right};
 
 /// A box in thousandths of the frame: x1, y1, x2, y2.
 type Box4 = [f64; 4];
@@ -62,23 +62,23 @@ impl Label {
 
     fn add(&mut self, feedback: &Feedback) {
         // Stars decide nothing, and that a detector's boxes are right says nothing of another question.
-        if !matches!(feedback.remark, Remark::Accept | Remark::Rate(_)) || feedback.right.is_some()
-        {
+        let effect = feedback.effect();
+        if !matches!(effect, Effect::Accepted | Effect::Rated(_)) || feedback.right.is_some() {
             self.right.clone_from(&feedback.right);
         }
-        match &feedback.remark {
-            Remark::Accept => self.decision = Some(Decision::Accepted),
-            Remark::Reject => self.decision = Some(Decision::Rejected),
-            Remark::Rate(stars) => {
+        match effect {
+            Effect::Accepted => self.decision = Some(Decision::Accepted),
+            Effect::RuledOut => self.decision = Some(Decision::Rejected),
+            Effect::Rated(stars) => {
                 self.n_ratings += 1;
                 self.sum_of_ratings += f64::from(stars.saturating_sub(1)) / 4.0;
             }
-            Remark::Retract => {
+            Effect::TakenBack => {
                 self.edited = None;
                 self.decision = None;
             }
-            Remark::Edit(boxes) => {
-                self.edited = Some(boxes.clone());
+            Effect::Boxes(boxes) => {
+                self.edited = Some(boxes.to_vec());
                 self.decision = Some(Decision::Accepted);
             }
         }

@@ -31,7 +31,7 @@ pub use config::{PuzzleKind, StreamConfig, Truth};
 pub use counters::{Counters, Reason};
 pub use curator::{Curator, Verdict};
 pub use error::StreamError;
-pub use feedback::{Feedback, Remark, Right};
+pub use feedback::{Effect, Feedback, Remark, Remarked, Right};
 pub use fingerprint::{Fingerprint, Ring};
 pub use frame::{Frame, RawFrame, shrink};
 pub use journal::Journal;

@@ -17,6 +17,7 @@ mod store;
 mod version;
 mod versions;
 
+pub use checksum::{sum_of, sum_of_file};
 pub use client::Client;
 pub use config::WeightsConfig;
 pub use error::WeightsError;

@@ -110,15 +110,16 @@ impl Desk {
         let Some(fresh) = self.follower.as_ref().and_then(Follower::newest) else { return Ok(()) };
         self.note_metrics(node);
         let start = Instant::now();
-        let version = fresh.version().to_owned();
+        let (version, digest) = (fresh.version().to_owned(), fresh.digest().to_owned());
         if let Err(error) = self.answerer.take(fresh) {
             let why = error.to_string();
             warn!(version, why, "A version is of another policy; the one in use stays.");
             return Ok(());
         }
         let secs = start.elapsed().as_secs_f64();
-        info!(version, secs, "Swapped in a version.");
-        self.journal.note(json!({"event": "swap", "version": version, "secs": secs}))
+        info!(version, digest, secs, "Swapped in a version.");
+        let event = json!({"event": "swap", "version": version, "digest": digest, "secs": secs});
+        self.journal.note(event)
     }
 
     /// Answers a question about the newest frames. What is wrong with a question or a frame is told, and forgotten.
@@ -212,7 +213,8 @@ impl Desk {
             node.send_live(&BOXES2D, (tags.into_iter().chain(of_boxes).collect(), data))?;
         }
         self.journal.note(json!({
-            "event": "answer", "answer_id": answer_id, "version": answered.version,
+            "event": "answer", "answer_id": answer_id,
+            "version": answered.version, "digest": answered.digest,
             "image_id": about.input, "frame_id": about.frame_id, "question": question,
             "text": answered.text, "reading": answered.reading, "found": answered.found,
             "width": about.size.0, "height": about.size.1, "secs": answered.took.as_secs_f64(),
@@ -384,6 +386,7 @@ fn tags(about: &About<'_>, answered: &Answered, answer_id: &str) -> Tags {
         (IMAGE_ID.to_owned(), text(about.input)),
         ("answer_id".to_owned(), text(answer_id)),
         ("policy_version".to_owned(), text(&answered.version)),
+        ("policy_digest".to_owned(), text(&answered.digest)),
         ("width".to_owned(), Tag::Integer(about.size.0.into())),
         ("height".to_owned(), Tag::Integer(about.size.1.into())),
         ("latency_secs".to_owned(), Tag::Float(answered.took.as_secs_f64())),

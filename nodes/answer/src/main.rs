@@ -11,7 +11,7 @@ mod remarks;
 #[cfg(test)]
 mod tests;
 
-use eyre::{WrapErr, ensure};
+use eyre::{WrapErr, eyre};
 use tracing::{info, warn};
 use vrft_answer::{Answerer, Follow, Follower, Settings, Target, promoted};
 use vrft_node::Node;
@@ -19,8 +19,8 @@ use vrft_weights::{Versions, WeightsConfig};
 
 use crate::desk::Desk;
 use crate::environment::Environment;
-use crate::intake::{Intake, Trigger};
-use crate::ports::{POLICY, PORTS};
+use crate::intake::Intake;
+use crate::ports::PORTS;
 
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
@@ -39,13 +39,10 @@ fn start() -> eyre::Result<()> {
     let answerer = Answerer::load(&settings, &first(&settings)?)?;
     let node = Node::join(&PORTS, &document)?;
     let intake = Intake::of(&node);
-    let answer = &settings.answer;
-    let has_question = !answer.question.is_empty() || !answer.category.is_empty();
-    ensure!(
-        has_question || intake.trigger == Trigger::Texts,
-        "nothing to ask: set answer.question or answer.category, or DEFAULT_QUESTION, or connect the input `text`"
-    );
-    let follower = follow(&node, &settings, &weights, answerer.version())?;
+    let inputs = node.inputs();
+    let has = |name: &str| inputs.iter().any(|(input, _)| input == name);
+    settings.answer.check_inputs(has).map_err(|why| eyre!(why))?;
+    let follower = follow(&node, &settings, &weights, &answerer)?;
     info!(version = answerer.version(), "Ready to answer.");
     // Tells the answers of this process from those of another, which may have started in the same moment.
     let at_millis = (vrft_node::unix_secs() * 1e3) as u64;
@@ -64,11 +61,15 @@ fn first(settings: &Settings) -> eyre::Result<Target> {
     let name = settings.policy.path.display().to_string();
     let target = Target::find(&name, &settings.answer.served).wrap_err("policy.path")?;
     if let Some(choice) = &target.choice {
-        info!("policy.path = {name:?}: {choice}.");
+        info!("policy.path = {:?}: {choice}.", vrft_config::shown(&settings.policy.path));
     }
     if settings.answer.follow == Follow::Promoted {
-        let served = settings.answer.served.display();
-        info!(%served, version = target.version, "Nothing was promoted yet: beginning with policy.path.");
+        let served = vrft_config::shown(&settings.answer.served);
+        info!(
+            served,
+            version = target.version,
+            "Nothing was promoted yet: beginning with policy.path."
+        );
     }
     Ok(target)
 }
@@ -78,16 +79,15 @@ fn follow(
     node: &Node,
     settings: &Settings,
     weights: &WeightsConfig,
-    version: &str,
+    in_use: &Answerer,
 ) -> eyre::Result<Option<Follower>> {
     Ok(match settings.answer.follow {
         Follow::Nothing => None,
-        Follow::Promoted => Some(Follower::promoted(settings, version)),
+        Follow::Promoted => {
+            let settings = settings.clone();
+            Some(Follower::promoted(in_use, Box::new(move |_target| Ok(settings.clone()))))
+        }
         Follow::Learner => {
-            ensure!(
-                node.has_input(&POLICY),
-                "answer.follow = \"learner\" needs an input `policy` from learner/policy"
-            );
             warn!(
                 "Following the learner: every version is used as it comes, whether it is better or not \
                  (answer.follow = \"promoted\" uses only what was found no worse on held-out data)."

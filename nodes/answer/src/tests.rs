@@ -8,6 +8,7 @@ use vrft_config::Document;
 use vrft_dataset::Dataset;
 use vrft_messages::hub::{Boxes2d, RawImage, Tag, Tags, message_of_texts, texts};
 use vrft_node::testing::{Script, SentLive};
+use vrft_stream::Remark;
 
 use crate::desk::Desk;
 use crate::environment::Environment;
@@ -244,15 +245,17 @@ fn a_rejection_takes_back_what_was_accepted_before() {
         let script = script.frame("image", 0, "f0").pause();
         script.says("feedback", &remark("accept")).says("feedback", &remark("reject"))
     });
-    let told: Vec<vrft_stream::Remark> = ran
+    let told: Vec<vrft_stream::Feedback> = ran
         .of("corrections")
         .into_iter()
-        .map(|(_, _, data)| vrft_stream::Feedback::parse(&texts(data).unwrap()[0]).unwrap().remark)
+        .map(|(_, _, data)| vrft_stream::Feedback::parse(&texts(data).unwrap()[0]).unwrap())
         .collect();
-    let [vrft_stream::Remark::Edit(boxes), vrft_stream::Remark::Retract] = &told[..] else {
-        panic!("{told:?}")
-    };
+    let [accepted, rejected] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(accepted.remark, vrft_stream::Remark::Accept);
+    let vrft_stream::Effect::Boxes(boxes) = accepted.effect() else { panic!("{accepted:?}") };
     assert!(!boxes.is_empty());
+    assert_eq!(rejected.remark, vrft_stream::Remark::Reject);
+    assert_eq!(rejected.effect(), vrft_stream::Effect::TakenBack);
 }
 
 #[test]
@@ -281,7 +284,7 @@ fn an_accepted_answer_is_the_truth_about_its_frame_for_a_loader() {
     assert_eq!(ran.events("feedback").len(), 2, "both are written down");
     let [(_, _, data)] = ran.of("corrections")[..] else { panic!("one is of a frame") };
     let told = vrft_stream::Feedback::parse(&texts(data).unwrap()[0]).unwrap();
-    let vrft_stream::Remark::Edit(boxes) = &told.remark else { panic!("boxes") };
+    let vrft_stream::Effect::Boxes(boxes) = told.effect() else { panic!("boxes") };
     assert_eq!(told.frame_id, "f0");
     let answer = ran.events("answer")[0];
     let width = answer["width"].as_f64().unwrap();
@@ -315,6 +318,9 @@ fn right_words_and_points_reach_a_loader_with_the_question_that_was_asked() {
     };
     // Points are no answer of this task: they only take back what was right before.
     assert_eq!(right, [Some(green), None, None]);
+    let did: Vec<_> = said.iter().map(|said| said.remark.clone()).collect();
+    let points = Remark::Points(vec![[1.0, 2.0]]);
+    assert_eq!(did, [Remark::Text("green".into()), Remark::Reject, points]);
     let points = "[reward.answer]\ntype = \"points\"\n[reward.terms.near]\nmetric = \"overlap\"\n\
                   [reward.match]\nmeasure = \"l1\"\n";
     let said = told(points, &["{\"points\": [[100, 200]]}", "{\"text\": \"[[3, 4]]\"}"]);

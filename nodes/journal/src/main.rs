@@ -48,7 +48,11 @@ fn start() -> eyre::Result<()> {
             let logged = Logged::read(&run).wrap_err_with(|| {
                 format!("no groups to replay; {REPLAY_VARIABLE} names the run")
             })?;
-            info!(prompts = logged.n_prompts(), run = %run.display(), "Read the groups of a run.");
+            info!(
+                prompts = logged.n_prompts(),
+                run = vrft_config::shown(&run),
+                "Read the groups of a run."
+            );
             let lineage = Lineage::of(&run, &document);
             if let Lineage::Start(differs) = &lineage {
                 warn!(

@@ -168,7 +168,7 @@ impl Store {
         let cursor = Cursor { next_prompt_id: config.learner.first_prompt_of(step) };
         let saved = node.timed(step, "checkpoint", |_| self.checkpoints.save(learner, &cursor));
         let folder = saved.wrap_err("cannot save a checkpoint; earlier ones are untouched")?;
-        info!(step, folder = %folder.display(), "Saved.");
+        info!(step, folder = vrft_config::shown(&folder), "Saved.");
         self.last_saved = Some((step, folder.clone()));
         Ok(folder)
     }

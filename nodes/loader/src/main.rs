@@ -15,6 +15,7 @@ use vrft_stream::StreamConfig;
 use crate::ports::{CREDIT, PORTS, PROMPTS};
 use crate::sources::Sources;
 
+mod corrected;
 mod held_out;
 mod live;
 mod overlap;

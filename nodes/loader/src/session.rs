@@ -12,11 +12,12 @@ use vrft_messages::{Credit, Prompt, PromptBatch};
 use vrft_node::Node;
 use vrft_reward::Space;
 use vrft_stream::{
-    Counters, Curator, Feedback, Frame, Journal, Labels, RawFrame, Reason, Remark, StreamConfig,
+    Counters, Curator, Effect, Feedback, Frame, Journal, Labels, RawFrame, Reason, StreamConfig,
     Truth, Verdict,
 };
 
 use crate::Config;
+use crate::corrected;
 use crate::held_out::HeldOut;
 use crate::question::Questions;
 
@@ -58,11 +59,12 @@ impl Session {
     pub(crate) fn open(config: &Config, stream: &StreamConfig, dir: &Path) -> eyre::Result<Self> {
         check_space(config, stream)?;
         let mut labels = Labels::new(4 * (stream.reservoir + stream.held_out));
-        let mut next_number = 0;
+        let (mut next_number, mut known) = (0, Vec::new());
         let journal = match stream.truth {
             Truth::Puzzles => None,
             Truth::Teacher | Truth::Person => {
-                let (journal, known) = Journal::open(&dir.join("feedback.jsonl"))?;
+                let (journal, said) = Journal::open(&dir.join("feedback.jsonl"))?;
+                known = said;
                 known.iter().for_each(|feedback| labels.remark(feedback));
                 next_number = first_free_number(&known);
                 Some(journal)
@@ -73,6 +75,7 @@ impl Session {
             curator.avoid(held_out.fingerprints);
             held_out.questions
         });
+        corrected::restore(dir, &known, stream, &mut labels, &mut curator)?;
         Ok(Self {
             config: config.clone(),
             stream: stream.clone(),
@@ -125,7 +128,7 @@ impl Session {
     /// Boxes of frames that were not kept are of no use.
     pub(crate) fn take_boxes(&mut self, boxes: &Boxes2d) {
         let Some(id) = boxes.frame_id.clone().or_else(|| self.last_frame.clone()) else { return };
-        let Some(size) = self.curator.source_size(&id) else { return };
+        let Some(size) = self.curator.get(&id).map(|frame| frame.source_size) else { return };
         let is_sure =
             |n: usize| boxes.confidences.get(n).is_none_or(|c| *c >= self.stream.min_confidence);
         let is_meant = |n: usize| {
@@ -146,7 +149,7 @@ impl Session {
                 journal.append(&feedback)?;
                 self.labels.remark(&feedback);
                 self.n_remarks += 1;
-                self.keep(&feedback);
+                self.keep(&feedback)?;
             }
             (Ok(_), None) => self
                 .take_garbage("feedback, but data.stream.truth is not \"teacher\" or \"person\""),
@@ -155,25 +158,29 @@ impl Session {
         Ok(())
     }
 
-    /// A frame that was passed over is kept once somebody says what is right about it.
-    fn keep(&mut self, feedback: &Feedback) {
+    /// A frame that was passed over is kept once somebody says what is right about it, on the disk too: a run that is
+    /// resumed learns from it again.
+    fn keep(&mut self, feedback: &Feedback) -> eyre::Result<()> {
         let id = &feedback.frame_id;
         let are_people_alone = self.stream.truth == Truth::Person;
-        let has_boxes = matches!(feedback.remark, Remark::Edit(_));
+        let has_boxes = matches!(feedback.effect(), Effect::Boxes(_));
         if are_people_alone && has_boxes && feedback.right.is_none() {
             let why = format!("of frame {id:?} boxes are said, which are no answer to a question");
-            return self.refuse_remark(&why);
+            self.refuse_remark(&why);
+            return Ok(());
         }
         let is_right = if are_people_alone { feedback.right.is_some() } else { has_boxes };
-        if !is_right || self.curator.has(id) {
-            return;
+        if !is_right {
+            return Ok(());
         }
-        if self.curator.keep(id).is_none() && are_people_alone {
+        let is_known = self.curator.get(id).is_some() || self.curator.keep(id).is_some();
+        if !is_known && are_people_alone {
             self.refuse_remark(&format!(
                 "frame {id:?} is not remembered, so what is right about it cannot be learned: it came faster than \
                  data.stream.max_fps, was too dark, bright or blurred, or is too old"
             ));
         }
+        self.curator.get(id).map_or(Ok(()), |frame| corrected::save(&self.run_dir, frame))
     }
 
     /// People remark seldom, and want to know each time.

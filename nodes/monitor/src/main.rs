@@ -80,9 +80,9 @@ fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
     }
     for best in vrft_report::best_policies(&run_dir)? {
         println!("{best}");
-        println!("  {}", run_dir.join(&best.checkpoint).display());
+        println!("  {}", vrft_config::shown(&run_dir.join(&best.checkpoint)));
     }
-    println!("Report: {}", report.display());
+    println!("Report: {}", vrft_config::shown(&report));
     // A run that broke off has a report too, of what there is.
     collected?;
     node.finish()

@@ -40,7 +40,7 @@ impl Recording {
         let path = free_path(node.run_dir());
         let builder = RecordingStreamBuilder::new("vrft").recording_name(node.run_name());
         let stream = builder.save(&path).wrap_err_with(|| format!("cannot write {path:?}"))?;
-        tracing::info!(path = %path.display(), "Recording.");
+        tracing::info!(path = vrft_config::shown(&path), "Recording.");
         let reward = Reward::new(&document.section::<RewardConfig>()?);
         Ok(Self { stream, reward, learner: document.section()? })
     }

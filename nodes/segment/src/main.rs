@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use eyre::{WrapErr, ensure};
+use eyre::WrapErr;
 use tracing::{info, warn};
 use vrft_node::{Arrival, Live, Node};
 use vrft_segment::{SegmentConfig, Segmenter};
@@ -43,8 +43,6 @@ fn start() -> eyre::Result<()> {
     }
     let segmenter = Segmenter::load(&config).wrap_err("segment.model")?;
     let node = Node::join(&PORTS, &document)?;
-    let has_frames = node.inputs().iter().any(|(input, _)| input.contains(IMAGE));
-    ensure!(has_frames, "no frames: connect a camera's output to the input `image`");
     info!(model = %config.model.display(), "Ready to make masks.");
     let desk = Desk::open(segmenter, node.run_dir())?;
     run(node, desk)

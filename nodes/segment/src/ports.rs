@@ -29,11 +29,15 @@ pub(crate) const PORTS: Ports = Ports {
             )
             .may_drop(),
         ],
-        other_inputs: Some(Others::hub(
+        other_inputs: Some(
+Others::hub(
             "image_2",
             "image",
             "frames of further cameras, told apart by image_id; inputs of any name with `image` in it",
-        )),
+        )
+        .with_word(IMAGE)
+        .at_least(1),
+        ),
         outputs: &[
             Port::hub(
                 "masks",

@@ -130,20 +130,60 @@ fn what_is_promoted_takes_its_place_within_a_second_and_so_does_what_was_before(
     settings.answer.follow = Follow::Promoted;
     settings.answer.served = served.path().to_owned();
     let mut answerer = starter(&settings);
-    let follower = Follower::promoted(&settings, answerer.version());
-    for name in ["policy-0001", "policy-0002", "policy-0001"] {
-        promote(name);
+    let of_all = settings.clone();
+    let follower = Follower::promoted(&answerer, Box::new(move |_| Ok(of_all.clone())));
+    let mut until = |is_used: &dyn Fn(&Answerer) -> bool, what: &str| {
         let start = Instant::now();
-        while answerer.version() != name {
-            assert!(start.elapsed() < Duration::from_secs(10), "{name} never came");
+        while !is_used(&answerer) {
+            assert!(start.elapsed() < Duration::from_secs(10), "{what} never came");
             let turns = answerer.category("handwritten digit", 1);
             // Answers go on while the next version is loaded.
-            answerer.answer(&turns, &[picture(0)], 0).unwrap();
+            let answered = answerer.answer(&turns, &[picture(0)], 0).unwrap();
+            assert_eq!(answered.digest, answerer.digest());
             if let Some(fresh) = follower.newest() {
                 answerer.take(fresh).unwrap();
             }
         }
+        answerer.digest().to_owned()
+    };
+    let mut digests = Vec::new();
+    for name in ["policy-0001", "policy-0002", "policy-0001"] {
+        promote(name);
+        digests.push(until(&|answerer| answerer.version() == name, name));
     }
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "one policy under two names");
+    // All of it is removed, and another policy is promoted that has the name of the one in use.
+    std::fs::remove_dir_all(served.path()).unwrap();
+    std::fs::create_dir(served.path()).unwrap();
+    promote("policy-0001");
+    let settings_of_model = served.path().join("policy-0001/config.json");
+    let other = std::fs::read_to_string(&settings_of_model).unwrap() + "\n";
+    std::fs::write(&settings_of_model, other).unwrap();
+    until(&|answerer| answerer.digest() != digests[0], "other contents of the same name");
+}
+
+#[test]
+fn the_longest_part_of_a_question_that_is_too_long_is_blamed() {
+    let answerer = starter(&settings());
+    let error = |turns: &[Turn], pictures: &[Picture]| {
+        answerer.answer(turns, pictures, 0).unwrap_err().to_string()
+    };
+    let words = "word ".repeat(5000);
+    let why = error(&answerer.question(&words, 1), &[picture(0)]);
+    assert!(why.contains("ask with fewer words") && !why.contains("max_pixels"), "{why}");
+    let AnswerError::TooLong { n_text, n_pictures, .. } =
+        answerer.answer(&answerer.question(&words, 1), &[picture(0)], 0).unwrap_err()
+    else {
+        panic!("too long")
+    };
+    let one = answerer.answer(&answerer.question("?", 1), &[picture(0)], 0).unwrap();
+    let none = answerer.answer(&answerer.question("?", 0), &[], 0).unwrap();
+    // A picture takes two tokens more than its patches: those around them.
+    assert_eq!(n_pictures + 2, one.n_prompt_tokens - none.n_prompt_tokens);
+    assert!(n_text > 5000, "{n_text}");
+    let many = vec![picture(0); 60];
+    let why = error(&answerer.question("?", 60), &many);
+    assert!(why.contains("show fewer pictures"), "{why}");
 }
 
 #[test]

@@ -79,6 +79,7 @@ pub(crate) fn check_nodes(graph: &Graph, built: bool) -> eyre::Result<()> {
         match name.as_str() {
             "vrft-camera" => check_camera(graph, node, &id)?,
             "vrft-journal" => check_replay(graph, node, &id)?,
+            "vrft-answer" => check_answer(graph, node, &id)?,
             _ => {}
         }
     }
@@ -181,6 +182,14 @@ fn check_camera(graph: &Graph, node: &Node, id: &str) -> eyre::Result<()> {
     Ok(())
 }
 
+/// An answering node needs something to ask, and to follow.
+fn check_answer(graph: &Graph, node: &Node, id: &str) -> eyre::Result<()> {
+    let mut answer = graph.config.answer.clone();
+    answer.question = variable(graph, node, "DEFAULT_QUESTION").unwrap_or(answer.question);
+    let has = |name: &str| node.inputs.keys().any(|input| AsRef::<str>::as_ref(input) == name);
+    answer.check_inputs(has).map_err(|why| eyre!("node {id:?}: {why}"))
+}
+
 /// Insertions, removals and replacements from one word to another.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
@@ -263,6 +272,19 @@ mod tests {
         std::fs::create_dir(folder.path().join("groups")).unwrap();
         check(&journal(&format!("args: --replay {}", folder.path().display())), false).unwrap();
     }
+
+    #[test]
+    fn an_answering_node_needs_something_to_ask() {
+        let answer = |inputs: &str, more: &str| {
+            let node = "id: vlm, build: make, path: /nowhere/vrft-answer";
+            format!("{{{node}, inputs: {{{inputs}}}{more}}}")
+        };
+        let nothing = "node \"vlm\": nothing to ask: set answer.question";
+        refused(&answer("image: a/b", ""), nothing);
+        check(&answer("image: a/b, text: a/c", ""), false).unwrap();
+        check(&answer("image: a/b", ", env: {DEFAULT_QUESTION: Who?}"), false).unwrap();
+    }
+
     #[test]
     fn the_source_of_a_camera_must_be_there() {
         let camera =

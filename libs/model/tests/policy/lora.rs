@@ -168,6 +168,21 @@ fn merged_weights_give_the_same_without_the_adapter() {
     check_near(&logprobs(&merged), &logprobs(&policy));
 }
 
+#[test]
+fn an_adapter_that_holds_no_numbers_is_not_merged() {
+    let policy = trained(config(names(&["q_proj"])));
+    let mut tensors = policy.version().unwrap();
+    let name = tensors.keys().find(|name| name.contains("q_proj")).unwrap().clone();
+    let broken = (tensors[&name].zeros_like().unwrap() / 0.0).unwrap();
+    tensors.insert(name.clone(), broken);
+    policy.set_weights(&tensors.into_iter().collect()).unwrap();
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("merged");
+    let error = policy.save_merged(&out, Some(DType::F32)).unwrap_err().to_string();
+    assert!(error.contains("q_proj") && error.contains("NaN"), "{error}");
+    assert!(!out.exists(), "nothing was written");
+}
+
 /// Changes a key of a saved adapter's configuration and expects a load to fail.
 #[track_caller]
 fn check_error(change: impl Fn(&mut serde_json::Value), expected: &str) {

@@ -106,6 +106,28 @@ fn a_port_that_the_node_does_not_know_is_named() {
     check(&graph(&logs)).unwrap();
 }
 
+/// Frames come by any name that has `image` in it, and a node that answers about them needs one.
+#[test]
+fn an_input_that_an_answering_node_would_make_nothing_of_is_named() {
+    let answer = |inputs: &str| {
+        let text = format!(
+            "nodes:\n  - {{id: eyes, path: eyes.py, outputs: [left, words]}}\n  - id: answer\n    path: vrft-answer\n    \
+             inputs: {{{inputs}}}\n    outputs: [text]\n"
+        );
+        check(&graph(&text)).map_err(|error| error.to_string())
+    };
+    answer("left_image: eyes/left").unwrap();
+    answer("image: eyes/left, text: eyes/words").unwrap();
+    let error = answer("image: eyes/left, words: eyes/words").unwrap_err();
+    assert!(error.contains("\"answer\" (vrft-answer) has no input \"words\"; it takes"), "{error}");
+    assert!(error.contains("\"text\"") && error.contains("any name with `image` in it"), "{error}");
+    let error = answer("text: eyes/words").unwrap_err();
+    assert!(
+        error.contains("needs an input that carries image, by any name with `image`"),
+        "{error}"
+    );
+}
+
 /// A rollout that samples from it would need the output `policy`, which a learner from a journal does not have.
 #[test]
 fn nothing_can_sample_from_what_is_learned_offline() {

@@ -25,6 +25,20 @@ pub fn true_answer(solution: &str) -> &str {
     Solution::new(solution).answer
 }
 
+/// What a completion says without its thinking and its tags, for who takes it over as the right answer: [`answer_text`], up
+/// to the end of a block that was never opened, and without what else is left of tags. `None` where that has no answer.
+pub fn said_text(completion: &str) -> Option<String> {
+    let text = answer_text(completion)?;
+    let ended = split_at_tag(text, "</answer>").filter(|(before, _)| !before.trim().is_empty());
+    let mut said = ended.map_or(text, |(before, _)| before).to_owned();
+    for tag in TAGS {
+        while let Some((before, after)) = split_at_tag(&said, tag) {
+            said = format!("{before}{after}");
+        }
+    }
+    Some(said.trim().to_owned())
+}
+
 /// What stands in the thinking of a completion; empty without any.
 pub(crate) fn thinking(completion: &str) -> &str {
     let inside = completion.split_once("<think>").map_or("", |(_, inside)| inside);
@@ -140,6 +154,25 @@ mod tests {
     fn thinking_without_an_answer() {
         check("<think>a cat", None);
         check("<think>a cat</think>", Some(""));
+    }
+
+    #[test]
+    fn what_is_left_of_tags_is_not_said() {
+        for (completion, said) in [
+            ("a cup</answer>", "a cup"),
+            ("a cup</answer> User: and", "a cup"),
+            ("</answer>a cup", "a cup"),
+            ("<think>round</think>a cup</Answer>", "a cup"),
+            ("round</think> a cup", "a cup"),
+            ("<answer>a <think>cup</answer></answer>", "a cup"),
+            ("<answer>a cup", "a cup"),
+            ("a < b > c", "a < b > c"),
+            ("</ans</answer>wer>", "</ans"),
+        ] {
+            assert_eq!(said_text(completion).as_deref(), Some(said), "{completion}");
+        }
+        assert_eq!(said_text("<think>a cup"), None);
+        assert_eq!(said_text("<answer>a</answer><answer>b</answer>"), None);
     }
 
     #[track_caller]

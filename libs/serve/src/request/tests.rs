@@ -65,6 +65,12 @@ fn what_is_not_understood_is_refused_by_its_key() {
         ("messages", json!([])),
         ("messages", json!([{"role": "assistant", "content": "No."}])),
         ("messages", json!([{"role": "user", "content": "Who?", "tool_calls": [{}]}])),
+        ("messages", json!([{"role": "user", "content": "Who?", "refusal": "no"}])),
+        ("messages", json!([{"role": "user", "content": "Who?", "contents": "What?"}])),
+        ("messages", json!(["Who?"])),
+        ("stream_options", json!({"include_usages": true})),
+        ("seed", json!(1.5)),
+        ("seed", json!("7")),
     ] {
         let why = with(key, value.clone()).unwrap_err();
         assert!(why.starts_with(key), "{key} = {value}: {why}");
@@ -96,6 +102,48 @@ fn what_changes_nothing_about_the_answer_is_ignored() {
     let turns =
         json!([{"role": "user", "content": "What?"}, said, {"role": "user", "content": "Where?"}]);
     assert_eq!(read(json!({"messages": turns})).unwrap().turns.len(), 4);
+}
+
+#[test]
+fn an_unknown_key_is_named_wherever_it_stands() {
+    let url = json!({"url": DOT});
+    for (message, place) in [
+        (json!({"role": "user", "content": "?", "temprature": 1}), "messages[0].temprature: "),
+        (
+            json!({"role": "user", "content": [{"type": "text", "text": "?", "language": "en"}]}),
+            "messages[0].content[0].language: ",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "image_url", "image_url": url, "crop": 1}]}),
+            "messages[0].content[0].crop: ",
+        ),
+        (
+            json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": DOT, "fit": 1}}]}),
+            "messages[0].content[0].image_url.fit: ",
+        ),
+    ] {
+        let why = read(json!({"messages": [message]})).unwrap_err();
+        let expected = format!("{place}not known here; what can be set is ");
+        assert!(why.starts_with(&expected), "{why}");
+    }
+    let named = json!([{"role": "user", "content": "?", "name": "ada"}]);
+    read(json!({"messages": named})).unwrap();
+}
+
+#[test]
+fn a_seed_is_any_whole_number() {
+    let seed = |seed: Value| with("seed", seed).unwrap().seed;
+    let seeds = [json!(-1), json!(i64::MIN), json!(0), json!(7), json!(u64::MAX - 1)].map(seed);
+    assert_eq!(seeds, [u64::MAX, 1 << 63, 0, 7, u64::MAX - 1]);
+}
+
+#[test]
+fn a_developer_speaks_as_the_system_does() {
+    let turns =
+        json!([{"role": "developer", "content": "Be kind."}, {"role": "user", "content": "?"}]);
+    let asked = read(json!({"messages": turns})).unwrap();
+    assert_eq!(asked.turns[0], Turn::system("Be kind."));
+    assert_eq!(asked.turns.len(), 2, "it takes the place of the run's own");
 }
 
 #[test]

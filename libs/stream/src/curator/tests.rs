@@ -209,11 +209,11 @@ fn boxes_that_are_late_are_not_waited_for_while_the_detector_is_at_work() {
 fn a_familiar_frame_is_kept_once_somebody_says_what_is_right_about_it() {
     let mut curator = watch(&config(), 0..5);
     assert_eq!(offer(&mut curator, &scene(2, 120, 80), 9.0), Verdict::Dropped(Reason::Familiar));
-    assert!(!curator.has("frame-5"));
+    assert!(curator.get("frame-5").is_none());
     assert_eq!(curator.keep("frame-5"), Some(Verdict::Kept));
     let Counters { offered, kept, .. } = *curator.counters();
     assert_eq!((offered, kept, curator.counters().dropped(Reason::Familiar)), (6, 6, 0));
-    assert!(curator.has("frame-5") && curator.keep("frame-5").is_none(), "once");
+    assert!(curator.get("frame-5").is_some() && curator.keep("frame-5").is_none(), "once");
     assert_eq!(curator.keep("frame-77"), None, "it never came");
     // What is judged on is not learned from, nor what looks like it.
     let set_aside = StreamConfig { held_out: 1, held_out_every: 1, ..config() };

@@ -1,9 +1,10 @@
 //! A teacher is believed until a person says otherwise.
 
 use super::*;
+use crate::Remark;
 
 fn remark(remark: Remark) -> Feedback {
-    Feedback { frame_id: "7".into(), remark, user: String::new(), right: None }
+    Feedback { frame_id: "7".into(), remark, user: String::new(), right: None, answer: None }
 }
 
 /// Share of even coins by which the teacher's boxes, the edited ones, or none are asked for.

@@ -282,10 +282,8 @@ fn what_was_said_before_a_resume_is_not_taken_for_another_frame() {
 fn answered(script: Script, id: u64, color: &str) -> Script {
     let right =
         format!("{{\"question\": \"Which color?\", \"answer\": \"<answer>{color}</answer>\"}}");
-    said(
-        script,
-        &format!("{{\"frame_id\": \"{id}\", \"remark\": \"retract\", \"right\": {right}}}"),
-    )
+    let text = format!("{{\"text\": \"{color}\"}}");
+    said(script, &format!("{{\"frame_id\": \"{id}\", \"remark\": {text}, \"right\": {right}}}"))
 }
 
 #[test]
@@ -327,6 +325,44 @@ fn words_that_people_say_are_right_are_learned_and_judged_on_and_the_last_word_c
     assert_eq!((kept + twins, held_out, unanswered), (10.0, 2.0, 8.0));
     // The frame that never came, and the boxes.
     assert_eq!(metric(&sent, "stream/garbage").last(), Some(&2.0));
+}
+
+#[test]
+fn a_resumed_run_learns_from_what_people_said_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&[PuzzleKind::Spot]);
+    config.stream.as_mut().unwrap().truth = Truth::Person;
+    let script = (0..12).fold(Script::new(&PORTS), frame);
+    let script = (0..12).fold(script, |script, id| answered(script, id, "green"));
+    // The last word on two of them: another answer, and none.
+    let script = answered(script, 3, "blue");
+    let script = said(script, "{\"frame_id\": \"4\", \"remark\": \"retract\"}");
+    let script = script.message("credit", &credit(0));
+    let before = sent_in(folder.path(), &config, script).all::<PromptBatch>("held_out");
+    // Nobody says anything any more, and other frames have the names of those before.
+    config.run.resume = true;
+    let script = (20..24).fold(Script::new(&PORTS), frame);
+    let script = (1..21).fold(script, |script, step| script.message("credit", &credit(step)));
+    let sent = sent_in(folder.path(), &config, script);
+    assert_eq!(sent.all::<PromptBatch>("held_out"), before);
+    let judged = before[0].prompts.iter().map(|p| p.sample_id.split('-').next().unwrap());
+    let judged: Vec<&str> = judged.collect();
+    let batches = sent.all::<PromptBatch>("prompts");
+    assert_eq!(batches.len(), 20);
+    let mut learned = std::collections::BTreeSet::new();
+    for prompt in batches.iter().flat_map(|batch| &batch.prompts) {
+        let id = prompt.sample_id.strip_prefix("earlier-").unwrap().split('-').next().unwrap();
+        assert!(!judged.contains(&id) && id != "4", "{id}");
+        let color = if id == "3" { "blue" } else { "green" };
+        assert_eq!(prompt.answer, format!("<answer>{color}</answer>"));
+        learned.insert(id.to_owned());
+    }
+    assert!(learned.len() >= 6 && learned.contains("3"), "{learned:?}");
+    // What lies there and is no picture is named.
+    std::fs::write(folder.path().join("corrected/3.jpg"), "torn").unwrap();
+    let (node, _sent) = Script::new(&PORTS).run_dir(folder.path()).end("credit").node();
+    let error = run(node, &config, config.stream.as_ref().unwrap()).unwrap_err();
+    assert!(format!("{error:#}").contains("3.jpg"), "{error:#}");
 }
 
 #[test]
