@@ -87,8 +87,16 @@ pub(crate) fn puzzles(options: &PuzzlesOptions) -> eyre::Result<()> {
     let order = Order::new(pictures.len(), seed);
     let (judged, learned): (Vec<usize>, Vec<usize>) =
         (0..pictures.len()).partition(|idx| (0..n_held_out as u64).any(|k| order.index(k) == *idx));
-    for kind in &options.kinds {
-        let maker = Maker { options, kind: *kind, choices: Order::new(N_CHOICES, seed) };
+    let choices = Order::new(N_CHOICES, seed);
+    let makers: Vec<Maker<'_>> =
+        options.kinds.iter().map(|kind| Maker { options, kind: *kind, choices }).collect();
+    for maker in &makers {
+        for part in ["train", "test"] {
+            let file = maker.file(part);
+            ensure!(!file.exists(), "{file:?} is there already: name another folder, or remove it");
+        }
+    }
+    for maker in &makers {
         for (part, which) in [("train", &learned), ("test", &judged)] {
             if !which.is_empty() {
                 let pictures: Vec<&Source> = which.iter().map(|idx| &pictures[*idx]).collect();
@@ -96,11 +104,10 @@ pub(crate) fn puzzles(options: &PuzzlesOptions) -> eyre::Result<()> {
             }
         }
     }
-    say!(
-        "A reward for each kind is in configs/rewards/puzzles. Then: vrft new mine --data {} --reward configs/rewards/puzzles/{}.toml",
-        options.out.join(format!("{}-train.jsonl", options.kinds[0].name())).display(),
-        options.kinds[0].name()
-    );
+    for maker in &makers {
+        let file = maker.file("train");
+        say!("Then: vrft new mine --data {} --reward {}", file.display(), maker.reward());
+    }
     Ok(())
 }
 
@@ -183,11 +190,23 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// The file of the rows to learn from, or of those to be judged on.
+    fn file(&self, part: &str) -> PathBuf {
+        self.options.out.join(format!("{}-{part}.jsonl", self.kind.name()))
+    }
+
+    /// The shipped reward that reads the answers.
+    fn reward(&self) -> String {
+        match self.kind {
+            PuzzleKind::Spot => "configs/rewards/visual-rft/detection.toml".to_owned(),
+            other => format!("configs/rewards/puzzles/{}.toml", other.name()),
+        }
+    }
+
     /// Writes the questions about some pictures; other pieces come from among the same.
     fn write(&self, part: &str, pictures: &[&Source]) -> eyre::Result<()> {
         let name = self.kind.name();
-        let file = self.options.out.join(format!("{name}-{part}.jsonl"));
-        ensure!(!file.exists(), "{file:?} is there already: name another folder, or remove it");
+        let file = self.file(part);
         let folder = self.options.out.join(format!("{name}-{part}"));
         std::fs::create_dir_all(&folder).wrap_err_with(|| format!("{folder:?}"))?;
         let mut lines = Vec::new();
