@@ -45,24 +45,18 @@ impl Evaluate for Distance {
     }
 
     fn check(&self, at: &str, answer: &AnswerConfig) -> Result<(), ConfigError> {
-        check_labels(self.label, at, answer)?;
-        check_scale(self.scale, at)?;
-        self.shape.check(at)
+        check_error(self.label, self.scale, &self.shape, at, answer)
     }
 
     fn value(&self, case: &Case) -> f64 {
-        over_pairs(case, self.norm, 1.0, |predicted, truth, _| {
-            if self.label && !predicted.has_label_of(truth) {
-                return 0.0;
-            }
-            let distance = match (&predicted.place, &truth.place) {
-                (Place::Point(a), Place::Point(b)) => norm(a, b),
-                (Place::Solid(a), Place::Solid(b)) => norm(&a.center, &b.center),
-                (Place::Point3d(a), Place::Point3d(b)) => norm(a, b),
-                _ => return 0.0,
-            };
-            self.shape.reward_of_error(distance / self.scale, case.attempt.progress)
-        })
+        let shape = |error| self.shape.reward_of_error(error / self.scale, case.attempt.progress);
+        let distance = |predicted: &Place, truth: &Place| match (predicted, truth) {
+            (Place::Point(a), Place::Point(b)) => Some(norm(a, b)),
+            (Place::Solid(a), Place::Solid(b)) => Some(norm(&a.center, &b.center)),
+            (Place::Point3d(a), Place::Point3d(b)) => Some(norm(a, b)),
+            _ => None,
+        };
+        over_errors(case, self.norm, self.label, distance, shape)
     }
 }
 
@@ -100,28 +94,48 @@ impl Evaluate for Size {
     }
 
     fn check(&self, at: &str, answer: &AnswerConfig) -> Result<(), ConfigError> {
-        check_labels(self.label, at, answer)?;
-        check_scale(self.scale, at)?;
-        self.shape.check(at)
+        check_error(self.label, self.scale, &self.shape, at, answer)
     }
 
     fn value(&self, case: &Case) -> f64 {
-        over_pairs(case, self.norm, 1.0, |predicted, truth, _| {
-            if self.label && !predicted.has_label_of(truth) {
-                return 0.0;
-            }
-            let (Place::Solid(a), Place::Solid(b)) = (&predicted.place, &truth.place) else {
-                return 0.0;
-            };
-            self.shape.reward_of_error(a.size_error(b) / self.scale, case.attempt.progress)
-        })
+        let shape = |error| self.shape.reward_of_error(error / self.scale, case.attempt.progress);
+        let size_error = |predicted: &Place, truth: &Place| match (predicted, truth) {
+            (Place::Solid(a), Place::Solid(b)) => Some(a.size_error(b)),
+            _ => None,
+        };
+        over_errors(case, self.norm, self.label, size_error, shape)
     }
 }
 
-/// Refuses a unit of the error that is none.
-fn check_scale(scale: f64, at: &str) -> Result<(), ConfigError> {
+/// The sum over pairs of the reward for each one's error; a pair that has none, or whose labels differ where they count, earns
+/// nothing.
+fn over_errors(
+    case: &Case,
+    norm: Norm,
+    label: bool,
+    error: impl Fn(&Place, &Place) -> Option<f64>,
+    reward: impl Fn(f64) -> f64,
+) -> f64 {
+    over_pairs(case, norm, 1.0, |predicted, truth, _| {
+        if label && !predicted.has_label_of(truth) {
+            return 0.0;
+        }
+        error(&predicted.place, &truth.place).map_or(0.0, &reward)
+    })
+}
+
+/// Refuses labels that the answer does not have, a unit of the error that is none, and a shape that makes no sense.
+fn check_error(
+    label: bool,
+    scale: f64,
+    shape: &Shape,
+    at: &str,
+    answer: &AnswerConfig,
+) -> Result<(), ConfigError> {
+    check_labels(label, at, answer)?;
     let fine = scale > 0.0 && scale.is_finite();
-    ensure(fine, &format!("{at}.scale"), scale, || "above 0".into())
+    ensure(fine, &format!("{at}.scale"), scale, || "above 0".into())?;
+    shape.check(at)
 }
 
 /// The Euclidean distance.
