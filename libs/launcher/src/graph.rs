@@ -41,9 +41,13 @@ impl Graph {
         };
         let document = Document::load(&file, &options.overrides)?;
         let mut config = Config::read(&document)?;
+        let working_folder = std::env::current_dir().wrap_err("the working folder")?;
+        if document.get("answer.served").is_none() {
+            // Where `vrft promote` puts policies that is not told otherwise.
+            config.answer.served = vrft_config::joined(&working_folder, &config.answer.served);
+        }
         config.anchor(&folder);
         anchor_nodes(&mut descriptor, &folder);
-        let working_folder = std::env::current_dir().wrap_err("the working folder")?;
         anchor_variables(&mut descriptor, &working_folder, |name| std::env::var(name).ok());
         let notes = document.notes().to_vec();
         let mut graph = Self { path, folder, descriptor, config, notes };

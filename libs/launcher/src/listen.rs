@@ -13,7 +13,12 @@ use crate::print::say;
 
 /// Serves until it is stopped.
 pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
-    let token = options.token.clone().filter(|token| !token.is_empty());
+    let token = options.token.clone();
+    let is_empty = token.as_ref().is_some_and(String::is_empty);
+    ensure!(
+        !is_empty,
+        "--token or VRFT_TOKEN: expected a word, got none; without either, no token is asked for"
+    );
     ensure!(options.queue > 0, "--queue: expected 1 or more questions that may wait");
     let answerer = ask::load(&options.policy)?;
     let (most, usual) = (options.max_tokens, answerer.settings().answer.max_tokens);

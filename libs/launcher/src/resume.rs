@@ -1,8 +1,10 @@
 //! Going on with a run: with what its folder holds, unless the command line says otherwise and means it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, bail, ensure};
+use serde::Deserialize;
 
 use crate::cli::{GraphOptions, RunOptions};
 use crate::graph::Graph;
@@ -82,6 +84,7 @@ fn without_origin(options: &RunOptions, run_dir: &Path) -> eyre::Result<(Graph, 
                 "{run_dir:?} does not hold its graph: name it, as in `vrft run GRAPH --resume DIR`"
             )
         })?;
+    check_nodes(&graph, run_dir)?;
     let origin = Origin {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: graph.path.clone(),
@@ -89,6 +92,30 @@ fn without_origin(options: &RunOptions, run_dir: &Path) -> eyre::Result<(Graph, 
         ..Origin::default()
     };
     Ok((graph, origin))
+}
+
+/// Refuses a graph whose nodes are not those of the run: where none was named, it is the usual one.
+fn check_nodes(graph: &Graph, run_dir: &Path) -> eyre::Result<()> {
+    #[derive(Deserialize)]
+    struct Known {
+        id: String,
+    }
+    let path = run_dir.join("nodes.json");
+    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(()) };
+    let known: Vec<Known> = serde_json::from_str(&text).wrap_err_with(|| format!("in {path:?}"))?;
+    let known: BTreeSet<String> = known.into_iter().map(|node| node.id).collect();
+    let asked: BTreeSet<String> =
+        graph.descriptor.nodes.iter().map(|node| node.id.to_string()).collect();
+    let list = |nodes: &BTreeSet<String>| nodes.iter().cloned().collect::<Vec<_>>().join(", ");
+    ensure!(
+        known == asked,
+        "{run_dir:?} does not hold its graph, whose nodes were {}; {:?} has {}: name the graph that it was started with, as in \
+         `vrft run GRAPH --resume DIR`",
+        list(&known),
+        graph.path,
+        list(&asked)
+    );
+    Ok(())
 }
 
 /// The steps that the learners of a run have taken, each with the folder of its checkpoints.
@@ -147,6 +174,30 @@ fn set_damaged_aside(run_dir: &Path) -> eyre::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_does_not_hold_its_graph_goes_on_with_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let graph = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/rft.yml").into();
+        let options = GraphOptions { graph: Some(graph), config: None, overrides: Vec::new() };
+        let graph = Graph::load(&options).unwrap();
+        // A run of which nothing was written yet could be of any graph.
+        check_nodes(&graph, folder.path()).unwrap();
+        let write = |nodes: &[String]| {
+            let nodes: Vec<_> = nodes.iter().map(|id| serde_json::json!({"id": id})).collect();
+            let text = serde_json::to_string(&nodes).unwrap();
+            std::fs::write(folder.path().join("nodes.json"), text).unwrap();
+        };
+        let ids: Vec<String> =
+            graph.descriptor.nodes.iter().map(|node| node.id.to_string()).collect();
+        write(&ids);
+        check_nodes(&graph, folder.path()).unwrap();
+        write(&[&ids[..], &["camera".to_owned()]].concat());
+        let error = check_nodes(&graph, folder.path()).unwrap_err().to_string();
+        for words in ["camera", "rft.yml", "vrft run GRAPH --resume DIR"] {
+            assert!(error.contains(words), "{error}");
+        }
+    }
 
     #[test]
     fn a_run_does_not_go_back() {

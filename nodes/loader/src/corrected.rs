@@ -64,7 +64,8 @@ pub(crate) fn restore(
     if n_gone > 0 {
         warn!(
             frames = n_gone,
-            "People corrected frames before of which no picture is there any more."
+            "People corrected frames before of which no picture is kept: those set aside to judge by, which are never learned \
+             from, or pictures that were removed."
         );
     }
     Ok(())
