@@ -43,13 +43,13 @@ pub(crate) const PORTS: Ports = Ports {
                 .may_drop(),
         ],
         other_inputs: Some(
-Others::hub(
-            "image_2",
-            "image",
-            "frames of further cameras; several inputs of any name with `image` in it",
-        )
-        .with_word(IMAGE)
-        .at_least(1),
+            Others::hub(
+                "image_2",
+                "image",
+                "frames of further cameras; several inputs of any name with `image` in it",
+            )
+            .with_word(IMAGE)
+            .at_least(1),
         ),
         outputs: &[
             Port::hub("text", "text", "the answer in words, with image_id, frame_id and policy_version")

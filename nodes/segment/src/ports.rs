@@ -30,13 +30,13 @@ pub(crate) const PORTS: Ports = Ports {
             .may_drop(),
         ],
         other_inputs: Some(
-Others::hub(
-            "image_2",
-            "image",
-            "frames of further cameras, told apart by image_id; inputs of any name with `image` in it",
-        )
-        .with_word(IMAGE)
-        .at_least(1),
+            Others::hub(
+                "image_2",
+                "image",
+                "frames of further cameras, told apart by image_id; inputs of any name with `image` in it",
+            )
+            .with_word(IMAGE)
+            .at_least(1),
         ),
         outputs: &[
             Port::hub(

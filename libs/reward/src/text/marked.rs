@@ -65,6 +65,7 @@ mod tests {
         check("#### What is new", None);
         check("##### 3", None);
     }
+
     #[test]
     fn an_answer_in_a_box() {
         check("\\boxed{3}", Some(("", "3")));
