@@ -162,10 +162,7 @@ impl MadeOf {
 }
 
 fn replace(path: &Path, text: &str) -> eyre::Result<()> {
-    let partial = path.with_extension("partial");
-    std::fs::write(&partial, text)
-        .and_then(|()| std::fs::rename(&partial, path))
-        .wrap_err_with(|| format!("cannot write {path:?}"))
+    vrft_config::replace(path, text).wrap_err_with(|| format!("cannot write {path:?}"))
 }
 
 #[cfg(test)]

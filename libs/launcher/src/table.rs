@@ -4,6 +4,7 @@ mod also;
 pub(crate) mod cells;
 mod dry_run;
 mod existence;
+mod join;
 mod spec;
 
 use std::collections::BTreeSet;
@@ -44,6 +45,9 @@ pub(crate) struct Table {
 
 /// Runs what is missing, and writes the tables after every run.
 pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
+    if !options.join.is_empty() {
+        return join::join(options);
+    }
     let tables = tables(options)?;
     if options.dry_run {
         return dry_run::print(&tables);
@@ -81,11 +85,16 @@ pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
             }
         }
     }
-    for results in &finished {
+    show(&finished, options);
+    Ok(())
+}
+
+/// Prints the tables and says where they are.
+fn show(tables: &[Results], options: &TableOptions) {
+    for results in tables {
         say!("{}", results.to_text());
     }
     say!("Written to {}", options.out.join("table.html").display());
-    Ok(())
 }
 
 /// The tables that the command line asks for.

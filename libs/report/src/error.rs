@@ -21,6 +21,22 @@ pub enum ReportError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file is not what [`write_results`](crate::write_results) writes.
+    #[error("{path:?} is no table.json of `vrft table`: {why}")]
+    NoTable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Two tables do not go together.
+    #[error("{path:?} cannot be joined: {why}")]
+    Join {
+        /// The second of them.
+        path: PathBuf,
+        /// What clashes.
+        why: String,
+    },
     /// A file cannot be written.
     #[error("cannot write {path:?}: {source}")]
     Write {

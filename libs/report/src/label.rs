@@ -34,9 +34,12 @@ pub(crate) fn is_of_whole_run(label: &str) -> bool {
     parts(label).1.is_empty()
 }
 
+/// Place in a table of a label that is none of the three.
+pub(crate) const OTHER: usize = 3;
+
 /// Place in a table: base, SFT, RFT, then any other.
 pub(crate) fn rank(label: &str) -> usize {
-    ["base", "sft", "rft"].iter().position(|known| *known == label).unwrap_or(3)
+    ["base", "sft", "rft"].iter().position(|known| *known == label).unwrap_or(OTHER)
 }
 
 /// As written in tables and legends.

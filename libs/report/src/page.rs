@@ -1,6 +1,5 @@
 //! The page: every section in its order, one file.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::comparison::Comparison;
@@ -39,13 +38,9 @@ pub fn write_report(run_dir: &Path) -> Result<PathBuf, ReportError> {
     Ok(path)
 }
 
-/// Writes beside the file and renames, so that a reader never sees half a page.
+/// Writes a page whole or not at all.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), ReportError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let beside = path.with_file_name(name);
-    fs::write(&beside, text)
-        .and_then(|()| fs::rename(&beside, path))
+    vrft_config::replace(path, text)
         .map_err(|source| ReportError::Write { path: path.to_owned(), source })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::difference::{Difference, Side, difference, is_precision};
 use crate::evaluation::newest;
@@ -13,14 +13,16 @@ use crate::student::mean_interval;
 use crate::{ReportError, label};
 
 pub use fit::{EqualShots, ShotFits, ShotLine};
+pub use join::{Part, join_results};
 
 mod fit;
+mod join;
 mod page;
 mod plot;
 mod text;
 
 /// What one policy of one run was worth.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResultRun {
     /// `base`, `sft` or `rft`, or another label of the evaluator.
     pub label: String,
@@ -37,7 +39,7 @@ pub struct ResultRun {
 }
 
 /// A number of a paper.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublishedNumber {
     /// `base`, `sft` or `rft`.
     pub label: String,
@@ -48,7 +50,7 @@ pub struct PublishedNumber {
 }
 
 /// What a table is about.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultsHead {
     /// Its heading.
     pub title: String,
@@ -81,6 +83,8 @@ pub struct Results {
     /// The first metric against the number of shots; `None` where fewer than three numbers were measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fits: Option<ShotFits>,
+    /// Each run by itself, which all of the above follows from: a table can be made again, or put together with others.
+    pub runs: Vec<ResultRun>,
 }
 
 /// One method at one number of shots.
@@ -131,7 +135,7 @@ pub struct PairedDifference {
     pub over: &'static str,
 }
 
-/// Pairs of methods that are compared.
+/// Pairs of methods that are compared; a method of any other name is compared with `rft` and with `base`.
 const PAIRS: [(&str, &str); 3] = [("sft", "rft"), ("base", "rft"), ("base", "sft")];
 
 impl Results {
@@ -164,7 +168,7 @@ impl Results {
         let first = head.metrics.first();
         let differences = first.map_or_else(Vec::new, |metric| differences(runs, metric));
         let fits = first.and_then(|metric| ShotFits::new(runs, metric));
-        Self { head, rows, differences, fits }
+        Self { head, rows, differences, fits, runs: runs.to_vec() }
     }
 
     /// Gives differences of a single seed their interval over the questions (pictures, for average precision), from the answers in its run folder.
@@ -228,7 +232,11 @@ fn paired(
 fn differences(runs: &[ResultRun], metric: &str) -> Vec<PairedDifference> {
     let trained = runs.iter().filter(|run| run.is_trained);
     let shots: BTreeSet<Option<usize>> = trained.map(|run| run.shots).collect();
-    let pairs = shots.iter().flat_map(|shots| PAIRS.map(|(from, to)| (*shots, from, to)));
+    let labels: BTreeSet<&str> = runs.iter().map(|run| run.label.as_str()).collect();
+    let others = labels.into_iter().filter(|label| label::rank(label) == label::OTHER);
+    let others = others.flat_map(|label| ["rft", "base"].map(|from| (from, label)));
+    let pairs: Vec<(&str, &str)> = PAIRS.into_iter().chain(others).collect();
+    let pairs = shots.iter().flat_map(|shots| pairs.iter().map(|(from, to)| (*shots, *from, *to)));
     let difference = |(shots, from, to): (Option<usize>, &str, &str)| {
         let of = |label: &str, seed: u64| {
             let is = |run: &&ResultRun| {

@@ -5,7 +5,7 @@
 //! last counts. Stars decide nothing, but an answer with five is taken for right where nobody decided.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -114,7 +114,7 @@ impl Corrections {
         file.sync_data()?;
         let rows = rows(&fs::read_to_string(&path)?);
         let path = self.folder.join(ROWS);
-        write(&path, rows.concat().as_bytes())?;
+        vrft_config::replace(&path, rows.concat())?;
         Ok(json!({"rows": rows.len(), "file": path.display().to_string()}))
     }
 
@@ -126,7 +126,7 @@ impl Corrections {
         fs::create_dir_all(self.folder.join(PICTURES))?;
         let path = self.folder.join(&name);
         if !path.exists() {
-            write(&path, &bytes)?;
+            vrft_config::replace(&path, &bytes)?;
         }
         Ok(name)
     }
@@ -197,15 +197,6 @@ fn rows(remarks: &str) -> Vec<String> {
         Some(format!("{row}\n"))
     };
     known.into_iter().filter_map(row).collect()
-}
-
-/// Writes beside the file and renames, so that a reader never sees half of it.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("tmp");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_data()?;
-    fs::rename(&beside, path)
 }
 
 #[cfg(test)]

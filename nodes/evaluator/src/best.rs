@@ -72,9 +72,7 @@ impl Best {
 
     fn write(&self) -> eyre::Result<()> {
         let path = self.run_dir.join(FILE);
-        let partial = self.run_dir.join(format!("{FILE}.partial"));
-        fs::write(&partial, serde_json::to_string_pretty(&self.standings)?)
-            .and_then(|()| fs::rename(&partial, &path))
+        vrft_config::replace(&path, serde_json::to_string_pretty(&self.standings)?)
             .wrap_err_with(|| format!("cannot write {path:?}"))
     }
 }

@@ -18,10 +18,8 @@ const FOLDER: &str = "corrected";
 /// A disk that is full or gone.
 pub(crate) fn save(run_dir: &Path, frame: &Frame) -> eyre::Result<()> {
     let path = file(run_dir, &frame.id);
-    let beside = path.with_extension("tmp");
     let written = fs::create_dir_all(run_dir.join(FOLDER))
-        .and_then(|()| fs::write(&beside, &frame.jpeg))
-        .and_then(|()| fs::rename(&beside, &path));
+        .and_then(|()| vrft_config::replace(&path, &frame.jpeg));
     written.wrap_err_with(|| format!("cannot write {path:?}"))
 }
 

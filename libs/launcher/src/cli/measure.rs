@@ -76,6 +76,10 @@ pub(crate) struct TableOptions {
     /// Folder for the runs and the tables. What is finished is not run again, what has begun goes on.
     #[arg(long, value_name = "DIR", default_value = "out/table")]
     pub(crate) out: PathBuf,
+    /// Run nothing, but put together what earlier tables wrote, as in `--join a/table.json --join chord=b/table.json`: parts
+    /// with other seeds, shots or configurations; with a name before it, a part whose trained method is called so.
+    #[arg(long, value_name = "[NAME=]FILE", conflicts_with_all = ["files", "data", "shots", "metrics", "modes", "dry_run", "graphs", "overrides"])]
+    pub(crate) join: Vec<String>,
     /// The graph that each run is of; several are run one after the other, as sft.yml and rft.yml where one device has no
     /// room for both [default: dataflow.yml].
     #[arg(long = "graph", value_name = "FILE")]

@@ -39,10 +39,8 @@ pub(crate) fn ready(table: &Table) -> eyre::Result<Table> {
         let exists = judge.existence(&config.policy.path)?;
         let n_yes = exists.values().filter(|exists| **exists).count();
         say!("yes to {n_yes} of {} questions", exists.len());
-        let partial = path.with_extension("partial");
         std::fs::write(&made_with, graph.config.to_toml())
-            .and_then(|()| std::fs::write(&partial, serde_json::to_string(&exists)?))
-            .and_then(|()| std::fs::rename(&partial, &path))
+            .and_then(|()| vrft_config::replace(&path, serde_json::to_string(&exists)?))
             .wrap_err_with(|| format!("cannot write {path:?}"))?;
     }
     ready.graph.overrides.extend([every, assignment("evaluation.exist", &path)]);
