@@ -50,8 +50,8 @@ pub use error::ReportError;
 pub use live::live_answers;
 pub use page::write_report;
 pub use results::{
-    EqualShots, PairedDifference, Part, PublishedNumber, ResultCell, ResultRow, ResultRun, Results,
-    ResultsHead, ShotFits, ShotLine, join_results, write_results,
+    EqualShots, MeetingShots, PairedDifference, Part, PublishedNumber, ResultCell, ResultRow,
+    ResultRun, Results, ResultsHead, ShotFits, ShotLine, join_results, write_results,
 };
 pub use student::{mean_interval, student_t_975};
 pub use trials::{Rung, TrialRow, Tuning, write_tuning};

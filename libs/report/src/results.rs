@@ -12,7 +12,7 @@ use crate::page::write;
 use crate::student::mean_interval;
 use crate::{ReportError, label};
 
-pub use fit::{EqualShots, ShotFits, ShotLine};
+pub use fit::{EqualShots, MeetingShots, ShotFits, ShotLine};
 pub use join::{Part, join_results};
 
 mod fit;

@@ -17,11 +17,20 @@ const MIN_SHOTS: usize = 3;
 /// The methods that are compared: the first is measured in shots of the second.
 const PAIR: (&str, &str) = ("rft", "sft");
 
+/// Name of their difference.
+const GAP: &str = "RFT \u{2212} SFT";
+
 /// What more shots are worth to each method, and what one method's shots are worth in shots of the other.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ShotFits {
     /// One line a method, of methods that were trained with at least three numbers of shots.
     pub lines: Vec<ShotLine>,
+    /// The line through RFT minus SFT, over the seeds that have both with every number of shots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap: Option<ShotLine>,
+    /// With how many shots that line says both are as good, where their gap certainly changes with the shots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meet: Option<MeetingShots>,
     /// RFT in shots of SFT, one for each number of shots.
     pub equals: Vec<EqualShots>,
 }
@@ -42,6 +51,15 @@ pub struct ShotLine {
     pub misfit: f64,
     /// Seeds that have every number of shots.
     pub n_seeds: usize,
+}
+
+/// Where the lines of RFT and SFT meet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeetingShots {
+    /// Number of shots.
+    pub shots: f64,
+    /// 95 % confidence interval over the paired seeds (Fieller's theorem).
+    pub interval: (f64, f64),
 }
 
 /// RFT with some shots is as good as SFT with how many.
@@ -79,7 +97,11 @@ impl ShotFits {
             (Some(of), Some(by)) => equals(of, by, &shots),
             _ => Vec::new(),
         };
-        (!lines.is_empty()).then_some(Self { lines, equals })
+        let gap = by_label.get(PAIR.0).zip(by_label.get(PAIR.1)).map(|(of, by)| minus(of, by));
+        let gap = gap.filter(|gap| !gap.is_empty());
+        let meet = gap.as_ref().and_then(|gap| MeetingShots::new(gap, &shots));
+        let gap = gap.map(|gap| ShotLine::new(GAP, &gap, &shots));
+        (!lines.is_empty()).then_some(Self { lines, gap, meet, equals })
     }
 }
 
@@ -97,6 +119,25 @@ impl ShotLine {
         let misfit = (squares / shots.len() as f64).sqrt();
         Self { label: label.to_owned(), at_one, doubling, half_width, misfit, n_seeds: lines.len() }
     }
+}
+
+impl MeetingShots {
+    /// `−a / b` of the line through the differences; whether they grow or shrink with the shots.
+    fn new(gap: &Scores, shots: &[usize]) -> Option<Self> {
+        let lines: Vec<(f64, f64)> = gap.values().map(|gap| line(gap, shots)).collect();
+        let sign = lines.iter().map(|(_, slope)| slope).sum::<f64>().signum();
+        let above: Vec<f64> = lines.iter().map(|(at_one, _)| -sign * at_one).collect();
+        let slopes: Vec<f64> = lines.iter().map(|(_, slope)| sign * slope).collect();
+        let (x, (low, high)) = ratio(&above, &slopes)?;
+        Some(Self { shots: x.exp2(), interval: (low.exp2(), high.exp2()) })
+    }
+}
+
+/// One method's scores minus another's, by seed.
+fn minus(of: &Scores, by: &Scores) -> Scores {
+    let pairs = of.iter().filter_map(|(seed, of)| Some((*seed, of, by.get(seed)?)));
+    let gap = |of: &[f64], by: &[f64]| of.iter().zip(by).map(|(of, by)| of - by).collect();
+    pairs.map(|(seed, of, by)| (seed, gap(of, by))).collect()
 }
 
 fn scores(runs: &[&ResultRun], label: &str, metric: &str, shots: &[usize]) -> Scores {
@@ -217,6 +258,24 @@ mod tests {
             (low - 0.441_396_7).abs() < 1e-5 && (high - 6.938_094_5).abs() < 1e-5,
             "{low} {high}"
         );
+    }
+
+    #[test]
+    fn the_gap_has_a_line_of_its_own_and_the_methods_meet_where_it_is_nothing() {
+        let sft = [(1, [0.30, 0.31, 0.29]), (4, [0.30, 0.31, 0.29]), (16, [0.30, 0.31, 0.29])];
+        // Behind by 0.02 with one shot, 0.01 more with each doubling: even with four.
+        let rft =
+            [(1, [0.283, 0.29, 0.267]), (4, [0.30, 0.312, 0.288]), (16, [0.319, 0.33, 0.311])];
+        let fits = ShotFits::new(&[runs("sft", &sft), runs("rft", &rft)].concat(), "miou").unwrap();
+        let (gap, meet) = (fits.gap.unwrap(), fits.meet.unwrap());
+        assert!((gap.doubling - 0.01).abs() < 1e-3 && (gap.at_one + 0.02).abs() < 1e-3, "{gap:?}");
+        assert!((meet.shots - 4.0).abs() < 0.2, "{meet:?}");
+        assert!(meet.interval.0 < meet.shots && meet.shots < meet.interval.1, "{meet:?}");
+        // The other way round they meet at the same place.
+        let turned = [runs("rft", &sft), runs("sft", &rft)].concat();
+        let turned = ShotFits::new(&turned, "miou").unwrap();
+        assert!((turned.meet.unwrap().shots - meet.shots).abs() < 1e-9);
+        assert!((turned.gap.unwrap().doubling + gap.doubling).abs() < 1e-12);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A table in words: Markdown, and columns for a terminal.
 
+use super::fit::MeetingShots;
 use super::{EqualShots, PairedDifference, ResultCell, Results, ShotLine};
 use crate::evaluation::metric_title;
 use crate::label;
@@ -55,7 +56,9 @@ impl Results {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let mut lines =
             vec![words(&["method", "twice the shots add", "95 % CI", "misfit", "seeds"])];
-        for ShotLine { label, doubling, half_width, misfit, n_seeds, .. } in &fits.lines {
+        for ShotLine { label, doubling, half_width, misfit, n_seeds, .. } in
+            fits.lines.iter().chain(&fits.gap)
+        {
             let interval = match half_width {
                 Some(half) => {
                     format!("{} to {}", self.signed(doubling - half), self.signed(doubling + half))
@@ -74,6 +77,13 @@ impl Results {
         }
         let title = format!("A line through {metric} over the logarithm of the shots");
         let mut tables = vec![(title, lines)];
+        if let Some(MeetingShots { shots, interval: (low, high) }) = &fits.meet {
+            let cells = vec![format!("{shots:.1}"), format!("{low:.1} to {high:.1}")];
+            tables.push((
+                "Where the lines of RFT and SFT meet".to_owned(),
+                vec![words(&["shots", "95 % CI"]), cells],
+            ));
+        }
         if !fits.equals.is_empty() {
             let mut lines = vec![words(&["RFT with shots", "SFT with shots", "95 % CI"])];
             for EqualShots { shots, equal, interval: (low, high) } in &fits.equals {
