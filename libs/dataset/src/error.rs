@@ -152,6 +152,20 @@ pub enum DatasetError {
         /// The rows that were left out.
         bad: Vec<Skipped>,
     },
+    /// Not one picture that can be opened.
+    #[error(
+        "none of the {n} pictures of {path:?} can be read: data.image_root (of `vrft new`, --image-root) names the folder \
+         that their names start at{}",
+        first(bad)
+    )]
+    NoPictures {
+        /// The file.
+        path: PathBuf,
+        /// Number of pictures that the rows name.
+        n: usize,
+        /// A row for each of the first of them, and what came of it.
+        bad: Vec<Skipped>,
+    },
     /// More rows had to be left out than is tolerated.
     #[error(
         "{n_bad} of {total} rows of {path:?} cannot be used, at most {} are tolerated (data.max_bad_fraction = {max_bad_fraction}){}",
