@@ -12,7 +12,7 @@ use crate::summary::{self, verb};
 use crate::turned::Turned;
 use crate::{
     BboxForm, Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, forms, hold_out,
-    pictures, select, shots,
+    pictures, select, shots, units,
 };
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
@@ -114,8 +114,11 @@ impl Dataset {
             pictures::check_any(&pictures, &skipped, path)?;
         }
         let contradictory = |why| DatasetError::Contradictory { path: path.to_owned(), why };
+        notes.extend(units::settle(&mut ready, &mut skipped, options).map_err(contradictory)?);
         let beside = || Self::beside_of(path, options)?.1.bbox;
-        let settled = forms::settle(ready, &mut skipped, beside).map_err(contradictory)?;
+        let declared = options.selection.bbox;
+        let settled =
+            forms::settle(ready, &mut skipped, declared, beside).map_err(contradictory)?;
         notes.extend(settled.note);
         let (ready, bbox) = (settled.rows, settled.form);
         let turned = Turned::of(&ready);
@@ -170,7 +173,7 @@ impl Dataset {
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();
-        let skipped_parts = found.skipped_parts;
+        let skipped_parts = [found.skipped_parts, settled.skipped_parts].concat();
         let beside = options.beside.clone();
         Self {
             path,

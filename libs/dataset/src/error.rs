@@ -64,7 +64,7 @@ pub enum DatasetError {
         message: String,
     },
     /// No such column, or key.
-    #[error("{path:?} has no {column:?} ({expected}), it has: {}{}", found.join(", "), remedy(found))]
+    #[error("{path:?} has no {column:?} ({expected}), it has: {}; the column that holds it has to be called so", found.join(", "))]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -193,15 +193,6 @@ pub enum DatasetError {
         /// Usable rows.
         got: usize,
     },
-}
-
-/// What to do about a column that is not there.
-fn remedy(found: &[String]) -> &'static str {
-    if found.iter().any(|name| name == "objects") {
-        "; boxes in a column \"objects\", as detection sets of `datasets` have them, are not read: export COCO annotations"
-    } else {
-        "; the column that holds it has to be called so"
-    }
 }
 
 /// How many bad rows a message names.
