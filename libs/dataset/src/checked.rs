@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::forms::Open;
 use crate::geometry::{self, Frame};
 use crate::readers::{Draft, DraftTruth};
 use crate::row::Skipped;
@@ -28,9 +29,6 @@ impl Checked {
             (DraftTruth::Boxes { size, .. }, [picture, ..]) => {
                 geometry::frame(picture.header(), *size).map_err(|why| bad(named(picture, &why)))?
             }
-            (DraftTruth::Open(_), [picture, ..]) => {
-                geometry::frame(picture.header(), None).map_err(|why| bad(named(picture, &why)))?
-            }
             _ => Frame::Upright,
         };
         Ok(Self { draft, pictures: found, frame })
@@ -41,15 +39,26 @@ impl Checked {
         self.pictures.first().map(|picture| &**picture)
     }
 
+    /// What was open about its boxes; `None` for a row that has none, or whose boxes are corners in pixels.
+    pub(crate) fn open(&self) -> Option<Open> {
+        match &self.draft.truth {
+            DraftTruth::Boxes { open, .. } => *open,
+            DraftTruth::Text(_) => None,
+        }
+    }
+
+    /// The four numbers of each of its boxes, as far as they are known.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = &[f64; 4]> {
+        let marked = match &self.draft.truth {
+            DraftTruth::Boxes { marked, .. } => Some(marked),
+            DraftTruth::Text(_) => None,
+        };
+        marked.into_iter().flat_map(|marked| marked.corners.iter().chain(&marked.crowds))
+    }
+
     /// Whether all boxes lie within the picture if they are in such pixels.
     pub(crate) fn fits(&self, boxes_are: BoxesAre) -> bool {
-        let (DraftTruth::Boxes { marked, .. }, [picture, ..]) =
-            (&self.draft.truth, &self.pictures[..])
-        else {
-            return true;
-        };
-        let corners = marked.corners.iter().chain(&marked.crowds);
-        geometry::fit(corners, picture.header(), boxes_are)
+        self.first().is_none_or(|first| geometry::fit(self.numbers(), first.header(), boxes_are))
     }
 
     /// The row with its boxes on upright pictures; `default` says of which pixels they are where nothing else does.
@@ -57,7 +66,7 @@ impl Checked {
         let Self { draft, pictures, frame } = self;
         let truth = match (draft.truth, &pictures[..]) {
             (DraftTruth::Text(text), _) => Truth::Text(text),
-            (DraftTruth::Boxes { marked, .. }, [picture, ..]) => {
+            (DraftTruth::Boxes { marked, open, .. }, [picture, ..]) => {
                 let boxes_are = match frame {
                     Frame::Upright => BoxesAre::Displayed,
                     Frame::Known(known) => known,
@@ -67,7 +76,8 @@ impl Checked {
                 let upright = |corners: &[[f64; 4]]| {
                     geometry::upright(corners, picture.header(), boxes_are).map_err(|why| {
                         let hint = geometry::corners_for_sides(corners, picture.header());
-                        let hint = hint.filter(|_| is_coco).unwrap_or_default();
+                        let hint = hint.filter(|_| is_coco && open.is_none());
+                        let hint = hint.unwrap_or(if open.is_some() { OF_OPEN } else { "" });
                         draft.origin.skipped(named(picture, &format!("{why}{hint}")))
                     })
                 };
@@ -77,15 +87,19 @@ impl Checked {
                     return Err(draft.origin.skipped(named(picture, why)));
                 }
                 let boxes = Boxes::new(objects, marked.areas.into(), upright(&marked.crowds)?);
-                Truth::Boxes(boxes.with_outlines(marked.outlines))
+                Truth::Boxes(boxes.with_outlines(marked.outlines).with_labels(marked.labels))
             }
-            (DraftTruth::Boxes { .. } | DraftTruth::Open(_), _) => {
+            (DraftTruth::Boxes { .. }, _) => {
                 return Err(draft.origin.skipped("boxes without a picture".to_owned()));
             }
         };
         Ok(Row { origin: draft.origin, question: draft.question, pictures, truth })
     }
 }
+
+/// What may be the reason where boxes of a column leave their picture.
+const OF_OPEN: &str = "; data.space says what the numbers of its boxes count (left out, pixels), and data.bbox whether they \
+                       are corners";
 
 /// What is wrong, behind the name of the picture's file.
 fn named(picture: &Picture, why: &str) -> String {

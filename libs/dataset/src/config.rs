@@ -35,9 +35,9 @@ pub struct DataConfig {
     pub image_root: Option<PathBuf>,
     /// Also read pictures that lie outside of the data set's folder and of `image_root`.
     pub allow_outside: bool,
-    /// What the coordinates of true answers in words count: `thousandths`, `unit`, `percent`, `pixels`, or `resized` for pixels of
-    /// the picture as the model sees it. Left out, what they look like beside the sizes of the pictures. They are
-    /// converted to what `reward.answer.space` declares.
+    /// What the coordinates of true answers in words and of columns of boxes count: `thousandths`, `unit`, `percent`, `pixels`,
+    /// or `resized` for pixels of the picture as the model sees it. Left out, what they look like beside the sizes of the
+    /// pictures. They are converted to what `reward.answer.space` declares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub space: Option<DataSpace>,
     /// In which pixels annotated boxes are where EXIF turns a picture and the annotated size does not tell: `stored`
@@ -74,8 +74,8 @@ pub struct DataConfig {
     pub outlines: Outlines,
     /// Read the shapes of annotated objects (COCO's `segmentation`) too: the true answer where regions are asked for.
     pub masks: bool,
-    /// What `bbox` is in COCO annotations and in rows with an expression: `sides` (x, y, width, height) or `corners`. Left
-    /// out, what COCO has, and in rows with an expression what the rows tell.
+    /// What `bbox` is in COCO annotations and in rows with an expression, a class or `objects`: `sides` (x, y, width, height)
+    /// or `corners`. Left out, what COCO has, and in rows what these tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bbox: Option<BboxForm>,
     /// Share of the pictures of `train` that are not learned from: where `evaluation.test` is the same data, its rows

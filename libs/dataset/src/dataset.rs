@@ -12,7 +12,7 @@ use crate::summary::{self, verb};
 use crate::turned::Turned;
 use crate::{
     BboxForm, Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, forms, hold_out,
-    select, shots,
+    pictures, select, shots, units,
 };
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
@@ -110,9 +110,15 @@ impl Dataset {
                 Err(why) => skipped.push(why),
             }
         }
+        if ready.is_empty() {
+            pictures::check_any(&pictures, &skipped, path)?;
+        }
         let contradictory = |why| DatasetError::Contradictory { path: path.to_owned(), why };
+        notes.extend(units::settle(&mut ready, &mut skipped, options).map_err(contradictory)?);
         let beside = || Self::beside_of(path, options)?.1.bbox;
-        let settled = forms::settle(ready, &mut skipped, beside).map_err(contradictory)?;
+        let declared = options.selection.bbox;
+        let settled =
+            forms::settle(ready, &mut skipped, declared, beside).map_err(contradictory)?;
         notes.extend(settled.note);
         let (ready, bbox) = (settled.rows, settled.form);
         let turned = Turned::of(&ready);
@@ -141,7 +147,10 @@ impl Dataset {
         let mut rest = Rest::default();
         if let Some(part) = options.part {
             let n_all = rows.len();
-            rest.rows = hold_out::divide(part, &mut rows, path)?;
+            if rows.is_empty() {
+                return Err(DatasetError::Empty { path: path.to_owned(), bad: skipped });
+            }
+            rest.rows = hold_out::divide(part, &mut rows, path, &skipped)?;
             notes.push(hold_out::note(part, rows.len(), n_all));
             if part.is_held_out {
                 // They are told where the other part is learned from.
@@ -164,7 +173,7 @@ impl Dataset {
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();
-        let skipped_parts = found.skipped_parts;
+        let skipped_parts = [found.skipped_parts, settled.skipped_parts].concat();
         let beside = options.beside.clone();
         Self {
             path,

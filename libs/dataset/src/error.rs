@@ -64,7 +64,7 @@ pub enum DatasetError {
         message: String,
     },
     /// No such column, or key.
-    #[error("{path:?} has no {column:?} ({expected}), it has: {}{}", found.join(", "), remedy(found))]
+    #[error("{path:?} has no {column:?} ({expected}), it has: {}; the column that holds it has to be called so", found.join(", "))]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -152,6 +152,20 @@ pub enum DatasetError {
         /// The rows that were left out.
         bad: Vec<Skipped>,
     },
+    /// Not one picture that can be opened.
+    #[error(
+        "none of the {n} pictures of {path:?} can be read: data.image_root (of `vrft new`, --image-root) names the folder \
+         that their names start at{}",
+        first(bad)
+    )]
+    NoPictures {
+        /// The file.
+        path: PathBuf,
+        /// Number of pictures that the rows name.
+        n: usize,
+        /// A row for each of the first of them, and what came of it.
+        bad: Vec<Skipped>,
+    },
     /// More rows had to be left out than is tolerated.
     #[error(
         "{n_bad} of {total} rows of {path:?} cannot be used, at most {} are tolerated (data.max_bad_fraction = {max_bad_fraction}){}",
@@ -179,15 +193,6 @@ pub enum DatasetError {
         /// Usable rows.
         got: usize,
     },
-}
-
-/// What to do about a column that is not there.
-fn remedy(found: &[String]) -> &'static str {
-    if found.iter().any(|name| name == "objects") {
-        "; boxes in a column \"objects\", as detection sets of `datasets` have them, are not read: export COCO annotations"
-    } else {
-        "; the column that holds it has to be called so"
-    }
 }
 
 /// How many bad rows a message names.

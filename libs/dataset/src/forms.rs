@@ -3,10 +3,10 @@
 
 use vrft_vision::Header;
 
-use crate::BboxForm;
 use crate::checked::Checked;
 use crate::readers::{DraftTruth, Marked};
 use crate::row::Skipped;
+use crate::{BboxForm, DataSpace, Picture};
 
 /// Pixels that a box may reach over the edge of its picture.
 const MAX_OUTSIDE: f64 = 2.0;
@@ -14,6 +14,15 @@ const MAX_OUTSIDE: f64 = 2.0;
 const MAX_ODD: f64 = 0.05;
 /// Rows that are named of each kind.
 const N_NAMED: usize = 3;
+
+/// What is open about four numbers of a box when they are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Open {
+    /// In which form they are a box; `None` for what is declared, or all rows tell.
+    pub(crate) form: Option<BboxForm>,
+    /// What they count, where the row says it; `None` for what is declared, or all rows tell.
+    pub(crate) space: Option<DataSpace>,
+}
 
 /// The corners of a box.
 ///
@@ -49,9 +58,10 @@ struct Told {
 impl Told {
     fn of(rows: &[Checked]) -> Self {
         let mut told = Self::default();
-        for (row, (numbers, header)) in rows.iter().filter_map(|row| Some((row, open(row)?))) {
+        for (row, header) in rows.iter().filter_map(|row| Some((row, open(row)?))) {
             told.n += 1;
-            match [BboxForm::Sides, BboxForm::Corners].map(|form| fits(numbers, form, header)) {
+            let fits = |form| row.numbers().all(|numbers| fits(*numbers, form, header));
+            match [BboxForm::Sides, BboxForm::Corners].map(fits) {
                 [true, false] => told.sides.push(row.draft.origin.place()),
                 [false, true] => told.corners.push(row.draft.origin.place()),
                 _ => {}
@@ -129,54 +139,68 @@ pub(crate) struct Settled {
     pub(crate) form: Option<BboxForm>,
     /// What the user should know.
     pub(crate) note: Option<String>,
+    /// Boxes without area that stood among others.
+    pub(crate) skipped_parts: Vec<Skipped>,
 }
 
-/// Makes boxes of the numbers of all rows; those that have no area then are left out. What the data beside them was read by
-/// is asked for only where these rows do not tell.
+/// Makes boxes of the numbers of all rows: as declared, else as they tell. Boxes that have no area then are left out, and
+/// rows that have no other. What the data beside them was read by is asked for only where these rows do not tell.
 ///
 /// # Errors
 /// Rows of which some can only be one thing and some the other.
 pub(crate) fn settle(
     rows: Vec<Checked>,
     skipped: &mut Vec<Skipped>,
+    declared: Option<BboxForm>,
     beside: impl FnOnce() -> Option<BboxForm>,
 ) -> Result<Settled, String> {
-    let told = Told::of(&rows);
-    if told.n == 0 {
-        return Ok(Settled { rows, form: None, note: None });
-    }
-    let decided = told.decide()?;
-    let of_others = if decided.is_none() { beside() } else { None };
-    let form = decided.or(of_others);
+    let told = if declared.is_some() { Told::default() } else { Told::of(&rows) };
+    let decided = if told.n > 0 { told.decide()? } else { None };
+    let of_others = if told.n > 0 && decided.is_none() { beside() } else { None };
+    let form = declared.or(decided).or(of_others);
+    let mut skipped_parts = Vec::new();
     let settled = rows.into_iter().filter_map(|mut row| {
-        if let DraftTruth::Open(numbers) = row.draft.truth {
-            match corners(numbers, form.unwrap_or_default()) {
-                Ok(corners) => row.draft.truth = boxed(corners),
-                Err(why) => {
-                    skipped.push(row.draft.origin.skipped(why));
-                    return None;
-                }
-            }
+        let DraftTruth::Boxes { marked, open: Some(open), .. } = &mut row.draft.truth else {
+            return Some(row);
+        };
+        let bad = make_boxes(marked, open.form.or(form).unwrap_or_default());
+        // One of several is left out alone, as among annotations.
+        let is_usable = bad.is_empty() || marked.labels.is_empty() && !marked.corners.is_empty();
+        let mut bad = bad.into_iter().map(|why| row.draft.origin.skipped(why));
+        if is_usable {
+            skipped_parts.extend(bad);
+            return Some(row);
         }
-        Some(row)
+        skipped.extend(bad.next());
+        None
     });
-    let note = Some(told.note(decided, of_others));
-    Ok(Settled { rows: settled.collect(), form, note })
+    let rows = settled.collect();
+    let note = (told.n > 0).then(|| told.note(decided, of_others));
+    let form = form.filter(|_| told.n > 0);
+    Ok(Settled { rows, form, note, skipped_parts })
 }
 
-/// One box.
-pub(crate) fn boxed(corners: [f64; 4]) -> DraftTruth {
-    let mut marked = Marked::default();
-    marked.push(corners, None);
-    DraftTruth::Boxes { marked, size: None }
-}
-
-/// Numbers that are open, and the picture that they are on.
-fn open(row: &Checked) -> Option<([f64; 4], &Header)> {
-    match row.draft.truth {
-        DraftTruth::Open(numbers) => Some((numbers, row.first()?.header())),
-        _ => None,
+/// Makes corners of the numbers. Boxes without area are left out, with the reasons.
+fn make_boxes(marked: &mut Marked, form: BboxForm) -> Vec<String> {
+    let mut bad = Vec::new();
+    marked.areas.clear();
+    for numbers in std::mem::take(&mut marked.corners) {
+        match corners(numbers, form) {
+            Ok(corners) => marked.push(corners, None),
+            Err(why) => bad.push(why),
+        }
     }
+    // A crowd is no answer, so nothing is lost with it.
+    let crowds = std::mem::take(&mut marked.crowds).into_iter();
+    marked.crowds = crowds.filter_map(|numbers| corners(numbers, form).ok()).collect();
+    bad
+}
+
+/// Numbers of which the form is open, by the picture that they are on.
+fn open(row: &Checked) -> Option<&Header> {
+    let is_open = row.open().is_some_and(|open| open.form.is_none());
+    let has_some = is_open && row.numbers().next().is_some();
+    has_some.then(|| row.first().map(Picture::header)).flatten()
 }
 
 fn fits(numbers: [f64; 4], form: BboxForm, header: &Header) -> bool {

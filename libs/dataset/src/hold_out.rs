@@ -7,27 +7,33 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use twox_hash::XxHash3_128;
 
-use crate::{DatasetError, Part, Picture, Row};
+use crate::row::Skipped;
+use crate::{DatasetError, Part, Picture, Row, summary};
 
 /// Keeps the rows of a part and gives those of the other. All rows about a picture are on one side, whatever file it lies in by whatever path: a
 /// picture is known by its bytes where it has no file, else by the end of its path, and files of the same bytes by the
 /// first of their paths. A side has at least one picture.
 ///
 /// # Errors
-/// Fewer than two pictures.
+/// Fewer than two pictures; with the first of the rows that were left out, which may be the reason.
 pub(crate) fn divide(
     part: Part,
     rows: &mut Vec<Row>,
     path: &Path,
+    skipped: &[Skipped],
 ) -> Result<Vec<Row>, DatasetError> {
     let same = SameContent::of(rows);
     let keys: Vec<u64> = rows.iter().map(|row| same.key(row)).collect();
     let all: BTreeSet<u64> = keys.iter().copied().collect();
     let n = all.len();
     if n < 2 {
-        let why = "all of its rows are about one picture, so that data.hold_out cannot set any aside: name other rows as \
-                   evaluation.test"
-            .to_owned();
+        let left_out = skipped.first().map_or(String::new(), |first| {
+            format!("; {} cannot be used, first: {first}", summary::rows(skipped.len()))
+        });
+        let why = format!(
+            "all of its usable rows are about one picture, so that data.hold_out cannot set any aside: name other rows as \
+             evaluation.test{left_out}"
+        );
         return Err(DatasetError::Contradictory { path: path.to_owned(), why });
     }
     let n_held_out = ((part.hold_out * n as f64).round() as usize).clamp(1, n - 1);
@@ -93,7 +99,7 @@ impl SameContent {
 pub(crate) fn note(part: Part, n: usize, n_all: usize) -> String {
     let Part { hold_out, is_held_out } = part;
     let what = if is_held_out { "judged on and never learned from" } else { "learned from" };
-    let are = crate::summary::verb(n, "is", "are");
+    let are = summary::verb(n, "is", "are");
     format!(
         "{n} of {n_all} rows {are} {what}, divided by their pictures (data.hold_out = {hold_out})"
     )
@@ -110,7 +116,8 @@ mod tests {
     }
 
     fn numbers(mut rows: Vec<Row>, is_held_out: bool) -> Vec<usize> {
-        divide(Part { hold_out: 0.25, is_held_out }, &mut rows, Path::new("rows.jsonl")).unwrap();
+        let part = Part { hold_out: 0.25, is_held_out };
+        divide(part, &mut rows, Path::new("rows.jsonl"), &[]).unwrap();
         rows.iter().map(|row| row.origin.row).collect()
     }
 
@@ -132,8 +139,12 @@ mod tests {
             assert_eq!(numbers(rows((0..n).map(picture)), true).len(), 1);
         }
         let part = Part { hold_out: 0.25, is_held_out: true };
-        let error = divide(part, &mut rows((0..1).map(picture)), Path::new("rows.jsonl"));
-        assert!(error.unwrap_err().to_string().contains("one picture"));
+        let skipped = [row(7, "b", "").origin.skipped("image: gone".to_owned())];
+        let mut one = rows((0..1).map(picture));
+        let error = divide(part, &mut one, Path::new("rows.jsonl"), &skipped).unwrap_err();
+        let words = "1 row cannot be used, first: row 7 (b): image: gone";
+        let error = error.to_string();
+        assert!(error.contains("one picture") && error.contains(words), "{error}");
     }
 
     #[test]

@@ -50,6 +50,7 @@ mod summary;
 #[cfg(test)]
 mod testing;
 mod turned;
+mod units;
 mod video;
 
 pub use config::{Ask, DataConfig, EvaluationConfig, Flip, SourceConfig};

@@ -20,6 +20,7 @@ impl DataConfig {
             split: split.map(str::to_owned),
             image_root: self.image_root.clone(),
             allow_outside: self.allow_outside,
+            space: self.space,
             boxes_are: self.boxes_are,
             beside: None,
             part: None,
@@ -44,21 +45,26 @@ impl DataConfig {
         evaluation: &EvaluationConfig,
     ) -> OpenOptions {
         let source = self.sources.iter().find(|source| Some(source.task.as_str()) == task);
+        let judged = self.judged(evaluation);
         let split = source.map_or(&self.split, |source| &source.split).as_deref();
         let beside = match source {
             Some(source) => source.test.clone().map(|test| Beside {
                 path: test,
-                options: self.open_options(evaluation.split.as_deref()),
+                options: OpenOptions {
+                    space: judged.space_of(task),
+                    ..self.open_options(evaluation.split.as_deref())
+                },
             }),
             None => Some(Beside {
                 path: evaluation.test.clone(),
                 options: OpenOptions {
                     part: self.part_to_judge(evaluation),
-                    ..self.open_options(evaluation.split.as_deref())
+                    ..judged.open_options(evaluation.split.as_deref())
                 },
             }),
         };
-        OpenOptions { beside: beside.map(Box::new), ..self.learned(split) }
+        let space = self.space_of(task);
+        OpenOptions { beside: beside.map(Box::new), space, ..self.learned(split) }
     }
 
     fn learned(&self, split: Option<&str>) -> OpenOptions {
@@ -76,8 +82,11 @@ impl DataConfig {
     pub fn options_to_judge(&self, evaluation: &EvaluationConfig) -> OpenOptions {
         let part = self.part_to_judge(evaluation);
         let beside = self.beside_judged(evaluation);
-        let mut options =
-            OpenOptions { part, beside, ..self.open_options(evaluation.split.as_deref()) };
+        let is_its = |source: &&SourceConfig| source.test.as_ref() == Some(&evaluation.test);
+        let task = self.sources.iter().find(is_its).map(|source| source.task.as_str());
+        let space = self.judged(evaluation).space_of(task);
+        let options = self.open_options(evaluation.split.as_deref());
+        let mut options = OpenOptions { part, beside, space, ..options };
         let selection = &mut options.selection;
         selection.first_question = evaluation.first_question;
         if let Some(categories) = &evaluation.categories {
@@ -97,12 +106,12 @@ impl DataConfig {
     /// What is learned from beside these rows, by whose conventions they are read where they leave them open.
     fn beside_judged(&self, evaluation: &EvaluationConfig) -> Option<Box<Beside>> {
         let is_its = |source: &&SourceConfig| source.test.as_ref() == Some(&evaluation.test);
-        let (path, split) = match self.sources.iter().find(is_its) {
-            Some(source) => (&source.train, &source.split),
-            None if self.sources.is_empty() => (&self.train, &self.split),
+        let (path, split, space) = match self.sources.iter().find(is_its) {
+            Some(source) => (&source.train, &source.split, source.space.or(self.space)),
+            None if self.sources.is_empty() => (&self.train, &self.split, self.space),
             None => return None,
         };
-        let mut options = self.learned(split.as_deref());
+        let mut options = OpenOptions { space, ..self.learned(split.as_deref()) };
         options.selection.rows = None;
         Some(Box::new(Beside { path: path.clone(), options }))
     }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BoxesAre, FramesConfig, RobotConfig, Selection};
 
-/// What the coordinates of true answers in words count. Annotations (COCO, Pascal VOC) are always in pixels.
+/// What the coordinates of true answers count, in words or in columns of boxes. Annotations (COCO, Pascal VOC) are always in
+/// pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataSpace {
@@ -44,6 +45,8 @@ pub struct OpenOptions {
     pub image_root: Option<PathBuf>,
     /// Also read pictures from outside of the data set's folder.
     pub allow_outside: bool,
+    /// What the numbers of boxes in columns count; `None` for pixels, or shares of the sides where they look like these.
+    pub space: Option<DataSpace>,
     /// In which pixels boxes are where EXIF turns a picture and the annotated size does not tell.
     pub boxes_are: Option<BoxesAre>,
     /// Another data set that is read by the same conventions: what these rows leave open, it may tell.

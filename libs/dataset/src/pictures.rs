@@ -1,16 +1,18 @@
 //! All pictures that the rows of a data set name, each once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 
-use crate::Picture;
 use crate::path::Locator;
+use crate::row::Skipped;
 use crate::store::Store;
 use crate::video::{Frame, Video};
+use crate::{DatasetError, Picture};
 
 /// How base64 of the known formats begins, where a row has it without `data:` in front.
 const BARE_BASE64: [&str; 7] = ["/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk", "SUkq", "TU0AK"];
@@ -147,6 +149,24 @@ impl Pictures {
             })
             .collect()
     }
+}
+
+/// Checks that a picture could be opened, if there are any, by what became of them and of the rows.
+///
+/// # Errors
+/// None could, with the first rows that were left out for that, each picture once.
+pub(crate) fn check_any(
+    pictures: &Opened,
+    skipped: &[Skipped],
+    path: &Path,
+) -> Result<(), DatasetError> {
+    if pictures.is_empty() || pictures.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    let mut whys: HashSet<&str> =
+        pictures.iter().filter_map(|picture| Some(picture.as_ref().err()?.as_str())).collect();
+    let bad = skipped.iter().filter(|row| whys.remove(row.why.as_str())).cloned().collect();
+    Err(DatasetError::NoPictures { path: path.to_owned(), n: pictures.len(), bad })
 }
 
 /// The bytes of a text that is a picture and not the name of one.

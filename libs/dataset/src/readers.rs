@@ -23,8 +23,10 @@ mod json;
 mod json_text;
 mod labeled;
 mod mat;
+mod objects;
 mod pages;
 mod parquet_file;
+mod placeholders;
 mod reasoning;
 mod referring;
 mod robot;
@@ -94,7 +96,7 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
                     Layout::Arrow => arrow_file::read(path, &mut found)?,
                     _ => json::read(path, &mut found)?,
                 }
-                found.check_choice(path)?;
+                found.finish_file(path)?;
                 count_through(&mut found.rows[first_row..], first_row);
             }
         }

@@ -69,6 +69,8 @@ pub struct Boxes {
     pub crowds: Box<[Rect<Original>]>,
     /// The shape of each object, where it was asked for (`data.masks`); else empty.
     pub outlines: Box<[Outline]>,
+    /// What each object is called, where the row's question does not say it; else empty.
+    pub labels: Box<[Arc<str>]>,
 }
 
 /// The shape of an object.
@@ -112,12 +114,17 @@ impl Boxes {
         areas: Box<[f64]>,
         crowds: Box<[Rect<Original>]>,
     ) -> Self {
-        Self { objects, areas, crowds, outlines: Box::default() }
+        Self { objects, areas, crowds, ..Self::default() }
     }
 
     /// The same with the shape of each object.
     pub(crate) fn with_outlines(self, outlines: Vec<Outline>) -> Self {
         Self { outlines: outlines.into(), ..self }
+    }
+
+    /// The same with what each object is called.
+    pub fn with_labels(self, labels: Vec<Arc<str>>) -> Self {
+        Self { labels: labels.into(), ..self }
     }
 }
 
@@ -126,8 +133,7 @@ impl From<Vec<Rect<Original>>> for Boxes {
     fn from(objects: Vec<Rect<Original>>) -> Self {
         let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1) * (y2 - y1);
         let areas = objects.iter().map(|rect| area(rect.corners())).collect();
-        let (crowds, outlines) = (Box::default(), Box::default());
-        Self { objects: objects.into(), areas, crowds, outlines }
+        Self { objects: objects.into(), areas, ..Self::default() }
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Selection {
     pub outlines: Outlines,
     /// Whether the shapes of objects are read too.
     pub masks: bool,
-    /// What `bbox` of a row is; `None` for what COCO has, and in rows with an expression for what the rows tell.
+    /// What `bbox` of a row is; `None` for what COCO has, and in rows of other files for what these tell.
     pub bbox: Option<BboxForm>,
     /// File with the names of the samples that are used; all where there is none.
     pub rows: Option<PathBuf>,

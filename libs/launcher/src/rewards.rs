@@ -1,5 +1,7 @@
 //! `vrft reward`: test a declared reward, score completions again, propose a reward from data.
 
+mod truths;
+
 use std::path::Path;
 
 use eyre::{WrapErr, bail, ensure, eyre};
@@ -11,13 +13,22 @@ use vrft_reward::{Attempt, Example, Reward, Score};
 
 use crate::cli::RewardCommand;
 use crate::print::say;
+use truths::Truths;
 
 /// Runs one of the subcommands.
 pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
     match command {
         RewardCommand::Test { spec, data, json, overrides } => {
-            let rewards = RewardsConfig::read(&Document::load(spec, overrides)?)?;
-            test(&rewards, data.as_deref(), *json)
+            let document = Document::load(spec, overrides)?;
+            let rewards = RewardsConfig::read(&document)?;
+            match data {
+                Some(file) => {
+                    let truths = Truths::read(&document, &rewards, file)?;
+                    truths.told.iter().filter(|_| !*json).for_each(|line| say!("# {line}"));
+                    test(&[&truths.reward], &truths.solutions, *json)
+                }
+                None => test(&rewards.iter().collect::<Vec<_>>(), &[], *json),
+            }
         }
         RewardCommand::Score { spec, file, overrides } => {
             score(&Document::load(spec, overrides)?.section()?, file)
@@ -26,17 +37,11 @@ pub(crate) fn reward(command: &RewardCommand) -> eyre::Result<()> {
     }
 }
 
-/// Tests the run's reward on data, or all rewards of the configuration on drawn answers.
-fn test(config: &RewardsConfig, data: Option<&Path>, as_json: bool) -> eyre::Result<()> {
-    let (rewards, solutions): (Vec<&RewardConfig>, Vec<String>) = match data {
-        Some(data) => {
-            (vec![&config.shared], rows(data)?.into_iter().map(|row| row.solution).collect())
-        }
-        None => (config.iter().collect(), Vec::new()),
-    };
+/// Tests rewards on these true answers, or on drawn ones where there are none.
+fn test(rewards: &[&RewardConfig], solutions: &[String], as_json: bool) -> eyre::Result<()> {
     let mut failed = Vec::new();
     for reward in rewards {
-        let report = vrft_reward::self_test(reward, &solutions)?;
+        let report = vrft_reward::self_test(reward, solutions)?;
         if as_json {
             say!("{}", serde_json::to_string_pretty(&report)?);
         } else {
@@ -210,7 +215,9 @@ fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
         Ok(Row {
             place: row.origin.place(),
             question: turns.last().map(|turn| turn.text()).unwrap_or_default(),
-            solution: prompter.truth(row, &|size| Ok(size)).map_err(|why| eyre!(why))?,
+            solution: prompter
+                .truth(row, &|size| Ok(size))
+                .map_err(|why| eyre!("{}: {why}", row.origin.place()))?,
             size: row.pictures.first().map(|picture| size(picture)),
         })
     };

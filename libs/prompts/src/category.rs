@@ -1,6 +1,6 @@
 //! Annotated boxes of one category as a question and its answer, in the form that the task declares.
 
-use vrft_dataset::Outline;
+use vrft_dataset::{Boxes, Outline};
 use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys};
 use vrft_reward::config::{AnswerConfig, FormatConfig, RewardConfig};
 use vrft_reward::{BBox, Geometry, Region, Reward, Space, instructions, visual_rft_question};
@@ -62,14 +62,14 @@ fn is_visual_rft(answer: &AnswerConfig, format: &FormatConfig) -> bool {
         && format.tags
 }
 
-/// The true answer.
+/// The true answer; `annotated` has the shapes of the objects and what each is called, where the category does not say it.
 ///
 /// # Errors
 /// A task whose answers are no places.
 pub(crate) fn answer(
     category: &str,
     boxes: &[Rect<Original>],
-    outlines: &[Outline],
+    annotated: &Boxes,
     sides: &Sides,
     reward: &RewardConfig,
 ) -> Result<String, String> {
@@ -82,6 +82,7 @@ pub(crate) fn answer(
         )
     };
     let space = answer.space().ok_or_else(no_places)?;
+    let Boxes { outlines, labels, .. } = annotated;
     if !outlines.is_empty() && answer.kind.geometry() == Some(Geometry::Region) {
         let regions: Vec<Region> =
             outlines.iter().map(|outline| region(outline, sides, space)).collect();
@@ -90,9 +91,12 @@ pub(crate) fn answer(
         })?;
         return Ok(enclosed(&text, reward));
     }
-    let corners = boxes.iter().map(|rect| place(rect, sides, space));
-    let boxes: Vec<(BBox, &str)> =
-        corners.map(|[x1, y1, x2, y2]| (BBox { x1, y1, x2, y2 }, category)).collect();
+    let label = |idx: usize| labels.get(idx).map_or(category, |label| label);
+    let bbox = |(idx, rect)| {
+        let [x1, y1, x2, y2] = place(rect, sides, space);
+        (BBox { x1, y1, x2, y2 }, label(idx))
+    };
+    let boxes: Vec<(BBox, &str)> = boxes.iter().enumerate().map(bbox).collect();
     let mut text = Reward::new(reward).write_boxes(&boxes).ok_or_else(no_places)?;
     if is_visual_rft(answer, &reward.format) {
         // Visual-RFT writes its keys as Python does.

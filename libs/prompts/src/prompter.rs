@@ -278,7 +278,7 @@ impl Prompter {
         let rects: Vec<Rect<Original>> =
             boxes.iter().map(|rect| mirrored(rect, &sides, mirror)).collect();
         // Shapes are not mirrored: data.flip is refused where regions are asked for.
-        category::answer(category, &rects, &boxes.outlines, &sides, &self.reward)
+        category::answer(category, &rects, boxes, &sides, &self.reward)
     }
 
     /// An answer in words, in the coordinates of the task.

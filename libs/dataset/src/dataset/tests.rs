@@ -381,3 +381,34 @@ fn rows_of_the_same_id_are_noted() {
         "{told}"
     );
 }
+
+#[test]
+fn pictures_of_which_none_is_there_are_told_as_that_also_where_rows_are_to_be_set_aside() {
+    let row = |n: usize| {
+        format!("{{\"image\": \"gone/{}.png\", \"problem\": \"p\", \"solution\": \"s\"}}\n", n / 2)
+    };
+    let rows: String = (0..20).map(row).collect();
+    let folder = Folder::new(&[("a.jsonl", rows.as_bytes()), ("1.png", &image(1))]);
+    let path = folder.path("a.jsonl");
+    let part = |is_held_out| Some(crate::Part { hold_out: 0.2, is_held_out });
+    for part in [None, part(true), part(false)] {
+        let options = OpenOptions { part, ..OpenOptions::default() };
+        let error = Dataset::open_with(&path, &options).unwrap_err().to_string();
+        let named = format!("row 2: image: cannot read {:?}", folder.path("gone/1.png"));
+        let words = ["none of the 10 pictures", "data.image_root", named.as_str()];
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+        assert!(
+            !error.contains("hold_out") && error.matches("cannot read").count() == 5,
+            "{error}"
+        );
+    }
+    // One that is there, and rows that are bad for another reason.
+    let one = "{\"image\": \"1.png\", \"problem\": \"p\", \"solution\": \"s\"}\n";
+    std::fs::write(&path, [rows.as_str(), one].concat()).unwrap();
+    let options = OpenOptions { part: part(true), ..OpenOptions::default() };
+    let error = Dataset::open_with(&path, &options).unwrap_err().to_string();
+    assert!(
+        error.contains("about one picture") && error.contains("20 rows cannot be used"),
+        "{error}"
+    );
+}

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fields::{Draft, DraftTruth, Found};
+use crate::forms::Open;
+use crate::pictures::PictureIdx;
 use crate::row::Skipped;
 use crate::select::{self, Absent, Selection};
 use crate::{DatasetError, Origin, Outline, Question};
@@ -14,14 +16,26 @@ use crate::{DatasetError, Origin, Outline, Question};
 pub(crate) struct Annotated {
     /// Name of the picture in sample ids.
     pub(crate) name: String,
-    /// Name of its file.
-    pub(crate) picture: Option<String>,
+    /// Number of its row in the file, where it has one.
+    pub(crate) row: Option<usize>,
+    pub(crate) picture: Option<Shown>,
+    /// What is open about the numbers of its boxes; `None` where these are corners in pixels.
+    pub(crate) open: Option<Open>,
     /// Width and height in pixels that the annotations speak of, where they say so.
     pub(crate) size: Option<(f64, f64)>,
     /// The boxes of each category, by its name.
     pub(crate) boxes: BTreeMap<Arc<str>, Marked>,
     /// Categories that were looked for and are not there; `None` where each was looked for.
     pub(crate) absent: Option<BTreeSet<Arc<str>>>,
+}
+
+/// The picture of annotations.
+#[derive(Debug, Clone)]
+pub(crate) enum Shown {
+    /// The name of its file, which is not looked for before something is asked about it.
+    Named(String),
+    /// One that was taken in already.
+    Known(PictureIdx),
 }
 
 /// The boxes of one category on a picture, as corners `[x1, y1, x2, y2]` in pixels of the annotations.
@@ -35,6 +49,8 @@ pub(crate) struct Marked {
     pub(crate) crowds: Vec<[f64; 4]>,
     /// The shape of each single object, where it was asked for.
     pub(crate) outlines: Vec<Outline>,
+    /// What each single object is called, where the question does not say it; else empty.
+    pub(crate) labels: Vec<Arc<str>>,
 }
 
 impl Marked {
@@ -114,7 +130,7 @@ fn push(
     file: &Arc<Path>,
     found: &mut Found,
 ) {
-    let row = found.rows.len();
+    let row = image.row.unwrap_or(found.rows.len());
     let sample_id = format!("{}-{category}", image.name).replace('/', "-");
     let origin = Origin { file: file.clone(), row, sample_id: sample_id.into() };
     let draft = match &image.picture {
@@ -123,11 +139,14 @@ fn push(
             row,
             why: format!("image {} has no file_name", image.name),
         }),
-        Some(name) => Ok(Draft {
+        Some(shown) => Ok(Draft {
             origin,
             question: Question::Category(category.clone()),
-            pictures: vec![found.pictures.add_name(name)],
-            truth: DraftTruth::Boxes { marked: marked.clone(), size: image.size },
+            pictures: vec![match shown {
+                Shown::Named(name) => found.pictures.add_name(name),
+                Shown::Known(picture) => *picture,
+            }],
+            truth: DraftTruth::Boxes { marked: marked.clone(), size: image.size, open: image.open },
         }),
     };
     found.rows.push(draft);

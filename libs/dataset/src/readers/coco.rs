@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::annotated::{Annotated, Marked, push_all};
+use super::annotated::{Annotated, Marked, Shown, push_all};
 use super::fields::Found;
 use super::json_text::{self, WithoutNan};
 use super::spellings::Spellings;
@@ -360,7 +360,8 @@ impl Image {
         }
         let absent = self.neg_category_ids.as_ref();
         let absent = absent.map(|ids| ids.iter().filter_map(|id| names.get(id).cloned()).collect());
-        Annotated { name: self.id.to_string(), picture: self.file_name(), size, boxes, absent }
+        let (name, picture) = (self.id.to_string(), self.file_name().map(Shown::Named));
+        Annotated { name, picture, size, boxes, absent, ..Annotated::default() }
     }
 
     /// The name of the file; of an address the folder and the name.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{FIRST, Fields, Found};
+use super::objects::{self, OBJECTS};
 use super::unworded;
 use super::value::{list, value};
 use super::videos::{self, VIDEO_KEYS};
@@ -50,20 +51,25 @@ impl Columns {
         let mut names = Vec::new();
         if let Some(turns) = CONVERSATION_KEYS.iter().find(is_turns) {
             names.push(*turns);
+            names.extend(has_placed_objects(schema).then_some(OBJECTS));
         } else if unworded::is_one(|name| schema.index_of(name).is_ok()) {
             names.extend([unworded::LABEL, unworded::BBOX, "question_id"]);
             names.extend(unworded::EXPRESSIONS);
+            names.extend(objects::keys(|name| schema.index_of(name).is_ok()));
         } else {
             let problem = place(path, schema, "problem", TEXT)?;
             expect(path, schema, problem, TEXT, is_text)?;
             place(path, schema, "solution", TEXT)?;
             names.push("problem");
+            names.extend(has_placed_objects(schema).then_some(OBJECTS));
         }
         names.extend(["solution", "sample_id", "id", "system"]);
         names.extend(VIDEO_KEYS);
         // Of another type it is something else, which no row needs.
         let has_first = schema.field_with_name(FIRST).is_ok_and(|field| is_text(field.data_type()));
         names.extend(has_first.then_some(FIRST));
+        let mut is_new = std::collections::HashSet::new();
+        names.retain(|name| is_new.insert(*name));
         let found = |name: &str| schema.index_of(name).ok().map(|idx| (name.to_owned(), idx));
         let values: Vec<(String, usize)> = names.into_iter().filter_map(found).collect();
         for (name, idx) in
@@ -120,13 +126,13 @@ impl Columns {
     }
 }
 
-/// The names that Hugging Face's `datasets` writes beside the numbers of a column of `ClassLabel`.
+/// The names that Hugging Face's `datasets` writes beside the numbers of a column of `ClassLabel`, be it of pictures or of
+/// objects.
 fn class_names(schema: &Schema) -> Vec<Arc<str>> {
     let written = schema.metadata().get("huggingface");
     let written: Value =
         written.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let names = written["info"]["features"][unworded::LABEL]["names"].as_array();
-    names.into_iter().flatten().filter_map(|name| Some(name.as_str()?.into())).collect()
+    objects::class_names(&written["info"]["features"]).unwrap_or_default()
 }
 
 fn fields(
@@ -195,6 +201,17 @@ fn is_text(data_type: &DataType) -> bool {
         DataType::Dictionary(_, value) => is_text(value),
         _ => false,
     }
+}
+
+/// Whether there are names and boxes for the placeholders of texts; of another type it is something else, which no such row
+/// needs.
+fn has_placed_objects(schema: &Schema) -> bool {
+    schema.field_with_name(OBJECTS).is_ok_and(|field| match field.data_type() {
+        DataType::Struct(parts) => {
+            parts.iter().any(|p| ["ref", "bbox"].contains(&p.name().as_str()))
+        }
+        _ => false,
+    })
 }
 
 fn is_list(data_type: &DataType) -> bool {

@@ -13,9 +13,10 @@ const PICTURE: [&str; 7] = ["image", "filename", "file_name", "file", "path", "i
 /// Names that a column of classes has; in FGVC Aircraft's tables the first of them is the name and the last a number.
 const CLASS: [&str; 7] = ["classes", "class", "label", "labels", "category", "variant", "name"];
 /// Columns of tables for detection.
-const BOXES: [&str; 12] = [
-    "xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "bbox", "boxes",
-    "x_center", "y_center",
+const BOXES: [&str; 22] = [
+    "xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2",
+    "x_center", "y_center", "bbox", "bboxes", "boxes", "box", "bbox_2d", "point", "points",
+    "polygon",
 ];
 
 /// Names of the columns of rows that ask in words.
@@ -94,9 +95,10 @@ impl<'a> Table<'a> {
             .collect();
         if !of_boxes.is_empty() {
             let message = format!(
-                "columns of boxes ({}), which are not read out of comma-separated values: write the rows as JSONL with \
-                 \"image\" and \"boxes\", as COCO or as Pascal VOC; or take the columns out where the classes alone are \
-                 to be learned",
+                "columns of boxes ({}), which are not read out of comma-separated values: write the rows as JSONL, as \
+                 {{\"image\": \"a.png\", \"bbox\": [1, 2, 30, 40], \"label\": \"mug\"}} with data.bbox = \"corners\" \
+                 (x1, y1, x2, y2) or \"sides\" (x, y, width, height), or as COCO or Pascal VOC; or take the columns out \
+                 where the classes alone are to be learned",
                 of_boxes.join(", ")
             );
             return Err(content(path, "pictures and their classes", message));

@@ -10,8 +10,11 @@ use vrft_messages::{Part, Role, Turn};
 use super::annotated::Marked;
 use super::classes::is_missing;
 use super::conversation::{self, CONVERSATION_KEYS, Conversation};
+use super::objects::{Gathered, Objects};
+use super::placeholders::{self, Answer};
 use super::unworded::{self, Asking};
 use super::value::NAN;
+use crate::forms::Open;
 use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
 use crate::{DatasetError, FramesConfig, Origin, Question, Selection};
@@ -36,6 +39,8 @@ pub(crate) struct Found {
     /// Conversations, equal ones once.
     turns: HashSet<Arc<[Turn]>>,
     asking: Asking,
+    /// Rows of the file with boxes and their names, by their pictures.
+    gathered: Gathered,
 }
 
 /// A row whose pictures were not looked at yet.
@@ -56,9 +61,9 @@ pub(crate) enum DraftTruth {
         marked: Marked,
         /// Width and height of the picture that the annotations speak of, where they say so.
         size: Option<(f64, f64)>,
+        /// What was open about the numbers of the places; `None` where they are corners in pixels.
+        open: Option<Open>,
     },
-    /// Four numbers of which it is open in which form they are a box.
-    Open([f64; 4]),
 }
 
 /// The fields of a row.
@@ -79,6 +84,7 @@ impl Found {
     /// A list of classes that cannot be read.
     pub(crate) fn ask(&mut self, selection: &Selection) -> Result<(), DatasetError> {
         self.asking = Asking::new(selection)?;
+        self.gathered = Gathered::new(self.rows.len());
         Ok(())
     }
 
@@ -87,13 +93,18 @@ impl Found {
         self.asking.name_classes(names);
     }
 
-    /// Checks that the rows of the last file had what was to be asked about.
+    /// Ends the last file: checks that its rows had what was to be asked about, and adds those about boxes, of which several
+    /// may be about one picture.
     ///
     /// # Errors
     /// As [`Asking::check`].
-    pub(crate) fn check_choice(&mut self, path: &Path) -> Result<(), DatasetError> {
+    pub(crate) fn finish_file(&mut self, path: &Path) -> Result<(), DatasetError> {
         self.notes.extend(self.asking.note());
-        self.asking.check(path)
+        self.asking.check(path)?;
+        let gathered = std::mem::take(&mut self.gathered);
+        self.notes.extend(gathered.note());
+        let (known, selection) = (self.asking.known(), self.asking.selection().clone());
+        super::annotated::push_all(&gathered.pictures, &known, &selection, &path.into(), self)
     }
 
     /// Adds a row, or one for each of its questions; `row` is its number in the file.
@@ -119,11 +130,24 @@ impl Found {
         fields: Fields,
     ) -> Result<Vec<Draft>, String> {
         let Fields { values, images, .. } = fields;
+        let name = sample_id(&values)?;
+        let mut add = |images: Option<Vec<Cell>>| -> Result<Vec<PictureIdx>, String> {
+            let images = images.ok_or("no \"image\"")?.into_iter();
+            images.map(|cell| self.pictures.add(cell)).collect()
+        };
+        if !unworded::is_reference(&values)
+            && let Some(objects) = Objects::of(&values)?
+        {
+            let named = objects.named(|name| self.asking.class(name))?;
+            let [picture] = add(images)?[..] else {
+                return Err("its boxes are on one image, and it has several or none".to_owned());
+            };
+            self.gathered.add(row, name, picture, named);
+            return Ok(Vec::new());
+        }
         let asked = self.asking.questions(&values)?;
-        let name = sample_id(&values)?.unwrap_or_else(|| row.to_string());
-        let images = images.ok_or("no \"image\"")?.into_iter();
-        let pictures: Vec<PictureIdx> =
-            images.map(|cell| self.pictures.add(cell)).collect::<Result<_, _>>()?;
+        let name = name.unwrap_or_else(|| row.to_string());
+        let pictures = add(images)?;
         let drafts = asked.into_iter().enumerate().map(|(number, (question, truth))| {
             let sample_id = if number == 0 { name.clone() } else { format!("{name}-{number}") };
             let origin = Origin { file: file.clone(), row, sample_id: sample_id.into() };
@@ -183,13 +207,17 @@ impl Found {
             Some(solution) => written(solution),
             None => conversation.answer.ok_or_else(|| no_answer(&values))?,
         };
+        let truth = match placeholders::replace(&values, &mut conversation.turns, answer)? {
+            Answer::Text(text) => DraftTruth::Text(text.into()),
+            Answer::Boxes(truth) => truth,
+        };
         let sample_id = sample_id(&values)?.unwrap_or_else(|| row.to_string());
         let pictures = cells.into_iter().map(|cell| self.pictures.add(cell));
         Ok(Draft {
             pictures: pictures.collect::<Result<_, _>>()?,
             origin: Origin { file: file.clone(), row, sample_id: sample_id.into() },
             question: Question::Turns(interned(&mut self.turns, conversation.turns.as_slice())),
-            truth: DraftTruth::Text(answer.into()),
+            truth,
         })
     }
 }

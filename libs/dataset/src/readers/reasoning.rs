@@ -101,7 +101,7 @@ fn read_file(
             origin: Origin { file: file.clone(), row, sample_id: sample_id.into() },
             question: Question::Expression(text.trim().into()),
             pictures: vec![found.pictures.add_name(picture)],
-            truth: DraftTruth::Boxes { marked: marked.clone(), size: None },
+            truth: DraftTruth::Boxes { marked: marked.clone(), size: None, open: None },
         }));
     }
     Ok(Ok(()))

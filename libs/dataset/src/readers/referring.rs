@@ -122,7 +122,11 @@ fn push(
             origin,
             question: Question::Expression(sent.trim().into()),
             pictures: vec![found.pictures.add_name(&image.file_name)],
-            truth: DraftTruth::Boxes { marked, size: Some((image.width, image.height)) },
+            truth: DraftTruth::Boxes {
+                marked,
+                size: Some((image.width, image.height)),
+                open: None,
+            },
         }));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod labeled;
+mod objects;
 
 fn split(name: &str) -> OpenOptions {
     OpenOptions { split: Some(name.to_owned()), ..OpenOptions::default() }

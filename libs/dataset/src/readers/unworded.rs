@@ -1,4 +1,5 @@
 //! Rows of tables and JSON lines that have no question in words: a picture with a class, or a box with what refers to it.
+//! Boxes with the names of what is in them are read in `objects`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,16 +7,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::annotated::Marked;
 use super::classes::{Classes, is_missing, whole};
+use super::objects;
 use super::spellings::Spellings;
-use crate::select::{BboxForm, Selection};
-use crate::{DatasetError, Question, forms};
+use crate::forms::Open;
+use crate::select::Selection;
+use crate::{DatasetError, Question};
 
 use super::fields::DraftTruth;
 
 /// Key of the class of a picture.
 pub(crate) const LABEL: &str = "label";
-/// Key of a box around what is referred to, in pixels.
+/// Key of a box around what is referred to.
 pub(crate) const BBOX: &str = "bbox";
 /// Keys of what refers to the box: a text, or a list of texts of which each is a question.
 pub(crate) const EXPRESSIONS: [&str; 6] =
@@ -88,14 +92,34 @@ impl Asking {
             return self.references(bbox, expressions);
         }
         let name = self.class(values.get(LABEL).unwrap_or(&Value::Null))?;
-        let name = self.spellings.of(&name);
-        self.seen.insert(name.clone());
         let asked = (Question::Class, DraftTruth::Text(name.clone()));
         Ok(if self.selection.has(&name) { vec![asked] } else { Vec::new() })
     }
 
+    /// All names that may be asked about: those that were seen, and those that a list or the file has.
+    pub(crate) fn known(&self) -> BTreeSet<Arc<str>> {
+        let listed = (0..).map_while(|number| self.at(number));
+        self.seen.iter().cloned().chain(listed).collect()
+    }
+
+    /// What is chosen of the questions.
+    pub(crate) fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// A class by the one spelling that it has here.
+    ///
+    /// # Errors
+    /// As [`Asking::questions`].
+    pub(crate) fn class(&mut self, label: &Value) -> Result<Arc<str>, String> {
+        let name = self.name(label)?;
+        let name = self.spellings.of(&name);
+        self.seen.insert(name.clone());
+        Ok(name)
+    }
+
     /// A name, or the number of one from 0, as Hugging Face's `ClassLabel` counts.
-    fn class(&self, label: &Value) -> Result<Arc<str>, String> {
+    fn name(&self, label: &Value) -> Result<Arc<str>, String> {
         match label {
             Value::String(key) if is_missing(key) => {
                 Err(format!("its class {key:?} stands for none"))
@@ -135,19 +159,10 @@ impl Asking {
         let numbers = numbers
             .and_then(|numbers| <[f64; 4]>::try_from(numbers).ok())
             .ok_or_else(|| format!("{BBOX:?} should be four numbers, got {bbox}"))?;
-        let is_fraction = numbers.iter().any(|number| number.fract() != 0.0);
-        if is_fraction && numbers.iter().all(|number| *number <= 1.0) {
-            return Err(format!(
-                "its bbox {bbox} lies within the first pixel: it counts pixels, not shares of the sides; multiply these by \
-                 width and height"
-            ));
-        }
-        let form = self.selection.bbox;
-        let truth = || match form {
-            Some(form) => forms::corners(numbers, form).map(forms::boxed),
-            None => forms::corners(numbers, BboxForm::Sides)
-                .or_else(|_| forms::corners(numbers, BboxForm::Corners))
-                .map(|_| DraftTruth::Open(numbers)),
+        let truth = || {
+            let mut marked = Marked::default();
+            marked.push(numbers, None);
+            DraftTruth::Boxes { marked, size: None, open: Some(Open::default()) }
         };
         let texts = match expressions {
             Value::Array(list) => list.iter().map(Value::as_str).collect(),
@@ -158,13 +173,19 @@ impl Asking {
             texts.ok_or_else(|| format!("an expression should be text, got {expressions}"))?;
         let n_asked = if self.selection.first_question { 1 } else { texts.len() };
         let asked = texts.iter().take(n_asked);
-        asked.map(|text| Ok((Question::Expression(text.trim().into()), truth()?))).collect()
+        asked.map(|text| Ok((Question::Expression(text.trim().into()), truth()))).collect()
     }
+}
+
+/// Whether the row has a box and words that refer to it.
+pub(crate) fn is_reference(values: &Map<String, Value>) -> bool {
+    values.contains_key(BBOX) && EXPRESSIONS.iter().any(|key| values.contains_key(*key))
 }
 
 /// Whether a row of these keys has no question in words, but one of the other forms.
 pub(crate) fn is_one(has: impl Fn(&str) -> bool) -> bool {
     let is_worded =
         has("problem") || super::conversation::CONVERSATION_KEYS.iter().any(|key| has(key));
-    !is_worded && (has(LABEL) || has(BBOX) && EXPRESSIONS.iter().any(|key| has(key)))
+    let has_reference = has(BBOX) && EXPRESSIONS.iter().any(|key| has(key));
+    !is_worded && (has(LABEL) || has_reference || objects::is_one(has))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roxmltree::{Document, Node};
 
-use super::annotated::{Annotated, Marked, push_all};
+use super::annotated::{Annotated, Marked, Shown, push_all};
 use super::fields::Found;
 use super::spellings::Spellings;
 use crate::path::Locator;
@@ -84,10 +84,10 @@ fn annotated(
     let side = |name| number(child(root, "size").ok()?, name).ok().filter(|side| *side > 0.0);
     let image = Annotated {
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        picture: Some(text_of(child(root, "filename")?).to_owned()),
+        picture: Some(Shown::Named(text_of(child(root, "filename")?).to_owned())),
         size: side("width").zip(side("height")),
         boxes,
-        absent: None,
+        ..Annotated::default()
     };
     Ok((image, bad))
 }

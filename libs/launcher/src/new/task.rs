@@ -22,7 +22,9 @@ const MAX_NUMBERED: usize = 100;
 pub(super) fn of(dataset: &Dataset, processor: &Processor) -> eyre::Result<Task> {
     let own = own_space(processor).unwrap_or_default();
     if dataset.iter().all(|row| matches!(row.truth, Truth::Boxes(_))) {
-        return Ok(annotated(processor, own));
+        let has_words = dataset.iter().any(|row| matches!(row.question, Question::Turns(_)));
+        let asked = if has_words { "by the rows" } else { "one category at a time" };
+        return Ok(annotated(processor, own, asked));
     }
     if dataset.iter().all(|row| row.question == Question::Class) {
         return classes(dataset);
@@ -33,9 +35,9 @@ pub(super) fn of(dataset: &Dataset, processor: &Processor) -> eyre::Result<Task>
 /// A task, why it is that, and what its coordinates count.
 pub(super) type Task = (RewardConfig, String, Option<(DataSpace, String)>);
 
-/// Annotated boxes, asked for one category at a time in the form that the model was trained to answer in.
-fn annotated(processor: &Processor, own: Space) -> Task {
-    let reason = |form: &str| format!("annotated boxes, asked for one category at a time, {form}");
+/// Annotated boxes, in the form that the model was trained to answer in.
+fn annotated(processor: &Processor, own: Space, asked: &str) -> Task {
+    let reason = |form: &str| format!("annotated boxes, asked for {asked}, {form}");
     let Some(keys) = processor.coordinates().item_keys else {
         return (RewardConfig::default(), reason("as Visual-RFT does"), None);
     };

@@ -331,3 +331,20 @@ fn a_configured_question_that_no_row_needs_is_said_to_be_unused() {
     assert!(!notes(None, &asking).contains("data.question"));
     assert!(!notes(Some("Where is {category}?"), &silent).contains("data.question"));
 }
+
+#[test]
+fn boxes_of_several_names_are_answered_by_these_in_the_declared_form() {
+    let boxes = vrft_dataset::Boxes::from(vec![
+        Rect::new([40.0, 20.0, 160.0, 80.0]),
+        Rect::new([200.0, 100.0, 300.0, 150.0]),
+    ]);
+    let boxes = boxes.with_labels(vec!["mug".into(), "cup".into()]);
+    let asked = Question::Turns([Turn::question(1, "What is there?")].into());
+    let row = row(asked, Truth::Boxes(boxes));
+    let truth = Prompter::new(&pixels(), "").truth(&row, &resize).unwrap();
+    let expected = "<answer>[{\"bbox_2d\": [39, 20, 157, 78], \"label\": \"mug\"}, {\"bbox_2d\": [196, 98, 294, 147], \
+                    \"label\": \"cup\"}]</answer>";
+    assert_eq!(truth, expected);
+    let truth = Prompter::new(&RewardConfig::default(), "").truth(&row, &resize).unwrap();
+    assert!(truth.contains("'Position': [500, 500, 750, 750]"), "{truth}");
+}

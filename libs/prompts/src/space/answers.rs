@@ -13,6 +13,7 @@ const MARGIN: f64 = 2.0;
 const MIN_ALONE: usize = 8;
 
 /// The coordinates of one true answer and the row that it is of.
+#[derive(Clone)]
 pub(super) struct Placed<'a> {
     coordinates: Vec<f64>,
     header: &'a Header,
@@ -129,8 +130,22 @@ impl Answers<'_> {
         let together = guess_space(&[evidence(&self.own), evidence(&self.beside)].concat());
         match (together, alone) {
             (Err(_), Ok(alone)) if !self.are_one => Ok(alone),
+            (Ok(together), Ok(alone))
+                if !self.are_one && !alone.is_doubtful && self.refute(&together) =>
+            {
+                Ok(alone)
+            }
             (together, _) => together.map_err(told),
         }
+    }
+
+    /// Whether not one of these answers can be what all together are taken for, however few they are: each leaves its
+    /// picture, or is among the odd ones.
+    fn refute(&self, together: &SpaceGuess) -> bool {
+        let leaves = |placed: &Placed| !placed.fits(placed.header.reach().into());
+        let is_pixels = together.space == Space::Pixels || together.is_doubtful;
+        is_pixels && self.own.iter().all(leaves)
+            || (0..self.own.len()).all(|idx| together.odd.contains(&idx))
     }
 
     /// Of which pixels the coordinates are where EXIF turns pictures: as configured, as most of them fit, else as stored.
@@ -198,4 +213,54 @@ fn contradiction(stored: &[&Placed], displayed: &[&Placed]) -> String {
         first(stored),
         first(displayed)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use vrft_dataset::{Origin, Question};
+
+    use super::*;
+
+    /// The space that these boxes are read in, and why, beside 64 boxes in pixels that were learned from.
+    fn read(boxes: &[[f64; 4]], side: u32) -> (DataSpace, String) {
+        let origin = Origin { file: PathBuf::from("a").into(), row: 0, sample_id: "a".into() };
+        let truth = Truth::Text("".into());
+        let row = Row { origin, question: Question::Class, pictures: Vec::new(), truth };
+        let orientation = Orientation::NoTransforms;
+        let header =
+            |side| Header { format: image::ImageFormat::Png, stored: (side, side), orientation };
+        let (own, other) = (header(side), header(640));
+        let place = |numbers: &[f64; 4], header| Placed {
+            coordinates: numbers.to_vec(),
+            header,
+            row: &row,
+        };
+        let answers = Answers {
+            own: boxes.iter().map(|numbers| place(numbers, &own)).collect(),
+            beside: vec![place(&[20., 30., 600., 440.], &other); 64],
+            are_one: false,
+        };
+        let mut notes = Vec::new();
+        let space = answers.space(Space::Thousandths, None, &mut notes).unwrap();
+        (space, notes.join("\n"))
+    }
+
+    #[test]
+    fn few_boxes_that_all_leave_their_small_pictures_are_thousandths_whatever_stands_beside_them() {
+        for n in 1..=5 {
+            let (space, note) = read(&vec![[156., 187., 625., 687.]; n], 64);
+            assert_eq!(space, DataSpace::Thousandths, "{n}: {note}");
+            assert!(note.contains("thousandths, since") && note.contains("beyond"), "{note}");
+        }
+        // One that leaves its picture among others that do not is a mistake.
+        let (space, note) = read(&[[20., 30., 60., 62.], [20., 30., 60., 90.]], 64);
+        assert_eq!(space, DataSpace::Pixels, "{note}");
+    }
+
+    #[test]
+    fn few_shares_beside_pixels_are_shares() {
+        assert_eq!(read(&[[0.1, 0.2, 0.5, 0.9]; 2], 640).0, DataSpace::Unit);
+    }
 }

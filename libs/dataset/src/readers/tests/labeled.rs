@@ -34,9 +34,19 @@ fn a_table_of_boxes_is_not_taken_for_one_of_classes() {
         "boxes.csv",
         b"filename,width,height,class,XMin,ymin,xmax,ymax\na.png,8,8,mug,1,2,3,4\n",
     )]);
-    let words = ["columns of boxes (XMin, ymin, xmax, ymax)", "JSONL"];
+    let words = ["columns of boxes (XMin, ymin, xmax, ymax)", "JSONL", ADVISED];
     refused(&folder.path("boxes.csv"), &OpenOptions::default(), &words);
+    // What is advised is read.
+    folder.write("boxes.jsonl", ADVISED.as_bytes());
+    folder.write("a.png", &picture());
+    let selection = Selection { bbox: Some(BboxForm::Corners), ..Selection::default() };
+    let dataset = open(&folder.path("boxes.jsonl"), &select(selection));
+    assert_eq!(dataset.get(0).question, Question::Category("mug".into()));
+    assert_eq!(corners(dataset.get(0)), [[1.0, 2.0, 30.0, 40.0]]);
 }
+
+/// A row that the refusal of a table of boxes has as an example.
+const ADVISED: &str = r#"{"image": "a.png", "bbox": [1, 2, 30, 40], "label": "mug"}"#;
 
 #[test]
 fn tables_and_lists_name_pictures_and_classes() {

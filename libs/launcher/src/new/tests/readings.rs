@@ -163,3 +163,31 @@ fn one_bad_coordinate_is_one_bad_row() {
         assert_eq!(learned(&config) + judged(&config).0, 39, "{bad}");
     }
 }
+
+/// Rows of ms-swift, of a detection set of the hub, and of boxes beside a class: each is asked for boxes and not for words.
+#[test]
+fn boxes_beside_the_words_of_a_row_are_the_task() {
+    let (folder, names) = large(12);
+    let of_swift = |n: usize, name: &str| {
+        let turns = serde_json::json!([{"role": "user", "content": "<image>Find the <ref-object>."},
+            {"role": "assistant", "content": "<bbox>"}]);
+        let objects = serde_json::json!({"ref": ["mug"], "bbox": [[10 + n, 20, 110 + n, 60]]});
+        serde_json::json!({"messages": turns, "images": [name], "objects": objects})
+    };
+    let of_hub = |n: usize, name: &str| {
+        let objects = serde_json::json!({"bbox": [[10 + n, 20, 600, 40]], "category": ["mug"]});
+        serde_json::json!({"image": name, "objects": objects})
+    };
+    let in_columns = |n: usize, name: &str| serde_json::json!({"image": name, "bbox": [10 + n, 20, 600, 40], "label": "mug"});
+    type Rows<'a> = &'a dyn Fn(usize, &str) -> serde_json::Value;
+    for (number, row) in [&of_swift as Rows<'_>, &of_hub, &in_columns].iter().enumerate() {
+        let data = folder.path().join("rows.jsonl");
+        let rows: Vec<String> =
+            names.iter().enumerate().map(|(n, name)| row(n, name).to_string()).collect();
+        std::fs::write(&data, rows.join("\n")).unwrap();
+        let into = folder.path().join(format!("mine{number}"));
+        let config = made(&NewOptions { folder: into, ..options(folder.path(), &data) });
+        assert_eq!(config.rewards.shared.answer.kind.name(), "boxes", "{number}");
+        assert_eq!(learned(&config) + judged(&config).0, 12, "{number}");
+    }
+}

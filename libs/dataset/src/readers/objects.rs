@@ -1,0 +1,288 @@
+//! Rows that have boxes with the names of what is in them and ask nothing in words: `objects` as detection sets of Hugging
+//! Face's `datasets` have it, or columns of boxes beside one of names. All rows about a picture are asked about together,
+//! as annotations are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::annotated::{Annotated, Shown};
+use super::unworded::LABEL;
+use crate::forms::Open;
+use crate::pictures::PictureIdx;
+
+/// Key of boxes with their names, as `{"bbox": [[x, y, width, height], …], "category": [0, …]}`.
+pub(super) const OBJECTS: &str = "objects";
+/// Keys of boxes: one, or a list of them.
+const BOXES: [&str; 4] = ["bbox", "bboxes", "boxes", "box"];
+/// Keys of what is in them: one name or number for all, or one for each.
+const NAMES: [&str; 10] = [
+    "category",
+    "categories",
+    LABEL,
+    "labels",
+    "class",
+    "classes",
+    "category_name",
+    "class_name",
+    "category_id",
+    "class_id",
+];
+/// Keys of places that are not read in a column, with what they are written as in a solution.
+const UNREAD: [(&str, &str); 7] = [
+    ("bbox_2d", "bbox_2d"),
+    ("box_2d", "box_2d"),
+    ("point", "point_2d"),
+    ("points", "point_2d"),
+    ("point_2d", "point_2d"),
+    ("polygon", "polygon"),
+    ("polygons", "polygon"),
+];
+/// Keys of one side of a box in a column of its own.
+const SIDES: [&str; 6] = ["xmin", "x_min", "x1", "x_center", "ymin", "y1"];
+/// Width and height of the picture that the boxes are on.
+const SIZE: [&str; 2] = ["width", "height"];
+/// Key that marks a box around many objects at once.
+const CROWD: &str = "iscrowd";
+
+/// The objects of a row: numbers, what they are called in the data, and whether they are a crowd.
+pub(super) struct Objects<'a> {
+    boxes: Vec<([f64; 4], &'a Value, bool)>,
+    size: Option<(f64, f64)>,
+    /// Whether they stand in columns of their own, as a class without a box may.
+    are_columns: bool,
+}
+
+/// The same by their names.
+pub(super) struct Named {
+    boxes: Vec<([f64; 4], Arc<str>, bool)>,
+    size: Option<(f64, f64)>,
+    are_columns: bool,
+}
+
+/// Whether a row of these keys has boxes and names.
+pub(super) fn is_one(has: impl Fn(&str) -> bool) -> bool {
+    has(OBJECTS) || BOXES.iter().any(|key| has(key)) && NAMES.iter().any(|key| has(key))
+}
+
+/// The keys that are looked at in a row with these keys and a class or boxes.
+pub(super) fn keys(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let unread = UNREAD.map(|(key, _)| key);
+    let of_boxes = [&BOXES[..], &NAMES, &SIZE, &[OBJECTS, CROWD]].concat();
+    let of_boxes = if is_one(has) { of_boxes } else { Vec::new() };
+    [&unread[..], &SIDES, &of_boxes].concat()
+}
+
+/// The names that the features of a table have for numbers: of objects, else of a column of classes.
+pub(super) fn class_names(features: &Value) -> Option<Vec<Arc<str>>> {
+    let of = |key: &str| names_below(key, features.get(key)?);
+    of(OBJECTS).or_else(|| NAMES.iter().find_map(|key| of(key)))
+}
+
+/// The names of a feature with this key, or of one at any depth below it that is called as classes are.
+fn names_below(key: &str, feature: &Value) -> Option<Vec<Arc<str>>> {
+    let is_class = feature.get("_type").and_then(Value::as_str) == Some("ClassLabel");
+    if is_class && NAMES.contains(&key) {
+        let names = feature["names"].as_array()?;
+        return names.iter().map(|name| Some(name.as_str()?.into())).collect();
+    }
+    match feature {
+        // What a list is of goes by the name of the list.
+        Value::Object(parts) => parts.iter().find_map(|(part, value)| {
+            names_below(if part == "feature" { key } else { part }, value)
+        }),
+        Value::Array(list) => list.iter().find_map(|value| names_below(key, value)),
+        _ => None,
+    }
+}
+
+impl<'a> Objects<'a> {
+    /// Those of a row; `None` for one that has no boxes.
+    ///
+    /// # Errors
+    /// Places in a column that is not read; boxes that are no numbers or have no names.
+    pub(super) fn of(values: &'a Map<String, Value>) -> Result<Option<Self>, String> {
+        let is_there = |key: &str| values.get(key).is_some_and(|value| !value.is_null());
+        let objects = values.get(OBJECTS).filter(|value| {
+            let first = value.as_array().and_then(|list| list.first()).unwrap_or(value);
+            let of_one = first.as_object();
+            of_one.is_some_and(|one| BOXES.iter().any(|key| one.contains_key(*key)))
+                || value.as_array().is_some_and(Vec::is_empty)
+        });
+        let column = BOXES.iter().find(|key| values.contains_key(**key));
+        if objects.is_none() && column.is_none() {
+            if let Some(key) = SIDES.iter().find(|key| is_there(key)) {
+                return Err(in_one_column(key));
+            }
+            return match UNREAD.iter().find(|(key, _)| is_there(key)) {
+                Some((key, written)) => Err(unread(key, written)),
+                None if values.contains_key(LABEL) => Ok(None),
+                None => Err(format!(
+                    "its {OBJECTS:?} has no boxes: expected lists under \"bbox\" and \"category\""
+                )),
+            };
+        }
+        let boxes = match objects {
+            Some(Value::Array(list)) => listed(list)?,
+            Some(Value::Object(lists)) => of_lists(lists)?,
+            _ => of_lists(values)?,
+        };
+        let side = |key: &str| values.get(key)?.as_f64().filter(|side| *side > 0.0);
+        let size = side(SIZE[0]).zip(side(SIZE[1]));
+        Ok(Some(Self { boxes, size, are_columns: objects.is_none() }))
+    }
+
+    /// The same with the names that `name` gives to what they are called in the data.
+    ///
+    /// # Errors
+    /// What it says.
+    pub(super) fn named(
+        self,
+        mut name: impl FnMut(&Value) -> Result<Arc<str>, String>,
+    ) -> Result<Named, String> {
+        let Self { boxes, size, are_columns } = self;
+        let boxes = boxes.into_iter();
+        let boxes = boxes.map(|(numbers, called, is_crowd)| Ok((numbers, name(called)?, is_crowd)));
+        Ok(Named { boxes: boxes.collect::<Result<_, String>>()?, size, are_columns })
+    }
+}
+
+/// Why a side of a box in a column of its own is not read, and how it is written instead.
+fn in_one_column(key: &str) -> String {
+    format!(
+        "it has {key:?}, which is not read beside {LABEL:?}: write the box into one column, as \"bbox\": [x1, y1, x2, y2] \
+         with data.bbox = \"corners\", or [x, y, width, height] with \"sides\"; or take {key:?} out where the classes alone \
+         are to be learned"
+    )
+}
+
+/// Why a place in a column is not read, and how it is written instead.
+fn unread(key: &str, written: &str) -> String {
+    let (numbers, pixels) = match written {
+        "bbox_2d" | "box_2d" => (
+            "[x1, y1, x2, y2]",
+            "; or call it \"bbox\" if it is in pixels of the picture (data.bbox = \"corners\")",
+        ),
+        "point_2d" => ("[x, y]", ""),
+        _ => ("[x1, y1, x2, y2, …]", ""),
+    };
+    format!(
+        "it has {key:?}, which is not read beside {LABEL:?}: write {{\"problem\": \"Where is the mug?\", \"solution\": \
+         [{{{written:?}: {numbers}, {LABEL:?}: \"mug\"}}]}}, of which data.space says what the numbers count{pixels}; or \
+         take {key:?} out where the classes alone are to be learned"
+    )
+}
+
+/// Objects of which each has its box and its name.
+fn listed(list: &[Value]) -> Result<Vec<([f64; 4], &Value, bool)>, String> {
+    let mut boxes = Vec::with_capacity(list.len());
+    for one in list {
+        let object = one.as_object().ok_or_else(|| format!("an object has no box: {one}"))?;
+        boxes.extend(of_lists(object)?);
+    }
+    Ok(boxes)
+}
+
+/// Boxes and names in lists of equal length, or one for all.
+fn of_lists(lists: &Map<String, Value>) -> Result<Vec<([f64; 4], &Value, bool)>, String> {
+    let found = BOXES.iter().find_map(|key| Some((*key, lists.get(*key)?)));
+    let (key, boxes) = found.ok_or("an object has no \"bbox\"")?;
+    let boxes: Vec<&Value> = match boxes {
+        Value::Array(list) if list.first().is_some_and(Value::is_number) => vec![boxes],
+        Value::Array(list) if list.first().is_some_and(Value::is_object) => return listed(list),
+        Value::Array(list) => list.iter().collect(),
+        other => {
+            return Err(format!("{key:?} should be four numbers, or a list of these, got {other}"));
+        }
+    };
+    let names = NAMES.iter().find_map(|key| Some((*key, lists.get(*key)?)));
+    let (called, names) = names.ok_or_else(|| {
+        format!("its boxes ({key:?}) have no names: expected \"category\", or {LABEL:?}")
+    })?;
+    let is_crowd = |idx: usize| match lists.get(CROWD) {
+        Some(Value::Array(crowds)) => crowds.get(idx).is_some_and(is_true),
+        one => one.is_some_and(is_true),
+    };
+    let name = |idx: usize| names.as_array().map_or(Some(names), |names| names.get(idx));
+    if let Some(n) = names.as_array().map(Vec::len).filter(|n| *n != boxes.len()) {
+        return Err(format!("{key:?} has {} boxes, and {called:?} {n} names", boxes.len()));
+    }
+    let one = |(idx, value): (usize, &&'_ Value)| {
+        let list = value.as_array().into_iter().flatten();
+        let numbers: Option<Vec<f64>> = list.map(Value::as_f64).collect();
+        let numbers = numbers.and_then(|numbers| <[f64; 4]>::try_from(numbers).ok());
+        let numbers = numbers
+            .ok_or_else(|| format!("a box of {key:?} should be four numbers, got {value}"))?;
+        Ok((numbers, name(idx).unwrap_or(&Value::Null), is_crowd(idx)))
+    };
+    boxes.iter().enumerate().map(one).collect()
+}
+
+fn is_true(value: &Value) -> bool {
+    value.as_bool().or_else(|| value.as_f64().map(|n| n != 0.0)).unwrap_or(false)
+}
+
+/// The pictures of a file whose rows have boxes, each once.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) pictures: Vec<Annotated>,
+    places: BTreeMap<PictureIdx, usize>,
+    /// Rows before this file.
+    first_row: usize,
+    /// Rows with columns of boxes beside one of classes.
+    n_columns: usize,
+}
+
+impl Gathered {
+    /// Of a file that comes behind so many rows of others.
+    pub(super) fn new(first_row: usize) -> Self {
+        Self { first_row, ..Self::default() }
+    }
+
+    /// Adds the boxes of a row to those on the same picture.
+    pub(super) fn add(
+        &mut self,
+        row: usize,
+        name: Option<String>,
+        picture: PictureIdx,
+        named: Named,
+    ) {
+        let Named { boxes, size, are_columns } = named;
+        self.n_columns += usize::from(are_columns);
+        let (pictures, first_row) = (&mut self.pictures, self.first_row);
+        let place = *self.places.entry(picture).or_insert_with(|| {
+            pictures.push(Annotated {
+                name: name.unwrap_or_else(|| (first_row + row).to_string()),
+                row: Some(row),
+                picture: Some(Shown::Known(picture)),
+                open: Some(Open::default()),
+                size,
+                ..Annotated::default()
+            });
+            pictures.len() - 1
+        });
+        for (numbers, name, is_crowd) in boxes {
+            let marked = pictures[place].boxes.entry(name).or_default();
+            if is_crowd {
+                marked.crowds.push(numbers);
+            } else {
+                marked.push(numbers, None);
+            }
+        }
+    }
+
+    /// That boxes beside classes make another task than classes alone.
+    pub(super) fn note(&self) -> Option<String> {
+        (self.n_columns > 0).then(|| {
+            format!(
+                "{} a box and a class: they are asked where the objects of the class are; where the classes alone are to \
+                 be learned, take the column of boxes out",
+                match self.n_columns {
+                    1 => "1 row has".to_owned(),
+                    n => format!("{n} rows have"),
+                }
+            )
+        })
+    }
+}
