@@ -80,6 +80,9 @@ pub enum TargetModules {
     Pattern(String),
 }
 
+/// Greatest rank of adapters: more than a layer of any model has.
+const MAX_RANK: usize = 1 << 16;
+
 /// Longest soft prompt.
 const MAX_PROMPT_TOKENS: usize = 4096;
 
@@ -141,7 +144,8 @@ impl Section for PolicyConfig {
             "nf4",
             "\"none\" with policy.prompt_tuning",
         )?;
-        let LoraConfig { alpha, dropout, .. } = self.lora;
+        let LoraConfig { rank, alpha, dropout, .. } = self.lora;
+        require(rank <= MAX_RANK, "policy.lora.rank", rank, format!("at most {MAX_RANK}"))?;
         require(alpha > 0.0 && alpha.is_finite(), "policy.lora.alpha", alpha, "above 0")?;
         require((0.0..1.0).contains(&dropout), "policy.lora.dropout", dropout, "in [0, 1)")
     }
@@ -198,6 +202,7 @@ mod tests {
             ),
             ("[policy]\nprompt_tuning.tokens = 5000", "policy.prompt_tuning.tokens = 5000"),
             ("[policy.lora]\nalpha = 0.0", "policy.lora.alpha"),
+            ("[policy.lora]\nrank = 999999", "policy.lora.rank = 999999"),
             ("[policy.lora]\ndropout = 1.0", "policy.lora.dropout"),
         ] {
             let document = Document::parse(text, "test").unwrap();

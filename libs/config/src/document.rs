@@ -176,7 +176,8 @@ impl Document {
     }
 
     fn place_of(&self, key: &str) -> Place {
-        if let Some(one) = self.overrides.iter().rfind(|one| one.is_within(key)) {
+        let sets = |one: &&Override| one.is_within(key) || one.replaces(key);
+        if let Some(one) = self.overrides.iter().rfind(sets) {
             return Place(Some(format!("--set {}", one.text)));
         }
         let position = self.written().ok().and_then(|root| position_of(root.get_ref(), key));
@@ -201,7 +202,7 @@ impl Document {
 
     /// The error of reading a section: with its line, if the file alone has it too.
     fn explain<S: Section>(&self, error: &toml::de::Error) -> ConfigError {
-        if let Some(as_written) = self.error_as_written::<S>() {
+        if let Some(as_written) = self.error_as_written::<S>(error) {
             return as_written;
         }
         let given: Vec<&str> = self.overrides.iter().map(|one| one.text.as_str()).collect();
@@ -212,7 +213,9 @@ impl Document {
         parse_error(&origin, error)
     }
 
-    fn error_as_written<S: Section>(&self) -> Option<ConfigError> {
+    /// The error of the file alone, with its line. Where overrides have a part in the section it must be the same one: what
+    /// they replace is not to blame.
+    fn error_as_written<S: Section>(&self, found: &toml::de::Error) -> Option<ConfigError> {
         let plain: Table = toml::from_str(&self.text).ok()?;
         let section = table::get(&plain, S::NAME)?.as_table()?;
         if preset::is_built_on_one(section) {
@@ -229,6 +232,10 @@ impl Document {
             S::OF_OTHERS.iter().for_each(|part| _ = table.remove(*part));
         }
         let mut error = S::deserialize(toml::de::ValueDeserializer::from(section)).err()?;
+        let has_part = |one: &Override| one.is_within(S::NAME) || one.replaces(S::NAME);
+        if self.overrides.iter().any(has_part) && error.message() != found.message() {
+            return None;
+        }
         error.set_input(Some(&self.text));
         Some(parse_error(&self.origin, &error))
     }

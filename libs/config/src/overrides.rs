@@ -44,6 +44,13 @@ impl Override {
         path.split('.').all(|key| keys.next().is_some_and(|own| own == key))
     }
 
+    /// Whether it sets a table that has this dotted path in it.
+    pub(crate) fn replaces(&self, path: &str) -> bool {
+        let mut keys = path.split('.');
+        let is_table = matches!(self.value, Value::Table(_));
+        is_table && self.path.iter().all(|own| keys.next().is_some_and(|key| own == key))
+    }
+
     /// Whether it says something else than this value does. A path that ends with another one is the same, seen from
     /// elsewhere.
     pub(crate) fn is_another(&self, before: Option<&Value>) -> bool {

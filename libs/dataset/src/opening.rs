@@ -4,16 +4,6 @@ use crate::config::{Ask, DataConfig, EvaluationConfig, SourceConfig};
 use crate::{Absent, Beside, ClassShots, OpenOptions, Part, Selection};
 
 impl DataConfig {
-    /// The same for rows that are judged on, whose coordinates may be declared apart.
-    pub fn judged(&self, evaluation: &EvaluationConfig) -> Self {
-        let mut judged = self.clone();
-        if let Some(space) = evaluation.space {
-            judged.space = Some(space);
-            judged.sources.iter_mut().for_each(|source| source.space = Some(space));
-        }
-        judged
-    }
-
     /// How the files of a data set are opened; `split` is that of this data set.
     pub fn open_options(&self, split: Option<&str>) -> OpenOptions {
         OpenOptions {
@@ -130,26 +120,5 @@ impl DataConfig {
             absent: self.negatives,
             max_bad_fraction: self.max_bad_fraction,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use vrft_config::Document;
-
-    use super::*;
-    use crate::DataSpace;
-
-    #[test]
-    fn what_is_judged_on_may_count_in_another_space() {
-        let text = "[data]\nspace = \"thousandths\"\n[evaluation]\nspace = \"pixels\"";
-        let document = Document::parse(text, "test").unwrap();
-        let (data, evaluation): (DataConfig, EvaluationConfig) =
-            (document.section().unwrap(), document.section().unwrap());
-        assert_eq!(data.judged(&evaluation).space_of(None), Some(DataSpace::Pixels));
-        assert_eq!(
-            data.judged(&EvaluationConfig::default()).space_of(None),
-            Some(DataSpace::Thousandths)
-        );
     }
 }

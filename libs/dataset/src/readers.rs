@@ -20,6 +20,7 @@ mod csv;
 mod fields;
 mod frames;
 mod json;
+mod json_place;
 mod json_text;
 mod labeled;
 mod mat;

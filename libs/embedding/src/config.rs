@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vrft_config::{ConfigError, Section, require};
+use vrft_config::{ConfigError, Section, missing, require};
 
 /// One more term, for graphs with the node `vrft-semantic`: how near in meaning the words of an answer are to those of
 /// the truth, by the cosine of their sentence embeddings.
@@ -19,6 +19,18 @@ pub struct SemanticConfig {
     /// each other are seldom at 0.
     #[serde(default)]
     pub floor: f64,
+}
+
+impl SemanticConfig {
+    /// The section, where a graph has a node that works by it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn needed(section: Option<&Self>) -> Result<&Self, ConfigError> {
+        let remedy =
+            "name the folder of a sentence model, or leave the node vrft-semantic out of the graph";
+        section.ok_or_else(|| missing("semantic.model", remedy))
+    }
 }
 
 impl Section for SemanticConfig {
@@ -58,6 +70,9 @@ mod tests {
         let semantic = read("[semantic]\nmodel = \"m\"").unwrap().unwrap();
         assert_eq!((semantic.weight, semantic.floor), (1.0, 0.0));
         assert_eq!(read("").unwrap(), None);
+        assert_eq!(SemanticConfig::needed(Some(&semantic)).unwrap(), &semantic);
+        let error = SemanticConfig::needed(None).unwrap_err().to_string();
+        assert!(error.starts_with("semantic.model is missing"), "{error}");
     }
 
     #[test]

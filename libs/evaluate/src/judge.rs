@@ -17,7 +17,7 @@ use vrft_messages::{Reply, Role, Turn};
 use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_plan::RolloutConfig;
 use vrft_processor::{EncodedPrompt, Processor};
-use vrft_prompts::{Checker, Prompter, fits, resized};
+use vrft_prompts::{Checker, Declared, Prompter, fits, resized};
 use vrft_reward::config::RewardConfig;
 use vrft_reward::{Frame, Reward, Truth, instructions};
 use vrft_rollout::{Generator, Sampling};
@@ -119,8 +119,9 @@ impl Judge {
         let options = config.data.options_to_judge(&config.evaluation);
         let test = Dataset::open_with(&config.evaluation.test, &options)?;
         let (reward, system) = (&config.reward, &config.policy.system);
-        let data = config.data.judged(&config.evaluation);
-        let prompter = Prompter::of_data(reward, system, &test, &data, Some(&config.reward.task))?
+        let data = &config.data;
+        let declared = Declared::judged(data, &config.evaluation, Some(&reward.task));
+        let prompter = Prompter::of_data(reward, system, &test, data, declared)?
             .with_tools(of_tools(&config.rollout));
         Self::with(config, test, prompter)
     }
@@ -152,15 +153,16 @@ impl Judge {
             Ok(())
         };
         let limit = config.data.max_bad_fraction;
+        let checker = Checker::new(&processor, config.rollout.max_completion_tokens);
         let test = if config.evaluation.limit == 0 {
-            let checker = Checker::new(&processor, config.rollout.max_completion_tokens);
             test.check_rest(|row| checker.check(&prompter, row))
         } else {
             test
         };
         let test = test.first_valid(config.evaluation.limit, check, limit)?;
-        let notes: Vec<String> =
-            test.summary(test.len()).into_iter().chain(prompter.notes().iter().cloned()).collect();
+        let mut notes = test.summary(test.len());
+        notes.extend(prompter.notes().iter().cloned());
+        notes.extend(checker.note_length(&prompter, &test));
         for line in &notes {
             // The launcher shows lines that begin so.
             tracing::info!("Data: {line}");

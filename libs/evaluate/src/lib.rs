@@ -27,6 +27,6 @@ pub use judge::{
     leading_measure,
 };
 pub use off_policy::{
-    LoggedAnswer, LoggedQuestion, OffPolicyError, OffPolicyEstimate,
+    LoggedAnswer, LoggedQuestion, OffPolicyError, OffPolicyEstimate, check_estimate,
     estimate as estimate_off_policy,
 };

@@ -19,6 +19,7 @@
 //! What this takes: answers that were sampled as their logprobs say (all tokens, no top-k or top-p), a sampler that could
 //! have said whatever the policy says, and a policy that did not learn from these same answers.
 
+use vrft_plan::RolloutConfig;
 use vrft_score::percentile_intervals;
 
 /// Draws of questions, with repetition, that the interval is made of.
@@ -55,6 +56,25 @@ pub struct OffPolicyEstimate {
     pub n_questions: usize,
     /// Answers.
     pub n_answers: usize,
+}
+
+/// Checks that answers are sampled so that their logprobs say how; `min_effective` is the effective share of them that an
+/// estimate needs.
+///
+/// # Errors
+/// Settings under which no weight would be right, and what to write.
+pub fn check_estimate(rollout: &RolloutConfig, min_effective: f64) -> Result<(), String> {
+    if !(min_effective > 0.0 && min_effective < 1.0) {
+        return Err(format!("--min-effective {min_effective}: expected a share in (0, 1)"));
+    }
+    let RolloutConfig { temperature, top_p, top_k, .. } = rollout;
+    if *temperature > 0.0 && *top_p >= 1.0 && *top_k == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "an estimate needs answers that were sampled from the whole distribution, rollout.temperature above 0, rollout.top_p = 1 \
+         and rollout.top_k = 0, got {temperature}, {top_p} and {top_k}"
+    ))
 }
 
 /// Why there is no estimate.
@@ -194,6 +214,16 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             (*state >> 11) as f64 / (1u64 << 53) as f64
         }
+    }
+
+    #[test]
+    fn answers_of_a_part_of_the_distribution_tell_nothing() {
+        let check = |top_k, share| {
+            check_estimate(&RolloutConfig { top_k, ..RolloutConfig::default() }, share)
+        };
+        check(0, 0.1).unwrap();
+        assert!(check(5, 0.1).unwrap_err().contains("rollout.top_k = 0, got 1, 1 and 5"));
+        assert!(check(0, 1.0).unwrap_err().starts_with("--min-effective 1: expected a share"));
     }
 
     /// The k-th question pays more for everything; its rewards are 1 or 0.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use eyre::{WrapErr, eyre};
 use vrft_dataset::{BoxesAre, DataSpace, Dataset, HeldOut, OpenOptions, Picture, Row};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Prompter};
+use vrft_prompts::{Checker, Declared, Prompter, note_negatives};
 
 use crate::graph::Graph;
 use crate::print::say;
@@ -132,12 +132,17 @@ fn checked(
 ) -> eyre::Result<(Dataset, ReadAs)> {
     let config = &graph.config;
     let Part { key, task, path, options, shots } = part;
-    let judged = config.data.judged(&config.evaluation);
-    let data = if key.starts_with("data.") { &config.data } else { &judged };
+    let data = &config.data;
+    let is_learned = key.ends_with(".train");
+    let declared = if is_learned {
+        Declared::learned(data, *task)
+    } else {
+        Declared::judged(data, &config.evaluation, *task)
+    };
     let reward = task.map_or(&config.rewards.shared, |task| config.rewards.of(task));
     let dataset = Dataset::open_with(path, options).wrap_err_with(|| (*key).to_owned())?;
     let of_tools = config.rollout.tools.as_ref().map_or("", |tools| &tools.instructions);
-    let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, *task)
+    let prompter = Prompter::of_data(reward, &config.policy.system, &dataset, data, declared)
         .wrap_err_with(|| (*key).to_owned())?
         .with_tools(of_tools);
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
@@ -174,8 +179,11 @@ fn checked(
         dataset
     };
     let summary = dataset.summary(dataset.len());
-    let note = checker.note(reward);
-    for (number, line) in summary.iter().chain(prompter.notes()).chain(&note).enumerate() {
+    let mut notes = prompter.notes().to_vec();
+    notes.extend(checker.note(reward));
+    notes.extend(checker.note_length(&prompter, &dataset));
+    notes.extend(note_negatives(data, &dataset).filter(|_| is_learned));
+    for (number, line) in summary.iter().chain(&notes).enumerate() {
         say!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
     }
     // What cannot differ is not compared.

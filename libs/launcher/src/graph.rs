@@ -4,6 +4,8 @@
 //! [`Graph::load`] makes them absolute. Paths on the command line start at the working folder, and so do those in variables of
 //! the environment that the program is called in, which stand before it.
 
+mod rules;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +50,7 @@ impl Graph {
         }
         config.anchor(&folder);
         anchor_nodes(&mut descriptor, &folder);
+        share_variables(&mut descriptor);
         anchor_variables(&mut descriptor, &working_folder, |name| std::env::var(name).ok());
         let notes = document.notes().to_vec();
         let mut graph = Self { path, folder, descriptor, config, notes };
@@ -66,11 +69,13 @@ impl Graph {
         overrides: &[String],
     ) -> eyre::Result<Self> {
         let path = run_dir.join(crate::origin::GRAPH);
-        check_wiring(&descriptor, &path)?;
+        rules::check(&descriptor, &path, folder)?;
         let document = Document::load(&run_dir.join("config.toml"), overrides)?;
         let mut config = Config::read(&document)?;
         config.anchor(folder);
         let notes = document.notes().to_vec();
+        let mut descriptor = descriptor;
+        share_variables(&mut descriptor);
         Ok(Self { path, folder: folder.to_owned(), descriptor, config, notes })
     }
 
@@ -120,9 +125,16 @@ impl Graph {
     /// Checks that every node is on this machine.
     ///
     /// # Errors
-    /// A node that is a package of dora's hub.
+    /// A node that is to run on a machine that the graph names, or that is a package of dora's hub.
     pub(crate) fn check_sources(&self) -> eyre::Result<()> {
         for node in &self.descriptor.nodes {
+            ensure!(
+                node.deploy.is_none(),
+                "node {:?} has a section `deploy`, and `vrft run` knows one machine: start the graph with `dora start {:?}`, or \
+                 take the section out of its nodes",
+                node.id.to_string(),
+                self.path
+            );
             let Some(package) = &node.hub else { continue };
             let executable = vrft_node::executable(node).unwrap_or("NODE");
             return Err(eyre!(
@@ -177,17 +189,20 @@ fn read(path: &Path) -> eyre::Result<(PathBuf, PathBuf, Descriptor)> {
         !descriptor.nodes.is_empty(),
         "in the graph {path:?}: `nodes` is empty, so there is nothing to run"
     );
-    check_wiring(&descriptor, path)?;
-    let path = path.canonicalize().wrap_err_with(|| format!("{path:?}"))?;
-    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok((path, folder, descriptor))
+    let whole = path.canonicalize().wrap_err_with(|| format!("{path:?}"))?;
+    let folder = whole.parent().unwrap_or(Path::new("/")).to_owned();
+    rules::check(&descriptor, path, &folder)?;
+    Ok((whole, folder, descriptor))
 }
 
-fn check_wiring(descriptor: &Descriptor, path: &Path) -> eyre::Result<()> {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    vrft_node::wiring::check(descriptor)
-        .and_then(|()| vrft_node::wiring::check_environment(descriptor, is_set))
-        .wrap_err_with(|| format!("in the graph {path:?}"))
+/// What all nodes have in common is said once, of the graph: a node that says it too would not follow where a run has it
+/// elsewhere.
+fn share_variables(descriptor: &mut Descriptor) {
+    for name in [vrft_node::CONFIG_VARIABLE, vrft_node::RUN_DIR_VARIABLE] {
+        for env in descriptor.nodes.iter_mut().filter_map(|node| node.env.as_mut()) {
+            env.remove(name);
+        }
+    }
 }
 
 /// Makes the paths of executables absolute, so that the graph means the same wherever it is kept. A bare name is looked
@@ -208,8 +223,8 @@ const PATH_VARIABLES: [(&str, &str); 3] =
 /// The one that names a model, which is no folder where it is one of the hub.
 const MODEL: &str = "SAM_MODEL_ID";
 
-/// Sets in the graph what the environment names by a relative path: its nodes run in its folder, and whoever set the variable
-/// meant the folder that he was in. What the graph itself sets stays.
+/// Sets in the graph what the environment names: its nodes run in its folder, and whoever set the variable meant the folder that
+/// he was in; and a run that is resumed, or asked what it was made from, knows it too. What the graph itself sets stays.
 fn anchor_variables(
     descriptor: &mut Descriptor,
     working_folder: &Path,
@@ -219,10 +234,8 @@ fn anchor_variables(
         let is_read =
             descriptor.nodes.iter().any(|node| vrft_node::executable(node) == Some(reader));
         let is_set = descriptor.env.as_ref().is_some_and(|env| env.contains_key(name));
-        let relative = variable(name)
-            .filter(|path| !path.is_empty() && Path::new(path).is_relative())
-            .filter(|_| is_read && !is_set);
-        let path = relative.map(|path| vrft_config::joined(working_folder, Path::new(&path)));
+        let named = variable(name).filter(|path| !path.is_empty() && is_read && !is_set);
+        let path = named.map(|path| vrft_config::joined(working_folder, Path::new(&path)));
         if let Some(path) = path.filter(|path| name != MODEL || path.exists()) {
             let env = descriptor.env.get_or_insert_default();
             env.insert(name.to_owned(), EnvValue::String(path.display().to_string()));
@@ -274,7 +287,7 @@ mod tests {
         };
         assert_eq!(anchored("{}", "out/run").as_deref(), Some("/here/out/run"));
         assert_eq!(anchored("{}", "../run").as_deref(), Some("/run"));
-        assert_eq!(anchored("{}", "/out/run"), None);
+        assert_eq!(anchored("{}", "/out/run").as_deref(), Some("/out/run"));
         assert_eq!(anchored("{}", ""), None);
         assert_eq!(anchored("{VRFT_REPLAY: own}", "out/run").as_deref(), Some("own"));
         // No node of this graph has a camera.
@@ -299,6 +312,19 @@ mod tests {
         assert!(error.contains("dora run \"robot.yml\""), "{error}");
         assert!(error.contains("path: target/release/vrft-answer"), "{error}");
         assert!(!graph.reads_data());
+        let descriptor = yaml_serde::from_str("nodes: [{id: vlm, path: a, deploy: {machine: b}}]");
+        let graph = Graph { descriptor: descriptor.unwrap(), ..graph };
+        let error = graph.check_sources().unwrap_err().to_string();
+        assert!(error.contains("\"vlm\" has a section `deploy`"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_names_the_configuration_of_the_graph_follows_where_another_is_named() {
+        let text = "nodes: [{id: a, path: b, env: {VRFT_CONFIG: c.toml, OTHER: d}}]";
+        let mut descriptor: Descriptor = yaml_serde::from_str(text).unwrap();
+        share_variables(&mut descriptor);
+        let env = descriptor.nodes[0].env.clone().unwrap();
+        assert_eq!(env.keys().collect::<Vec<_>>(), ["OTHER"]);
     }
 
     #[test]

@@ -53,15 +53,26 @@ pub(crate) fn serve(options: &ServeOptions) -> eyre::Result<()> {
         let server = Server::listen(served, answerer, follower).await?;
         let address = server.address();
         say!("Serving {version} at http://{address}/ (the page) and http://{address}/v1 (OpenAI's API). Ctrl-C ends it.");
-        let corrections = options.corrections.display();
-        say!("What is said of answers on the page becomes {corrections}/rows.jsonl, with places in thousandths: \
-              --set 'data.train=\"{corrections}/rows.jsonl\"' --set data.space=thousandths learns from it; \
-              say with evaluation.space what the held-out rows count.");
+        say!("{}", hint(&options.corrections)?);
         tokio::select! {
             () = server.run() => Ok(()),
             stopped = tokio::signal::ctrl_c() => stopped.wrap_err("cannot wait for Ctrl-C"),
         }
     })
+}
+
+/// How to learn from what is said of answers, wherever `vrft run` is called and the graph lies.
+fn hint(corrections: &Path) -> eyre::Result<String> {
+    let rows = std::path::absolute(corrections.join("rows.jsonl"))
+        .wrap_err_with(|| format!("--corrections {corrections:?}"))?;
+    let named = format!("data.train={}", toml::Value::String(rows.display().to_string()));
+    let named =
+        shlex::try_quote(&named).wrap_err_with(|| format!("--corrections {corrections:?}"))?;
+    Ok(format!(
+        "What is said of answers on the page becomes {}, with places in thousandths: --set {named} --set \
+         data.space=thousandths learns from it; say with evaluation.space what the held-out rows count.",
+        rows.display()
+    ))
 }
 
 /// The report of the run that made the policy, be it there yet or not. That of a promoted policy lies beside it.
@@ -75,4 +86,20 @@ fn report(options: &ServeOptions) -> eyre::Result<Option<PathBuf>> {
         target.config.as_deref().and_then(Path::parent).map(Path::to_owned)
     };
     Ok(folder.map(|folder| folder.join("report.html")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_corrections_are_named_so_that_they_are_found_from_everywhere() {
+        let here = std::env::current_dir().unwrap();
+        let told = hint(Path::new("out/it is right")).unwrap();
+        let rows = here.join("out/it is right/rows.jsonl").display().to_string();
+        assert!(
+            told.contains(&format!("--set 'data.train=\"{rows}\"' --set data.space")),
+            "{told}"
+        );
+    }
 }

@@ -24,12 +24,14 @@ pub(crate) fn report(
     run_dir: &Path,
     expendable: &BTreeSet<String>,
 ) -> eyre::Result<()> {
-    let saved = how_to_resume(run_dir);
+    let saved = how_to_resume(run_dir, None);
     // Nodes that stop at different moments leave messages undelivered, which dora calls a loss.
     let was_stopped = log.iter().any(|line| line.text.contains(STOPPED));
     let log_file = run_dir.join("run.log");
     let failed_with = |node: &str, why: Option<String>| {
-        let why = last_words(node, log).or(why).unwrap_or_else(|| "it has died".to_owned());
+        let said = last_words(node, log);
+        let saved = how_to_resume(run_dir, said.as_deref());
+        let why = said.or(why).unwrap_or_else(|| "it has died".to_owned());
         eyre!(
             "node {node:?} failed: {why}\nThe log of all nodes is {}. {saved}",
             log_file.display()
@@ -44,7 +46,10 @@ pub(crate) fn report(
             say!("{}", stopped(&saved));
             return Ok(());
         }
-        Err(error) => bail!("{error:#}\n{saved}"),
+        Err(error) => {
+            let why = format!("{error:#}");
+            bail!("{why}\n{}", how_to_resume(run_dir, Some(&why)))
+        }
         Ok(result) => result,
     };
     let failed: Vec<(String, &NodeError)> = result
@@ -95,14 +100,44 @@ fn estimate(run_dir: &Path) -> Option<String> {
 /// What is said of a run without a step.
 const NO_STEP: &str = "No step was made.";
 
+/// What is said of a run that made steps, none of which was saved.
+const NOT_SAVED: &str = "No checkpoint was saved.";
+
 /// What is said of a run that somebody has stopped. A graph that only answers makes no steps, and nothing is amiss with it.
 fn stopped(saved: &str) -> String {
     let saved = if saved.starts_with(NO_STEP) { "" } else { saved };
     format!("Stopped. {saved}").trim_end().to_owned()
 }
 
-/// The last checkpoint of a run, and how to resume from it.
-fn how_to_resume(run_dir: &Path) -> String {
+/// Sections of the configuration that decide what a node refuses: an error that names a key of one comes again however often
+/// the run is resumed with what it was given.
+const SECTIONS: [&str; 12] = [
+    "policy",
+    "data",
+    "rollout",
+    "pool",
+    "reward",
+    "semantic",
+    "advantage",
+    "loss",
+    "optimizer",
+    "learner",
+    "sft",
+    "evaluation",
+];
+
+/// Whether an error names a key of the configuration, as `data.train`.
+fn names_a_key(why: &str) -> bool {
+    let is_key = |c: char| c.is_ascii_alphanumeric() || "_./".contains(c);
+    why.split(|c: char| !is_key(c)).any(|word| {
+        let key = word.split_once('.').filter(|(_, key)| key.starts_with(char::is_alphabetic));
+        key.is_some_and(|(section, _)| SECTIONS.contains(&section))
+    })
+}
+
+/// The last checkpoint of a run, and how to resume from it; `why` is what the node that failed said itself. What it refused it
+/// would refuse again, so that nobody is advised to try the same.
+fn how_to_resume(run_dir: &Path, why: Option<&str>) -> String {
     let checkpoints = std::fs::read_dir(run_dir.join("checkpoints"));
     let has_any = checkpoints.is_ok_and(|learners| {
         learners.filter_map(Result::ok).any(|learner| {
@@ -112,10 +147,20 @@ fn how_to_resume(run_dir: &Path) -> String {
     let made_steps =
         std::fs::metadata(run_dir.join("metrics.jsonl")).is_ok_and(|file| file.len() > 0);
     let run_dir = run_dir.display();
-    if has_any {
+    let comes_again = why.is_some_and(names_a_key);
+    if has_any && comes_again {
+        format!(
+            "What was saved is in {run_dir}. Mend the cause; `vrft run --resume {run_dir} --with-changes` then goes on with it."
+        )
+    } else if comes_again || why.is_some() && !made_steps && !has_any {
+        format!(
+            "{} Mend the cause and start the run again.",
+            if made_steps { NOT_SAVED } else { NO_STEP }
+        )
+    } else if has_any {
         format!("What was saved is in {run_dir}; go on with `vrft run --resume {run_dir}`.")
     } else if made_steps {
-        format!("No checkpoint was saved; begin again with `vrft run --resume {run_dir}`.")
+        format!("{NOT_SAVED} Begin again with `vrft run --resume {run_dir}`.")
     } else {
         format!(
             "{NO_STEP} Mend the cause and start the run again; with what it was given, `vrft run --resume \
@@ -238,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_graph_that_was_stopped_before_a_step_is_not_told_to_be_mended() {
-        assert_eq!(stopped(&how_to_resume("nowhere".as_ref())), "Stopped.");
+        assert_eq!(stopped(&how_to_resume("nowhere".as_ref(), None)), "Stopped.");
         assert_eq!(stopped("What was saved is in out/a."), "Stopped. What was saved is in out/a.");
     }
 
@@ -246,10 +291,33 @@ mod tests {
     fn what_was_saved_is_named_only_where_something_was() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("checkpoints/learner")).unwrap();
-        assert!(how_to_resume(folder.path()).starts_with("No step was made. Mend the cause"));
+        let told = |why| how_to_resume(folder.path(), why);
+        let refused = Some("data.train: 3 of 4 rows cannot be used");
+        let broken = Some("the disk is full");
+        assert!(told(None).starts_with("No step was made. Mend the cause"));
+        assert!(told(None).contains("--resume"));
+        for why in [refused, broken] {
+            assert_eq!(told(why), "No step was made. Mend the cause and start the run again.");
+        }
         std::fs::write(folder.path().join("metrics.jsonl"), "{}").unwrap();
-        assert!(how_to_resume(folder.path()).starts_with("No checkpoint was saved"));
+        for why in [None, broken] {
+            assert!(told(why).starts_with("No checkpoint was saved. Begin again with `vrft run"));
+        }
+        assert!(told(refused).ends_with("was saved. Mend the cause and start the run again."));
         std::fs::create_dir_all(folder.path().join("checkpoints/learner/step-000001")).unwrap();
-        assert!(how_to_resume(folder.path()).starts_with("What was saved is in"));
+        assert!(told(None).starts_with("What was saved is in") && told(broken) == told(None));
+        assert!(told(refused).contains("--with-changes` then goes on"), "{}", told(refused));
+    }
+
+    #[test]
+    fn an_error_that_names_a_key_is_told_from_others() {
+        for why in ["more than data.max_bad_fraction = 0.05", "policy.path: it has no weights"] {
+            assert!(names_a_key(why), "{why}");
+        }
+        for why in
+            ["learner/policy ended", "no data. Stop.", "model.safetensors is damaged", "data"]
+        {
+            assert!(!names_a_key(why), "{why}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use eyre::{WrapErr, ensure};
 use vrft_dataset::{Dataset, OpenOptions, Row};
 use vrft_model::{LoadOptions, Policy};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Prompter};
+use vrft_prompts::{Checker, Declared, Prompter};
 
 use crate::cli::GraphOptions;
 use crate::config::Config;
@@ -76,7 +76,13 @@ pub(crate) fn shots(processor: &Processor, config: &Config) -> eyre::Result<(Dat
     ensure!(data.sources.is_empty(), "[[data.sources]]: name the rows of one task by data.train");
     let options = data.options_to_learn(None, evaluation);
     let dataset = Dataset::open_with(&data.train, &options).wrap_err("data.train")?;
-    let prompter = Prompter::of_data(&rewards.shared, &policy.system, &dataset, data, None)?;
+    let prompter = Prompter::of_data(
+        &rewards.shared,
+        &policy.system,
+        &dataset,
+        data,
+        Declared::learned(data, None),
+    )?;
     let checker = Checker::new(processor, rollout.max_completion_tokens);
     let dataset = dataset
         .retain_valid(|row| checker.check(&prompter, row), data.max_bad_fraction)?

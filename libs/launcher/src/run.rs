@@ -94,7 +94,14 @@ fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
     let graph = Graph::load(&options.graph)?;
     graph.check_sources()?;
     graph.check_files()?;
+    check::check_starts(&graph)?;
     verify_start(&graph, options)?;
+    if graph.is_local() {
+        check::check_policy(&graph)?;
+    }
+    let mut warnings = graph.notes.clone();
+    warnings.extend(check::warnings(&graph));
+    warnings.extend(check::check_memory(&graph)?);
     let made_of = made_of(&graph)?;
     build(&graph, options)?;
     let run_dir = match &options.out {
@@ -108,7 +115,7 @@ fn prepare(options: &RunOptions) -> eyre::Result<Prepared> {
         graph: graph.path.clone(),
         folder: graph.folder.clone(),
         made_of,
-        warnings: graph.notes.clone(),
+        warnings,
     };
     Ok(Prepared { graph, run_dir, origin, lock })
 }

@@ -52,6 +52,7 @@ pub(crate) fn tune(options: &TuneOptions) -> eyre::Result<()> {
         print_plan(&plan);
     }
     check_rows(options)?;
+    check_metric(&plan)?;
     if options.dry_run {
         return Ok(());
     }
@@ -149,6 +150,35 @@ fn check_rows(options: &TuneOptions) -> eyre::Result<()> {
     let graph = Graph::load(&asked(options))?;
     graph.check_files()?;
     check_data(&graph, false)
+}
+
+/// What trials are chosen by must be among what an evaluation measures: it is looked at by that of the best constant answer.
+///
+/// # Errors
+/// A measure that there is not, and those that there are.
+fn check_metric(plan: &Plan) -> eyre::Result<()> {
+    if plan.metric.is_empty() {
+        return Ok(());
+    }
+    let mut config = plan.config.clone();
+    config.policy.path = vrft_checkpoint::checkpoint_dir(&config.policy.path)?;
+    let judge = vrft_evaluate::Judge::load(&config.judge()).wrap_err("evaluation.validation")?;
+    let Some(constant) = judge.constant() else { return Ok(()) };
+    let measured: Vec<&str> = constant.evaluation.metrics.keys().map(String::as_str).collect();
+    let is_attacked = config.evaluation.attack.is_some();
+    check_measure(&plan.metric, &measured, is_attacked)
+}
+
+/// Refuses a measure that is none of those of an evaluation, which attacks pictures too or not.
+fn check_measure(metric: &str, measured: &[&str], is_attacked: bool) -> eyre::Result<()> {
+    let plain = metric.strip_prefix("attacked/").filter(|_| is_attacked).unwrap_or(metric);
+    let is_loss = is_attacked && metric.starts_with("attack/");
+    ensure!(
+        is_loss || measured.contains(&plain),
+        "tune.metric = {metric:?}: answers of this kind are not measured by it; there are {}",
+        measured.join(", ")
+    );
+    Ok(())
 }
 
 fn asked(options: &TuneOptions) -> GraphOptions {
@@ -253,6 +283,21 @@ fn measure(plan: &Plan) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_measure_that_there_is_not_is_refused_with_those_that_there_are() {
+        let measured = ["miou", "reward"];
+        check_measure("miou", &measured, false).unwrap();
+        check_measure("attacked/miou", &measured, true).unwrap();
+        check_measure("attack/nll", &measured, true).unwrap();
+        for (metric, is_attacked) in [("mIoU", false), ("attacked/miou", false), ("ap", true)] {
+            let error = check_measure(metric, &measured, is_attacked).unwrap_err().to_string();
+            assert!(
+                error.starts_with("tune.metric = ") && error.ends_with("miou, reward"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn a_third_goes_on_with_three_times_the_steps() {

@@ -126,6 +126,19 @@ pub fn check_group_size(
     )
 }
 
+/// Checks that a learner from a record does not ask for other numbers of completions than were recorded.
+///
+/// # Errors
+/// `rollout.group_size_adaptive`.
+pub fn check_offline(rollout: &RolloutConfig) -> Result<(), ConfigError> {
+    require(
+        rollout.group_size_adaptive.is_none(),
+        "rollout.group_size_adaptive",
+        "a table",
+        "left out with `--objective offline`: what is learned from was sampled before",
+    )
+}
+
 impl OptimizerConfig {
     /// Checks the settings as those of this table.
     fn check_as(&self, table: &str) -> Result<(), ConfigError> {
@@ -169,6 +182,15 @@ mod tests {
         assert_eq!(sft.demonstration("<answer>cat</answer>"), shown);
         let own = "<think>b</think><answer>cat</answer>";
         assert_eq!(sft.demonstration(own), own);
+    }
+
+    #[test]
+    fn groups_that_were_sampled_before_have_the_size_that_they_have() {
+        let mut rollout = RolloutConfig::default();
+        check_offline(&rollout).unwrap();
+        rollout.group_size_adaptive = Some(vrft_plan::AdaptiveGroupConfig::default());
+        let error = check_offline(&rollout).unwrap_err().to_string();
+        assert!(error.starts_with("rollout.group_size_adaptive"), "{error}");
     }
 
     #[test]

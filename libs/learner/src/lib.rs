@@ -39,6 +39,7 @@ pub use batch::{Demonstration, FirstTurn, Origin, TrainCompletion, TrainGroup};
 pub use checkpoint::{Checkpoint, Checkpoints, Cursor};
 pub use config::{
     OptimizerConfig, OptimizerState, Schedule, SftConfig, check_group_size, check_imitation,
+    check_offline,
 };
 pub use error::LearnerError;
 pub use gradients::StepGradients;

@@ -59,6 +59,12 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// That weights are asked to be trained which are kept in 4 bits.
+    pub(crate) fn not_trained_in_four_bits() -> Self {
+        let expected = "above 0, since weights of 4 bits are not trained themselves";
+        Self::input("policy.lora.rank", expected, 0)
+    }
+
     pub(crate) fn input(
         what: impl Into<String>,
         expected: impl ToString,

@@ -165,26 +165,10 @@ pub(crate) fn initialize(
     quantized: &Quantized,
     names: Names,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let key = "policy.lora.target_modules";
-    let targets = Targets::new(&config.target_modules).map_err(|error| {
-        ModelError::input(key, "a list of names, \"all-linear\" or a regular expression", error)
-    })?;
     let layers = linear_layers(base, quantized, names);
-    if let TargetModules::Names(targets) = &config.target_modules {
-        let of_no_layer =
-            |name: &&String| !layers.keys().any(|module| names_module(&names.module(module), name));
-        let unknown: Vec<&String> = targets.iter().filter(of_no_layer).collect();
-        if !unknown.is_empty() {
-            let expected = "names of linear layers, as q_proj";
-            return Err(ModelError::input(key, expected, format!("{unknown:?}, which are none")));
-        }
-    }
     let mut adapters = BTreeMap::new();
-    for (module, ([d_out, d_in], device)) in layers {
-        let is_left_out = names.is_visual(module) && !config.vision;
-        if is_left_out || !targets.contain(&names.module(module)) {
-            continue;
-        }
+    for module in adapted_layers(config, layers.keys().copied(), names)? {
+        let ([d_out, d_in], device) = layers[module];
         let [a, b] = FACTORS.map(|factor| format!("{module}.{factor}"));
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ hash(module));
         let bound = (d_in as f32).powf(-0.5);
@@ -192,12 +176,41 @@ pub(crate) fn initialize(
         adapters.insert(a, Tensor::from_vec::<_, f32>(values, (config.rank, d_in), device)?);
         adapters.insert(b, Tensor::zeros((d_out, config.rank), DType::F32, device)?);
     }
-    if adapters.is_empty() {
+    Ok(adapters)
+}
+
+/// Those of a checkpoint's linear layers that the configuration gives an adapter.
+///
+/// # Errors
+/// A name or a pattern that matches no layer, or that is no pattern.
+pub(crate) fn adapted_layers<'a>(
+    config: &vrft_checkpoint::LoraConfig,
+    layers: impl Iterator<Item = &'a str>,
+    names: Names,
+) -> Result<Vec<&'a str>, ModelError> {
+    let key = "policy.lora.target_modules";
+    let layers: Vec<&str> = layers.collect();
+    let targets = Targets::new(&config.target_modules).map_err(|error| {
+        ModelError::input(key, "a list of names, \"all-linear\" or a regular expression", error)
+    })?;
+    if let TargetModules::Names(targets) = &config.target_modules {
+        let of_no_layer =
+            |name: &&String| !layers.iter().any(|module| names_module(&names.module(module), name));
+        let unknown: Vec<&String> = targets.iter().filter(of_no_layer).collect();
+        if !unknown.is_empty() {
+            let expected = "names of linear layers, as q_proj";
+            return Err(ModelError::input(key, expected, format!("{unknown:?}, which are none")));
+        }
+    }
+    let is_left_out = |module: &str| names.is_visual(module) && !config.vision;
+    let is_adapted = |module: &&str| !is_left_out(module) && targets.contain(&names.module(module));
+    let adapted: Vec<&str> = layers.into_iter().filter(is_adapted).collect();
+    if adapted.is_empty() {
         let expected = "the name of a linear layer, as q_proj";
         let got = format!("{:?}", config.target_modules);
         return Err(ModelError::input(key, expected, got));
     }
-    Ok(adapters)
+    Ok(adapted)
 }
 
 /// The linear layers of a checkpoint that can have an adapter: module name, outputs and inputs, and where they are; in the

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Tensor};
-use vrft_checkpoint::{Adapter, CheckpointError, SOFT_PROMPT, TensorFiles};
+use candle_core::{DType, Device, Tensor};
+use vrft_checkpoint::{
+    Adapter, CheckpointError, PolicyConfig, Quantization, SOFT_PROMPT, TensorFiles,
+};
 
-use crate::lora::{Beside, Lora};
+use crate::lora::{Beside, Lora, adapted_layers, linear_module};
 use crate::model::Model;
 use crate::peft::adapter_shapes;
+use crate::policy::beside;
 use crate::quantized::Quantized;
-use crate::{ModelConfig, ModelError, adapted, checkpoint};
+use crate::{LoadOptions, ModelConfig, ModelError, adapted, checkpoint, soft_prompt};
 
 /// Opens the files of a checkpoint, or of an adapter and its base, and compares names, shapes and sizes with the model that
 /// `config.json` declares; no weight is read.
@@ -19,6 +22,35 @@ use crate::{ModelConfig, ModelError, adapted, checkpoint};
 /// As [`Policy::load`](crate::Policy::load).
 pub fn check_checkpoint(dir: &Path, base: Option<&Path>) -> Result<(), ModelError> {
     Opened::open(dir, base, DType::F32).map(drop)
+}
+
+/// The same, and compares it with what is to be learned beside it: what a learner refuses when it starts. No weight is read.
+///
+/// # Errors
+/// As [`Policy::load`](crate::Policy::load) of the policy that `config` describes.
+pub fn check_policy(config: &PolicyConfig) -> Result<(), ModelError> {
+    let options = LoadOptions::new(config, Device::Cpu, true);
+    let Opened { adapter, config: model, files, used, .. } =
+        Opened::open(&config.path, config.base.as_deref(), options.dtype)?;
+    let lora = beside(adapter.as_ref(), &options)?;
+    let mut shapes = files.shapes();
+    shapes.retain(|name, _| used.contains(name));
+    let names = model.names(&shapes);
+    if lora.is_none() && model.quantization != Quantization::None {
+        return Err(ModelError::not_trained_in_four_bits());
+    }
+    if adapter.is_some() {
+        return Ok(());
+    }
+    if let Some(lora) = &options.lora {
+        let matrices = shapes.iter().filter(|(_, shape)| shape.len() == 2);
+        let layers = matrices.filter_map(|(name, _)| linear_module(name, names));
+        adapted_layers(lora, layers, names)?;
+    }
+    match &options.prompt_tuning {
+        Some(prompt) => soft_prompt::check(prompt, &shapes, names),
+        None => Ok(()),
+    }
 }
 
 /// Whether the file of a soft prompt has the one tensor that its settings promise.

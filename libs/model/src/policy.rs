@@ -24,7 +24,7 @@ use crate::shared::{Base, PackedBase, SharedWeights, Wanted};
 use crate::soft_prompt;
 use crate::weights::{Caches, Weights};
 pub use options::LoadOptions;
-use options::beside;
+pub(crate) use options::beside;
 
 use crate::{
     EncodedImages, ModelConfig, ModelError, PackedGroup, Session, TokenLogprobs, Trace,
@@ -155,8 +155,7 @@ impl Policy {
         let names = config.names(&tensors);
         let has_adapters = lora.is_some();
         if options.trainable && !has_adapters && !quantized.is_empty() {
-            let expected = "above 0, since weights of 4 bits are not trained themselves";
-            return Err(ModelError::input("policy.lora.rank", expected, 0));
+            return Err(ModelError::not_trained_in_four_bits());
         }
         let trained = |name: &str| {
             if has_adapters {

@@ -45,6 +45,31 @@ impl SoftPrompt {
     }
 }
 
+/// Whether the weights of these names have what a fresh prompt starts as.
+///
+/// # Errors
+/// As [`initialize`].
+pub(crate) fn check<T>(
+    config: &PromptTuningConfig,
+    base: &BTreeMap<String, T>,
+    names: Names,
+) -> Result<(), ModelError> {
+    table(config, base, names).map(drop)
+}
+
+/// The table of embeddings.
+fn table<'a, T>(
+    config: &PromptTuningConfig,
+    base: &'a BTreeMap<String, T>,
+    names: Names,
+) -> Result<&'a T, ModelError> {
+    let name = format!("{}.embed_tokens.weight", names.text());
+    base.get(&name).ok_or_else(|| {
+        let expected = "0 for a model whose embeddings are not in the checkpoint";
+        ModelError::input("policy.prompt_tuning.tokens", expected, config.tokens)
+    })
+}
+
 /// A fresh prompt: the embeddings of tokens that the seed draws from the vocabulary, as `peft` does by `SAMPLE_VOCAB`.
 ///
 /// # Errors
@@ -54,11 +79,7 @@ pub(crate) fn initialize(
     base: &BTreeMap<String, Tensor>,
     names: Names,
 ) -> Result<(String, Tensor), ModelError> {
-    let name = format!("{}.embed_tokens.weight", names.text());
-    let table = base.get(&name).ok_or_else(|| {
-        let expected = "0 for a model whose embeddings are not in the checkpoint";
-        ModelError::input("policy.prompt_tuning.tokens", expected, config.tokens)
-    })?;
+    let table = table(config, base, names)?;
     let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
     let n_rows = table.dim(0)? as u32;
     let drawn: Vec<u32> = (0..config.tokens).map(|_| rng.random_range(0..n_rows)).collect();

@@ -102,7 +102,7 @@ pub fn in_words(error: &eyre::Report) -> String {
 
 /// The error in one line, with what to do where a GPU was too small.
 fn told(error: &eyre::Report) -> String {
-    let chain = in_words(error);
+    let chain = in_one_line(&in_words(error));
     if !chain.contains("CUDA_ERROR_OUT_OF_MEMORY") {
         return chain;
     }
@@ -113,9 +113,41 @@ fn told(error: &eyre::Report) -> String {
     )
 }
 
+/// A parser draws the line that it speaks of over several of its own. A log is read line by line, so all is said in one:
+/// the line itself, and what is wrong with it.
+fn in_one_line(text: &str) -> String {
+    let mut told = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let shown = line.split_once(" |").filter(|(number, _)| number.parse::<u32>().is_ok());
+        match shown {
+            Some((_, content)) => told += &format!(": `{}`", content.trim()),
+            // The marks below a line.
+            None if line.starts_with('|') => {}
+            None if told.is_empty() => told += line,
+            None if line.starts_with("and ") => told += &format!("; {line}"),
+            None => told += &format!(": {line}"),
+        }
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_parser_draws_is_told_in_one_line() {
+        let document = Document::parse("[run]\nnmae = \"a\"\n", "a.toml").unwrap();
+        let error = document.section::<RunConfig>().unwrap_err();
+        let error = told(&eyre::Report::new(error));
+        let start =
+            "in a.toml: TOML parse error at line 2, column 1: `nmae = \"a\"`: unknown field `nmae`";
+        assert!(error.starts_with(start) && !error.contains('\n'), "{error}");
+        assert_eq!(
+            told(&eyre::eyre!("a = 1: expected 2\nand b = 2")),
+            "a = 1: expected 2; and b = 2"
+        );
+    }
 
     #[test]
     fn a_full_gpu_is_told_with_what_takes_less() {

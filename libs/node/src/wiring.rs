@@ -2,15 +2,19 @@
 //!
 //! The rules know no node by name: they follow from what the nodes declare ([`crate::ports`]).
 
+mod environment;
+
 use std::collections::BTreeSet;
 
 use dora_message::config::{Input, InputMapping, QueuePolicy, UserInputMapping};
-use dora_message::descriptor::{Descriptor, EnvValue, Node};
+use dora_message::descriptor::{Descriptor, Node};
 use eyre::{ensure, eyre};
 use vrft_messages::{Message, MetricBatch};
 
 use crate::nodes::{self, Declared};
 use crate::ports::{Carries, Port, WATCH};
+
+pub use environment::check_environment;
 
 /// Shortest queue of a training edge: a backpressure edge drops what is beyond ten times its queue.
 const MIN_QUEUE_SIZE: usize = 16;
@@ -20,6 +24,7 @@ const MIN_QUEUE_SIZE: usize = 16;
 /// # Errors
 /// The first thing wrong, with node, edge and remedy.
 pub fn check(graph: &Descriptor) -> eyre::Result<()> {
+    environment::check_shared(graph)?;
     for node in &graph.nodes {
         if let Some(why) = nodes::unknown_package(node) {
             return Err(eyre!("{why}"));
@@ -40,40 +45,6 @@ pub fn check(graph: &Descriptor) -> eyre::Result<()> {
     graph.nodes.iter().filter_map(Declared::of).try_for_each(|it| check_answers(graph, &it))
 }
 
-/// Checks that the environment variables which the nodes cannot do without are set: in the graph, or here.
-///
-/// Nodes on other machines are left out: their environment is not known here.
-///
-/// # Errors
-/// The first one missing, with its node and what it should say.
-pub fn check_environment(
-    graph: &Descriptor,
-    is_set_here: impl Fn(&str) -> bool,
-) -> eyre::Result<()> {
-    let is_set = |value: &EnvValue| !value.to_string().is_empty();
-    let nodes = graph.nodes.iter().filter(|node| node.deploy.is_none());
-    for declared in nodes.filter_map(Declared::of) {
-        let args = declared.node.args.as_deref().unwrap_or_default();
-        for variable in declared.ports.variables {
-            let Some(option) = variable.required_unless else { continue };
-            let of_graph = [&declared.node.env, &graph.env].into_iter().flatten();
-            let mut of_graph = of_graph.filter_map(|env| env.get(variable.name));
-            let id = declared.node.id.to_string();
-            let name = variable.name;
-            ensure!(
-                args.split([' ', '=']).any(|word| word == option)
-                    || of_graph.any(is_set)
-                    || is_set_here(name),
-                "node {id:?} ({}) needs the environment variable {name}: {}; set it, or give the node `args: {option} \
-                 …`",
-                declared.ports.executable,
-                variable.about
-            );
-        }
-    }
-    Ok(())
-}
-
 /// Nodes that share their messages with others like them: the run can do without one of them.
 pub fn replicas(graph: &Descriptor) -> BTreeSet<String> {
     let declared = graph.nodes.iter().filter_map(Declared::of);
@@ -82,6 +53,12 @@ pub fn replicas(graph: &Descriptor) -> BTreeSet<String> {
         inputs.filter_map(move |id| source(declared.node.inputs.get(id)?))
     });
     shares.map(|source| source.source.to_string()).collect()
+}
+
+/// Names of the inputs of a node that belong to outputs of the same name, as those of a rollout's tools; none of a node that
+/// is not of this project.
+pub fn paired_inputs(node: &Node) -> impl Iterator<Item = &str> {
+    Declared::of(node).into_iter().flat_map(|declared| declared.paired_inputs())
 }
 
 fn source(input: &Input) -> Option<&UserInputMapping> {

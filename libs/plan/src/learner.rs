@@ -6,6 +6,13 @@ use vrft_config::{ConfigError, Section, require};
 
 use crate::Device;
 
+/// Most prompts of a step: all travel in one message.
+const MAX_PROMPTS: usize = 1 << 16;
+/// Most tokens of a micro-batch: as good as no limit.
+const MAX_TOKENS: usize = 1_000_000_000;
+/// Most times that a step asks again.
+const MAX_REFILLS: usize = 1000;
+
 /// How many steps the learner takes, and of what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -74,7 +81,19 @@ impl Section for LearnerConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         require(self.steps > 0, "learner.steps", 0, "at least 1")?;
-        require(self.prompts_per_step > 0, "learner.prompts_per_step", 0, "at least 1")?;
+        for (key, n, most) in [
+            ("prompts_per_step", self.prompts_per_step, MAX_PROMPTS),
+            ("max_tokens_per_micro_batch", self.max_tokens_per_micro_batch, MAX_TOKENS),
+        ] {
+            let fine = (1..=most).contains(&n);
+            require(fine, format!("learner.{key}"), n, format!("1 to {most}"))?;
+        }
+        require(
+            self.refills <= MAX_REFILLS,
+            "learner.refills",
+            self.refills,
+            format!("0 to {MAX_REFILLS}"),
+        )?;
         require(
             (1..=8).contains(&self.window),
             "learner.window",
@@ -144,6 +163,9 @@ mod tests {
     fn impossible_values_are_refused_by_key() {
         LearnerConfig::default().check().unwrap();
         refused("steps = 0", "learner.steps", "at least 1");
+        refused("prompts_per_step = 0", "learner.prompts_per_step = 0", "1 to 65536");
+        refused("prompts_per_step = 99999", "learner.prompts_per_step = 99999", "1 to 65536");
+        refused("refills = 99999", "learner.refills = 99999", "0 to 1000");
         refused("window = 0", "learner.window", "1 (on-policy) to 8");
         refused("iterations = 0", "learner.iterations", "at least 1");
         refused("refills = 1\nwindow = 2", "learner.refills", "learner.window = 1");

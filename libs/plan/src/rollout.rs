@@ -6,11 +6,17 @@ use vrft_config::{ConfigError, Section, require};
 
 use crate::Device;
 
+/// Most completions of a prompt: their numbers in messages have 16 bits, and a true answer may stand beside them.
+const MAX_GROUP: usize = u16::MAX as usize - 1;
+
+/// Most tokens of a completion, and rows at once: more than any machine has memory for.
+const MAX_TOKENS: usize = 1 << 20;
+
 /// How groups of completions are sampled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RolloutConfig {
-    /// Completions per prompt. At least 2: alone, a completion has no siblings to be better than.
+    /// Completions per prompt. At least 2: alone, a completion has no siblings to be better than. At most 65 534.
     pub group_size: usize,
     /// Lets the number of completions follow how many groups teach something, from `group_size` on; fixed if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +113,37 @@ impl ToolsConfig {
     /// Tools that an evaluation has without a node.
     pub const BUILT_IN: [&str; 1] = ["zoom"];
 
+    /// Checks that the configuration has the section where the graph gives a rollout, the node of this name, tools, and not
+    /// where it gives it none.
+    ///
+    /// # Errors
+    /// One without the other; a tool that no tag can call.
+    pub fn check_given(config: Option<&Self>, node: &str, names: &[String]) -> Result<(), String> {
+        match (names.is_empty(), config.is_some()) {
+            (false, false) => Err(format!(
+                "the graph gives {node:?} the tools {names:?}, and the configuration has no [rollout.tools]: write the section, \
+                 with `instructions` that tell the policy of them, or take the inputs and outputs out of the graph"
+            )),
+            (true, true) => Err(format!(
+                "[rollout.tools] is written, and the graph gives {node:?} no tool: connect one to an output and an input of its \
+                 name, as in configs/zoom.yml, or leave the section out"
+            )),
+            _ => Self::check_tags(names),
+        }
+    }
+
+    fn check_tags(names: &[String]) -> Result<(), String> {
+        let is_tag =
+            |name: &&String| name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        match names.iter().find(|name| !is_tag(name) || name.as_str() == "answer") {
+            None => Ok(()),
+            Some(name) => Err(format!(
+                "the tool {name:?} cannot be called by a tag: give its input and output a name of letters, digits, `_` and `-`, \
+                 other than `answer`"
+            )),
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let key = |name: &str| format!("rollout.tools.{name}");
         require((1..=64).contains(&self.max_calls), key("max_calls"), self.max_calls, "1 to 64")?;
@@ -142,10 +179,13 @@ impl Section for RolloutConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         require(
-            self.group_size >= 2,
+            (2..=MAX_GROUP).contains(&self.group_size),
             "rollout.group_size",
             self.group_size,
-            "at least 2, since a completion is judged against its siblings",
+            format!(
+                "at least 2, since a completion is judged against its siblings, and at most {MAX_GROUP}, since their numbers \
+                 have 16 bits"
+            ),
         )?;
         require(
             self.temperature > 0.0 && self.temperature.is_finite(),
@@ -154,7 +194,12 @@ impl Section for RolloutConfig {
             "above 0, since equal completions carry no signal",
         )?;
         require(self.top_p > 0.0 && self.top_p <= 1.0, "rollout.top_p", self.top_p, "in (0, 1]")?;
-        require(self.max_completion_tokens > 0, "rollout.max_completion_tokens", 0, "at least 1")?;
+        for (key, n) in
+            [("max_completion_tokens", self.max_completion_tokens), ("max_rows", self.max_rows)]
+        {
+            let fine = (1..=MAX_TOKENS).contains(&n);
+            require(fine, format!("rollout.{key}"), n, format!("1 to {MAX_TOKENS}"))?;
+        }
         let adaptive = self.group_size_adaptive.as_ref();
         adaptive.map_or(Ok(()), |adaptive| adaptive.check(self.group_size))?;
         self.tools.as_ref().map_or(Ok(()), ToolsConfig::check)
@@ -185,10 +230,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tools_and_their_section_come_together() {
+        let check = |config: Option<&ToolsConfig>, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            ToolsConfig::check_given(config, "rollout", &names)
+        };
+        let tools = ToolsConfig::default();
+        check(None, &[]).unwrap();
+        check(Some(&tools), &["zoom"]).unwrap();
+        assert!(check(None, &["zoom"]).unwrap_err().contains("no [rollout.tools]"));
+        assert!(check(Some(&tools), &[]).unwrap_err().contains("\"rollout\" no tool"));
+        for name in ["answer", "zoom in"] {
+            let error = check(Some(&tools), &[name]).unwrap_err();
+            assert!(error.starts_with(&format!("the tool {name:?} cannot be called")), "{error}");
+        }
+    }
+
+    #[test]
     fn impossible_values_are_refused_by_key() {
         RolloutConfig::default().check().unwrap();
         for (text, key) in [
             ("group_size = 1", "rollout.group_size"),
+            ("group_size = 999999", "rollout.group_size = 999999"),
+            ("max_completion_tokens = 9999999", "rollout.max_completion_tokens = 9999999"),
+            ("max_rows = 0", "rollout.max_rows = 0"),
             ("group_size_adaptive = { min = 8, max = 8 }", "rollout.group_size_adaptive.min"),
             ("group_size_adaptive = { min = 2, max = 4 }", "rollout.group_size = 8"),
             ("group_size_adaptive = { low = 0.6 }", "rollout.group_size_adaptive.low"),

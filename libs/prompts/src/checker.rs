@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use vrft_dataset::Row;
+use vrft_dataset::{Dataset, Row};
 use vrft_processor::Processor;
 use vrft_reward::config::RewardConfig;
-use vrft_reward::{Geometry, Space};
+use vrft_reward::{Geometry, Space, true_answer};
 use vrft_vision::CoordinateSpace;
 
 use crate::Prompter;
+
+/// Rows whose answers are measured, at most: evenly from all.
+const MAX_MEASURED: usize = 256;
 
 /// Encodes rows as the rollout will, up to the pixels.
 pub struct Checker<'a> {
@@ -61,6 +64,31 @@ impl<'a> Checker<'a> {
                 declared.name()
             )
         })
+    }
+
+    /// That answers as they should be are longer than a completion may be, so that it is cut before it ends; `None` where all
+    /// that are looked at have room.
+    pub fn note_length(&self, prompter: &Prompter, dataset: &Dataset) -> Option<String> {
+        let step = dataset.len().div_ceil(MAX_MEASURED).max(1);
+        let lengths: Vec<usize> =
+            dataset.iter().step_by(step).filter_map(|row| self.length(prompter, row)).collect();
+        let (n, max) = (lengths.len(), self.max_completion_tokens);
+        let n_cut = lengths.iter().filter(|length| **length > max).count();
+        let longest = lengths.into_iter().max().filter(|_| n_cut > 0)?;
+        let of = if step > 1 { " that were measured" } else { "" };
+        let cut = if n_cut == n { "every" } else { "such a" };
+        Some(format!(
+            "warning: {n_cut} of {n} answers as they should be{of} are longer than rollout.max_completion_tokens = {max}, up to \
+             {longest} tokens: {cut} completion is cut before it ends"
+        ))
+    }
+
+    /// Tokens of the shortest answer to a row that earns all, as far as it can be told.
+    fn length(&self, prompter: &Prompter, row: &Row) -> Option<usize> {
+        let truth = prompter.truth(row, &|size| self.resized(size)).ok()?;
+        // Thinking may be as short as the policy likes.
+        let answer = prompter.demonstration(true_answer(&truth), "");
+        self.processor.encode_text(&answer).ok().map(|ids| ids.len())
     }
 
     /// Whether the true answer can be read, and the question encoded with room for an answer.

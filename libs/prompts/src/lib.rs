@@ -10,6 +10,7 @@ mod held_out;
 mod percent;
 mod prompter;
 mod space;
+mod unused;
 
 pub use asked::{Asked, asked};
 pub use category::category_in;
@@ -17,3 +18,4 @@ pub use checker::{Checker, fits, own_space, resized};
 pub use held_out::{HELD_OUT_FILE, held_out, held_out_rows};
 pub use prompter::{Prompter, Resize};
 pub use space::Declared;
+pub use unused::negatives as note_negatives;

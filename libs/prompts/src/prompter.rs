@@ -15,6 +15,7 @@ use crate::asked;
 use crate::category;
 use crate::percent::Percent;
 use crate::space::{Declared, Reading};
+use crate::unused;
 
 /// The width and height at which a model sees a picture of this width and height, or why it cannot see it.
 pub type Resize<'a> = dyn Fn((u32, u32)) -> Result<(u32, u32), String> + 'a;
@@ -54,7 +55,7 @@ impl Prompter {
         }
     }
 
-    /// For the rows of a task's data set, as the section `[data]` says.
+    /// For the rows of a task's data set, as the section `[data]` says and what is declared of their coordinates.
     ///
     /// # Errors
     /// As [`Prompter::for_data`].
@@ -63,9 +64,8 @@ impl Prompter {
         system: &str,
         dataset: &Dataset,
         data: &DataConfig,
-        task: Option<&str>,
+        declared: Declared,
     ) -> Result<Self, DatasetError> {
-        let declared = Declared { space: data.space_of(task), boxes_are: data.boxes_are };
         Self::new(reward, system)
             .with_question(data.question.as_deref())
             .for_data(dataset, declared)
@@ -93,24 +93,12 @@ impl Prompter {
         let refused = |why| DatasetError::Contradictory { path: dataset.path().to_owned(), why };
         self.reading = Reading::of(&self.reader, dataset, declared).map_err(refused)?;
         self.percent = Percent::of(&self.reader, dataset).map_err(refused)?;
-        self.reading.notes.extend(self.unused_question(dataset));
+        self.reading.notes.extend(unused::question(self.question.as_deref(), dataset));
         self.reading.notes.extend(asked::note(&self.reader, dataset));
         self.reading.notes.extend(asked::note_form(&self.reader, dataset));
         self.reading.notes.extend(asked::note_order(&self.reader, dataset));
         self.reading.notes.extend(asked::note_marks(dataset));
         Ok(self)
-    }
-
-    /// That `data.question` is not asked, since rows have questions of their own.
-    fn unused_question(&self, dataset: &Dataset) -> Option<String> {
-        self.question.as_ref()?;
-        let n = dataset.iter().filter(|row| matches!(row.question, Question::Turns(_))).count();
-        let all = dataset.len();
-        (n > 0).then(|| {
-            format!(
-                "data.question is not used for {n} of {all} rows: they have a question of their own"
-            )
-        })
     }
 
     /// What the coordinates of the data are taken to count; `None` where they are those of the task or there are none.
@@ -297,20 +285,17 @@ impl Prompter {
             self.reading.check_units(coordinates, row)?;
         }
         let truth = self.reader.parse_answer_in(&conversion, text);
-        truth.map(|truth| truth.solution).map_err(|error| self.refused(&error))
+        truth.map(|truth| truth.solution).map_err(|error| self.refused(&error, row))
     }
 
     /// Why a true answer is refused; where its place is out of bounds, with what its coordinates are taken to count.
-    fn refused(&self, error: &RewardError) -> String {
+    fn refused(&self, error: &RewardError, row: &Row) -> String {
         let is_out = matches!(
             error,
             RewardError::Outside { .. } | RewardError::Item { flaw: Flaw::Coordinate { .. }, .. }
         );
-        match self.reading.space().filter(|_| is_out) {
-            Some(space) => format!(
-                "{error}; the coordinates of the data are taken for {} (data.space says what they count)",
-                space.name()
-            ),
+        match self.reading.blamed(&self.reader, row).filter(|_| is_out) {
+            Some(blamed) => format!("{error}; {blamed}"),
             None => error.to_string(),
         }
     }

@@ -4,6 +4,8 @@
 //! of the file, and in pixels of what a model sees. They are converted here, once, to what the task declares.
 
 mod answers;
+mod declared;
+mod order;
 
 use answers::{Answers, Placed};
 use vrft_dataset::{BoxesAre, DataSpace, Dataset, Mirror, Picture, Row, Truth};
@@ -14,6 +16,8 @@ use vrft_reward::{
 };
 use vrft_vision::Orientation;
 
+pub use declared::Declared;
+
 use crate::Resize;
 
 /// How the coordinates of a data set are read.
@@ -23,17 +27,10 @@ pub(crate) struct Reading {
     space: Option<DataSpace>,
     /// Of which pixels they are where EXIF turns a picture.
     boxes_are: BoxesAre,
+    /// The key that says what they count, or would.
+    key: &'static str,
     /// What was assumed and why.
     pub(crate) notes: Vec<String>,
-}
-
-/// What a data set's configuration says of its coordinates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Declared {
-    /// `data.space`.
-    pub space: Option<DataSpace>,
-    /// `data.boxes_are`.
-    pub boxes_are: Option<BoxesAre>,
 }
 
 /// Share of the answers that may be odd: as many rows as a run leaves out by default.
@@ -42,7 +39,8 @@ const MAX_ODD: f64 = 0.05;
 impl Reading {
     /// Of data whose coordinates are those of the task.
     pub(crate) fn of_task() -> Self {
-        Self { space: None, boxes_are: BoxesAre::Displayed, notes: Vec::new() }
+        let Declared { key, .. } = Declared::default();
+        Self { space: None, boxes_are: BoxesAre::Displayed, key, notes: Vec::new() }
     }
 
     /// Of these rows, whose answers `reward` reads. Where they leave it open, the data beside them decides.
@@ -59,8 +57,9 @@ impl Reading {
         let of_row = |row| Placed::of(reward, row);
         let own_answers: Vec<Placed> = dataset.iter().filter_map(of_row).collect();
         let Some(own) = reward.config().answer.space().filter(|_| !own_answers.is_empty()) else {
-            return Ok(Self { space: declared.space, ..Self::of_task() });
+            return Ok(Self { space: declared.space, key: declared.key, ..Self::of_task() });
         };
+        order::check(reward, &own_answers, declared.space)?;
         let are_one = dataset.is_part_of_beside();
         let mut answers = Answers { own: own_answers, beside: Vec::new(), are_one };
         // To open it may take as long as it took to open this one, unless both were opened together.
@@ -71,9 +70,24 @@ impl Reading {
         let others = beside.iter().flat_map(Dataset::iter).chain(rest);
         answers.beside.extend(others.filter_map(of_row));
         let mut notes = Vec::new();
-        let space = answers.space(own, declared.space, &mut notes)?;
+        let space = answers.space(own, declared, &mut notes)?;
         let boxes_are = answers.boxes_are(space, declared.boxes_are, &mut notes)?;
-        Ok(Self { space: Some(space), boxes_are, notes })
+        Ok(Self { space: Some(space), boxes_are, key: declared.key, notes })
+    }
+
+    /// What the coordinates of the data are taken to count, and by which key that is said, for the error about a place that is
+    /// out of bounds; with what to declare if it lies within with x and y exchanged.
+    pub(crate) fn blamed(&self, reward: &Reward, row: &Row) -> Option<String> {
+        let space = self.space?;
+        let placed = Placed::of(reward, row).filter(|_| space == DataSpace::Pixels);
+        if let Some(placed) = placed.filter(Placed::fits_only_exchanged) {
+            return Some(order::hint(reward, &placed));
+        }
+        let key = self.key;
+        Some(format!(
+            "the coordinates of the data are taken for {} ({key} says what they count)",
+            space.name()
+        ))
     }
 
     /// What the coordinates of the data are taken to count; `None` for what the task declares.
@@ -97,9 +111,9 @@ impl Reading {
         let size = row.pictures.first().map(|picture| picture.header().reach());
         if is_share(&Evidence { coordinates, size }) {
             return Err(format!(
-                "no coordinate of its answer is above 1, as shares of the sides are, and the data is taken to be in {} \
-                 (data.space)",
-                space.name()
+                "no coordinate of its answer is above 1, as shares of the sides are, and the data is taken to be in {} ({})",
+                space.name(),
+                self.key
             ));
         }
         Ok(())

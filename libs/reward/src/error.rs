@@ -39,6 +39,16 @@ pub enum RewardError {
         /// The start of the text.
         got: String,
     },
+    /// An answer in a box that is not read.
+    #[error("expected {expected} as the true answer, got {got:?}: {why}")]
+    Boxed {
+        /// What the answer should look like.
+        expected: String,
+        /// The start of the text.
+        got: String,
+        /// Why it is not read, and what to do.
+        why: &'static str,
+    },
     /// Several answer blocks, so that it is open which of them is true.
     #[error("expected one <answer> block in the true answer, got {0}")]
     SeveralAnswers(usize),
@@ -80,6 +90,16 @@ pub enum RewardError {
         "the true answer has run lengths, and EXIF turns the image: save the image upright, or give outlines"
     )]
     TurnedRuns,
+    /// A label that the task does not declare, which no answer can say rightly.
+    #[error(
+        "item {index} of the true answer has the label {got:?}, which is none of reward.answer.labels"
+    )]
+    UnknownLabel {
+        /// Index of the item in the answer, from 0.
+        index: usize,
+        /// The label.
+        got: String,
+    },
     /// A class name without a letter or digit.
     #[error("expected a name as the true answer, got {got:?}")]
     EmptyLabel {

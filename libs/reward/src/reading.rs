@@ -4,6 +4,7 @@ use crate::answers::Author;
 use crate::config::{AnswerConfig, From, Reader};
 use crate::text::extract::{Solution, answer_text, extract_anywhere, spelled_tag};
 use crate::text::json;
+use crate::text::marked::why_not_boxed;
 use crate::text::names::{folded, letters};
 use crate::text::plain::plain;
 use crate::{Answer, RewardError};
@@ -67,7 +68,13 @@ pub fn read_truth(solution: &str, answer: &AnswerConfig) -> Result<Answer, Rewar
     check_tags(text)?;
     let truth = read(text, answer, Author::Data);
     answer.kind.kind().check_truth(text, truth.as_ref())?;
-    truth.ok_or_else(|| RewardError::Unreadable { expected: expected(answer), got: quote(text) })
+    truth.ok_or_else(|| {
+        let (expected, got) = (expected(answer), quote(text));
+        match why_not_boxed(text) {
+            Some(why) => RewardError::Boxed { expected, got, why },
+            None => RewardError::Unreadable { expected, got },
+        }
+    })
 }
 
 /// Refuses a true answer, without thinking and tags around it, that spells one of the tags itself.

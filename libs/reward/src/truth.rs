@@ -5,6 +5,7 @@ use crate::conversion::Conversion;
 use crate::geometry::{Geometry, Space};
 use crate::text::extract::Solution;
 use crate::text::find::{lists, objects};
+use crate::text::plain::plain_whole;
 use crate::writing::write;
 use crate::{Answer, Reward, RewardError, read_answer, read_truth};
 
@@ -94,7 +95,7 @@ impl Reward {
         match config.kind.geometry()? {
             Geometry::Span | Geometry::Solid | Geometry::Point3d => None,
             Geometry::Region => {
-                let text = Solution::new(solution).answer;
+                let text = &*plain_whole(Solution::new(solution).answer);
                 let objects = objects(text).any(|object| object.get("counts").is_some());
                 (!objects)
                     .then(|| lists(text).filter_map(|list| list.numbers()).flatten().collect())

@@ -7,7 +7,7 @@ mod scored;
 #[cfg(test)]
 mod tests;
 
-use eyre::ensure;
+use eyre::eyre;
 use vrft_config::{ConfigError, Document};
 use vrft_dataset::DataConfig;
 use vrft_messages::{Advantage, AdvantageBatch, RewardBatch, RewardRow};
@@ -20,9 +20,6 @@ use vrft_reward::{GAIN, Rewards};
 
 use crate::ports::{ADVANTAGES, GROUPS, PORTS};
 use crate::scored::{Details, scored_groups};
-
-/// What a graph needs where rewards alone do not make an advantage.
-const EDGE: &str = "groups: {source: rollout/groups, queue_size: 16, queue_policy: backpressure}";
 
 fn main() -> std::process::ExitCode {
     vrft_node::exit(start())
@@ -59,12 +56,8 @@ impl Config {
 /// Turns each group's rewards into advantages.
 fn run(mut node: Node, config: &Config) -> eyre::Result<()> {
     let has_groups = node.has_input(&GROUPS);
-    let needs_groups = config.advantage.needs_completions() || !config.data.sources.is_empty();
-    ensure!(
-        has_groups || !needs_groups,
-        "[advantage.overlong], [advantage.curriculum], [advantage.truth] and [[data.sources]] need the completions: give the advantage \
-         node of the graph the input `{EDGE}`"
-    );
+    let are_tasks = !config.data.sources.is_empty();
+    config.advantage.check_completions(has_groups, are_tasks).map_err(|why| eyre!(why))?;
     let rewards = Rewards::new(&config.rewards);
     while let Some(batch) = rewards::receive(&mut node)? {
         let completions = if has_groups { node.recv(&GROUPS)? } else { None };

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use eyre::{WrapErr, bail, ensure};
+use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::json;
 use tracing::{info, warn};
 use vrft_checkpoint::PolicyConfig;
 use vrft_config::{ConfigError, Document};
-use vrft_evaluate::{LoggedAnswer, LoggedQuestion, OffPolicyEstimate, estimate_off_policy};
+use vrft_evaluate::{
+    LoggedAnswer, LoggedQuestion, OffPolicyEstimate, check_estimate, estimate_off_policy,
+};
 use vrft_messages::{CompletionRow, Credit, Prompt, RewardRow};
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 use vrft_node::Node;
@@ -42,25 +44,11 @@ impl Settings {
             min_effective,
         })
     }
-
-    /// # Errors
-    /// Settings under which logprobs are not those of what was sampled, so that no weight would be right.
-    fn check(&self) -> eyre::Result<()> {
-        let min = self.min_effective;
-        ensure!(min > 0.0 && min < 1.0, "--min-effective {min}: expected a share in (0, 1)");
-        let RolloutConfig { temperature, top_p, top_k, .. } = &self.rollout;
-        ensure!(
-            *temperature > 0.0 && *top_p >= 1.0 && *top_k == 0,
-            "an estimate needs answers that were sampled from the whole distribution, rollout.temperature above 0, \
-             rollout.top_p = 1 and rollout.top_k = 0, got {temperature}, {top_p} and {top_k}"
-        );
-        Ok(())
-    }
 }
 
 pub(crate) fn start(document: &Document, min_effective: f64) -> eyre::Result<()> {
     let mut settings = Settings::read(document, min_effective)?;
-    settings.check()?;
+    check_estimate(&settings.rollout, min_effective).map_err(|why| eyre!(why))?;
     settings.policy.path =
         vrft_checkpoint::checkpoint_dir(&settings.policy.path).wrap_err("policy.path")?;
     let policy = &settings.policy;

@@ -14,8 +14,8 @@ mod tests;
 use std::path::Path;
 
 use clap::{Parser, ValueEnum};
-use eyre::{WrapErr, bail};
-use vrft_learner::{Learner, TrainSettings};
+use eyre::WrapErr;
+use vrft_learner::{Learner, TrainSettings, check_offline};
 use vrft_model::{LoadOptions, Policy, SharedWeights};
 use vrft_node::Node;
 use vrft_objective::config::LossConfig;
@@ -53,6 +53,9 @@ fn start() -> eyre::Result<()> {
     let arguments = Arguments::parse();
     let document = vrft_node::load_document()?;
     let mut config = Config::read(&document)?;
+    if arguments.training == Training::Offline {
+        check_offline(&config.rollout)?;
+    }
     config.policy.path =
         vrft_checkpoint::checkpoint_dir(&config.policy.path).wrap_err("policy.path")?;
     let shared = SharedWeights::default();
@@ -95,9 +98,6 @@ fn load(config: &Config, training: Training, shared: &SharedWeights) -> eyre::Re
         (Some(adaptive), Training::Reinforcement) => {
             Ok(learner.with_group_size(adaptive, config.rollout.group_size))
         }
-        (Some(_), Training::Offline) => bail!(
-            "rollout.group_size_adaptive is given, and what is learned from was sampled before: leave it out"
-        ),
         _ => Ok(learner),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vrft_dataset::{Dataset, DatasetError, Mirror, Picture, Row};
 use vrft_messages::{EncodedImage, Prompt};
 use vrft_processor::Processor;
-use vrft_prompts::{Checker, Prompter};
+use vrft_prompts::{Checker, Declared, Prompter, note_negatives};
 
 use crate::Config;
 use crate::seen::Seen;
@@ -33,9 +33,13 @@ impl<'a> Maker<'a> {
         let checker = Checker::new(processor, config.rollout.max_completion_tokens);
         let Config { data, policy, .. } = config;
         let of_tools = config.rollout.tools.as_ref().map_or("", |tools| &tools.instructions);
-        let prompter =
-            Prompter::of_data(reward, &policy.system, dataset, data, task)?.with_tools(of_tools);
-        let notes = prompter.notes().iter().cloned().chain(checker.note(reward)).collect();
+        let declared = Declared::learned(data, task);
+        let prompter = Prompter::of_data(reward, &policy.system, dataset, data, declared)?
+            .with_tools(of_tools);
+        let mut notes = prompter.notes().to_vec();
+        notes.extend(checker.note(reward));
+        notes.extend(checker.note_length(&prompter, dataset));
+        notes.extend(note_negatives(data, dataset));
         Ok(Self { task: task.unwrap_or(&reward.task).to_owned(), prompter, checker, notes })
     }
 

@@ -1,7 +1,7 @@
 //! The reward: checks each completion against the ground truth that travels with it.
 
 use clap::Parser;
-use eyre::{WrapErr, ensure, eyre};
+use eyre::{WrapErr, eyre};
 use vrft_config::{ConfigError, Document};
 use vrft_messages::{CompletionBatch, CompletionRow, RewardBatch, RewardRow, Term};
 use vrft_node::Node;
@@ -60,17 +60,8 @@ impl Config {
 /// Scores each group as it arrives.
 fn run(mut node: Node, config: &Config, terms: &Terms) -> eyre::Result<()> {
     let rewards = Rewards::new(&config.rewards);
-    terms.check(&rewards)?;
-    ensure!(
-        terms.are_all() || config.rewards.iter().all(|reward| reward.correction.is_none()),
-        "--terms: with reward.correction the bonus is about all terms together; let one node judge, or leave the section out"
-    );
     let tools = config.rollout.tools.as_ref();
-    ensure!(
-        terms.are_all() || tools.is_none_or(|tools| tools.cost == 0.0),
-        "--terms: with rollout.tools.cost the cost of calls would be taken by none of the nodes that judge, or by each; let \
-         one node judge, or leave the cost out"
-    );
+    terms.check(&config.rewards, tools.map_or(0.0, |tools| tools.cost))?;
     while let Some(batch) = node.recv(&GROUPS)? {
         let Some(first) = batch.completions.first() else { continue };
         let step = config.learner.step_of(first.prompt_id);

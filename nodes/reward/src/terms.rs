@@ -1,10 +1,8 @@
 //! A part of the reward: some of its terms, where others are judged by another node.
 
-use std::collections::BTreeSet;
-
-use eyre::ensure;
+use eyre::eyre;
 use vrft_messages::{RewardBatch, RewardRow};
-use vrft_reward::Rewards;
+use vrft_reward::config::RewardsConfig;
 
 /// Which terms this node is asked for.
 pub(crate) struct Terms(Vec<String>);
@@ -12,8 +10,7 @@ pub(crate) struct Terms(Vec<String>);
 impl Terms {
     /// From a list such as `iou,confidence`; an empty one stands for all terms.
     pub(crate) fn parse(list: &str) -> Self {
-        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-        Self(names.map(str::to_owned).collect())
+        Self(RewardsConfig::terms_in(list))
     }
 
     /// Whether this is the whole reward.
@@ -22,20 +19,9 @@ impl Terms {
     }
 
     /// # Errors
-    /// A term that no task has.
-    pub(crate) fn check(&self, rewards: &Rewards) -> eyre::Result<()> {
-        let there: BTreeSet<&str> = rewards
-            .iter()
-            .flat_map(|reward| reward.config().terms.keys())
-            .map(String::as_str)
-            .collect();
-        for name in &self.0 {
-            ensure!(
-                there.contains(name.as_str()),
-                "--terms: no term {name:?}; there are {there:?}"
-            );
-        }
-        Ok(())
+    /// As [`RewardsConfig::check_terms`].
+    pub(crate) fn check(&self, rewards: &RewardsConfig, cost_of_calls: f64) -> eyre::Result<()> {
+        rewards.check_terms(&self.0, cost_of_calls).map_err(|why| eyre!(why))
     }
 
     /// Leaves these terms alone and their weighted sum; what could not be scored stays so.
@@ -83,13 +69,5 @@ mod tests {
         assert_eq!(some.rewards[1].reward, None);
         some.merge(rest).unwrap();
         assert_eq!(some, batch());
-    }
-
-    #[test]
-    fn a_term_that_is_not_there_is_named() {
-        let rewards = Rewards::new(&vrft_reward::config::RewardsConfig::default());
-        Terms::parse("iou").check(&rewards).unwrap();
-        let error = Terms::parse("iuo").check(&rewards).unwrap_err().to_string();
-        assert!(error.contains("no term \"iuo\"; there are {\"confidence\""), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use eyre::ensure;
+use eyre::eyre;
 use vrft_messages::{Prompt, ToolCall, ToolCallBatch, ToolResultBatch};
 use vrft_node::ports::Input;
 use vrft_node::{Node, Waited};
@@ -28,26 +28,7 @@ impl Tools {
     pub(crate) fn of(node: &Node, config: Option<&ToolsConfig>) -> eyre::Result<Self> {
         let results = node.others(&RESULTS);
         let names: Vec<String> = results.iter().map(|input| input.name().to_owned()).collect();
-        ensure!(
-            names.is_empty() || config.is_some(),
-            "the graph gives {:?} the tools {names:?}, and the configuration has no [rollout.tools]: write the section, with \
-             `instructions` that tell the policy of them, or take the inputs and outputs out of the graph",
-            node.id()
-        );
-        ensure!(
-            !names.is_empty() || config.is_none(),
-            "[rollout.tools] is written, and the graph gives {:?} no tool: connect one to an output and an input of its \
-             name, as in configs/zoom.yml, or leave the section out",
-            node.id()
-        );
-        let is_tag =
-            |name: &&String| name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-        if let Some(name) = names.iter().find(|name| !is_tag(name) || name.as_str() == "answer") {
-            eyre::bail!(
-                "the tool {name:?} cannot be called by a tag: give its input and output a name of letters, digits, `_` \
-                 and `-`, other than `answer`"
-            );
-        }
+        ToolsConfig::check_given(config, node.id(), &names).map_err(|why| eyre!(why))?;
         Ok(Self { names, results, config: config.cloned().unwrap_or_default() })
     }
 

@@ -3,7 +3,7 @@
 //! It gives one term; the advantage node adds it to the terms of the reward node. It has a process of its own
 //! since it runs a sentence model, and the rules should run on anything.
 
-use eyre::{WrapErr, eyre};
+use eyre::WrapErr;
 use tracing::info;
 use vrft_config::{ConfigError, Document};
 use vrft_embedding::{Encoder, SemanticConfig};
@@ -53,9 +53,7 @@ impl Config {
 
 /// Loads the sentence model that the configuration names.
 fn load(config: &Config) -> eyre::Result<Likeness> {
-    let semantic: &SemanticConfig = config.semantic.as_ref().ok_or_else(|| {
-        eyre!("semantic.model is missing: name the folder of a sentence model, or leave this node out of the graph")
-    })?;
+    let semantic = SemanticConfig::needed(config.semantic.as_ref())?;
     let encoder = Encoder::load(&semantic.model).wrap_err("semantic.model")?;
     info!(model = %semantic.model.display(), "Loaded the sentence model.");
     Ok(Likeness::new(encoder, semantic.clone(), &config.rewards))

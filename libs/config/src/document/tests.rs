@@ -104,6 +104,25 @@ fn a_refused_value_is_found_where_it_was_written() {
 }
 
 #[test]
+fn an_override_of_a_table_is_blamed_for_what_is_in_it() {
+    let whole = "oven={minutes=0, name=\"pie\"}";
+    let error = Override::parse(whole).map(drop).unwrap_err().to_string();
+    assert!(error.contains("section.key=value"), "{error}");
+    let inner =
+        Document::parse_with("[a.oven]\nminutes = 5", "a.toml", &["a.oven={minutes=0}".into()]);
+    let place = |key: &str| inner.as_ref().unwrap().place_of(key);
+    assert_eq!(place("a.oven.minutes"), Place(Some("--set a.oven={minutes=0}".to_owned())));
+    assert_eq!(place("a.pan"), Place(Some("a.toml, line 1".to_owned())));
+    // Two errors of one kind: that of the file is replaced.
+    refused(
+        "[oven]\nminutes = \"x\"",
+        &["oven.minutes=[1]"],
+        &["--set oven.minutes=[1]", "sequence"],
+    );
+    refused("[oven]\nminutes = \"x\"", &["oven.name=pie"], &["line 2", "expected u32"]);
+}
+
+#[test]
 fn a_section_within_another_is_read_apart() {
     let text = "[oven]\nminutes = 3\n[oven.light]\nwatts = 40";
     let document = document(text, &[]);

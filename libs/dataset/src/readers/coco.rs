@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::annotated::{Annotated, Marked, Shown, push_all};
 use super::fields::Found;
+use super::json_place;
 use super::json_text::{self, WithoutNan};
 use super::spellings::Spellings;
 use crate::path::Locator;
@@ -21,6 +22,9 @@ const FORMAT: &str = "COCO annotations";
 /// What such a file has, for one that lacks it.
 const KEYS: &str = " (annotations have the keys images, annotations and categories; rows are a list of objects, or one \
                     object a line)";
+
+/// Names of several categories that are told.
+const N_TWINS: usize = 3;
 
 /// Boxes that must be alike before it is no accident.
 const MIN_SUSPECTED: usize = 20;
@@ -171,7 +175,7 @@ fn parsed<S: Shape>(path: &Path) -> Result<Coco<S>, DatasetError> {
     let content = |message: String| super::content(path, FORMAT, message);
     serde_json::from_reader(reader).map_err(|error| {
         let what = if error.is_data() { KEYS } else { "" };
-        content(format!("{error}{what}"))
+        content(format!("{}{what}", json_place::told(path, &error, false)))
     })
 }
 
@@ -191,6 +195,29 @@ fn names(
         }
     }
     Ok(names)
+}
+
+/// That categories with ids of their own have one name, so that a question for it asks for the objects of all of them.
+fn twins(categories: &[Category]) -> Option<String> {
+    let mut by_name: BTreeMap<&str, BTreeSet<&Id>> = BTreeMap::new();
+    for Category { id, name, .. } in categories.iter().filter(|one| !one.name.trim().is_empty()) {
+        by_name.entry(name.trim()).or_default().insert(id);
+    }
+    let shared = by_name.into_iter().filter(|(_, ids)| ids.len() > 1);
+    let told: Vec<String> = shared
+        .map(|(name, ids)| {
+            let ids: Vec<String> = ids.into_iter().map(ToString::to_string).collect();
+            format!("{} are {name:?}", ids.join(" and "))
+        })
+        .collect();
+    let more = told.len().saturating_sub(N_TWINS);
+    let rest = if more > 0 { format!(", and {more} more names") } else { String::new() };
+    (!told.is_empty()).then(|| {
+        format!(
+            "warning: categories of one name are one: {}{rest}; give them names of their own if they are not the same",
+            told.iter().take(N_TWINS).cloned().collect::<Vec<_>>().join(", ")
+        )
+    })
 }
 
 /// Corners that were written where COCO has sides are found where they leave the picture; where all lie inside, they can
@@ -238,6 +265,7 @@ fn collect<S: Shape>(
     let names = names(&coco.categories, &mut spellings);
     let names = &names.map_err(|why| super::content(file, FORMAT, why))?;
     found.notes.extend(spellings.note());
+    found.notes.extend(twins(&coco.categories));
     if selection.bbox.is_none() {
         found.notes.extend(look_like_corners(&coco.annotations));
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{Fields, Found};
+use super::json_place;
 use super::json_text::{self, WithoutNan};
 use super::unworded;
 use super::videos::{self, VIDEO_KEYS};
@@ -26,10 +27,14 @@ pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
     let file: Arc<Path> = path.into();
     let mut keys = Keys::default();
     if is_list {
-        let rows = Rows { found, file: &file, keys: &mut keys };
+        let mut row = 0;
+        let rows = Rows { found, file: &file, keys: &mut keys, row: &mut row };
         let mut json = serde_json::Deserializer::from_reader(WithoutNan::new(reader));
         let read = (&mut json).deserialize_seq(rows).and_then(|()| json.end());
-        read.map_err(|error| content(path, "a list of rows", &error))?;
+        read.map_err(|error| {
+            let message = format!("row {row}: {}", json_place::told(path, &error, true));
+            super::content(path, "a list of rows", message)
+        })?;
     } else {
         let mut line = Vec::new();
         let mut row = 0;
@@ -87,6 +92,7 @@ const QUESTION_KEYS: [&str; 4] =
 
 /// One line as an object.
 fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
+    let line = line.trim_ascii_end();
     serde_json::from_slice(line).or_else(|error| {
         let read = serde_json::from_reader(WithoutNan::new(line));
         read.map_err(|_again: serde_json::Error| why_no_object(line, &error))
@@ -115,7 +121,7 @@ fn why_no_object(line: &[u8], error: &serde_json::Error) -> String {
         _ if serde_json::from_slice::<Value>(line).is_ok() => {
             format!("expected an object, as {{\"image\": ...}}, got {}", start(line))
         }
-        _ => format!("it is no JSON object: {error}: {}", start(line)),
+        _ => format!("it is no JSON object: {}: {}", json_place::told_of_line(error), start(line)),
     }
 }
 
@@ -127,15 +133,13 @@ fn start(line: &[u8]) -> String {
     if shown.len() < text.len() { format!("{shown} ...") } else { shown }
 }
 
-fn content(path: &Path, format: &'static str, error: &serde_json::Error) -> DatasetError {
-    DatasetError::Content { path: path.to_owned(), format, message: error.to_string() }
-}
-
 /// The elements of a list, taken in one by one.
 struct Rows<'a> {
     found: &'a mut Found,
     file: &'a Arc<Path>,
     keys: &'a mut Keys,
+    /// The number of the row that is read.
+    row: &'a mut usize,
 }
 
 impl<'de> Visitor<'de> for Rows<'_> {
@@ -146,14 +150,13 @@ impl<'de> Visitor<'de> for Rows<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let mut row = 0;
         while let Some(value) = list.next_element::<Value>()? {
             let fields = match value {
                 Value::Object(object) => self.keys.fields(object),
                 other => Err(format!("expected an object, got {other}")),
             };
-            self.found.push(self.file, row, fields);
-            row += 1;
+            self.found.push(self.file, *self.row, fields);
+            *self.row += 1;
         }
         Ok(())
     }

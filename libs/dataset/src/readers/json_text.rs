@@ -79,7 +79,8 @@ impl<R: BufRead> WithoutNan<R> {
         Self { inner, state: State::Between, ready: Vec::new(), start: 0 }
     }
 
-    fn push(&mut self, byte: u8) {
+    /// Takes in a byte.
+    pub(super) fn push(&mut self, byte: u8) {
         if self.state == State::Word && byte.is_ascii_alphabetic() {
             return;
         }
@@ -101,6 +102,11 @@ impl<R: BufRead> WithoutNan<R> {
         if !matches!(self.state, State::Minus | State::Word) {
             self.ready.push(byte);
         }
+    }
+
+    /// Cleaned bytes that were not read yet.
+    pub(super) fn n_ready(&self) -> usize {
+        self.ready.len() - self.start
     }
 
     /// Cleans what the reader has in its buffer.

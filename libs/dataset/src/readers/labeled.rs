@@ -10,7 +10,7 @@ use super::classes::{self, Classes};
 use super::fields::{Draft, DraftTruth, Found};
 use super::mat::MatFile;
 use super::spellings::Spellings;
-use super::{cars, content, csv, json, json_text};
+use super::{cars, content, csv, json, json_place, json_text};
 use crate::path::Locator;
 use crate::{DatasetError, OpenOptions, Origin, Question, Skipped};
 
@@ -170,7 +170,7 @@ pub(crate) fn read_splits(
 ) -> Result<(), DatasetError> {
     let wrong = |message: String| content(path, "splits of labeled pictures", message);
     let value: Value = serde_json::from_reader(json_text::open(path)?)
-        .map_err(|error| wrong(error.to_string()))?;
+        .map_err(|error| wrong(json_place::told(path, &error, false)))?;
     let key = match split {
         Some("validation") => "val",
         Some(split) => split,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::annotated::Marked;
 use super::fields::{Draft, DraftTruth, Found};
-use super::json_text;
+use super::{json_place, json_text};
 use crate::path::Locator;
 use crate::row::Skipped;
 use crate::select::Outlines;
@@ -71,7 +71,8 @@ fn read_file(
     let selection = &options.selection;
     let read: Result<Instructed, _> = serde_json::from_reader(json_text::open(path)?);
     let Ok(Instructed { text, shapes }) = read.as_ref() else {
-        return Ok(Err(read.err().map(|error| error.to_string()).unwrap_or_default()));
+        let why = read.err().map(|error| json_place::told(path, &error, false));
+        return Ok(Err(why.unwrap_or_default()));
     };
     let marked = match enclosing(shapes, selection.outlines) {
         Ok(corners) => {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::annotated::Marked;
 use super::fields::{Draft, DraftTruth, Found};
+use super::json_place;
 use super::json_text::{self, WithoutNan};
 use crate::path::Locator;
 use crate::row::Skipped;
@@ -133,5 +134,6 @@ fn push(
 
 fn parse<T: DeserializeOwned>(path: &Path, format: &'static str) -> Result<T, DatasetError> {
     let reader = WithoutNan::new(json_text::open(path)?);
-    serde_json::from_reader(reader).map_err(|error| super::content(path, format, error))
+    serde_json::from_reader(reader)
+        .map_err(|error| super::content(path, format, json_place::told(path, &error, false)))
 }

@@ -23,7 +23,10 @@ pub(super) struct Attacked {
 
 impl JudgeConfig {
     /// Whether what may be attacked is all that the policy sees.
-    pub(super) fn check_attack(&self) -> Result<(), ConfigError> {
+    ///
+    /// # Errors
+    /// `evaluation.attack` beside tools that held-out questions are answered with.
+    pub fn check_attack(&self) -> Result<(), ConfigError> {
         let tools = self.rollout.tools.as_ref().map_or(&[][..], |tools| &tools.held_out);
         require(
             self.evaluation.attack.is_none() || tools.is_empty(),

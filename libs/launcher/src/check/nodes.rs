@@ -139,7 +139,7 @@ fn check_options(id: &str, name: &str, args: &str, options: &[(&str, Value)]) ->
 }
 
 /// The value of an option of a node.
-fn option(node: &Node, name: &str) -> Option<String> {
+pub(super) fn option(node: &Node, name: &str) -> Option<String> {
     let words = shlex::split(node.args.as_deref().unwrap_or_default()).unwrap_or_default();
     let given = words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
     let joined = words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
@@ -155,12 +155,16 @@ fn variable(graph: &Graph, node: &Node, name: &str) -> Option<String> {
     own.or_else(|| std::env::var(name).ok()).filter(|value| !value.is_empty())
 }
 
+/// The run whose groups a journal plays back, as it is named, and by what; `None` of one that writes groups down.
+pub(super) fn replayed(graph: &Graph, node: &Node) -> Option<(&'static str, String)> {
+    let given = option(node, "--replay")?;
+    let named = variable(graph, node, REPLAY).map(|named| (REPLAY, named));
+    Some(named.unwrap_or(("--replay", given)))
+}
+
 /// A journal that plays back needs the record of a run.
 fn check_replay(graph: &Graph, node: &Node, id: &str) -> eyre::Result<()> {
-    let Some(given) = option(node, "--replay") else { return Ok(()) };
-    let named = variable(graph, node, REPLAY);
-    let key = if named.is_some() { REPLAY } else { "--replay" };
-    let run = named.unwrap_or(given);
+    let Some((key, run)) = replayed(graph, node) else { return Ok(()) };
     let path = graph.folder.join(&run);
     let groups = path.join("groups");
     ensure!(

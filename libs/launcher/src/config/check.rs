@@ -18,6 +18,8 @@ impl Config {
     pub(crate) fn check_across(&self) -> Result<(), ConfigError> {
         check_together(&self.advantage, &self.loss)?;
         vrft_learner::check_imitation(&self.loss, &self.learner)?;
+        vrft_learner::check_group_size(&self.rollout, &self.learner)?;
+        self.judge().check_attack()?;
         self.check_overlong()?;
         self.check_flip()?;
         self.check_data()?;
@@ -54,6 +56,8 @@ impl Config {
             files.push(("data.sources.train", &source.train));
             files.extend(source.test.iter().map(|path| ("data.sources.test", path)));
         }
+        let zenoh = Some(&self.weights.zenoh).filter(|path| !path.as_os_str().is_empty());
+        files.extend(zenoh.map(|path| ("weights.zenoh", path)));
         files.extend(self.semantic.iter().map(|semantic| ("semantic.model", &semantic.model)));
         files.into_iter().try_for_each(|(key, path)| exists(key, path))
     }

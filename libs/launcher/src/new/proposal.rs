@@ -103,7 +103,8 @@ impl Proposal {
         if !is_asked_for && given.reward.is_none() {
             reward.format.instruct = true;
         }
-        let declared = Declared { space: space.as_ref().map(|(space, _)| *space), boxes_are: None };
+        let space_of = space.as_ref().map(|(space, _)| *space);
+        let declared = Declared { space: space_of, ..Declared::default() };
         let prompter = Prompter::new(&reward, "").for_data(&dataset, declared)?;
         let checker = Checker::new(processor, 0);
         let max_completion_tokens = room(&dataset, processor, &prompter, &checker);

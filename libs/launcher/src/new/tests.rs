@@ -227,8 +227,14 @@ fn judged(config: &Config) -> (usize, Vec<String>) {
     let options = config.data.options_to_judge(&config.evaluation);
     let dataset = Dataset::open_with(&config.evaluation.test, &options).unwrap();
     let reward = &config.rewards.shared;
-    let prompter =
-        vrft_prompts::Prompter::of_data(reward, "", &dataset, &config.data, None).unwrap();
+    let prompter = vrft_prompts::Prompter::of_data(
+        reward,
+        "",
+        &dataset,
+        &config.data,
+        vrft_prompts::Declared::learned(&config.data, None),
+    )
+    .unwrap();
     let check = |row: &vrft_dataset::Row| prompter.check_truth(&prompter.truth(row, &Ok)?);
     let dataset = dataset.retain_valid(check, 1.0).unwrap();
     (dataset.len(), prompter.notes().to_vec())
@@ -276,8 +282,14 @@ fn learned(config: &Config) -> usize {
     let options = config.data.options_to_learn(None, &config.evaluation);
     let dataset = Dataset::open_with(&config.data.train, &options).unwrap();
     let reward = &config.rewards.shared;
-    let prompter =
-        vrft_prompts::Prompter::of_data(reward, "", &dataset, &config.data, None).unwrap();
+    let prompter = vrft_prompts::Prompter::of_data(
+        reward,
+        "",
+        &dataset,
+        &config.data,
+        vrft_prompts::Declared::learned(&config.data, None),
+    )
+    .unwrap();
     let check = |row: &vrft_dataset::Row| prompter.check_truth(&prompter.truth(row, &Ok)?);
     dataset.check_rest(check).retain_valid(check, config.data.max_bad_fraction).unwrap().len()
 }

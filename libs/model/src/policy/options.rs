@@ -54,7 +54,7 @@ impl LoadOptions {
 }
 
 /// What stands beside the weights: what the directory says, else what is asked for.
-pub(super) fn beside(
+pub(crate) fn beside(
     adapter: Option<&Adapter>,
     options: &LoadOptions,
 ) -> Result<Option<Beside>, ModelError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use tempfile::TempDir;
-use vrft_checkpoint::{LoraConfig, TargetModules};
+use vrft_checkpoint::{LoraConfig, PolicyConfig, TargetModules};
 use vrft_model::{LoadOptions, PackedGroup, Policy};
 
 use crate::fixture::{Golden, flat, golden_dir, load, loss_and_grads, options};
@@ -96,6 +96,35 @@ fn a_target_that_is_no_layer_is_named() {
     let options = LoadOptions { lora, ..options(true) };
     let error = Policy::load(&golden_dir().join("qwen2_vl"), &options).unwrap_err().to_string();
     assert!(error.contains("target_modules") && error.contains("query"), "{error}");
+}
+
+/// What a learner would refuse is refused with the same words before a weight is read.
+#[test]
+fn a_check_refuses_what_a_learner_would() {
+    let check = |policy: &str, change: &dyn Fn(&mut PolicyConfig)| {
+        let path = golden_dir().join(policy);
+        let mut config = PolicyConfig { path, ..PolicyConfig::default() };
+        change(&mut config);
+        let options = LoadOptions::new(&config, Device::Cpu, true);
+        let loaded = Policy::load(&config.path, &options).map_err(|error| error.to_string());
+        let checked = vrft_model::check_policy(&config).map_err(|error| error.to_string());
+        assert_eq!(checked.clone().err(), loaded.err());
+        checked
+    };
+    let adapted = |modules: TargetModules| {
+        move |policy: &mut PolicyConfig| policy.lora = config(modules.clone())
+    };
+    check("qwen2_vl", &|_| ()).unwrap();
+    check("qwen2_vl", &adapted(names(&["q_proj"]))).unwrap();
+    check("qwen2_vl", &|policy| policy.prompt_tuning.tokens = 4).unwrap();
+    let foo = check("qwen2_vl", &adapted(names(&["foo"]))).unwrap_err();
+    assert!(foo.contains("policy.lora.target_modules") && foo.contains("[\"foo\"]"), "{foo}");
+    check("qwen2_vl", &adapted(TargetModules::Pattern("visual.*".into()))).unwrap_err();
+    check("qwen2_vl", &adapted(TargetModules::Pattern("(".into()))).unwrap_err();
+    check("lora", &|policy| policy.lora.rank = 8).unwrap_err();
+    check("lora", &|policy| policy.prompt_tuning.tokens = 4).unwrap_err();
+    let four_bits = check("nf4/whole", &|_| ()).unwrap_err();
+    assert!(four_bits.contains("weights of 4 bits"), "{four_bits}");
 }
 
 #[test]

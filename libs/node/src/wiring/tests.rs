@@ -243,6 +243,26 @@ fn a_camera_without_a_source_is_named_before_the_run() {
 }
 
 #[test]
+fn a_node_with_a_configuration_of_its_own_is_named() {
+    let own = |env: &str, value: &str| {
+        let node = format!("outputs: [prompts]\n    env: {{VRFT_CONFIG: {value}}}");
+        let text = format!("env: {{{env}}}{}", SFT.replacen("outputs: [prompts]", &node, 1));
+        check(&graph(&text)).map_err(|error| error.to_string())
+    };
+    own("", "a.toml").unwrap();
+    own("VRFT_CONFIG: a.toml", "./a.toml").unwrap();
+    let error = own("VRFT_CONFIG: a.toml", "b.toml").unwrap_err();
+    let words = "node \"loader\": its `env` sets VRFT_CONFIG to \"b.toml\", and the `env` of the graph to \"a.toml\"";
+    assert!(error.starts_with(words), "{error}");
+    let two = SFT
+        .replacen("outputs: [prompts]", "outputs: [prompts]\n    env: {VRFT_RUN_DIR: a}", 1)
+        .replacen("--objective sft", "--objective sft\n    env: {VRFT_RUN_DIR: b}", 1);
+    let error = check(&graph(&two)).unwrap_err().to_string();
+    let words = "node \"sft\": its `env` sets VRFT_RUN_DIR to \"b\", and node \"loader\" to \"a\"";
+    assert!(error.starts_with(words), "{error}");
+}
+
+#[test]
 fn a_package_of_the_hub_is_checked_as_the_executable_of_its_name() {
     let packaged = SFT.replace("path: target/release/vrft-learner", "hub: vrft/vrft-learner@^0.1");
     check(&graph(&packaged)).unwrap();

@@ -298,6 +298,19 @@ impl AdvantageConfig {
         self.overlong.is_some() || self.curriculum.is_some() || self.truth.is_some()
     }
 
+    /// Checks that the completions come where they are needed: by some rules, and to know of which of several tasks a group is.
+    ///
+    /// # Errors
+    /// They do not; what the graph lacks.
+    pub fn check_completions(&self, come: bool, are_tasks: bool) -> Result<(), String> {
+        if come || !(self.needs_completions() || are_tasks) {
+            return Ok(());
+        }
+        Err("[advantage.overlong], [advantage.curriculum], [advantage.truth] and [[data.sources]] need the completions: give the \
+             advantage node of the graph the input `groups: {source: rollout/groups, queue_size: 16, queue_policy: backpressure}`"
+            .to_owned())
+    }
+
     /// Whether advantages are linear in the rewards of their group, so that what is taken from a reward may as well
     /// be taken from the advantage.
     pub fn is_linear(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use vrft_dataset::{DataSpace, Origin, Picture};
 use vrft_reward::Space;
-use vrft_reward::answers::{AnswerKind, BoxesAnswer, ItemKeys, LabelAnswer};
+use vrft_reward::answers::{AnswerKind, AxisOrder, BoxesAnswer, ItemKeys, LabelAnswer};
 use vrft_reward::config::AnswerConfig;
 use vrft_vision::Rect;
 
@@ -191,7 +191,7 @@ fn pixels_are_told_by_the_sizes_of_the_pictures_and_converted_once() {
 #[test]
 fn what_is_declared_is_not_guessed() {
     let data = answered(&IN_PIXELS);
-    let declared = Declared { space: Some(DataSpace::Thousandths), boxes_are: None };
+    let declared = Declared { space: Some(DataSpace::Thousandths), ..Declared::default() };
     let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared).unwrap();
     assert!(prompter.notes()[0].contains("as data.space says"), "{:?}", prompter.notes());
     assert_eq!(prompter.truth(data.get(0), &resize).unwrap(), IN_PIXELS[0]);
@@ -220,7 +220,7 @@ fn few_rows_that_could_be_either_are_what_the_task_says() {
 
 #[test]
 fn a_place_outside_of_its_picture_is_named() {
-    let declared = Declared { space: Some(DataSpace::Pixels), boxes_are: None };
+    let declared = Declared { space: Some(DataSpace::Pixels), ..Declared::default() };
     let data = answered(&["[{'Position': [40, 20, 460, 80], 'Confidence': 1}]"]);
     let prompter = Prompter::new(&RewardConfig::default(), "").for_data(&data, declared).unwrap();
     let error = prompter.truth(data.get(0), &resize).unwrap_err();
@@ -293,6 +293,121 @@ fn widths_and_heights_are_told_from_corners() {
     let error = Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default());
     let error = error.map(drop).unwrap_err().to_string();
     assert!(error.contains("are they [x, y, width, height]?"), "{error}");
+}
+
+/// Boxes in pixels of the picture, of 400 × 200, with y first.
+fn y_first(key: &str) -> Vec<String> {
+    let corners = [[20, 40, 80, 160], [0, 0, 199, 399], [100, 200, 150, 300], [10, 20, 190, 380]];
+    corners.map(|corners| format!("[{{'{key}': {corners:?}, 'label': 'mug'}}]")).to_vec()
+}
+
+#[test]
+fn pixels_in_the_other_order_are_refused_with_the_key_that_says_it() {
+    let refused = |key: &str, order: &str, text: &[String], declared| {
+        let mut reward = pixels();
+        let AnswerKind::Boxes(boxes) = &mut reward.answer.kind else { panic!("boxes") };
+        boxes.keys.place = key.into();
+        boxes.order = match order {
+            "xy" => Some(AxisOrder::Xy),
+            "yx" => Some(AxisOrder::Yx),
+            _ => None,
+        };
+        let texts: Vec<&str> = text.iter().map(String::as_str).collect();
+        let read = Prompter::new(&reward, "").for_data(&answered(&texts), declared);
+        read.map(drop).map_err(|error| error.to_string())
+    };
+    let pixels = Declared { space: Some(DataSpace::Pixels), ..Declared::default() };
+    let thousandths = Declared { space: Some(DataSpace::Thousandths), ..Declared::default() };
+    for declared in [Declared::default(), pixels] {
+        let x_first: Vec<String> =
+            IN_PIXELS.iter().map(|text| text.replace("Position", "box_2d")).collect();
+        let error = refused("box_2d", "", &x_first, declared).unwrap_err();
+        assert!(error.contains("read, with y before x; with x first they lie within"), "{error}");
+        assert!(
+            error.contains("reward.answer.order = \"xy\"") && error.contains("row 0"),
+            "{error}"
+        );
+        let error = refused("bbox", "", &y_first("bbox"), declared).unwrap_err();
+        assert!(error.contains("reward.answer.order = \"yx\""), "{error}");
+        assert!(!error.contains("data.space"), "{error}");
+        refused("bbox", "yx", &y_first("bbox"), declared).unwrap();
+        refused("box_2d", "", &y_first("box_2d"), declared).unwrap();
+        refused("box_2d", "xy", &x_first, declared).unwrap();
+    }
+    // What counts thousandths may be anywhere.
+    refused("bbox", "", &y_first("bbox"), thousandths).unwrap();
+}
+
+#[test]
+fn a_place_that_lies_within_its_picture_the_other_way_round_blames_the_order() {
+    let mut rows = [IN_PIXELS[1]; 30].to_vec();
+    rows.push("[{'Position': [20, 40, 80, 160], 'Confidence': 1}]");
+    rows.push("[{'Position': [20, 210, 80, 390], 'Confidence': 1}]");
+    let data = answered(&rows);
+    let prompter =
+        Prompter::new(&RewardConfig::default(), "").for_data(&data, Declared::default()).unwrap();
+    prompter.truth(data.get(30), &resize).unwrap();
+    let error = prompter.truth(data.get(31), &resize).unwrap_err();
+    assert!(error.contains("with x before y") && error.contains("= \"yx\""), "{error}");
+}
+
+#[test]
+fn coordinates_that_look_like_something_else_than_declared_are_warned_of() {
+    // A picture of 400 × 200: thousandths reach beyond it.
+    let thousandths = "[{'bbox_2d': [100, 100, 900, 800], 'label': 'a'}]";
+    let notes = |rows: &[&str], declared| {
+        let data = answered(rows);
+        let prompter = Prompter::new(&pixels(), "").for_data(&data, declared);
+        prompter.map(|prompter| prompter.notes().join("\n"))
+    };
+    let of = |space, key| Declared { space: Some(space), key, ..Declared::default() };
+    let told = notes(&[thousandths; 9], of(DataSpace::Pixels, "evaluation.space")).unwrap();
+    assert!(told.contains("warning: evaluation.space says pixels, and the coordinates"), "{told}");
+    let told = notes(&[thousandths; 9], of(DataSpace::Thousandths, "data.space")).unwrap();
+    assert!(!told.contains("warning"), "{told}");
+    // Three answers may be anything.
+    let told = notes(&[thousandths; 3], of(DataSpace::Pixels, "data.space")).unwrap();
+    assert!(!told.contains("warning"), "{told}");
+}
+
+#[test]
+fn the_key_that_says_a_space_is_blamed_for_it() {
+    let declared = Declared {
+        space: Some(DataSpace::Thousandths),
+        key: "evaluation.space",
+        ..Declared::default()
+    };
+    let data = answered(&["[{'bbox_2d': [40, 20, 1460, 80], 'label': 'a'}]"]);
+    let prompter = Prompter::new(&pixels(), "").for_data(&data, declared).unwrap();
+    let error = prompter.truth(data.get(0), &resize).unwrap_err();
+    assert!(error.contains("(evaluation.space says what they count)"), "{error}");
+}
+
+#[test]
+fn completions_that_are_too_short_for_any_answer_are_told() {
+    let starter = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/starter");
+    let processor = vrft_processor::Processor::load(starter.as_ref()).unwrap();
+    let data = answered(&IN_PIXELS);
+    let prompter = Prompter::new(&RewardConfig::default(), "");
+    let note = |max| crate::Checker::new(&processor, max).note_length(&prompter, &data);
+    let told = note(2).unwrap();
+    let words =
+        "3 of 3 answers as they should be are longer than rollout.max_completion_tokens = 2";
+    assert!(told.contains(words) && told.contains("every completion is cut"), "{told}");
+    assert_eq!(note(256), None);
+}
+
+#[test]
+fn questions_for_what_is_absent_that_are_not_made_are_said_not_to_be() {
+    let data = |negatives| DataConfig { negatives, ..DataConfig::default() };
+    let absent = row(Question::Category("mug".into()), Truth::Boxes(Vec::new().into()));
+    let (annotated, both) = (annotated(), Dataset::of(vec![annotated(), absent]).unwrap());
+    let annotated = Dataset::of(vec![annotated]).unwrap();
+    let note = |negatives, dataset: &Dataset| crate::note_negatives(&data(negatives), dataset);
+    assert_eq!((note(0.0, &annotated), note(0.5, &both)), (None, None));
+    assert!(note(0.5, &annotated).unwrap().contains("is on every picture"));
+    let told = note(0.5, &answered(&IN_PIXELS)).unwrap();
+    assert!(told.starts_with("warning: data.negatives = 0.5 has no effect: rows of"), "{told}");
 }
 
 #[test]

@@ -46,6 +46,40 @@ impl<'a> Placed<'a> {
     fn evidence(&self) -> Evidence {
         Evidence { coordinates: self.coordinates.clone(), size: Some(self.header.reach()) }
     }
+
+    /// What they would be with x and y exchanged.
+    pub(super) fn evidence_exchanged(&self) -> Evidence {
+        Evidence { coordinates: exchanged(&self.coordinates), ..self.evidence() }
+    }
+
+    /// Whether they would lie within the image with x and y exchanged.
+    pub(super) fn fits_exchanged(&self) -> bool {
+        let other = Self { coordinates: exchanged(&self.coordinates), ..*self };
+        other.fits_either()
+    }
+
+    /// Whether they lie within the image that way alone.
+    pub(super) fn fits_only_exchanged(&self) -> bool {
+        !self.fits_either() && self.fits_exchanged()
+    }
+
+    /// Whether they lie within the image as it is stored, or as it is displayed.
+    fn fits_either(&self) -> bool {
+        self.fits(self.header.stored) || self.fits(self.header.displayed())
+    }
+
+    /// Where the row is, for people.
+    pub(super) fn place(&self) -> String {
+        self.row.origin.place()
+    }
+
+    /// The true answer in words.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        match &self.row.truth {
+            Truth::Text(text) => Some(text),
+            Truth::Boxes(_) => None,
+        }
+    }
 }
 
 impl Answers<'_> {
@@ -70,18 +104,20 @@ impl Answers<'_> {
     pub(super) fn space(
         &self,
         own: Space,
-        declared: Option<DataSpace>,
+        declared: Declared,
         notes: &mut Vec<String>,
     ) -> Result<DataSpace, String> {
-        if let Some(declared) = declared {
+        let key = declared.key;
+        if let Some(declared) = declared.space {
             let name = declared.name();
             notes.push(format!(
-                "coordinates of the true answers are {name}, as data.space says{}",
+                "coordinates of the true answers are {name}, as {key} says{}",
                 converted(declared, own)
             ));
+            notes.extend(self.looks_otherwise(declared, key));
             return Ok(declared);
         }
-        let guess = self.guess()?;
+        let guess = self.guess(key)?;
         if !guess.is_doubtful {
             let space = of_data(guess.space);
             notes.push(format!(
@@ -90,24 +126,55 @@ impl Answers<'_> {
                 guess.reason,
                 converted(space, own)
             ));
+            notes.extend(self.looks_otherwise_alone(guess.space, key));
             return Ok(space);
         }
-        let doubt = if guess.space == own {
-            guess.reason
+        let (warning, doubt) = if guess.space == own {
+            ("", guess.reason)
         } else {
-            format!("they might be {} ({})", guess.space.name(), guess.reason)
+            ("warning: ", format!("they might be {} ({})", guess.space.name(), guess.reason))
         };
         notes.push(format!(
-            "coordinates of the true answers are taken for {}, as reward.answer.space says; {doubt}: data.space says for \
-             sure{}",
+            "{warning}coordinates of the true answers are taken for {}, as reward.answer.space says; {doubt}: {key} says \
+             for sure{}",
             of_data(own).name(),
             converted(of_data(own), own)
         ));
         Ok(of_data(own))
     }
 
+    /// That coordinates look like something else than is declared, as where a configuration speaks of other rows.
+    fn looks_otherwise(&self, declared: DataSpace, key: &str) -> Option<String> {
+        let guess = self.alone().ok().filter(|guess| self.is_enough(guess))?;
+        let is_same = match declared {
+            DataSpace::Resized => guess.space == Space::Pixels,
+            other => of_data(guess.space) == other,
+        };
+        (!is_same).then(|| {
+            format!(
+                "warning: {key} says {}, and the coordinates look like {}, since {}: declare what these rows have",
+                declared.name(),
+                guess.space.name(),
+                guess.reason
+            )
+        })
+    }
+
+    /// That coordinates look like something else by themselves than together with the data beside them.
+    fn looks_otherwise_alone(&self, chosen: Space, key: &str) -> Option<String> {
+        let alone = self.alone().ok().filter(|_| !self.are_one && !self.beside.is_empty())?;
+        (alone.space != chosen).then(|| {
+            format!(
+                "warning: that is what the data beside these rows tell; by themselves they look like {} ({}): {key} says for \
+                 sure",
+                alone.space.name(),
+                alone.reason
+            )
+        })
+    }
+
     /// What they look like: those of this data alone if they are enough to tell, else with those beside it.
-    fn guess(&self) -> Result<SpaceGuess, String> {
+    fn guess(&self, key: &str) -> Result<SpaceGuess, String> {
         let alone = self.alone();
         let is_sure = |guess: &SpaceGuess| self.is_enough(guess);
         let told = |mixed: MixedSpaces| {
@@ -119,8 +186,8 @@ impl Answers<'_> {
                 }
             };
             format!(
-                "the coordinates of true answers are in different units: {}; convert some of them, or declare data.space, \
-                 which the others are skipped by",
+                "the coordinates of true answers are in different units: {}; convert some of them, or declare {key}, which \
+                 the others are skipped by",
                 mixed.told(place)
             )
         };
@@ -193,6 +260,11 @@ impl Answers<'_> {
         ));
         Ok(chosen)
     }
+}
+
+/// Pairs of coordinates the other way round.
+fn exchanged(coordinates: &[f64]) -> Vec<f64> {
+    coordinates.chunks_exact(2).flat_map(|pair| [pair[1], pair[0]]).collect()
 }
 
 fn evidence(placed: &[Placed]) -> Vec<Evidence> {

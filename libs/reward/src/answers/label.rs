@@ -65,12 +65,12 @@ impl Kind for LabelAnswer {
         if self.labels.is_empty() {
             "Give one name.".to_owned()
         } else {
-            format!("Answer with one of: {}.", self.listed(", "))
+            format!("Answer with one of: {}.", listed(&self.labels, ", "))
         }
     }
 
     fn example(&self) -> String {
-        if self.labels.is_empty() { "name".to_owned() } else { self.listed(" or ") }
+        if self.labels.is_empty() { "name".to_owned() } else { listed(&self.labels, " or ") }
     }
 
     fn read(&self, text: &str, _author: Author) -> Option<Answer> {
@@ -115,16 +115,16 @@ impl Kind for LabelAnswer {
     }
 }
 
-impl LabelAnswer {
-    /// The names one after the other; in quotes where one of them has a comma in it, as `cat, dog`.
-    fn listed(&self, separator: &str) -> String {
-        if self.labels.iter().all(|label| !label.contains(',')) {
-            return self.labels.join(separator);
-        }
-        let quoted: Vec<String> = self.labels.iter().map(|label| format!("\"{label}\"")).collect();
-        quoted.join(separator)
+/// Names one after the other; in quotes where one of them has a comma in it, as `cat, dog`.
+pub(super) fn listed(labels: &[String], separator: &str) -> String {
+    if labels.iter().all(|label| !label.contains(',')) {
+        return labels.join(separator);
     }
+    let quoted: Vec<String> = labels.iter().map(|label| format!("\"{label}\"")).collect();
+    quoted.join(separator)
+}
 
+impl LabelAnswer {
     /// For these answers: the names to choose from are those that are there, if each is there often.
     pub(crate) fn of(answers: &[&str]) -> Self {
         Self::listing(&answers.iter().map(|answer| answer.trim()).collect(), answers.len())

@@ -1,6 +1,6 @@
 //! The rewards of a run: `[reward]`, and those that sources of the data have of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 use vrft_config::{ConfigError, Document, Section, overlay};
@@ -43,6 +43,39 @@ impl RewardsConfig {
     /// How completions of a task are scored.
     pub fn of(&self, task: &str) -> &RewardConfig {
         self.own.get(task).unwrap_or(&self.shared)
+    }
+
+    /// Checks the terms that one of several nodes judges by, where others judge by the rest; none of them stands for all. A
+    /// call of a tool takes `cost_of_calls` from the reward.
+    ///
+    /// # Errors
+    /// A term that no task has; what is about all terms together.
+    pub fn check_terms(&self, names: &[String], cost_of_calls: f64) -> Result<(), String> {
+        let there: BTreeSet<&String> = self.iter().flat_map(|reward| reward.terms.keys()).collect();
+        if let Some(name) = names.iter().find(|name| !there.contains(name)) {
+            return Err(format!("--terms: no term {name:?}; there are {there:?}"));
+        }
+        if !names.is_empty() && self.iter().any(|reward| reward.correction.is_some()) {
+            return Err(
+                "--terms: with reward.correction the bonus is about all terms together; let one node judge, or leave the \
+                 section out"
+                    .to_owned(),
+            );
+        }
+        if !names.is_empty() && cost_of_calls != 0.0 {
+            return Err(
+                "--terms: with rollout.tools.cost the cost of calls would be taken by none of the nodes that judge, or by each; \
+                 let one node judge, or leave the cost out"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// The terms of a list such as `iou,confidence`.
+    pub fn terms_in(list: &str) -> Vec<String> {
+        let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
     }
 
     /// All of them, the shared one first.
@@ -91,6 +124,21 @@ mod tests {
         assert_eq!(terms("a"), ["confidence", "format", "iou"]);
         assert_eq!(terms("b"), ["right"]);
         assert_eq!(rewards.of("b").task, "b");
+    }
+
+    #[test]
+    fn what_one_of_several_nodes_cannot_judge_by_is_named() {
+        let check = |text: &str, list: &str, cost: f64| {
+            read(text).unwrap().check_terms(&RewardsConfig::terms_in(list), cost)
+        };
+        check("", "iou, format", 0.0).unwrap();
+        check("[reward.correction]", "", 0.5).unwrap();
+        let error = check("", "iou,iuo", 0.0).unwrap_err();
+        assert_eq!(
+            error,
+            "--terms: no term \"iuo\"; there are {\"confidence\", \"format\", \"iou\"}"
+        );
+        assert!(check("", "iou", 0.5).unwrap_err().contains("rollout.tools.cost"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod scale;
 mod sound;
 pub(crate) mod space;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -19,6 +20,7 @@ use crate::geometry::Geometry;
 use crate::terms::{Confidence, Format, Metric, TermConfig};
 use crate::text::extract::Solution;
 use crate::text::find::{lists, objects};
+use crate::text::plain::plain_whole;
 use crate::text::value::Value;
 use crate::{Answer, Place, Report, SpaceGuess, read_truth, self_test};
 
@@ -97,6 +99,14 @@ pub fn infer(examples: &[Example]) -> Result<Proposal, InferError> {
     if examples.len() < MIN_ROWS {
         return Err(InferError::Rows(examples.len()));
     }
+    // As they are read: a minus sign is that of a keyboard, and digits of other scripts are digits.
+    let solutions: Vec<Cow<'_, str>> = examples.iter().map(|e| plain_whole(e.solution)).collect();
+    let examples: Vec<Example<'_>> = examples
+        .iter()
+        .zip(&solutions)
+        .map(|(example, solution)| Example { solution, ..*example })
+        .collect();
+    let examples = &examples[..];
     let n_examples = examples.len();
     let (examples, spelled) = sound(examples, |example| Solution::new(example.solution).answer);
     let answers: Vec<&str> = examples.iter().map(|e| Solution::new(e.solution).answer).collect();

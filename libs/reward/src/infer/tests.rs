@@ -23,6 +23,11 @@ fn check(answers: &[&str], kind: &str) -> RewardConfig {
 }
 
 #[test]
+fn numbers_with_a_typeset_minus_are_numbers() {
+    check(&["\u{2212}5", "3", "\u{2212}2.5", "7"], "number");
+}
+
+#[test]
 fn boxes_with_confidence_and_nothing() {
     let answers = [
         "<answer>[{'Position': [10, 20, 110, 140], 'Confidence': 1}]</answer>",

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::answers::{
-    AnswerKind, IntervalAnswer, IntervalKeys, JsonAnswer, JsonKeys, PermutationAnswer,
+    AnswerKind, BoxesAnswer, IntervalAnswer, IntervalKeys, ItemKeys, JsonAnswer, JsonKeys,
+    LabelAnswer, PermutationAnswer,
 };
 use crate::config::RewardConfig;
 use crate::{BBox, Flaw, Item, Items, Place, Space};
@@ -139,6 +140,28 @@ fn intervals() {
     assert_eq!(read("[3, 1.5]", &of_kind("interval")), Some(None));
 }
 #[test]
+fn labels_of_boxes_are_those_that_are_declared() {
+    let keys = ItemKeys { place: "box".into(), label: "name".into(), ..ItemKeys::default() };
+    let labels = vec!["mug".to_owned(), "hot dog".to_owned()];
+    let kind = AnswerKind::Boxes(BoxesAnswer { keys, labels, ..BoxesAnswer::default() });
+    let answer = AnswerConfig::of(kind);
+    let truth = |name: &str| {
+        let text = format!(
+            "[{{'box': [1, 2, 3, 4], 'name': 'Mug'}}, {{'box': [1, 2, 3, 4], 'name': '{name}'}}]"
+        );
+        read_truth(&text, &answer)
+    };
+    truth("hot_dog").unwrap();
+    let error = truth("dog").unwrap_err().to_string();
+    let words =
+        "item 1 of the true answer has the label \"dog\", which is none of reward.answer.labels";
+    assert_eq!(error, words);
+    // They are said, and what a policy says is read all the same.
+    assert!(answer.kind.kind().instruction().ends_with("A label is one of: mug, hot dog."));
+    let said = read_answer("[{'box': [1, 2, 3, 4], 'name': 'dog'}]", &answer);
+    assert_eq!(said.map(|answer| answer.items().len()), Some(1));
+}
+#[test]
 fn numbers_of_one_value() {
     let number = |text: &str| read_answer(text, &of_kind("number"));
     assert_eq!(number("7"), Some(Answer::Number(7.0)));
@@ -148,6 +171,32 @@ fn numbers_of_one_value() {
     assert_eq!(number("1 or 2"), None);
     assert_eq!(number("1e400"), None);
     assert_eq!(number("many"), None);
+}
+#[test]
+fn a_minus_sign_is_one_however_it_is_typed() {
+    let minus = "\u{2212}5";
+    for text in [minus, "\u{ff0d}5", "-5"] {
+        assert_eq!(read_truth(text, &of_kind("number")), Ok(Answer::Number(-5.0)), "{text}");
+    }
+    let labels = vec![minus.to_owned(), "5".to_owned()];
+    let names = AnswerConfig::of(AnswerKind::Label(LabelAnswer { labels }));
+    for text in [minus, "-5"] {
+        let name = Some(Answer::Words(minus.to_owned()));
+        assert_eq!(
+            (read_truth(text, &names).ok(), read_answer(text, &names)),
+            (name.clone(), name)
+        );
+    }
+    assert_eq!(read_answer("5", &names), Some(Answer::Words("5".to_owned())));
+}
+#[test]
+fn a_box_that_is_not_read_is_refused_with_what_to_write() {
+    let error = |text: &str| read_truth(text, &of_kind("number")).unwrap_err().to_string();
+    assert!(
+        error("\\boxed{\\frac{1}{2}}").ends_with("write what they mean, as 0.5 for \\frac{1}{2}")
+    );
+    assert!(error("\\boxed{1}, \\boxed{2}").ends_with("keep the one of the answer"));
+    assert!(!error("half").contains("boxed"));
 }
 #[test]
 fn permutations() {

@@ -46,6 +46,22 @@ fn boxed(text: &str) -> Option<Marked<'_>> {
     (is_plain && is_end).then_some(Marked { before, answer: answer.trim(), mark: BOXED })
 }
 
+/// Why the box of an answer is not read, and what to do; `None` where there is none.
+pub(crate) fn why_not_boxed(text: &str) -> Option<&'static str> {
+    let start = BOXES.iter().find(|start| text.contains(**start))?;
+    let (_, inside) = text.split_once(start)?;
+    let answer = inside.split_once('}').map_or(inside, |(answer, _)| answer);
+    Some(if inside.contains(start) {
+        "of several \\boxed{} it is open which one is meant: keep the one of the answer"
+    } else if answer.contains(['\\', '{']) {
+        "commands of LaTeX in \\boxed{} are not read: write what they mean, as 0.5 for \\frac{1}{2}"
+    } else if answer.trim().is_empty() {
+        "nothing stands in \\boxed{}: write the answer into it"
+    } else {
+        "\\boxed{} is read where it is closed, ends the text and has one answer of this kind in it: write the answer alone"
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +80,19 @@ mod tests {
         check("# Title\n#### Results\ntext", None);
         check("#### What is new", None);
         check("##### 3", None);
+    }
+
+    #[test]
+    fn why_a_box_is_not_read_is_said_with_what_to_do() {
+        let check = |text: &str, words: &str| {
+            let why = why_not_boxed(text).unwrap();
+            assert!(why.contains(words), "{text}: {why}");
+        };
+        check("\\boxed{\\frac{1}{2}}", "as 0.5 for \\frac{1}{2}");
+        check("\\boxed{1} or \\boxed{2}", "keep the one");
+        check("\\boxed{ }", "nothing stands in");
+        check("\\boxed{3} is not all", "write the answer alone");
+        assert_eq!(why_not_boxed("3"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub(crate) mod edit;
 pub(crate) mod extract;
 pub(crate) mod find;
 pub(crate) mod json;
-mod marked;
+pub(crate) mod marked;
 pub(crate) mod names;
 pub(crate) mod plain;
 pub(crate) mod value;

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::plain::plain_whole;
 use crate::config::Same;
 
 /// Whether two names are equal but for case, Unicode normalization, white space, `_`, and quotes or full stops around
@@ -29,6 +30,7 @@ pub(crate) fn same(predicted: &str, truth: &str, rule: Same) -> bool {
 
 /// What is compared of a name; empty for a name without a letter, digit or other sign.
 pub(crate) fn normalize(label: &str) -> String {
+    let label = plain_whole(label);
     let bare = label.trim().trim_matches(|c: char| c.is_whitespace() || "'\"`.".contains(c));
     folded(bare).chars().filter(|c| !c.is_whitespace() && *c != '_').collect()
 }
@@ -95,7 +97,8 @@ struct Word {
 
 impl Words {
     fn new(text: &str) -> Self {
-        let text = composed(text);
+        let text = plain_whole(text);
+        let text = composed(&text);
         let (mut words, mut gaps) = (Vec::new(), Vec::new());
         let mut rest: &str = &text;
         loop {

@@ -7,7 +7,11 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The start of an answer in plain characters.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    let text = head(text);
+    plain_whole(head(text))
+}
+
+/// The whole of a text in plain characters.
+pub(crate) fn plain_whole(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         Cow::Borrowed(text)
     } else {

@@ -52,6 +52,18 @@ fn skipped(annotation: Value, why: &str) {
 }
 
 #[test]
+fn categories_of_one_name_are_told_with_their_ids() {
+    let mut coco = one(json!({"image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4]}));
+    let told = |coco: &Value| open(coco).notes().join("\n");
+    coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 7, "name": "disc"}]);
+    assert!(!told(&coco).contains("one name"));
+    coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 7, "name": "square "}]);
+    let words = "warning: categories of one name are one: 1 and 7 are \"square\"; give them names of their own";
+    assert!(told(&coco).contains(words), "{}", told(&coco));
+    assert_eq!(open(&coco).len(), 1);
+}
+
+#[test]
 fn a_row_for_each_category_on_a_picture() {
     let coco = json!({
         "images": [{"id": 7, "file_name": "a.png", "width": 200, "height": 100},

@@ -52,6 +52,20 @@ fn lists_of_rows_under_any_name() {
 }
 
 #[test]
+fn a_list_that_breaks_off_is_told_with_row_line_and_column() {
+    let rows = [ROW; 3].join(",\n ");
+    let broken = format!("\n[\n {rows},\n {{\"image\": \"img/a.png\", problem: 1}}\n]");
+    let folder = folder("a.json", broken.as_bytes());
+    let error = Dataset::open(&folder.path("a.json")).unwrap_err().to_string();
+    assert!(
+        error.contains("a list of rows: row 3: ") && error.ends_with("at line 6, column 25"),
+        "{error}"
+    );
+    // Of a file of lines the row says which.
+    refused(b"{\"image\" 1}\n", &["row 0", "at column 10"]);
+}
+
+#[test]
 fn a_byte_order_mark_is_passed_over() {
     check("a.jsonl", format!("\u{feff}{ROW}\n{ROW}\n").as_bytes(), 2);
     check("a.json", format!("\u{feff}[{ROW}]").as_bytes(), 1);

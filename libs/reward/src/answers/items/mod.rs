@@ -18,6 +18,7 @@ pub(crate) use read::{bare_lists, bare_numbers};
 pub(crate) use write::{item, list, points, quoted};
 
 use super::draft::{names, other_name};
+use super::label::listed;
 use super::{Author, Draft, Form, Kind, Sketch};
 use crate::config::{ConfigError, Reader, ensure};
 use crate::geometry::{Geometry, Space};
@@ -253,7 +254,11 @@ impl<T: ItemKind> Kind for T {
     }
 
     fn instruction(&self) -> String {
-        ItemKind::instruction(self)
+        let instruction = ItemKind::instruction(self);
+        match self.labels() {
+            [] => instruction,
+            labels => format!("{instruction} A label is one of: {}.", listed(labels, ", ")),
+        }
     }
 
     fn example(&self) -> String {

@@ -7,7 +7,7 @@ use crate::text::find::{lists, numbers, objects};
 use crate::text::json;
 use crate::text::plain::plain;
 use crate::text::value::Value;
-use crate::{Answer, Flaw, Item, Items, RewardError};
+use crate::{Answer, Flaw, Item, Items, RewardError, same_label};
 
 /// Items of an answer that are looked at; further ones count as wrong.
 const MAX_ITEMS: usize = 1000;
@@ -196,18 +196,34 @@ pub(super) fn check_truth(
         let (index, (flaw, names)) = flawed.unwrap_or((items.len(), (Flaw::TooMany, Vec::new())));
         return Err(of_key(kind, index, flaw, &names).unwrap_or(RewardError::Item { index, flaw }));
     }
-    let opened = text.matches('{').count();
-    let read: usize = objects(text).map(|object| n_objects(&object)).sum();
+    let plain_text = plain(text);
+    let opened = plain_text.matches('{').count();
+    let read: usize = objects(&plain_text).map(|object| n_objects(&object)).sum();
     if opened != read {
         return Err(RewardError::Partial { opened, read, got: quote(text) });
     }
     if kind.is_single() && items.len() != 1 {
         return Err(RewardError::NotOne(items.len()));
     }
+    check_labels(kind, items)?;
     if kind.keys().target.is_some() && items.target.is_none() {
         return Err(RewardError::Unreadable { expected: kind.example(), got: quote(text) });
     }
     Ok(())
+}
+
+/// Refuses a label that the task does not declare.
+fn check_labels(kind: &dyn ItemKind, items: &Items) -> Result<(), RewardError> {
+    let labels = kind.labels();
+    let is_declared = |name: &str| labels.iter().any(|label| same_label(name, label));
+    let named = items.valid.iter().map(|item| item.label.as_deref()).enumerate();
+    let unknown = named
+        .filter(|_| !labels.is_empty())
+        .find_map(|(index, name)| Some((index, name.filter(|name| !is_declared(name))?)));
+    match unknown {
+        Some((index, name)) => Err(RewardError::UnknownLabel { index, got: quote(name) }),
+        None => Ok(()),
+    }
 }
 
 /// The keys of an object.
