@@ -146,6 +146,15 @@ impl DataConfig {
         own.and_then(|source| source.space).or(self.space)
     }
 
+    /// The same for rows that are judged on, whose coordinates may be declared apart.
+    pub fn judged_space(
+        &self,
+        evaluation: &EvaluationConfig,
+        task: Option<&str>,
+    ) -> Option<DataSpace> {
+        evaluation.space.or_else(|| self.space_of(task))
+    }
+
     /// Weight λ of a task; 1 where only one is learned.
     pub fn weight_of(&self, task: &str) -> f64 {
         self.sources.iter().find(|source| source.task == task).map_or(1.0, |source| source.weight)

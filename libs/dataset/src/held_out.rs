@@ -20,7 +20,7 @@ pub struct HeldOut<'a> {
 /// All held-out data of a run: what is reported on, by task, and what the best policy is chosen on.
 pub fn held_out<'a>(data: &'a DataConfig, evaluation: &'a EvaluationConfig) -> Vec<HeldOut<'a>> {
     let judged = |key, task, path: &'a Path| {
-        let space = data.judged(evaluation).space_of(task);
+        let space = data.judged_space(evaluation, task);
         let options = OpenOptions { space, ..data.options_to_judge(evaluation) };
         HeldOut { key, task, path, options }
     };

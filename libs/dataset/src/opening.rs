@@ -35,13 +35,12 @@ impl DataConfig {
         evaluation: &EvaluationConfig,
     ) -> OpenOptions {
         let source = self.sources.iter().find(|source| Some(source.task.as_str()) == task);
-        let judged = self.judged(evaluation);
         let split = source.map_or(&self.split, |source| &source.split).as_deref();
         let beside = match source {
             Some(source) => source.test.clone().map(|test| Beside {
                 path: test,
                 options: OpenOptions {
-                    space: judged.space_of(task),
+                    space: self.judged_space(evaluation, task),
                     ..self.open_options(evaluation.split.as_deref())
                 },
             }),
@@ -49,7 +48,8 @@ impl DataConfig {
                 path: evaluation.test.clone(),
                 options: OpenOptions {
                     part: self.part_to_judge(evaluation),
-                    ..judged.open_options(evaluation.split.as_deref())
+                    space: self.judged_space(evaluation, None),
+                    ..self.open_options(evaluation.split.as_deref())
                 },
             }),
         };
@@ -74,7 +74,7 @@ impl DataConfig {
         let beside = self.beside_judged(evaluation);
         let is_its = |source: &&SourceConfig| source.test.as_ref() == Some(&evaluation.test);
         let task = self.sources.iter().find(is_its).map(|source| source.task.as_str());
-        let space = self.judged(evaluation).space_of(task);
+        let space = self.judged_space(evaluation, task);
         let options = self.open_options(evaluation.split.as_deref());
         let mut options = OpenOptions { part, beside, space, ..options };
         let selection = &mut options.selection;
