@@ -154,8 +154,8 @@ pub enum DatasetError {
     },
     /// Not one picture that can be opened.
     #[error(
-        "none of the {n} pictures of {path:?} can be read: data.image_root (of `vrft new`, --image-root) names the folder \
-         that their names start at{}",
+        "none of the pictures of {path:?} can be read ({n}){}; where they lie elsewhere, data.image_root (of `vrft new`, \
+         --image-root) names the folder that their names start at",
         first(bad)
     )]
     NoPictures {

@@ -12,8 +12,8 @@ use vrft_dataset::{
 };
 use vrft_processor::Processor;
 use vrft_prompts::{Prompter, resized};
-use vrft_reward::Reward;
 use vrft_reward::config::{RewardConfig, RewardsConfig};
+use vrft_reward::{Reward, Space};
 
 use super::field;
 
@@ -141,8 +141,13 @@ fn answers_alone(
     reward: &RewardConfig,
     space: Option<DataSpace>,
 ) -> eyre::Result<Vec<String>> {
+    // Pixels of the picture are not those of what the model sees of it.
+    let is_same = |space: DataSpace, own: Space| match own {
+        Space::Pixels => space == DataSpace::Resized,
+        _ => space.name() == own.name(),
+    };
     if let (Some(space), Some(own)) = (space, reward.answer.space())
-        && space.name() != own.name()
+        && !is_same(space, own)
     {
         bail!(
             "{}: its rows have no \"image\", without which data.space = {:?} cannot be converted to \
@@ -224,7 +229,7 @@ mod tests {
         let (_folder, file) = rows(&vec![json!("3"); 3]);
         let config = format!(
             "[[data.sources]]\ntask = \"count\"\ntrain = {file:?}\n[data.sources.reward.answer]\ntype = \"number\"\n\
-             [data.sources.reward.terms.near]\nmetric = \"closeness\""
+             [data.sources.reward.terms.near]\nmetric = \"closeness\"\nscale = 2.0"
         );
         let truths = read(&config, &file).unwrap();
         assert_eq!((truths.reward.task.as_str(), truths.solutions.len()), ("count", 3));
