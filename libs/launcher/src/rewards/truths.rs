@@ -11,7 +11,7 @@ use vrft_dataset::{
     DataConfig, DataSpace, Dataset, DatasetError, EvaluationConfig, OpenOptions, Row,
 };
 use vrft_processor::Processor;
-use vrft_prompts::{Prompter, resized};
+use vrft_prompts::{Declared, Prompter, resized};
 use vrft_reward::config::{RewardConfig, RewardsConfig};
 use vrft_reward::{Reward, Space};
 
@@ -45,7 +45,7 @@ impl Truths {
             Err(DatasetError::MissingColumn { column: "image", .. })
                 if file.extension().is_some_and(|extension| extension == "jsonl") =>
             {
-                let solutions = answers_alone(file, &reward, part.data.space_of(part.task()))?;
+                let solutions = answers_alone(file, &reward, part.declared.space)?;
                 return Ok(Self { reward, solutions, told: Vec::new() });
             }
             Err(error) => return Err(error.into()),
@@ -57,7 +57,7 @@ impl Truths {
             opened.as_ref().map_err(Clone::clone).and_then(|opened| resized(opened, size))
         };
         let prompter =
-            Prompter::of_data(&reward, &policy.system, &dataset, &part.data, part.task())?;
+            Prompter::of_data(&reward, &policy.system, &dataset, &part.data, part.declared)?;
         let check = |row: &Row| {
             prompter.check_question(row)?;
             prompter.check_truth(&prompter.truth(row, &resize)?)
@@ -77,6 +77,7 @@ impl Truths {
 /// What a file is to the configuration.
 struct Part {
     data: DataConfig,
+    declared: Declared,
     options: OpenOptions,
     /// Its task, if it is that of one of several.
     task: Option<String>,
@@ -84,7 +85,7 @@ struct Part {
 
 impl Part {
     fn of(document: &Document, file: &Path) -> eyre::Result<Self> {
-        let mut data: DataConfig = document.section()?;
+        let data: DataConfig = document.section()?;
         let evaluation: EvaluationConfig = document.section()?;
         let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let is_it = |path: &Path| whole(path) == whole(file);
@@ -97,13 +98,12 @@ impl Part {
             Some(source) => !is_it(&source.train),
             None => is_it(&evaluation.test) && !is_it(&data.train),
         };
-        let mut options = if is_judged {
+        let name = task.as_deref();
+        let (mut options, declared) = if is_judged {
             let judged = EvaluationConfig { test: file.to_owned(), ..evaluation.clone() };
-            let options = data.options_to_judge(&judged);
-            data = data.judged(&judged);
-            options
+            (data.options_to_judge(&judged), Declared::judged(&data, &judged, name))
         } else {
-            data.options_to_learn(task.as_deref(), &evaluation)
+            (data.options_to_learn(name, &evaluation), Declared::learned(&data, name))
         };
         // All rows are tested, whichever side they are on; those that nobody named say nothing of these.
         options.part = None;
@@ -111,11 +111,7 @@ impl Part {
         if data.is_divided(&evaluation) || !names_others {
             options.beside = None;
         }
-        Ok(Self { data, options, task })
-    }
-
-    fn task(&self) -> Option<&str> {
-        self.task.as_deref()
+        Ok(Self { data, declared, options, task })
     }
 }
 
