@@ -315,7 +315,7 @@ mod tests {
             are_one: false,
         };
         let mut notes = Vec::new();
-        let space = answers.space(Space::Thousandths, None, &mut notes).unwrap();
+        let space = answers.space(Space::Thousandths, Declared::default(), &mut notes).unwrap();
         (space, notes.join("\n"))
     }
 
