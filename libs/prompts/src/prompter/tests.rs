@@ -319,8 +319,12 @@ fn pixels_in_the_other_order_are_refused_with_the_key_that_says_it() {
     let pixels = Declared { space: Some(DataSpace::Pixels), ..Declared::default() };
     let thousandths = Declared { space: Some(DataSpace::Thousandths), ..Declared::default() };
     for declared in [Declared::default(), pixels] {
-        let x_first: Vec<String> =
-            IN_PIXELS.iter().map(|text| text.replace("Position", "box_2d")).collect();
+        let x_first: Vec<String> = IN_PIXELS
+            .iter()
+            .map(|text| {
+                text.replace("Position", "box_2d").replace("'Confidence': 1", "'label': 'a'")
+            })
+            .collect();
         let error = refused("box_2d", "", &x_first, declared).unwrap_err();
         assert!(error.contains("read, with y before x; with x first they lie within"), "{error}");
         assert!(

@@ -132,7 +132,7 @@ mod tests {
             read(text).unwrap().check_terms(&RewardsConfig::terms_in(list), cost)
         };
         check("", "iou, format", 0.0).unwrap();
-        check("[reward.correction]", "", 0.5).unwrap();
+        check("", "", 0.5).unwrap();
         let error = check("", "iou,iuo", 0.0).unwrap_err();
         assert_eq!(
             error,
