@@ -46,9 +46,12 @@ const SIZE: [&str; 2] = ["width", "height"];
 /// Key that marks a box around many objects at once.
 const CROWD: &str = "iscrowd";
 
-/// The objects of a row: numbers, what they are called in the data, and whether they are a crowd.
+/// The numbers of a box, what is in it by the data's name or number, and whether that is a crowd.
+type Object<'a> = ([f64; 4], &'a Value, bool);
+
+/// The objects of a row.
 pub(super) struct Objects<'a> {
-    boxes: Vec<([f64; 4], &'a Value, bool)>,
+    boxes: Vec<Object<'a>>,
     size: Option<(f64, f64)>,
     /// Whether they stand in columns of their own, as a class without a box may.
     are_columns: bool,
@@ -175,7 +178,7 @@ fn unread(key: &str, written: &str) -> String {
 }
 
 /// Objects of which each has its box and its name.
-fn listed(list: &[Value]) -> Result<Vec<([f64; 4], &Value, bool)>, String> {
+fn listed(list: &[Value]) -> Result<Vec<Object<'_>>, String> {
     let mut boxes = Vec::with_capacity(list.len());
     for one in list {
         let object = one.as_object().ok_or_else(|| format!("an object has no box: {one}"))?;
@@ -185,7 +188,7 @@ fn listed(list: &[Value]) -> Result<Vec<([f64; 4], &Value, bool)>, String> {
 }
 
 /// Boxes and names in lists of equal length, or one for all.
-fn of_lists(lists: &Map<String, Value>) -> Result<Vec<([f64; 4], &Value, bool)>, String> {
+fn of_lists(lists: &Map<String, Value>) -> Result<Vec<Object<'_>>, String> {
     let found = BOXES.iter().find_map(|key| Some((*key, lists.get(*key)?)));
     let (key, boxes) = found.ok_or("an object has no \"bbox\"")?;
     let boxes: Vec<&Value> = match boxes {

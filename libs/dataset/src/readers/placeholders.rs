@@ -272,7 +272,7 @@ fn labels_in_json(text: &str, given: &mut Given) -> Result<Option<Vec<Option<Arc
     let Some(objects) = objects else { return Ok(None) };
     let n_boxes =
         |object: &&Map<String, Value>| object.values().filter(|v| v.is_null()).count() == 1;
-    if objects.len() != text.matches(BOX).count() || !objects.iter().all(|object| n_boxes(object)) {
+    if objects.len() != text.matches(BOX).count() || !objects.iter().all(n_boxes) {
         return Ok(None);
     }
     let label = |object: &Map<String, Value>| {
