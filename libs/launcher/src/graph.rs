@@ -254,6 +254,21 @@ fn named_config(descriptor: &Descriptor) -> eyre::Result<String> {
 }
 
 #[cfg(test)]
+impl Graph {
+    /// A graph that is nowhere on the disk, of nodes in YAML and a configuration in TOML.
+    pub(crate) fn of_text(nodes: &str, config: &str) -> Self {
+        let document = Document::parse(config, "test").unwrap();
+        Self {
+            path: "/nowhere/graph.yml".into(),
+            folder: "/nowhere".into(),
+            descriptor: yaml_serde::from_str(&format!("nodes: [{nodes}]")).unwrap(),
+            config: Config::read(&document).unwrap(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

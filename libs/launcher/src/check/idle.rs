@@ -93,23 +93,12 @@ fn unused_adapter(graph: &Graph) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use vrft_config::Document;
-
     use super::*;
-    use crate::config::Config;
 
     const REWARD: &str = "{id: r, path: vrft-reward}, {id: l, path: vrft-learner}";
 
     fn told(nodes: &str, config: &str) -> String {
-        let document = Document::parse(config, "test").unwrap();
-        let graph = Graph {
-            path: "/nowhere/graph.yml".into(),
-            folder: "/nowhere".into(),
-            descriptor: yaml_serde::from_str(&format!("nodes: [{nodes}]")).unwrap(),
-            config: Config::read(&document).unwrap(),
-            notes: Vec::new(),
-        };
-        idle(&graph).join("\n")
+        idle(&Graph::of_text(nodes, config)).join("\n")
     }
 
     #[test]

@@ -85,20 +85,10 @@ fn check_evaluator(graph: &Graph, node: &Node) -> eyre::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use vrft_config::Document;
-
     use super::*;
-    use crate::config::Config;
 
     fn checked(node: &str, config: &str) -> Result<(), String> {
-        let document = Document::parse(config, "test").unwrap();
-        let graph = Graph {
-            path: "/nowhere/graph.yml".into(),
-            folder: "/nowhere".into(),
-            descriptor: yaml_serde::from_str(&format!("nodes: [{{id: a, {node}}}]")).unwrap(),
-            config: Config::read(&document).unwrap(),
-            notes: Vec::new(),
-        };
+        let graph = Graph::of_text(&format!("{{id: a, {node}}}"), config);
         check_starts(&graph).map_err(|error| format!("{error:#}"))
     }
 

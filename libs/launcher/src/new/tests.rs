@@ -222,19 +222,18 @@ fn what_cannot_be_inferred_is_refused_with_what_to_do() {
     refused(&options(folder.path(), &hub), &["validation", "test", "--split"]);
 }
 
+/// What asks about the rows of a data set that a configuration has written, and reads their answers.
+fn prompter(config: &Config, dataset: &Dataset) -> vrft_prompts::Prompter {
+    let declared = vrft_prompts::Declared::learned(&config.data, None);
+    let reward = &config.rewards.shared;
+    vrft_prompts::Prompter::of_data(reward, "", dataset, &config.data, declared).unwrap()
+}
+
 /// The rows of a file as they are judged on, and how their places are read.
 fn judged(config: &Config) -> (usize, Vec<String>) {
     let options = config.data.options_to_judge(&config.evaluation);
     let dataset = Dataset::open_with(&config.evaluation.test, &options).unwrap();
-    let reward = &config.rewards.shared;
-    let prompter = vrft_prompts::Prompter::of_data(
-        reward,
-        "",
-        &dataset,
-        &config.data,
-        vrft_prompts::Declared::learned(&config.data, None),
-    )
-    .unwrap();
+    let prompter = prompter(config, &dataset);
     let check = |row: &vrft_dataset::Row| prompter.check_truth(&prompter.truth(row, &Ok)?);
     let dataset = dataset.retain_valid(check, 1.0).unwrap();
     (dataset.len(), prompter.notes().to_vec())
@@ -281,15 +280,7 @@ fn one_bad_row_of_many_is_named_and_left_out() {
 fn learned(config: &Config) -> usize {
     let options = config.data.options_to_learn(None, &config.evaluation);
     let dataset = Dataset::open_with(&config.data.train, &options).unwrap();
-    let reward = &config.rewards.shared;
-    let prompter = vrft_prompts::Prompter::of_data(
-        reward,
-        "",
-        &dataset,
-        &config.data,
-        vrft_prompts::Declared::learned(&config.data, None),
-    )
-    .unwrap();
+    let prompter = prompter(config, &dataset);
     let check = |row: &vrft_dataset::Row| prompter.check_truth(&prompter.truth(row, &Ok)?);
     dataset.check_rest(check).retain_valid(check, config.data.max_bad_fraction).unwrap().len()
 }
