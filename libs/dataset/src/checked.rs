@@ -61,16 +61,33 @@ impl Checked {
         self.first().is_none_or(|first| geometry::fit(self.numbers(), first.header(), boxes_are))
     }
 
-    /// The row with its boxes on upright pictures; `default` says of which pixels they are where nothing else does.
-    pub(crate) fn finish(self, default: BoxesAre) -> Result<Row, Skipped> {
+    /// What to do where its boxes lie within the picture in the other way alone than the annotated size tells.
+    fn against_size(&self, told: BoxesAre) -> Option<String> {
+        let other = told.other();
+        (!self.fits(told) && self.fits(other)).then(|| {
+            let (told, other) = (told.name(), other.name());
+            format!(
+                "; its annotated size is that of the picture as {told}, and its boxes lie within it only as {other}: mend the \
+                 size, or read the boxes of all turned pictures by data.boxes_are = {other:?}"
+            )
+        })
+    }
+
+    /// The row with its boxes on upright pictures; `chosen` says of which pixels they are where their size does not, or of all
+    /// where it is declared.
+    pub(crate) fn finish(self, chosen: BoxesAre, is_declared: bool) -> Result<Row, Skipped> {
+        let of_size = match self.frame {
+            Frame::Known(told) if !is_declared => self.against_size(told),
+            _ => None,
+        };
         let Self { draft, pictures, frame } = self;
         let truth = match (draft.truth, &pictures[..]) {
             (DraftTruth::Text(text), _) => Truth::Text(text),
             (DraftTruth::Boxes { marked, open, .. }, [picture, ..]) => {
                 let boxes_are = match frame {
                     Frame::Upright => BoxesAre::Displayed,
-                    Frame::Known(known) => known,
-                    Frame::Unknown => default,
+                    Frame::Known(known) if !is_declared => known,
+                    _ => chosen,
                 };
                 let is_coco = draft.origin.file.extension().is_some_and(|name| name == "json");
                 let upright = |corners: &[[f64; 4]]| {
@@ -78,6 +95,7 @@ impl Checked {
                         let hint = geometry::corners_for_sides(corners, picture.header());
                         let hint = hint.filter(|_| is_coco && open.is_none());
                         let hint = hint.unwrap_or(if open.is_some() { OF_OPEN } else { "" });
+                        let hint = of_size.as_deref().unwrap_or(hint);
                         draft.origin.skipped(named(picture, &format!("{why}{hint}")))
                     })
                 };

@@ -37,8 +37,8 @@ pub struct DataConfig {
     /// pictures. They are converted to what `reward.answer.space` declares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub space: Option<DataSpace>,
-    /// In which pixels annotated boxes are where EXIF turns a picture and the annotated size does not tell: `stored`
-    /// (as in the file) or `displayed`. Left out, as in the other pictures of the data, else `stored`.
+    /// In which pixels annotated boxes are where EXIF turns a picture, whatever its annotated size: `stored` (as in the file) or
+    /// `displayed`. Left out, as the size tells, else as in the other pictures of the data, else `stored`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boxes_are: Option<BoxesAre>,
     /// Most pixels that a picture may have; a row with a larger one cannot be used. Decoded, a pixel takes 3 to 8 bytes.

@@ -128,7 +128,7 @@ impl Dataset {
         let boxes_are = decision.chosen;
         let mut rows = Vec::with_capacity(ready.len());
         for row in ready {
-            match row.finish(boxes_are) {
+            match row.finish(boxes_are, options.boxes_are.is_some()) {
                 Ok(row) => rows.push(row),
                 Err(why) => skipped.push(why),
             }
@@ -213,9 +213,10 @@ impl Dataset {
         Self::open_with(path, options).ok()
     }
 
-    /// Of which pixels annotated boxes are taken to be where EXIF turns a picture; `None` where it turns none of them.
+    /// Of which pixels annotated boxes are taken to be where EXIF turns a picture; `None` where it turns none of them, or
+    /// where their sizes tell different things.
     pub fn boxes_are(&self) -> Option<BoxesAre> {
-        (self.turned != Turned::default()).then_some(self.boxes_are)
+        self.turned.may_declare(self.boxes_are).then_some(self.boxes_are)
     }
 
     /// Whether the data set that is read by the same conventions is another part of the same.

@@ -320,8 +320,13 @@ fn saved(folder: &Path, wanted: Option<&str>) -> Result<Files, DatasetError> {
         format: "the state of a saved data set",
         message: message.to_owned(),
     };
-    if state["_indices_files"].as_array().is_some_and(|files| !files.is_empty()) {
-        return Err(wrong("it selects rows by an index: save it again after flatten_indices()"));
+    // Older versions of `datasets` have the second key.
+    let is_selected = |key: &str| state[key].as_array().is_some_and(|files| !files.is_empty());
+    if ["_indices_files", "_indices_data_files"].iter().any(|key| is_selected(key)) {
+        return Err(wrong(
+            "it selects rows by an index (select, shuffle), which is not read: save it again after \
+             ds = ds.flatten_indices()",
+        ));
     }
     let files = state["_data_files"].as_array().ok_or_else(|| wrong("no \"_data_files\""))?;
     let name = |file: &Value| {

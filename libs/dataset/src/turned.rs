@@ -23,6 +23,11 @@ pub(crate) struct Turned {
     /// Of the rows whose sizes do not tell, those whose boxes lie within the picture in one way alone.
     fit_stored: Camp,
     fit_displayed: Camp,
+    /// Of the rows whose sizes tell, those whose boxes lie within the picture in the other way alone.
+    against_stored: Camp,
+    against_displayed: Camp,
+    /// Of the rows whose sizes tell, those whose boxes lie within the picture in no other way.
+    n_agreeing: usize,
 }
 
 /// Rows that tell the same.
@@ -45,6 +50,14 @@ impl BoxesAre {
         match self {
             BoxesAre::Stored => "stored",
             BoxesAre::Displayed => "displayed",
+        }
+    }
+
+    /// Not this one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            BoxesAre::Stored => BoxesAre::Displayed,
+            BoxesAre::Displayed => BoxesAre::Stored,
         }
     }
 
@@ -80,8 +93,7 @@ impl Turned {
         for row in rows {
             match row.frame {
                 Frame::Upright => {}
-                Frame::Known(BoxesAre::Stored) => turned.stored.add(row),
-                Frame::Known(BoxesAre::Displayed) => turned.displayed.add(row),
+                Frame::Known(told) => turned.add_known(told, row),
                 Frame::Unknown => {
                     turned.n_unknown += 1;
                     match (row.fits(BoxesAre::Stored), row.fits(BoxesAre::Displayed)) {
@@ -93,6 +105,20 @@ impl Turned {
             }
         }
         turned
+    }
+
+    /// Adds a row whose size tells.
+    fn add_known(&mut self, told: BoxesAre, row: &Checked) {
+        let (camp, against) = match told {
+            BoxesAre::Stored => (&mut self.stored, &mut self.against_stored),
+            BoxesAre::Displayed => (&mut self.displayed, &mut self.against_displayed),
+        };
+        camp.add(row);
+        match (row.fits(told), row.fits(told.other())) {
+            (true, false) => self.n_agreeing += 1,
+            (false, true) => against.add(row),
+            _ => {}
+        }
     }
 
     /// Rows that tell the one or the other: by their sizes, and by where their boxes lie.
@@ -113,14 +139,14 @@ impl Turned {
         configured: Option<BoxesAre>,
         beside: impl FnOnce() -> Option<(PathBuf, Turned)>,
     ) -> Result<Decision, String> {
-        if self.n_unknown == 0 {
-            // Nothing is read by it, but a new configuration says it for rows to come.
-            let told = || BoxesAre::by_majority(self.stored.n, self.displayed.n);
-            let chosen = configured.or_else(told).unwrap_or(BoxesAre::Stored);
-            return Ok(Decision { chosen, note: None });
-        }
         if let Some(chosen) = configured {
-            return Ok(self.decision(chosen, "as configured"));
+            return Ok(Decision { chosen, note: self.declared(chosen) });
+        }
+        self.check_sizes()?;
+        if self.n_unknown == 0 {
+            // Nothing is read by it.
+            let told = BoxesAre::by_majority(self.stored.n, self.displayed.n);
+            return Ok(Decision { chosen: told.unwrap_or(BoxesAre::Stored), note: None });
         }
         let (path, other) = beside().unwrap_or_default();
         let n_told = |what| [self.n_told(what), other.n_told(what)].concat().iter().sum();
@@ -150,6 +176,51 @@ impl Turned {
         Ok(self.decision(chosen, &reason))
     }
 
+    /// What is known of the pictures that are read as it is declared, and what their sizes say against that.
+    fn declared(&self, chosen: BoxesAre) -> Option<String> {
+        let against = match chosen {
+            BoxesAre::Stored => &self.displayed,
+            BoxesAre::Displayed => &self.stored,
+        };
+        let mut note = (self.n_unknown > 0).then(|| self.told(chosen, "as configured"));
+        if against.n > 0 {
+            let and = note.take().map(|note| format!("{note}; ")).unwrap_or_default();
+            note = Some(format!(
+                "{and}the annotated sizes of {} are those of the picture as {}, and their boxes are read by data.boxes_are = \
+                 {:?}, as configured",
+                against.told(),
+                chosen.other().name(),
+                chosen.name()
+            ));
+        }
+        note
+    }
+
+    /// Checks that boxes lie within their pictures as the annotated sizes tell.
+    ///
+    /// # Errors
+    /// More than a few that do so in the other way alone.
+    fn check_sizes(&self) -> Result<(), String> {
+        let (stored, displayed) = (&self.against_stored, &self.against_displayed);
+        let n_against = stored.n + displayed.n;
+        if n_against as f64 <= MAX_ODD * (n_against + self.n_agreeing) as f64 {
+            return Ok(());
+        }
+        let (against, told) = if stored.n >= displayed.n {
+            (stored, BoxesAre::Stored)
+        } else {
+            (displayed, BoxesAre::Displayed)
+        };
+        let other = told.other().name();
+        Err(format!(
+            "EXIF turns pictures, and their annotated sizes tell otherwise than their boxes: by the sizes boxes are as {}, \
+             and those of {} leave the pictures so and lie within them as {other}: data.boxes_are = {other:?} reads all boxes \
+             on turned pictures as {other}",
+            told.name(),
+            against.told()
+        ))
+    }
+
     fn contradiction(&self) -> String {
         let told = |by_size: &Camp, by_fit: &Camp| match (by_size.n, by_fit.n) {
             (_, 0) => format!("{} by their sizes", by_size.told()),
@@ -171,12 +242,25 @@ impl Turned {
     }
 
     fn decision(&self, chosen: BoxesAre, reason: &str) -> Decision {
-        let note = format!(
+        Decision { chosen, note: Some(self.told(chosen, reason)) }
+    }
+
+    fn told(&self, chosen: BoxesAre, reason: &str) -> String {
+        format!(
             "EXIF turns the pictures of {} and their sizes do not tell of which pixels their boxes are: \
              data.boxes_are = {:?}, {reason}",
             rows(self.n_unknown),
             chosen.name()
-        );
-        Decision { chosen, note: Some(note) }
+        )
+    }
+
+    /// Whether there are turned pictures and the sizes of none tell otherwise: only then it may be declared, since what is
+    /// declared counts for all.
+    pub(crate) fn may_declare(&self, chosen: BoxesAre) -> bool {
+        let against = match chosen {
+            BoxesAre::Stored => &self.displayed,
+            BoxesAre::Displayed => &self.stored,
+        };
+        *self != Self::default() && against.n == 0
     }
 }

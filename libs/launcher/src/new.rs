@@ -5,7 +5,7 @@ mod splits;
 mod task;
 mod text;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::Args;
 use eyre::{WrapErr, ensure};
@@ -98,8 +98,19 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
     Ok(())
 }
 
+/// The path from the root. A link to a file stays one: its name has the ending, and beside it are the pictures, not beside
+/// what it points to.
 fn absolute(path: &Path) -> eyre::Result<PathBuf> {
-    path.canonicalize().wrap_err_with(|| format!("{}", path.display()))
+    let named = || format!("{}", path.display());
+    let whole = path.canonicalize().wrap_err_with(named)?;
+    if whole.is_dir() {
+        return Ok(whole);
+    }
+    let has_parent = path.components().any(|part| part == Component::ParentDir);
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) if has_parent => Ok(folder.canonicalize()?.join(name)),
+        _ => std::path::absolute(path).wrap_err_with(named),
+    }
 }
 
 #[cfg(test)]

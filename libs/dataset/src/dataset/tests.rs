@@ -163,6 +163,46 @@ fn sample_ids_may_be_given() {
     assert_eq!(Dataset::open(&path).unwrap().get(1).sample_id(), "80");
 }
 
+/// Rows with numbers of classes as `save_to_disk` leaves them: the names are beside the file.
+#[test]
+fn numbers_of_classes_have_the_names_that_are_saved_beside_them() {
+    let folder = folder();
+    let open = |numbers: [i64; 2]| {
+        let labels: ArrayRef = Arc::new(Int64Array::from(numbers.to_vec()));
+        let rows = RecordBatch::try_from_iter([("image", structs()), ("label", labels)]).unwrap();
+        let file = File::create(folder.path("a.arrow")).unwrap();
+        let mut writer = StreamWriter::try_new(file, &rows.schema()).unwrap();
+        writer.write(&rows).unwrap();
+        writer.finish().unwrap();
+        Dataset::open(&folder.path("a.arrow")).unwrap()
+    };
+    let info = r#"{"features": {"label": {"_type": "ClassLabel", "names": ["mug", "cup"]}}}"#;
+    folder.write("dataset_info.json", info.as_bytes());
+    assert_eq!(open([1, 0]).get(0).truth, Truth::Text("cup".into()));
+    let none = open([-1, 0]);
+    assert_eq!((none.len(), none.skipped()), (1, &[][..]));
+    assert!(none.skipped_parts()[0].to_string().starts_with("row 0: its class -1 stands for none"));
+    let beyond = open([0, 2]);
+    let why = beyond.skipped()[0].to_string();
+    assert!(why.starts_with("row 1: class 2 is outside of the 2 names"), "{why}");
+}
+
+#[test]
+fn columns_that_clash_are_refused() {
+    let folder = folder();
+    let columns = [("image", structs()), ("image2", structs()), ("label", texts("l"))];
+    let path = write_parquet(&folder, "a.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    check_error(&path, &["it has \"image2\" beside its image"]);
+    let columns = [("image", structs()), ("label", texts("l")), ("label", texts("k"))];
+    let path = write_parquet(&folder, "b.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    check_error(&path, &["several columns \"label\""]);
+    let columns = [("image", structs()), ("label", texts("l")), ("class", texts("k"))];
+    let path = write_parquet(&folder, "c.parquet", &RecordBatch::try_from_iter(columns).unwrap());
+    let dataset = Dataset::open(&path).unwrap();
+    assert_eq!(dataset.get(0).truth, Truth::Text("l 0".into()));
+    assert!(dataset.notes()[0].contains("\"class\" is not"), "{:?}", dataset.notes());
+}
+
 #[test]
 fn a_missing_column_names_what_is_there() {
     let folder = folder();

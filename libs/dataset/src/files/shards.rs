@@ -64,12 +64,23 @@ pub(crate) fn check(paths: &[PathBuf]) -> Result<(), DatasetError> {
         let named = missing.iter().take(N_NAMED);
         let named: Vec<String> =
             named.map(|n| format!("{name}-{n:05}-of-{total:05}.{ending}")).collect();
-        let message = format!(
-            "{} of its {total} files are missing: {}{}; fetch them, or name one of the others by itself",
-            missing.len(),
-            named.join(", "),
-            if missing.len() > N_NAMED { ", ..." } else { "" }
-        );
+        let is_there =
+            |n: &usize| folder.join(format!("{name}-{n:05}-of-{total:05}.{ending}")).is_file();
+        let message = if missing.iter().all(is_there) {
+            format!(
+                "state.json does not list {} of its {total} files, which are there: {}; save the data set again, or add them \
+                 to \"_data_files\"",
+                missing.len(),
+                named.join(", ")
+            )
+        } else {
+            format!(
+                "{} of its {total} files are missing: {}{}; fetch them, or name one of the others by itself",
+                missing.len(),
+                named.join(", "),
+                if missing.len() > N_NAMED { ", ..." } else { "" }
+            )
+        };
         return Err(DatasetError::Content {
             path: folder.to_owned(),
             format: "a whole data set",
@@ -116,5 +127,17 @@ mod tests {
             error.contains("1 of its 2 files are missing: train-00001-of-00002.parquet"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_shard_that_is_there_and_not_listed_is_not_called_missing() {
+        let folder =
+            crate::testing::Folder::of(&["d-00000-of-00002.arrow", "d-00001-of-00002.arrow"]);
+        let error = check(&[folder.path("d-00000-of-00002.arrow")]).unwrap_err().to_string();
+        for words in
+            ["state.json does not list 1 of its 2 files", "which are there: d-00001-of-00002"]
+        {
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

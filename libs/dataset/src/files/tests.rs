@@ -72,6 +72,13 @@ fn a_saved_data_set_is_what_its_state_says() {
     assert_eq!(found.paths, [folder.path("data-00000-of-00001.arrow")]);
     assert_eq!(found.split.as_deref(), Some("train"));
     assert!(find(&folder.path(""), Some("test")).is_err());
+    for key in ["_indices_files", "_indices_data_files"] {
+        let selected =
+            state.replacen('{', &format!("{{\"{key}\": [{{\"filename\": \"i.arrow\"}}], "), 1);
+        std::fs::write(folder.path("state.json"), selected).unwrap();
+        let error = find(&folder.path(""), None).unwrap_err().to_string();
+        assert!(error.contains("ds = ds.flatten_indices()"), "{error}");
+    }
     let outside = state.replace("data-00000", "../data-00000");
     std::fs::write(folder.path("state.json"), outside).unwrap();
     assert!(find(&folder.path(""), None).unwrap_err().to_string().contains("another folder"));

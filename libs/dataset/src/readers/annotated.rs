@@ -1,6 +1,7 @@
 //! From annotated pictures to rows: one for each picture and each category that is asked for on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,9 +61,93 @@ impl Marked {
         self.corners.push(corners);
         self.areas.push(area.unwrap_or((x2 - x1) * (y2 - y1)));
     }
+
+    /// Whether this very box is there already, around an object or a crowd.
+    pub(crate) fn has(&self, corners: &[f64; 4], is_crowd: bool) -> bool {
+        if is_crowd { self.crowds.contains(corners) } else { self.corners.contains(corners) }
+    }
+
+    /// Adds the boxes of another part of the same; those that are there already are left out and counted.
+    fn absorb(&mut self, other: Self) -> usize {
+        let Self { corners, areas, crowds, outlines, labels } = other;
+        let mut n_twice = 0;
+        for (idx, (corners, area)) in corners.into_iter().zip(areas).enumerate() {
+            if self.has(&corners, false) {
+                n_twice += 1;
+                continue;
+            }
+            self.push(corners, Some(area));
+            self.outlines.extend(outlines.get(idx).cloned());
+            self.labels.extend(labels.get(idx).cloned());
+        }
+        for crowd in crowds {
+            if self.has(&crowd, true) { n_twice += 1 } else { self.crowds.push(crowd) }
+        }
+        n_twice
+    }
 }
 
+/// Boxes that a file has several times: the same picture, category and numbers.
+pub(super) fn note_twice(n_twice: usize) -> Option<String> {
+    (n_twice > 0).then(|| {
+        let (boxes, are) = if n_twice == 1 { ("box", "is") } else { ("boxes", "are") };
+        format!(
+            "{n_twice} {boxes} {are} there already, on the same picture and of the same category: each is counted once"
+        )
+    })
+}
+
+/// The pictures, each once: what is annotated apart about one file belongs together, else each part would be half a truth.
+/// Also what should be known of it.
+pub(super) fn merged(images: Vec<Annotated>, mut n_twice: usize) -> (Vec<Annotated>, Vec<String>) {
+    let mut places: HashMap<(String, Option<(u64, u64)>), usize> = HashMap::new();
+    let mut kept: Vec<Annotated> = Vec::with_capacity(images.len());
+    let mut joined = Vec::new();
+    for image in images {
+        let Some(Shown::Named(file)) = &image.picture else {
+            kept.push(image);
+            continue;
+        };
+        // Boxes of another size of the picture are in other pixels.
+        let size = image.size.map(|(width, height)| (width.to_bits(), height.to_bits()));
+        match places.entry((file.clone(), size)) {
+            Entry::Vacant(free) => {
+                free.insert(kept.len());
+                kept.push(image);
+            }
+            Entry::Occupied(place) => {
+                joined.push(format!("{} ({file})", image.name));
+                n_twice += kept[*place.get()].absorb(image);
+            }
+        }
+    }
+    let n = joined.len();
+    let mut notes = Vec::new();
+    if n > 0 {
+        let more = if n > N_NAMED { ", ..." } else { "" };
+        let named = joined.iter().take(N_NAMED).cloned().collect::<Vec<_>>().join(", ");
+        notes.push(format!(
+            "{n} {} a picture that is there under another id: {named}{more}; their boxes belong to it",
+            if n == 1 { "entry is about" } else { "entries are about" }
+        ));
+    }
+    notes.extend(note_twice(n_twice));
+    (kept, notes)
+}
+
+/// Entries about one picture that a note names.
+const N_NAMED: usize = 3;
+
 impl Annotated {
+    /// Adds what is annotated apart about the same picture; boxes that are there already are counted.
+    fn absorb(&mut self, other: Self) -> usize {
+        if let (Some(absent), Some(others)) = (&mut self.absent, other.absent) {
+            absent.extend(others);
+        }
+        let boxes = other.boxes.into_iter();
+        boxes.map(|(name, marked)| self.boxes.entry(name).or_default().absorb(marked)).sum()
+    }
+
     /// Categories that are asked for and known not to be there, in the order of their names.
     fn absent<'a>(&'a self, asked: &'a BTreeSet<Arc<str>>) -> impl Iterator<Item = &'a Arc<str>> {
         // In LVIS each picture names a few of a thousand.

@@ -113,11 +113,25 @@ pub(crate) fn whole(class: &str) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64)
 }
 
+/// Why a picture has no class.
+#[derive(Debug)]
+pub(crate) struct NoClass {
+    pub(crate) why: String,
+    /// Whether that is what the data says, and no mistake.
+    pub(crate) is_meant: bool,
+}
+
+impl From<String> for NoClass {
+    fn from(why: String) -> Self {
+        Self { why, is_meant: false }
+    }
+}
+
 /// What the classes of all pictures are, in their order: by the name that they have, whole numbers without decimals; or why
 /// a picture has none.
 pub(crate) fn settled<'a>(
     classes: impl Iterator<Item = &'a str> + Clone,
-) -> Vec<Result<String, String>> {
+) -> Vec<Result<String, NoClass>> {
     let known = || classes.clone().filter(|class| !is_missing(class));
     let is_number = |class: &&str| class.trim().parse::<f64>().is_ok_and(f64::is_finite);
     let n_numbers = known().filter(is_number).count();
@@ -130,13 +144,15 @@ pub(crate) fn settled<'a>(
     let is_mark = numbers.range(..0).eq([&-1])
         && numbers.iter().filter(|n| is_zero_based(n)).nth(2).is_some();
     let one = |class: &str| match whole(class) {
-        _ if is_missing(class) => Err(format!("its class {class:?} stands for none")),
-        Some(-1) if are_whole && is_mark => {
-            Err("its class -1 stands for none where the others count from 0 or 1".to_owned())
-        }
+        _ if is_missing(class) => Err(format!("its class {class:?} stands for none").into()),
+        Some(-1) if are_whole && is_mark => Err(NoClass {
+            why: "its class -1 stands for none where the others count from 0 or 1".to_owned(),
+            is_meant: true,
+        }),
         Some(number) if are_whole && class.contains('.') => Ok(number.to_string()),
         None if are_whole => {
-            Err(format!("its class {class:?} is no whole number, as those of the others are"))
+            Err(format!("its class {class:?} is no whole number, as those of the others are")
+                .into())
         }
         _ => Ok(class.to_owned()),
     };
@@ -169,7 +185,7 @@ mod tests {
     fn what_stands_for_no_class_is_told_from_classes() {
         let all = |classes: &[&str]| -> Vec<String> {
             let found = settled(classes.iter().copied()).into_iter();
-            found.map(|one| one.unwrap_or_else(|why| format!("({why})"))).collect()
+            found.map(|one| one.unwrap_or_else(|why| format!("({})", why.why))).collect()
         };
         assert_eq!(all(&["1.0", "0.0", "nan", "2.0"])[..2], ["1", "0"]);
         assert!(all(&["cat", "NaN", "dog"])[1].contains("stands for none"));

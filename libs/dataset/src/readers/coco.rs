@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::annotated::{Annotated, Marked, Shown, push_all};
+use super::annotated::{Annotated, Marked, Shown, merged, push_all};
 use super::fields::Found;
 use super::json_place;
 use super::json_text::{self, WithoutNan};
@@ -134,8 +134,15 @@ impl Shape for Segmentation {
 #[derive(Deserialize)]
 struct Category {
     id: Id,
-    name: Box<str>,
+    name: Value,
     supercategory: Option<Box<str>>,
+}
+
+impl Category {
+    /// Its id and name; `None` if it has no name.
+    fn named(&self) -> Option<(&Id, &str)> {
+        Some((&self.id, self.name.as_str().filter(|name| !name.trim().is_empty())?))
+    }
 }
 
 /// A number, or a text as other tools write it.
@@ -185,7 +192,14 @@ fn names(
     spellings: &mut Spellings,
 ) -> Result<HashMap<Id, Arc<str>>, String> {
     let mut names: HashMap<Id, Arc<str>> = HashMap::new();
-    for Category { id, name, .. } in categories.iter().filter(|one| !one.name.trim().is_empty()) {
+    if let Some(Category { id, name, .. }) =
+        categories.iter().find(|one| !one.name.is_string() && !one.name.is_null())
+    {
+        return Err(format!(
+            "the name of category {id} is {name}, which is no text: write it in quotes, as \"name\": \"{name}\""
+        ));
+    }
+    for (id, name) in categories.iter().filter_map(Category::named) {
         let name = spellings.of(name);
         let before = names.insert(id.clone(), name.clone());
         if let Some(before) = before.filter(|before| *before != name) {
@@ -200,7 +214,7 @@ fn names(
 /// That categories with ids of their own have one name, so that a question for it asks for the objects of all of them.
 fn twins(categories: &[Category]) -> Option<String> {
     let mut by_name: BTreeMap<&str, BTreeSet<&Id>> = BTreeMap::new();
-    for Category { id, name, .. } in categories.iter().filter(|one| !one.name.trim().is_empty()) {
+    for (id, name) in categories.iter().filter_map(Category::named) {
         by_name.entry(name.trim()).or_default().insert(id);
     }
     let shared = by_name.into_iter().filter(|(_, ids)| ids.len() > 1);
@@ -275,11 +289,14 @@ fn collect<S: Shape>(
     let is_twin = |image: &&Image| coco.images[known[&image.id]].file_name() != image.file_name();
     let twins: HashSet<&Id> = coco.images.iter().filter(is_twin).map(|image| &image.id).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
+    let mut n_twice = 0;
     for (number, annotation) in coco.annotations.iter().enumerate() {
         match usable(annotation, &known, names, selection.bbox.unwrap_or_default()) {
             Ok(Usable { image, name, corners, outline }) => {
                 let marked = boxes[image].entry(name).or_default();
-                if annotation.iscrowd {
+                if marked.has(&corners, annotation.iscrowd) {
+                    n_twice += 1;
+                } else if annotation.iscrowd {
                     marked.crowds.push(corners);
                 } else {
                     marked.push(corners, annotation.area);
@@ -311,6 +328,8 @@ fn collect<S: Shape>(
         }
         images.push(image.annotated(boxes, names));
     }
+    let (images, notes) = merged(images, n_twice);
+    found.notes.extend(notes);
     push_all(&images, &nameable(&coco, names), selection, file, found)
 }
 
@@ -319,7 +338,9 @@ fn nameable<S>(coco: &Coco<S>, names: &HashMap<Id, Arc<str>>) -> BTreeSet<Arc<st
     let used: BTreeSet<&Id> = coco.annotations.iter().map(|one| &one.category_id).collect();
     let above: BTreeSet<&str> =
         coco.categories.iter().filter_map(|one| one.supercategory.as_deref()).collect();
-    let is_title = |one: &&Category| !used.contains(&one.id) && above.contains(one.name.as_ref());
+    let is_title = |one: &&Category| {
+        !used.contains(&one.id) && above.contains(one.name.as_str().unwrap_or_default())
+    };
     let categories = coco.categories.iter().filter(|one| !is_title(one));
     categories.filter_map(|one| names.get(&one.id).cloned()).collect()
 }

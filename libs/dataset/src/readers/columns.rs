@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{FIRST, Fields, Found};
+use super::json;
 use super::objects::{self, OBJECTS};
 use super::unworded;
 use super::value::{list, value};
@@ -39,13 +40,17 @@ impl Columns {
         let has_video = VIDEO_KEYS.iter().any(|key| schema.index_of(key).is_ok());
         let image = match (schema.index_of("images"), schema.index_of("image")) {
             (Ok(_), Ok(_)) => {
-                return Err(super::content(path, "a table of rows", super::json::BOTH_IMAGES));
+                return Err(super::content(path, "a table of rows", json::BOTH_IMAGES));
             }
             (Ok(images), Err(_)) => Some(images),
             (Err(_), Err(_)) if has_video => None,
             _ => Some(place(path, schema, "image", IMAGE)?),
         };
         image.map_or(Ok(()), |image| expect(path, schema, image, IMAGE, is_image))?;
+        let further = schema.fields().iter().filter(|field| is_image(field.data_type()));
+        if let Some(key) = json::further_image(further.map(|field| field.name().as_str())) {
+            return Err(super::content(path, "a table of rows", json::why_not_further(key)));
+        }
         let is_turns =
             |key: &&&str| schema.field_with_name(key).is_ok_and(|f| is_list(f.data_type()));
         let mut names = Vec::new();
@@ -56,6 +61,11 @@ impl Columns {
             names.extend([unworded::LABEL, unworded::BBOX, "question_id"]);
             names.extend(unworded::EXPRESSIONS);
             names.extend(objects::keys(|name| schema.index_of(name).is_ok()));
+            let is_class = |t: &DataType| is_text(t) || t.is_integer();
+            let has_class = |name: &&str| {
+                schema.field_with_name(name).is_ok_and(|field| is_class(field.data_type()))
+            };
+            names.extend(objects::NAMES.into_iter().filter(has_class));
         } else {
             let problem = place(path, schema, "problem", TEXT)?;
             expect(path, schema, problem, TEXT, is_text)?;
@@ -70,6 +80,12 @@ impl Columns {
         names.extend(has_first.then_some(FIRST));
         let mut is_new = std::collections::HashSet::new();
         names.retain(|name| is_new.insert(*name));
+        for name in names.iter().copied().chain(["image", "images"]) {
+            if schema.fields().iter().filter(|field| field.name() == name).count() > 1 {
+                let why = format!("it has several columns {name:?}: keep one of them");
+                return Err(super::content(path, "a table of rows", why));
+            }
+        }
         let found = |name: &str| schema.index_of(name).ok().map(|idx| (name.to_owned(), idx));
         let values: Vec<(String, usize)> = names.into_iter().filter_map(found).collect();
         for (name, idx) in
@@ -78,7 +94,7 @@ impl Columns {
             let is_name = |t: &DataType| is_text(t) || t.is_integer() || name == "id";
             expect(path, schema, *idx, "text or integer", is_name)?;
         }
-        Ok(Self { path: path.to_owned(), image, values, classes: class_names(schema) })
+        Ok(Self { path: path.to_owned(), image, values, classes: class_names(path, schema) })
     }
 
     /// The columns that are needed, by their place in the file; the others need not be read.
@@ -128,11 +144,19 @@ impl Columns {
 
 /// The names that Hugging Face's `datasets` writes beside the numbers of a column of `ClassLabel`, be it of pictures or of
 /// objects.
-fn class_names(schema: &Schema) -> Vec<Arc<str>> {
+fn class_names(path: &Path, schema: &Schema) -> Vec<Arc<str>> {
     let written = schema.metadata().get("huggingface");
     let written: Value =
         written.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    objects::class_names(&written["info"]["features"]).unwrap_or_default()
+    let within = objects::class_names(&written["info"]["features"]);
+    let beside = || objects::class_names(&saved_info(path)?["features"]);
+    within.or_else(beside).unwrap_or_default()
+}
+
+/// What `save_to_disk` writes beside the files of a data set; `None` if there is no such file.
+fn saved_info(path: &Path) -> Option<Value> {
+    let info = path.with_file_name("dataset_info.json");
+    info.is_file().then(|| crate::files::json(&info).ok()).flatten()
 }
 
 fn fields(

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::content;
 use super::labeled::Labeled;
+use super::unworded::read_beside;
+use super::{content, json};
 use crate::{DatasetError, Skipped};
 
 /// Names that a column of pictures has.
 const PICTURE: [&str; 7] = ["image", "filename", "file_name", "file", "path", "image_id", "img"];
-/// Names that a column of classes has; in FGVC Aircraft's tables the first of them is the name and the last a number.
-const CLASS: [&str; 7] = ["classes", "class", "label", "labels", "category", "variant", "name"];
+/// Names that a column of classes has, the first of them first; in FGVC Aircraft's tables `classes` are names and `labels`
+/// numbers.
+const CLASS: [&str; 7] = ["label", "class", "classes", "labels", "category", "variant", "name"];
 /// Columns of tables for detection.
 const BOXES: [&str; 22] = [
     "xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2",
@@ -50,6 +52,52 @@ impl<'a> Table<'a> {
             )));
         }
         Ok(Self { path, header, records })
+    }
+
+    /// Checks that no column that is read is there twice with different fields, nor a further picture.
+    ///
+    /// # Errors
+    /// One is.
+    pub(crate) fn check_columns(&self) -> Result<(), DatasetError> {
+        let names: Vec<&str> = self.header.iter().map(|name| name.trim()).collect();
+        let wrong = |why| content(self.path, "comma-separated values", why);
+        let is = |names: &[&str], name: &str| names.iter().any(|n| n.eq_ignore_ascii_case(name));
+        for (place, name) in names.iter().enumerate() {
+            let is_read = is(&PICTURE, name) || is(&CLASS, name) || is(&ROWS, name);
+            let others = names.iter().enumerate().skip(place + 1);
+            let mut twins = others.filter(|(_, other)| other.eq_ignore_ascii_case(name));
+            if is_read && twins.any(|(other, _)| self.differ(place, other)) {
+                let why = format!(
+                    "it has several columns {name:?} with different fields: keep one of them"
+                );
+                return Err(wrong(why));
+            }
+        }
+        let further = json::further_image(names.iter().copied());
+        let has_first = names.iter().any(|name| is(&PICTURE, name));
+        further.filter(|_| has_first).map_or(Ok(()), |key| Err(wrong(json::why_not_further(key))))
+    }
+
+    /// Whether two columns have different fields.
+    fn differ(&self, place: usize, other: usize) -> bool {
+        let field =
+            |record: &'_ Vec<String>, place: usize| record.get(place).map(|f| f.trim().to_owned());
+        self.records.iter().any(|record| field(record, place) != field(record, other))
+    }
+
+    /// What should be known of columns that mean the same as one of these and have other fields.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let of = |names: &[&'static str]| {
+            let place = |name: &&str| {
+                self.header.iter().position(|column| column.trim().eq_ignore_ascii_case(name))
+            };
+            let places: Vec<usize> = names.iter().filter_map(place).collect();
+            let first = places.first().copied()?;
+            let other = places[1..].iter().find(|other| self.differ(first, **other))?;
+            let name = |place: usize| self.header[place].trim();
+            Some(read_beside("it has the columns", name(first), name(*other)))
+        };
+        [of(&PICTURE), of(&CLASS)].into_iter().flatten().collect()
     }
 
     /// Whether a record has a field for each column; empty ones behind the last column are none.

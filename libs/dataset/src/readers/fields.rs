@@ -99,10 +99,10 @@ impl Found {
     /// # Errors
     /// As [`Asking::check`].
     pub(crate) fn finish_file(&mut self, path: &Path) -> Result<(), DatasetError> {
-        self.notes.extend(self.asking.note());
+        self.notes.extend(self.asking.notes());
         self.asking.check(path)?;
         let gathered = std::mem::take(&mut self.gathered);
-        self.notes.extend(gathered.note());
+        self.notes.extend(gathered.notes());
         let (known, selection) = (self.asking.known(), self.asking.selection().clone());
         super::annotated::push_all(&gathered.pictures, &known, &selection, &path.into(), self)
     }
@@ -131,6 +131,7 @@ impl Found {
     ) -> Result<Vec<Draft>, String> {
         let Fields { values, images, .. } = fields;
         let name = sample_id(&values)?;
+        self.asking.note_twins(&values);
         let mut add = |images: Option<Vec<Cell>>| -> Result<Vec<PictureIdx>, String> {
             let images = images.ok_or("no \"image\"")?.into_iter();
             images.map(|cell| self.pictures.add(cell)).collect()
@@ -143,6 +144,11 @@ impl Found {
                 return Err("its boxes are on one image, and it has several or none".to_owned());
             };
             self.gathered.add(row, name, picture, named);
+            return Ok(Vec::new());
+        }
+        if self.asking.is_unlabeled(&values) {
+            let why = "its class -1 stands for none, as datasets without labels have it".to_owned();
+            self.skipped_parts.push(Skipped { place: format!("row {row}"), row, why });
             return Ok(Vec::new());
         }
         let asked = self.asking.questions(&values)?;
@@ -200,11 +206,11 @@ impl Found {
         };
         let cells = place_images(&mut conversation, images)?;
         conversation.turns.extend(first);
-        let answer = match values.get("solution").filter(|value| !value.is_null()) {
+        let answer = match values.get("solution").map(the_one).filter(|value| !value.is_null()) {
             Some(Value::String(none)) if is_missing(none.trim()) => {
                 return Err(format!("its solution {none:?} stands for none"));
             }
-            Some(solution) => written(solution),
+            Some(solution) => answer(solution)?,
             None => conversation.answer.ok_or_else(|| no_answer(&values))?,
         };
         let truth = match placeholders::replace(&values, &mut conversation.turns, answer)? {
@@ -279,6 +285,46 @@ fn text(values: &Map<String, Value>, key: &str) -> Result<String, String> {
         Some(other) => Err(format!("{key:?} should be text, got {other}")),
         None => Err(format!("no {key:?}")),
     }
+}
+
+/// The element of a list of one name or number, which is what is meant; else the value itself.
+fn the_one(value: &Value) -> &Value {
+    match value.as_array().map(Vec::as_slice) {
+        Some([one]) if !one.is_array() && !one.is_object() => one,
+        _ => value,
+    }
+}
+
+/// A true answer as text.
+///
+/// # Errors
+/// Several names in a list, of which an answer can be only one; JSON that was written as JSON once more.
+fn answer(solution: &Value) -> Result<String, String> {
+    let is_number = |text: &str| text.trim().parse::<f64>().is_ok();
+    let is_name = |value: &Value| value.as_str().is_some_and(|text| !is_number(text));
+    match solution {
+        Value::Array(list) if list.iter().any(is_name) => Err(format!(
+            "its solution is a list of several names, {solution}, and a question has one true answer: keep the right one, or \
+             make one text of them that an answer has to say as a whole, as {:?}",
+            list.iter().map(written).collect::<Vec<_>>().join(", ")
+        )),
+        Value::String(text) if is_text_of_json(text) => Err(
+            "its solution is a text in a text: the JSON was written as JSON once more, so that quotes and backslashes stand \
+             around it; call json.dumps once"
+                .to_owned(),
+        ),
+        _ => Ok(written(solution)),
+    }
+}
+
+/// Whether a text is a JSON text in quotes, in which a list or an object stands.
+fn is_text_of_json(text: &str) -> bool {
+    let inner = || serde_json::from_str::<String>(text).ok();
+    text.trim_start().starts_with('"')
+        && inner().is_some_and(|inner| {
+            let inner = inner.trim_start();
+            inner.starts_with(['[', '{']) || is_text_of_json(inner)
+        })
 }
 
 /// A text as it is, any other value as JSON writes it; but for NaN, which it does not have, and whole numbers that it writes

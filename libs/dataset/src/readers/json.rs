@@ -40,7 +40,8 @@ pub(crate) fn read(path: &Path, found: &mut Found) -> Result<(), DatasetError> {
         let mut row = 0;
         while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
             if !line.trim_ascii().is_empty() {
-                found.push(&file, row, object(&line).and_then(|o| keys.fields(o)));
+                let is_last = reader.fill_buf().map_err(failed)?.is_empty();
+                found.push(&file, row, object(&line, is_last).and_then(|o| keys.fields(o)));
                 row += 1;
             }
             line.clear();
@@ -80,33 +81,55 @@ pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
         QUESTION_KEYS.iter().any(|key| object.contains_key(*key))
             || unworded::is_one(|key| object.contains_key(key))
     };
-    Ok(object(&line).ok().filter(has_key).is_some_and(is_row))
+    Ok(object(&line, false).ok().filter(has_key).is_some_and(is_row))
 }
 
 /// Why a row is refused that has its pictures twice.
 pub(super) const BOTH_IMAGES: &str = "it has both \"image\" and \"images\", which are not the same: keep the one that the question is about";
 
+/// The first key of a further picture by its number, as `image2` or `image_1` beside `image`.
+pub(super) fn further_image<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    keys.find(|key| {
+        let key = key.to_ascii_lowercase();
+        let number =
+            ["images", "image", "img", "picture"].iter().find_map(|name| key.strip_prefix(name));
+        let number = number.map(|number| number.trim_start_matches(['_', '-', ' ']));
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
+/// Why a further picture in a field of its own is not read, and how it is written instead.
+pub(super) fn why_not_further(key: &str) -> String {
+    format!(
+        "it has {key:?} beside its image: several pictures of a row stand in one list, as \"images\": [\"a.png\", \"b.png\"], in \
+         the order in which the question speaks of them; or take {key:?} out"
+    )
+}
+
 /// Keys of which a row has one.
 const QUESTION_KEYS: [&str; 4] =
     ["problem", CONVERSATION_KEYS[0], CONVERSATION_KEYS[1], CONVERSATION_KEYS[2]];
 
-/// One line as an object.
-fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
+/// One line as an object; `is_last` for the last one of its file.
+fn object(line: &[u8], is_last: bool) -> Result<Map<String, Value>, String> {
     let line = line.trim_ascii_end();
     serde_json::from_slice(line).or_else(|error| {
         let read = serde_json::from_reader(WithoutNan::new(line));
-        read.map_err(|_again: serde_json::Error| why_no_object(line, &error))
+        read.map_err(|_again: serde_json::Error| why_no_object(line, is_last, &error))
     })
 }
 
 /// Why a line is no object, in words for what happens often.
-fn why_no_object(line: &[u8], error: &serde_json::Error) -> String {
+fn why_no_object(line: &[u8], is_last: bool, error: &serde_json::Error) -> String {
     let line = line.trim_ascii();
     let is_object = |text: &[u8]| serde_json::from_slice::<Map<String, Value>>(text).is_ok();
     match line.split_last() {
         Some((b',', before)) if is_object(before) => {
             "a comma follows its object: in a file of one object a line none stands between them"
                 .to_owned()
+        }
+        _ if is_last && error.is_eof() && line.starts_with(b"{") => {
+            format!("the file ends within its object, as one does that was cut: {}", start(line))
         }
         _ if error.is_eof() && line.starts_with(b"{") => {
             format!(
@@ -206,6 +229,13 @@ impl Keys {
             (Some(Value::Null), Some(other)) => Some(other),
             (one, _) => one,
         };
+        let is_there = |key: &&String| {
+            object[*key].as_str().is_some_and(|text| !text.is_empty()) || object[*key].is_object()
+        };
+        let further = object.keys().filter(is_there).map(String::as_str);
+        if let Some(key) = further_image(further).filter(|_| images.is_some() || has_images) {
+            return Err(why_not_further(key));
+        }
         // As a folder of pictures has it beside them, in its metadata.jsonl.
         let images = images.or_else(|| object.remove("file_name"));
         let images = images.filter(|images| videos.is_empty() || !is_nothing(images));

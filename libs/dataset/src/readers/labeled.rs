@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::classes::{self, Classes};
+use super::classes::{self, Classes, NoClass};
 use super::fields::{Draft, DraftTruth, Found};
 use super::mat::MatFile;
 use super::spellings::Spellings;
@@ -99,6 +99,7 @@ pub(crate) fn read_csv(
     found: &mut Found,
 ) -> Result<(), DatasetError> {
     let table = csv::Table::read(path)?;
+    table.check_columns()?;
     if let Some(rows) = table.rows() {
         found.ask(&options.selection)?;
         let root = options.image_root.as_deref();
@@ -106,6 +107,7 @@ pub(crate) fn read_csv(
         return json::push_all(path, rows, found);
     }
     let (labeled, bad) = table.labeled()?;
+    found.notes.extend(table.notes());
     found.rows.extend(bad.into_iter().map(Err));
     if labeled.is_empty() {
         return Ok(());
@@ -216,7 +218,14 @@ fn finish_in(
         let row = one.row;
         match class {
             Ok(class) => read.push(Labeled { class, ..one }),
-            Err(why) => found.rows.push(Err(Skipped { place: format!("row {row}"), row, why })),
+            Err(NoClass { why, is_meant }) => {
+                let skipped = Skipped { place: format!("row {row}"), row, why };
+                if is_meant {
+                    found.skipped_parts.push(skipped);
+                } else {
+                    found.rows.push(Err(skipped));
+                }
+            }
         }
     }
     labeled = read;

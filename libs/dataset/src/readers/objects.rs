@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::annotated::{Annotated, Shown};
+use super::annotated::{Annotated, Shown, note_twice};
 use super::unworded::LABEL;
 use crate::forms::Open;
 use crate::pictures::PictureIdx;
@@ -17,11 +17,11 @@ pub(super) const OBJECTS: &str = "objects";
 /// Keys of boxes: one, or a list of them.
 const BOXES: [&str; 4] = ["bbox", "bboxes", "boxes", "box"];
 /// Keys of what is in them: one name or number for all, or one for each.
-const NAMES: [&str; 10] = [
-    "category",
-    "categories",
+pub(super) const NAMES: [&str; 10] = [
     LABEL,
     "labels",
+    "category",
+    "categories",
     "class",
     "classes",
     "category_name",
@@ -75,6 +75,23 @@ pub(super) fn keys(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let of_boxes = [&BOXES[..], &NAMES, &SIZE, &[OBJECTS, CROWD]].concat();
     let of_boxes = if is_one(has) { of_boxes } else { Vec::new() };
     [&unread[..], &SIDES, &of_boxes].concat()
+}
+
+/// Pairs of keys that mean the same and say different things in a row: the one that is read, and another. A number beside a
+/// name is one of the same class.
+pub(super) fn twins(values: &Map<String, Value>) -> Vec<(&'static str, &'static str)> {
+    let lists = values.get(OBJECTS).and_then(Value::as_object).unwrap_or(values);
+    let of = |keys: &[&'static str]| {
+        let mut there = keys
+            .iter()
+            .filter_map(|key| Some((*key, lists.get(*key).filter(|value| !value.is_null())?)));
+        let first = there.next();
+        let other = there.find(|(key, value)| {
+            !key.ends_with("_id") && first.is_some_and(|(_, first)| first != *value)
+        });
+        first.zip(other).map(|((key, _), (other, _))| (key, other))
+    };
+    of(&NAMES).into_iter().chain(of(&BOXES)).collect()
 }
 
 /// The names that the features of a table have for numbers: of objects, else of a column of classes.
@@ -235,6 +252,8 @@ pub(super) struct Gathered {
     first_row: usize,
     /// Rows with columns of boxes beside one of classes.
     n_columns: usize,
+    /// Boxes that were there already.
+    n_twice: usize,
 }
 
 impl Gathered {
@@ -267,7 +286,9 @@ impl Gathered {
         });
         for (numbers, name, is_crowd) in boxes {
             let marked = pictures[place].boxes.entry(name).or_default();
-            if is_crowd {
+            if marked.has(&numbers, is_crowd) {
+                self.n_twice += 1;
+            } else if is_crowd {
                 marked.crowds.push(numbers);
             } else {
                 marked.push(numbers, None);
@@ -275,9 +296,9 @@ impl Gathered {
         }
     }
 
-    /// That boxes beside classes make another task than classes alone.
-    pub(super) fn note(&self) -> Option<String> {
-        (self.n_columns > 0).then(|| {
+    /// That boxes beside classes make another task than classes alone, and that some were there twice.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        let columns = (self.n_columns > 0).then(|| {
             format!(
                 "{} a box and a class: they are asked where the objects of the class are; where the classes alone are to \
                  be learned, take the column of boxes out",
@@ -286,6 +307,7 @@ impl Gathered {
                     n => format!("{n} rows have"),
                 }
             )
-        })
+        });
+        columns.into_iter().chain(note_twice(self.n_twice))
     }
 }

@@ -377,13 +377,14 @@ fn a_list_says_which_rows_are_used() {
 
 #[test]
 fn shots_are_drawn_of_each_class_whatever_the_others_are() {
-    let image = |id: usize| json!({"id": id, "file_name": "1.png"});
+    let image = |id: usize| json!({"id": id, "file_name": format!("shot-{id}.png")});
     let object = |id: usize| json!({"image_id": id, "category_id": id % 3, "bbox": [1, 2, 30, 40]});
     let coco = json!({
         "images": (0..30).map(image).collect::<Vec<_>>(),
         "annotations": (0..30).map(object).collect::<Vec<_>>(),
         "categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}, {"id": 2, "name": "bus"}]});
     let folder = coco_folder(&coco);
+    (0..30).for_each(|id| folder.write(&format!("shot-{id}.png"), &picture()));
     let class = |row: &Row| match &row.question {
         Question::Category(name) => Some(name.clone()),
         _ => None,

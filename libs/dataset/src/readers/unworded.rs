@@ -40,6 +40,8 @@ pub(crate) struct Asking {
     seen: BTreeSet<Arc<str>>,
     /// Whether a row asked in words of its own.
     has_words: bool,
+    /// Keys of one meaning with different values in a row: the one that is read, and the other.
+    twins: BTreeSet<(&'static str, &'static str)>,
 }
 
 impl Asking {
@@ -78,8 +80,20 @@ impl Asking {
     }
 
     /// What of its names should be known.
-    pub(crate) fn note(&self) -> Option<String> {
-        self.spellings.note()
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let twins = self.twins.iter().map(|(key, other)| read_beside("rows have", key, other));
+        twins.chain(self.spellings.note()).collect()
+    }
+
+    /// Notes keys of a row that mean the same and say different things.
+    pub(super) fn note_twins(&mut self, values: &Map<String, Value>) {
+        self.twins.extend(objects::twins(values));
+    }
+
+    /// Whether a row is about a class alone, and its number is that of none: where numbers have names, -1 has none.
+    pub(super) fn is_unlabeled(&self, values: &Map<String, Value>) -> bool {
+        let label = values.get(LABEL).and_then(Value::as_f64);
+        !is_reference(values) && label == Some(-1.0) && self.at(0).is_some()
     }
 
     /// The questions of a row that has none in words; none if its class is not asked about.
@@ -121,6 +135,18 @@ impl Asking {
     /// A name, or the number of one from 0, as Hugging Face's `ClassLabel` counts.
     fn name(&self, label: &Value) -> Result<Arc<str>, String> {
         match label {
+            // As a feature of one class or several has it.
+            Value::Array(list) if list.len() == 1 => self.name(&list[0]),
+            Value::Array(list) if list.iter().all(|one| one.is_string() || one.is_number()) => {
+                Err(format!(
+                    "it has {} classes, {label}, and a picture is asked for one: keep the right one, or write a problem and a \
+                     solution in words",
+                    list.len()
+                ))
+            }
+            Value::String(key) if key.trim().is_empty() => {
+                Err("its class is an empty text".to_owned())
+            }
             Value::String(key) if is_missing(key) => {
                 Err(format!("its class {key:?} stands for none"))
             }
@@ -134,6 +160,12 @@ impl Asking {
                 name.ok_or_else(|| {
                     if self.classes.is_given() {
                         format!("class {number} is not in data.classes, which counts from 0 here")
+                    } else if !self.own_names.is_empty() {
+                        format!(
+                            "class {number} is outside of the {} names that the file has for its classes, which count from 0: \
+                             data.classes names others",
+                            self.own_names.len()
+                        )
                     } else {
                         format!(
                             "label {number} is a number: a list of names has to name it (data.classes; of `vrft new`, --classes)"
@@ -175,6 +207,13 @@ impl Asking {
         let asked = texts.iter().take(n_asked);
         asked.map(|text| Ok((Question::Expression(text.trim().into()), truth()))).collect()
     }
+}
+
+/// That of two keys or columns of one meaning the first is read.
+pub(super) fn read_beside(have: &str, key: &str, other: &str) -> String {
+    format!(
+        "{have} {key:?} and {other:?}, which say different things: {key:?} is read, and {other:?} is not"
+    )
 }
 
 /// Whether the row has a box and words that refer to it.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use roxmltree::{Document, Node};
 
-use super::annotated::{Annotated, Marked, Shown, push_all};
+use super::annotated::{Annotated, Marked, Shown, merged, push_all};
 use super::fields::Found;
 use super::spellings::Spellings;
 use crate::path::Locator;
 use crate::row::Skipped;
+use crate::summary::verb;
 use crate::{DatasetError, Selection};
 
 /// Where images are, seen from the root of the data set: VOC's own folder, and another common one.
@@ -35,10 +36,11 @@ pub(crate) fn read(
     });
     let mut images = Vec::with_capacity(files.len());
     let mut spellings = Spellings::default();
+    let mut counts = Counts::default();
     for (number, path) in files.iter().enumerate() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let text = crate::files::read_text(path).map_err(|error| error.to_string());
-        match text.and_then(|text| annotated(path, &text, &mut spellings)) {
+        match text.and_then(|text| annotated(path, &text, &mut spellings, &mut counts)) {
             Ok((image, bad)) => {
                 let skipped = bad.into_iter().map(|(object, why)| Skipped {
                     place: format!("{name}, object {object}"),
@@ -55,6 +57,16 @@ pub(crate) fn read(
         }
     }
     found.notes.extend(spellings.note());
+    if counts.difficult > 0 {
+        found.notes.push(format!(
+            "{} of the objects {} marked <difficult>: as in VOC's own metric, an answer need not name such a one, and does no \
+             wrong if it does",
+            counts.difficult,
+            verb(counts.difficult, "is", "are")
+        ));
+    }
+    let (images, notes) = merged(images, counts.twice);
+    found.notes.extend(notes);
     let names: BTreeSet<Arc<str>> =
         images.iter().flat_map(|image| image.boxes.keys().cloned()).collect();
     // What names the data is the folder: each row's picture has a file of its own.
@@ -62,11 +74,20 @@ pub(crate) fn read(
     push_all(&images, &names, selection, &folder, found)
 }
 
+/// Objects that are left out, or need not be named.
+#[derive(Debug, Default)]
+struct Counts {
+    difficult: usize,
+    /// Boxes that are there already.
+    twice: usize,
+}
+
 /// The picture, and the objects that are of no use.
 fn annotated(
     path: &Path,
     text: &str,
     spellings: &mut Spellings,
+    counts: &mut Counts,
 ) -> Result<(Annotated, Vec<(usize, String)>), String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     let root = document.root_element();
@@ -76,7 +97,16 @@ fn annotated(
     for (number, object) in objects.enumerate() {
         match named_box(object) {
             Ok((name, corners)) => {
-                boxes.entry(spellings.of(name)).or_default().push(corners, None);
+                let marked = boxes.entry(spellings.of(name)).or_default();
+                let is_difficult = is_difficult(object);
+                if marked.has(&corners, is_difficult) {
+                    counts.twice += 1;
+                } else if is_difficult {
+                    counts.difficult += 1;
+                    marked.crowds.push(corners);
+                } else {
+                    marked.push(corners, None);
+                }
             }
             Err(why) => bad.push((number, why)),
         }
@@ -90,6 +120,11 @@ fn annotated(
         ..Annotated::default()
     };
     Ok((image, bad))
+}
+
+/// Whether VOC's metric leaves an object out: it is hard to recognize.
+fn is_difficult(object: Node) -> bool {
+    child(object, "difficult").is_ok_and(|node| !["", "0", "false"].contains(&text_of(node)))
 }
 
 fn named_box<'a>(object: Node<'a, '_>) -> Result<(&'a str, [f64; 4]), String> {
@@ -163,6 +198,30 @@ mod tests {
             "b.xml, object 0: no <xmax> in <bndbox>"
         );
         assert!(dataset.skipped()[0].to_string().starts_with("c.xml: "));
+    }
+
+    #[test]
+    fn what_is_difficult_need_not_be_named() {
+        let object = CAT[CAT.find("<object>").unwrap()..].replace("</annotation>", "");
+        let hard = object.replace("<name>", "<difficult>1</difficult><name>").replace("21", "31");
+        let easy = object.replace("<name>", "<difficult>0</difficult><name>");
+        let both = CAT.replace("</annotation>", &[&hard, &easy, "</annotation>"].concat());
+        let alone = both.replace(&object, "").replace(&easy, "").replace("a.png", "b.png");
+        let picture = black(200, 100);
+        let folder = Folder::new(&[
+            ("a.png", &picture),
+            ("b.png", &picture),
+            ("a.xml", both.as_bytes()),
+            ("b.xml", alone.as_bytes()),
+        ]);
+        let dataset = Dataset::open(&folder.path("")).unwrap();
+        assert_eq!((dataset.len(), dataset.get(0).sample_id()), (1, "a-cat"));
+        let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!("boxes") };
+        assert_eq!((boxes.len(), boxes[0].corners()), (1, [20.0, 10.0, 120.0, 60.0]));
+        assert_eq!(boxes.crowds[0].corners(), [30.0, 10.0, 120.0, 60.0]);
+        let notes = dataset.notes().join("\n");
+        assert!(notes.contains("2 of the objects are marked <difficult>"), "{notes}");
+        assert!(notes.contains("1 box is there already"), "{notes}");
     }
 
     #[test]

@@ -93,6 +93,19 @@ fn lines(names: &[String], problem: &str, solution: impl Fn(usize) -> String) ->
     names.iter().enumerate().map(row).collect::<Vec<String>>().join("\n")
 }
 
+/// As a snapshot of the hub has it: the name is that of the link.
+#[test]
+fn a_link_to_a_file_is_named_as_it_is_and_pictures_start_beside_it() {
+    let (folder, names) = folder(20);
+    let blob = folder.path().join("blobs/h1");
+    std::fs::create_dir(blob.parent().unwrap()).unwrap();
+    let solution = |n: usize| format!("[{{\"bbox_2d\": [{n}, 4, 63, 47], \"label\": \"mug\"}}]");
+    std::fs::write(&blob, lines(&names, "Where is the mug?", solution)).unwrap();
+    let link = folder.path().join("train.jsonl");
+    std::os::unix::fs::symlink("blobs/h1", &link).unwrap();
+    assert_eq!(made(&options(folder.path(), &link)).data.train, link);
+}
+
 #[test]
 fn jsonl_with_boxes_in_pixels() {
     let (folder, names) = folder(20);

@@ -7,6 +7,7 @@ use crate::Answer;
 use crate::rng::Rng;
 use crate::terms::{Closeness, Metric, Shape};
 use crate::text::find::numbers;
+use crate::text::plain::plain_whole;
 
 /// Numbers that a hedging answer lists.
 const HEDGED_UP_TO: usize = 50;
@@ -67,9 +68,10 @@ impl Kind for NumberAnswer {
     }
 }
 
-/// The number of a text that has only one; thousands may be set off by commas, and a text that is nothing else may have it
+/// The number of a text that has only one; thousands may be set off by commas or narrow spaces, and a text that is nothing else may have it
 /// in words.
 pub(crate) fn only_number(text: &str) -> Option<f64> {
+    let text = &*plain_whole(text);
     let joined;
     let text = if text.contains(',') {
         joined = without_thousands_commas(text);
@@ -97,7 +99,7 @@ fn has_comma_within(text: &str) -> bool {
 
 /// Whether a text is a number in digits and nothing else.
 pub(crate) fn is_digits(text: &str) -> bool {
-    text.trim().parse::<f64>().is_ok()
+    plain_whole(text).trim().parse::<f64>().is_ok()
 }
 
 /// Whether a text is one number with a percent sign behind it.
@@ -230,7 +232,7 @@ pub fn is_measure(unit: &str) -> bool {
 
 /// Recognizes answers that are numbers alone.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
-    examples.all(|answer| answer.trim().parse::<f64>().is_ok()).then_some(())?;
+    examples.all(is_digits).then_some(())?;
     Some((AnswerKind::Number(NumberAnswer {}), "every answer is a number".to_owned()))
 }
 
@@ -251,6 +253,10 @@ mod tests {
             ("1E-7 m", 1e-7),
             ("1e+20", 1e20),
             ("100000000000000000000", 1e20),
+            ("1\u{2009}000", 1000.0),
+            ("-12\u{202f}345\u{a0}678.5 EUR", -12_345_678.5),
+            ("\u{ff11}\u{ff12}", 12.0),
+            ("\u{661}\u{662}\u{66b}\u{665}", 12.5),
             ("18446744073709551615", 18_446_744_073_709_551_615.0),
         ];
         for (text, number) in read {
@@ -266,6 +272,9 @@ mod tests {
             "5,5",
             "12-15",
             "one mug",
+            "1 2",
+            "100 200",
+            "1 000 or 2 000",
             "1e400",
             "1e5 or 2e5",
             "thirty-ten",

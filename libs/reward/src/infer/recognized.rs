@@ -14,6 +14,7 @@ use crate::geometry::Space;
 use crate::read_truth;
 use crate::reading::quote;
 use crate::text::find::numbers;
+use crate::text::plain::plain_whole;
 
 /// From this share of answers on that are of one shape, the others look like mistakes, and the user is asked.
 const MIN_ALIKE: f64 = 0.75;
@@ -59,6 +60,7 @@ enum Shape {
 
 impl Shape {
     fn of(answer: &str) -> Self {
+        let answer = &*plain_whole(answer);
         if answer.contains('{') {
             Shape::Objects
         } else if answer.contains(['[', '(']) && answer.contains(|c: char| c.is_ascii_digit()) {

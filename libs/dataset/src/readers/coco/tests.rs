@@ -255,10 +255,71 @@ fn where_sizes_cannot_tell_the_configuration_does() {
 }
 
 #[test]
+fn what_is_declared_counts_more_than_the_annotated_size() {
+    let displayed = turned(6, (40, 30), Some(BoxesAre::Displayed));
+    assert_eq!(boxes(&displayed, 0), [[1.0, 2.0, 11.0, 22.0]]);
+    let note = displayed.notes().join("\n");
+    assert!(note.contains("the annotated sizes of 1 row (row 0 (1-square))"), "{note}");
+    assert!(
+        note.contains("as stored") && note.contains("= \"displayed\", as configured"),
+        "{note}"
+    );
+    // It agrees with the size.
+    assert_eq!(turned(6, (30, 40), Some(BoxesAre::Displayed)).notes(), [] as [String; 0]);
+}
+
+#[test]
+fn sizes_that_the_boxes_contradict_are_refused_with_the_key_that_helps() {
+    // As shown, 30 × 40; the sizes are those of the files.
+    let coco = json!({
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30},
+                   {"id": 2, "file_name": "b.jpg", "width": 40, "height": 30}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 8, 10, 30]},
+                        {"image_id": 2, "category_id": 1, "bbox": [1, 2, 10, 20]}],
+        "categories": [{"id": 1, "name": "cup"}]});
+    let picture = turned_jpeg(40, 30, 6);
+    let files = [("a.jpg", &picture[..]), ("b.jpg", &picture), ("c.json", &[])];
+    let folder = Folder::new(&files);
+    folder.write("c.json", coco.to_string().as_bytes());
+    let open = |boxes_are| {
+        let options = OpenOptions { boxes_are, ..OpenOptions::default() };
+        Dataset::open_with(&folder.path("c.json"), &options)
+    };
+    let error = open(None).unwrap_err().to_string();
+    for words in ["those of 1 row (row 0 (1-cup)) leave", "data.boxes_are = \"displayed\""] {
+        assert!(error.contains(words), "{words:?} is not in {error}");
+    }
+    let read = open(Some(BoxesAre::Displayed)).unwrap();
+    assert_eq!(boxes(&read, 0), [[1.0, 8.0, 11.0, 38.0]]);
+    assert_eq!(boxes(&read, 1), [[1.0, 2.0, 11.0, 22.0]]);
+}
+
+#[test]
+fn a_picture_under_two_ids_is_one_question_and_a_box_counts_once() {
+    let box_of =
+        |image: u8, bbox: [u8; 4]| json!({"image_id": image, "category_id": 1, "bbox": bbox});
+    let image = |id: u8| json!({"id": id, "file_name": "a.png", "width": 64, "height": 64});
+    let first = [1, 2, 3, 4];
+    let coco = json!({
+        "images": [image(1), image(9)],
+        "annotations": [box_of(1, first), box_of(9, [10, 10, 30, 30]), box_of(9, first), box_of(1, first)],
+        "categories": [{"id": 1, "name": "cup"}]});
+    let dataset = open(&coco);
+    assert_eq!(boxes(&dataset, 0), [[1.0, 2.0, 4.0, 6.0], [10.0, 10.0, 40.0, 40.0]]);
+    assert_eq!((dataset.len(), dataset.get(0).sample_id()), (1, "1-cup"));
+    let notes = dataset.notes().join("\n");
+    for words in ["1 entry is about a picture", "9 (a.png)", "2 boxes are there already"] {
+        assert!(notes.contains(words), "{words:?} is not in {notes}");
+    }
+}
+
+#[test]
 fn categories_that_share_an_id_are_refused_and_those_without_a_name_are_not_asked_about() {
     let mut coco = one(other());
     coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 1, "name": "circle"}]);
     refused(&coco, &["category 1 is \"square\" and \"circle\"", "an id of its own"]);
+    coco["categories"] = json!([{"id": 1, "name": 1}]);
+    refused(&coco, &["the name of category 1 is 1, which is no text", "\"name\": \"1\""]);
     coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 1, "name": "square"}]);
     assert_eq!(open(&coco).len(), 1);
     coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 2, "name": " "}]);

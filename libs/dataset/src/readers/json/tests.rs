@@ -233,3 +233,61 @@ fn an_object_over_several_lines_is_told_as_that() {
     let error = Dataset::open(&folder.path("rows.txt")).unwrap_err().to_string();
     assert!(error.contains("looks like JSON: rename it to .jsonl"), "{error}");
 }
+
+#[test]
+fn a_list_of_one_answer_is_that_answer_and_several_names_are_refused() {
+    let answer = |solution: serde_json::Value| {
+        row(&json!({"image": "img/a.png", "problem": "p", "solution": solution}))
+            .map(|(_, text)| text)
+    };
+    assert_eq!(answer(json!(["mug"])).unwrap(), "mug");
+    assert_eq!(answer(json!(["0"])).unwrap(), "0");
+    assert_eq!(answer(json!([7])).unwrap(), "7");
+    // Places as ever.
+    assert_eq!(answer(json!([1, 2, 30, 40])).unwrap(), "[1,2,30,40]");
+    assert_eq!(answer(json!([{"bbox_2d": [1, 2, 3, 4]}])).unwrap(), r#"[{"bbox_2d":[1,2,3,4]}]"#);
+    let why = answer(json!(["mug", "cup"])).unwrap_err();
+    for words in ["row 0", "several names", "keep the right one", "\"mug, cup\""] {
+        assert!(why.contains(words), "{why}");
+    }
+    assert!(answer(json!(["nan"])).unwrap_err().contains("stands for none"));
+}
+
+#[test]
+fn json_within_json_is_called_that() {
+    let boxes = json!([{"bbox_2d": [1, 2, 3, 4], "label": "mug"}]).to_string();
+    let twice = json!(boxes).to_string();
+    let row = |solution: &str| {
+        json!({"image": "img/a.png", "problem": "p", "solution": solution}).to_string()
+    };
+    refused(
+        row(&twice).as_bytes(),
+        &["row 0: its solution is a text in a text", "json.dumps once"],
+    );
+    check("a.jsonl", row("s").as_bytes(), 1);
+    assert_eq!(
+        super::super::json::further_image(["image", "image_id", "image2x"].into_iter()),
+        None
+    );
+}
+
+#[test]
+fn a_line_that_the_file_ends_in_is_not_said_to_go_on() {
+    refused(br#"{"image": "img/a.png", "probl"#, &["the file ends within its object"]);
+    refused(b"{\"image\":\n\"img/a.png\"}\n", &["row 0: its object goes on in the next line"]);
+}
+
+#[test]
+fn a_further_picture_in_a_field_of_its_own_is_refused_by_name() {
+    for key in ["image2", "image_2", "image_1"] {
+        let row = json!({"image": "img/a.png", key: "img/b.png", "problem": "p", "solution": "s"});
+        let words = format!("it has {key:?} beside its image");
+        refused(row.to_string().as_bytes(), &[&words, "\"images\": [\"a.png\", \"b.png\"]"]);
+        let empty = json!({"image": "img/a.png", key: "", "problem": "p", "solution": "s"});
+        check("a.jsonl", empty.to_string().as_bytes(), 1);
+    }
+    let table = "image,image2,problem,solution\nimg/a.png,img/b.png,p,s\n";
+    let folder = folder("a.csv", table.as_bytes());
+    let error = Dataset::open(&folder.path("a.csv")).unwrap_err().to_string();
+    assert!(error.contains("it has \"image2\" beside its image"), "{error}");
+}

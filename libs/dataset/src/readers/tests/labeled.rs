@@ -283,5 +283,66 @@ fn classes_of_the_hub_are_called_by_their_names() {
     let dataset = open(&path, &OpenOptions::default());
     assert_eq!(classes(&dataset), ["tulip", "rose"]);
     // Without a class, as the hub writes it for rows that are not labeled.
-    assert!(dataset.skipped()[0].to_string().starts_with("row 2: label -1 is a number"));
+    let part = dataset.skipped_parts()[0].to_string();
+    assert!(part.starts_with("row 2: its class -1 stands for none"), "{part}");
+}
+
+#[test]
+fn of_two_columns_of_classes_the_documented_one_is_read_and_that_is_noted() {
+    let rows = |other: &str| format!("image,label,{other}\na.png,mug,0\nb.png,cup,1\n");
+    let folder = Folder::new(&[("a.png", &picture()), ("b.png", &picture())]);
+    let read = |text: &str| {
+        folder.write("a.csv", text.as_bytes());
+        open(&folder.path("a.csv"), &OpenOptions::default())
+    };
+    let two = read(&rows("class"));
+    assert_eq!(classes(&two), ["mug", "cup"]);
+    assert!(
+        two.notes()[0].contains("\"label\" is read, and \"class\" is not"),
+        "{:?}",
+        two.notes()
+    );
+    // The other order makes no difference, and equal fields are no clash.
+    assert_eq!(classes(&read("image,class,label\na.png,0,mug\nb.png,1,cup\n")), ["mug", "cup"]);
+    let equal = read("image,label,class,label\na.png,mug,mug,mug\nb.png,cup,cup,cup\n");
+    assert_eq!(equal.notes(), [] as [String; 0]);
+    folder.write("a.csv", rows("label").as_bytes());
+    refused(
+        &folder.path("a.csv"),
+        &OpenOptions::default(),
+        &["several columns \"label\"", "keep one"],
+    );
+    // The same of rows in JSON.
+    let line = |name: &str, class: &str| {
+        json!({"image": name, "label": "mug", "class": class}).to_string()
+    };
+    folder.write("a.jsonl", [line("a.png", "x"), line("b.png", "mug")].join("\n").as_bytes());
+    let rows = open(&folder.path("a.jsonl"), &OpenOptions::default());
+    assert_eq!(classes(&rows), ["mug", "mug"]);
+    assert!(rows.notes()[0].contains("\"label\" is read"), "{:?}", rows.notes());
+}
+
+#[test]
+fn a_class_of_none_is_left_out_and_an_empty_one_is_a_bad_row() {
+    let folder = Folder::new(&[("names.txt", b"mug\ncup\n"), ("a.png", &picture())]);
+    let write = |labels: &[serde_json::Value]| {
+        let line = |label| json!({"image": "a.png", "label": label}).to_string();
+        let lines: Vec<String> = labels.iter().map(line).collect();
+        folder.write("a.jsonl", lines.join("\n").as_bytes());
+    };
+    let listed = Selection { classes: Some(folder.path("names.txt")), ..Selection::default() };
+    write(&[json!(0), json!(-1), json!(1), json!([1]), json!([0, 1])]);
+    let dataset = open(&folder.path("a.jsonl"), &select(listed));
+    assert_eq!(classes(&dataset), ["mug", "cup", "cup"]);
+    let parts: Vec<String> = dataset.skipped_parts().iter().map(ToString::to_string).collect();
+    assert!(parts[0].starts_with("row 1: its class -1 stands for none"), "{parts:?}");
+    let bad: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
+    assert!(bad.len() == 1 && bad[0].starts_with("row 4: it has 2 classes"), "{bad:?}");
+    write(&[json!("mug"), json!(" ")]);
+    let dataset = open(&folder.path("a.jsonl"), &OpenOptions::default());
+    assert_eq!(dataset.skipped()[0].to_string(), "row 1: its class is an empty text");
+    // A table counts in the same way.
+    folder.write("a.csv", b"image,label\na.png,0\na.png,1\na.png,2\na.png,-1\n");
+    let table = open(&folder.path("a.csv"), &OpenOptions::default());
+    assert_eq!((table.len(), table.skipped(), table.skipped_parts().len()), (3, &[][..], 1));
 }

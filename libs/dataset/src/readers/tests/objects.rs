@@ -55,6 +55,16 @@ fn a_box_beside_a_class_is_no_class_alone_and_rows_about_a_picture_are_one() {
 }
 
 #[test]
+fn the_same_box_counts_once_and_keys_that_clash_are_noted() {
+    let row = json!({"image": "a.png", "bbox": MUG, "label": "mug", "class": "cup", "class_id": 3});
+    let expected: [(&str, &[[f64; 4]]); 1] = [("0 mug", &[MUG])];
+    let notes = check(&[row.clone(), row], &by_corners(), &expected).notes().join("\n");
+    assert!(notes.contains("1 box is there already"), "{notes}");
+    assert!(notes.contains("\"label\" is read, and \"class\" is not"), "{notes}");
+    assert!(!notes.contains("class_id"), "{notes}");
+}
+
+#[test]
 fn lists_of_boxes_have_a_name_for_each_or_one_for_all() {
     let expected: [(&str, &[[f64; 4]]); 2] = [("0 cup", &[CUP]), ("0 mug", &[MUG])];
     for row in [

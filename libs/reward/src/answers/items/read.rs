@@ -91,8 +91,8 @@ fn item(kind: &dyn ItemKind, object: &Value, author: Author) -> Result<Item, Fla
     }
     if let Some(key) = keys.label {
         item.label = object.get(key).and_then(words);
-        let is_null = |label: &String| label == "null" || label == "None";
-        if author == Author::Data && item.label.as_ref().is_none_or(is_null) {
+        let is_none = |label: &String| ["", "null", "None"].contains(&label.trim());
+        if author == Author::Data && item.label.as_ref().is_none_or(is_none) {
             return Err(Flaw::NoLabel);
         }
     }
@@ -266,5 +266,26 @@ fn n_objects(value: &Value) -> usize {
         }
         Value::List(items) => items.iter().map(n_objects).sum(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::AnswerConfig;
+    use crate::reading::read_truth;
+
+    #[test]
+    fn an_empty_label_of_a_true_box_is_none() {
+        let toml = "type = 'boxes'\nkeys = {place = 'bbox_2d', label = 'label'}";
+        let answer: AnswerConfig = toml::from_str(toml).unwrap();
+        let read = |label: &str| {
+            let text = format!("[{{\"bbox_2d\": [1, 2, 3, 4], \"label\": \"{label}\"}}]");
+            read_truth(&text, &answer)
+        };
+        assert!(read("mug").is_ok());
+        for label in ["", " "] {
+            let why = read(label).unwrap_err().to_string();
+            assert!(why.contains("expected a label under its key"), "{why}");
+        }
     }
 }
