@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_split_of_named_data_is_chosen_as_the_refusal_of_several_says() {
         let folder = tempfile::tempdir().unwrap();
-        for split in ["dev", "test"] {
+        for split in ["validation", "test"] {
             let row = format!(
                 "{{\"image\": \"a.png\", \"problem\": \"{split}?\", \"solution\": \"1\"}}\n"
             );
@@ -120,12 +120,14 @@ mod tests {
         };
         // The split that the configuration names is that of its own data.
         let error = of_named_data(JudgeError::Dataset(open(&[]).unwrap_err())).to_string();
-        for words in
-            ["several splits", "`--set evaluation.split=NAME`", "dev (1 file), test (1 file)"]
-        {
+        for words in [
+            "several splits",
+            "`--set evaluation.split=NAME`",
+            "test (1 file), validation (1 file)",
+        ] {
             assert!(error.contains(words), "{error}");
         }
-        for split in ["dev", "test"] {
+        for split in ["validation", "test"] {
             let dataset = open(&[&format!("evaluation.split={split}")]).unwrap();
             assert_eq!((dataset.len(), dataset.split()), (1, Some(split)));
         }
