@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::directory::copy_companions;
 use crate::hub;
+use crate::stead::no_weights;
 use crate::{
     CheckpointError, JsonFile, Keys, LoraConfig, TargetModules, TensorFiles, write_tensors,
 };
@@ -183,6 +184,9 @@ impl Adapter {
         mut convert: impl FnMut(&str, TensorView) -> Result<T, E>,
     ) -> Result<BTreeMap<String, T>, E> {
         let path = dir.join(TENSORS);
+        if !path.exists() {
+            return Err(no_weights(dir, TENSORS).into());
+        }
         let own_name = |name: &str| {
             let module = name.strip_prefix(PREFIX).unwrap_or(name);
             let is_known = is_adapter(module) && (module == SOFT_PROMPT) == (module == name);

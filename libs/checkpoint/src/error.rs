@@ -29,6 +29,24 @@ pub enum CheckpointError {
         /// What of it is not, by name, and what is.
         what: String,
     },
+    /// A pointer of Git LFS where a file should be.
+    #[error(
+        "{path:?} is a Git LFS pointer and not the file itself: `git lfs pull` in its folder fetches it"
+    )]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder without the file of weights that is looked for.
+    #[error("{dir:?} has no {wanted}: {why}")]
+    NoWeights {
+        /// The folder.
+        dir: PathBuf,
+        /// The file.
+        wanted: &'static str,
+        /// What is there instead, and what to do.
+        why: String,
+    },
     /// A file that is there and is not what its name promises.
     #[error("{path:?} is damaged: {message}")]
     Damaged {

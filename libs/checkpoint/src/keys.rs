@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::CheckpointError;
+use crate::stead::refuse_pointer;
 
 /// The largest size that a file may ask for: a product of two of them still fits 64 bits with room to spare.
 pub const MAX_SIZE: usize = 1 << 24;
@@ -35,6 +36,7 @@ impl JsonFile {
     /// A text that is not JSON.
     pub fn parse(path: impl Into<PathBuf>, text: &str) -> Result<Self, CheckpointError> {
         let path = path.into();
+        refuse_pointer(&path, text.as_bytes())?;
         match serde_json::from_str(text) {
             Ok(value) => Ok(Self { path, value }),
             Err(error) => Err(CheckpointError::damaged(&path, error)),

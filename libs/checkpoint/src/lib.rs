@@ -24,6 +24,7 @@ mod hub;
 mod keys;
 mod manifest;
 mod nf4;
+mod stead;
 mod tensors;
 
 pub use adapter::{Adapter, FACTORS, SOFT_PROMPT, is_adapter, model_dir, names_module};
@@ -39,4 +40,5 @@ pub use keys::{JsonFile, Keys, MAX_SIZE};
 pub use manifest::{Manifest, verify};
 pub use nf4::{Nf4FactorsView, Nf4View, nf4_state};
 pub use safetensors::tensor::{Dtype as StoredDtype, TensorView, View};
+pub use stead::refuse_pointer;
 pub use tensors::{TensorFiles, write_tensors};

@@ -9,12 +9,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::stead::refuse_pointer;
 use crate::{Adapter, CheckpointError};
 
 const FILE_NAME: &str = "manifest.json";
 
 /// What names another file, so that it changes when that one moves; whether it makes sense is seen when it is read.
 const EDITABLE: &str = "adapter_config.json";
+
+/// Bytes at the start of a file that tell what it is.
+const N_START: u64 = 64;
 
 /// What the files of a folder should be.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +90,7 @@ impl Manifest {
             let path = dir.join(name);
             let got = fingerprint(&path)?;
             if got.bytes != expected.bytes {
+                refuse_pointer(&path, &start(&path)?)?;
                 let reason = format!("it should have {} bytes, got {}", expected.bytes, got.bytes);
                 return Err(CheckpointError::damaged(&path, reason));
             }
@@ -97,6 +102,14 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// How a file begins.
+fn start(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(CheckpointError::read(path))?;
+    file.take(N_START).read_to_end(&mut bytes).map_err(CheckpointError::read(path))?;
+    Ok(bytes)
 }
 
 fn fingerprint(path: &Path) -> Result<Fingerprint, CheckpointError> {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::CheckpointError;
 use crate::nf4::{self, Nf4View, State};
+use crate::stead::{no_weights, refuse_pointer};
 
 pub(crate) const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -207,6 +208,7 @@ impl Mapped {
         // since bytes of any value are numbers.
         #[expect(unsafe_code, reason = "there is no other way to map a file")]
         let bytes = unsafe { Mmap::map(&file) }.map_err(CheckpointError::read(path))?;
+        refuse_pointer(path, &bytes)?;
         let (header, data_start) = read_header(path, &bytes)?;
         Ok(Self { path: path.to_owned(), bytes, header, data_start })
     }
@@ -254,8 +256,11 @@ struct Index {
 /// The files of a checkpoint directory that hold tensors.
 fn shards(dir: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let index = dir.join(INDEX);
-    if dir.join(SINGLE).is_file() || !index.is_file() {
+    if dir.join(SINGLE).is_file() {
         return Ok(vec![dir.join(SINGLE)]);
+    }
+    if !index.is_file() {
+        return Err(no_weights(dir, SINGLE));
     }
     let text = std::fs::read(&index).map_err(CheckpointError::read(&index))?;
     let parsed: Index =

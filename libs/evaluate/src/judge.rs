@@ -352,7 +352,7 @@ impl Judge {
             let row = rows[at];
             let turns = existence::question(self.prompter.category(row).as_deref(), row);
             let messages = vrft_messages::chat_messages(&turns);
-            encode_messages(&self.processor, &messages, row)
+            vrft_prompts::encode(&self.processor, &messages, row)
                 .map_err(|why| JudgeError::Prompt { sample_id: row.sample_id().to_owned(), why })
         };
         let answer = |policy: &Policy| self.greedy(policy, &rows, &sampling, &question, false);
@@ -421,20 +421,7 @@ fn subject(processor: &Processor, prompter: &Prompter, row: &Row) -> Subject {
 
 /// What the policy reads about a row.
 fn encode(processor: &Processor, prompter: &Prompter, row: &Row) -> Result<EncodedPrompt, String> {
-    encode_messages(processor, &prompter.chat_messages(row), row)
-}
-
-/// A conversation about the pictures of a row.
-fn encode_messages(
-    processor: &Processor,
-    messages: &serde_json::Value,
-    row: &Row,
-) -> Result<EncodedPrompt, String> {
-    let images = row.pictures.iter().map(|picture| picture.bytes());
-    let images: Vec<Vec<u8>> = images.collect::<Result<_, _>>().map_err(|e| e.to_string())?;
-    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-    let encoded = processor.encode_messages(messages, &images, &[], true);
-    encoded.map_err(|error| error.to_string())
+    vrft_prompts::encode(processor, &prompter.chat_messages(row), row)
 }
 
 /// The measures that may decide which of two policies is better, the most telling first; all are better the higher.

@@ -72,3 +72,33 @@ pub(crate) fn check_policy(graph: &Graph) -> eyre::Result<()> {
     };
     checked.wrap_err("policy.path")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::GraphOptions;
+
+    /// Of every graph with a policy, whether it learns or only judges.
+    #[test]
+    fn files_that_a_node_would_refuse_are_refused_before_a_run() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "tokenizer.json"] {
+            std::fs::copy(root.join("data/starter").join(name), folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("pytorch_model.bin"), "PK").unwrap();
+        for graph in ["dataflow.yml", "configs/evaluate.yml"] {
+            let path = format!("policy.path={:?}", folder.path().display().to_string());
+            let graph = Some(root.join(graph));
+            let options = GraphOptions { graph, config: None, overrides: vec![path] };
+            let error = check_policy(&Graph::load(&options).unwrap()).unwrap_err();
+            let error = format!("{error:#}");
+            assert!(
+                error.starts_with("policy.path: ") && error.contains("pytorch_model.bin"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,14 +1,53 @@
 //! `vrft eval`: what a checkpoint does on held-out data.
 
-use eyre::WrapErr;
+use eyre::{WrapErr, eyre};
+use vrft_config::Document;
+use vrft_dataset::DatasetError;
+use vrft_evaluate::JudgeError;
 
 use crate::cli::EvalOptions;
+use crate::config::Config;
 use crate::graph::Graph;
 use crate::print::say;
 
 /// Greedy answers of one policy, measured and printed as JSON. What a run has made is judged by the task of that run
 /// unless another configuration is named.
 pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
+    let config = configured(options)?;
+    options.loading.verify(&config.policy.path, config.policy.base.as_deref())?;
+    let judge = vrft_evaluate::Judge::load(&config.judge());
+    let judge = match options.data {
+        Some(_) => judge.map_err(of_named_data).wrap_err("--data"),
+        None => judge.wrap_err("evaluation.test"),
+    }?;
+    // Beside the measures, which another program may read from standard output.
+    judge.notes().iter().for_each(|line| eprintln!("# {line}"));
+    let judgment = judge.evaluate(&config.policy.path)?;
+    say!("{}", serde_json::to_string_pretty(&judgment.summary())?);
+    Ok(())
+}
+
+/// What is wrong with a data set that the command line names, by what the command line can say about it.
+fn of_named_data(error: JudgeError) -> eyre::Report {
+    match error {
+        JudgeError::Dataset(DatasetError::SeveralSplits { path, splits }) => eyre!(
+            "{path:?} has several splits, choose one by `--set evaluation.split=NAME` or name one file: {}",
+            splits.join(", ")
+        ),
+        other => other.into(),
+    }
+}
+
+/// The split that the command line asks for: that of the configuration is one of its own data.
+fn split_asked(overrides: &[String]) -> eyre::Result<Option<String>> {
+    let is_of_evaluation = |text: &&String| text.trim_start().starts_with("evaluation");
+    let asked: Vec<String> = overrides.iter().filter(is_of_evaluation).cloned().collect();
+    let asked = Document::parse_with("", "--set", &asked)?;
+    Ok(asked.get("evaluation.split").and_then(|split| split.as_str()).map(str::to_owned))
+}
+
+/// The configuration to judge by, with the checkpoint and the data that are named.
+fn configured(options: &EvalOptions) -> eyre::Result<Config> {
     let loading = &options.loading;
     let target = options.checkpoint.as_ref().map(|name| loading.named(name)).transpose()?;
     let mut asked = options.graph.clone();
@@ -37,14 +76,70 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     }
     config.policy.path = checkpoint;
     if options.data.is_some() {
-        config.evaluation.split = None;
+        config.evaluation.split = split_asked(&options.graph.overrides)?;
     }
-    loading.verify(&config.policy.path, config.policy.base.as_deref())?;
-    let key = if options.data.is_some() { "--data" } else { "evaluation.test" };
-    let judge = vrft_evaluate::Judge::load(&config.judge()).wrap_err(key)?;
-    // Beside the measures, which another program may read from standard output.
-    judge.notes().iter().for_each(|line| eprintln!("# {line}"));
-    let judgment = judge.evaluate(&config.policy.path)?;
-    say!("{}", serde_json::to_string_pretty(&judgment.summary())?);
-    Ok(())
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use vrft_dataset::Dataset;
+
+    use super::*;
+    use crate::checkpoint::Loading;
+    use crate::cli::GraphOptions;
+
+    fn options(data: &Path, overrides: &[&str]) -> EvalOptions {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let overrides = overrides.iter().map(ToString::to_string).collect();
+        let graph = Some(root.join("dataflow.yml"));
+        EvalOptions {
+            checkpoint: None,
+            loading: Loading { base: None, served: "served".into(), no_verify: true },
+            data: Some(data.to_owned()),
+            graph: GraphOptions { graph, config: None, overrides },
+        }
+    }
+
+    #[test]
+    fn a_split_of_named_data_is_chosen_as_the_refusal_of_several_says() {
+        let folder = tempfile::tempdir().unwrap();
+        for split in ["validation", "test"] {
+            let row = format!(
+                "{{\"image\": \"a.png\", \"problem\": \"{split}?\", \"solution\": \"1\"}}\n"
+            );
+            std::fs::write(folder.path().join(format!("{split}.jsonl")), row).unwrap();
+        }
+        image::RgbImage::new(64, 64).save(folder.path().join("a.png")).unwrap();
+        let open = |overrides: &[&str]| {
+            let config = configured(&options(folder.path(), overrides)).unwrap();
+            let options = config.data.options_to_judge(&config.evaluation);
+            Dataset::open_with(&config.evaluation.test, &options)
+        };
+        // The split that the configuration names is that of its own data.
+        let error = of_named_data(JudgeError::Dataset(open(&[]).unwrap_err())).to_string();
+        for words in [
+            "several splits",
+            "`--set evaluation.split=NAME`",
+            "test (1 file), validation (1 file)",
+        ] {
+            assert!(error.contains(words), "{error}");
+        }
+        for split in ["validation", "test"] {
+            let dataset = open(&[&format!("evaluation.split={split}")]).unwrap();
+            assert_eq!((dataset.len(), dataset.split()), (1, Some(split)));
+        }
+    }
+
+    #[test]
+    fn only_the_command_line_says_of_what_split_named_data_is() {
+        let asked = |overrides: &[&str]| {
+            let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+            split_asked(&overrides).unwrap()
+        };
+        assert_eq!(asked(&["reward.preset=nowhere", "evaluation.limit=3"]), None);
+        assert_eq!(asked(&["evaluation.split = \"dev\""]).as_deref(), Some("dev"));
+    }
 }

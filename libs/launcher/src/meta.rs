@@ -159,11 +159,8 @@ fn demonstration(
     prompter: &Prompter,
     row: &Row,
 ) -> eyre::Result<Demonstration> {
-    let pictures: Vec<Vec<u8>> =
-        row.pictures.iter().map(|picture| picture.bytes()).collect::<Result<_, _>>()?;
-    let pictures: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
     let messages = prompter.chat_messages(row);
-    let prompt = processor.encode_messages(&messages, &pictures, &[], true)?;
+    let prompt = vrft_prompts::encode(processor, &messages, row).map_err(|why| eyre!(why))?;
     let truth = prompter.truth(row, &|size| resized(processor, size)).map_err(|why| eyre!(why))?;
     let prefix = &config.sft.answer_prefix;
     let text = config.sft.demonstration(&prompter.demonstration(&truth, prefix));

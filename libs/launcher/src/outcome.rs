@@ -109,6 +109,9 @@ fn stopped(saved: &str) -> String {
     format!("Stopped. {saved}").trim_end().to_owned()
 }
 
+/// The option that an error names where a run cannot go on with what it has saved.
+const START_OVER: &str = "--start-over";
+
 /// Sections of the configuration that decide what a node refuses: an error that names a key of one comes again however often
 /// the run is resumed with what it was given.
 const SECTIONS: [&str; 12] = [
@@ -147,6 +150,10 @@ fn how_to_resume(run_dir: &Path, why: Option<&str>) -> String {
     let made_steps =
         std::fs::metadata(run_dir.join("metrics.jsonl")).is_ok_and(|file| file.len() > 0);
     let run_dir = run_dir.display();
+    if why.is_some_and(|why| why.contains(START_OVER)) {
+        // It says itself how to go on.
+        return format!("What was saved is in {run_dir}.");
+    }
     let comes_again = why.is_some_and(names_a_key);
     if has_any && comes_again {
         format!(
@@ -307,6 +314,11 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("checkpoints/learner/step-000001")).unwrap();
         assert!(told(None).starts_with("What was saved is in") && told(broken) == told(None));
         assert!(told(refused).contains("--with-changes` then goes on"), "{}", told(refused));
+        let damaged = "none is intact: begin again with `vrft run --resume DIR --start-over`";
+        assert_eq!(
+            told(Some(damaged)),
+            format!("What was saved is in {}.", folder.path().display())
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use eyre::{WrapErr, bail, ensure};
+use eyre::{WrapErr, ensure};
 use serde::Deserialize;
 
 use crate::cli::{GraphOptions, RunOptions};
@@ -12,7 +12,7 @@ use crate::lock::RunLock;
 use crate::origin::{MadeOf, Origin};
 use crate::print::say;
 use crate::run::{Prepared, command_line, made_of, verify_start};
-use crate::{difference, run_dir};
+use crate::{check, difference, run_dir};
 
 /// Finds the run, takes its folder and checks that it is still the same run.
 ///
@@ -35,16 +35,21 @@ pub(crate) fn prepare(options: &RunOptions, named: Option<&Path>) -> eyre::Resul
         check_steps(&steps_done(&run_dir)?, graph.config.learner.steps)?;
     }
     verify_start(&graph, options)?;
+    check::check_starts(&graph)?;
+    let shortage = check::check_memory(&graph)?.filter(|_| options.with_changes);
     let now = MadeOf { graph_file: Origin::graph_file(&run_dir)?, ..made_of(&graph)? };
     if let Some(config) = before.filter(|_| !options.with_changes) {
         origin.made_of.check(&now, &config, &origin.folder)?;
     }
     origin.made_of = now;
     let news = graph.notes.iter().filter(|note| !origin.warnings.contains(note)).cloned();
-    origin.warnings.extend(news.collect::<Vec<_>>());
+    let news: Vec<String> = news.chain(shortage).collect();
+    origin.warnings.extend(news);
     origin.commands.push(command_line());
     if options.start_over {
         set_damaged_aside(&run_dir)?;
+    } else {
+        check_intact(&run_dir)?;
     }
     Ok(Prepared { graph, run_dir, origin, lock })
 }
@@ -120,10 +125,8 @@ fn check_nodes(graph: &Graph, run_dir: &Path) -> eyre::Result<()> {
 
 /// The steps that the learners of a run have taken, each with the folder of its checkpoints.
 fn steps_done(run_dir: &Path) -> eyre::Result<Vec<(PathBuf, u64)>> {
-    let folder = run_dir.join("checkpoints");
     let mut done = Vec::new();
-    for learner in std::fs::read_dir(&folder).into_iter().flatten() {
-        let path = learner.wrap_err_with(|| format!("cannot list {folder:?}"))?.path();
+    for path in learners(run_dir)? {
         let checkpoints = vrft_learner::Checkpoints::new(&path, usize::MAX)?;
         // One of which none is intact is told of where it is read.
         if let Ok(Some(newest)) = checkpoints.newest() {
@@ -149,26 +152,53 @@ fn check_steps(done: &[(PathBuf, u64)], steps: u64) -> eyre::Result<()> {
     Ok(())
 }
 
+/// Refuses a run of which a learner has saved checkpoints and none is intact, before its nodes start and end again.
+///
+/// # Errors
+/// The first such learner, and what to do.
+fn check_intact(run_dir: &Path) -> eyre::Result<()> {
+    for learner in learners(run_dir)? {
+        vrft_learner::Checkpoints::new(&learner, usize::MAX)?.newest()?;
+    }
+    Ok(())
+}
+
+/// The folders of checkpoints of a run, one for each learner.
+fn learners(run_dir: &Path) -> eyre::Result<Vec<PathBuf>> {
+    let folder = run_dir.join("checkpoints");
+    let Ok(learners) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };
+    let paths = learners.map(|learner| learner.map(|learner| learner.path()));
+    let paths = paths.collect::<std::io::Result<Vec<PathBuf>>>();
+    let mut paths = paths.wrap_err_with(|| format!("cannot list {folder:?}"))?;
+    let is_set_aside = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        ending.is_some_and(|ending| ending.starts_with(DAMAGED))
+    };
+    paths.retain(|path| !is_set_aside(path));
+    paths.sort();
+    Ok(paths)
+}
+
+/// What the name of a folder ends in that was set aside.
+const DAMAGED: &str = "damaged";
+
 /// Renames the folders of checkpoints of which none is intact, so that their learners begin again.
 fn set_damaged_aside(run_dir: &Path) -> eyre::Result<()> {
-    let folder = run_dir.join("checkpoints");
-    let Ok(learners) = std::fs::read_dir(&folder) else { return Ok(()) };
-    for learner in learners {
-        let path = learner.wrap_err_with(|| format!("cannot list {folder:?}"))?.path();
+    for path in learners(run_dir)? {
         let checkpoints = vrft_learner::Checkpoints::new(&path, usize::MAX)?;
         if checkpoints.newest().is_ok() {
             continue;
         }
-        let mut aside = path.with_extension("damaged");
+        let mut aside = path.with_extension(DAMAGED);
         let mut n = 1;
         while aside.exists() {
             n += 1;
-            aside = path.with_extension(format!("damaged-{n}"));
+            aside = path.with_extension(format!("{DAMAGED}-{n}"));
         }
         std::fs::rename(&path, &aside).wrap_err_with(|| format!("cannot rename {path:?}"))?;
         say!("No intact checkpoint in {}: set aside as {}.", path.display(), aside.display());
     }
-    if folder.is_dir() { Ok(()) } else { bail!("{folder:?} is no folder") }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -197,6 +227,41 @@ mod tests {
         for words in ["camera", "rft.yml", "vrft run GRAPH --resume DIR"] {
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn a_run_without_an_intact_checkpoint_is_refused_before_it_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |learner: &str, step: &str, text: &str| {
+            let path = folder.path().join("checkpoints").join(learner).join(step);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join("model.safetensors"), text).unwrap();
+            std::fs::write(path.join("state.json"), state(step)).unwrap();
+            vrft_checkpoint::Manifest::write(&path).unwrap();
+            path
+        };
+        check_intact(folder.path()).unwrap();
+        write("sft", "step-000003", "weights");
+        let first = write("learner", "step-000001", "weights");
+        let second = write("learner", "step-000002", "weights");
+        std::fs::write(second.join("model.safetensors"), "cut").unwrap();
+        check_intact(folder.path()).unwrap();
+        std::fs::write(first.join("model.safetensors"), "cut").unwrap();
+        let error = check_intact(folder.path()).unwrap_err().to_string();
+        for words in ["none of the 2 checkpoints in", "checkpoints/learner", "--start-over"] {
+            assert!(error.contains(words), "{error}");
+        }
+        set_damaged_aside(folder.path()).unwrap();
+        check_intact(folder.path()).unwrap();
+        assert!(folder.path().join("checkpoints/learner.damaged/step-000002").is_dir());
+        assert_eq!(steps_done(folder.path()).unwrap().len(), 1);
+    }
+
+    /// What a learner notes beside its weights.
+    fn state(step: &str) -> String {
+        let step: u64 = step.trim_start_matches("step-").parse().unwrap();
+        serde_json::json!({"step": step, "cursor": {"next_prompt_id": 0}, "settings": {}})
+            .to_string()
     }
 
     #[test]

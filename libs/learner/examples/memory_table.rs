@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some((file, n)) => (file, n.parse()?),
             None => (argument.as_str(), N_PATCHES),
         };
-        let prompt = PromptSize { n_tokens: N_TOKENS, n_patches };
+        let prompt = PromptSize { n_tokens: N_TOKENS, n_patches, n_values: 0 };
         let model = ModelConfig::from_json(&std::fs::read_to_string(file)?)?;
         let estimate = |trains: &dyn Fn(&mut PolicyConfig)| estimate(&model, prompt, trains);
         let adapters = estimate(&|policy| policy.lora.rank = 16)?;

@@ -5,6 +5,7 @@ use vrft_checkpoint::{Dtype, PolicyConfig, Quantization};
 use vrft_model::{ModelConfig, ModelError};
 use vrft_objective::config::LossConfig;
 use vrft_plan::{Device, LearnerConfig, RolloutConfig};
+use vrft_processor::EncodedPrompt;
 
 use crate::moment::BLOCK;
 use crate::{MicroBatchPlan, OptimizerConfig, OptimizerState};
@@ -16,12 +17,25 @@ const PROCESS: usize = 40 << 20;
 const GPU_PROCESS: usize = 600 << 20;
 
 /// What one prompt brings along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PromptSize {
     /// Tokens, those of images included.
     pub n_tokens: usize,
     /// Patches of its images.
     pub n_patches: usize,
+    /// Numbers that these patches are made of.
+    pub n_values: usize,
+}
+
+impl PromptSize {
+    /// That of a prompt.
+    pub fn of(prompt: &EncodedPrompt) -> Self {
+        Self {
+            n_tokens: prompt.token_ids.len(),
+            n_patches: prompt.images.iter().map(|image| image.grid.n_patches()).sum(),
+            n_values: prompt.images.iter().map(|image| image.pixels.len()).sum(),
+        }
+    }
 }
 
 /// The settings that decide how much memory a run takes.
@@ -58,6 +72,8 @@ pub struct MemoryEstimate {
     pub rollout_weights: usize,
     /// Keys and values of all prompts and completions of a step.
     pub cache: usize,
+    /// The pictures of a step as the model reads them, where completions are sampled and where they are learned from.
+    pub pictures: usize,
     /// A new version while it is being taken over.
     pub hand_over: usize,
     /// The frozen weights beside adapters, which processes on one GPU share.
@@ -121,6 +137,7 @@ impl MemoryEstimate {
             activations: activations(config, model, prompt, dtype) + scratch,
             rollout_weights: of_rollout,
             cache: model.text.cache_bytes(n_cached_tokens, dtype),
+            pictures: 2 * config.learner.prompts_per_step * prompt.n_values * F32,
             hand_over: n_trained * dtype.size_in_bytes(),
         })
     }
@@ -142,7 +159,8 @@ impl MemoryEstimate {
 
     /// The most that all processes of a graph take together.
     pub fn of_graph(&self) -> usize {
-        self.steady() + self.activations + self.cache + self.hand_over + 2 * PROCESS
+        let of_step = self.activations + self.cache + self.pictures;
+        self.steady() + of_step + self.hand_over + 2 * PROCESS
     }
 
     /// The most that one process takes which makes rollout and step in turn.
@@ -243,7 +261,7 @@ mod tests {
         config.learner.prompts_per_step = 1;
         config.rollout.max_completion_tokens = 64;
         change(&mut config);
-        let prompt = PromptSize { n_tokens: 422, n_patches: 1024 };
+        let prompt = PromptSize { n_tokens: 422, n_patches: 1024, n_values: 1024 * 1176 };
         let Settings { policy, rollout, learner, optimizer, loss } = &config;
         let (n_shown, evaluation_rows) = (0, 16);
         let settings =
@@ -256,6 +274,14 @@ mod tests {
     fn the_base_case_takes_what_was_measured() {
         let mib = estimate(|_| ()).of_one_process() >> 20;
         assert!((1105..=1495).contains(&mib), "{mib}");
+    }
+
+    #[test]
+    fn pictures_of_a_step_take_as_much_as_there_are_prompts() {
+        let of = |n| estimate(|config| config.learner.prompts_per_step = n);
+        assert_eq!(of(1).pictures, 2 * 1024 * 1176 * F32);
+        assert_eq!(of(1000).pictures, 1000 * of(1).pictures);
+        assert!(of(60_000).of_graph() > of(60_000).pictures);
     }
 
     #[test]

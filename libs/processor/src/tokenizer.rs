@@ -31,6 +31,7 @@ impl Tokenizer {
         let path = dir.join("tokenizer.json");
         let bytes = std::fs::read(&path)
             .map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+        vrft_checkpoint::refuse_pointer(&path, &bytes)?;
         let damaged = |error| ProcessorError::damaged(&path, error);
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(damaged)?;
         inner.with_padding(None);

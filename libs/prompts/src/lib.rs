@@ -6,6 +6,7 @@
 mod asked;
 mod category;
 mod checker;
+mod encode;
 mod held_out;
 mod percent;
 mod prompter;
@@ -15,6 +16,7 @@ mod unused;
 pub use asked::{Asked, asked};
 pub use category::category_in;
 pub use checker::{Checker, fits, own_space, resized};
+pub use encode::encode;
 pub use held_out::{HELD_OUT_FILE, held_out, held_out_rows};
 pub use prompter::{Prompter, Resize};
 pub use space::Declared;

@@ -72,20 +72,28 @@ fn run(mut node: Node, document: &Document) -> eyre::Result<()> {
     environment.end();
     environment.write(&run_dir)?;
     let report = vrft_report::write_report(&run_dir)?;
-    if let Ok(comparison) = vrft_report::comparison(&run_dir) {
+    // What a run that broke off has come to is no result of it; its report has what there is.
+    if collected.is_ok() {
+        print_results(&run_dir)?;
+    }
+    println!("Report: {}", vrft_config::shown(&report));
+    collected?;
+    node.finish()
+}
+
+/// What a run has come to: the measures beside each other, and the best policies with where they are.
+fn print_results(run_dir: &Path) -> eyre::Result<()> {
+    if let Ok(comparison) = vrft_report::comparison(run_dir) {
         println!("{}", comparison.to_text());
     }
-    for line in vrft_report::live_answers(&run_dir)? {
+    for line in vrft_report::live_answers(run_dir)? {
         println!("{line}");
     }
-    for best in vrft_report::best_policies(&run_dir)? {
+    for best in vrft_report::best_policies(run_dir)? {
         println!("{best}");
         println!("  {}", vrft_config::shown(&run_dir.join(&best.checkpoint)));
     }
-    println!("Report: {}", vrft_config::shown(&report));
-    // A run that broke off has a report too, of what there is.
-    collected?;
-    node.finish()
+    Ok(())
 }
 
 /// Keeps the configuration in the run folder, unless the launcher has put it there with all defaults written out.

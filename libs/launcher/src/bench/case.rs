@@ -62,8 +62,7 @@ impl Case {
         let text = SENTENCE.repeat(REPEATS);
         let prompt = processor.encode(None, &text, &[&images[0]])?;
         let n_prompt_tokens = prompt.token_ids.len();
-        let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
-        let size = PromptSize { n_tokens: n_prompt_tokens, n_patches };
+        let size = PromptSize::of(&prompt);
         let estimate = MemoryEstimate::new(&config.memory(), learner.policy().config(), size)?;
         Ok(Self {
             rollout_policy: load(false)?,

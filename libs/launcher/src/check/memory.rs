@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use eyre::bail;
+use eyre::{bail, eyre};
 use vrft_dataset::Dataset;
 use vrft_learner::{Devices, MemoryEstimate, MemorySettings, MicroBatchPlan, PromptSize};
 use vrft_model::ModelConfig;
@@ -27,7 +27,7 @@ pub(super) fn print(graph: &Graph) -> eyre::Result<()> {
     if print_gpus(graph, &need.estimate) {
         return Ok(());
     }
-    if let Some(shortage) = need.shortage(&graph.config, Machine::here()) {
+    if let Some(shortage) = need.told(&graph.config, Machine::here())? {
         say!("# warning: {shortage}");
     }
     Ok(())
@@ -43,12 +43,7 @@ pub(crate) fn check_memory(graph: &Graph) -> eyre::Result<Option<String>> {
     // What is wrong with the data is said by the node that reads it, with all that this needs.
     let need = if is_here && !on_gpu { Need::of(graph).ok().flatten() } else { None };
     let Some(need) = need else { return Ok(None) };
-    let machine = Machine::here();
-    let shortage = need.shortage(&graph.config, machine);
-    match shortage {
-        Some(shortage) if need.is_hopeless(machine) => bail!("{shortage}"),
-        shortage => Ok(shortage),
-    }
+    need.told(&graph.config, Machine::here())
 }
 
 /// What a run takes if its prompts are like the first.
@@ -81,6 +76,17 @@ impl Need {
         estimate.of_graph().max(evaluation)
     }
 
+    /// What should be known of it on a machine.
+    ///
+    /// # Errors
+    /// It takes more than the machine has in any case.
+    fn told(&self, config: &Config, machine: Machine) -> eyre::Result<Option<String>> {
+        match self.shortage(config, machine) {
+            Some(shortage) if self.is_hopeless(machine) => bail!("{shortage}"),
+            shortage => Ok(shortage),
+        }
+    }
+
     fn is_hopeless(&self, machine: Machine) -> bool {
         machine.all.is_some_and(|all| Self::bytes(&self.least) as f64 > SURE * all as f64)
     }
@@ -108,6 +114,14 @@ impl Need {
                 ),
             ),
             (
+                "pictures of a step",
+                estimate.pictures,
+                format!(
+                    "learner.prompts_per_step (now {}) or policy.max_pixels",
+                    config.learner.prompts_per_step
+                ),
+            ),
+            (
                 "keys and values of evaluations",
                 estimate.evaluation_cache,
                 format!("evaluation.batch_size (now {})", config.evaluation.batch_size),
@@ -131,6 +145,24 @@ impl Need {
     }
 }
 
+/// Rows that are looked at for one whose pictures can be decoded.
+const MAX_TRIED: usize = 16;
+
+/// The first that is fine; `None` of none at all.
+///
+/// # Errors
+/// None is fine: the first error.
+fn first_good<T>(results: impl Iterator<Item = eyre::Result<T>>) -> eyre::Result<Option<T>> {
+    let mut first = None;
+    for result in results {
+        match result {
+            Ok(value) => return Ok(Some(value)),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first.map_or(Ok(None), Err)
+}
+
 /// Tokens and patches of the first prompt of the training data; `None` if there is no row.
 pub(crate) fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptSize>> {
     let data = &graph.config.data;
@@ -139,21 +171,17 @@ pub(crate) fn size_of_first_prompt(graph: &Graph) -> eyre::Result<Option<PromptS
         None => (&data.train, None),
     };
     let data = Dataset::open_with(train, &data.options_to_learn(task, &graph.config.evaluation))?;
-    if data.is_empty() {
-        return Ok(None);
-    }
-    let row = data.get(0);
-    let images: Vec<Vec<u8>> =
-        row.pictures.iter().map(|picture| picture.bytes()).collect::<Result<_, _>>()?;
-    let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let prompter = Prompter::new(&graph.config.rewards.shared, &graph.config.policy.system)
         .with_question(graph.config.data.question.as_deref());
-    let messages = prompter.chat_messages(row);
     let base = graph.config.policy.base.as_deref();
     let processor = Processor::load_beside(&graph.checkpoint()?, base)?;
-    let prompt = processor.encode_messages(&messages, &images, &[], true)?;
-    let n_patches = prompt.images.iter().map(|image| image.grid.n_patches()).sum();
-    Ok(Some(PromptSize { n_tokens: prompt.token_ids.len(), n_patches }))
+    // A row whose picture breaks off is skipped by the run, too.
+    let encoded = data.iter().take(MAX_TRIED).map(|row| {
+        vrft_prompts::encode(&processor, &prompter.chat_messages(row), row)
+            .map_err(|why| eyre!("{}: {why}", row.origin.place()))
+    });
+    let Some(prompt) = first_good(encoded)? else { return Ok(None) };
+    Ok(Some(PromptSize::of(&prompt)))
 }
 
 /// What each GPU is asked for, and whether it has that; whether there is one at all.
@@ -198,6 +226,7 @@ fn print_estimate(estimate: &MemoryEstimate) {
         ("activations", estimate.activations),
         ("weights of the rollout", estimate.rollout_weights),
         ("keys and values", estimate.cache),
+        ("pictures of a step", estimate.pictures),
         ("hand-over of weights", estimate.hand_over),
     ] {
         say!("#   {what:<24}{:>7} MiB", bytes / MIB);
@@ -268,7 +297,7 @@ mod tests {
             "vision_config": {"depth": 6, "embed_dim": 256, "hidden_size": 512, "num_heads": 4,
                 "mlp_ratio": 4, "patch_size": 14}}"#;
         let model = ModelConfig::from_json(text).unwrap();
-        let size = PromptSize { n_tokens: 422, n_patches: 1024 };
+        let size = PromptSize { n_tokens: 422, n_patches: 1024, n_values: 1024 * 1176 };
         let estimate = MemoryEstimate::new(&config.memory(), &model, size).unwrap();
         let rollout = RolloutConfig { max_completion_tokens: 1, ..config.rollout.clone() };
         let settings = MemorySettings { rollout: &rollout, ..config.memory() };
@@ -291,9 +320,26 @@ mod tests {
             assert!(told.contains(words), "{told}");
         }
         assert!(groups.is_hopeless(of(1)));
+        // The run and its check refuse it alike.
+        let error = groups.told(&config, of(1)).unwrap_err().to_string();
+        assert!(error.contains("rollout.group_size (now 65000)"), "{error}");
+        let (prompts, config) = need(|config| config.learner.prompts_per_step = 60_000);
+        let told = prompts.told(&config, of(16)).unwrap_err().to_string();
+        assert!(
+            told.contains("pictures of a step: lower learner.prompts_per_step (now 60000)"),
+            "{told}"
+        );
         let (evaluation, config) = need(|config| config.evaluation.batch_size = 60_000);
         let told = evaluation.shortage(&config, of(16)).unwrap();
         assert!(told.contains("lower evaluation.batch_size (now 60000)"), "{told}");
+    }
+
+    #[test]
+    fn rows_with_broken_pictures_are_passed_over() {
+        let row = |why: &str| Err::<usize, _>(eyre!("{why}"));
+        assert_eq!(first_good([row("a"), Ok(2), Ok(3)].into_iter()).unwrap(), Some(2));
+        assert_eq!(first_good::<usize>([].into_iter()).unwrap(), None);
+        assert_eq!(first_good([row("a"), row("b")].into_iter()).unwrap_err().to_string(), "a");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) struct EvalOptions {
     pub(crate) checkpoint: Option<String>,
     #[command(flatten)]
     pub(crate) loading: Loading,
-    /// Data set [default: evaluation.test].
+    /// Data set, of several splits with `--set evaluation.split=NAME` [default: evaluation.test].
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     #[command(flatten)]

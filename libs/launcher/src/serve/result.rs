@@ -53,9 +53,25 @@ pub(crate) struct Policy {
 pub(crate) struct Evaluated {
     versions: BTreeMap<u64, Measures>,
     learner: Option<String>,
+    /// Labels of the run that stand for policies which it has trained.
+    trained: BTreeSet<String>,
 }
 
 impl Evaluated {
+    /// Whether there is a version that took a step: what a run starts from and what needs no policy are measured beside.
+    fn is_trained(&self) -> bool {
+        self.newest().is_some_and(|(version, _)| version > 0)
+    }
+
+    /// What can be promoted instead.
+    fn promotable(&self) -> String {
+        let labels: Vec<&str> = self.trained.iter().map(String::as_str).collect();
+        match labels[..] {
+            [] => "none that was trained is evaluated yet".to_owned(),
+            _ => format!("--label takes {}", labels.join(", ")),
+        }
+    }
+
     /// The newest version with its measures.
     pub(crate) fn newest(&self) -> Option<(u64, &Measures)> {
         self.versions.last_key_value().map(|(version, measures)| (*version, measures))
@@ -68,6 +84,11 @@ impl Evaluated {
 /// A run without evaluations of it, or that has not kept it.
 pub(crate) fn policy(run: &Path, label: &str, which: Which) -> eyre::Result<Policy> {
     let evaluated = evaluations(run, label)?;
+    ensure!(
+        evaluated.is_trained(),
+        "{label:?} is no policy that {run:?} has trained, so there is nothing to promote: {}",
+        evaluated.promotable()
+    );
     let best = vrft_report::best_policies(run)?.into_iter().find(|best| best.label == label);
     let newest = evaluated.newest().map_or(0, |(version, _)| version);
     let (version, choice) = match (which, &best) {
@@ -103,16 +124,20 @@ pub(crate) fn evaluations(run: &Path, label: &str) -> eyre::Result<Evaluated> {
         "{run:?} is no run folder, or nothing of it was evaluated yet: it has no evaluations.jsonl"
     );
     let text = fs::read_to_string(&path).wrap_err_with(|| format!("{path:?}"))?;
-    let mut evaluated = Evaluated { versions: BTreeMap::new(), learner: None };
+    let mut evaluated =
+        Evaluated { versions: BTreeMap::new(), learner: None, trained: BTreeSet::new() };
     let mut labels = BTreeSet::new();
     for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let named = line["label"].as_str().unwrap_or_default();
         let (of, task) = named.split_once('@').unwrap_or((named, ""));
+        let version = line["policy_version"].as_u64().unwrap_or(0);
         labels.insert(of.to_owned());
+        if version > 0 {
+            evaluated.trained.insert(of.to_owned());
+        }
         if of != label {
             continue;
         }
-        let version = line["policy_version"].as_u64().unwrap_or(0);
         evaluated.learner = line["learner"].as_str().map(str::to_owned).or(evaluated.learner);
         let of_task = serde_json::from_value(line["metrics"].clone())?;
         evaluated.versions.entry(version).or_default().insert(task.to_owned(), of_task);
@@ -145,7 +170,7 @@ fn checkpoint(
             match &learners[..] {
                 [only] => only.clone(),
                 _ => bail!(
-                    "{run:?} does not hold its graph, so it is not known which of {learners:?} the label {label:?} is"
+                    "neither the evaluations of {run:?} nor its graph say which of {learners:?} the label {label:?} is"
                 ),
             }
         }

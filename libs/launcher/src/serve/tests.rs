@@ -159,6 +159,27 @@ fn a_run_without_the_evaluation_is_named() {
 }
 
 #[test]
+fn what_was_not_trained_is_not_promoted_and_what_was_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path(), "run", 0.5);
+    let evaluations = run.join("evaluations.jsonl");
+    let text = fs::read_to_string(&evaluations).unwrap();
+    let constant = json!({"label": "constant", "policy_version": 0, "metrics": {"miou": 0.2}});
+    fs::write(&evaluations, format!("{text}\n{constant}\n")).unwrap();
+    let refused =
+        |label: &str| promoted(&run, label, &folder.path().join("served")).unwrap_err().to_string();
+    for label in ["base", "constant"] {
+        let error = refused(label);
+        for words in ["--label takes rft, sft", &format!("{label:?} is no policy that")] {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+    fs::write(&evaluations, constant.to_string()).unwrap();
+    let error = refused("constant");
+    assert!(error.ends_with("none that was trained is evaluated yet"), "{error}");
+}
+
+#[test]
 fn weights_that_cannot_be_opened_are_not_put_into_use_even_unverified() {
     let folder = tempfile::tempdir().unwrap();
     let served = folder.path().join("served");

@@ -124,7 +124,7 @@ fn steps(table: &Table) -> eyre::Result<Vec<u64>> {
 /// Prints what a table takes whose data and checkpoint are here, and returns the hours.
 fn of_table(table: &Table, graph: &Graph, steps: &[u64], rates: &Rates) -> eyre::Result<f64> {
     let config = &graph.config;
-    let size = size_of_first_prompt(graph)?.unwrap_or(PromptSize { n_tokens: 0, n_patches: 0 });
+    let size = size_of_first_prompt(graph)?.unwrap_or_default();
     let base = config.policy.base.as_deref();
     let whole = vrft_checkpoint::model_dir(&graph.checkpoint()?, base)?;
     let model = ModelConfig::from_file(&vrft_checkpoint::config(&whole)?)?;

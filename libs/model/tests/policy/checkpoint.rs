@@ -146,7 +146,7 @@ fn a_file_that_is_something_else_is_one_clear_error() {
 fn an_absent_file_is_named() {
     let dir = copy();
     std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
-    check_error(&dir, "cannot read");
+    check_error(&dir, "has no model.safetensors: it has config.json, tokenizer.json");
 }
 
 #[test]

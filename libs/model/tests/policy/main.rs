@@ -9,6 +9,7 @@ mod composed;
 mod encoded_images;
 mod families;
 mod features;
+mod files;
 mod fixture;
 mod lora;
 mod models;
