@@ -5,7 +5,10 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use image::{DynamicImage, GrayImage, ImageFormat};
+use parquet::arrow::ArrowWriter;
+use serde_json::{Value, json};
 use vrft_messages::Turn;
 
 use crate::{Origin, Picture, Question, Row, Truth};
@@ -30,6 +33,20 @@ impl Folder {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// Writes a parquet file as Hugging Face's `datasets` does, with these features in its metadata.
+    pub(crate) fn write_of_hub(&self, name: &str, rows: &RecordBatch, features: &Value) -> PathBuf {
+        let written = json!({"info": {"features": features}}).to_string();
+        let metadata = [("huggingface".to_owned(), written)].into();
+        let schema = Arc::new(rows.schema().as_ref().clone().with_metadata(metadata));
+        let rows = rows.clone().with_schema(schema.clone()).unwrap();
+        let path = self.path(name);
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+        writer.write(&rows).unwrap();
+        writer.close().unwrap();
+        path
     }
 
     /// Writes a file, and the folders around it.

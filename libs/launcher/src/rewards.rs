@@ -7,7 +7,7 @@ use std::path::Path;
 use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::{Value, json};
 use vrft_config::{Document, Printed};
-use vrft_dataset::Picture;
+use vrft_dataset::{Picture, Question};
 use vrft_reward::config::{RewardConfig, RewardsConfig};
 use vrft_reward::{Attempt, Example, Reward, Score};
 
@@ -153,7 +153,12 @@ impl Tally {
 fn infer(data: &Path) -> eyre::Result<()> {
     let rows = rows(data)?;
     let examples: Vec<Example> = rows.iter().map(Row::example).collect();
-    let proposal = vrft_reward::infer(&examples).wrap_err_with(|| format!("{data:?}"))?;
+    let are_classes = rows.iter().all(|row| row.is_class);
+    let proposal = match are_classes {
+        true => vrft_reward::infer_names(&examples),
+        false => vrft_reward::infer(&examples),
+    };
+    let proposal = proposal.wrap_err_with(|| format!("{data:?}"))?;
     say!("# {}", proposal.reason);
     if let Some(guess) = &proposal.space {
         let doubt = if guess.is_doubtful { " Look at an image to be sure." } else { "" };
@@ -172,12 +177,17 @@ fn infer(data: &Path) -> eyre::Result<()> {
     Ok(())
 }
 
+/// Keys of a true answer.
+const SOLUTIONS: [&str; 2] = ["solution", "answer"];
+
 /// A question with its true answer.
 struct Row {
     /// Where it stands, as in `row 7`.
     place: String,
     question: String,
     solution: String,
+    /// Whether it is the class of a picture, whatever that is called.
+    is_class: bool,
     /// Width and height of its first image, if that can be read.
     size: Option<[u32; 2]>,
 }
@@ -193,20 +203,29 @@ impl Row {
     }
 }
 
-/// Questions and true answers: JSON lines without images are enough, anything else is a data set.
+/// Questions and true answers: JSON lines with solutions and no images are enough, anything else is a data set.
 fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
     if data.extension().is_some_and(|extension| extension == "jsonl") {
         let text =
             std::fs::read_to_string(data).wrap_err_with(|| format!("cannot read {data:?}"))?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        return lines
-            .map(|(idx, line)| {
-                let at = || format!("{}, line {}", data.display(), idx + 1);
-                let row: Value = serde_json::from_str(line).wrap_err_with(at)?;
-                json_row(&row, data, format!("line {}", idx + 1)).wrap_err_with(at)
-            })
-            .collect();
+        let mut rows = Vec::new();
+        for (idx, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let at = || format!("{}, line {}", data.display(), idx + 1);
+            let row: Value = serde_json::from_str(line).wrap_err_with(at)?;
+            let has_solution = SOLUTIONS.iter().any(|key| row.get(key).is_some());
+            if rows.is_empty() && !has_solution {
+                // Classes, boxes or turns.
+                return rows_of_dataset(data);
+            }
+            rows.push(json_row(&row, data, format!("line {}", idx + 1)).wrap_err_with(at)?);
+        }
+        return Ok(rows);
     }
+    rows_of_dataset(data)
+}
+
+/// The same of data as a run reads it.
+fn rows_of_dataset(data: &Path) -> eyre::Result<Vec<Row>> {
     let dataset = vrft_dataset::Dataset::open(data)?;
     // Boxes of annotations are asked for and answered as Visual-RFT does, which is the default.
     let prompter = vrft_prompts::Prompter::new(&RewardConfig::default(), "");
@@ -218,6 +237,7 @@ fn rows(data: &Path) -> eyre::Result<Vec<Row>> {
             solution: prompter
                 .truth(row, &|size| Ok(size))
                 .map_err(|why| eyre!("{}: {why}", row.origin.place()))?,
+            is_class: row.question == Question::Class,
             size: row.pictures.first().map(|picture| size(picture)),
         })
     };
@@ -231,7 +251,8 @@ fn json_row(row: &Value, data: &Path, place: String) -> eyre::Result<Row> {
     Ok(Row {
         place,
         question: field(row, &["problem", "question", "prompt"]).unwrap_or_default(),
-        solution: field(row, &["solution", "answer"])?,
+        solution: field(row, &SOLUTIONS)?,
+        is_class: false,
         size: picture.as_ref().map(size),
     })
 }
@@ -248,5 +269,33 @@ fn field(row: &Value, names: &[&str]) -> eyre::Result<String> {
         Value::String(text) => Ok(text.clone()),
         Value::Null => bail!("expected text in {}, got null", names[0]),
         other => Ok(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_without_solutions_are_read_as_a_run_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        image::RgbImage::new(64, 64).save(folder.path().join("a.png")).unwrap();
+        let read = |line: Value| {
+            let file = folder.path().join("rows.jsonl");
+            std::fs::write(&file, [line.to_string(), line.to_string()].join("\n")).unwrap();
+            let rows = rows(&file).unwrap();
+            (rows.len(), rows[0].solution.clone(), rows[0].is_class)
+        };
+        let class = json!({"image": "a.png", "label": "mug"});
+        assert_eq!(read(class), (2, "mug".to_owned(), true));
+        let turns = json!([
+            {"role": "user", "content": "<image>What?"},
+            {"role": "assistant", "content": "A mug"},
+        ]);
+        let turns = json!({"images": ["a.png"], "messages": turns});
+        assert_eq!(read(turns), (2, "A mug".to_owned(), false));
+        // Pictures need not be there where the answers are.
+        let alone = json!({"image": "nowhere.png", "problem": "What?", "solution": "a cup"});
+        assert_eq!(read(alone), (2, "a cup".to_owned(), false));
     }
 }

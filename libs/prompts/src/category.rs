@@ -6,10 +6,10 @@ use vrft_reward::config::{AnswerConfig, FormatConfig, RewardConfig};
 use vrft_reward::{BBox, Geometry, Region, Reward, Space, instructions, visual_rft_question};
 use vrft_vision::{Original, Rect, Resized, Sides, Thousandths};
 
-/// The question for all objects of a category, and whether it says what the answer should look like.
-pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) {
+/// The question for all objects of a category, with what the answer should look like.
+pub(crate) fn question(category: &str, reward: &RewardConfig) -> String {
     if is_visual_rft(&reward.answer, &reward.format) {
-        return (visual_rft_question(category), false);
+        return visual_rft_question(category);
     }
     let asked = match reward.answer.kind {
         AnswerKind::Box(_) => format!("Where in the image is the {category}?"),
@@ -21,7 +21,7 @@ pub(crate) fn question(category: &str, reward: &RewardConfig) -> (String, bool) 
         }
         _ => format!("Detect all objects belonging to the category '{category}' in the image."),
     };
-    (format!("{asked}\n{}", instructions(reward)), true)
+    format!("{asked}\n{}", instructions(reward))
 }
 
 /// The question for the class of a picture.

@@ -155,7 +155,7 @@ impl Prompter {
             (Question::Category(name), Some(words)) => (words.replace(CATEGORY, name), false),
             (Question::Expression(text), Some(words)) => (words.replace(EXPRESSION, text), false),
             (_, Some(words)) => (words.clone(), false),
-            (Question::Category(name), None) => category::question(name, reward),
+            (Question::Category(name), None) => (category::question(name, reward), true),
             (Question::Tracks, None) => (category::tracks_question(reward), true),
             (Question::Expression(text), None) => {
                 (category::reference_question(text, reward), true)

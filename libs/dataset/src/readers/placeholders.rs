@@ -1,7 +1,9 @@
 //! Rows of ms-swift whose texts have `<ref-object>` and `<bbox>` in place of names and boxes, which stand in order under
 //! `objects`: `{"ref": ["mug"], "bbox": [[x1, y1, x2, y2]]}`, in pixels of the picture, with `"bbox_type": "norm1"` in
-//! shares of its sides. Names are put in their places. Boxes are the true answer where the answer is made of them; within
+//! shares of its sides; [`older`] has the form of before. Names are put in their places. Boxes are the true answer where the answer is made of them; within
 //! other words they are refused, since how a model writes a box is not known here.
+
+mod older;
 
 use std::sync::Arc;
 
@@ -74,7 +76,7 @@ pub(super) fn replace(
         Part::Image => None,
     });
     let in_turns = |what: &str| texts.clone().any(|text| text.contains(what));
-    let objects = values.get(OBJECTS).and_then(Value::as_object);
+    let objects = older::as_today(values.get(OBJECTS).unwrap_or(&Value::Null))?;
     let objects =
         objects.filter(|objects| objects.contains_key("ref") || objects.contains_key("bbox"));
     let has_box = answer.contains(BOX) && !answer.contains(BOX_END);
@@ -97,7 +99,7 @@ pub(super) fn replace(
              model, so write it there, as in \"What is in [120, 88, 430, 610]?\""
         ));
     }
-    let mut given = Given::of(objects)?;
+    let mut given = Given::of(&objects)?;
     let asked = given.names.len().min(texts.map(|text| text.matches(NAME).count()).sum());
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         if let Part::Text(text) = part {
@@ -131,7 +133,8 @@ impl Given {
         let space = match objects.get("bbox_type").unwrap_or(&Value::Null) {
             Value::Null => DataSpace::Pixels,
             Value::String(kind) if kind == "real" => DataSpace::Pixels,
-            Value::String(kind) if kind == "norm1" => DataSpace::Unit,
+            Value::String(kind) if ["norm1", "norm_1"].contains(&kind.as_str()) => DataSpace::Unit,
+            Value::String(kind) if kind == "norm_1000" => DataSpace::Thousandths,
             other => {
                 return Err(format!(
                     "\"bbox_type\" of {OBJECTS:?} should be \"real\" (pixels) or \"norm1\" (0 to 1), got {other}"

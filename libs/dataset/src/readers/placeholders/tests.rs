@@ -134,3 +134,29 @@ fn what_cannot_be_read_is_named_with_what_to_write() {
     let out = json!({"bbox": [[3, 4, 500, 600]]});
     refused(&row("<image>Say.", "<bbox>", &out), &["leaves the picture", "data.space"]);
 }
+
+#[test]
+fn objects_of_ms_swift_2_are_read_as_those_of_today() {
+    let older = |kinds: [&str; 2]| {
+        let one = |at: usize| json!({"caption": "sheep", "bbox": TWO[at], "bbox_type": kinds[at], "image": 0});
+        json!([one(0), one(1)])
+    };
+    let asked = |objects: &Value| {
+        open(
+            &row("<image>Find the <ref-object> and the <ref-object>", "<bbox><bbox>", objects),
+            None,
+        )
+    };
+    let list = older(["real", "real"]);
+    for objects in [list.clone(), json!(list.to_string())] {
+        let read = asked(&objects).unwrap();
+        assert_eq!(question(&read), "Find the sheep and the sheep");
+        assert_eq!(boxes(&read).iter().map(|(numbers, _)| *numbers).collect::<Vec<_>>(), TWO);
+    }
+    // Thousandths of 200 × 100 pixels.
+    let read = asked(&older(["norm_1000", "norm_1000"])).unwrap();
+    assert_eq!(boxes(&read)[0].0, [4.0, 1.0, 12.0, 4.0]);
+    assert!(asked(&older(["real", "norm_1"])).unwrap_err().contains("the same for all"));
+    let several = json!([{"caption": "sheep", "bbox": TWO}]);
+    assert!(asked(&several).unwrap_err().contains("several boxes"));
+}

@@ -271,15 +271,7 @@ fn classes_of_the_hub_are_called_by_their_names() {
     let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0, -1]));
     let batch = RecordBatch::try_from_iter([("image", image), ("label", label)]).unwrap();
     let features = json!({"label": {"_type": "ClassLabel", "names": ["rose", "tulip"]}});
-    let written = json!({"info": {"features": features}}).to_string();
-    let metadata = [("huggingface".to_owned(), written)].into();
-    let schema = Arc::new(batch.schema().as_ref().clone().with_metadata(metadata));
-    let batch = batch.with_schema(schema.clone()).unwrap();
-    let path = folder.path("train.parquet");
-    let file = std::fs::File::create(&path).unwrap();
-    let mut writer = parquet::arrow::ArrowWriter::try_new(file, schema, None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    let path = folder.write_of_hub("train.parquet", &batch, &features);
     let dataset = open(&path, &OpenOptions::default());
     assert_eq!(classes(&dataset), ["tulip", "rose"]);
     // Without a class, as the hub writes it for rows that are not labeled.

@@ -143,15 +143,8 @@ fn objects_in_a_table_of_the_hub_are_called_by_their_names() {
         json!({"category": {"feature": names, "_type": "Sequence"}, "bbox": {}}),
         json!([{"category": names}]),
     ] {
-        let written = json!({"info": {"features": {"objects": features}}}).to_string();
-        let metadata = [("huggingface".to_owned(), written)].into();
-        let schema = Arc::new(batch.schema().as_ref().clone().with_metadata(metadata));
-        let batch = batch.clone().with_schema(schema.clone()).unwrap();
-        let path = folder.path("train.parquet");
-        let file = std::fs::File::create(&path).unwrap();
-        let mut writer = parquet::arrow::ArrowWriter::try_new(file, schema, None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.close().unwrap();
+        let features = json!({"objects": features});
+        let path = folder.write_of_hub("train.parquet", &batch, &features);
         let dataset = open(&path, &OpenOptions::default());
         assert_eq!(
             asked(&dataset),
