@@ -86,7 +86,8 @@ impl ItemKind for Box3dAnswer {
 /// Objects with six or seven numbers.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let (keys, n @ (6 | 7)) = examples.item_keys()? else { return None };
-    let reason = format!("objects with {n} numbers under {:?}: boxes in space", keys.place);
+    let mut reason = format!("objects with {n} numbers under {:?}: boxes in space", keys.place);
+    reason += &examples.further_texts();
     let kind = Box3dAnswer { space: Space::Pixels, keys, ..Box3dAnswer::default() };
     Some((AnswerKind::Box3d(kind), reason))
 }

@@ -43,7 +43,16 @@ struct Objects {
     scalars: Vec<String>,
     /// The key of the label.
     text: Option<String>,
+    /// Other keys of texts, as of a color beside the label.
+    further_texts: Vec<String>,
 }
+
+/// Keys that labels have, those that say so the most clearly first: of several keys with texts, one of these is that of the label.
+const LABEL_KEYS: [&str; 8] =
+    ["label", "category", "class", "category_name", "class_name", "name", "object", "type"];
+
+/// Of several keys with texts one counts as that of labels only if nearly as many objects have it as have any.
+const MIN_SHARE: f64 = 0.9;
 
 /// How often a key has a value of either kind.
 #[derive(Debug, Default)]
@@ -149,6 +158,19 @@ impl<'a> Examples<'a> {
         Some((ItemKeys { place, confidence, label }, n))
     }
 
+    /// That objects have texts beside their labels, to be said behind what an answer is; nothing where they have none.
+    pub(crate) fn further_texts(&self) -> String {
+        let keys: Vec<String> =
+            self.objects.further_texts.iter().map(|key| format!("{key:?}")).collect();
+        match (&self.objects.text, &keys[..]) {
+            (Some(label), [_, ..]) => format!(
+                ", called by what is under {label:?} (what is under {} is not asked for; reward.answer.keys.label names another)",
+                keys.join(" and ")
+            ),
+            _ => String::new(),
+        }
+    }
+
     /// The space that the coordinates are most likely in; the usual one if they are in several.
     pub(crate) fn space(&self) -> Space {
         guess(&self.evidence()).map_or(Space::default(), |guess| guess.space)
@@ -195,26 +217,41 @@ impl Objects {
         let place = place.filter(|(_, counts, _)| !counts.is_one_of_several());
         let place = place.map(|(key, _, n)| (key.clone(), n));
         let mut scalars: Vec<(usize, String)> = Vec::new();
-        // Of several keys with texts the one that most objects have, of these the first by name.
-        let mut text: Option<(usize, &String)> = None;
+        let mut texts: Vec<(&String, &Counts)> = Vec::new();
         for (key, counts) in &counts {
             if counts.list().is_some() {
                 continue;
             }
             if counts.n_numbers > counts.n_texts {
                 scalars.push((counts.order, key.clone()));
-            } else if text.is_none_or(|(most, _)| counts.n_texts > most) {
-                text = Some((counts.n_texts, key));
+            } else if counts.n_texts > 0 {
+                texts.push((key, counts));
             }
         }
         scalars.sort();
+        let text = label(&texts);
+        let further = texts.iter().map(|(key, _)| *key).filter(|key| Some(*key) != text);
         Self {
             are_everywhere: answers.iter().all(|answer| answer.contains('{')),
             place,
             scalars: scalars.into_iter().map(|(_, key)| key).collect(),
-            text: text.map(|(_, key)| key.clone()),
+            text: text.cloned(),
+            further_texts: further.cloned().collect(),
         }
     }
+}
+
+/// The key of the label among those of texts: one that says so, else the one that most objects have, of these the first one met.
+fn label<'a>(texts: &[(&'a String, &Counts)]) -> Option<&'a String> {
+    let most = texts.iter().map(|(_, counts)| counts.n_texts).max()?;
+    let is_usual = |counts: &Counts| counts.n_texts as f64 >= MIN_SHARE * most as f64;
+    let usual = texts.iter().filter(|(_, counts)| is_usual(counts));
+    let rank = |(key, counts): &&(&String, &Counts)| {
+        let key = key.to_lowercase();
+        let known = LABEL_KEYS.iter().position(|known| *known == key);
+        (known.unwrap_or(LABEL_KEYS.len()), most - counts.n_texts, counts.order)
+    };
+    usual.min_by_key(rank).map(|(key, _)| *key)
 }
 
 /// Counts the values of an object by their keys; one that holds objects is a wrapper, and these are what counts.

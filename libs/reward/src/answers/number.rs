@@ -1,13 +1,18 @@
 //! One number.
 
+mod magnitude;
+mod unit;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AnswerKind, Author, Draft, Examples, Form, Kind};
 use crate::Answer;
 use crate::rng::Rng;
 use crate::terms::{Closeness, Metric, Shape};
-use crate::text::find::numbers;
+use crate::text::find::placed_numbers;
 use crate::text::plain::plain_whole;
+
+pub use unit::{is_measure, unit};
 
 /// Numbers that a hedging answer lists.
 const HEDGED_UP_TO: usize = 50;
@@ -68,10 +73,11 @@ impl Kind for NumberAnswer {
     }
 }
 
-/// The number of a text that has only one; thousands may be set off by commas or narrow spaces, and a text that is nothing else may have it
-/// in words.
+/// The number of a text that has only one. Thousands may be set off by commas or narrow spaces, `2k` and `3 million` are what
+/// they say, other words and units are left out; a text that is nothing else may have it in words.
 pub(crate) fn only_number(text: &str) -> Option<f64> {
     let text = &*plain_whole(text);
+    let text = &*magnitude::leading_fraction(text.trim_start());
     let joined;
     let text = if text.contains(',') {
         joined = without_thousands_commas(text);
@@ -86,9 +92,12 @@ pub(crate) fn only_number(text: &str) -> Option<f64> {
     if has_comma_within(text) {
         return None;
     }
-    let mut numbers = numbers(text);
-    let first = numbers.next()?;
-    numbers.all(|number| number == first).then_some(first)
+    let mut numbers = placed_numbers(text).map(|(number, place)| {
+        let number = magnitude::with_magnitude(number, &text[place.end..])?;
+        Some(if magnitude::is_negative(&text[..place.start]) { -number } else { number })
+    });
+    let first = numbers.next()??;
+    numbers.all(|number| number == Some(first)).then_some(first)
 }
 
 /// Whether a comma stands between two digits.
@@ -186,50 +195,6 @@ pub(crate) fn sets_off_thousands(number: &str) -> bool {
         && others.iter().all(|group| group.len() == 3 && is_digits(group))
 }
 
-/// Units of measure by their names: 5 of one are not 5 of another.
-const MEASURES: [&[&str]; 20] = [
-    &["mm", "millimeter", "millimetre"],
-    &["cm", "centimeter", "centimetre"],
-    &["m", "meter", "metre"],
-    &["km", "kilometer", "kilometre"],
-    &["in", "inch", "inche", "\""],
-    &["ft", "foot", "feet", "'"],
-    &["yd", "yard"],
-    &["mile", "mi"],
-    &["mg", "milligram"],
-    &["g", "gram"],
-    &["kg", "kilogram", "kilo"],
-    &["lb", "pound"],
-    &["oz", "ounce"],
-    &["ml", "milliliter", "millilitre"],
-    &["l", "liter", "litre"],
-    &["\u{b0}c", "celsius"],
-    &["\u{b0}f", "fahrenheit"],
-    &["s", "sec", "second"],
-    &["min", "minute"],
-    &["h", "hr", "hour"],
-];
-
-/// The unit behind the number that a text begins with: one word, of a unit of measure its short name, without the s of a
-/// plural.
-pub fn unit(text: &str) -> Option<String> {
-    let text = text.trim().trim_end_matches('.').trim_start_matches(['-', '+']);
-    let end = text.find(|c: char| !c.is_ascii_digit() && !".,".contains(c))?;
-    let word = text[end..].trim().to_lowercase();
-    let is_word = end > 0
-        && !word.is_empty()
-        && !word.contains(|c: char| c.is_whitespace() || c.is_ascii_digit());
-    let singular = word.strip_suffix('s').filter(|word| !word.is_empty()).unwrap_or(&word);
-    let measure =
-        MEASURES.iter().find(|names| names.contains(&&*word) || names.contains(&singular));
-    is_word.then(|| measure.map_or(singular, |names| names[0]).to_owned())
-}
-
-/// Whether a [`unit`] is one of measure.
-pub fn is_measure(unit: &str) -> bool {
-    MEASURES.iter().any(|names| names[0] == unit)
-}
-
 /// Recognizes answers that are numbers alone.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     examples.all(is_digits).then_some(())?;
@@ -284,22 +249,5 @@ mod tests {
             assert_eq!(only_number(text), None, "{text}");
         }
         assert!(is_percent("50 %") && !is_percent("50") && !is_percent("%"));
-    }
-
-    #[test]
-    fn units_are_told_by_their_names() {
-        let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(unit(text).as_deref(), expected, "{text}")
-        };
-        check("12 cm", Some("cm"));
-        check("1.5 centimeters.", Some("cm"));
-        check("-3\u{b0}C", Some("\u{b0}c"));
-        check("12 mugs", Some("mug"));
-        check("1 inch", Some("in"));
-        check("2 inches", Some("in"));
-        check("12", None);
-        check("12 big mugs", None);
-        check("about 12", None);
-        assert!(is_measure("cm") && !is_measure("mug"));
     }
 }

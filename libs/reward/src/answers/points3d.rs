@@ -96,7 +96,8 @@ impl ItemKind for Points3dAnswer {
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let of = |keys| AnswerKind::Points3d(Points3dAnswer { keys, ..Points3dAnswer::default() });
     if let Some((keys, 3)) = examples.item_keys() {
-        let reason = format!("objects with 3 numbers under {:?}: points in space", keys.place);
+        let mut reason = format!("objects with 3 numbers under {:?}: points in space", keys.place);
+        reason += &examples.further_texts();
         return Some((of(keys), reason));
     }
     let are_whole = examples.all(|answer| numbers(answer).all(|number| number.fract() == 0.0));

@@ -125,7 +125,9 @@ impl ItemKind for TrackAnswer {
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let frame = examples.key_of("frame")?;
     let (keys, n) = examples.item_keys()?;
-    let reason = format!("objects with {n} numbers under {:?} and a frame: a track", keys.place);
+    let mut reason =
+        format!("objects with {n} numbers under {:?} and a frame: a track", keys.place);
+    reason += &examples.further_texts();
     let keys = TrackKeys { place: keys.place, frame, ..TrackKeys::default() };
     Some((AnswerKind::Track(TrackAnswer { space: examples.space(), keys }), reason))
 }

@@ -351,7 +351,7 @@ fn measures(alike: &[(Example, &str)]) -> Result<Vec<String>, InferError> {
         n_odd: n_of.values().sum::<usize>() - most,
         n: alike.len(),
         odd: listed(&odd),
-        hint: "; write all of them in one unit".to_owned(),
+        hint: "; write all of them in one unit, or, if they are names, declare them (reward.answer.type = \"label\")".to_owned(),
     })
 }
 

@@ -98,6 +98,44 @@ fn single_values() {
     ];
     check(&texts, "text");
 }
+#[test]
+fn of_several_texts_the_label_is_what_says_so() {
+    let of = |more: &str, n: usize| format!("[{{\"bbox_2d\": [{n}0, 20, 300, 140], {more}}}]");
+    let inferred = |more: &str| {
+        let answers: Vec<String> = (1..9).map(|n| of(more, n)).collect();
+        let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
+        let proposal = try_infer(&answers, Some([640, 480])).unwrap();
+        let AnswerKind::Boxes(boxes) = proposal.config.answer.kind else { panic!("not boxes") };
+        (boxes.keys.label, proposal.reason)
+    };
+    for (more, expected) in [
+        ("\"label\": \"mug\", \"color\": \"red\"", "label"),
+        ("\"attribute\": \"big\", \"label\": \"mug\"", "label"),
+        ("\"id\": \"obj0\", \"label\": \"mug\"", "label"),
+        ("\"caption\": \"a mug\", \"name\": \"mug\"", "name"),
+        ("\"what\": \"mug\", \"hue\": \"red\"", "what"),
+    ] {
+        let (label, reason) = inferred(more);
+        assert_eq!(label, expected);
+        assert!(reason.contains("is not asked for; reward.answer.keys.label"), "{reason}");
+    }
+}
+
+#[test]
+fn letters_behind_numbers_that_differ_are_refused() {
+    for answers in [
+        ["5A", "5B", "7A", "12C"],
+        ["5 am", "5 pm", "7 am", "9 am"],
+        ["2 kW", "900 W", "3 kW", "7 W"],
+    ] {
+        let error = try_infer(&answers, None).unwrap_err().to_string();
+        assert!(error.contains("one unit") && error.contains("\"label\""), "{error}");
+    }
+    check(&["5A", "7A", "3A", "12A"], "number");
+    check(&["3 million", "2k", "7", "2\u{bd}"], "number");
+    check(&["minus 5", "3", "7", "2", "11", "-4"], "number");
+}
+
 fn labels(answers: &[&str]) -> Vec<String> {
     match check(answers, "label").answer.kind {
         AnswerKind::Label(label) => label.labels,

@@ -1,5 +1,7 @@
 //! Finds values in prose: objects, lists and numbers, wherever they begin.
 
+use std::ops::Range;
+
 use super::value::{self, Value};
 
 /// All objects that stand in the text, outermost ones only.
@@ -34,16 +36,21 @@ fn values(text: &str, open: &'static [char]) -> impl Iterator<Item = Value> {
 
 /// The numbers in a text, in their order; `2.5e-6` is one.
 pub(crate) fn numbers(text: &str) -> impl Iterator<Item = f64> {
-    let mut rest = text;
+    placed_numbers(text).map(|(number, _)| number)
+}
+
+/// The same, each with the bytes that it stands in.
+pub(crate) fn placed_numbers(text: &str) -> impl Iterator<Item = (f64, Range<usize>)> {
+    let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            rest = &rest[rest.find(is_in_number)?..];
-            let (word, after) = rest.split_at(end_of_number(rest));
-            rest = after;
-            let word = word.trim_end_matches(['.', '-', '+']);
+            let start = at + text[at..].find(is_in_number)?;
+            let len = end_of_number(&text[start..]);
+            at = start + len;
+            let word = text[start..at].trim_end_matches(['.', '-', '+']);
             let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
-            if number.is_some() {
-                return number;
+            if let Some(number) = number {
+                return Some((number, start..start + word.len()));
             }
         }
     })
