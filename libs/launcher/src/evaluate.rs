@@ -1,6 +1,6 @@
 //! `vrft eval`: what a checkpoint does on held-out data.
 
-use eyre::{WrapErr, eyre};
+use eyre::eyre;
 use vrft_config::Document;
 use vrft_dataset::DatasetError;
 use vrft_evaluate::JudgeError;
@@ -16,15 +16,22 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
     let config = configured(options)?;
     options.loading.verify(&config.policy.path, config.policy.base.as_deref())?;
     let judge = vrft_evaluate::Judge::load(&config.judge());
-    let judge = match options.data {
-        Some(_) => judge.map_err(of_named_data).wrap_err("--data"),
-        None => judge.wrap_err("evaluation.test"),
-    }?;
+    let judge = judge.map_err(|error| match (error, &options.data) {
+        (JudgeError::Policy(error), _) => of_policy(&config, error.into()),
+        (JudgeError::Processor(error), _) => of_policy(&config, error.into()),
+        (error, Some(_)) => of_named_data(error).wrap_err("--data"),
+        (error, None) => eyre::Report::from(error).wrap_err("evaluation.test"),
+    })?;
     // Beside the measures, which another program may read from standard output.
     judge.notes().iter().for_each(|line| eprintln!("# {line}"));
     let judgment = judge.evaluate(&config.policy.path)?;
     say!("{}", serde_json::to_string_pretty(&judgment.summary())?);
     Ok(())
+}
+
+/// What is wrong with the policy, and with which.
+fn of_policy(config: &Config, error: eyre::Report) -> eyre::Report {
+    error.wrap_err(format!("the policy {}", config.policy.path.display()))
 }
 
 /// What is wrong with a data set that the command line names, by what the command line can say about it.

@@ -48,6 +48,7 @@ impl Graph {
             // Where `vrft promote` puts policies that is not told otherwise.
             config.answer.served = vrft_config::joined(&working_folder, &config.answer.served);
         }
+        config.check_starts_at(&folder, &working_folder)?;
         config.anchor(&folder);
         anchor_nodes(&mut descriptor, &folder);
         share_variables(&mut descriptor);
@@ -178,13 +179,21 @@ impl Graph {
     }
 }
 
+/// What an input is, for one that is something else.
+const INPUT: &str = ": an input is NODE/OUTPUT, or {source: NODE/OUTPUT, queue_size: NUMBER, queue_policy: backpressure or \
+                     drop_oldest}";
+
 /// The file, its folder and what it holds.
 fn read(path: &Path) -> eyre::Result<(PathBuf, PathBuf, Descriptor)> {
     let text = std::fs::read_to_string(path).wrap_err_with(|| {
         format!("cannot read the graph {path:?}: name one, or call vrft in its folder")
     })?;
-    let descriptor: Descriptor =
-        yaml_serde::from_str(&text).wrap_err_with(|| format!("in the graph {path:?}"))?;
+    let descriptor: Descriptor = yaml_serde::from_str(&text).map_err(|error| {
+        // The name of a type of dora's tells nobody what to write.
+        let is_input = error.to_string().contains("InputDef");
+        let hint = if is_input { INPUT } else { "" };
+        eyre!("in the graph {path:?}: {error}{hint}")
+    })?;
     ensure!(
         !descriptor.nodes.is_empty(),
         "in the graph {path:?}: `nodes` is empty, so there is nothing to run"

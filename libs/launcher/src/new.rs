@@ -80,6 +80,7 @@ pub(crate) fn new(options: &NewOptions) -> eyre::Result<()> {
         classes: options.classes.as_deref().map(absolute).transpose()?,
         learned: split,
         judged: judged_split,
+        shares_rows: false,
     };
     let judged =
         judged.map(|judged| Judged { is_named: options.test.is_some(), dataset: judged.dataset });

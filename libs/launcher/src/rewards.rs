@@ -153,10 +153,10 @@ impl Tally {
 fn infer(data: &Path) -> eyre::Result<()> {
     let rows = rows(data)?;
     let examples: Vec<Example> = rows.iter().map(Row::example).collect();
-    let are_classes = rows.iter().all(|row| row.is_class);
-    let proposal = match are_classes {
-        true => vrft_reward::infer_names(&examples),
-        false => vrft_reward::infer(&examples),
+    let proposal = if rows.iter().all(|row| row.is_class) {
+        vrft_reward::infer_names(&examples)
+    } else {
+        vrft_reward::infer(&examples)
     };
     let proposal = proposal.wrap_err_with(|| format!("{data:?}"))?;
     say!("# {}", proposal.reason);

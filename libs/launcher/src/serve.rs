@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use eyre::{WrapErr, ensure, eyre};
+use eyre::{WrapErr, bail, ensure, eyre};
 use serde_json::{Value, json};
 use vrft_checkpoint::{Transfer, transfer};
 use vrft_evaluate::LEADING_MEASURES;
@@ -86,20 +86,19 @@ pub(crate) fn promote(
     fs::create_dir_all(served).wrap_err_with(|| format!("{served:?}"))?;
     let name = format!("policy-{:04}", numbers(served)?.last().map_or(1, |last| last + 1));
     let is_promoted = worse.is_empty();
-    note(
-        served,
-        &json!({
-            "event": if is_promoted { "promote" } else { "discard" }, "run": run.display().to_string(),
-            "label": label, "policy_version": version, "choice": choice, "compared_with": opponent,
-            "policy": is_promoted.then_some(&name),
-            "measures": compared.iter().map(Compared::to_json).collect::<Vec<_>>(),
-        }),
-    )?;
-    ensure!(
-        worse.is_empty(),
-        "not promoted: on the same held-out data as {opponent}, {} (tolerance {TOLERANCE})",
-        worse.join("; ")
-    );
+    let event = json!({
+        "event": if is_promoted { "promote" } else { "discard" }, "run": run.display().to_string(),
+        "label": label, "policy_version": version, "choice": choice, "compared_with": opponent,
+        "policy": is_promoted.then_some(&name),
+        "measures": compared.iter().map(Compared::to_json).collect::<Vec<_>>(),
+    });
+    if !is_promoted {
+        note(served, &event)?;
+        bail!(
+            "not promoted: on the same held-out data as {opponent}, {} (tolerance {TOLERANCE})",
+            worse.join("; ")
+        );
+    }
     transfer(folder, &served.join(&name), Transfer::Copy)?;
     // What whoever asks the policy should know of it: the task and how pictures are scaled.
     // And for who looks at it in a browser, how it was made.
@@ -111,6 +110,8 @@ pub(crate) fn promote(
         }
     }
     switch(served, &name)?;
+    // Of what breaks off before this, nothing is said that did not happen.
+    note(served, &event)?;
     let compared: Vec<String> = compared.iter().map(ToString::to_string).collect();
     let compared = compared.join("; ");
     Ok(format!("{name}: {label} of step {version} ({choice}), beside {opponent}: {compared}"))
@@ -245,8 +246,8 @@ pub(crate) fn rollback(served: &Path) -> eyre::Result<String> {
     Ok(format!("{name} is in use again"))
 }
 
-/// The policy that was in use before the current one was promoted: not one that was taken back meanwhile. Without a
-/// history that knows the current one, as of an older program, the one of the next lower number.
+/// The policy that was in use before the current one was promoted: not one that was taken back meanwhile, nor one of a
+/// promotion that broke off. Without a history that knows the current one, the one of the next lower number.
 fn before(served: &Path, current: u32) -> eyre::Result<Option<u32>> {
     let path = served.join(HISTORY);
     let history = if path.exists() { fs::read_to_string(&path)? } else { String::new() };
@@ -261,9 +262,11 @@ fn before(served: &Path, current: u32) -> eyre::Result<Option<u32>> {
             _ => {}
         }
     }
-    if in_use.pop() == Some(current) {
-        let is_there = |number: &u32| served.join(format!("policy-{number:04}")).exists();
-        return Ok(in_use.into_iter().rfind(is_there));
+    // An older program noted promotions before they were done, and of one that broke off there is a note alone.
+    let is_there = |number: &u32| served.join(format!("policy-{number:04}")).exists();
+    let promoted = in_use.iter().rposition(|number| *number == current);
+    if let Some(promoted) = promoted {
+        return Ok(in_use[..promoted].iter().copied().rfind(|n| *n != current && is_there(n)));
     }
     Ok(numbers(served)?.into_iter().rfind(|number| *number < current))
 }
@@ -291,7 +294,7 @@ fn switch(served: &Path, name: &str) -> eyre::Result<()> {
 
 #[cfg(not(unix))]
 fn switch(_served: &Path, _name: &str) -> eyre::Result<()> {
-    eyre::bail!("policies are switched by a symbolic link, which needs a Unix")
+    bail!("policies are switched by a symbolic link, which needs a Unix")
 }
 
 fn note(served: &Path, event: &Value) -> eyre::Result<()> {

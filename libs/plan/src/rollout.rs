@@ -200,6 +200,13 @@ impl Section for RolloutConfig {
             let fine = (1..=MAX_TOKENS).contains(&n);
             require(fine, format!("rollout.{key}"), n, format!("1 to {MAX_TOKENS}"))?;
         }
+        let is_empty = self.stop.iter().any(String::is_empty);
+        require(
+            !is_empty,
+            "rollout.stop",
+            "\"\"",
+            "texts of at least one character, since every text has an empty one in it",
+        )?;
         let adaptive = self.group_size_adaptive.as_ref();
         adaptive.map_or(Ok(()), |adaptive| adaptive.check(self.group_size))?;
         self.tools.as_ref().map_or(Ok(()), ToolsConfig::check)
@@ -258,6 +265,7 @@ mod tests {
             ("group_size_adaptive = { min = 2, max = 4 }", "rollout.group_size = 8"),
             ("group_size_adaptive = { low = 0.6 }", "rollout.group_size_adaptive.low"),
             ("group_size_adaptive = { every = 0 }", "rollout.group_size_adaptive.every"),
+            ("stop = [\"\"]", "rollout.stop = \"\""),
             ("temperature = 0.0", "rollout.temperature"),
             ("top_p = 1.5", "rollout.top_p"),
             ("max_completion_tokens = 0", "rollout.max_completion_tokens"),

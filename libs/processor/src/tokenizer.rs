@@ -36,6 +36,7 @@ impl Tokenizer {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(damaged)?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(damaged)?;
+        check_vocabulary(config, &inner)?;
         let special_tokens = special_tokens(dir)?;
         let end_ids = end_ids(dir, config, &inner, special_tokens.get("eos_token"))?;
         let added = inner.get_added_tokens_decoder().into_values().filter(|token| token.special);
@@ -107,6 +108,23 @@ impl Tokenizer {
     pub(crate) fn special_tokens(&self) -> &Map<String, Value> {
         &self.special_tokens
     }
+}
+
+/// Checks that the model has an embedding for each token, be they more for the sake of round numbers.
+fn check_vocabulary(
+    config: &Keys,
+    tokenizer: &tokenizers::Tokenizer,
+) -> Result<(), CheckpointError> {
+    let n_tokens = tokenizer.get_vocab_size(true);
+    let keys = config.section("text_config").or(config);
+    let n = keys.size("vocab_size")?.unwrap_or(n_tokens);
+    let expected = || {
+        format!(
+            "at least {n_tokens}, the tokens of tokenizer.json beside it (one of another model, or with tokens added that the model \
+             was not resized for)"
+        )
+    };
+    keys.ensure(n >= n_tokens, "vocab_size", expected(), n)
 }
 
 fn ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, ProcessorError> {

@@ -185,6 +185,20 @@ fn a_tokenizer_without_the_image_token_is_refused() {
 }
 
 #[test]
+fn a_model_and_a_tokenizer_that_do_not_go_together_are_refused() {
+    #[track_caller]
+    fn check(config: &str, expected: &str) {
+        let dir = changed("qwen2_vl", &[("config.json", config)]);
+        let error = Processor::load(dir.path()).expect_err("refused").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let config = r#"{"model_type": "qwen2_vl", "image_token_id": 3, "video_token_id": 7, "eos_token_id": 2}"#;
+    check(config, "image_token_id should be 6, <|image_pad|> of tokenizer.json, got 3, <|");
+    let config = r#"{"model_type": "qwen2_vl", "image_token_id": 6, "video_token_id": 7, "eos_token_id": 2, "vocab_size": 9}"#;
+    check(config, "vocab_size should be at least ");
+}
+
+#[test]
 fn a_tokenizer_without_the_video_token_cannot_speak_of_videos() {
     let config = r#"{"model_type": "qwen2_vl", "image_token_id": 6, "video_token_id": 999, "eos_token_id": 2}"#;
     let dir = changed("qwen2_vl", &[("config.json", config)]);

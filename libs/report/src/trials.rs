@@ -148,8 +148,9 @@ impl Tuning {
             format!(" The policy that all start from: {}.", fixed(base))
         });
         format!(
-            "{} on {}, which is neither learned from nor reported on.{base} The best of several is too high by its luck: \
-             what it is worth is what a run with its settings gets on the held-out data.",
+            "{} on {}, which decides here, and should be neither learned from nor reported on (`vrft check` tells).{base} The \
+             best of several is too high by its luck: what it is worth is what a run with its settings gets on the held-out \
+             data.",
             metric_title(&self.metric),
             self.judged_on
         )
@@ -319,7 +320,7 @@ mod tests {
         assert!(markdown.contains("ended: KL <9>"), "{markdown}");
         let page = read("tune.html");
         assert!(
-            page.contains("ended: KL &lt;9&gt;") && page.contains("neither learned from"),
+            page.contains("ended: KL &lt;9&gt;") && page.contains("be neither learned from"),
             "{page}"
         );
         let json: serde_json::Value = serde_json::from_str(&read("tune.json")).unwrap();

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use vrft_config::{ConfigError, require};
+use eyre::ensure;
+use vrft_config::{ConfigError, joined, require};
 use vrft_dataset::Flip;
 use vrft_objective::config::check_together;
 use vrft_reward::answers::{AnswerKind, Form};
@@ -164,4 +165,27 @@ fn exists(key: &str, path: &Path) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::NoFile { key: key.to_owned(), path: path.to_owned() })
+}
+
+impl Config {
+    /// Refuses a model that lies in the working folder and not where paths start, at the folder of the graph: the nodes would
+    /// not find it, or take it for one of the hub. To be called before [`Config::anchor`].
+    ///
+    /// # Errors
+    /// The first such key, with what is meant.
+    pub(crate) fn check_starts_at(&self, folder: &Path, working: &Path) -> eyre::Result<()> {
+        let segment = self.segment.as_ref().map(|segment| ("segment.model", &segment.model));
+        let base = self.policy.base.as_ref().map(|base| ("policy.base", base));
+        let models = [("policy.path", &self.policy.path)].into_iter().chain(base).chain(segment);
+        for (key, path) in models {
+            let here = joined(working, path);
+            ensure!(
+                joined(folder, path).exists() || !here.exists(),
+                "{key}: {path:?} starts at the folder of the graph, {folder:?}, where it is not; the one in the working folder is \
+                 named by {key}={}",
+                here.display()
+            );
+        }
+        Ok(())
+    }
 }

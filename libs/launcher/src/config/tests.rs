@@ -118,6 +118,20 @@ fn a_missing_file_is_named_with_its_key() {
 }
 
 #[test]
+fn a_model_in_the_working_folder_alone_is_told_by_its_whole_path() {
+    let (graph, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir(here.path().join("mine")).unwrap();
+    let config = read(&format!("[policy]\npath = \"mine\"\n{MIXED}")).unwrap();
+    let error = config.check_starts_at(graph.path(), here.path()).unwrap_err().to_string();
+    let named = format!("policy.path={}", here.path().join("mine").display());
+    assert!(error.contains(&named) && error.contains("the folder of the graph"), "{error}");
+    // What is nowhere may be of the hub, and what is there is meant.
+    config.check_starts_at(graph.path(), graph.path()).unwrap();
+    std::fs::create_dir(graph.path().join("mine")).unwrap();
+    config.check_starts_at(graph.path(), here.path()).unwrap();
+}
+
+#[test]
 fn every_configuration_that_is_shipped_is_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let files = files_under(&folder);

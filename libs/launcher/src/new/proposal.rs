@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use eyre::{WrapErr, ensure};
 use vrft_config::Document;
-use vrft_dataset::{BoxesAre, DataConfig, DataSpace, Dataset, Question, Row, Truth};
+use vrft_dataset::{BoxesAre, DataConfig, DataSpace, Dataset, HeldOut, Question, Row, Truth};
 use vrft_processor::Processor;
 use vrft_prompts::{Checker, Declared, Prompter};
 use vrft_reward::config::RewardConfig;
@@ -41,6 +41,8 @@ pub(super) struct Given {
     /// Splits that are learned from, and judged on: of the same data, or of `test`.
     pub(super) learned: Option<String>,
     pub(super) judged: Option<String>,
+    /// Whether rows that are judged on are learned from as well.
+    pub(super) shares_rows: bool,
 }
 
 /// What stands in the new configuration.
@@ -132,7 +134,7 @@ impl Proposal {
         notes.extend(warnings(dataset));
         if let Some(judged) = judged {
             let declared = Declared { boxes_are: boxes_are(dataset, &prompter), ..declared };
-            notes.extend(judged.lines(&reward, declared, &checker, &mut given)?);
+            notes.extend(judged.lines(dataset, &reward, declared, &checker, &mut given)?);
         }
         let turns = prompter.turns(row);
         let question: Vec<String> = turns.iter().map(|turn| turn.text()).collect();
@@ -180,12 +182,13 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// What is to be told of them, read as a run will read them. Where none can be used, they are judged on no longer.
+    /// What is to be told of them beside what is learned from, read as a run will read them. Where none can be used, they are judged on no longer.
     ///
     /// # Errors
     /// None can be used, and the user named them.
     fn lines(
         self,
+        learned: &Dataset,
         reward: &RewardConfig,
         declared: Declared,
         checker: &Checker,
@@ -202,6 +205,9 @@ impl Judged {
                 let mut lines = rows.summary(rows.len());
                 lines.extend(too_many_bad(&rows));
                 lines[0] = format!("judged on: {}", lines[0]);
+                let shared = vrft_dataset::shared(&[learned], &[(HeldOut::TEST, &rows)]);
+                given.shares_rows = !shared.is_empty();
+                lines.extend(shared.into_iter().map(|sentence| format!("warning: {sentence}")));
                 Ok(lines)
             }
             Err(error) if is_named => Err(error).wrap_err("--test"),

@@ -334,6 +334,18 @@ fn single_labelled_points_in_pixels_can_be_started() {
 }
 
 #[test]
+fn rows_that_are_learned_from_are_not_said_to_be_held_out() {
+    let (folder, names) = folder(20);
+    let data = folder.path().join("rows.jsonl");
+    std::fs::write(&data, lines(&names, "How many?", |n| (n % 7).to_string())).unwrap();
+    let options = NewOptions { test: Some(data.clone()), ..options(folder.path(), &data) };
+    new(&options).unwrap();
+    let written = std::fs::read_to_string(options.folder.join("config.toml")).unwrap();
+    assert!(written.contains("20 of 20 rows are also learned from"), "{written}");
+    assert!(!written.contains("never learned from"), "{written}");
+}
+
+#[test]
 fn rows_are_counted_as_a_run_counts_them_and_the_best_answer_is_what_pays_most() {
     let (folder, mut names) = folder(40);
     names[5] = "gone.ppm".to_owned();
@@ -354,6 +366,7 @@ fn rows_are_counted_as_a_run_counts_them_and_the_best_answer_is_what_pays_most()
         classes: None,
         learned: None,
         judged: None,
+        shares_rows: false,
     };
     let processor = Processor::of(&config.policy).unwrap();
     let proposal = Proposal::make(dataset, None, &processor, given).unwrap();

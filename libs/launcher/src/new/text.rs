@@ -109,6 +109,7 @@ fn data(text: &mut String, proposal: &Proposal) {
     }
     line(text, "\n[evaluation]");
     let (test, why) = match &given.test {
+        Some(test) if given.shares_rows => (test, "some of these are learned from, see above"),
         Some(test) => (test, "rows that are never learned from"),
         None if is_divided => (&given.data, "the same data: what data.hold_out sets aside"),
         None => (&given.data, "the same folder, another split"),

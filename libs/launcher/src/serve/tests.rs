@@ -77,6 +77,27 @@ fn what_was_taken_back_does_not_come_back() {
 }
 
 #[test]
+fn a_promotion_that_broke_off_is_not_what_a_rollback_goes_back_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = folder.path().join("served");
+    promoted(&run(folder.path(), "first", 0.5), "rft", &served).unwrap();
+    let second = run(folder.path(), "second", 0.6);
+    // A folder cannot be copied as a file.
+    fs::remove_file(second.join(CONFIG)).unwrap();
+    fs::create_dir(second.join(CONFIG)).unwrap();
+    assert!(promoted(&second, "rft", &served).is_err());
+    let history = || fs::read_to_string(served.join(HISTORY)).unwrap();
+    assert_eq!((history().lines().count(), in_use(&served)), (1, "0.5".to_owned()));
+    fs::remove_dir(second.join(CONFIG)).unwrap();
+    promoted(&second, "rft", &served).unwrap();
+    // Programs of before noted what broke off, too, and then the same number once more.
+    let last = history().lines().last().unwrap().to_owned();
+    fs::write(served.join(HISTORY), format!("{}{last}\n", history())).unwrap();
+    assert_eq!(rollback(&served).unwrap(), "policy-0001 is in use again");
+    assert_eq!(in_use(&served), "0.5");
+}
+
+#[test]
 fn the_best_is_promoted_unless_another_one_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = run(folder.path(), "run", 0.5);

@@ -36,7 +36,7 @@ struct Joined {
 ///
 /// # Errors
 /// A file that cannot be read or that names no runs; a label for tables of two trained methods; tables of one title with
-/// other metrics; a run that two files have different values for.
+/// other metrics or numbers of questions; a run that two files have different values for.
 pub fn join_results(parts: &[Part], command: &str) -> Result<Vec<Results>, ReportError> {
     let mut all: Vec<Joined> = Vec::new();
     for part in parts {
@@ -98,6 +98,15 @@ impl Joined {
             return Err(clash(format!(
                 "{:?} has the metrics {:?} by shots a {}, an earlier file {:?} by shots a {}",
                 head.title, head.metrics, head.shots_per, self.head.metrics, self.head.shots_per
+            )));
+        }
+        let questions = |runs: &[ResultRun]| runs.iter().find_map(|run| run.n_questions);
+        if let (Some(known), Some(n)) = (questions(&self.runs), questions(&runs))
+            && known != n
+        {
+            return Err(clash(format!(
+                "{:?} is judged by {n} questions, and an earlier file by {known}: differences are of the same questions",
+                head.title
             )));
         }
         for run in runs {
@@ -211,6 +220,11 @@ mod tests {
         assert!(said.contains("other") && said.contains("seed 0 and 4 shots"), "{said}");
         let two = Part { label: Some("mine".to_owned()), ..one.clone() };
         assert!(refused(&[two]).contains("two methods"));
+        let fewer = [ResultRun { n_questions: Some(20), ..run("rft", 0, 0.5) }];
+        let fewer = Part { label: Some("mine".to_owned()), ..part(&folder, "fewer", &fewer) };
+        assert!(
+            refused(&[one.clone(), fewer]).contains("by 20 questions, and an earlier file by 200")
+        );
         let text = std::fs::read_to_string(&one.path).unwrap();
         let mut old: serde_json::Value = serde_json::from_str(&text).unwrap();
         old[0].as_object_mut().unwrap().remove("runs");

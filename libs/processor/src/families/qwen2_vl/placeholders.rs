@@ -8,8 +8,9 @@ use crate::ProcessorError;
 use crate::families::{Expanded, Medium, Placeholders};
 use crate::tokenizer::Tokenizer;
 
-/// Tokens 151655 and 151656 of the published models.
-const DEFAULT_IDS: [(&str, u32); 2] = [("image_token_id", 151_655), ("video_token_id", 151_656)];
+/// The keys of the pad tokens, their ids in the published models, and what a tokenizer of these families calls them.
+const PADS: [(&str, u32, &str); 2] =
+    [("image_token_id", 151_655, "<|image_pad|>"), ("video_token_id", 151_656, "<|video_pad|>")];
 
 /// The pad tokens of a checkpoint, and how time passes in its videos.
 #[derive(Debug)]
@@ -46,19 +47,25 @@ impl PadTokens {
     /// Finds the tokens that `config.json` names.
     ///
     /// # Errors
-    /// An image token that the tokenizer does not have.
+    /// An image token that the tokenizer does not have, or a pad token that is another one of it.
     pub(crate) fn read(
         config: &Keys,
         tokenizer: &Tokenizer,
         time: Time,
     ) -> Result<Self, ProcessorError> {
-        let token = |(key, default): (&str, u32), what: &str| -> Result<_, CheckpointError> {
+        let token = |(key, default, name): (&str, u32, &str),
+                     what: &str|
+         -> Result<_, CheckpointError> {
             let id = config.token_id(key)?.unwrap_or(default);
             let token = tokenizer.token(id).map(|text| Token { id, text });
+            if let (Some(own), Some(token)) = (tokenizer.id(name), &token) {
+                let got = format!("{id}, {}", token.text);
+                config.ensure(own == id, key, format!("{own}, {name} of tokenizer.json"), got)?;
+            }
             let expected = format!("a token of tokenizer.json{what}");
             Ok(token.ok_or_else(|| config.error(key, expected, id)))
         };
-        let [image, video] = DEFAULT_IDS;
+        let [image, video] = PADS;
         let video = token(video, ", for prompts with a video")?;
         Ok(Self {
             image: token(image, "")??,
