@@ -37,7 +37,8 @@ impl JsonFile {
     pub fn parse(path: impl Into<PathBuf>, text: &str) -> Result<Self, CheckpointError> {
         let path = path.into();
         refuse_pointer(&path, text.as_bytes())?;
-        match serde_json::from_str(text) {
+        // Some editors put a mark of the order of bytes before the text.
+        match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
             Ok(value) => Ok(Self { path, value }),
             Err(error) => Err(CheckpointError::damaged(&path, error)),
         }
@@ -222,6 +223,8 @@ mod tests {
         assert_eq!(keys.required_size("width").unwrap(), 3);
         assert_eq!(keys.required_size("depth").unwrap(), 2);
         assert_eq!(keys.size("height").unwrap(), None);
+        let marked = JsonFile::parse("config.json", "\u{feff}{\"n\": 3}").unwrap();
+        assert_eq!(marked.keys().required_size("n").unwrap(), 3);
     }
 
     #[track_caller]

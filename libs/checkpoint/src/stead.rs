@@ -40,7 +40,9 @@ pub(crate) fn no_weights(dir: &Path, wanted: &'static str) -> CheckpointError {
         names.iter().map(String::as_str).filter(is_one).collect()
     };
     let (tensors, unread) = (of(&["safetensors"]), of(&UNREAD));
-    let why = if !tensors.is_empty() && wanted == SINGLE {
+    let why = if names.iter().any(|name| name == wanted) {
+        "what has this name is no file, or a link to one that is not there".to_owned()
+    } else if !tensors.is_empty() && wanted == SINGLE {
         format!(
             "it has {}, and no {wanted}.index.json that says which tensor is in which: put it beside them, as it is published \
              with them",
@@ -101,6 +103,10 @@ mod tests {
         refused(&shards, &[&shards.join(", "), "no model.safetensors.index.json"]);
         refused(&["config.json"], &["has no model.safetensors: it has config.json"]);
         refused(&[], &["it is empty"]);
+        let dir = folder(&["config.json"]);
+        std::os::unix::fs::symlink("nowhere", dir.path().join(SINGLE)).unwrap();
+        let message = TensorFiles::open(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("a link to one that is not there"), "{message}");
         let many = ["1.bin", "2.bin", "3.bin", "4.bin", "5.bin", "6.bin"];
         refused(&many, &["1.bin, 2.bin, 3.bin, 4.bin and 2 more, of which nothing is read"]);
     }

@@ -36,8 +36,11 @@ pub fn check(graph: &Descriptor) -> eyre::Result<()> {
             check_listeners(graph, &declared)?;
         }
         for (id, input) in &node.inputs {
-            if let InputMapping::User(source) = &input.mapping {
-                check_edge(graph, &Edge { node, id: id.as_ref(), input, source })?;
+            match &input.mapping {
+                InputMapping::User(source) => {
+                    check_edge(graph, &Edge { node, id: id.as_ref(), input, source })?;
+                }
+                _ => check_sender(node, id.as_ref())?,
             }
         }
     }
@@ -78,6 +81,18 @@ fn may_drop(node: &Node, input: &str) -> bool {
         port.map_or_else(|| others.is_some_and(|others| others.may_drop), |port| port.may_drop)
     });
     is_late || of_port
+}
+
+/// A timer, or what else dora itself sends, is no message of this project.
+fn check_sender(node: &Node, input: &str) -> eyre::Result<()> {
+    let carries = Declared::of(node).and_then(|declared| declared.takes(input));
+    ensure!(
+        !matches!(carries, Some(Carries::Message(_))),
+        "node {:?}: its input {input:?} takes {}, which neither a timer nor dora's logs are: connect it to an output of a node",
+        node.id.to_string(),
+        carries.map(|carries| carries.to_string()).unwrap_or_default()
+    );
+    Ok(())
 }
 
 /// All required ports are there.

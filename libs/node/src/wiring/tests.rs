@@ -88,6 +88,18 @@ fn a_missing_edge_is_named() {
 }
 
 #[test]
+fn a_timer_is_no_message() {
+    let edge = "prompts: {source: loader/prompts, queue_size: 16, queue_policy: backpressure}";
+    let timer = "prompts: {source: dora/timer/millis/100}";
+    refused(
+        SFT,
+        edge,
+        timer,
+        "node \"sft\": its input \"prompts\" takes prompts, which neither a timer",
+    );
+}
+
+#[test]
 fn a_port_that_the_node_does_not_know_is_named() {
     let words =
         "\"loader\" (vrft-loader) has no input \"credits\"; it takes [\"credit\", \"image\"";
