@@ -71,7 +71,7 @@ impl Kind {
             "txt" => Some(Kind::List),
             "csv" => Some(Kind::Csv),
             "mat" => Some(Kind::Mat),
-            "jpg" | "jpeg" | "png" | "webp" | "bmp" => Some(Kind::Pictures),
+            _ if crate::endings::is_picture(path) => Some(Kind::Pictures),
             _ => None,
         }
     }

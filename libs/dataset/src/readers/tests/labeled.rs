@@ -29,6 +29,54 @@ fn a_folder_for_each_class() {
 }
 
 #[test]
+fn pictures_of_any_ending_are_rows_and_those_that_are_not_decoded_bad_rows() {
+    let folder = Folder::new(&[
+        ("c0/.DS_Store", b"x"),
+        ("c0/Thumbs.db", b"x"),
+        ("c1/b.heic", b"\0\0\0\x18ftypheic"),
+        ("c1/c.SVG", b"<svg/>"),
+        ("c1/notes.txt", b"a rose"),
+    ]);
+    let pictures = ["c0/a.jpg", "c0/b.GIF", "c1/a.TIFF", "c1/d.jfif", "c1/e.ppm", "c2/f.tif"];
+    // What is called .heic may be a JPEG, and is read.
+    for name in pictures.into_iter().chain(["c1/f.heic"]) {
+        folder.write(name, &picture());
+    }
+    let mut tiff = std::io::Cursor::new(Vec::new());
+    let gray = image::DynamicImage::from(image::GrayImage::new(8, 8));
+    gray.write_to(&mut tiff, image::ImageFormat::Tiff).unwrap();
+    folder.write("c2/g.DNG", tiff.get_ref());
+    folder.write("c2/h.tiff", tiff.get_ref());
+    let dataset = open(&folder.path(""), &OpenOptions::default());
+    let expected = [
+        "c0-a.jpg",
+        "c0-b.GIF",
+        "c1-a.TIFF",
+        "c1-d.jfif",
+        "c1-e.ppm",
+        "c1-f.heic",
+        "c2-f.tif",
+        "c2-h.tiff",
+    ];
+    assert_eq!(ids(&dataset), expected);
+    let bad: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
+    assert_eq!(bad.len(), 3, "{bad:?}");
+    for (bad, ending) in bad.iter().zip(["heic", "svg", "dng"]) {
+        let words = format!(".{ending} is not decoded, convert it to JPEG or PNG");
+        assert!(bad.ends_with(&words), "{bad}");
+    }
+}
+
+#[test]
+fn a_list_without_endings_finds_pictures_of_any() {
+    let folder = Folder::new(&[("list.txt", b"a rose\nb.x tulip\n")]);
+    folder.write("images/a.TIF", &picture());
+    folder.write("images/b.x.jpeg", &picture());
+    let dataset = open(&folder.path("list.txt"), &OpenOptions::default());
+    assert_eq!(ids(&dataset), ["a.TIF", "b.x.jpeg"]);
+}
+
+#[test]
 fn a_table_of_boxes_is_not_taken_for_one_of_classes() {
     let folder = Folder::new(&[(
         "boxes.csv",
