@@ -128,7 +128,7 @@ impl Dataset {
         let boxes_are = decision.chosen;
         let mut rows = Vec::with_capacity(ready.len());
         for row in ready {
-            match row.finish(boxes_are, options.boxes_are.is_some()) {
+            match row.finish(boxes_are, options.boxes_are.is_some(), declared) {
                 Ok(row) => rows.push(row),
                 Err(why) => skipped.push(why),
             }
