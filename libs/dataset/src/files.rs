@@ -207,19 +207,26 @@ fn collect(
     depth: usize,
     found: &mut Vec<PathBuf>,
 ) -> Result<(), DatasetError> {
+    let is_wanted = |path: &Path| Kind::of(path).is_some_and(|kind| kinds.contains(&kind));
+    collect_if(folder, &is_wanted, depth, found)
+}
+
+/// The same of files that are wanted.
+fn collect_if(
+    folder: &Path,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), DatasetError> {
     let entries = list(folder)?;
-    let is_wanted = |path: &&PathBuf| {
-        Kind::of(path).is_some_and(|kind| kinds.contains(&kind))
-            && !is_hidden(path)
-            && path.is_file()
-    };
+    let is_one = |path: &&PathBuf| is_wanted(path) && !is_hidden(path) && path.is_file();
     let before = found.len();
-    found.extend(entries.iter().filter(is_wanted).cloned());
+    found.extend(entries.iter().filter(is_one).cloned());
     if found.len() > before || depth <= 1 {
         return Ok(());
     }
     let folders = entries.iter().filter(|path| !is_hidden(path) && path.is_dir());
-    folders.into_iter().try_for_each(|folder| collect(folder, kinds, depth - 1, found))
+    folders.into_iter().try_for_each(|folder| collect_if(folder, is_wanted, depth - 1, found))
 }
 
 /// All `.parquet` files below a folder, by name.

@@ -68,6 +68,40 @@ fn pictures_of_any_ending_are_rows_and_those_that_are_not_decoded_bad_rows() {
 }
 
 #[test]
+fn a_table_beside_pictures_says_what_they_are_and_not_their_folders() {
+    let all = OpenOptions::default;
+    let set = |tables: &[(&str, &str)]| {
+        let folder = Folder::new(&[]);
+        tables.iter().for_each(|(name, text)| folder.write(name, text.as_bytes()));
+        for name in ["train/cam1/a.png", "train/cam2/b.png", "test/cam1/c.png"] {
+            folder.write(name, &picture());
+        }
+        folder
+    };
+    // In the folder of a split.
+    let text = "file_name,light,label\ncam1/a.png,3,rose\ncam2/b.png,4,tulip\n";
+    let of_test = "\u{feff}\"file_name\",label\ncam1/c.png,tulip\n";
+    let folder = set(&[("train/metadata.csv", text), ("test/metadata.csv", of_test)]);
+    assert_eq!(classes(&open(&folder.path(""), &split("train"))), ["rose", "tulip"]);
+    assert_eq!(classes(&open(&folder.path(""), &split("test"))), ["tulip"]);
+    refused(&folder.path(""), &all(), &["several splits"]);
+    // Beside the pictures.
+    let tables = [
+        ("train/cam1/metadata.csv", "file_name,label\na.png,rose\n"),
+        ("train/cam2/metadata.csv", "file_name,label\nb.png,tulip\n"),
+    ];
+    assert_eq!(classes(&open(&set(&tables).path(""), &split("train"))), ["rose", "tulip"]);
+    assert_eq!(classes(&open(&set(&tables).path("train"), &all())), ["rose", "tulip"]);
+    // In the root.
+    let text = "file_name,label\ntrain/cam1/a.png,rose\ntest/cam1/c.png,tulip\n";
+    let root = set(&[("metadata.csv", text)]);
+    assert_eq!(classes(&open(&root.path(""), &all())), ["rose", "tulip"]);
+    // One that names no files is about something else.
+    let other = set(&[("train/metadata.csv", "camera,label\ncam1,Canon\n")]);
+    assert_eq!(classes(&open(&other.path(""), &split("train"))), ["cam1", "cam2"]);
+}
+
+#[test]
 fn a_list_without_endings_finds_pictures_of_any() {
     let folder = Folder::new(&[("list.txt", b"a rose\nb.x tulip\n")]);
     folder.write("images/a.TIF", &picture());
@@ -317,10 +351,16 @@ fn classes_of_the_hub_are_called_by_their_names() {
     let folder = Folder::new(&[("a.png", &picture())]);
     let image: ArrayRef = Arc::new(StringArray::from(vec!["a.png"; 3]));
     let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0, -1]));
-    let batch = RecordBatch::try_from_iter([("image", image), ("label", label)]).unwrap();
     let features = json!({"label": {"_type": "ClassLabel", "names": ["rose", "tulip"]}});
-    let path = folder.write_of_hub("train.parquet", &batch, &features);
-    let dataset = open(&path, &OpenOptions::default());
+    let of = |column: &str| {
+        let columns = [(column, image.clone()), ("label", label.clone())];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let path = folder.write_of_hub("metadata.parquet", &batch, &features);
+        open(&path, &OpenOptions::default())
+    };
+    // As a table beside pictures calls it.
+    assert_eq!(classes(&of("file_name")), ["tulip", "rose"]);
+    let dataset = of("image");
     assert_eq!(classes(&dataset), ["tulip", "rose"]);
     // Without a class, as the hub writes it for rows that are not labeled.
     let part = dataset.skipped_parts()[0].to_string();
