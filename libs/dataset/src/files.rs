@@ -13,6 +13,7 @@ use shards::Shard;
 
 mod foreign;
 mod published;
+mod readme;
 pub(crate) mod shards;
 
 /// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
@@ -258,6 +259,11 @@ fn choose(
     for path in paths {
         let relative = path.strip_prefix(folder).unwrap_or(&path);
         by_split.entry(split_of(relative)).or_default().push(path);
+    }
+    if let [(None, files)] = &by_split.iter().collect::<Vec<_>>()[..]
+        && files.len() > 1
+    {
+        readme::check(folder)?;
     }
     let names = || by_split.iter().map(|(name, files)| described(name.as_deref(), files.len()));
     let chosen = match split {
