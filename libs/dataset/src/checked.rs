@@ -6,7 +6,7 @@ use crate::forms::Open;
 use crate::geometry::{self, Frame};
 use crate::readers::{Draft, DraftTruth};
 use crate::row::Skipped;
-use crate::{Boxes, BoxesAre, Picture, Row, Truth};
+use crate::{BboxForm, Boxes, BoxesAre, Picture, Question, Row, Truth};
 
 /// A row whose pictures are there.
 pub(crate) struct Checked {
@@ -74,8 +74,13 @@ impl Checked {
     }
 
     /// The row with its boxes on upright pictures; `chosen` says of which pixels they are where their size does not, or of all
-    /// where it is declared.
-    pub(crate) fn finish(self, chosen: BoxesAre, is_declared: bool) -> Result<Row, Skipped> {
+    /// where it is declared. `form` is what is declared of the numbers of boxes.
+    pub(crate) fn finish(
+        self,
+        chosen: BoxesAre,
+        is_declared: bool,
+        form: Option<BboxForm>,
+    ) -> Result<Row, Skipped> {
         let of_size = match self.frame {
             Frame::Known(told) if !is_declared => self.against_size(told),
             _ => None,
@@ -89,11 +94,15 @@ impl Checked {
                     Frame::Known(known) if !is_declared => known,
                     _ => chosen,
                 };
-                let is_coco = draft.origin.file.extension().is_some_and(|name| name == "json");
+                // In the other files of this ending, data.bbox says nothing.
+                let is_coco = matches!(draft.question, Question::Category(_))
+                    && draft.origin.file.extension().is_some_and(|name| name == "json");
+                let may_be_corners = is_coco && open.is_none() && form.is_none();
                 let upright = |corners: &[[f64; 4]]| {
                     geometry::upright(corners, picture.header(), boxes_are).map_err(|why| {
-                        let hint = geometry::corners_for_sides(corners, picture.header());
-                        let hint = hint.filter(|_| is_coco && open.is_none());
+                        let header = picture.header();
+                        let hint = geometry::corners_for_sides(corners, header, boxes_are);
+                        let hint = hint.filter(|_| may_be_corners);
                         let hint = hint.unwrap_or(if open.is_some() { OF_OPEN } else { "" });
                         let hint = of_size.as_deref().unwrap_or(hint);
                         draft.origin.skipped(named(picture, &format!("{why}{hint}")))

@@ -128,7 +128,7 @@ impl Dataset {
         let boxes_are = decision.chosen;
         let mut rows = Vec::with_capacity(ready.len());
         for row in ready {
-            match row.finish(boxes_are, options.boxes_are.is_some()) {
+            match row.finish(boxes_are, options.boxes_are.is_some(), declared) {
                 Ok(row) => rows.push(row),
                 Err(why) => skipped.push(why),
             }
@@ -173,7 +173,6 @@ impl Dataset {
         }
         skipped.sort_by_key(|skipped| skipped.row);
         let path = path.to_owned();
-        let skipped_parts = [found.skipped_parts, settled.skipped_parts].concat();
         let beside = options.beside.clone();
         Self {
             path,
@@ -181,7 +180,7 @@ impl Dataset {
             rows,
             n_total,
             skipped,
-            skipped_parts,
+            skipped_parts: found.skipped_parts,
             notes,
             turned,
             boxes_are,
@@ -265,7 +264,8 @@ impl Dataset {
         &self.skipped
     }
 
-    /// Annotations that were left out; they are parts of rows and do not count as bad rows.
+    /// What was left out and does not count as bad rows: what is meant to be, and questions whose objects are not all known,
+    /// since an annotation that counts as bad cannot be used.
     pub fn skipped_parts(&self) -> &[Skipped] {
         &self.skipped_parts
     }

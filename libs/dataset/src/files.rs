@@ -13,6 +13,7 @@ use shards::Shard;
 
 mod foreign;
 mod published;
+mod readme;
 pub(crate) mod shards;
 
 /// How deep a folder is searched for files of rows: the hub has them in `data/` or in `data/train/`.
@@ -71,7 +72,7 @@ impl Kind {
             "txt" => Some(Kind::List),
             "csv" => Some(Kind::Csv),
             "mat" => Some(Kind::Mat),
-            "jpg" | "jpeg" | "png" | "webp" | "bmp" => Some(Kind::Pictures),
+            _ if crate::endings::is_picture(path) => Some(Kind::Pictures),
             _ => None,
         }
     }
@@ -207,19 +208,26 @@ fn collect(
     depth: usize,
     found: &mut Vec<PathBuf>,
 ) -> Result<(), DatasetError> {
+    let is_wanted = |path: &Path| Kind::of(path).is_some_and(|kind| kinds.contains(&kind));
+    collect_if(folder, &is_wanted, depth, found)
+}
+
+/// The same of files that are wanted.
+fn collect_if(
+    folder: &Path,
+    is_wanted: &dyn Fn(&Path) -> bool,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), DatasetError> {
     let entries = list(folder)?;
-    let is_wanted = |path: &&PathBuf| {
-        Kind::of(path).is_some_and(|kind| kinds.contains(&kind))
-            && !is_hidden(path)
-            && path.is_file()
-    };
+    let is_one = |path: &&PathBuf| is_wanted(path) && !is_hidden(path) && path.is_file();
     let before = found.len();
-    found.extend(entries.iter().filter(is_wanted).cloned());
+    found.extend(entries.iter().filter(is_one).cloned());
     if found.len() > before || depth <= 1 {
         return Ok(());
     }
     let folders = entries.iter().filter(|path| !is_hidden(path) && path.is_dir());
-    folders.into_iter().try_for_each(|folder| collect(folder, kinds, depth - 1, found))
+    folders.into_iter().try_for_each(|folder| collect_if(folder, is_wanted, depth - 1, found))
 }
 
 /// All `.parquet` files below a folder, by name.
@@ -251,6 +259,11 @@ fn choose(
     for path in paths {
         let relative = path.strip_prefix(folder).unwrap_or(&path);
         by_split.entry(split_of(relative)).or_default().push(path);
+    }
+    if let [(None, files)] = &by_split.iter().collect::<Vec<_>>()[..]
+        && files.len() > 1
+    {
+        readme::check(folder)?;
     }
     let names = || by_split.iter().map(|(name, files)| described(name.as_deref(), files.len()));
     let chosen = match split {

@@ -139,12 +139,11 @@ pub(crate) struct Settled {
     pub(crate) form: Option<BboxForm>,
     /// What the user should know.
     pub(crate) note: Option<String>,
-    /// Boxes without area that stood among others.
-    pub(crate) skipped_parts: Vec<Skipped>,
 }
 
-/// Makes boxes of the numbers of all rows: as declared, else as they tell. Boxes that have no area then are left out, and
-/// rows that have no other. What the data beside them was read by is asked for only where these rows do not tell.
+/// Makes boxes of the numbers of all rows: as declared, else as they tell. Rows with a box that has no area then are left
+/// out: without it, finding its object would be a mistake. What the data beside them was read by is asked for only where
+/// these rows do not tell.
 ///
 /// # Errors
 /// Rows of which some can only be one thing and some the other.
@@ -158,26 +157,19 @@ pub(crate) fn settle(
     let decided = if told.n > 0 { told.decide()? } else { None };
     let of_others = if told.n > 0 && decided.is_none() { beside() } else { None };
     let form = declared.or(decided).or(of_others);
-    let mut skipped_parts = Vec::new();
     let settled = rows.into_iter().filter_map(|mut row| {
         let DraftTruth::Boxes { marked, open: Some(open), .. } = &mut row.draft.truth else {
             return Some(row);
         };
         let bad = make_boxes(marked, open.form.or(form).unwrap_or_default());
-        // One of several is left out alone, as among annotations.
-        let is_usable = bad.is_empty() || marked.labels.is_empty() && !marked.corners.is_empty();
-        let mut bad = bad.into_iter().map(|why| row.draft.origin.skipped(why));
-        if is_usable {
-            skipped_parts.extend(bad);
-            return Some(row);
-        }
-        skipped.extend(bad.next());
+        let Some(why) = bad.into_iter().next() else { return Some(row) };
+        skipped.push(row.draft.origin.skipped(why));
         None
     });
     let rows = settled.collect();
     let note = (told.n > 0).then(|| told.note(decided, of_others));
     let form = form.filter(|_| told.n > 0);
-    Ok(Settled { rows, form, note, skipped_parts })
+    Ok(Settled { rows, form, note })
 }
 
 /// Makes corners of the numbers. Boxes without area are left out, with the reasons.

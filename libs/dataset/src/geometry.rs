@@ -101,12 +101,16 @@ pub(crate) fn upright(
 }
 
 /// What explains boxes that leave their picture where corners were written for the sides that COCO has: as corners, all of
-/// them would lie inside.
-pub(crate) fn corners_for_sides(corners: &[[f64; 4]], header: &Header) -> Option<&'static str> {
-    let (width, height) = header.displayed();
+/// them would be boxes within it.
+pub(crate) fn corners_for_sides(
+    corners: &[[f64; 4]],
+    header: &Header,
+    boxes_are: BoxesAre,
+) -> Option<&'static str> {
+    let (width, height) = sides(header, boxes_are);
     let fits = |&[x1, y1, x2, y2]: &[f64; 4]| {
         let (third, fourth) = (x2 - x1, y2 - y1);
-        x1 < third && third <= f64::from(width) && y1 < fourth && fourth <= f64::from(height)
+        x1 < third && y1 < fourth && outside(&[x1, y1, third, fourth], width, height) <= MAX_OUTSIDE
     };
     corners.iter().all(fits).then_some(
         "; its bbox would fit as corners [x1, y1, x2, y2], COCO has [x, y, width, height]: data.bbox = \"corners\" \
@@ -156,8 +160,18 @@ mod tests {
     #[test]
     fn corners_that_were_written_for_sides_are_told_from_boxes_that_are_wrong() {
         // [30, 10, 38, 25] as x, y, width and height.
-        assert!(corners_for_sides(&[[30.0, 10.0, 68.0, 35.0]], &header(1)).is_some());
-        assert!(corners_for_sides(&[[30.0, 10.0, 50.0, 35.0]], &header(1)).is_none());
+        let told = |corners, exif, boxes_are| {
+            corners_for_sides(&[corners], &header(exif), boxes_are).is_some()
+        };
+        assert!(told([30.0, 10.0, 68.0, 35.0], 1, BoxesAre::Displayed));
+        assert!(!told([30.0, 10.0, 50.0, 35.0], 1, BoxesAre::Displayed));
+        // [-3.5, -2, 38, 28] leaves the picture as corners, too.
+        assert!(!told([-3.5, -2.0, 34.5, 26.0], 1, BoxesAre::Displayed));
+        // [-1, 10, 41, 25] leaves it by what is let pass.
+        assert!(told([-1.0, 10.0, 40.0, 35.0], 1, BoxesAre::Displayed));
+        // Stored, the picture is 40 × 30, and shown 30 × 40.
+        assert!(told([30.0, 10.0, 68.0, 35.0], 6, BoxesAre::Stored));
+        assert!(!told([30.0, 10.0, 68.0, 35.0], 6, BoxesAre::Displayed));
     }
 
     #[test]

@@ -25,6 +25,7 @@
 mod checked;
 mod config;
 mod dataset;
+mod endings;
 mod error;
 mod files;
 mod forms;

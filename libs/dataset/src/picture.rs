@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use image::ImageFormat;
 use twox_hash::XxHash3_128;
 use vrft_vision::{Header, MAX_PIXELS, Orientation, Pixels, VisionError};
 
+use crate::endings;
 use crate::store::Blob;
 use crate::video::Frame;
 
@@ -78,6 +80,14 @@ pub enum PictureError {
         /// Its length.
         n_bytes: u64,
     },
+    /// A picture of a format that is not decoded, by the ending of its name.
+    #[error("{path:?}: .{ending} is not decoded, convert it to JPEG or PNG")]
+    Ending {
+        /// The file.
+        path: PathBuf,
+        /// How its name ends.
+        ending: String,
+    },
     /// The bytes are no picture that can be used.
     #[error("{}{source}", path.as_ref().map_or(String::new(), |path| format!("{path:?}: ")))]
     Vision {
@@ -114,6 +124,11 @@ impl Picture {
         }
         let mut reader = BufReader::new(File::open(path).map_err(failed)?);
         let header = Header::read_within(&mut reader, max_pixels.unwrap_or(MAX_PIXELS));
+        if let Some(ending) = endings::not_decoded(path)
+            && is_another_format(&header, path)
+        {
+            return Err(PictureError::Ending { path: path.to_owned(), ending });
+        }
         let header = header.map_err(|source| refused(Some(path), source))?;
         Ok(Self { source: Source::File(path.into()), header, n_bytes })
     }
@@ -256,6 +271,14 @@ fn header(bytes: &[u8], max_pixels: Option<usize>) -> Result<Header, PictureErro
     let mut reader = std::io::Cursor::new(bytes);
     Header::read_within(&mut reader, max_pixels.unwrap_or(MAX_PIXELS))
         .map_err(|source| refused(None, source))
+}
+
+/// Whether a file is of the format that its name says, which is not decoded; a JPEG may well be called .heic.
+fn is_another_format(header: &Result<Header, VisionError>, path: &Path) -> bool {
+    match header {
+        Ok(header) => header.format == ImageFormat::Tiff && endings::is_raw(path),
+        Err(why) => matches!(why, VisionError::Decode { .. } | VisionError::Format { .. }),
+    }
 }
 
 /// Why a header is refused, with the key that sets the limit where that is why.

@@ -171,6 +171,17 @@ fn start_of(path: &Path) -> Result<String, DatasetError> {
     Ok(String::from_utf8_lossy(&start).into_owned())
 }
 
+/// Whether a table has the name of a file in each row, as `datasets` wants it in a `metadata.csv`.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn names_files(path: &Path) -> Result<bool, DatasetError> {
+    let start = start_of(path)?;
+    let header = start.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
+    let mut names = header.split([',', ';', '\t']).map(|name| name.trim().trim_matches('"'));
+    Ok(names.any(|name| name == "file_name"))
+}
+
 /// Whether a `.json` file has the rows of several splits in it.
 ///
 /// # Errors

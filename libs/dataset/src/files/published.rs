@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Files, Kind, canonical, choose, collect, is_hidden, keyword, list, read_text};
+use super::{
+    Files, Kind, MAX_DEPTH, canonical, choose, collect, collect_if, is_hidden, keyword, list,
+    read_text,
+};
 use crate::DatasetError;
 
 /// Names of COCO annotations that lie beside their pictures: Roboflow's (RF100-VL), and those of ODinW.
@@ -12,12 +15,15 @@ const COCO_FILES: [&str; 3] = [
     "annotations_without_background_converted.json",
 ];
 
+/// Name of a table of pictures and their classes.
+const METADATA: &str = "metadata.csv";
+
 /// The files of a split of a folder that is laid out in one of the known ways; `None` if it is in none of them.
 ///
 /// # Errors
 /// As [`super::find`].
 pub(super) fn find(folder: &Path, split: Option<&str>) -> Result<Option<Files>, DatasetError> {
-    for find in [coco, voc, reasoning, tables_of_text, pictures] {
+    for find in [coco, voc, reasoning, tables_of_text, metadata, pictures] {
         if let Some(files) = find(folder, split)? {
             return Ok(Some(files));
         }
@@ -103,6 +109,22 @@ fn tables_of_text(folder: &Path, split: Option<&str>) -> Result<Option<Files>, D
         }
     }
     Ok(None)
+}
+
+/// The table that `datasets` reads beside pictures, in the folder of a split or of its pictures.
+fn metadata(folder: &Path, split: Option<&str>) -> Result<Option<Files>, DatasetError> {
+    let mut paths = Vec::new();
+    let is_named = |path: &Path| path.file_name().is_some_and(|name| name == METADATA);
+    collect_if(folder, &is_named, MAX_DEPTH, &mut paths)?;
+    // Others may call a table so that is about something else.
+    let mut tables = Vec::with_capacity(paths.len());
+    for path in paths {
+        if crate::readers::names_files(&path)? {
+            tables.push(path);
+        }
+    }
+    let is_there = !tables.is_empty();
+    is_there.then(|| choose(folder, Kind::Csv, tables, split)).transpose()
 }
 
 /// Of JSON files those with rows or boxes: beside COCO's `instances_*.json` lie captions and key points.

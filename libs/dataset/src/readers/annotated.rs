@@ -52,6 +52,8 @@ pub(crate) struct Marked {
     pub(crate) outlines: Vec<Outline>,
     /// What each single object is called, where the question does not say it; else empty.
     pub(crate) labels: Vec<Arc<str>>,
+    /// What about them cannot be used, so that nobody knows all of them and nothing is asked about them.
+    pub(crate) unusable: Option<String>,
 }
 
 impl Marked {
@@ -62,6 +64,11 @@ impl Marked {
         self.areas.push(area.unwrap_or((x2 - x1) * (y2 - y1)));
     }
 
+    /// Notes that an object cannot be used, by where it stands.
+    pub(crate) fn lacks(&mut self, what: &str) {
+        self.unusable.get_or_insert_with(|| what.to_owned());
+    }
+
     /// Whether this very box is there already, around an object or a crowd.
     pub(crate) fn has(&self, corners: &[f64; 4], is_crowd: bool) -> bool {
         if is_crowd { self.crowds.contains(corners) } else { self.corners.contains(corners) }
@@ -69,7 +76,8 @@ impl Marked {
 
     /// Adds the boxes of another part of the same; those that are there already are left out and counted.
     fn absorb(&mut self, other: Self) -> usize {
-        let Self { corners, areas, crowds, outlines, labels } = other;
+        let Self { corners, areas, crowds, outlines, labels, unusable } = other;
+        self.unusable = self.unusable.take().or(unusable);
         let mut n_twice = 0;
         for (idx, (corners, area)) in corners.into_iter().zip(areas).enumerate() {
             if self.has(&corners, false) {
@@ -155,13 +163,37 @@ impl Annotated {
         looked_for.iter().filter(|name| asked.contains(*name) && !self.boxes.contains_key(*name))
     }
 
-    /// The categories that are asked for and have an object there, and not only a crowd.
+    /// The categories that are asked for and have an object there, and not only a crowd, of which all are known.
     fn present<'a>(
         &'a self,
         asked: &'a BTreeSet<Arc<str>>,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Marked)> {
         let boxes = self.boxes.iter().filter(|(name, _)| asked.contains(*name));
-        boxes.filter(|(_, marked)| !marked.corners.is_empty())
+        boxes.filter(|(_, marked)| !marked.corners.is_empty() && marked.unusable.is_none())
+    }
+
+    /// The questions that are asked for and left out, since nobody knows their whole answer.
+    fn left_out<'a>(
+        &'a self,
+        asked: &'a BTreeSet<Arc<str>>,
+        next_row: usize,
+    ) -> impl Iterator<Item = Skipped> {
+        let boxes = self.boxes.iter().filter(|(name, _)| asked.contains(*name));
+        boxes.filter_map(move |(category, marked)| {
+            Some(Skipped {
+                place: format!("the question {}", self.sample_id(category)),
+                row: self.row.unwrap_or(next_row),
+                why: format!(
+                    "{} cannot be used, so that its true answer would lack an object",
+                    marked.unusable.as_ref()?
+                ),
+            })
+        })
+    }
+
+    /// The name of the question for a category.
+    fn sample_id(&self, category: &str) -> String {
+        format!("{}-{category}", self.name).replace('/', "-")
     }
 }
 
@@ -192,6 +224,7 @@ pub(crate) fn push_all(
     };
     let (nothing, mut drawn, mut start) = (Marked::default(), drawn.into_iter().peekable(), 0);
     for (image, n_absent) in images.iter().zip(n_absent) {
+        found.skipped_parts.extend(image.left_out(&asked, found.rows.len()));
         let mut rows: BTreeMap<&Arc<str>, &Marked> = image.present(&asked).collect();
         let end = start + n_absent;
         if drawn.peek().is_some_and(|place| *place < end) {
@@ -216,8 +249,8 @@ fn push(
     found: &mut Found,
 ) {
     let row = image.row.unwrap_or(found.rows.len());
-    let sample_id = format!("{}-{category}", image.name).replace('/', "-");
-    let origin = Origin { file: file.clone(), row, sample_id: sample_id.into() };
+    let sample_id = image.sample_id(category).into();
+    let origin = Origin { file: file.clone(), row, sample_id };
     let draft = match &image.picture {
         None => Err(Skipped {
             place: origin.place(),

@@ -143,6 +143,7 @@ fn collect<S: Shape>(
     let twins: HashSet<&Id> = coco.images.iter().filter(is_twin).map(|image| &image.id).collect();
     let mut boxes: Vec<BTreeMap<Arc<str>, Marked>> = vec![BTreeMap::new(); coco.images.len()];
     let mut n_twice = 0;
+    let mut bad = Vec::new();
     for (number, annotation) in coco.annotations.iter().enumerate() {
         match usable(annotation, &known, names, selection.bbox.unwrap_or_default()) {
             Ok(Usable { image, name, corners, outline }) => {
@@ -159,11 +160,14 @@ fn collect<S: Shape>(
             // A crowd is no answer, so nothing is lost with it.
             Err(_) if annotation.iscrowd => {}
             Err(why) => {
-                let place = match &annotation.id {
-                    Id::None => format!("annotation number {number}"),
-                    id => format!("annotation {id}"),
-                };
-                found.skipped_parts.push(Skipped { place, row: number, why });
+                let place = annotation.place(number);
+                let name = names.get(&annotation.category_id);
+                if let Some((image, name)) = known.get(&annotation.image_id).zip(name) {
+                    boxes[*image].entry(name.clone()).or_default().lacks(&place);
+                }
+                let is_asked = name.is_none_or(|name| selection.has(name));
+                let of_it = if is_asked { &mut bad } else { &mut found.skipped_parts };
+                of_it.push(Skipped { place, row: number, why });
             }
         }
     }
@@ -183,7 +187,10 @@ fn collect<S: Shape>(
     }
     let (images, notes) = merged(images, n_twice);
     found.notes.extend(notes);
-    push_all(&images, &nameable(&coco, names), selection, file, found)
+    push_all(&images, &nameable(&coco, names), selection, file, found)?;
+    // Behind the questions, whose numbers count from the first one.
+    found.rows.extend(bad.into_iter().map(Err));
+    Ok(())
 }
 
 /// The names of the categories that can be asked for. Roboflow adds one above all others, which no box belongs to.

@@ -38,12 +38,15 @@ impl Columns {
     /// Looks the columns up and checks their types.
     pub(crate) fn find(path: &Path, schema: &Schema) -> Result<Self, DatasetError> {
         let has_video = VIDEO_KEYS.iter().any(|key| schema.index_of(key).is_ok());
+        let named = schema.index_of("file_name").ok();
         let image = match (schema.index_of("images"), schema.index_of("image")) {
             (Ok(_), Ok(_)) => {
                 return Err(super::content(path, "a table of rows", json::BOTH_IMAGES));
             }
             (Ok(images), Err(_)) => Some(images),
             (Err(_), Err(_)) if has_video => None,
+            // As a folder of pictures has it beside them, in its metadata.parquet.
+            (Err(_), Err(_)) if named.is_some() => named,
             _ => Some(place(path, schema, "image", IMAGE)?),
         };
         image.map_or(Ok(()), |image| expect(path, schema, image, IMAGE, is_image))?;

@@ -104,7 +104,7 @@ impl Found {
         let gathered = std::mem::take(&mut self.gathered);
         self.notes.extend(gathered.notes());
         let (known, selection) = (self.asking.known(), self.asking.selection().clone());
-        super::annotated::push_all(&gathered.pictures, &known, &selection, &path.into(), self)
+        super::annotated::push_all(&gathered.pictures(), &known, &selection, &path.into(), self)
     }
 
     /// Adds a row, or one for each of its questions; `row` is its number in the file.
@@ -136,10 +136,21 @@ impl Found {
             let images = images.ok_or("no \"image\"")?.into_iter();
             images.map(|cell| self.pictures.add(cell)).collect()
         };
-        if !unworded::is_reference(&values)
-            && let Some(objects) = Objects::of(&values)?
-        {
-            let named = objects.named(|name| self.asking.class(name))?;
+        let objects = if unworded::is_reference(&values) { Ok(None) } else { Objects::of(&values) };
+        let named = objects.and_then(|objects| {
+            objects.map(|objects| objects.named(|name| self.asking.class(name))).transpose()
+        });
+        let named = match named {
+            Ok(named) => named,
+            Err(why) => {
+                // What other rows have about its picture is not all that is there.
+                if let Ok(&[picture]) = add(images).as_deref() {
+                    self.gathered.lacks(picture, row);
+                }
+                return Err(why);
+            }
+        };
+        if let Some(named) = named {
             let [picture] = add(images)?[..] else {
                 return Err("its boxes are on one image, and it has several or none".to_owned());
             };

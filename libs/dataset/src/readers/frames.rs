@@ -171,8 +171,7 @@ fn frames(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut frames = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        if ["jpg", "jpeg", "png"].contains(&extension.as_str()) {
+        if crate::endings::is_picture(&path) {
             frames.push(path);
         }
     }

@@ -12,12 +12,10 @@ use super::mat::MatFile;
 use super::spellings::Spellings;
 use super::{cars, content, csv, json, json_place, json_text};
 use crate::path::Locator;
-use crate::{DatasetError, OpenOptions, Origin, Question, Skipped};
+use crate::{DatasetError, OpenOptions, Origin, Question, Skipped, endings};
 
 /// Where pictures of such data sets are, seen from the file or its parent: FGVC Aircraft, Oxford Pets, Oxford Flowers.
 const FOLDERS: [&str; 3] = ["images", "jpg", ""];
-/// Endings that a list leaves out.
-const ENDINGS: [&str; 4] = ["", ".jpg", ".jpeg", ".png"];
 
 /// A picture and what its class is called in the data.
 #[derive(Debug, Clone, PartialEq)]
@@ -254,7 +252,7 @@ fn finish_in(
 
 /// The name of a picture with the ending that its file has.
 fn whole_name(picture: &str, bases: &[PathBuf]) -> Option<String> {
-    let names = || ENDINGS.iter().map(|ending| format!("{picture}{ending}"));
+    let names = || std::iter::once(picture.to_owned()).chain(endings::names(picture));
     bases.iter().find_map(|base| names().find(|name| base.join(name).is_file()))
 }
 

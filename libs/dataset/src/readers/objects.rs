@@ -2,7 +2,7 @@
 //! Face's `datasets` have it, or columns of boxes beside one of names. All rows about a picture are asked about together,
 //! as annotations are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -246,7 +246,7 @@ fn is_true(value: &Value) -> bool {
 /// The pictures of a file whose rows have boxes, each once.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    pub(super) pictures: Vec<Annotated>,
+    pictures: Vec<Annotated>,
     places: BTreeMap<PictureIdx, usize>,
     /// Rows before this file.
     first_row: usize,
@@ -254,6 +254,8 @@ pub(super) struct Gathered {
     n_columns: usize,
     /// Boxes that were there already.
     n_twice: usize,
+    /// Pictures that a row is about which cannot be used, with the row's number.
+    lacking: BTreeMap<PictureIdx, usize>,
 }
 
 impl Gathered {
@@ -294,6 +296,23 @@ impl Gathered {
                 marked.push(numbers, None);
             }
         }
+    }
+
+    /// Notes that a row about this picture cannot be used.
+    pub(super) fn lacks(&mut self, picture: PictureIdx, row: usize) {
+        self.lacking.entry(picture).or_insert(row);
+    }
+
+    /// The pictures. Of one that a bad row is about nobody knows all objects, nor what is not there.
+    pub(super) fn pictures(self) -> Vec<Annotated> {
+        let Self { mut pictures, places, lacking, .. } = self;
+        for (picture, row) in lacking {
+            let Some(place) = places.get(&picture) else { continue };
+            let Annotated { boxes, absent, .. } = &mut pictures[*place];
+            *absent = Some(BTreeSet::new());
+            boxes.values_mut().for_each(|marked| marked.lacks(&format!("row {row}")));
+        }
+        pictures
     }
 
     /// That boxes beside classes make another task than classes alone, and that some were there twice.

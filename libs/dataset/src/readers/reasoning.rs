@@ -15,8 +15,6 @@ use crate::{DatasetError, OpenOptions, Origin, Question};
 
 /// The label of outlines that enclose what is meant.
 const TARGET: &str = "target";
-/// Endings of the pictures.
-const ENDINGS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 #[derive(Deserialize)]
 struct Instructed {
@@ -84,8 +82,8 @@ fn read_file(
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = options.image_root.as_deref().or_else(|| path.parent()).unwrap_or(Path::new(""));
-    let names = ENDINGS.map(|ending| format!("{stem}.{ending}"));
-    let picture = names.iter().find(|name| folder.join(name).is_file()).unwrap_or(&names[0]);
+    let there = crate::endings::names(&stem).find(|name| folder.join(name).is_file());
+    let picture = &there.unwrap_or_else(|| format!("{stem}.jpg"));
     let texts = match text {
         Texts::One(one) => std::slice::from_ref(one),
         Texts::Many(many) => many,

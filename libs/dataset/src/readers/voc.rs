@@ -37,17 +37,18 @@ pub(crate) fn read(
     let mut images = Vec::with_capacity(files.len());
     let mut spellings = Spellings::default();
     let mut counts = Counts::default();
+    let mut bad_rows = Vec::new();
     for (number, path) in files.iter().enumerate() {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let text = crate::files::read_text(path).map_err(|error| error.to_string());
         match text.and_then(|text| annotated(path, &text, &mut spellings, &mut counts)) {
             Ok((image, bad)) => {
-                let skipped = bad.into_iter().map(|(object, why)| Skipped {
-                    place: format!("{name}, object {object}"),
-                    row: number,
-                    why,
-                });
-                found.skipped_parts.extend(skipped);
+                for Unusable { place, why, name: called, is_difficult } in bad {
+                    let is_asked = called.is_none_or(|called| selection.has(&called));
+                    let is_bad = is_asked && !is_difficult;
+                    let of_it = if is_bad { &mut bad_rows } else { &mut found.skipped_parts };
+                    of_it.push(Skipped { place, row: number, why });
+                }
                 images.push(image);
             }
             Err(why) => {
@@ -71,7 +72,21 @@ pub(crate) fn read(
         images.iter().flat_map(|image| image.boxes.keys().cloned()).collect();
     // What names the data is the folder: each row's picture has a file of its own.
     let folder: Arc<Path> = first.parent().unwrap_or(first).into();
-    push_all(&images, &names, selection, &folder, found)
+    push_all(&images, &names, selection, &folder, found)?;
+    // Behind the questions, whose numbers count from the first one.
+    found.rows.extend(bad_rows.into_iter().map(Err));
+    Ok(())
+}
+
+/// An object of no use.
+struct Unusable {
+    /// Its file and its number there, in words.
+    place: String,
+    why: String,
+    /// What it is called, where that can be read.
+    name: Option<Arc<str>>,
+    /// It is no part of an answer, so that nothing is lost with it.
+    is_difficult: bool,
 }
 
 /// Objects that are left out, or need not be named.
@@ -88,7 +103,7 @@ fn annotated(
     text: &str,
     spellings: &mut Spellings,
     counts: &mut Counts,
-) -> Result<(Annotated, Vec<(usize, String)>), String> {
+) -> Result<(Annotated, Vec<Unusable>), String> {
     let document = Document::parse(text).map_err(|error| error.to_string())?;
     let root = document.root_element();
     let mut boxes = BTreeMap::<Arc<str>, Marked>::new();
@@ -108,7 +123,17 @@ fn annotated(
                     marked.push(corners, None);
                 }
             }
-            Err(why) => bad.push((number, why)),
+            Err(why) => {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                let place = format!("{file}, object {number}");
+                let is_difficult = is_difficult(object);
+                let name = child(object, "name").map_or("", text_of);
+                let name = (!name.is_empty()).then(|| spellings.of(name));
+                if let Some(name) = name.clone().filter(|_| !is_difficult) {
+                    boxes.entry(name).or_default().lacks(&place);
+                }
+                bad.push(Unusable { place, why, name, is_difficult });
+            }
         }
     }
     let side = |name| number(child(root, "size").ok()?, name).ok().filter(|side| *side > 0.0);
@@ -172,7 +197,7 @@ fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Result<Node<'a, 'inp
 #[cfg(test)]
 mod tests {
     use crate::testing::{Folder, black};
-    use crate::{Dataset, Truth};
+    use crate::{Absent, Dataset, OpenOptions, Selection, Truth};
 
     const CAT: &str = "<annotation><filename>a.png</filename>\
         <size><width>200</width><height>100</height><depth>3</depth></size>\
@@ -181,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_folder_of_annotations() {
-        let damaged = CAT.replace("<xmax>120</xmax>", "");
+        let damaged = CAT.replace("<xmax>120</xmax>", "").replace("a.png", "b.png");
         let folder = Folder::new(&[
             ("JPEGImages/a.png", &black(200, 100)),
             ("Annotations/a.xml", CAT.as_bytes()),
@@ -193,11 +218,13 @@ mod tests {
         assert_eq!(dataset.get(0).sample_id(), "a-cat");
         let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!("boxes") };
         assert_eq!(boxes[0].corners(), [20.0, 10.0, 120.0, 60.0]);
+        let skipped: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
+        assert!(skipped[0].starts_with("c.xml: "), "{skipped:?}");
+        assert_eq!(skipped[1..], ["b.xml, object 0: no <xmax> in <bndbox>"]);
         assert_eq!(
             dataset.skipped_parts()[0].to_string(),
-            "b.xml, object 0: no <xmax> in <bndbox>"
+            "the question b-cat: b.xml, object 0 cannot be used, so that its true answer would lack an object"
         );
-        assert!(dataset.skipped()[0].to_string().starts_with("c.xml: "));
     }
 
     #[test]
@@ -226,11 +253,12 @@ mod tests {
 
     #[test]
     fn swapped_corners_are_called_that_and_one_pixel_is_a_box() {
-        let swapped = CAT.replace("<xmax>120</xmax>", "<xmax>11</xmax>");
+        let other = |name: &str| CAT.replace("a.png", name);
+        let swapped = other("b.png").replace("<xmax>120</xmax>", "<xmax>11</xmax>");
         let pixel = CAT
             .replace("<xmax>120</xmax>", "<xmax>21</xmax>")
             .replace("<ymax>60</ymax>", "<ymax>11</ymax>");
-        let endless = CAT.replace("<ymin>11</ymin>", "<ymin>nan</ymin>");
+        let endless = other("c.png").replace("<ymin>11</ymin>", "<ymin>nan</ymin>");
         let folder = Folder::new(&[
             ("a.png", &black(200, 100)),
             ("a.xml", pixel.as_bytes()),
@@ -240,8 +268,8 @@ mod tests {
         let dataset = Dataset::open(&folder.path("")).unwrap();
         let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!("boxes") };
         assert_eq!(boxes[0].corners(), [20.0, 10.0, 21.0, 11.0]);
-        let skipped: Vec<String> =
-            dataset.skipped_parts().iter().map(ToString::to_string).collect();
+        assert_eq!((dataset.len(), dataset.skipped_parts().len()), (1, 2));
+        let skipped: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
         assert_eq!(
             skipped,
             [
@@ -249,6 +277,28 @@ mod tests {
                 "c.xml, object 0: <ymin> should be a number, got \"nan\"",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_difficult_and_of_no_use_is_no_bad_row_and_takes_no_question_along() {
+        let object = CAT[CAT.find("<object>").unwrap()..].replace("</annotation>", "");
+        let swapped = object.replace("<xmax>120</xmax>", "<xmax>11</xmax>");
+        let hard = swapped.replace("<name>", "<difficult>1</difficult><name>");
+        let dog = swapped.replace("cat", "dog");
+        let all = CAT.replace("</annotation>", &[&hard, &dog, "</annotation>"].concat());
+        let folder = Folder::new(&[("a.png", &black(200, 100)), ("a.xml", all.as_bytes())]);
+        let told = |selection: Selection| {
+            let options = OpenOptions { selection, ..OpenOptions::default() };
+            let dataset = Dataset::open_with(&folder.path(""), &options).unwrap();
+            let n_asked = (dataset.len(), dataset.get(0).sample_id().to_owned());
+            (n_asked, dataset.skipped().len(), dataset.skipped_parts().len())
+        };
+        // Nothing is known of the dog: it is asked for neither as there nor as absent.
+        let absent = Selection { absent: Absent::Every, ..Selection::default() };
+        assert_eq!(told(absent), ((1, "a-cat".to_owned()), 1, 2));
+        // Where cats alone are asked for, a bad dog is no harm.
+        let cats = Selection { categories: vec!["cat".to_owned()], ..Selection::default() };
+        assert_eq!(told(cats), ((1, "a-cat".to_owned()), 0, 2));
     }
 
     #[test]

@@ -77,6 +77,16 @@ pub(super) struct Annotation<S> {
     pub(super) segmentation: S,
 }
 
+impl<S> Annotation<S> {
+    /// What it is called where it cannot be used: by its id, else by its number in the file.
+    pub(super) fn place(&self, number: usize) -> String {
+        match &self.id {
+            Id::None => format!("annotation number {number}"),
+            id => format!("annotation {id}"),
+        }
+    }
+}
+
 /// What is read of the shape of an object.
 pub(super) trait Shape: DeserializeOwned + Default {
     /// The shape, if it is asked for.

@@ -5,8 +5,8 @@ use vrft_vision::Rect;
 
 use crate::testing::{Folder, black, turned_jpeg};
 use crate::{
-    BboxForm, BoxesAre, DataConfig, Dataset, DatasetError, EvaluationConfig, OpenOptions, Question,
-    Selection, Truth,
+    Absent, BboxForm, BoxesAre, DataConfig, Dataset, DatasetError, EvaluationConfig, OpenOptions,
+    Question, Selection, Truth,
 };
 
 /// One picture of 64 × 64 pixels, `a.png`, with a square.
@@ -42,14 +42,29 @@ fn refused(coco: &Value, words: &[&str]) {
     assert!(words.iter().all(|word| error.contains(word)), "{error}");
 }
 
-/// The annotation is left out, the other one is not.
+/// The annotation is a bad row, and the questions that it may belong to are not asked, be it for what is there or not.
 #[track_caller]
-fn skipped(annotation: Value, why: &str) {
-    let dataset = open(&one(annotation));
-    assert_eq!(boxes(&dataset, 0), [[10.0, 10.0, 40.0, 40.0]]);
-    let parts: Vec<String> = dataset.skipped_parts().iter().map(ToString::to_string).collect();
-    assert_eq!((parts, dataset.skipped()), (vec![why.to_owned()], [].as_slice()));
+fn bad(annotation: Value, why: &str, asked: &[&str]) {
+    let mut coco = one(annotation);
+    let disc = json!({"id": 7, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]});
+    coco["annotations"].as_array_mut().unwrap().push(disc);
+    coco["categories"] = ["square", "disc", "bus"]
+        .iter()
+        .enumerate()
+        .map(|(n, name)| json!({"id": n + 1, "name": name}))
+        .collect();
+    let selection = Selection { absent: Absent::Every, ..Selection::default() };
+    let options = OpenOptions { selection, ..OpenOptions::default() };
+    let dataset = Dataset::open_with(&folder(&coco).path("coco.json"), &options).unwrap();
+    let ids: Vec<&str> = dataset.iter().map(|row| row.sample_id()).collect();
+    assert_eq!(ids, asked);
+    let skipped: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
+    assert_eq!(skipped, [why]);
+    assert_eq!(dataset.skipped_parts().len(), 3 - asked.len());
 }
+
+/// Without the question for the squares.
+const OTHERS: [&str; 2] = ["1-bus", "1-disc"];
 
 #[test]
 fn categories_of_one_name_are_told_with_their_ids() {
@@ -104,28 +119,58 @@ fn what_the_protocol_asks_for_besides_the_boxes_is_kept() {
 }
 
 #[test]
-fn a_bad_annotation_is_skipped_by_its_id() {
-    let bad = |bbox: Value| {
+fn an_annotation_that_cannot_be_used_is_a_bad_row_and_takes_its_question_along() {
+    let of_box = |bbox: Value, why: &str| {
         let mut annotation = other();
         annotation["bbox"] = bbox;
-        annotation
+        bad(annotation, &format!("annotation 6: its bbox {why}"), &OTHERS);
     };
-    skipped(bad(json!([])), "annotation 6: its bbox is empty");
-    skipped(bad(json!(null)), "annotation 6: its bbox is null");
-    skipped(bad(json!([1, 2, "x", 4])), "annotation 6: its bbox is not four numbers");
-    skipped(
-        bad(json!([12.5, 12.5, 4.0, 0.0])),
-        "annotation 6: its bbox has no area: [12.5, 12.5, 4, 0]",
+    of_box(json!([]), "is empty");
+    of_box(json!(null), "is null");
+    of_box(json!([1, 2, "x", 4]), "is not four numbers");
+    of_box(json!([12.5, 12.5, 4.0, 0.0]), "has no area: [12.5, 12.5, 4, 0]");
+    of_box(json!([9, 9, -4, 3]), "has a width or height below 0: [9, 9, -4, 3]");
+    let without = json!({"id": 6, "image_id": 1, "category_id": 1});
+    bad(without, "annotation 6: it has no bbox", &OTHERS);
+    let all = ["1-bus", "1-disc", "1-square"];
+    let astray = json!({"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]});
+    bad(astray, "annotation number 1: there is no image 2", &all);
+    let astray = json!({"id": 6, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]});
+    bad(astray, "annotation 6: categories has no name for its category 9", &all);
+}
+
+#[test]
+fn sides_that_are_declared_to_be_corners_are_too_many_bad_rows() {
+    let mut coco = one(other());
+    let annotation =
+        |n: usize| json!({"id": n, "image_id": 1, "category_id": 1, "bbox": [30, 3, 20, 40]});
+    coco["annotations"] = (0..24).map(annotation).collect();
+    coco["annotations"][7]["bbox"] = json!([1, 2, 30, 40]);
+    // One question is left, and that for the squares not, though one of them could be used.
+    coco["annotations"][23] = json!({"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]});
+    coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 2, "name": "disc"}]);
+    let selection = Selection { bbox: Some(BboxForm::Corners), ..Selection::default() };
+    let corners = OpenOptions { selection, ..OpenOptions::default() };
+    let dataset = Dataset::open_with(&folder(&coco).path("coco.json"), &corners).unwrap();
+    let error = dataset.retain_valid(|_| Ok(()), 0.05).unwrap_err().to_string();
+    assert!(
+        error.contains("22 of 23 rows") && error.contains("annotation 0: its bbox has its"),
+        "{error}"
     );
-    skipped(json!({"id": 6, "image_id": 1, "category_id": 1}), "annotation 6: it has no bbox");
-    skipped(
-        json!({"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]}),
-        "annotation number 1: there is no image 2",
-    );
-    skipped(
-        json!({"id": 6, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]}),
-        "annotation 6: categories has no name for its category 9",
-    );
+}
+
+#[test]
+fn corners_that_leave_the_picture_are_not_told_to_be_corners() {
+    let mut coco = one(other());
+    coco["annotations"] =
+        json!([{"id": 1, "image_id": 1, "category_id": 1, "bbox": [-3.5, -2, 64, 60]}]);
+    let selection = Selection { bbox: Some(BboxForm::Corners), ..Selection::default() };
+    for selection in [Selection::default(), selection] {
+        let options = OpenOptions { selection, ..OpenOptions::default() };
+        let error = Dataset::open_with(&folder(&coco).path("coco.json"), &options).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("leaves the picture") && !error.contains("as corners"), "{error}");
+    }
 }
 
 #[test]
@@ -325,17 +370,18 @@ fn categories_that_share_an_id_are_refused_and_those_without_a_name_are_not_aske
     coco["categories"] = json!([{"id": 1, "name": "square"}, {"id": 2, "name": " "}]);
     coco["annotations"][1]["category_id"] = json!(2);
     let dataset = open(&coco);
-    assert_eq!(dataset.skipped_parts()[0].why, "categories has no name for its category 2");
+    assert_eq!(dataset.skipped()[0].why, "categories has no name for its category 2");
 }
 
 #[test]
 fn boxes_in_shares_of_the_sides_are_no_pixels() {
     let mut annotation = other();
     annotation["bbox"] = json!([0.1, 0.25, 0.5, 0.5]);
-    skipped(
+    bad(
         annotation,
         "annotation 6: its bbox [0.1, 0.25, 0.5, 0.5] lies within the first pixel: COCO counts pixels, not shares of the \
          sides; multiply these by width and height",
+        &OTHERS,
     );
 }
 

@@ -29,6 +29,88 @@ fn a_folder_for_each_class() {
 }
 
 #[test]
+fn pictures_of_any_ending_are_rows_and_those_that_are_not_decoded_bad_rows() {
+    let folder = Folder::new(&[
+        ("c0/.DS_Store", b"x"),
+        ("c0/Thumbs.db", b"x"),
+        ("c1/b.heic", b"\0\0\0\x18ftypheic"),
+        ("c1/c.SVG", b"<svg/>"),
+        ("c1/notes.txt", b"a rose"),
+    ]);
+    let pictures = ["c0/a.jpg", "c0/b.GIF", "c1/a.TIFF", "c1/d.jfif", "c1/e.ppm", "c2/f.tif"];
+    // What is called .heic may be a JPEG, and is read.
+    for name in pictures.into_iter().chain(["c1/f.heic"]) {
+        folder.write(name, &picture());
+    }
+    let mut tiff = std::io::Cursor::new(Vec::new());
+    let gray = image::DynamicImage::from(image::GrayImage::new(8, 8));
+    gray.write_to(&mut tiff, image::ImageFormat::Tiff).unwrap();
+    folder.write("c2/g.DNG", tiff.get_ref());
+    folder.write("c2/h.tiff", tiff.get_ref());
+    let dataset = open(&folder.path(""), &OpenOptions::default());
+    let expected = [
+        "c0-a.jpg",
+        "c0-b.GIF",
+        "c1-a.TIFF",
+        "c1-d.jfif",
+        "c1-e.ppm",
+        "c1-f.heic",
+        "c2-f.tif",
+        "c2-h.tiff",
+    ];
+    assert_eq!(ids(&dataset), expected);
+    let bad: Vec<String> = dataset.skipped().iter().map(ToString::to_string).collect();
+    assert_eq!(bad.len(), 3, "{bad:?}");
+    for (bad, ending) in bad.iter().zip(["heic", "svg", "dng"]) {
+        let words = format!(".{ending} is not decoded, convert it to JPEG or PNG");
+        assert!(bad.ends_with(&words), "{bad}");
+    }
+}
+
+#[test]
+fn a_table_beside_pictures_says_what_they_are_and_not_their_folders() {
+    let all = OpenOptions::default;
+    let set = |tables: &[(&str, &str)]| {
+        let folder = Folder::new(&[]);
+        tables.iter().for_each(|(name, text)| folder.write(name, text.as_bytes()));
+        for name in ["train/cam1/a.png", "train/cam2/b.png", "test/cam1/c.png"] {
+            folder.write(name, &picture());
+        }
+        folder
+    };
+    // In the folder of a split.
+    let text = "file_name,light,label\ncam1/a.png,3,rose\ncam2/b.png,4,tulip\n";
+    let of_test = "\u{feff}\"file_name\",label\ncam1/c.png,tulip\n";
+    let folder = set(&[("train/metadata.csv", text), ("test/metadata.csv", of_test)]);
+    assert_eq!(classes(&open(&folder.path(""), &split("train"))), ["rose", "tulip"]);
+    assert_eq!(classes(&open(&folder.path(""), &split("test"))), ["tulip"]);
+    refused(&folder.path(""), &all(), &["several splits"]);
+    // Beside the pictures.
+    let tables = [
+        ("train/cam1/metadata.csv", "file_name,label\na.png,rose\n"),
+        ("train/cam2/metadata.csv", "file_name,label\nb.png,tulip\n"),
+    ];
+    assert_eq!(classes(&open(&set(&tables).path(""), &split("train"))), ["rose", "tulip"]);
+    assert_eq!(classes(&open(&set(&tables).path("train"), &all())), ["rose", "tulip"]);
+    // In the root.
+    let text = "file_name,label\ntrain/cam1/a.png,rose\ntest/cam1/c.png,tulip\n";
+    let root = set(&[("metadata.csv", text)]);
+    assert_eq!(classes(&open(&root.path(""), &all())), ["rose", "tulip"]);
+    // One that names no files is about something else.
+    let other = set(&[("train/metadata.csv", "camera,label\ncam1,Canon\n")]);
+    assert_eq!(classes(&open(&other.path(""), &split("train"))), ["cam1", "cam2"]);
+}
+
+#[test]
+fn a_list_without_endings_finds_pictures_of_any() {
+    let folder = Folder::new(&[("list.txt", b"a rose\nb.x tulip\n")]);
+    folder.write("images/a.TIF", &picture());
+    folder.write("images/b.x.jpeg", &picture());
+    let dataset = open(&folder.path("list.txt"), &OpenOptions::default());
+    assert_eq!(ids(&dataset), ["a.TIF", "b.x.jpeg"]);
+}
+
+#[test]
 fn a_table_of_boxes_is_not_taken_for_one_of_classes() {
     let folder = Folder::new(&[(
         "boxes.csv",
@@ -269,10 +351,16 @@ fn classes_of_the_hub_are_called_by_their_names() {
     let folder = Folder::new(&[("a.png", &picture())]);
     let image: ArrayRef = Arc::new(StringArray::from(vec!["a.png"; 3]));
     let label: ArrayRef = Arc::new(Int64Array::from(vec![1, 0, -1]));
-    let batch = RecordBatch::try_from_iter([("image", image), ("label", label)]).unwrap();
     let features = json!({"label": {"_type": "ClassLabel", "names": ["rose", "tulip"]}});
-    let path = folder.write_of_hub("train.parquet", &batch, &features);
-    let dataset = open(&path, &OpenOptions::default());
+    let of = |column: &str| {
+        let columns = [(column, image.clone()), ("label", label.clone())];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let path = folder.write_of_hub("metadata.parquet", &batch, &features);
+        open(&path, &OpenOptions::default())
+    };
+    // As a table beside pictures calls it.
+    assert_eq!(classes(&of("file_name")), ["tulip", "rose"]);
+    let dataset = of("image");
     assert_eq!(classes(&dataset), ["tulip", "rose"]);
     // Without a class, as the hub writes it for rows that are not labeled.
     let part = dataset.skipped_parts()[0].to_string();

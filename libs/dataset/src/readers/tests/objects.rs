@@ -212,17 +212,35 @@ fn boxes_in_another_unit_than_pixels_are_read_where_it_is_told_or_declared() {
 }
 
 #[test]
-fn a_box_without_area_is_left_out_and_the_others_of_its_picture_stay() {
+fn a_box_without_area_takes_the_question_along_and_a_crowd_without_does_not() {
     let bad = [10.0, 20.0, 10.0, 60.0];
-    let objects =
-        json!({"bbox": [MUG, bad, CUP], "category": ["mug", "mug", "mug"], "iscrowd": [0, 0, 1]});
+    let objects = |second: [f64; 4], is_crowd: u8| {
+        json!({"bbox": [MUG, second, CUP], "category": ["mug", "mug", "cup"],
+               "iscrowd": [0, is_crowd, 0]})
+    };
     let rows = [
-        json!({"image": "a.png", "objects": objects}),
-        json!({"image": "b.png", "bbox": bad, "label": "cup"}),
+        json!({"image": "a.png", "objects": objects(bad, 0)}),
+        json!({"image": "b.png", "objects": objects(bad, 1)}),
     ];
-    let dataset = check(&rows, &by_corners(), &[("0 mug", &[MUG])]);
-    assert_eq!((dataset.skipped_parts().len(), dataset.skipped().len()), (1, 1));
-    assert!(dataset.skipped_parts()[0].to_string().contains("row 0 (0-mug): its bbox has no area"));
-    let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!() };
-    assert_eq!(boxes.crowds[0].corners(), CUP);
+    let asked: [(&str, &[[f64; 4]]); 3] = [("0 cup", &[CUP]), ("1 cup", &[CUP]), ("1 mug", &[MUG])];
+    let dataset = check(&rows, &by_corners(), &asked);
+    assert_eq!((dataset.skipped_parts().len(), dataset.skipped().len()), (0, 1));
+    let why = dataset.skipped()[0].to_string();
+    assert!(why.starts_with("row 0 (0-mug): its bbox has no area"), "{why}");
+}
+
+#[test]
+fn of_a_picture_that_a_bad_row_is_about_nothing_is_asked() {
+    let row = |image: &str, bbox: Value, label: &str| json!({"image": image, "bbox": bbox, "label": label});
+    let rows = [
+        row("a.png", json!(MUG), "mug"),
+        row("a.png", Value::Null, "mug"),
+        row("b.png", json!(CUP), "cup"),
+    ];
+    let selection = Selection { absent: Absent::Every, ..by_corners() };
+    let nothing: &[[f64; 4]] = &[];
+    let dataset = check(&rows, &selection, &[("2 cup", &[CUP]), ("2 mug", nothing)]);
+    assert_eq!(dataset.skipped()[0].place, "row 1");
+    let part = dataset.skipped_parts()[0].to_string();
+    assert!(part.starts_with("the question 0-mug: row 1 cannot be used"), "{part}");
 }
