@@ -226,3 +226,23 @@ fn a_box_without_area_is_left_out_and_the_others_of_its_picture_stay() {
     let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!() };
     assert_eq!(boxes.crowds[0].corners(), CUP);
 }
+
+#[test]
+fn a_crowd_is_one_under_each_of_its_keys() {
+    let crowds = |dataset: &Dataset| {
+        let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!() };
+        boxes.crowds.iter().map(Rect::corners).collect::<Vec<_>>()
+    };
+    for key in ["iscrowd", "is_crowd", "isCrowd", "crowd"] {
+        let objects = json!({"bbox": [MUG, CUP], "category": ["mug", "mug"], key: [false, true]});
+        let rows = [json!({"image": "a.png", "objects": objects})];
+        assert_eq!(crowds(&check(&rows, &by_corners(), &[("0 mug", &[MUG])])), [CUP], "{key}");
+        let apart =
+            json!([{"bbox": MUG, "label": "mug", key: 0}, {"bbox": CUP, "label": "mug", key: 1}]);
+        let rows = [json!({"image": "a.png", "objects": apart})];
+        assert_eq!(crowds(&check(&rows, &by_corners(), &[("0 mug", &[MUG])])), [CUP], "{key}");
+    }
+    // How many there are is no flag.
+    let row = json!({"image": "a.png", "bbox": MUG, "label": "mug", "crowd": 12});
+    check(&[row], &by_corners(), &[("0 mug", &[MUG])]);
+}
