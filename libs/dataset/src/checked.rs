@@ -29,6 +29,11 @@ impl Checked {
             (DraftTruth::Boxes { size, .. }, [picture, ..]) => {
                 geometry::frame(picture.header(), *size).map_err(|why| bad(named(picture, &why)))?
             }
+            (DraftTruth::Sized { size, .. }, [picture, ..]) => {
+                let frame = geometry::frame(picture.header(), Some(*size));
+                frame.map_err(|why| bad(named(picture, &format!("{why}{OF_WORDS}"))))?;
+                Frame::Upright
+            }
             _ => Frame::Upright,
         };
         Ok(Self { draft, pictures: found, frame })
@@ -43,7 +48,7 @@ impl Checked {
     pub(crate) fn open(&self) -> Option<Open> {
         match &self.draft.truth {
             DraftTruth::Boxes { open, .. } => *open,
-            DraftTruth::Text(_) => None,
+            DraftTruth::Text(_) | DraftTruth::Sized { .. } => None,
         }
     }
 
@@ -51,7 +56,7 @@ impl Checked {
     pub(crate) fn numbers(&self) -> impl Iterator<Item = &[f64; 4]> {
         let marked = match &self.draft.truth {
             DraftTruth::Boxes { marked, .. } => Some(marked),
-            DraftTruth::Text(_) => None,
+            DraftTruth::Text(_) | DraftTruth::Sized { .. } => None,
         };
         marked.into_iter().flat_map(|marked| marked.corners.iter().chain(&marked.crowds))
     }
@@ -87,7 +92,7 @@ impl Checked {
         };
         let Self { draft, pictures, frame } = self;
         let truth = match (draft.truth, &pictures[..]) {
-            (DraftTruth::Text(text), _) => Truth::Text(text),
+            (DraftTruth::Text(text) | DraftTruth::Sized { text, .. }, _) => Truth::Text(text),
             (DraftTruth::Boxes { marked, open, .. }, [picture, ..]) => {
                 let boxes_are = match frame {
                     Frame::Upright => BoxesAre::Displayed,
@@ -123,6 +128,10 @@ impl Checked {
         Ok(Row { origin: draft.origin, question: draft.question, pictures, truth })
     }
 }
+
+/// What to do where the boxes of a solution are those of a picture of another size.
+const OF_WORDS: &str = "; write them in pixels of this one, or take the width and the height out; where they count no pixels, \
+                        data.space says what";
 
 /// What may be the reason where boxes of a column leave their picture.
 const OF_OPEN: &str = "; data.space says what the numbers of its boxes count (left out, pixels), and data.bbox whether they \

@@ -309,7 +309,7 @@ fn split_of(path: &Path) -> Option<String> {
 }
 
 /// A split's name standing alone in a name, between what is no letter.
-fn keyword(name: &str) -> Option<String> {
+pub(crate) fn keyword(name: &str) -> Option<String> {
     let words = name.split(|c: char| !c.is_alphabetic());
     let known = |word: &str| {
         let found = SPLITS.iter().find(|(_, words)| words.contains(&word));

@@ -50,6 +50,8 @@ pub(crate) fn corners(numbers: [f64; 4], form: BboxForm) -> Result<[f64; 4], Str
 #[derive(Debug, Default)]
 struct Told {
     n: usize,
+    /// Rows whose numbers are a box within the picture as a center with width and height, too.
+    n_centers: usize,
     /// Rows whose numbers are a box within the picture in this way alone.
     sides: Vec<String>,
     corners: Vec<String>,
@@ -60,6 +62,8 @@ impl Told {
         let mut told = Self::default();
         for (row, header) in rows.iter().filter_map(|row| Some((row, open(row)?))) {
             told.n += 1;
+            let is_centered = row.numbers().all(|numbers| is_center(*numbers, header));
+            told.n_centers += usize::from(is_centered);
             let fits = |form| row.numbers().all(|numbers| fits(*numbers, form, header));
             match [BboxForm::Sides, BboxForm::Corners].map(fits) {
                 [true, false] => told.sides.push(row.draft.origin.place()),
@@ -99,33 +103,43 @@ impl Told {
         }
     }
 
+    /// What to do where all boxes may have their centers in place of their corners.
+    fn centers(&self, form: BboxForm) -> &'static str {
+        if form == BboxForm::Sides && self.n_centers == self.n {
+            "; all of them would also lie within their pictures as [center x, center y, width, height], as YOLO has boxes, which \
+             is not read: where they are that, subtract half of the width from the first number and half of the height from \
+             the second"
+        } else {
+            ""
+        }
+    }
+
     fn note(&self, decided: Option<BboxForm>, beside: Option<BboxForm>) -> String {
         let n = self.n;
-        let other = |form| match form {
-            BboxForm::Sides => "corners",
-            BboxForm::Corners => "sides",
-        };
         match (decided, beside) {
             (Some(form), _) => {
                 let k = if form == BboxForm::Sides { &self.sides } else { &self.corners }.len();
                 format!(
                     "the four numbers of \"bbox\" are taken for {}, since in {k} of {n} rows they are a box within the picture \
-                     in no other way",
-                    in_words(form)
+                     so, and as {} they are none{}",
+                    in_words(form),
+                    in_words(opposite(form)),
+                    self.centers(form)
                 )
             }
             (None, Some(form)) => format!(
-                "the four numbers of \"bbox\" are taken for {}, as in the data beside these rows",
-                in_words(form)
+                "the four numbers of \"bbox\" are taken for {}, as in the data beside these rows{}",
+                in_words(form),
+                self.centers(form)
             ),
             (None, None) => {
                 let form = BboxForm::default();
                 format!(
                     "the four numbers of \"bbox\" are taken for {}, though in all {n} rows they may be {} as well: look at a \
-                     picture; data.bbox = {:?} takes them for that",
+                     picture; data.bbox = \"corners\" takes them for that{}",
                     in_words(form),
-                    in_words(BboxForm::Corners),
-                    other(form)
+                    in_words(opposite(form)),
+                    self.centers(form)
                 )
             }
         }
@@ -195,11 +209,23 @@ fn open(row: &Checked) -> Option<&Header> {
     has_some.then(|| row.first().map(Picture::header)).flatten()
 }
 
+/// Whether a box of its center, width and height lies within the picture.
+fn is_center([x, y, width, height]: [f64; 4], header: &Header) -> bool {
+    fits([x - width / 2.0, y - height / 2.0, width, height], BboxForm::Sides, header)
+}
+
 fn fits(numbers: [f64; 4], form: BboxForm, header: &Header) -> bool {
     let [width, height] = header.reach().map(f64::from);
     corners(numbers, form).is_ok_and(|[x1, y1, x2, y2]| {
         [-x1, -y1, x2 - width, y2 - height].into_iter().all(|outside| outside <= MAX_OUTSIDE)
     })
+}
+
+fn opposite(form: BboxForm) -> BboxForm {
+    match form {
+        BboxForm::Sides => BboxForm::Corners,
+        BboxForm::Corners => BboxForm::Sides,
+    }
 }
 
 fn in_words(form: BboxForm) -> &'static str {
@@ -257,6 +283,27 @@ mod tests {
             note.contains("in all 3 rows") && note.contains("data.bbox = \"corners\""),
             "{note}"
         );
+    }
+
+    #[test]
+    fn boxes_that_may_have_their_centers_are_told_what_to_do() {
+        const WITHIN: [u32; 4] = [40, 30, 60, 40];
+        // As corners the second is none.
+        let note = |boxes: &[[u32; 4]]| open(boxes).unwrap().notes()[0].clone();
+        let centers = note(&[WITHIN, [150, 60, 40, 30]]);
+        for words in [
+            "in 1 of 2 rows they are a box within the picture so, and as two corners",
+            "as YOLO has boxes",
+            "subtract half of the width",
+        ] {
+            assert!(centers.contains(words), "{centers}");
+        }
+        // A box at the edge has no room for its other half, and corners are no sides.
+        for boxes in
+            [[WITHIN, [150, 60, 40, 30], [0, 10, 40, 30]], [WITHIN, [150, 20, 190, 90], WITHIN]]
+        {
+            assert!(!note(&boxes).contains("YOLO"), "{}", note(&boxes));
+        }
     }
 
     #[test]

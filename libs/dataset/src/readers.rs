@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::files::{Files, Kind};
 use crate::path::Locator;
-use crate::{DatasetError, OpenOptions};
+use crate::{DataSpace, DatasetError, OpenOptions};
 
 mod annotated;
 mod arrow_file;
@@ -23,6 +23,7 @@ mod json;
 mod json_place;
 mod json_text;
 mod labeled;
+mod layouts;
 mod mat;
 mod objects;
 mod pages;
@@ -32,10 +33,12 @@ mod reasoning;
 mod referring;
 mod robot;
 mod spellings;
+mod split_column;
 mod unworded;
 mod value;
 mod videos;
 mod voc;
+mod worded;
 
 pub(crate) use annotated::Marked;
 pub(crate) use fields::{Draft, DraftTruth, Found};
@@ -50,6 +53,7 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
     let mut found = Found::default();
     found.pictures.limit(options.max_image_pixels);
     found.frames.clone_from(&options.frames);
+    found.may_be_pixels = options.space.is_none_or(|space| space == DataSpace::Pixels);
     let image_root = options.image_root.as_deref();
     let (selection, split) = (&options.selection, files.split.as_deref());
     match files.kind {
@@ -103,6 +107,10 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
         }
         if files.paths.len() > 1 {
             name_file(&mut found.rows[first_row..], path);
+        }
+        // A list of rows chooses among the splits.
+        if selection.rows.is_none() {
+            found.splits.check(path)?;
         }
     }
     Ok(found)

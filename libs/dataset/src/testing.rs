@@ -26,6 +26,13 @@ impl Folder {
         folder
     }
 
+    /// With these rows in `rows.jsonl`, beside a black `a.png` of 200 × 100 pixels.
+    pub(crate) fn of_rows(rows: &[Value]) -> Self {
+        let lines: Vec<String> = rows.iter().map(Value::to_string).collect();
+        let lines = lines.join("\n");
+        Self::new(&[("rows.jsonl", lines.as_bytes()), ("a.png", &black(200, 100))])
+    }
+
     /// With empty files of these names.
     pub(crate) fn of(names: &[&str]) -> Self {
         Self::new(&names.iter().map(|name| (*name, [].as_slice())).collect::<Vec<_>>())

@@ -173,6 +173,7 @@ fn collect<S: Shape>(
     }
     let mut images = Vec::with_capacity(coco.images.len());
     for (idx, (image, boxes)) in coco.images.iter().zip(boxes).enumerate() {
+        found.splits.note_one("split", image.split.as_str().unwrap_or_default());
         if twins.contains(&image.id) || known[&image.id] != idx {
             let why = "another image has the same id, so that nobody knows whose boxes are whose"
                 .to_owned();

@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use serde_json::{Map, Value};
 
 use super::conversation::CONVERSATION_KEYS;
 use super::fields::{FIRST, Fields, Found};
 use super::json;
+use super::layouts::{self, COMPLETION};
 use super::objects::{self, OBJECTS};
+use super::split_column;
 use super::unworded;
 use super::value::{list, value};
 use super::videos::{self, VIDEO_KEYS};
+use super::worded;
 use crate::DatasetError;
 use crate::pictures::Cell;
 
@@ -56,10 +59,14 @@ impl Columns {
         }
         let is_turns =
             |key: &&&str| schema.field_with_name(key).is_ok_and(|f| is_list(f.data_type()));
-        let mut names = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        let mut is_worded = true;
         if let Some(turns) = CONVERSATION_KEYS.iter().find(is_turns) {
-            names.push(*turns);
-            names.extend(has_placed_objects(schema).then_some(OBJECTS));
+            names.extend([*turns, COMPLETION]);
+        } else if let Some((asked, answered)) = layouts::pair(|name| schema.index_of(name).is_ok())
+        {
+            expect(path, schema, place(path, schema, asked, TEXT)?, TEXT, is_text)?;
+            names.extend([asked, answered]);
         } else if unworded::is_one(|name| schema.index_of(name).is_ok()) {
             names.extend([unworded::LABEL, unworded::BBOX, "question_id"]);
             names.extend(unworded::EXPRESSIONS);
@@ -69,13 +76,21 @@ impl Columns {
                 schema.field_with_name(name).is_ok_and(|field| is_class(field.data_type()))
             };
             names.extend(objects::NAMES.into_iter().filter(has_class));
+            is_worded = false;
         } else {
-            let problem = place(path, schema, "problem", TEXT)?;
+            let problem = place(path, schema, "problem", json::QUESTION)?;
             expect(path, schema, problem, TEXT, is_text)?;
             place(path, schema, "solution", TEXT)?;
             names.push("problem");
-            names.extend(has_placed_objects(schema).then_some(OBJECTS));
         }
+        if is_worded {
+            names.extend(has_placed_objects(schema).then_some(OBJECTS));
+            names.extend(beside_words(schema));
+        }
+        let texts = schema.fields().iter().filter(|field| is_text(field.data_type()));
+        names.extend(
+            texts.map(|field| field.name().as_str()).filter(|name| split_column::is_one(name)),
+        );
         names.extend(["solution", "sample_id", "id", "system"]);
         names.extend(VIDEO_KEYS);
         // Of another type it is something else, which no row needs.
@@ -173,6 +188,7 @@ fn fields(
         Ok(((*name).clone(), value))
     });
     let mut values: Map<String, Value> = values.collect::<Result<_, String>>()?;
+    layouts::put_as_conversation(&mut values)?;
     let videos = videos::named(&mut values, images.is_some())?;
     let images = images.map(|images| {
         let mut cells = Vec::new();
@@ -227,6 +243,28 @@ fn is_text(data_type: &DataType) -> bool {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
         DataType::Dictionary(_, value) => is_text(value),
         _ => false,
+    }
+}
+
+/// Columns that belong to a question in words or make its answer no true one; of a type without texts, numbers or truth
+/// values they are something else.
+fn beside_words(schema: &Schema) -> impl Iterator<Item = &str> {
+    let is_read = |field: &&Arc<Field>| {
+        let (name, data_type) = (field.name().as_str(), field.data_type());
+        let is_beside = worded::is_read(name) || layouts::BESIDE.contains(&name);
+        is_beside && is_plain(data_type) || worded::is_flag(name) && *data_type == DataType::Boolean
+    };
+    schema.fields().iter().filter(is_read).map(|field| field.name().as_str())
+}
+
+/// Whether cells are texts, numbers, truth values, or made of these.
+fn is_plain(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().all(|field| is_plain(field.data_type())),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            is_plain(item.data_type())
+        }
+        other => is_text(other) || other.is_numeric() || *other == DataType::Boolean,
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::labeled::Labeled;
+use super::layouts;
+use super::split_column::{self, SplitColumn};
 use super::unworded::read_beside;
 use super::{content, json};
 use crate::{DatasetError, Skipped};
@@ -78,6 +80,15 @@ impl<'a> Table<'a> {
         further.filter(|_| has_first).map_or(Ok(()), |key| Err(wrong(json::why_not_further(key))))
     }
 
+    /// Notes which splits the fields of a column name.
+    pub(crate) fn note_splits(&self, splits: &mut SplitColumn) {
+        let columns = self.header.iter().enumerate().filter(|(_, name)| split_column::is_one(name));
+        for (place, name) in columns {
+            let fields = self.records.iter().filter_map(|record| record.get(place));
+            fields.for_each(|field| splits.note_one(name.trim(), field));
+        }
+    }
+
     /// Whether two columns have different fields.
     fn differ(&self, place: usize, other: usize) -> bool {
         let field =
@@ -118,7 +129,7 @@ impl<'a> Table<'a> {
     /// Rows that ask in words, if it has the columns of these.
     pub(crate) fn rows(&self) -> Option<impl Iterator<Item = Result<Map<String, Value>, String>>> {
         let has = |name: &str| self.header.iter().any(|column| column.trim() == name);
-        ROWS.iter().all(|name| has(name)).then_some(())?;
+        (ROWS.iter().all(|name| has(name)) || layouts::pair(has).is_some()).then_some(())?;
         Some(self.records.iter().map(|record| {
             self.check_length(record)?;
             let fields = self.header.iter().zip(record);

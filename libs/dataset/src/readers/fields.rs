@@ -12,8 +12,10 @@ use super::classes::is_missing;
 use super::conversation::{self, CONVERSATION_KEYS, Conversation};
 use super::objects::{Gathered, Objects};
 use super::placeholders::{self, Answer};
+use super::split_column::SplitColumn;
 use super::unworded::{self, Asking};
 use super::value::NAN;
+use super::worded;
 use crate::forms::Open;
 use crate::pictures::{Cell, PictureIdx, Pictures};
 use crate::row::Skipped;
@@ -36,6 +38,10 @@ pub(crate) struct Found {
     pub(crate) notes: Vec<String>,
     /// What is shown of videos.
     pub(crate) frames: FramesConfig,
+    /// Whether places in words may count pixels.
+    pub(crate) may_be_pixels: bool,
+    /// The splits that rows of all files name.
+    pub(crate) splits: SplitColumn,
     /// Conversations, equal ones once.
     turns: HashSet<Arc<[Turn]>>,
     asking: Asking,
@@ -56,6 +62,11 @@ pub(crate) struct Draft {
 #[derive(Debug)]
 pub(crate) enum DraftTruth {
     Text(Arc<str>),
+    /// In words that have boxes, beside the width and height of the picture that these are on.
+    Sized {
+        text: Arc<str>,
+        size: (f64, f64),
+    },
     Boxes {
         /// The places of the objects.
         marked: Marked,
@@ -110,6 +121,7 @@ impl Found {
     /// Adds a row, or one for each of its questions; `row` is its number in the file.
     pub(crate) fn push(&mut self, file: &Arc<Path>, row: usize, fields: Result<Fields, String>) {
         let drafts = fields.and_then(|fields| {
+            self.splits.note(&fields.values);
             if unworded::is_one(|key| fields.values.contains_key(key)) {
                 return self.unworded(file, row, fields);
             }
@@ -173,6 +185,15 @@ impl Found {
         Ok(drafts.collect())
     }
 
+    /// A true answer in words, with the size of its one picture where its boxes may count pixels of that.
+    fn in_words(&self, values: &Map<String, Value>, text: String, n_images: usize) -> DraftTruth {
+        let size = worded::size(values).filter(|_| self.may_be_pixels && n_images == 1);
+        match size.filter(|size| worded::has_boxes(&text, *size)) {
+            Some(size) => DraftTruth::Sized { text: text.into(), size },
+            None => DraftTruth::Text(text.into()),
+        }
+    }
+
     /// The frames of a row's videos; the marks of the videos become those of their frames.
     fn frames_of(
         &mut self,
@@ -209,6 +230,8 @@ impl Found {
             None => question(&text(&values, "problem")?),
         };
         add_system(&mut conversation.turns, &values);
+        worded::check_answer(&values)?;
+        worded::check_choices(&values, &conversation.turns)?;
         let first = values.get(FIRST).and_then(Value::as_str).map(Turn::answer);
         let brings_its_own = conversation.pictures.iter().any(Option::is_some);
         let images = match images {
@@ -225,7 +248,7 @@ impl Found {
             None => conversation.answer.ok_or_else(|| no_answer(&values))?,
         };
         let truth = match placeholders::replace(&values, &mut conversation.turns, answer)? {
-            Answer::Text(text) => DraftTruth::Text(text.into()),
+            Answer::Text(text) => self.in_words(&values, text, cells.len()),
             Answer::Boxes(truth) => truth,
         };
         let sample_id = sample_id(&values)?.unwrap_or_else(|| row.to_string());
@@ -299,7 +322,7 @@ fn text(values: &Map<String, Value>, key: &str) -> Result<String, String> {
 }
 
 /// The element of a list of one name or number, which is what is meant; else the value itself.
-fn the_one(value: &Value) -> &Value {
+pub(super) fn the_one(value: &Value) -> &Value {
     match value.as_array().map(Vec::as_slice) {
         Some([one]) if !one.is_array() && !one.is_object() => one,
         _ => value,

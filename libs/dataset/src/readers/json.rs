@@ -11,6 +11,7 @@ use super::conversation::CONVERSATION_KEYS;
 use super::fields::{Fields, Found};
 use super::json_place;
 use super::json_text::{self, WithoutNan};
+use super::layouts;
 use super::unworded;
 use super::videos::{self, VIDEO_KEYS};
 use crate::DatasetError;
@@ -79,6 +80,7 @@ pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
     let is_row = |object: Map<String, Value>| !object.contains_key("annotations");
     let has_key = |object: &Map<String, Value>| {
         QUESTION_KEYS.iter().any(|key| object.contains_key(*key))
+            || layouts::pair(|key| object.contains_key(key)).is_some()
             || unworded::is_one(|key| object.contains_key(key))
     };
     Ok(object(&line, false).ok().filter(has_key).is_some_and(is_row))
@@ -105,6 +107,10 @@ pub(super) fn why_not_further(key: &str) -> String {
          the order in which the question speaks of them; or take {key:?} out"
     )
 }
+
+/// What a row asks with.
+pub(super) const QUESTION: &str = "the question in words; or \"label\", the class of the picture, in place of \"problem\" and \
+                                   \"solution\"";
 
 /// Keys of which a row has one.
 const QUESTION_KEYS: [&str; 4] =
@@ -201,12 +207,18 @@ const NEEDED: [(&str, &[&str], &str); 3] = [
         &["image", "images", "file_name", VIDEO_KEYS[0], VIDEO_KEYS[1]],
         "a path, a data address, or a list of these",
     ),
-    ("problem", &QUESTION_KEYS, "text"),
+    ("problem", &QUESTION_KEYS, QUESTION),
     ("solution", &["solution", "conversations", "messages"], "text"),
 ];
 
 impl Keys {
     fn fields(&mut self, mut object: Map<String, Value>) -> Result<Fields, String> {
+        self.first.get_or_insert_with(|| object.keys().cloned().collect());
+        if let Err(why) = layouts::put_as_conversation(&mut object) {
+            // No key is missing, it is another that is wrong.
+            self.has = [true; NEEDED.len()];
+            return Err(why);
+        }
         for (has, (_, keys, _)) in self.has.iter_mut().zip(NEEDED) {
             *has |= keys.iter().any(|key| object.contains_key(*key));
         }
@@ -214,7 +226,6 @@ impl Keys {
         self.has[0] |=
             CONVERSATION_KEYS.iter().any(|key| object.get(*key).is_some_and(Value::is_array));
         self.is_unworded |= unworded::is_one(|key| object.contains_key(key));
-        self.first.get_or_insert_with(|| object.keys().cloned().collect());
         let has_images = ["image", "images", "file_name"]
             .into_iter()
             .any(|key| object.get(key).is_some_and(|images| !is_nothing(images)));

@@ -104,6 +104,7 @@ pub(crate) fn read_csv(
         found.pictures.locate_with(Locator::new(path, root, options.allow_outside));
         return json::push_all(path, rows, found);
     }
+    table.note_splits(&mut found.splits);
     let (labeled, bad) = table.labeled()?;
     found.notes.extend(table.notes());
     found.rows.extend(bad.into_iter().map(Err));

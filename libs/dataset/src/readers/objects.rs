@@ -43,8 +43,8 @@ const UNREAD: [(&str, &str); 7] = [
 const SIDES: [&str; 6] = ["xmin", "x_min", "x1", "x_center", "ymin", "y1"];
 /// Width and height of the picture that the boxes are on.
 const SIZE: [&str; 2] = ["width", "height"];
-/// Key that marks a box around many objects at once.
-const CROWD: &str = "iscrowd";
+/// Keys that mark a box around many objects at once: COCO's, that of TFDS, and others that stand for it.
+const CROWDS: [&str; 4] = ["iscrowd", "is_crowd", "isCrowd", "crowd"];
 
 /// The numbers of a box, what is in it by the data's name or number, and whether that is a crowd.
 type Object<'a> = ([f64; 4], &'a Value, bool);
@@ -72,7 +72,7 @@ pub(super) fn is_one(has: impl Fn(&str) -> bool) -> bool {
 /// The keys that are looked at in a row with these keys and a class or boxes.
 pub(super) fn keys(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let unread = UNREAD.map(|(key, _)| key);
-    let of_boxes = [&BOXES[..], &NAMES, &SIZE, &[OBJECTS, CROWD]].concat();
+    let of_boxes = [&BOXES[..], &NAMES, &SIZE, &CROWDS, &[OBJECTS]].concat();
     let of_boxes = if is_one(has) { of_boxes } else { Vec::new() };
     [&unread[..], &SIDES, &of_boxes].concat()
 }
@@ -220,9 +220,11 @@ fn of_lists(lists: &Map<String, Value>) -> Result<Vec<Object<'_>>, String> {
     let (called, names) = names.ok_or_else(|| {
         format!("its boxes ({key:?}) have no names: expected \"category\", or {LABEL:?}")
     })?;
-    let is_crowd = |idx: usize| match lists.get(CROWD) {
-        Some(Value::Array(crowds)) => crowds.get(idx).is_some_and(is_true),
-        one => one.is_some_and(is_true),
+    let crowds: Vec<&Value> = CROWDS.iter().filter_map(|key| lists.get(*key)).collect();
+    let is_crowd = |idx: usize| {
+        crowds.iter().any(|crowds| {
+            crowds.as_array().map_or(Some(*crowds), |list| list.get(idx)).is_some_and(is_true)
+        })
     };
     let name = |idx: usize| names.as_array().map_or(Some(names), |names| names.get(idx));
     if let Some(n) = names.as_array().map(Vec::len).filter(|n| *n != boxes.len()) {
@@ -239,8 +241,9 @@ fn of_lists(lists: &Map<String, Value>) -> Result<Vec<Object<'_>>, String> {
     boxes.iter().enumerate().map(one).collect()
 }
 
+/// A number above 1 is how many there are.
 fn is_true(value: &Value) -> bool {
-    value.as_bool().or_else(|| value.as_f64().map(|n| n != 0.0)).unwrap_or(false)
+    value.as_bool().or_else(|| value.as_f64().map(|n| n == 1.0)).unwrap_or(false)
 }
 
 /// The pictures of a file whose rows have boxes, each once.

@@ -13,6 +13,7 @@ use vrft_messages::{Part, Turn};
 use super::annotated::Marked;
 use super::fields::DraftTruth;
 use super::objects::OBJECTS;
+use super::worded;
 use crate::forms::Open;
 use crate::{BboxForm, DataSpace};
 
@@ -57,6 +58,8 @@ struct Given {
     names: Vec<Arc<str>>,
     boxes: Vec<[f64; 4]>,
     space: Option<DataSpace>,
+    /// Width and height of the picture, where they are there.
+    size: Option<(f64, f64)>,
     /// Names and boxes that were put in their places.
     n_names: usize,
     n_boxes: usize,
@@ -100,6 +103,8 @@ pub(super) fn replace(
         ));
     }
     let mut given = Given::of(&objects)?;
+    let size = worded::size(values).or_else(|| worded::size(&objects));
+    given.size = size.filter(|_| given.space == Some(DataSpace::Pixels));
     let asked = given.names.len().min(texts.map(|text| text.matches(NAME).count()).sum());
     for part in turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         if let Part::Text(text) = part {
@@ -153,6 +158,7 @@ impl Given {
             names: list("ref").map(name).collect::<Result<_, _>>()?,
             boxes: list("bbox").map(numbers).collect::<Result<_, _>>()?,
             space: Some(space),
+            size: None,
             n_names: 0,
             n_boxes: 0,
         })
@@ -216,7 +222,7 @@ impl Given {
             marked.labels.push(label.unwrap_or_else(|| "".into()));
         }
         let open = Some(Open { form: Some(BboxForm::Corners), space: self.space });
-        Ok(Answer::Boxes(DraftTruth::Boxes { marked, size: None, open }))
+        Ok(Answer::Boxes(DraftTruth::Boxes { marked, size: self.size, open }))
     }
 
     /// What the boxes of a text are called, which has nothing but boxes, names and what sets them apart.

@@ -49,6 +49,9 @@ pub(super) struct Image {
     pub(super) width: Option<f64>,
     #[serde(default, deserialize_with = "side")]
     pub(super) height: Option<f64>,
+    /// Which split it belongs to, where all are in one file.
+    #[serde(default)]
+    pub(super) split: Value,
     /// LVIS: categories that were looked for and are not there. Of others without a box nothing is known.
     pub(super) neg_category_ids: Option<Vec<Id>>,
     /// LVIS: categories of which more objects may be there than have a box.

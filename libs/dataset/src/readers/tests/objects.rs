@@ -244,3 +244,23 @@ fn of_a_picture_that_a_bad_row_is_about_nothing_is_asked() {
     let part = dataset.skipped_parts()[0].to_string();
     assert!(part.starts_with("the question 0-mug: row 1 cannot be used"), "{part}");
 }
+
+#[test]
+fn a_crowd_is_one_under_each_of_its_keys() {
+    let crowds = |dataset: &Dataset| {
+        let Truth::Boxes(boxes) = &dataset.get(0).truth else { panic!() };
+        boxes.crowds.iter().map(Rect::corners).collect::<Vec<_>>()
+    };
+    for key in ["iscrowd", "is_crowd", "isCrowd", "crowd"] {
+        let objects = json!({"bbox": [MUG, CUP], "category": ["mug", "mug"], key: [false, true]});
+        let rows = [json!({"image": "a.png", "objects": objects})];
+        assert_eq!(crowds(&check(&rows, &by_corners(), &[("0 mug", &[MUG])])), [CUP], "{key}");
+        let apart =
+            json!([{"bbox": MUG, "label": "mug", key: 0}, {"bbox": CUP, "label": "mug", key: 1}]);
+        let rows = [json!({"image": "a.png", "objects": apart})];
+        assert_eq!(crowds(&check(&rows, &by_corners(), &[("0 mug", &[MUG])])), [CUP], "{key}");
+    }
+    // How many there are is no flag.
+    let row = json!({"image": "a.png", "bbox": MUG, "label": "mug", "crowd": 12});
+    check(&[row], &by_corners(), &[("0 mug", &[MUG])]);
+}
