@@ -106,9 +106,9 @@ impl Told {
     /// What to do where all boxes may have their centers in place of their corners.
     fn centers(&self, form: BboxForm) -> &'static str {
         if form == BboxForm::Sides && self.n_centers == self.n {
-            "; all of them would also lie within their pictures as [center x, center y, width, height], as YOLO has boxes, which \
-             is not read: where they are that, subtract half of the width from the first number and half of the height from \
-             the second"
+            "; all of them would also lie within their pictures as [center x, center y, width, height], as YOLO has boxes, \
+             which is not read: where they are that, subtract half of the width from the first number and half of the height \
+             from the second"
         } else {
             ""
         }

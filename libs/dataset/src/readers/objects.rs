@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::annotated::{Annotated, Shown, note_twice};
 use super::unworded::LABEL;
+use super::worded;
 use crate::forms::Open;
 use crate::pictures::PictureIdx;
 
@@ -41,8 +42,6 @@ const UNREAD: [(&str, &str); 7] = [
 ];
 /// Keys of one side of a box in a column of its own.
 const SIDES: [&str; 6] = ["xmin", "x_min", "x1", "x_center", "ymin", "y1"];
-/// Width and height of the picture that the boxes are on.
-const SIZE: [&str; 2] = ["width", "height"];
 /// Keys that mark a box around many objects at once: COCO's, that of TFDS, and others that stand for it.
 const CROWDS: [&str; 4] = ["iscrowd", "is_crowd", "isCrowd", "crowd"];
 
@@ -72,9 +71,11 @@ pub(super) fn is_one(has: impl Fn(&str) -> bool) -> bool {
 /// The keys that are looked at in a row with these keys and a class or boxes.
 pub(super) fn keys(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let unread = UNREAD.map(|(key, _)| key);
-    let of_boxes = [&BOXES[..], &NAMES, &SIZE, &CROWDS, &[OBJECTS]].concat();
+    let has_boxes = has(OBJECTS) || BOXES.iter().any(|key| has(key));
+    let sizes = if has_boxes { worded::SIZES.as_flattened() } else { &[] };
+    let of_boxes = [&BOXES[..], &NAMES, &CROWDS, &[OBJECTS]].concat();
     let of_boxes = if is_one(has) { of_boxes } else { Vec::new() };
-    [&unread[..], &SIDES, &of_boxes].concat()
+    [&unread[..], &SIDES, sizes, &of_boxes].concat()
 }
 
 /// Pairs of keys that mean the same and say different things in a row: the one that is read, and another. A number beside a
@@ -148,8 +149,7 @@ impl<'a> Objects<'a> {
             Some(Value::Object(lists)) => of_lists(lists)?,
             _ => of_lists(values)?,
         };
-        let side = |key: &str| values.get(key)?.as_f64().filter(|side| *side > 0.0);
-        let size = side(SIZE[0]).zip(side(SIZE[1]));
+        let size = worded::size(values);
         Ok(Some(Self { boxes, size, are_columns: objects.is_none() }))
     }
 

@@ -11,6 +11,7 @@ use super::annotated::Marked;
 use super::classes::{Classes, is_missing, whole};
 use super::objects;
 use super::spellings::Spellings;
+use super::worded;
 use crate::forms::Open;
 use crate::select::Selection;
 use crate::{DatasetError, Question};
@@ -103,7 +104,7 @@ impl Asking {
     pub(crate) fn questions(&mut self, values: &Map<String, Value>) -> Result<Vec<Asked>, String> {
         let expressions = EXPRESSIONS.iter().find_map(|key| values.get(*key));
         if let (Some(bbox), Some(expressions)) = (values.get(BBOX), expressions) {
-            return self.references(bbox, expressions);
+            return self.references(bbox, expressions, worded::size(values));
         }
         let name = self.class(values.get(LABEL).unwrap_or(&Value::Null))?;
         let asked = (Question::Class, DraftTruth::Text(name.clone()));
@@ -185,7 +186,12 @@ impl Asking {
         }
     }
 
-    fn references(&self, bbox: &Value, expressions: &Value) -> Result<Vec<Asked>, String> {
+    fn references(
+        &self,
+        bbox: &Value,
+        expressions: &Value,
+        size: Option<(f64, f64)>,
+    ) -> Result<Vec<Asked>, String> {
         let numbers: Option<Vec<f64>> =
             bbox.as_array().and_then(|list| list.iter().map(Value::as_f64).collect());
         let numbers = numbers
@@ -194,7 +200,7 @@ impl Asking {
         let truth = || {
             let mut marked = Marked::default();
             marked.push(numbers, None);
-            DraftTruth::Boxes { marked, size: None, open: Some(Open::default()) }
+            DraftTruth::Boxes { marked, size, open: Some(Open::default()) }
         };
         let texts = match expressions {
             Value::Array(list) => list.iter().map(Value::as_str).collect(),

@@ -17,7 +17,7 @@ const REJECTED: [&str; 3] = ["rejected", "rejected_response", "rejected_messages
 /// Keys that say whether an answer is wanted, as KTO has them; the first only beside a conversation.
 const WANTED: [&str; 2] = [LABEL, "kto_tag"];
 /// Width and height of the picture.
-const SIZES: [[&str; 2]; 4] = [
+pub(super) const SIZES: [[&str; 2]; 4] = [
     ["width", "height"],
     ["image_width", "image_height"],
     ["img_width", "img_height"],

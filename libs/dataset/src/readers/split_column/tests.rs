@@ -53,7 +53,10 @@ fn tables_lists_and_annotations_name_splits_too() {
     refused(&folder, "a.csv", &["its \"Split\" names", "test.csv and train.csv"]);
     folder.write("b.csv", b"image,problem,solution,split\na.png,p,1,train\na.png,p,2,val\n");
     refused(&folder, "b.csv", &["\"val\""]);
-    let image = |id: u8, split: &str| json!({"id": id, "file_name": format!("{id}.png"), "width": 64, "height": 64, "split": split});
+    let image = |id: u8, split: &str| {
+        let name = format!("{id}.png");
+        json!({"id": id, "file_name": name, "width": 64, "height": 64, "split": split})
+    };
     let coco = |splits: [&str; 2]| {
         let object = json!({"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]});
         json!({"images": [image(1, splits[0]), image(2, splits[1])], "annotations": [object],

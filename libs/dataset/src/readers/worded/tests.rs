@@ -123,6 +123,13 @@ fn boxes_beside_the_size_of_another_picture_are_refused() {
             json!({"image": "a.png", "problem": "?", "solution": pixels, width: 400, height: 200});
         refused(&row, &["annotated as 400 x 200"]);
     }
+    let of_sides = json!([20, 10, 40, 30]);
+    for row in [
+        json!({"image": "a.png", "bbox": of_sides, "expression": "it", "width": 400, "height": 200}),
+        json!({"image": "a.png", "bbox": of_sides, "label": "mug", "img_w": 400, "img_h": 200}),
+    ] {
+        refused(&row, &["annotated as 400 x 200"]);
+    }
     // Either size of a picture that EXIF turns.
     for (width, height) in [(40, 30), (30, 40)] {
         let mut row = box_of(json!([1, 2, 20, 20]), width, height);
