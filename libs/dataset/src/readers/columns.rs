@@ -40,53 +40,8 @@ pub(crate) struct Columns {
 impl Columns {
     /// Looks the columns up and checks their types.
     pub(crate) fn find(path: &Path, schema: &Schema) -> Result<Self, DatasetError> {
-        let has_video = VIDEO_KEYS.iter().any(|key| schema.index_of(key).is_ok());
-        let named = schema.index_of("file_name").ok();
-        let image = match (schema.index_of("images"), schema.index_of("image")) {
-            (Ok(_), Ok(_)) => {
-                return Err(super::content(path, "a table of rows", json::BOTH_IMAGES));
-            }
-            (Ok(images), Err(_)) => Some(images),
-            (Err(_), Err(_)) if has_video => None,
-            // As a folder of pictures has it beside them, in its metadata.parquet.
-            (Err(_), Err(_)) if named.is_some() => named,
-            _ => Some(place(path, schema, "image", IMAGE)?),
-        };
-        image.map_or(Ok(()), |image| expect(path, schema, image, IMAGE, is_image))?;
-        let further = schema.fields().iter().filter(|field| is_image(field.data_type()));
-        if let Some(key) = json::further_image(further.map(|field| field.name().as_str())) {
-            return Err(super::content(path, "a table of rows", json::why_not_further(key)));
-        }
-        let is_turns =
-            |key: &&&str| schema.field_with_name(key).is_ok_and(|f| is_list(f.data_type()));
-        let mut names: Vec<&str> = Vec::new();
-        let mut is_worded = true;
-        if let Some(turns) = CONVERSATION_KEYS.iter().find(is_turns) {
-            names.extend([*turns, COMPLETION]);
-        } else if let Some((asked, answered)) = layouts::pair(|name| schema.index_of(name).is_ok())
-        {
-            expect(path, schema, place(path, schema, asked, TEXT)?, TEXT, is_text)?;
-            names.extend([asked, answered]);
-        } else if unworded::is_one(|name| schema.index_of(name).is_ok()) {
-            names.extend([unworded::LABEL, unworded::BBOX, "question_id"]);
-            names.extend(unworded::EXPRESSIONS);
-            names.extend(objects::keys(|name| schema.index_of(name).is_ok()));
-            let is_class = |t: &DataType| is_text(t) || t.is_integer();
-            let has_class = |name: &&str| {
-                schema.field_with_name(name).is_ok_and(|field| is_class(field.data_type()))
-            };
-            names.extend(objects::NAMES.into_iter().filter(has_class));
-            is_worded = false;
-        } else {
-            let problem = place(path, schema, "problem", json::QUESTION)?;
-            expect(path, schema, problem, TEXT, is_text)?;
-            place(path, schema, "solution", TEXT)?;
-            names.push("problem");
-        }
-        if is_worded {
-            names.extend(has_placed_objects(schema).then_some(OBJECTS));
-            names.extend(beside_words(schema));
-        }
+        let image = image_column(path, schema)?;
+        let mut names = question_columns(path, schema)?;
         let texts = schema.fields().iter().filter(|field| is_text(field.data_type()));
         names.extend(
             texts.map(|field| field.name().as_str()).filter(|name| split_column::is_one(name)),
@@ -98,12 +53,7 @@ impl Columns {
         names.extend(has_first.then_some(FIRST));
         let mut is_new = std::collections::HashSet::new();
         names.retain(|name| is_new.insert(*name));
-        for name in names.iter().copied().chain(["image", "images"]) {
-            if schema.fields().iter().filter(|field| field.name() == name).count() > 1 {
-                let why = format!("it has several columns {name:?}: keep one of them");
-                return Err(super::content(path, "a table of rows", why));
-            }
-        }
+        check_once(path, schema, names.iter().copied().chain(["image", "images"]))?;
         let found = |name: &str| schema.index_of(name).ok().map(|idx| (name.to_owned(), idx));
         let values: Vec<(String, usize)> = names.into_iter().filter_map(found).collect();
         for (name, idx) in
@@ -157,6 +107,82 @@ impl Columns {
                 .map_err(|error| super::content(&self.path, "a table of rows", error)),
             _ => Ok(column.clone()),
         }
+    }
+}
+
+/// The column of pictures; `None` of rows about videos.
+///
+/// # Errors
+/// None, one of another type, or several.
+fn image_column(path: &Path, schema: &Schema) -> Result<Option<usize>, DatasetError> {
+    let wrong = |why: String| super::content(path, "a table of rows", why);
+    let has_video = VIDEO_KEYS.iter().any(|key| schema.index_of(key).is_ok());
+    let image = match (schema.index_of("images"), schema.index_of("image")) {
+        (Ok(_), Ok(_)) => return Err(wrong(json::BOTH_IMAGES.to_owned())),
+        (Ok(images), Err(_)) => Some(images),
+        (Err(_), Err(_)) if has_video => None,
+        // As a folder of pictures has it beside them, in its metadata.parquet.
+        (Err(_), Err(_)) => match schema.index_of("file_name") {
+            Ok(named) => Some(named),
+            Err(_) => Some(place(path, schema, "image", IMAGE)?),
+        },
+        (Err(_), Ok(image)) => Some(image),
+    };
+    image.map_or(Ok(()), |image| expect(path, schema, image, IMAGE, is_image))?;
+    let further = schema.fields().iter().filter(|field| is_image(field.data_type()));
+    match json::further_image(further.map(|field| field.name().as_str())) {
+        Some(key) => Err(wrong(json::why_not_further(key))),
+        None => Ok(image),
+    }
+}
+
+/// The columns that make the question and its answer, by the layout of the table.
+///
+/// # Errors
+/// A column that is needed is not there, or of another type.
+fn question_columns<'a>(path: &Path, schema: &'a Schema) -> Result<Vec<&'a str>, DatasetError> {
+    let has = |name: &str| schema.index_of(name).is_ok();
+    let is_turns = |key: &&&str| schema.field_with_name(key).is_ok_and(|f| is_list(f.data_type()));
+    let mut names: Vec<&str> = Vec::new();
+    if let Some(turns) = CONVERSATION_KEYS.iter().find(is_turns) {
+        names.extend([*turns, COMPLETION]);
+    } else if let Some((asked, answered)) = layouts::pair(has) {
+        expect(path, schema, place(path, schema, asked, TEXT)?, TEXT, is_text)?;
+        names.extend([asked, answered]);
+    } else if unworded::is_one(has) {
+        names.extend([unworded::LABEL, unworded::BBOX, "question_id"]);
+        names.extend(unworded::EXPRESSIONS);
+        names.extend(objects::keys(has));
+        let is_class = |t: &DataType| is_text(t) || t.is_integer();
+        let has_class = |name: &&str| {
+            schema.field_with_name(name).is_ok_and(|field| is_class(field.data_type()))
+        };
+        names.extend(objects::NAMES.into_iter().filter(has_class));
+        return Ok(names);
+    } else {
+        let problem = place(path, schema, "problem", json::QUESTION)?;
+        expect(path, schema, problem, TEXT, is_text)?;
+        place(path, schema, "solution", TEXT)?;
+        names.push("problem");
+    }
+    names.extend(has_placed_objects(schema).then_some(OBJECTS));
+    names.extend(beside_words(schema));
+    Ok(names)
+}
+
+/// Checks that no column that is read is there twice.
+fn check_once<'a>(
+    path: &Path,
+    schema: &Schema,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), DatasetError> {
+    let n = |name: &str| schema.fields().iter().filter(|field| field.name() == name).count();
+    match names.into_iter().find(|name| n(name) > 1) {
+        Some(name) => {
+            let why = format!("it has several columns {name:?}: keep one of them");
+            Err(super::content(path, "a table of rows", why))
+        }
+        None => Ok(()),
     }
 }
 
