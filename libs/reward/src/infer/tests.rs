@@ -133,6 +133,7 @@ fn letters_behind_numbers_that_differ_are_refused() {
     }
     check(&["5A", "7A", "3A", "12A"], "number");
     check(&["3 million", "2k", "7", "2\u{bd}"], "number");
+    check(&["1\u{bc}", "2\u{bd}", "3", "1\u{bd}"], "number");
     check(&["minus 5", "3", "7", "2", "11", "-4"], "number");
 }
 

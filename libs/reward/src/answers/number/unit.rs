@@ -69,7 +69,9 @@ pub fn unit(text: &str) -> Option<String> {
 
 /// Whether a [`unit`] is one of measure, or one letter, as in `5A`: a unit to some, part of a name to others.
 pub fn is_measure(unit: &str) -> bool {
-    MEASURES.iter().any(|names| names[0] == unit) || unit.chars().count() == 1
+    let mut letters = unit.chars();
+    let is_letter = letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none();
+    MEASURES.iter().any(|names| names[0] == unit) || is_letter
 }
 
 #[cfg(test)]
@@ -90,6 +92,7 @@ mod tests {
         check("12", None);
         check("12 big mugs", None);
         check("about 12", None);
-        assert!(is_measure("cm") && is_measure("b") && !is_measure("mug"));
+        assert!(is_measure("cm") && is_measure("b"));
+        assert!(!is_measure("mug") && !is_measure("\u{bd}"));
     }
 }
