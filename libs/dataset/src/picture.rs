@@ -273,11 +273,11 @@ fn header(bytes: &[u8], max_pixels: Option<usize>) -> Result<Header, PictureErro
         .map_err(|source| refused(None, source))
 }
 
-/// Whether a file is of the format that its name says, which is not decoded; a JPEG may well be called .heic.
+/// Whether a file is of the format that its name alone says, which is not decoded; a JPEG may well be called .heic.
 fn is_another_format(header: &Result<Header, VisionError>, path: &Path) -> bool {
     match header {
         Ok(header) => header.format == ImageFormat::Tiff && endings::is_raw(path),
-        Err(why) => matches!(why, VisionError::Decode { .. } | VisionError::Format { .. }),
+        Err(why) => matches!(why, VisionError::Decode { .. }),
     }
 }
 

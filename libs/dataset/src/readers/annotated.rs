@@ -52,7 +52,7 @@ pub(crate) struct Marked {
     pub(crate) outlines: Vec<Outline>,
     /// What each single object is called, where the question does not say it; else empty.
     pub(crate) labels: Vec<Arc<str>>,
-    /// What about them cannot be used, so that nobody knows all of them and nothing is asked about them.
+    /// What about them cannot be used, so that nobody knows all of them.
     pub(crate) unusable: Option<String>,
 }
 
@@ -143,6 +143,16 @@ pub(super) fn merged(images: Vec<Annotated>, mut n_twice: usize) -> (Vec<Annotat
     (kept, notes)
 }
 
+/// Counts annotations that cannot be used as bad rows. One alone is a slip, which is told and not counted: a small file is
+/// not refused for it.
+pub(crate) fn count_bad(bad: Vec<Skipped>, found: &mut Found) {
+    if bad.len() == 1 {
+        found.skipped_parts.extend(bad);
+    } else {
+        found.rows.extend(bad.into_iter().map(Err));
+    }
+}
+
 /// Entries about one picture that a note names.
 const N_NAMED: usize = 3;
 
@@ -163,13 +173,29 @@ impl Annotated {
         looked_for.iter().filter(|name| asked.contains(*name) && !self.boxes.contains_key(*name))
     }
 
-    /// The categories that are asked for and have an object there, and not only a crowd, of which all are known.
+    /// The categories that are asked for and have an object there, and not only a crowd.
     fn present<'a>(
         &'a self,
         asked: &'a BTreeSet<Arc<str>>,
     ) -> impl Iterator<Item = (&'a Arc<str>, &'a Marked)> {
         let boxes = self.boxes.iter().filter(|(name, _)| asked.contains(*name));
-        boxes.filter(|(_, marked)| !marked.corners.is_empty() && marked.unusable.is_none())
+        boxes.filter(|(_, marked)| self.is_asked(marked))
+    }
+
+    /// Whether objects can be asked for: there is one at least, and where not all of them are known, the picture's size is, so
+    /// that it can be marked as a whole.
+    fn is_asked(&self, marked: &Marked) -> bool {
+        !marked.corners.is_empty() && (marked.unusable.is_none() || self.size.is_some())
+    }
+
+    /// The objects of a category. Where not all are known the picture is marked as a whole like a crowd, so that finding more
+    /// of them is no mistake.
+    fn marked(&self, marked: &Marked) -> Marked {
+        let mut marked = marked.clone();
+        if let (Some(_), Some((width, height))) = (&marked.unusable, self.size) {
+            marked.crowds.push([0.0, 0.0, width, height]);
+        }
+        marked
     }
 
     /// The questions that are asked for and left out, since nobody knows their whole answer.
@@ -179,6 +205,7 @@ impl Annotated {
         next_row: usize,
     ) -> impl Iterator<Item = Skipped> {
         let boxes = self.boxes.iter().filter(|(name, _)| asked.contains(*name));
+        let boxes = boxes.filter(|(_, marked)| !self.is_asked(marked));
         boxes.filter_map(move |(category, marked)| {
             Some(Skipped {
                 place: format!("the question {}", self.sample_id(category)),
@@ -264,7 +291,11 @@ fn push(
                 Shown::Named(name) => found.pictures.add_name(name),
                 Shown::Known(picture) => *picture,
             }],
-            truth: DraftTruth::Boxes { marked: marked.clone(), size: image.size, open: image.open },
+            truth: DraftTruth::Boxes {
+                marked: image.marked(marked),
+                size: image.size,
+                open: image.open,
+            },
         }),
     };
     found.rows.push(draft);

@@ -10,7 +10,7 @@ use file::{
     Annotation, Bbox, Category, Coco, FORMAT, Id, Image, Segmentation, Shape, Unread, parsed,
 };
 
-use super::annotated::{Annotated, Marked, Shown, merged, push_all};
+use super::annotated::{Annotated, Marked, Shown, count_bad, merged, push_all};
 use super::fields::Found;
 use super::spellings::Spellings;
 use crate::path::Locator;
@@ -190,7 +190,7 @@ fn collect<S: Shape>(
     found.notes.extend(notes);
     push_all(&images, &nameable(&coco, names), selection, file, found)?;
     // Behind the questions, whose numbers count from the first one.
-    found.rows.extend(bad.into_iter().map(Err));
+    count_bad(bad, found);
     Ok(())
 }
 
