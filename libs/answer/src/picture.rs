@@ -11,9 +11,6 @@ use vrft_vision::Header;
 
 use crate::AnswerError;
 
-/// Encodings of frames that are image files already.
-const FILES: [&str; 7] = ["jpeg", "jpg", "jpe", "mjpeg", "png", "webp", "bmp"];
-
 /// An encoded picture; places in it are told in pixels of the original.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -80,8 +77,7 @@ impl Picture {
     /// # Errors
     /// An unknown encoding, bytes that do not fit the sides, a file that cannot be decoded.
     pub fn of_frame(frame: &RawFrame<'_>, ratio: f64) -> Result<Self, String> {
-        let is_file = FILES.contains(&frame.encoding.to_ascii_lowercase().as_str());
-        if is_file && ratio == 1.0 {
+        if vrft_stream::is_file(frame.encoding) && ratio == 1.0 {
             return Self::of_file(frame.bytes.to_vec());
         }
         let pixels = frame.decode().map_err(|error| error.to_string())?;

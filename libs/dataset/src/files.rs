@@ -72,7 +72,7 @@ impl Kind {
             "txt" => Some(Kind::List),
             "csv" => Some(Kind::Csv),
             "mat" => Some(Kind::Mat),
-            _ if crate::endings::is_picture(path) => Some(Kind::Pictures),
+            _ if vrft_vision::endings::is_picture(path) => Some(Kind::Pictures),
             _ => None,
         }
     }
@@ -286,6 +286,7 @@ fn choose(
             }
         },
     };
+    readme::check_one_set(folder, chosen.1)?;
     Ok(Files { kind, paths: chosen.1.clone(), split: chosen.0.clone() })
 }
 

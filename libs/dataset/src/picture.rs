@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use image::ImageFormat;
 use twox_hash::XxHash3_128;
-use vrft_vision::{Header, MAX_PIXELS, Orientation, Pixels, VisionError};
+use vrft_vision::{Header, MAX_PIXELS, Orientation, Pixels, VisionError, endings};
 
-use crate::endings;
 use crate::store::Blob;
 use crate::video::Frame;
 

@@ -15,11 +15,9 @@ use image::RgbImage;
 use serde_json::json;
 use vrft_dataset::{Dataset, OpenOptions, Order, Picture, Row};
 use vrft_stream::{N_CHOICES, Puzzle, PuzzleKind, Sizes, make_by_seed, shrink};
+use vrft_vision::endings;
 
 use crate::print::say;
-
-/// Files that are pictures, by the ends of their names.
-const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
 #[derive(Args)]
 pub(crate) struct PuzzlesOptions {
@@ -162,11 +160,7 @@ fn picture_files(folder: &Path) -> eyre::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).wrap_err_with(|| format!("{folder:?}"))?;
     let mut files: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
-    files.retain(|file| {
-        let extension = file.extension().and_then(|extension| extension.to_str());
-        let extension = extension.map(str::to_ascii_lowercase);
-        file.is_file() && extension.is_some_and(|found| EXTENSIONS.contains(&&*found))
-    });
+    files.retain(|file| file.is_file() && endings::is_picture(file));
     files.sort();
     Ok(files)
 }

@@ -120,10 +120,11 @@ pub(crate) fn of_masks(folder: &Path, predictions: &Path, as_json: bool) -> eyre
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let pictures = ["jpg", "jpeg", "png"].map(|ending| path.with_extension(ending));
-            let picture = pictures.iter().find(|path| path.is_file());
+            let mut pictures =
+                vrft_vision::endings::names(&name).map(|name| path.with_file_name(name));
+            let picture = pictures.find(|path| path.is_file());
             let picture = picture.ok_or_else(|| eyre::eyre!("no picture beside {path:?}"))?;
-            let size = vrft_dataset::Picture::open(picture)?.header().displayed();
+            let size = vrft_dataset::Picture::open(&picture)?.header().displayed();
             let sample = reasoning::Sample::from_json(&name, size, &read(&path)?);
             truth.push(sample.wrap_err_with(|| format!("{path:?}"))?);
         }

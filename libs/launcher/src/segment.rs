@@ -11,12 +11,9 @@ use serde_json::{Value, json};
 use vrft_score::mask::Mask;
 use vrft_score::reasoning::{Found, predictions};
 use vrft_segment::{Segment, SegmentConfig, Segmenter};
-use vrft_vision::Pixels;
+use vrft_vision::{Pixels, endings};
 
 use crate::print::say;
-
-/// Endings of pictures beside each other in a folder.
-const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "JPG"];
 
 /// Color of the first mask, the second and so on in a drawn picture.
 const COLORS: [[u8; 3]; 6] =
@@ -154,10 +151,9 @@ fn read(path: &Path, images: &Path) -> eyre::Result<Vec<Asked>> {
 /// The picture of a prediction.
 fn picture_of(found: &Found, images: &Path) -> eyre::Result<PathBuf> {
     let [name, stem] = found.names();
-    let candidates = ENDINGS.iter().flat_map(|ending| {
-        [images.join(format!("{name}.{ending}")), images.join(format!("{stem}.{ending}"))]
-    });
-    let mut candidates = std::iter::once(images.join(name)).chain(candidates);
+    let names = endings::names(name).chain(endings::names(stem));
+    let mut candidates =
+        std::iter::once(name.to_owned()).chain(names).map(|name| images.join(name));
     candidates.find(|path| path.is_file()).ok_or_else(|| {
         eyre!(
             "there is no picture {name:?} in {images:?}; a second question about a picture (NAME-1) has no mask of its own: \

@@ -5,7 +5,7 @@
 pub enum StreamError {
     /// An encoding that is not one of those that cameras send.
     #[error(
-        "encoding {0:?}: expected rgb8, bgr8, rgba8, bgra8, mono8, yuv420, nv12, yuyv, jpeg, png, webp or bmp"
+        "encoding {0:?}: expected rgb8, bgr8, rgba8, bgra8, mono8, yuv420, nv12, yuyv, jpeg, png, webp, bmp, gif, tiff or pbm"
     )]
     Encoding(String),
     /// Sides that no picture has.
@@ -37,14 +37,12 @@ pub enum StreamError {
         got: usize,
     },
     /// A picture file that cannot be read.
-    #[error("a {encoding} frame of {n_bytes} bytes: {source}")]
+    #[error("a {encoding} frame: {source}")]
     Decode {
         /// What it was said to be.
         encoding: String,
-        /// Bytes that came.
-        n_bytes: usize,
         /// What the decoder said.
-        source: image::ImageError,
+        source: vrft_vision::VisionError,
     },
     /// A picture that cannot be written.
     #[error("cannot encode a frame: {0}")]

@@ -1,15 +1,18 @@
 //! A frame as it arrives, and as it is kept.
 
-use std::io::Cursor;
-
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageReader, Limits, RgbImage};
 
 use crate::{Fingerprint, StreamError, planar};
 
-/// Longest side that is decoded: a header may claim any size.
+/// Longest side of raw pixels: what a camera says of itself may be any number. Files have their own limit.
 const MAX_SIDE: u32 = 16_384;
+
+/// Encodings that are files of pictures; MJPEG is JPEG, a file for each frame.
+const FILES: [&str; 13] = [
+    "jpeg", "jpg", "jpe", "mjpeg", "png", "webp", "bmp", "gif", "tiff", "pbm", "pgm", "ppm", "pam",
+];
 
 /// Quality of kept frames: a tenth of the bytes of a lossless file, and no visible blocks.
 const JPEG_QUALITY: u8 = 92;
@@ -25,6 +28,11 @@ pub struct RawFrame<'a> {
     pub width: u32,
     /// Pixels.
     pub height: u32,
+}
+
+/// Whether frames of an encoding are files of pictures, which know their own size: any that [`vrft_vision::decode`] reads.
+pub fn is_file(encoding: &str) -> bool {
+    FILES.contains(&encoding.to_ascii_lowercase().as_str())
 }
 
 /// A frame that is kept: encoded, since many are.
@@ -61,7 +69,7 @@ impl RawFrame<'_> {
             "yuv420" | "i420" => self.planes(planar::YUV420),
             "nv12" => self.planes(planar::NV12),
             "yuyv" | "yuy2" | "yuv422" => self.planes(planar::YUYV),
-            "jpeg" | "jpg" | "jpe" | "mjpeg" | "png" | "webp" | "bmp" => self.file(),
+            file if is_file(file) => self.file(),
             _ => Err(StreamError::Encoding(self.encoding.to_owned())),
         }
     }
@@ -84,21 +92,17 @@ impl RawFrame<'_> {
         RgbImage::from_raw(self.width, self.height, pixels).ok_or_else(|| self.bad_size())
     }
 
+    /// A file stands upright, as the policy is shown it: EXIF turns what a phone took.
     fn file(&self) -> Result<RgbImage, StreamError> {
-        let mut limits = Limits::default();
-        limits.max_image_width = Some(MAX_SIDE);
-        limits.max_image_height = Some(MAX_SIDE);
-        let read = || -> image::ImageResult<DynamicImage> {
-            let mut reader = ImageReader::new(Cursor::new(self.bytes)).with_guessed_format()?;
-            reader.limits(limits);
-            reader.decode()
-        };
-        let image = read().map_err(|source| StreamError::Decode {
-            encoding: self.encoding.to_owned(),
-            n_bytes: self.bytes.len(),
-            source,
-        })?;
-        Ok(image.into_rgb8())
+        let encoding = || self.encoding.to_owned();
+        let pixels = vrft_vision::decode(self.bytes)
+            .map_err(|source| StreamError::Decode { encoding: encoding(), source })?;
+        let (width, height) = (pixels.width as u32, pixels.height as u32);
+        RgbImage::from_raw(width, height, pixels.rgb).ok_or_else(|| StreamError::Size {
+            encoding: encoding(),
+            width,
+            height,
+        })
     }
 
     fn check_size(&self, multiple: u32) -> Result<(), StreamError> {

@@ -33,7 +33,7 @@ pub use curator::{Curator, Verdict};
 pub use error::StreamError;
 pub use feedback::{Effect, Feedback, Remark, Remarked, Right};
 pub use fingerprint::{Fingerprint, Ring};
-pub use frame::{Frame, RawFrame, shrink};
+pub use frame::{Frame, RawFrame, is_file, shrink};
 pub use journal::Journal;
 pub use labels::{Label, Labels};
 pub use puzzle::{N_CHOICES, Puzzle, Sizes, make, make_by_seed};

@@ -11,6 +11,7 @@
 
 mod attack;
 mod decode;
+pub mod endings;
 mod error;
 mod header;
 mod jpeg;

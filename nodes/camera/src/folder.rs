@@ -1,16 +1,15 @@
 //! A folder of pictures, in the order of their names.
 
-use std::io::Cursor;
 use std::path::PathBuf;
 
-use eyre::{WrapErr, ensure};
-use image::ImageReader;
+use eyre::{ContextCompat, WrapErr, ensure};
+use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
+use tracing::warn;
+use vrft_vision::{Header, endings};
 
 use crate::Arguments;
 use crate::source::{Picture, Source};
-
-const EXTENSIONS: [&str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
 
 pub(crate) struct Folder {
     files: Vec<PathBuf>,
@@ -26,8 +25,9 @@ impl Folder {
             std::fs::read_dir(path).wrap_err_with(|| format!("camera source {path:?}"))?;
         let mut files: Vec<PathBuf> =
             entries.map(|entry| Ok(entry?.path())).collect::<eyre::Result<_>>()?;
-        files.retain(|file| extension(file).is_some_and(|found| EXTENSIONS.contains(&&*found)));
-        ensure!(!files.is_empty(), "camera source {path:?} holds no pictures ({EXTENSIONS:?})");
+        let n_others = leave_out_others(&mut files);
+        let why = if n_others > 0 { " of a format that is decoded" } else { "" };
+        ensure!(!files.is_empty(), "camera source {path:?} holds no pictures{why}");
         files.sort();
         Ok(Self { files, encoding: arguments.encoding.clone(), once: arguments.once, next: 0 })
     }
@@ -48,23 +48,30 @@ impl Source for Folder {
     }
 }
 
-fn extension(file: &std::path::Path) -> Option<String> {
-    Some(file.extension()?.to_str()?.to_ascii_lowercase())
+/// Leaves the pictures that are decoded, and says which others are there; their number.
+fn leave_out_others(files: &mut Vec<PathBuf>) -> usize {
+    files.retain(|file| endings::is_picture(file));
+    let n_pictures = files.len();
+    let first = files.iter().find(|file| endings::not_decoded(file).is_some()).cloned();
+    files.retain(|file| endings::not_decoded(file).is_none());
+    let n_others = n_pictures - files.len();
+    if let Some(first) = first {
+        warn!(n_others, ?first, "Pictures of formats that are not decoded are left out.");
+    }
+    n_others
 }
 
 /// A picture file, as it is or converted.
 fn read(bytes: Vec<u8>, encoding: &str) -> eyre::Result<Picture> {
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
     if encoding == "keep" {
-        let format = reader.format().map_or("image", |format| match format {
-            image::ImageFormat::Jpeg => "jpeg",
-            other => other.extensions_str().first().copied().unwrap_or("image"),
-        });
-        let (width, height) = reader.into_dimensions()?;
-        return Ok(Picture { bytes, encoding: format.to_owned(), width, height });
+        let header = Header::of(&bytes)?;
+        let (width, height) = header.displayed();
+        return Ok(Picture { bytes, encoding: header.encoding().to_owned(), width, height });
     }
-    let image = reader.decode()?.into_rgb8();
-    let (width, height) = image.dimensions();
+    let pixels = vrft_vision::decode(&bytes)?;
+    let (width, height) = (pixels.width as u32, pixels.height as u32);
+    let image =
+        RgbImage::from_raw(width, height, pixels.rgb).wrap_err("a picture without pixels")?;
     let bytes = match encoding {
         "rgb8" => image.into_raw(),
         "bgr8" => image.pixels().flat_map(|p| [p.0[2], p.0[1], p.0[0]]).collect(),

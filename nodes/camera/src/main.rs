@@ -157,6 +157,24 @@ mod tests {
     }
 
     #[test]
+    fn pictures_of_any_format_that_is_decoded_are_sent() {
+        let folder = folder();
+        image::RgbImage::new(5, 2).save(folder.path().join("aa.TIF")).unwrap();
+        std::fs::write(folder.path().join("ab.heic"), "of a phone").unwrap();
+        assert_eq!(sent(&arguments(folder.path(), "keep", true), 9).len(), 4);
+        let raw: Vec<_> = sent(&arguments(folder.path(), "bgr8", true), 9);
+        assert_eq!(raw.iter().map(|frame| frame.1).collect::<Vec<_>>(), [2, 5, 4, 6]);
+    }
+
+    #[test]
+    fn a_folder_of_pictures_that_are_not_decoded_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.heic"), "of a phone").unwrap();
+        let error = source::open(&arguments(folder.path(), "keep", false)).err().unwrap();
+        assert!(error.to_string().ends_with("no pictures of a format that is decoded"), "{error}");
+    }
+
+    #[test]
     fn without_a_source_it_says_what_to_set() {
         for path in [None, Some(PathBuf::new())] {
             let arguments = Arguments { path, encoding: "keep".to_owned(), once: false };

@@ -1,5 +1,7 @@
 //! Every encoding that a camera sends, and what is not a picture.
 
+use std::io::Cursor;
+
 use super::*;
 use crate::testing::scene;
 
@@ -60,7 +62,8 @@ fn each_pixel_has_its_own_luminance_and_its_block_of_color() {
 #[test]
 fn files_know_their_size_themselves() {
     let image = scene(3, 40, 20);
-    for format in [image::ImageFormat::Png, image::ImageFormat::Bmp, image::ImageFormat::WebP] {
+    use image::ImageFormat::{Bmp, Png, Pnm, Tiff, WebP};
+    for format in [Png, Bmp, WebP, Tiff, Pnm] {
         let mut file = Cursor::new(Vec::new());
         image.write_to(&mut file, format).unwrap();
         let name = format.extensions_str()[0];
@@ -70,6 +73,21 @@ fn files_know_their_size_themselves() {
     assert_eq!(raw(&jpeg, "jpeg", 0, 0).decode().unwrap().dimensions(), (40, 20));
 }
 
+/// EXIF with orientation 6: the picture is to be turned by a quarter, so that its left side is the upper one.
+const TURNED: &[u8] =
+    b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+
+#[test]
+fn a_file_stands_as_it_is_shown_to_the_policy() {
+    let black_left =
+        RgbImage::from_fn(40, 16, |x, _| image::Rgb([if x < 20 { 0 } else { 255 }; 3]));
+    let mut file = jpeg(&black_left).unwrap();
+    file.splice(2..2, TURNED.iter().copied());
+    let upright = raw(&file, "jpeg", 40, 16).decode().unwrap();
+    assert_eq!(upright.dimensions(), (16, 40));
+    assert!(upright.get_pixel(8, 4).0[0] < 20 && upright.get_pixel(8, 35).0[0] > 235);
+}
+
 #[test]
 fn garbage_is_refused_and_named() {
     refused(&[0; 11], "rgb8", (2, 2), "a rgb8 frame of 2 × 2 pixels should be 12 bytes, got 11");
@@ -77,7 +95,7 @@ fn garbage_is_refused_and_named() {
     refused(&[0; 12], "bgr8", (4_000_000_000, 4_000_000_000), "4000000000");
     refused(&[0; 9], "yuv420", (3, 2), "3 × 2");
     refused(&[0; 12], "mono16", (2, 2), "encoding \"mono16\"");
-    refused(b"not a picture", "jpeg", (2, 2), "a jpeg frame of 13 bytes");
+    refused(b"not a picture", "jpeg", (2, 2), "a jpeg frame: cannot decode 13 bytes");
     let whole = jpeg(&scene(3, 64, 64)).unwrap();
     assert!(raw(&whole[..40], "jpeg", 64, 64).decode().is_err());
 }

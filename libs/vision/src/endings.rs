@@ -1,4 +1,5 @@
-//! Which files are pictures, by the endings of their names.
+//! Which files are pictures, by the endings of their names: for whoever lists a folder, or looks for a picture whose name is known
+//! but for its ending.
 
 use std::path::Path;
 
@@ -24,24 +25,24 @@ fn ending(path: &Path) -> String {
 }
 
 /// Whether a file is called as a picture, be it of a format that is decoded or not.
-pub(crate) fn is_picture(path: &Path) -> bool {
+pub fn is_picture(path: &Path) -> bool {
     DECODED.contains(&ending(path).as_str()) || not_decoded(path).is_some()
 }
 
 /// The ending of a picture of a format that is not decoded.
-pub(crate) fn not_decoded(path: &Path) -> Option<String> {
+pub fn not_decoded(path: &Path) -> Option<String> {
     let ending = ending(path);
     let is_one = OTHERS.contains(&ending.as_str()) || RAW.contains(&ending.as_str());
     is_one.then_some(ending)
 }
 
 /// Whether a file is called as those of cameras are.
-pub(crate) fn is_raw(path: &Path) -> bool {
+pub fn is_raw(path: &Path) -> bool {
     RAW.contains(&ending(path).as_str())
 }
 
 /// The names that the file of a picture may have of which a list or another file has all but the ending.
-pub(crate) fn names(stem: &str) -> impl Iterator<Item = String> {
+pub fn names(stem: &str) -> impl Iterator<Item = String> {
     let endings = DECODED.iter().flat_map(|ending| [(*ending).to_owned(), ending.to_uppercase()]);
     endings.map(move |ending| format!("{stem}.{ending}"))
 }
