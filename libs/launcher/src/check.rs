@@ -28,6 +28,9 @@ pub(crate) fn check(options: &CheckOptions) -> eyre::Result<()> {
     let base = graph.config.policy.base.as_deref();
     vrft_checkpoint::verify(&graph.checkpoint()?, base).wrap_err("policy.path")?;
     check_policy(&graph)?;
+    if options.all {
+        vrft_model::check_weights(&graph.checkpoint()?, base).wrap_err("policy.path")?;
+    }
     say!("# {}", graph.path.display());
     for node in &graph.descriptor.nodes {
         let inputs: Vec<String> =

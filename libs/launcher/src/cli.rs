@@ -270,7 +270,7 @@ pub(crate) struct GraphOptions {
 pub(crate) struct CheckOptions {
     #[command(flatten)]
     pub(crate) graph: GraphOptions,
-    /// Also decode every picture, not only their headers.
+    /// Also decode every picture and read every weight, not only their headers.
     #[arg(long)]
     pub(crate) all: bool,
 }

@@ -85,17 +85,22 @@ pub(crate) fn to_tensor(
     dtype: DType,
     device: &Device,
 ) -> Result<Tensor, ModelError> {
-    let n_bad = n_not_finite(view);
-    if n_bad > 0 {
-        let n = view.shape().iter().product::<usize>();
-        let got = format!(
-            "{n_bad} of {n} that are not: the file is damaged, or its training had diverged"
-        );
-        return Err(ModelError::input(format!("tensor {name}"), "finite numbers", got));
-    }
+    check_finite(name, view)?;
     let own = of_stored(view.dtype());
     let tensor = Tensor::from_raw_buffer(view.data(), own, view.shape(), &Device::Cpu)?;
     Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+}
+
+/// Whether all numbers of a tensor are finite; an error by its name.
+pub(crate) fn check_finite(name: &str, view: &TensorView) -> Result<(), ModelError> {
+    let n_bad = n_not_finite(view);
+    if n_bad == 0 {
+        return Ok(());
+    }
+    let n = view.shape().iter().product::<usize>();
+    let got =
+        format!("{n_bad} of {n} that are not: the file is damaged, or its training had diverged");
+    Err(ModelError::input(format!("tensor {name}"), "finite numbers", got))
 }
 
 /// How many numbers of a tensor are infinite or not a number: all bits of their exponents are set.

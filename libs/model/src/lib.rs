@@ -45,7 +45,7 @@ pub use config::{ModelConfig, RopeStretch, TextConfig};
 pub use device::{check_device, give_back_freed_memory, gpu_memory, open_device};
 pub use encoded_images::{EncodedImages, FeatureGradients};
 pub use error::ModelError;
-pub use opened::{check_checkpoint, check_policy};
+pub use opened::{check_checkpoint, check_policy, check_weights};
 pub use packing::PackedGroup;
 pub use passes::{TokenLogprobs, Trace, TrainingPass};
 pub use policy::{LoadOptions, Policy};

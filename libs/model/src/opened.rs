@@ -24,7 +24,22 @@ pub fn check_checkpoint(dir: &Path, base: Option<&Path>) -> Result<(), ModelErro
     Opened::open(dir, base, DType::F32).map(drop)
 }
 
-/// The same, and compares it with what is to be learned beside it: what a learner refuses when it starts. No weight is read.
+/// The same, and reads every weight that the model takes, of an adapter too; none is kept.
+///
+/// # Errors
+/// As [`Policy::load`](crate::Policy::load): the first tensor whose numbers are not all finite among them.
+pub fn check_weights(dir: &Path, base: Option<&Path>) -> Result<(), ModelError> {
+    let Opened { adapter, files, used, .. } = Opened::open(dir, base, DType::F32)?;
+    files.read_floats(|name, view| {
+        if used.contains(name) { checkpoint::check_finite(name, &view) } else { Ok(()) }
+    })?;
+    if adapter.is_some() {
+        Adapter::read_tensors(dir, |name, view| checkpoint::check_finite(name, &view))?;
+    }
+    Ok(())
+}
+
+/// The same as [`check_checkpoint`], and compares it with what is to be learned beside it: what a learner refuses when it starts. No weight is read.
 ///
 /// # Errors
 /// As [`Policy::load`](crate::Policy::load) of the policy that `config` describes.

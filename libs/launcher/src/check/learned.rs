@@ -19,7 +19,7 @@ use crate::origin::Origin;
 const CONFIG: &str = "config.toml";
 
 /// What should be known of an estimate by a record that the policy has to do with.
-pub(crate) fn learned(graph: &Graph) -> Option<String> {
+pub(super) fn learned(graph: &Graph) -> Option<String> {
     graph.descriptor.nodes.iter().find(|node| is_estimate(node))?;
     let record = record_of(graph)?;
     let made = Made::of(&graph.checkpoint().ok()?)?;

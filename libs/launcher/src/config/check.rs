@@ -36,6 +36,27 @@ impl Config {
         self.check_semantic()
     }
 
+    /// Refuses a model that lies in the working folder and not where paths start, at the folder of the graph: the nodes would
+    /// not find it, or take it for one of the hub. To be called before [`Config::anchor`].
+    ///
+    /// # Errors
+    /// The first such key, with what is meant.
+    pub(crate) fn check_starts_at(&self, folder: &Path, working: &Path) -> eyre::Result<()> {
+        let segment = self.segment.as_ref().map(|segment| ("segment.model", &segment.model));
+        let base = self.policy.base.as_ref().map(|base| ("policy.base", base));
+        let models = [("policy.path", &self.policy.path)].into_iter().chain(base).chain(segment);
+        for (key, path) in models {
+            let here = joined(working, path);
+            ensure!(
+                joined(folder, path).exists() || !here.exists(),
+                "{key}: {path:?} starts at the folder of the graph, {folder:?}, where it is not; the one in the working folder is \
+                 named by {key}={}",
+                here.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Checks that the files which the configuration names exist, those of the data where a node of the graph reads them.
     ///
     /// # Errors
@@ -165,27 +186,4 @@ fn exists(key: &str, path: &Path) -> Result<(), ConfigError> {
         return Ok(());
     }
     Err(ConfigError::NoFile { key: key.to_owned(), path: path.to_owned() })
-}
-
-impl Config {
-    /// Refuses a model that lies in the working folder and not where paths start, at the folder of the graph: the nodes would
-    /// not find it, or take it for one of the hub. To be called before [`Config::anchor`].
-    ///
-    /// # Errors
-    /// The first such key, with what is meant.
-    pub(crate) fn check_starts_at(&self, folder: &Path, working: &Path) -> eyre::Result<()> {
-        let segment = self.segment.as_ref().map(|segment| ("segment.model", &segment.model));
-        let base = self.policy.base.as_ref().map(|base| ("policy.base", base));
-        let models = [("policy.path", &self.policy.path)].into_iter().chain(base).chain(segment);
-        for (key, path) in models {
-            let here = joined(working, path);
-            ensure!(
-                joined(folder, path).exists() || !here.exists(),
-                "{key}: {path:?} starts at the folder of the graph, {folder:?}, where it is not; the one in the working folder is \
-                 named by {key}={}",
-                here.display()
-            );
-        }
-        Ok(())
-    }
 }

@@ -51,6 +51,8 @@ fn check_changed(change: impl Fn(&mut HashMap<String, Tensor>), expected: &str) 
     change(&mut tensors);
     write_weights(dir.path(), &tensors);
     check_error(&dir, expected);
+    let read = vrft_model::check_weights(dir.path(), None).unwrap_err().to_string();
+    assert!(read.contains(expected), "{read}");
 }
 
 #[test]
@@ -117,6 +119,10 @@ fn an_adapter_of_numbers_that_are_none_is_neither_used_nor_merged() {
     candle_core::safetensors::save(&factors, &path).unwrap();
     let error = Policy::load(folder.path(), &options(false)).unwrap_err().to_string();
     assert!(error.contains("lora_B") && error.contains("finite numbers"), "{error}");
+    // The headers alone do not tell.
+    vrft_model::check_checkpoint(folder.path(), None).unwrap();
+    let read = vrft_model::check_weights(folder.path(), None).unwrap_err().to_string();
+    assert!(read.contains("lora_B") && read.contains("finite numbers"), "{read}");
 }
 
 #[test]
