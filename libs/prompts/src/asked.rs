@@ -84,6 +84,39 @@ pub(crate) fn note(reward: &Reward, dataset: &Dataset) -> Option<String> {
     ))
 }
 
+/// Words for a box by a corner or its middle and its sides.
+const SIDES: [&str; 8] = [
+    "width, height]",
+    "width, height)",
+    "x, y, w, h",
+    "xywh",
+    "x_center",
+    "center_x",
+    "x_min, y_min, width",
+    "cx, cy",
+];
+
+/// That questions ask for boxes by their sides, and answers are their corners; `None` where none does.
+pub(crate) fn note_sides(reward: &Reward, dataset: &Dataset) -> Option<String> {
+    if reward.config().answer.kind.geometry() != Some(Geometry::Box) {
+        return None;
+    }
+    let asks = |row: &&Row| {
+        let words = row.question.words().unwrap_or_default().to_lowercase();
+        SIDES.iter().any(|sides| words.contains(sides))
+    };
+    let mut rows = dataset.iter().filter(asks);
+    let row = rows.next()?;
+    Some(format!(
+        "warning: the questions of {} of {} rows ask for boxes by their sides, as that of {}, and the four numbers of an answer \
+         are read as the corners [x1, y1, x2, y2]: if the true answers are sides, write corners, and take these words out of the \
+         questions",
+        1 + rows.count(),
+        dataset.len(),
+        row.origin.place()
+    ))
+}
+
 /// What looks like the place of an image in other programs, and is text here.
 const NO_MARKS: [&str; 9] = [
     "<img>",

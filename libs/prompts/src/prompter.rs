@@ -95,6 +95,7 @@ impl Prompter {
         self.percent = Percent::of(&self.reader, dataset).map_err(refused)?;
         self.reading.notes.extend(unused::question(self.question.as_deref(), dataset));
         self.reading.notes.extend(asked::note(&self.reader, dataset));
+        self.reading.notes.extend(asked::note_sides(&self.reader, dataset));
         self.reading.notes.extend(asked::note_form(&self.reader, dataset));
         self.reading.notes.extend(asked::note_order(&self.reader, dataset));
         self.reading.notes.extend(asked::note_marks(dataset));

@@ -39,6 +39,15 @@ pub enum RewardError {
         /// The start of the text.
         got: String,
     },
+    /// Places of two kinds in tags, of which a kind of answer has one.
+    #[error(
+        "the true answer has a box and points in tags, {got:?}, and one kind of places is answered with: keep the one that is to be \
+         learned"
+    )]
+    TwoKinds {
+        /// The start of the text.
+        got: String,
+    },
     /// An answer in a box that is not read.
     #[error("expected {expected} as the true answer, got {got:?}: {why}")]
     Boxed {

@@ -87,7 +87,7 @@ impl ItemKind for Box3dAnswer {
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let (keys, n @ (6 | 7)) = examples.item_keys()? else { return None };
     let mut reason = format!("objects with {n} numbers under {:?}: boxes in space", keys.place);
-    reason += &examples.further_texts();
+    reason += &examples.further();
     let kind = Box3dAnswer { space: Space::Pixels, keys, ..Box3dAnswer::default() };
     Some((AnswerKind::Box3d(kind), reason))
 }

@@ -211,7 +211,7 @@ pub(super) fn further_keys_of_box(kind: &dyn ItemKind) -> &'static [&'static str
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let (keys, n) = examples.item_keys()?;
     let mut reason = format!("objects with {n} numbers under {:?}: boxes", keys.place);
-    reason += &examples.further_texts();
+    reason += &examples.further();
     // It is written down, so that whoever reads the configuration sees it.
     let order = (AxisOrder::of(None, Some(&keys.place)) == AxisOrder::Yx).then_some(AxisOrder::Yx);
     if order.is_some() {

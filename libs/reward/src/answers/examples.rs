@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{AxisOrder, ItemKeys};
 use crate::geometry::Space;
 use crate::infer::space::{Evidence, guess};
-use crate::text::find::{numbers, objects};
+use crate::text::find::{lists, numbers, objects};
 use crate::text::value::Value;
 
 /// A question, its true answer, and the size of the image that it is about.
@@ -45,6 +45,8 @@ struct Objects {
     text: Option<String>,
     /// Other keys of texts, as of a color beside the label.
     further_texts: Vec<String>,
+    /// Other keys of lists of numbers, as of a point beside the box.
+    further_places: Vec<String>,
 }
 
 /// Keys that labels have, those that say so the most clearly first: of several keys with texts, one of these is that of the label.
@@ -158,11 +160,22 @@ impl<'a> Examples<'a> {
         Some((ItemKeys { place, confidence, label }, n))
     }
 
-    /// That objects have texts beside their labels, to be said behind what an answer is; nothing where they have none.
-    pub(crate) fn further_texts(&self) -> String {
-        let keys: Vec<String> =
-            self.objects.further_texts.iter().map(|key| format!("{key:?}")).collect();
-        match (&self.objects.text, &keys[..]) {
+    /// That objects have texts beside their labels, or further places, to be said behind what an answer is; nothing where they
+    /// have none.
+    pub(crate) fn further(&self) -> String {
+        let quoted =
+            |keys: &[String]| keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>();
+        let places = quoted(&self.objects.further_places).join(" and ");
+        let places = if places.is_empty() {
+            places
+        } else {
+            format!(" (what is under {places} is not asked for)")
+        };
+        self.further_texts(&quoted(&self.objects.further_texts)) + &places
+    }
+
+    fn further_texts(&self, keys: &[String]) -> String {
+        match (&self.objects.text, keys) {
             (Some(label), [_, ..]) => format!(
                 ", called by what is under {label:?} (what is under {} is not asked for; reward.answer.keys.label names another)",
                 keys.join(" and ")
@@ -181,7 +194,7 @@ impl<'a> Examples<'a> {
         let place = self.objects.place.as_ref().filter(|_| self.objects.are_everywhere);
         let place = place.map(|(key, _)| key);
         let of = |answer: &str| match place {
-            None => numbers(answer).collect(),
+            None => listed(answer),
             Some(key) => {
                 let mut found = Vec::new();
                 for object in objects(answer) {
@@ -193,6 +206,13 @@ impl<'a> Examples<'a> {
         let each = self.answers.iter().zip(&self.sizes);
         each.map(|(answer, size)| Evidence { coordinates: of(answer), size: *size }).collect()
     }
+}
+
+/// The numbers within brackets, as those of a place are; what stands beside these, as in `a car of 1990`, is none of them. All
+/// numbers of an answer without brackets.
+fn listed(answer: &str) -> Vec<f64> {
+    let within: Vec<f64> = lists(answer).filter_map(|list| list.numbers()).flatten().collect();
+    if within.is_empty() { numbers(answer).collect() } else { within }
 }
 
 /// The numbers under a key, in an object or in those within it.
@@ -216,6 +236,13 @@ impl Objects {
         let place = lists.rev().max_by_key(|(_, counts, _)| counts.n_lists);
         let place = place.filter(|(_, counts, _)| !counts.is_one_of_several());
         let place = place.map(|(key, _, n)| (key.clone(), n));
+        let n_places = place.as_ref().map_or(0, |(key, _)| counts[key].n_lists);
+        let is_beside = |(key, counts): &(&String, &Counts)| {
+            place.as_ref().is_some_and(|(place, _)| place != *key)
+                && counts.list().is_some()
+                && counts.n_lists as f64 >= MIN_SHARE * n_places as f64
+        };
+        let further_places = counts.iter().filter(is_beside).map(|(key, _)| key.clone()).collect();
         let mut scalars: Vec<(usize, String)> = Vec::new();
         let mut texts: Vec<(&String, &Counts)> = Vec::new();
         for (key, counts) in &counts {
@@ -237,6 +264,7 @@ impl Objects {
             scalars: scalars.into_iter().map(|(_, key)| key).collect(),
             text: text.cloned(),
             further_texts: further.cloned().collect(),
+            further_places,
         }
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let space = examples.space();
     if let Some((keys, 2)) = examples.item_keys() {
         let mut reason = format!("objects with 2 numbers under {:?}: points", keys.place);
-        reason += &examples.further_texts();
+        reason += &examples.further();
         if keys.place == AMBIGUOUS_KEY {
             reason += ", read as [x, y]; if they are Gemini's, which are [y, x], set reward.answer.order = \"yx\"";
         }

@@ -97,7 +97,7 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let of = |keys| AnswerKind::Points3d(Points3dAnswer { keys, ..Points3dAnswer::default() });
     if let Some((keys, 3)) = examples.item_keys() {
         let mut reason = format!("objects with 3 numbers under {:?}: points in space", keys.place);
-        reason += &examples.further_texts();
+        reason += &examples.further();
         return Some((of(keys), reason));
     }
     let are_whole = examples.all(|answer| numbers(answer).all(|number| number.fract() == 0.0));

@@ -127,7 +127,7 @@ pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
     let (keys, n) = examples.item_keys()?;
     let mut reason =
         format!("objects with {n} numbers under {:?} and a frame: a track", keys.place);
-    reason += &examples.further_texts();
+    reason += &examples.further();
     let keys = TrackKeys { place: keys.place, frame, ..TrackKeys::default() };
     Some((AnswerKind::Track(TrackAnswer { space: examples.space(), keys }), reason))
 }

@@ -1,6 +1,6 @@
 //! Which kind of answer nearly all examples are, and which few are not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::space::guess;
 use super::{InferError, MAX_ODD};
@@ -297,6 +297,18 @@ fn number(alike: &[(Example, &str)]) -> Result<Option<String>, InferError> {
     };
     let is_plain = |answer: &str| is_digits(&bare(answer)) || is_grouped(answer);
     let other = || alike.iter().filter(|(_, answer)| !is_plain(answer));
+    // `00137` is a code, of which each zero counts.
+    let is_code = |answer: &str| {
+        let bare = bare(answer);
+        bare.len() > 1 && bare.starts_with('0') && bare.bytes().all(|b| b.is_ascii_digit())
+    };
+    let n_codes = alike.iter().filter(|(_, answer)| is_code(answer)).count();
+    if n_codes as f64 > MAX_ODD * alike.len() as f64 {
+        return Ok(None);
+    }
+    if are_parts_of_names(alike) {
+        return Ok(None);
+    }
     let measures = measures(alike)?;
     let n_with_unit = other().filter(|(_, answer)| unit(answer).is_some()).count();
     let n_plain = alike.len() - other().count();
@@ -323,6 +335,21 @@ fn number(alike: &[(Example, &str)]) -> Result<Option<String>, InferError> {
     let with = if measures.is_empty() { "with words or units" } else { "with words or a unit" };
     more(other().count(), with, other().next());
     Ok(Some(reason))
+}
+
+/// Whether letters stand behind numbers without a space that are not always the same and measure nothing, as on the plates
+/// `42EF` and `79XK`. One letter is refused as a unit would be.
+fn are_parts_of_names(alike: &[(Example, &str)]) -> bool {
+    let attached = |answer: &str| {
+        let letters = answer.trim().trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_attached = letters.len() > 1 && letters.len() < answer.trim().len();
+        let is_word = letters.chars().all(|c| c.is_ascii_uppercase());
+        (is_attached && is_word).then(|| letters.to_owned())
+    };
+    let parts: BTreeSet<String> = alike.iter().filter_map(|(_, answer)| attached(answer)).collect();
+    let is_of_name =
+        |part: &&String| unit(&format!("1{part}")).is_some_and(|unit| !is_measure(&unit));
+    parts.iter().filter(is_of_name).count() > 1
 }
 
 /// The units of measure behind numbers: one or none.

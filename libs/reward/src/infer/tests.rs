@@ -119,6 +119,9 @@ fn of_several_texts_the_label_is_what_says_so() {
         assert_eq!(label, expected);
         assert!(reason.contains("is not asked for; reward.answer.keys.label"), "{reason}");
     }
+    // VisionReasoner's objects have a point beside their box.
+    let (_, reason) = inferred("\"point_2d\": [90, 60]");
+    assert!(reason.contains("what is under \"point_2d\" is not asked for"), "{reason}");
 }
 
 #[test]
@@ -209,6 +212,16 @@ fn decimal_commas_are_neither_numbers_nor_names() {
     // Thousands and names with commas stay what they are.
     check(&["1,234", "12", "7", "9"], "number");
     check(&["red,blue", "red", "blue", "red"], "label");
+}
+
+#[test]
+fn codes_with_zeros_in_front_are_names() {
+    check(&["00137", "00042", "12034", "90210", "00009"], "label");
+    // One among many is a slip.
+    check(&[["3", "17", "8", "5"].repeat(10).as_slice(), &["07"]].concat(), "number");
+    check(&["0", "0.5", "10", "100"], "number");
+    check(&["5CD", "42EF", "79XK", "12AB"], "label");
+    check(&["5KG", "12 kg", "7", "9"], "number");
 }
 
 #[test]

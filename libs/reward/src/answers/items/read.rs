@@ -196,6 +196,10 @@ pub(super) fn check_truth(
         let (index, (flaw, names)) = flawed.unwrap_or((items.len(), (Flaw::TooMany, Vec::new())));
         return Err(of_key(kind, index, flaw, &names).unwrap_or(RewardError::Item { index, flaw }));
     }
+    // As Seg-Zero has them; the points would be taken for the corners of one more box.
+    if text.contains("<box") && text.contains("<point") {
+        return Err(RewardError::TwoKinds { got: quote(text) });
+    }
     let plain_text = plain(text);
     let opened = plain_text.matches('{').count();
     let read: usize = objects(&plain_text).map(|object| n_objects(&object)).sum();

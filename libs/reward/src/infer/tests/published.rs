@@ -132,6 +132,13 @@ fn tokens_of_other_models_are_places_or_refused_and_never_names() {
         assert_eq!(proposal.config.answer.kind.name(), "box");
         assert!(proposal.reason.contains("beside the numbers is no part"), "{}", proposal.reason);
     }
+    // A number in the name is no coordinate: thousandths leave this picture, and the year would leave any.
+    let named = check(|n| format!("<ref>car of 1990</ref><box>[[{n}, 820, 300, 940]]</box>"));
+    assert_eq!(named.unwrap().space.unwrap().space, Space::Thousandths);
+    // Seg-Zero's points beside a box are no second box.
+    let both =
+        check(|n| format!("<box>({n},120),(300,240)</box><points>({n},140),(220,200)</points>"));
+    assert!(both.unwrap_err().contains("a box and points in tags"), "both");
     // What is shown is what is asked for, without the tokens.
     let reward = crate::Reward::new(&usual_reward(AnswerConfig::of(AnswerKind::Box(
         crate::answers::BoxAnswer::default(),
