@@ -1,7 +1,6 @@
 //! A data set: its rows, opened and not decoded.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use crate::row::Skipped;
 use crate::summary::{self, verb};
 use crate::turned::Turned;
 use crate::{
-    BboxForm, Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, files, forms, hold_out,
-    pictures, select, shots, units,
+    BboxForm, Beside, BoxesAre, ClassShots, DatasetError, OpenOptions, Row, alike, files, forms,
+    hold_out, pictures, select, shots, units,
 };
 
 /// Rows of one file or folder; at least one. Pictures stay where they are until they are asked for.
@@ -142,7 +141,7 @@ impl Dataset {
                 verb(n_blind, "is", "are")
             ));
         }
-        notes.extend(same_names(&rows));
+        notes.extend(alike::notes(&rows));
         let mut n_total = rows.len() + skipped.len();
         let mut rest = Rest::default();
         if let Some(part) = options.part {
@@ -422,28 +421,6 @@ impl Dataset {
         }
         Ok(self)
     }
-}
-
-/// That rows have the name of another one, which is not wrong and mostly a mistake.
-fn same_names(rows: &[Row]) -> Option<String> {
-    let mut first: HashMap<&str, &Row> = HashMap::with_capacity(rows.len());
-    let mut shared = Vec::new();
-    for row in rows {
-        match first.entry(row.sample_id()) {
-            Entry::Vacant(free) => _ = free.insert(row),
-            Entry::Occupied(other) => shared.push((*other.get(), row)),
-        }
-    }
-    let (one, other) = shared.first()?;
-    Some(format!(
-        "{} {} the id of another one, as row {} that of row {} ({:?}): by it alone they cannot be told apart in what \
-         is written about them",
-        summary::rows(shared.len()),
-        verb(shared.len(), "has", "have"),
-        other.origin.row,
-        one.origin.row,
-        one.sample_id()
-    ))
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@
 //! that cannot be used is left out and reported ([`Dataset::skipped`]); a file without usable rows, or without a
 //! column, is an error that says what was expected and what is there.
 
+mod alike;
 mod checked;
 mod config;
 mod dataset;
-mod endings;
 mod error;
 mod files;
 mod forms;

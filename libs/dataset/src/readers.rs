@@ -1,8 +1,9 @@
 //! One reader for each kind of file; all of them find the same rows.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::files::{Files, Kind};
@@ -34,6 +35,7 @@ mod referring;
 mod robot;
 mod spellings;
 mod split_column;
+mod unread;
 mod unworded;
 mod value;
 mod videos;
@@ -78,6 +80,7 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
         }
         _ => {}
     }
+    found.notes.extend(several_folders(&files.paths));
     for path in &files.paths {
         let first_row = found.rows.len();
         let layout = layout(path, files.kind)?;
@@ -116,6 +119,18 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
     Ok(found)
 }
 
+/// That files of several folders are read as one set: on the hub each may be a set of its own.
+fn several_folders(files: &[PathBuf]) -> Option<String> {
+    let names = files.iter().filter_map(|file| file.parent()?.file_name());
+    let names: BTreeSet<_> = names.map(|name| format!("{:?}", name.to_string_lossy())).collect();
+    let n = names.len();
+    (n > 1).then(|| {
+        let first: Vec<String> = names.into_iter().take(N_FOLDERS).collect();
+        let more = if n > N_FOLDERS { ", …" } else { "" };
+        format!("the files of {n} folders ({}{more}) are read as one data set: name one of them if each is one", first.join(", "))
+    })
+}
+
 /// How rows lie in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
@@ -131,6 +146,9 @@ enum Layout {
     Mot,
     Charades,
 }
+
+/// Folders that a note names.
+const N_FOLDERS: usize = 5;
 
 /// Bytes of a file that tell what is in it.
 const PEEKED_BYTES: u64 = 1 << 16;

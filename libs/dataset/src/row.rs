@@ -34,7 +34,7 @@ pub struct Origin {
 }
 
 /// What is asked about the pictures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Question {
     /// The conversation up to the answer, as the row has it. Rows that ask the same share it. Where the row has a first
     /// answer that is to be corrected, the conversation ends with that, as a turn of the assistant.

@@ -1,13 +1,17 @@
-//! What the README.md of a data set of the hub says of its files: which of them are which split.
+//! What the README.md of a data set of the hub says of its files: which of them are which split, and of which of its data sets.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::read_text;
 use crate::DatasetError;
 
 /// Key of the files of each split.
 const FILES: &str = "data_files:";
+/// Key of the list of data sets.
+const CONFIGS: &str = "configs:";
+/// Key of a data set's name in it.
+const CONFIG: &str = "config_name:";
 /// Key of a split's name.
 const SPLIT: &str = "split:";
 
@@ -43,6 +47,41 @@ fn refuse(folder: &Path, splits: &BTreeSet<String>) -> Result<(), DatasetError> 
     })
 }
 
+/// Checks that several files of a folder are of one data set, where its README.md describes more than one: taken together
+/// they would be a set that nobody made, often with the same rows twice.
+///
+/// # Errors
+/// README.md describes several, and the files are not in a folder of one.
+pub(super) fn check_one_set(folder: &Path, files: &[PathBuf]) -> Result<(), DatasetError> {
+    let text = read_text(&folder.join("README.md")).unwrap_or_default();
+    let configs = front_matter(&text).map(configs_of).unwrap_or_default();
+    let is_in = |file: &PathBuf, config: &String| {
+        let within = file.strip_prefix(folder).unwrap_or(file);
+        within.components().any(|part| part.as_os_str() == config.as_str())
+    };
+    let is_one = configs.iter().any(|config| files.iter().all(|file| is_in(file, config)));
+    if files.len() < 2 || configs.len() < 2 || is_one {
+        return Ok(());
+    }
+    let names: Vec<&str> = configs.iter().map(String::as_str).collect();
+    let message = format!(
+        "its README.md describes {} data sets (config_name: {}): name the folder or the file of the one that is meant",
+        names.len(),
+        names.join(", ")
+    );
+    Err(DatasetError::Content { path: folder.to_owned(), format: "one data set", message })
+}
+
+/// The names of the data sets in a front matter.
+fn configs_of(front: &str) -> BTreeSet<String> {
+    let mut lines = front.lines().skip_while(|line| !line.starts_with(CONFIGS));
+    let first = lines.next().unwrap_or_default();
+    // The next key of the same level begins with a letter.
+    let of_key = lines.take_while(|line| !line.starts_with(char::is_alphabetic));
+    let text: Vec<&str> = std::iter::once(first).chain(of_key).filter(|l| !is_comment(l)).collect();
+    values(&text.join("\n"), CONFIG)
+}
+
 /// The splits that the front matter of a folder's README.md gives files to, where it speaks of the files wanted.
 fn splits(folder: &Path, of_files: &str) -> BTreeSet<String> {
     // Many data sets have none, and no row is in one that cannot be read.
@@ -59,17 +98,24 @@ fn front_matter(text: &str) -> Option<&str> {
 
 /// The names behind `split:` in what `data_files:` begins; both ways to write a list have them so.
 fn splits_of(front: &str) -> BTreeSet<String> {
-    let is_comment = |line: &&str| line.trim_start().starts_with('#');
     let lines: Vec<&str> = front.lines().filter(|line| !is_comment(line)).collect();
     let text = lines.join("\n");
-    let Some((_, files)) = text.split_once(FILES) else { return BTreeSet::new() };
-    let places = files.match_indices(SPLIT);
+    text.split_once(FILES).map(|(_, files)| values(files, SPLIT)).unwrap_or_default()
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with('#')
+}
+
+/// What stands behind each place of a key.
+fn values(text: &str, key: &str) -> BTreeSet<String> {
+    let places = text.match_indices(key);
     // `train_split:` is another key.
     let is_key = |place: &usize| {
-        !files[..*place].ends_with(|c: char| c.is_alphanumeric() || ['_', '-'].contains(&c))
+        !text[..*place].ends_with(|c: char| c.is_alphanumeric() || ['_', '-'].contains(&c))
     };
     let names = places.map(|(place, _)| place).filter(is_key).map(|place| {
-        let rest = &files[place + SPLIT.len()..];
+        let rest = &text[place + key.len()..];
         let name = rest.split(['\n', ',', '}', '#']).next().unwrap_or_default();
         name.trim().trim_matches(['"', '\'']).to_owned()
     });
@@ -110,6 +156,28 @@ mod tests {
         assert_eq!(check(features, &files), Ok(()));
         assert_eq!(check(&BLOCK.replace("---\nlicense", "Front matter: license"), &files), Ok(()));
         assert_eq!(check("# Cups\n", &files), Ok(()));
+    }
+
+    #[test]
+    fn several_data_sets_are_not_one() {
+        let of = |names: [&str; 2]| {
+            let of_one = |name| format!("- config_name: {name}\n  data_files: {name}/*\n");
+            format!("---\nconfigs:\n{}{}license: mit\n---\n", of_one(names[0]), of_one(names[1]))
+        };
+        let both = ["easy/train-0.parquet", "hard/train-0.parquet"];
+        let error = check(&of(["easy", "hard"]), &both).unwrap_err();
+        for words in ["2 data sets", "easy, hard", "the folder or the file"] {
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(check(&of(["a", "b"]), &["train-a.parquet", "train-b.parquet"]).is_err());
+        // The files of one, of which the other is not there; a single file; what is said of features.
+        assert_eq!(
+            check(&of(["easy", "hard"]), &["easy/train-0.parquet", "easy/train-1.parquet"]),
+            Ok(())
+        );
+        assert_eq!(check(&of(["easy", "hard"]), &both[..1]), Ok(()));
+        let features = "---\ndataset_info:\n- config_name: easy\n- config_name: hard\n---\n";
+        assert_eq!(check(features, &both), Ok(()));
     }
 
     #[test]

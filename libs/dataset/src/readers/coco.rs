@@ -236,6 +236,13 @@ fn usable<S: Shape>(
         let why = if width < 0.0 || height < 0.0 { why } else { "has no area" };
         return Err(format!("its bbox {why}: [{x}, {y}, {third}, {fourth}]"));
     }
+    if annotation.rotation % 180.0 != 0.0 {
+        return Err(format!(
+            "its box is turned by {} degrees (attributes.rotation), which four numbers cannot say: write the box around it, and no \
+             rotation",
+            annotation.rotation
+        ));
+    }
     let is_fraction = [x, y, width, height].iter().any(|number| number.fract() != 0.0);
     if is_fraction && x + width <= 1.0 && y + height <= 1.0 {
         return Err(format!(

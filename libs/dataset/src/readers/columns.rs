@@ -33,6 +33,8 @@ pub(crate) struct Columns {
     /// `None` where rows are about videos.
     image: Option<usize>,
     values: Vec<(String, usize)>,
+    /// Names of the others.
+    unread: Vec<String>,
     /// Names of the classes by their numbers, where the file has them.
     classes: Vec<Arc<str>>,
 }
@@ -42,11 +44,14 @@ impl Columns {
     pub(crate) fn find(path: &Path, schema: &Schema) -> Result<Self, DatasetError> {
         let image = image_column(path, schema)?;
         let mut names = question_columns(path, schema)?;
-        let texts = schema.fields().iter().filter(|field| is_text(field.data_type()));
-        names.extend(
-            texts.map(|field| field.name().as_str()).filter(|name| split_column::is_one(name)),
-        );
-        names.extend(["solution", "sample_id", "id", "system"]);
+        let of_split = schema.fields().iter().filter(|field| {
+            let (name, data_type) = (field.name(), field.data_type());
+            let is_yes_or_no = *data_type == DataType::Boolean || data_type.is_integer();
+            split_column::is_one(name) && is_text(data_type)
+                || split_column::is_flag(name) && is_yes_or_no
+        });
+        names.extend(of_split.map(|field| field.name().as_str()));
+        names.extend(["solution", "sample_id", "id", "question_id", "system"]);
         names.extend(VIDEO_KEYS);
         // Of another type it is something else, which no row needs.
         let has_first = schema.field_with_name(FIRST).is_ok_and(|field| is_text(field.data_type()));
@@ -62,7 +67,12 @@ impl Columns {
             let is_name = |t: &DataType| is_text(t) || t.is_integer() || name == "id";
             expect(path, schema, *idx, "text or integer", is_name)?;
         }
-        Ok(Self { path: path.to_owned(), image, values, classes: class_names(path, schema) })
+        let is_read =
+            |place: &usize| image == Some(*place) || values.iter().any(|(_, read)| read == place);
+        let others = (0..schema.fields().len()).filter(|place| !is_read(place));
+        let unread = others.map(|place| schema.field(place).name().clone()).collect();
+        let classes = class_names(path, schema);
+        Ok(Self { path: path.to_owned(), image, values, unread, classes })
     }
 
     /// The columns that are needed, by their place in the file; the others need not be read.
@@ -82,6 +92,7 @@ impl Columns {
         found: &mut Found,
     ) -> Result<(), DatasetError> {
         found.name_classes(&self.classes);
+        self.unread.iter().for_each(|name| found.unread.note(name));
         let places = self.places();
         let is_projected = batch.num_columns() == places.len();
         let column = |place: usize| {
@@ -158,6 +169,9 @@ fn question_columns<'a>(path: &Path, schema: &'a Schema) -> Result<Vec<&'a str>,
             schema.field_with_name(name).is_ok_and(|field| is_class(field.data_type()))
         };
         names.extend(objects::NAMES.into_iter().filter(has_class));
+        let texts = schema.fields().iter().filter(|field| is_text(field.data_type()));
+        let texts = texts.map(|field| field.name().as_str());
+        names.extend(texts.filter(|name| unworded::is_words(name)));
         return Ok(names);
     } else {
         let problem = place(path, schema, "problem", json::QUESTION)?;

@@ -6,8 +6,10 @@ use serde_json::{Map, Value};
 
 use super::labeled::Labeled;
 use super::layouts;
+use super::objects::CORNER;
 use super::split_column::{self, SplitColumn};
-use super::unworded::read_beside;
+use super::unread::Unread;
+use super::unworded::{asks_itself, is_words, read_beside};
 use super::{content, json};
 use crate::{DatasetError, Skipped};
 
@@ -17,14 +19,44 @@ const PICTURE: [&str; 7] = ["image", "filename", "file_name", "file", "path", "i
 /// numbers.
 const CLASS: [&str; 7] = ["label", "class", "classes", "labels", "category", "variant", "name"];
 /// Columns of tables for detection.
-const BOXES: [&str; 22] = [
-    "xmin", "ymin", "xmax", "ymax", "x_min", "y_min", "x_max", "y_max", "x1", "y1", "x2", "y2",
-    "x_center", "y_center", "bbox", "bboxes", "boxes", "box", "bbox_2d", "point", "points",
-    "polygon",
+const BOXES: [&str; 28] = [
+    "xmin",
+    "ymin",
+    "xmax",
+    "ymax",
+    "x_min",
+    "y_min",
+    "x_max",
+    "y_max",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
+    "x_center",
+    "y_center",
+    "xtl",
+    "ytl",
+    "x_left",
+    "y_top",
+    "bbox_x",
+    "bbox_y",
+    "bbox_x1",
+    "bbox_xmin",
+    "bbox_left",
+    "bbox",
+    "bboxes",
+    "boxes",
+    "box",
+    "bbox_2d",
 ];
+/// Columns of other places.
+const PLACES: [&str; 3] = ["point", "points", "polygon"];
 
 /// Names of the columns of rows that ask in words.
 const ROWS: [&str; 2] = ["problem", "solution"];
+
+/// What is read of a table without questions.
+const CLASSES: &str = "pictures and their classes";
 
 /// A table with its header.
 pub(crate) struct Table<'a> {
@@ -108,7 +140,14 @@ impl<'a> Table<'a> {
             let name = |place: usize| self.header[place].trim();
             Some(read_beside("it has the columns", name(first), name(*other)))
         };
-        [of(&PICTURE), of(&CLASS)].into_iter().flatten().collect()
+        let is_read = |name: &str| {
+            let is = |names: &[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
+            is(&PICTURE) || is(&CLASS) || split_column::is_one(name) || name.is_empty()
+        };
+        let mut unread = Unread::default();
+        let columns = self.header.iter().map(|column| column.trim());
+        columns.filter(|name| !is_read(name)).for_each(|name| unread.note(name));
+        [of(&PICTURE), of(&CLASS), unread.told()].into_iter().flatten().collect()
     }
 
     /// Whether a record has a field for each column; empty ones behind the last column are none.
@@ -141,27 +180,51 @@ impl<'a> Table<'a> {
         }))
     }
 
+    /// Checks that no column says where in its picture a class is.
+    fn check_boxes(&self) -> Result<(), DatasetError> {
+        let names: Vec<String> =
+            self.header.iter().map(|name| name.trim().to_lowercase()).collect();
+        let has = |name: &str| names.iter().any(|n| n == name);
+        let is_of_corner = |name: &str| {
+            CORNER.iter().any(|pair| pair.contains(&name) && pair.iter().all(|n| has(n)))
+        };
+        let is_of_box =
+            |name: &&str| BOXES.contains(name) || PLACES.contains(name) || is_of_corner(name);
+        let columns = self.header.iter().zip(&names).filter(|(_, name)| is_of_box(&name.as_str()));
+        let of_boxes: Vec<&str> = columns.map(|(column, _)| column.trim()).collect();
+        if of_boxes.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "columns of boxes ({}), which are not read out of comma-separated values: write the rows as JSONL, as \
+                 {{\"image\": \"a.png\", \"bbox\": [1, 2, 30, 40], \"label\": \"mug\"}} with data.bbox = \"corners\" \
+                 (x1, y1, x2, y2) or \"sides\" (x, y, width, height), or as COCO or Pascal VOC; or take the columns out \
+                 where the classes alone are to be learned",
+            of_boxes.join(", ")
+        );
+        Err(content(self.path, CLASSES, message))
+    }
+
+    /// Checks that no column asks something of its own about the pictures whose classes are in another.
+    fn check_asked(&self, class: usize) -> Result<(), DatasetError> {
+        let is_asked = |place: &usize| {
+            is_words(self.header[*place].trim())
+                && self.records.iter().any(|r| r.get(*place).is_some_and(|f| !f.trim().is_empty()))
+        };
+        if let Some(asked) = (0..self.header.len()).find(is_asked) {
+            let why = asks_itself(self.header[asked].trim(), self.header[class].trim());
+            return Err(content(self.path, CLASSES, why));
+        }
+        Ok(())
+    }
+
     /// The pictures and their classes, and the lines that cannot be read.
     ///
     /// # Errors
     /// No column of pictures or of classes.
     pub(crate) fn labeled(&self) -> Result<(Vec<Labeled>, Vec<Skipped>), DatasetError> {
         let Self { path, header, records } = self;
-        let of_boxes: Vec<&str> = header
-            .iter()
-            .map(|name| name.trim())
-            .filter(|name| BOXES.iter().any(|of_box| name.eq_ignore_ascii_case(of_box)))
-            .collect();
-        if !of_boxes.is_empty() {
-            let message = format!(
-                "columns of boxes ({}), which are not read out of comma-separated values: write the rows as JSONL, as \
-                 {{\"image\": \"a.png\", \"bbox\": [1, 2, 30, 40], \"label\": \"mug\"}} with data.bbox = \"corners\" \
-                 (x1, y1, x2, y2) or \"sides\" (x, y, width, height), or as COCO or Pascal VOC; or take the columns out \
-                 where the classes alone are to be learned",
-                of_boxes.join(", ")
-            );
-            return Err(content(path, "pictures and their classes", message));
-        }
+        self.check_boxes()?;
         let place = |names: &[&str], column, expected| {
             let is = |name: &str| header.iter().position(|h| h.trim().eq_ignore_ascii_case(name));
             names.iter().find_map(|name| is(name)).ok_or_else(|| DatasetError::MissingColumn {
@@ -174,6 +237,7 @@ impl<'a> Table<'a> {
         let picture = place(&PICTURE, "image", "the name of a picture's file")?;
         let class =
             place(&CLASS, "label", "the class of the picture; or \"problem\" and \"solution\"")?;
+        self.check_asked(class)?;
         let (mut labeled, mut bad) = (Vec::with_capacity(records.len()), Vec::new());
         for (row, record) in records.iter().enumerate() {
             let field = |place: usize| match record[place].trim() {

@@ -13,6 +13,7 @@ use super::conversation::{self, CONVERSATION_KEYS, Conversation};
 use super::objects::{Gathered, Objects};
 use super::placeholders::{self, Answer};
 use super::split_column::SplitColumn;
+use super::unread::Unread;
 use super::unworded::{self, Asking};
 use super::value::NAN;
 use super::worded;
@@ -42,6 +43,8 @@ pub(crate) struct Found {
     pub(crate) may_be_pixels: bool,
     /// The splits that rows of all files name.
     pub(crate) splits: SplitColumn,
+    /// Fields of the last file that nothing is made of.
+    pub(super) unread: Unread,
     /// Conversations, equal ones once.
     turns: HashSet<Arc<[Turn]>>,
     asking: Asking,
@@ -111,6 +114,7 @@ impl Found {
     /// As [`Asking::check`].
     pub(crate) fn finish_file(&mut self, path: &Path) -> Result<(), DatasetError> {
         self.notes.extend(self.asking.notes());
+        self.notes.extend(std::mem::take(&mut self.unread).told());
         self.asking.check(path)?;
         let gathered = std::mem::take(&mut self.gathered);
         self.notes.extend(gathered.notes());
@@ -122,7 +126,9 @@ impl Found {
     pub(crate) fn push(&mut self, file: &Arc<Path>, row: usize, fields: Result<Fields, String>) {
         let drafts = fields.and_then(|fields| {
             self.splits.note(&fields.values);
-            if unworded::is_one(|key| fields.values.contains_key(key)) {
+            let is_unworded = unworded::is_one(|key| fields.values.contains_key(key));
+            self.unread.note_row(&fields.values, is_unworded);
+            if is_unworded {
                 return self.unworded(file, row, fields);
             }
             self.asking.note_words();
@@ -143,6 +149,9 @@ impl Found {
     ) -> Result<Vec<Draft>, String> {
         let Fields { values, images, .. } = fields;
         let name = sample_id(&values)?;
+        if !unworded::is_reference(&values) {
+            unworded::check_words(&values)?;
+        }
         self.asking.note_twins(&values);
         let mut add = |images: Option<Vec<Cell>>| -> Result<Vec<PictureIdx>, String> {
             let images = images.ok_or("no \"image\"")?.into_iter();
@@ -231,6 +240,7 @@ impl Found {
         };
         add_system(&mut conversation.turns, &values);
         worded::check_answer(&values)?;
+        worded::check_one_answer(&values)?;
         worded::check_choices(&values, &conversation.turns)?;
         let first = values.get(FIRST).and_then(Value::as_str).map(Turn::answer);
         let brings_its_own = conversation.pictures.iter().any(Option::is_some);

@@ -171,7 +171,7 @@ fn frames(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut frames = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        if crate::endings::is_picture(&path) {
+        if vrft_vision::endings::is_picture(&path) {
             frames.push(path);
         }
     }

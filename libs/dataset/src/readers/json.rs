@@ -89,14 +89,15 @@ pub(crate) fn is_rows(path: &Path) -> Result<bool, DatasetError> {
 /// Why a row is refused that has its pictures twice.
 pub(super) const BOTH_IMAGES: &str = "it has both \"image\" and \"images\", which are not the same: keep the one that the question is about";
 
-/// The first key of a further picture by its number, as `image2` or `image_1` beside `image`.
+/// The first key of a further picture by its number or letter, as `image2` or `image_b` beside `image`.
 pub(super) fn further_image<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     keys.find(|key| {
         let key = key.to_ascii_lowercase();
         let number =
             ["images", "image", "img", "picture"].iter().find_map(|name| key.strip_prefix(name));
         let number = number.map(|number| number.trim_start_matches(['_', '-', ' ']));
-        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        let is_number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+        number.is_some_and(|n| is_number(n) || ["a", "b", "c", "left", "right"].contains(&n))
     })
 }
 

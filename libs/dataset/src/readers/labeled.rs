@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
+use vrft_vision::endings;
 
 use super::classes::{self, Classes, NoClass};
 use super::fields::{Draft, DraftTruth, Found};
@@ -12,7 +13,7 @@ use super::mat::MatFile;
 use super::spellings::Spellings;
 use super::{cars, content, csv, json, json_place, json_text};
 use crate::path::Locator;
-use crate::{DatasetError, OpenOptions, Origin, Question, Skipped, endings};
+use crate::{DatasetError, OpenOptions, Origin, Question, Skipped};
 
 /// Where pictures of such data sets are, seen from the file or its parent: FGVC Aircraft, Oxford Pets, Oxford Flowers.
 const FOLDERS: [&str; 3] = ["images", "jpg", ""];

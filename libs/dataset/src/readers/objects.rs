@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::annotated::{Annotated, Shown, note_twice};
 use super::unworded::LABEL;
+use super::value::as_number;
 use super::worded;
 use crate::forms::Open;
 use crate::pictures::PictureIdx;
@@ -41,7 +42,22 @@ const UNREAD: [(&str, &str); 7] = [
     ("polygons", "polygon"),
 ];
 /// Keys of one side of a box in a column of its own.
-const SIDES: [&str; 6] = ["xmin", "x_min", "x1", "x_center", "ymin", "y1"];
+const SIDES: [&str; 12] = [
+    "xmin",
+    "x_min",
+    "x1",
+    "x_center",
+    "ymin",
+    "y1",
+    "xtl",
+    "x_left",
+    "bbox_x",
+    "bbox_x1",
+    "bbox_xmin",
+    "bbox_left",
+];
+/// Keys that are sides of a box only together.
+pub(super) const CORNER: [[&str; 2]; 2] = [["x", "y"], ["left", "top"]];
 /// Keys that mark a box around many objects at once: COCO's, that of TFDS, and others that stand for it.
 const CROWDS: [&str; 4] = ["iscrowd", "is_crowd", "isCrowd", "crowd"];
 
@@ -75,7 +91,7 @@ pub(super) fn keys(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let sizes = if has_boxes { worded::SIZES.as_flattened() } else { &[] };
     let of_boxes = [&BOXES[..], &NAMES, &CROWDS, &[OBJECTS]].concat();
     let of_boxes = if is_one(has) { of_boxes } else { Vec::new() };
-    [&unread[..], &SIDES, sizes, &of_boxes].concat()
+    [&unread[..], &SIDES, CORNER.as_flattened(), sizes, &of_boxes].concat()
 }
 
 /// Pairs of keys that mean the same and say different things in a row: the one that is read, and another. A number beside a
@@ -133,7 +149,10 @@ impl<'a> Objects<'a> {
         });
         let column = BOXES.iter().find(|key| values.contains_key(**key));
         if objects.is_none() && column.is_none() {
-            if let Some(key) = SIDES.iter().find(|key| is_there(key)) {
+            let is_number = |key: &&str| values.get(*key).is_some_and(|v| as_number(v).is_some());
+            let corner = CORNER.iter().find(|keys| keys.iter().all(&is_number));
+            let side = SIDES.iter().find(|key| is_there(key)).copied();
+            if let Some(key) = side.or_else(|| corner.map(|[first, _]| *first)) {
                 return Err(in_one_column(key));
             }
             return match UNREAD.iter().find(|(key, _)| is_there(key)) {

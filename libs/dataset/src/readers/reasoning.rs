@@ -82,7 +82,7 @@ fn read_file(
     };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = options.image_root.as_deref().or_else(|| path.parent()).unwrap_or(Path::new(""));
-    let there = crate::endings::names(&stem).find(|name| folder.join(name).is_file());
+    let there = vrft_vision::endings::names(&stem).find(|name| folder.join(name).is_file());
     let picture = &there.unwrap_or_else(|| format!("{stem}.jpg"));
     let texts = match text {
         Texts::One(one) => std::slice::from_ref(one),

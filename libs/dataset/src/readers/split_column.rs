@@ -8,9 +8,45 @@ use serde_json::{Map, Value};
 use crate::DatasetError;
 use crate::files::keyword;
 
-/// Names of such a column; of another content it is something else, as the part of a larger set that a row is from.
-const KEYS: [&str; 8] =
-    ["split", "splits", "subset", "partition", "fold", "set", "data_split", "dataset_split"];
+/// Names of such a column, in small letters without what is no letter; of another content it is something else, as the part of
+/// a larger set that a row is from.
+const KEYS: [&str; 17] = [
+    "split",
+    "splits",
+    "subset",
+    "partition",
+    "fold",
+    "set",
+    "dataset",
+    "datasplit",
+    "datasetsplit",
+    "splitname",
+    "traintest",
+    "usage",
+    "phase",
+    "stage",
+    "mode",
+    "purpose",
+    "type",
+];
+/// Names of a column that is true or 1 for rows of the first split, and else for those of the second.
+const FLAGS: [(&str, [&str; 2]); 12] = [
+    ("train", OF_TRAIN),
+    ("istrain", OF_TRAIN),
+    ("istraining", OF_TRAIN),
+    ("istrainingimage", OF_TRAIN),
+    ("test", OF_TEST),
+    ("istest", OF_TEST),
+    ("istesting", OF_TEST),
+    ("val", OF_VALIDATION),
+    ("valid", OF_VALIDATION),
+    ("isval", OF_VALIDATION),
+    ("isvalid", OF_VALIDATION),
+    ("isvalidation", OF_VALIDATION),
+];
+const OF_TRAIN: [&str; 2] = ["train", "test"];
+const OF_TEST: [&str; 2] = ["test", "train"];
+const OF_VALIDATION: [&str; 2] = ["validation", "train"];
 
 /// The splits that rows name, by the key that names them: the usual name of each, and as it is written.
 #[derive(Debug, Default)]
@@ -18,20 +54,54 @@ pub(crate) struct SplitColumn(BTreeMap<String, BTreeMap<String, String>>);
 
 /// Whether a column of this name may say which split a row belongs to.
 pub(super) fn is_one(name: &str) -> bool {
-    KEYS.iter().any(|key| name.trim().eq_ignore_ascii_case(key))
+    KEYS.contains(&letters(name).as_str()) || is_flag(name)
+}
+
+/// Whether it says so by true and false, or 1 and 0.
+pub(super) fn is_flag(name: &str) -> bool {
+    flag(name).is_some()
+}
+
+/// The splits of rows of which it is true, and of which it is false.
+fn flag(name: &str) -> Option<[&'static str; 2]> {
+    let name = letters(name);
+    FLAGS.iter().find(|(flag, _)| *flag == name).map(|(_, splits)| *splits)
+}
+
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphabetic()).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The split that a field of a column names. `PublicTest` is one of two words.
+fn split_of(key: &str, written: &str) -> Option<String> {
+    if let Some([of_true, of_false]) = flag(key) {
+        let is = |words: [&str; 3]| words.iter().any(|w| written.trim().eq_ignore_ascii_case(w));
+        let is_true = is(["1", "true", "1.0"]);
+        let split = is_true.then_some(of_true);
+        return split.or_else(|| is(["0", "false", "0.0"]).then_some(of_false)).map(str::to_owned);
+    }
+    let mut words = String::new();
+    for c in written.chars() {
+        if c.is_uppercase() && words.ends_with(char::is_lowercase) {
+            words.push(' ');
+        }
+        words.push(c);
+    }
+    keyword(&words)
 }
 
 impl SplitColumn {
     /// Notes what a row says.
     pub(super) fn note(&mut self, values: &Map<String, Value>) {
         for (key, value) in values.iter().filter(|(key, _)| is_one(key)) {
-            self.note_one(key, value.as_str().unwrap_or_default());
+            let written = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.note_one(key, &written);
         }
     }
 
     /// Notes the field of a row.
     pub(super) fn note_one(&mut self, key: &str, written: &str) {
-        let Some(split) = keyword(written) else { return };
+        let Some(split) = split_of(key, written) else { return };
         if self.0.get(key).is_some_and(|seen| seen.contains_key(&split)) {
             return;
         }

@@ -22,6 +22,23 @@ use super::fields::DraftTruth;
 pub(crate) const LABEL: &str = "label";
 /// Key of a box around what is referred to.
 pub(crate) const BBOX: &str = "bbox";
+/// Keys of words that ask about a picture, or that its class depends on, and of what is answered to them: beside a class
+/// none of them is read.
+const QUESTIONS: [&str; 13] = [
+    "question",
+    "query",
+    "prompt",
+    "instruction",
+    "user_prompt",
+    "question_text",
+    "text",
+    "sentence",
+    "hypothesis",
+    "expression",
+    "input",
+    "utterance",
+    "answer",
+];
 /// Keys of what refers to the box: a text, or a list of texts of which each is a question.
 pub(crate) const EXPRESSIONS: [&str; 6] =
     ["expression", "expressions", "sentence", "sentences", "captions", "answer"];
@@ -220,6 +237,32 @@ pub(super) fn read_beside(have: &str, key: &str, other: &str) -> String {
     format!(
         "{have} {key:?} and {other:?}, which say different things: {key:?} is read, and {other:?} is not"
     )
+}
+
+/// Checks that a row without a question that is read has none that would be left out.
+///
+/// # Errors
+/// It has one under a key that is not read beside a class.
+pub(super) fn check_words(values: &Map<String, Value>) -> Result<(), String> {
+    let has_words = |key: &&&str| {
+        let text = values.get(**key).and_then(Value::as_str).unwrap_or_default().trim();
+        !text.is_empty() && !is_missing(text)
+    };
+    let class = objects::NAMES.iter().find(|key| values.contains_key(**key)).unwrap_or(&LABEL);
+    QUESTIONS.iter().find(has_words).map_or(Ok(()), |key| Err(asks_itself(key, class)))
+}
+
+/// That words would be left out.
+pub(super) fn asks_itself(key: &str, class: &str) -> String {
+    format!(
+        "it has {key:?} beside {class:?}, which is not read there: if the row asks a question of its own, call that \"problem\" \
+         and its true answer \"solution\"; or take {key:?} out where the picture alone tells the class"
+    )
+}
+
+/// Whether a field of this name has words that are not read beside a class.
+pub(super) fn is_words(name: &str) -> bool {
+    QUESTIONS.iter().any(|key| key.eq_ignore_ascii_case(name))
 }
 
 /// Whether the row has a box and words that refer to it.

@@ -9,6 +9,11 @@ use serde_json::{Map, Value};
 /// What stands for a number that is none, as text: JSON has no NaN, and it is not null.
 pub(crate) const NAN: &str = "NaN";
 
+/// A number, or a text that is one, as other tools write it.
+pub(crate) fn as_number(value: &Value) -> Option<f64> {
+    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
 /// The value of a cell; what is not a number of a column of numbers is [`NAN`].
 ///
 /// # Errors

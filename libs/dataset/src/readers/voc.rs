@@ -149,7 +149,8 @@ fn annotated(
 
 /// Whether VOC's metric leaves an object out: it is hard to recognize.
 fn is_difficult(object: Node) -> bool {
-    child(object, "difficult").is_ok_and(|node| !["", "0", "false"].contains(&text_of(node)))
+    let is_yes = |text: &str| text == "1" || text.eq_ignore_ascii_case("true");
+    child(object, "difficult").is_ok_and(|node| is_yes(text_of(node)))
 }
 
 fn named_box<'a>(object: Node<'a, '_>) -> Result<(&'a str, [f64; 4]), String> {
@@ -234,7 +235,7 @@ mod tests {
     fn what_is_difficult_need_not_be_named() {
         let object = CAT[CAT.find("<object>").unwrap()..].replace("</annotation>", "");
         let hard = object.replace("<name>", "<difficult>1</difficult><name>").replace("21", "31");
-        let easy = object.replace("<name>", "<difficult>0</difficult><name>");
+        let easy = object.replace("<name>", "<difficult>Unspecified</difficult><name>");
         let both = CAT.replace("</annotation>", &[&hard, &easy, "</annotation>"].concat());
         let alone = both.replace(&object, "").replace(&easy, "").replace("a.png", "b.png");
         let picture = black(200, 100);

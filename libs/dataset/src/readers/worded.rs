@@ -7,19 +7,25 @@ use vrft_messages::Turn;
 use super::classes::is_missing;
 use super::fields::the_one;
 use super::unworded::LABEL;
+use super::value::as_number;
 
 /// Keys of choices: a list of texts, or an object of a text for each letter.
 const CHOICES: [&str; 3] = ["choices", "options", "answer_choices"];
 /// Keys of one choice each.
 const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+/// Key of a short answer beside its working.
+const ANSWER: &str = "answer";
 /// Keys of answers that others were preferred to: TRL and LLaMA-Factory, ms-swift.
 const REJECTED: [&str; 3] = ["rejected", "rejected_response", "rejected_messages"];
 /// Keys that say whether an answer is wanted, as KTO has them; the first only beside a conversation.
 const WANTED: [&str; 2] = [LABEL, "kto_tag"];
 /// Width and height of the picture.
-pub(super) const SIZES: [[&str; 2]; 4] = [
+pub(super) const SIZES: [[&str; 2]; 7] = [
     ["width", "height"],
     ["image_width", "image_height"],
+    ["original_width", "original_height"],
+    ["orig_width", "orig_height"],
+    ["resized_width", "resized_height"],
     ["img_width", "img_height"],
     ["img_w", "img_h"],
 ];
@@ -31,6 +37,7 @@ pub(super) fn is_read(name: &str) -> bool {
     CHOICES.contains(&name)
         || LETTERS.contains(&name)
         || REJECTED.contains(&name)
+        || name == ANSWER
         || SIZES.iter().flatten().any(|key| *key == name)
 }
 
@@ -72,6 +79,39 @@ pub(super) fn check_answer(values: &Map<String, Value>) -> Result<(), String> {
              true answers are needed, so write the right one as \"solution\" where it is there, or leave the row out"
         ))
     })
+}
+
+/// Checks that a row has no second answer beside its solution: of sets in mathematics that is the working, which no answer equals.
+///
+/// # Errors
+/// It has one, and the solution in words does not end with it in a form that is read.
+pub(super) fn check_one_answer(values: &Map<String, Value>) -> Result<(), String> {
+    let (Some(Value::String(solution)), Some(answer)) =
+        (values.get("solution"), values.get(ANSWER))
+    else {
+        return Ok(());
+    };
+    let answer = match answer {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        _ => return Ok(()),
+    };
+    let solution = solution.trim();
+    let ends = ["", "<answer>", "#### ", "####", "\\boxed{"];
+    let tail = solution.trim_end_matches("</answer>").trim_end_matches(['}', '$', '.', ' ']);
+    let is_same = solution.eq_ignore_ascii_case(&answer)
+        || ends[1..].iter().any(|end| tail.ends_with(&format!("{end}{answer}")));
+    // Places are another answer than a name, and the solution is meant.
+    if answer.is_empty() || is_missing(&answer) || is_same || solution.starts_with(['[', '{']) {
+        return Ok(());
+    }
+    let shown = |text: &str| text.chars().take(N_SHOWN).collect::<String>();
+    Err(format!(
+        "it has a \"solution\" ({:?}) and an {ANSWER:?} ({:?}), which say different things: the solution is the true answer, so \
+         keep there what an answer is to be compared with, and take the other out",
+        shown(solution),
+        shown(&answer)
+    ))
 }
 
 /// Checks that the choices of a row are in its question.
@@ -165,8 +205,7 @@ fn leaves(value: &Value) -> Vec<String> {
 
 /// Width and height that a row says its picture has.
 pub(super) fn size(values: &Map<String, Value>) -> Option<(f64, f64)> {
-    let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
-    let side = |key: &str| number(the_one(values.get(key)?)).filter(|side| *side > 0.0);
+    let side = |key: &str| as_number(the_one(values.get(key)?)).filter(|side| *side > 0.0);
     SIZES.iter().find_map(|[width, height]| side(width).zip(side(height)))
 }
 

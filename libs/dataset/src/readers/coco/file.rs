@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::readers::json_text::{self, WithoutNan};
+use crate::readers::value::as_number;
 use crate::readers::{content, json_place};
 use crate::{DatasetError, Outline};
 
@@ -78,6 +79,9 @@ pub(super) struct Annotation<S> {
     pub(super) iscrowd: bool,
     #[serde(default)]
     pub(super) segmentation: S,
+    /// Degrees by which CVAT has the box turned about its middle.
+    #[serde(default, rename = "attributes", deserialize_with = "rotation")]
+    pub(super) rotation: f32,
 }
 
 impl<S> Annotation<S> {
@@ -234,8 +238,7 @@ impl<'de> Deserialize<'de> for Bbox {
         if list.is_empty() {
             return Ok(Bbox::Bad("its bbox is empty"));
         }
-        let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
-        let numbers: Option<Vec<f64>> = list.iter().map(number).collect();
+        let numbers: Option<Vec<f64>> = list.iter().map(as_number).collect();
         let numbers = numbers.filter(|numbers| numbers.iter().all(|number| number.is_finite()));
         let corners = numbers.and_then(|numbers| <[f64; 4]>::try_from(numbers).ok());
         Ok(corners.map_or(Bbox::Bad("its bbox is not four numbers"), Bbox::Corners))
@@ -245,8 +248,13 @@ impl<'de> Deserialize<'de> for Bbox {
 /// A side of an image, or an area; tools write -1 or 0 where they do not know it.
 fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
-    Ok(number.filter(|side| *side > 0.0))
+    Ok(as_number(&value).filter(|side| *side > 0.0))
+}
+
+/// The rotation among CVAT's attributes of an object; 0 where they have none.
+fn rotation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    let attributes = Value::deserialize(deserializer)?;
+    Ok(attributes.get("rotation").and_then(as_number).unwrap_or_default() as f32)
 }
 
 /// 0 or 1, or as JSON has it.

@@ -132,6 +132,13 @@ fn an_annotation_that_cannot_be_used_is_told_and_the_others_are_used() {
     of_box(json!([9, 9, -4, 3]), "has a width or height below 0: [9, 9, -4, 3]");
     let without = json!({"id": 6, "image_id": 1, "category_id": 1});
     bad(without, "annotation 6: it has no bbox", true);
+    let mut turned = other();
+    turned["attributes"] = json!({"occluded": false, "rotation": 45.0});
+    bad(
+        turned,
+        "annotation 6: its box is turned by 45 degrees (attributes.rotation), which four numbers cannot say: write the box around it, and no rotation",
+        true,
+    );
     let astray = json!({"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]});
     bad(astray, "annotation number 1: there is no image 2", false);
     let astray = json!({"id": 6, "image_id": 1, "category_id": 9, "bbox": [1, 2, 3, 4]});

@@ -37,6 +37,24 @@ fn rows_of_several_splits_are_refused_and_of_one_are_read() {
     );
 }
 
+/// CUB-200's, FER2013's and that of others who publish tables.
+#[test]
+fn a_column_may_say_it_by_a_flag_or_under_another_name() {
+    for (key, said, written) in [
+        ("is_training_image", [json!(1), json!(0)], "\"0\", \"1\""),
+        ("is_valid", [json!("False"), json!("True")], "\"False\", \"True\""),
+        ("train_test", [json!("train"), json!("test")], "\"test\", \"train\""),
+        ("is_test", [json!(true), json!(false)], "\"true\", \"false\""),
+        ("Usage", [json!("Training"), json!("PublicTest")], "\"PublicTest\", \"Training\""),
+        ("data set", [json!("train"), json!("valid")], "\"train\", \"valid\""),
+    ] {
+        let words = [&format!("its {key:?} names several, {written}")[..]];
+        refused(&folder(key, &said), "rows.jsonl", &words);
+        let one = folder(key, &[said[0].clone(), said[0].clone()]);
+        assert_eq!(Dataset::open(&one.path("rows.jsonl")).unwrap().len(), 2, "{key}");
+    }
+}
+
 #[test]
 fn a_list_of_rows_chooses_among_splits() {
     let folder = folder("split", &[json!("train"), json!("test")]);

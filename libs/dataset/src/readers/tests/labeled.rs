@@ -28,6 +28,42 @@ fn a_folder_for_each_class() {
     assert_eq!(classes(&listed), ["tulip"]);
 }
 
+/// ChartQA has its questions beside `label`, sets of memes the words on them.
+#[test]
+fn a_question_beside_a_class_is_not_left_out() {
+    let folder = Folder::new(&[("a.png", &picture())]);
+    let write = |row: Value| folder.write("rows.jsonl", format!("{row}\n").as_bytes());
+    for (key, label) in
+        [("query", json!(["14"])), ("question", json!("yes")), ("prompt", json!("A"))]
+    {
+        write(json!({"image": "a.png", key: "How many bars are red?", "label": label}));
+        refused(
+            &folder.path("rows.jsonl"),
+            &OpenOptions::default(),
+            &[key, "\"problem\"", "\"solution\""],
+        );
+    }
+    folder.write("t.csv", b"file,Question,class\na.png,How many bars?,14\n");
+    refused(
+        &folder.path("t.csv"),
+        &OpenOptions::default(),
+        &["\"Question\" beside \"class\"", "\"problem\""],
+    );
+    // An empty one asks nothing, and other words are told.
+    write(json!({"image": "a.png", "question": "", "label": "cup"}));
+    assert!(open(&folder.path("rows.jsonl"), &OpenOptions::default()).notes().is_empty());
+    // What nothing is made of is told.
+    write(
+        json!({"image": "a.png", "caption": "at sea", "count": 3, "nothing": null, "label": "cup"}),
+    );
+    let dataset = open(&folder.path("rows.jsonl"), &OpenOptions::default());
+    assert_eq!(classes(&dataset), ["cup"]);
+    assert_eq!(
+        dataset.notes(),
+        ["rows also have \"caption\", \"count\", which nothing is made of"]
+    );
+}
+
 #[test]
 fn pictures_of_any_ending_are_rows_and_those_that_are_not_decoded_bad_rows() {
     let folder = Folder::new(&[

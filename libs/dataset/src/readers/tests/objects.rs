@@ -171,6 +171,16 @@ fn places_in_other_columns_are_refused_by_their_names() {
         json!({"image": "a.png", "xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4, "label": "mug"});
     let words = ["\"xmin\"", "\"bbox\"", "data.bbox"];
     refused(&folder(&[sides]).path("rows.jsonl"), &OpenOptions::default(), &words);
+    // One corner and the sides, as of stickers cut out; a coordinate of something else alone is none.
+    let corner =
+        json!({"image": "a.png", "x": 1, "y": "2", "width": 3, "height": 4, "label": "mug"});
+    refused(&folder(&[corner]).path("rows.jsonl"), &OpenOptions::default(), &["\"x\"", "\"bbox\""]);
+    for row in [
+        json!({"image": "a.png", "x": 1, "label": "mug"}),
+        json!({"image": "a.png", "left": "arm", "top": "shelf", "label": "mug"}),
+    ] {
+        open(&folder(&[row]).path("rows.jsonl"), &OpenOptions::default());
+    }
     let refused_row = |row: Value, words: &[&str]| {
         refused(&folder(&[row]).path("rows.jsonl"), &OpenOptions::default(), words);
     };
