@@ -98,10 +98,10 @@ impl Section for AnswerConfig {
         )?;
         require(self.max_tokens > 0, "answer.max_tokens", 0, "at least 1")?;
         require(
-            temperature >= 0.0 && temperature.is_finite(),
+            temperature == 0.0 || (1e-3..=1e3).contains(&temperature),
             "answer.temperature",
             temperature,
-            "0 (the most probable token) or above",
+            "0 (the most probable token), or 0.001 to 1000",
         )?;
         require(top_p > 0.0 && top_p <= 1.0, "answer.top_p", top_p, "in (0, 1]")?;
         require(

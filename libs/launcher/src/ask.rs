@@ -7,7 +7,7 @@ use vrft_config::{ConfigError, Document};
 use vrft_rollout::FinishReason;
 
 use crate::cli::{AskOptions, PolicyOptions};
-use crate::print::say;
+use crate::print::{remark, say};
 
 /// Asks one question and prints the answer.
 pub(crate) fn ask(options: &AskOptions) -> eyre::Result<()> {
@@ -36,7 +36,7 @@ pub(crate) fn ask(options: &AskOptions) -> eyre::Result<()> {
         std::fs::write(path, file).wrap_err_with(|| format!("--draw: cannot write {path:?}"))?;
     }
     // Beside the answer, which a program may read.
-    remarks(&answered, answerer.settings()).iter().for_each(|line| eprintln!("# {line}"));
+    remarks(&answered, answerer.settings()).iter().for_each(|line| remark!("{line}"));
     if options.json {
         say!("{}", serde_json::to_string_pretty(&as_json(&answered))?);
     } else {

@@ -12,7 +12,7 @@ use vrft_checkpoint::{Adapter, Quantization, TensorFiles, TensorView};
 use vrft_model::{LoadOptions, Policy};
 
 use crate::graph::Graph;
-use crate::print::say;
+use crate::print::{remark, say};
 
 /// How the checkpoint that a command names is found and loaded.
 #[derive(Debug, Args, Clone)]
@@ -37,7 +37,7 @@ impl Loading {
     pub(crate) fn named(&self, name: &str) -> eyre::Result<Target> {
         let target = Target::find(name, &self.served)?;
         if let Some(choice) = &target.choice {
-            eprintln!("# {name}: {choice}");
+            remark!("{name}: {choice}");
         }
         Ok(target)
     }

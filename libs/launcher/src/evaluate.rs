@@ -8,7 +8,7 @@ use vrft_evaluate::JudgeError;
 use crate::cli::EvalOptions;
 use crate::config::Config;
 use crate::graph::Graph;
-use crate::print::say;
+use crate::print::{remark, say};
 
 /// Greedy answers of one policy, measured and printed as JSON. What a run has made is judged by the task of that run
 /// unless another configuration is named.
@@ -23,7 +23,7 @@ pub(crate) fn evaluate(options: &EvalOptions) -> eyre::Result<()> {
         (error, None) => eyre::Report::from(error).wrap_err("evaluation.test"),
     })?;
     // Beside the measures, which another program may read from standard output.
-    judge.notes().iter().for_each(|line| eprintln!("# {line}"));
+    judge.notes().iter().for_each(|line| remark!("{line}"));
     let judgment = judge.evaluate(&config.policy.path)?;
     say!("{}", serde_json::to_string_pretty(&judgment.summary())?);
     Ok(())
@@ -61,7 +61,7 @@ fn configured(options: &EvalOptions) -> eyre::Result<Config> {
     if asked.config.is_none()
         && let Some(own) = target.as_ref().and_then(|target| target.config.clone())
     {
-        eprintln!("# judged as {} says, since no --config names another task", own.display());
+        remark!("judged as {} says, since no --config names another task", own.display());
         asked.config = Some(own);
     }
     if let Some(data) = &options.data {
@@ -72,7 +72,7 @@ fn configured(options: &EvalOptions) -> eyre::Result<Config> {
         asked.overrides.push("data.hold_out=0".to_owned());
     }
     let graph = Graph::load(&asked)?;
-    graph.notes.iter().for_each(|note| eprintln!("# {note}"));
+    graph.notes.iter().for_each(|note| remark!("{note}"));
     let checkpoint = match target {
         Some(target) => target.checkpoint,
         None => graph.checkpoint()?,

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use eyre::{WrapErr, bail};
+use eyre::{WrapErr, bail, ensure};
 
 /// The file that is locked; it holds the id of the process that has locked it.
 const LOCK: &str = "run.lock";
@@ -29,11 +29,17 @@ impl RunLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut process = String::new();
-                let process = match file.read_to_string(&mut process) {
-                    Ok(_) if !process.trim().is_empty() => format!("process {}", process.trim()),
-                    _ => "another process".to_owned(),
-                };
+                let mut id = String::new();
+                let is_told = file.read_to_string(&mut id).is_ok() && !id.trim().is_empty();
+                let id = id.trim();
+                ensure!(
+                    !is_told
+                        || Path::new("/proc").join(id).exists()
+                        || !Path::new("/proc/self").exists(),
+                    "the run in {run_dir:?} was killed (process {id}), and nodes of it are still ending: try again in a few seconds"
+                );
+                let process =
+                    if is_told { format!("process {id}") } else { "another process".to_owned() };
                 bail!(
                     "a run is under way in {run_dir:?} ({process}): two would mix their steps; wait until it has \
                      ended, or name another folder with --out"

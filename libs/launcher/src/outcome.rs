@@ -62,6 +62,13 @@ pub(crate) fn report(
     for (id, _) in &lost {
         say!("Node {id:?} was lost on the way; the others answered its prompts.");
     }
+    let is_fine = |node: &str| {
+        result.node_results.iter().any(|(id, result)| id.to_string() == node && result.is_ok())
+    };
+    let causes: Vec<&NodeErrorCause> = failed.iter().map(|(_, error)| &error.cause).collect();
+    if let Some(node) = never_joined(&causes, is_fine) {
+        return Err(failed_with(&node, Some(NEVER_JOINED.to_owned())));
+    }
     let Some((node, error)) = first_failure(&failed, log) else {
         if was_stopped {
             say!("{}", stopped(&saved));
@@ -190,12 +197,22 @@ fn last_words(node: &str, log: &[LogLine]) -> Option<String> {
 /// The first error that a node wrote into the log of a run, and the node: `None` where none did.
 pub(crate) fn first_error(run_dir: &Path) -> Option<(String, String)> {
     let log = std::fs::read_to_string(run_dir.join("run.log")).ok()?;
-    let mut errors = log.lines().filter_map(|line| {
-        let (node, text) = line.split_once(": ")?;
-        let (_, why) = text.split_once("ERROR ")?;
-        Some((node.to_owned(), why.trim().to_owned()))
+    let errors = || {
+        log.lines().filter_map(|line| {
+            let (node, text) = line.split_once(": ")?;
+            let (_, why) = text.split_once("ERROR ")?;
+            Some((node.to_owned(), why.trim().to_owned()))
+        })
+    };
+    let blamed = log.lines().find_map(|line| {
+        let (_, rest) = line.split_once("occurred because node `")?;
+        rest.split_once("` exited before connecting").map(|(node, _)| node.to_owned())
     });
-    errors.next()
+    // The others say only that they could not join.
+    match blamed.filter(|node| errors().all(|(other, _)| other != *node)) {
+        Some(node) => Some((node, NEVER_JOINED.to_owned())),
+        None => errors().next(),
+    }
 }
 
 /// What dora says of a node, with the last line that the node wrote to its standard error: where a program in another
@@ -208,6 +225,20 @@ fn in_one_line(error: &str) -> String {
         (Some(first), Some(last)) => format!("{first}: {last}"),
         _ => first.to_owned(),
     }
+}
+
+/// What is said of a node that ended too early, and of which dora says that it did well.
+const NEVER_JOINED: &str = "its program ended, without an error, before it joined the dataflow";
+
+/// The node because of which all that failed did so, where it has itself ended as one that has done its work: as a script that
+/// forgets to join.
+fn never_joined(failed: &[&NodeErrorCause], is_fine: impl Fn(&str) -> bool) -> Option<String> {
+    let mut causes = failed.iter().map(|cause| match cause {
+        NodeErrorCause::Cascading { caused_by_node } => Some(caused_by_node.to_string()),
+        _ => None,
+    });
+    let first = causes.next()??;
+    (is_fine(&first) && causes.all(|cause| cause.as_ref() == Some(&first))).then_some(first)
 }
 
 /// The node that failed first; the others ended because of it. One that misses another's end marker did so too, even
@@ -286,6 +317,29 @@ mod tests {
         std::fs::write(folder.path().join("run.log"), log).unwrap();
         let expected = ("loader".to_owned(), "\"a\": several splits".to_owned());
         assert_eq!(first_error(folder.path()), Some(expected));
+    }
+
+    #[test]
+    fn a_node_that_ends_without_joining_is_named_and_not_those_that_wait_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = "advantage: ERROR cannot join the dataflow\nadvantage: exited with code 1. This error occurred because node `reward` \
+                   exited before connecting to dora.\n";
+        std::fs::write(folder.path().join("run.log"), log).unwrap();
+        assert_eq!(
+            first_error(folder.path()),
+            Some(("reward".to_owned(), NEVER_JOINED.to_owned()))
+        );
+        // One that says why it ended is quoted.
+        std::fs::write(folder.path().join("run.log"), format!("reward: ERROR no config\n{log}"))
+            .unwrap();
+        assert_eq!(first_error(folder.path()).unwrap().1, "no config");
+        let by = |node: &str| NodeErrorCause::Cascading { caused_by_node: node.parse().unwrap() };
+        let (one, other) = (by("reward"), by("loader"));
+        let is_fine = |node: &str| node == "reward";
+        assert_eq!(never_joined(&[&one, &one], is_fine).as_deref(), Some("reward"));
+        assert_eq!(never_joined(&[&one, &other], is_fine), None);
+        assert_eq!(never_joined(&[&one], |_| false), None);
+        assert_eq!(never_joined(&[], |_| true), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use vrft_dataset::{Dataset, OpenOptions, Order, Picture, Row};
 use vrft_stream::{N_CHOICES, Puzzle, PuzzleKind, Sizes, make_by_seed, shrink};
 use vrft_vision::endings;
 
-use crate::print::say;
+use crate::print::{remark, say};
 
 #[derive(Args)]
 pub(crate) struct PuzzlesOptions {
@@ -149,7 +149,7 @@ fn opened(path: &Path) -> eyre::Result<Vec<Source>> {
                 let name = file.display().to_string();
                 sources.push(Source { name, picture: Arc::new(picture) });
             }
-            Err(why) => eprintln!("# {why}; left out"),
+            Err(why) => remark!("{why}; left out"),
         }
     }
     ensure!(!sources.is_empty(), "{path:?} has no picture that can be read");
@@ -215,7 +215,7 @@ impl Maker<'_> {
                         continue;
                     }
                     Err(why) => {
-                        eprintln!("# {}: {why:#}; left out", source.name);
+                        remark!("{}: {why:#}; left out", source.name);
                         break;
                     }
                 };

@@ -17,7 +17,7 @@ use vrft_prompts::{Checker, Declared, Prompter};
 use crate::cli::GraphOptions;
 use crate::config::Config;
 use crate::graph::Graph;
-use crate::print::say;
+use crate::print::{remark, say};
 
 #[derive(Args)]
 pub(crate) struct RetrieveOptions {
@@ -104,7 +104,7 @@ impl Tower<'_> {
         for row in dataset.iter() {
             match self.direction(row) {
                 Ok(direction) => seen.push(Seen { row, class: prompter.class(row), direction }),
-                Err(why) => eprintln!("# {}: {why:#}; left out", row.origin.place()),
+                Err(why) => remark!("{}: {why:#}; left out", row.origin.place()),
             }
         }
         ensure!(!seen.is_empty(), "no row has a picture that can be seen");

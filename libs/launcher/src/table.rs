@@ -49,6 +49,7 @@ pub(crate) fn table(options: &TableOptions) -> eyre::Result<()> {
         return join::join(options);
     }
     let tables = tables(options)?;
+    tables.iter().try_for_each(check_metric)?;
     if options.dry_run {
         return dry_run::print(&tables);
     }
@@ -198,6 +199,24 @@ fn rooted(config: &Config, root: &Path) -> eyre::Result<Vec<String>> {
 /// An override with a path as its value.
 fn assignment(key: &str, path: &Path) -> String {
     format!("{key}={}", toml::Value::String(path.display().to_string()))
+}
+
+/// Refuses a leading metric that answers are not measured by, before hours of runs; where the policy is not there yet, as one
+/// of the hub, the first run tells.
+fn check_metric(table: &Table) -> eyre::Result<()> {
+    let Some(first) = table.spec.metrics.first() else { return Ok(()) };
+    let mut config = table.config.judge();
+    let Ok(policy) = vrft_checkpoint::checkpoint_dir(&config.policy.path) else { return Ok(()) };
+    config.policy.path = policy;
+    let judge = vrft_evaluate::Judge::load(&config).wrap_err("evaluation.test")?;
+    let Some(constant) = judge.constant() else { return Ok(()) };
+    let measured: Vec<&str> = constant.evaluation.metrics.keys().map(String::as_str).collect();
+    crate::tune::check_measure(
+        "--metric",
+        first,
+        &measured,
+        table.config.evaluation.attack.is_some(),
+    )
 }
 
 /// Refuses a table whose leading metric nothing was measured by.

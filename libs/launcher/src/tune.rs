@@ -48,12 +48,10 @@ struct Plan {
 /// Tries what is missing, and writes page and settings after every trial.
 pub(crate) fn tune(options: &TuneOptions) -> eyre::Result<()> {
     let plan = plan(options)?;
-    if options.dry_run {
-        print_plan(&plan);
-    }
     check_rows(options)?;
     check_metric(&plan)?;
     if options.dry_run {
+        print_plan(&plan);
         return Ok(());
     }
     say!(
@@ -124,7 +122,7 @@ fn plan(options: &TuneOptions) -> eyre::Result<Plan> {
         tune.eta
     );
     let alone = graph.folder.join(REINFORCED_ALONE);
-    let trials = options.graph.clone().or_else(|| alone.exists().then_some(alone));
+    let trials = asked.graph.clone().or_else(|| alone.exists().then_some(alone));
     let name = options.file.as_ref().and_then(|file| file.file_stem()).unwrap_or("run".as_ref());
     let of_table = config.table.as_ref().and_then(|table| table.metrics.first().cloned());
     let named = Some(tune.metric.clone()).filter(|name| !name.is_empty());
@@ -166,16 +164,21 @@ fn check_metric(plan: &Plan) -> eyre::Result<()> {
     let Some(constant) = judge.constant() else { return Ok(()) };
     let measured: Vec<&str> = constant.evaluation.metrics.keys().map(String::as_str).collect();
     let is_attacked = config.evaluation.attack.is_some();
-    check_measure(&plan.metric, &measured, is_attacked)
+    check_measure("tune.metric", &plan.metric, &measured, is_attacked)
 }
 
-/// Refuses a measure that is none of those of an evaluation, which attacks pictures too or not.
-fn check_measure(metric: &str, measured: &[&str], is_attacked: bool) -> eyre::Result<()> {
+/// Refuses a measure, named by `key`, that is none of those of an evaluation, which attacks pictures too or not.
+pub(crate) fn check_measure(
+    key: &str,
+    metric: &str,
+    measured: &[&str],
+    is_attacked: bool,
+) -> eyre::Result<()> {
     let plain = metric.strip_prefix("attacked/").filter(|_| is_attacked).unwrap_or(metric);
     let is_loss = is_attacked && metric.starts_with("attack/");
     ensure!(
         is_loss || measured.contains(&plain),
-        "tune.metric = {metric:?}: answers of this kind are not measured by it; there are {}",
+        "{key} = {metric:?}: answers of this kind are not measured by it; there are {}",
         measured.join(", ")
     );
     Ok(())
@@ -183,7 +186,11 @@ fn check_measure(metric: &str, measured: &[&str], is_attacked: bool) -> eyre::Re
 
 fn asked(options: &TuneOptions) -> GraphOptions {
     let TuneOptions { graph, file, overrides, .. } = options;
-    GraphOptions { graph: graph.clone(), config: file.clone(), overrides: overrides.clone() }
+    // The paths of a configuration start at the folder of the graph that its trials are of.
+    let alone = PathBuf::from(REINFORCED_ALONE);
+    let alone = || (file.is_some() && alone.exists()).then_some(alone);
+    let graph = graph.clone().or_else(alone);
+    GraphOptions { graph, config: file.clone(), overrides: overrides.clone() }
 }
 
 /// Steps of each rung, and its trials besides the configuration as it is.
@@ -287,11 +294,13 @@ mod tests {
     #[test]
     fn a_measure_that_there_is_not_is_refused_with_those_that_there_are() {
         let measured = ["miou", "reward"];
-        check_measure("miou", &measured, false).unwrap();
-        check_measure("attacked/miou", &measured, true).unwrap();
-        check_measure("attack/nll", &measured, true).unwrap();
+        check_measure("tune.metric", "miou", &measured, false).unwrap();
+        check_measure("tune.metric", "attacked/miou", &measured, true).unwrap();
+        check_measure("tune.metric", "attack/nll", &measured, true).unwrap();
         for (metric, is_attacked) in [("mIoU", false), ("attacked/miou", false), ("ap", true)] {
-            let error = check_measure(metric, &measured, is_attacked).unwrap_err().to_string();
+            let error = check_measure("tune.metric", metric, &measured, is_attacked)
+                .unwrap_err()
+                .to_string();
             assert!(
                 error.starts_with("tune.metric = ") && error.ends_with("miou, reward"),
                 "{error}"

@@ -148,6 +148,11 @@ impl OptimizerConfig {
         for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             require((0.0..1.0).contains(&beta), key(name), beta, "in [0, 1)")?;
         }
+        // Below what f32 holds it would be 0, and a value that never had a gradient would be divided by it.
+        let eps = self.eps;
+        require((1e-30..=1.0).contains(&eps), key("eps"), eps, "in [1e-30, 1]")?;
+        let decay = self.weight_decay;
+        require((0.0..=1.0).contains(&decay), key("weight_decay"), decay, "in [0, 1]")?;
         let norm = self.max_grad_norm;
         require(norm >= 0.0, key("max_grad_norm"), norm, "0 (off) or above")
     }
@@ -174,6 +179,28 @@ mod tests {
     use vrft_config::Document;
 
     use super::*;
+
+    #[test]
+    fn an_optimizer_that_would_climb_or_stand_still_is_refused() {
+        let check = |change: fn(&mut OptimizerConfig)| {
+            let mut config = OptimizerConfig::default();
+            change(&mut config);
+            config.check_as("optimizer").map_err(|error| error.to_string())
+        };
+        assert_eq!(check(|_| {}), Ok(()));
+        let wild: [fn(&mut OptimizerConfig); 6] = [
+            |c| c.eps = -1.0,
+            |c| c.eps = 0.0,
+            |c| c.eps = f64::INFINITY,
+            |c| c.eps = f64::NAN,
+            |c| c.weight_decay = -3.0,
+            |c| c.weight_decay = f64::NAN,
+        ];
+        for (idx, change) in wild.into_iter().enumerate() {
+            let key = if idx < 4 { "optimizer.eps" } else { "optimizer.weight_decay" };
+            assert!(check(change).unwrap_err().contains(key), "{idx}");
+        }
+    }
 
     #[test]
     fn an_answer_with_thinking_of_its_own_gets_no_other() {

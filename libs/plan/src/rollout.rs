@@ -9,6 +9,10 @@ use crate::Device;
 /// Most completions of a prompt: their numbers in messages have 16 bits, and a true answer may stand beside them.
 const MAX_GROUP: usize = u16::MAX as usize - 1;
 
+/// Lowest and highest temperature: the logits divided by it are to be numbers in f32.
+const MIN_TEMPERATURE: f64 = 1e-3;
+const MAX_TEMPERATURE: f64 = 1e3;
+
 /// Most tokens of a completion, and rows at once: more than any machine has memory for.
 const MAX_TOKENS: usize = 1 << 20;
 
@@ -188,10 +192,10 @@ impl Section for RolloutConfig {
             ),
         )?;
         require(
-            self.temperature > 0.0 && self.temperature.is_finite(),
+            (MIN_TEMPERATURE..=MAX_TEMPERATURE).contains(&self.temperature),
             "rollout.temperature",
             self.temperature,
-            "above 0, since equal completions carry no signal",
+            "0.001 to 1000, since equal completions carry no signal",
         )?;
         require(self.top_p > 0.0 && self.top_p <= 1.0, "rollout.top_p", self.top_p, "in (0, 1]")?;
         for (key, n) in

@@ -205,7 +205,8 @@ impl Evaluation {
     /// programs do.
     ///
     /// # Errors
-    /// An annotation or a prediction of an image that the truth does not have, an id that occurs twice.
+    /// An annotation or a prediction of an image that the truth does not have, an id that occurs twice; by LVIS's protocol truth
+    /// without negative categories.
     pub fn new(
         truth: &Truth,
         predictions: &[Prediction],
@@ -214,6 +215,10 @@ impl Evaluation {
         check_unique("images", truth.images.iter().map(|image| &image.id))?;
         check_unique("categories", truth.categories.iter().map(|category| &category.id))?;
         check_unique("annotations", truth.annotations.iter().map(|annotation| &annotation.id))?;
+        let is_federated = truth.images.iter().any(|image| !image.negative.is_empty());
+        if protocol == Protocol::Lvis && !is_federated && !truth.images.is_empty() {
+            return Err(ScoreError::NotFederated);
+        }
         let mut images: Vec<&Image> = truth.images.iter().collect();
         images.sort_by(|a, b| a.id.cmp(&b.id));
         let mut categories: Vec<&Category> = truth.categories.iter().collect();

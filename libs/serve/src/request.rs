@@ -13,6 +13,9 @@ use vrft_rollout::Sampling;
 use crate::keys::{IMAGE, IMAGE_URL, Keys, MESSAGE, REQUEST, STREAM_OPTIONS, TEXT};
 use crate::stops::Stops;
 
+/// Lowest temperature but 0: the logits divided by it are to be numbers in f32.
+const MIN_TEMPERATURE: f64 = 1e-3;
+
 /// What a request may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -167,7 +170,8 @@ fn sampling(
             number.map(Some).ok_or_else(|| format!("{key}: expected {expected}, got {value}"))
         }
     };
-    let temperature = number("temperature", "0 to 2", &|t| (0.0..=2.0).contains(&t))?;
+    let fits = |t: f64| t == 0.0 || (MIN_TEMPERATURE..=2.0).contains(&t);
+    let temperature = number("temperature", "0, or 0.001 to 2", &fits)?;
     let top_p = number("top_p", "a number above 0 and up to 1", &|p| p > 0.0 && p <= 1.0)?;
     let top_k = whole(request, "top_k")?.map_or(usual.top_k, |k| k as usize);
     let key =

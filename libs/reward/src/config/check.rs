@@ -6,6 +6,9 @@ use super::{MatchBy, RewardConfig};
 use crate::correction::GAIN;
 use crate::terms::{Metric, TermConfig};
 
+/// Most that a term may weigh: what is earned is to be a number in f32.
+const MAX_WEIGHT: f64 = 1e6;
+
 impl RewardConfig {
     /// Checks the declaration as a whole.
     ///
@@ -72,8 +75,8 @@ impl RewardConfig {
             format!("one of {applying}, the metrics of an answer of type {}", kind.name())
         })?;
         let weight = term.weight;
-        let fine = weight >= 0.0 && weight.is_finite();
-        ensure(fine, &format!("{at}.weight"), weight, || "0 or above".into())?;
+        let fine = (0.0..=MAX_WEIGHT).contains(&weight);
+        ensure(fine, &format!("{at}.weight"), weight, || format!("0 to {MAX_WEIGHT}"))?;
         let evaluate = term.metric.evaluate();
         let most = evaluate.max_weight();
         ensure(weight <= most, &format!("{at}.weight"), weight, || {
