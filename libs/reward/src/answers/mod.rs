@@ -33,7 +33,7 @@ pub use json::{JsonAnswer, JsonKeys};
 pub use label::LabelAnswer;
 pub use mask::MaskAnswer;
 pub use number::NumberAnswer;
-pub(crate) use number::{is_digits, only_number, sets_off_thousands};
+pub(crate) use number::{are_codes, is_digits, only_number, sets_off_thousands};
 pub use number::{is_measure, is_percent, unit};
 pub use one_box::BoxAnswer;
 pub use permutation::PermutationAnswer;

@@ -14,6 +14,9 @@ use crate::text::plain::plain_whole;
 
 pub use unit::{is_measure, unit};
 
+/// Share of answers with zeros before their numbers that may be slips.
+const MAX_SLIPS: f64 = 0.2;
+
 /// Numbers that a hedging answer lists.
 const HEDGED_UP_TO: usize = 50;
 
@@ -195,9 +198,24 @@ pub(crate) fn sets_off_thousands(number: &str) -> bool {
         && others.iter().all(|group| group.len() == 3 && is_digits(group))
 }
 
+/// Whether whole numbers are written with zeros before them, as `00137`: they are codes, of which each zero counts. A few among
+/// many are slips.
+pub(crate) fn are_codes<'a>(answers: impl Iterator<Item = &'a str>) -> bool {
+    let is_code = |answer: &str| {
+        let answer = answer.trim();
+        answer.len() > 1 && answer.starts_with('0') && answer.bytes().all(|b| b.is_ascii_digit())
+    };
+    let (mut n, mut n_codes) = (0, 0);
+    for answer in answers {
+        n += 1;
+        n_codes += usize::from(is_code(answer));
+    }
+    n_codes as f64 > MAX_SLIPS * f64::from(n)
+}
+
 /// Recognizes answers that are numbers alone.
 pub(super) fn recognize(examples: &Examples) -> Option<(AnswerKind, String)> {
-    examples.all(is_digits).then_some(())?;
+    (examples.all(is_digits) && !are_codes(examples.distinct().into_iter())).then_some(())?;
     Some((AnswerKind::Number(NumberAnswer {}), "every answer is a number".to_owned()))
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::space::guess;
 use super::{InferError, MAX_ODD};
 use crate::answers::{
-    AnswerKind, Example, Examples, NumberAnswer, is_digits, is_measure, is_percent, is_permutation,
-    only_number, recognize, sets_off_thousands, unit,
+    AnswerKind, Example, Examples, NumberAnswer, are_codes, is_digits, is_measure, is_percent,
+    is_permutation, only_number, recognize, sets_off_thousands, unit,
 };
 use crate::answers::{BoxesAnswer, ItemKeys};
 use crate::config::AnswerConfig;
@@ -297,13 +297,7 @@ fn number(alike: &[(Example, &str)]) -> Result<Option<String>, InferError> {
     };
     let is_plain = |answer: &str| is_digits(&bare(answer)) || is_grouped(answer);
     let other = || alike.iter().filter(|(_, answer)| !is_plain(answer));
-    // `00137` is a code, of which each zero counts.
-    let is_code = |answer: &str| {
-        let bare = bare(answer);
-        bare.len() > 1 && bare.starts_with('0') && bare.bytes().all(|b| b.is_ascii_digit())
-    };
-    let n_codes = alike.iter().filter(|(_, answer)| is_code(answer)).count();
-    if n_codes as f64 > MAX_ODD * alike.len() as f64 {
+    if are_codes(alike.iter().map(|(_, answer)| *answer)) {
         return Ok(None);
     }
     if are_parts_of_names(alike) {

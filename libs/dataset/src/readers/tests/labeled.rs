@@ -34,7 +34,7 @@ fn a_question_beside_a_class_is_not_left_out() {
     let folder = Folder::new(&[("a.png", &picture())]);
     let write = |row: Value| folder.write("rows.jsonl", format!("{row}\n").as_bytes());
     for (key, label) in
-        [("query", json!(["14"])), ("question", json!("yes")), ("prompt", json!("A"))]
+        [("query", json!(["14"])), ("question", json!("yes")), ("sentence", json!("A"))]
     {
         write(json!({"image": "a.png", key: "How many bars are red?", "label": label}));
         refused(
