@@ -1,7 +1,7 @@
 //! The data part of `vrft check`: every row as the run will take it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use eyre::{WrapErr, eyre};
@@ -79,8 +79,33 @@ fn differ(one: &ReadAs, other: &ReadAs) -> bool {
         || spaces.is_some() && pixels.is_some_and(|(one, other)| one != other)
 }
 
-/// What came of decoding the pictures that are files.
-type Decoded = RefCell<HashMap<PathBuf, Result<(), String>>>;
+/// What came of decoding the pictures that are files: whether they are nearly of one color.
+type Decoded = RefCell<HashMap<PathBuf, Result<bool, String>>>;
+
+/// Levels of 256 within which all pixels of a picture of nearly one color lie.
+const ONE_COLOR: u8 = 8;
+
+/// Whether a picture shows next to nothing.
+///
+/// # Errors
+/// It cannot be decoded.
+fn is_of_one_color(picture: &Picture) -> Result<bool, String> {
+    let pixels = picture.decode().map_err(|error| error.to_string())?;
+    let (darkest, brightest) =
+        pixels.rgb.iter().fold((u8::MAX, u8::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+    Ok(brightest - darkest < ONE_COLOR)
+}
+
+/// That pictures show next to nothing, with the usual reason.
+fn note_blank(rows: &BTreeSet<(usize, String)>) -> Option<String> {
+    let (_, first) = rows.first()?;
+    let (n, are) =
+        (rows.len(), if rows.len() == 1 { "row has a picture" } else { "rows have pictures" });
+    Some(format!(
+        "warning: {n} {are} of nearly one color, as {first}: of 16 bits a channel the upper 8 are shown, so that one which uses the \
+         lower ones alone, as of depth, is black: scale such pictures to their whole range"
+    ))
+}
 
 /// That two data sets are read by different conventions.
 fn different(judged: &ReadAs, learned: &ReadAs) -> String {
@@ -148,21 +173,24 @@ fn checked(
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     // Rows share pictures, and so do the parts of a data set.
     let decode = |picture: &Picture| match picture.path() {
-        None => picture.decode().map(drop).map_err(|error| error.to_string()),
+        None => is_of_one_color(picture),
         Some(path) => {
             let known = decoded.borrow().get(path).cloned();
             known.unwrap_or_else(|| {
-                let found = picture.decode().map(drop).map_err(|error| error.to_string());
+                let found = is_of_one_color(picture);
                 decoded.borrow_mut().insert(path.to_owned(), found.clone());
                 found
             })
         }
     };
+    let blank = RefCell::new(BTreeSet::new());
     let check = |row: &Row| {
         checker.check(&prompter, row)?;
         let pictures = row.pictures.iter().enumerate().filter(|_| all);
         for (idx, picture) in pictures {
-            decode(picture).map_err(|error| format!("image {idx}: {error}"))?;
+            if decode(picture).map_err(|error| format!("image {idx}: {error}"))? {
+                blank.borrow_mut().insert((row.origin.row, row.origin.place()));
+            }
         }
         Ok(())
     };
@@ -183,6 +211,7 @@ fn checked(
     notes.extend(checker.note(reward));
     notes.extend(checker.note_length(&prompter, &dataset));
     notes.extend(note_negatives(data, &dataset).filter(|_| is_learned));
+    notes.extend(note_blank(&blank.into_inner()));
     for (number, line) in summary.iter().chain(&notes).enumerate() {
         say!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
     }
@@ -197,6 +226,24 @@ fn checked(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_that_show_nothing_are_told_from_others() {
+        let of = |levels: [u8; 2]| {
+            let image =
+                image::GrayImage::from_fn(4, 4, |x, _| image::Luma([levels[x as usize % 2]]));
+            let mut png = std::io::Cursor::new(Vec::new());
+            image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+            is_of_one_color(&Picture::of_bytes(png.into_inner()).unwrap()).unwrap()
+        };
+        assert_eq!([of([0, 4]), of([250, 250]), of([100, 140])], [true, true, false]);
+        assert_eq!(note_blank(&BTreeSet::new()), None);
+        let told = note_blank(&BTreeSet::from([(3, "row 3".to_owned())])).unwrap();
+        assert!(
+            told.starts_with("warning: 1 row has a picture of nearly one color, as row 3:"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn only_what_both_data_sets_have_can_differ() {

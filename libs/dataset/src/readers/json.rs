@@ -212,6 +212,9 @@ const NEEDED: [(&str, &[&str], &str); 3] = [
     ("solution", &["solution", "conversations", "messages"], "text"),
 ];
 
+/// Keys of annotations in lists of objects.
+const OF_TOOLS: [&str; 3] = ["annotations", "predictions", "shapes"];
+
 impl Keys {
     fn fields(&mut self, mut object: Map<String, Value>) -> Result<Fields, String> {
         self.first.get_or_insert_with(|| object.keys().cloned().collect());
@@ -263,6 +266,14 @@ impl Keys {
         let needed = NEEDED.iter().take(if self.is_unworded { 1 } else { NEEDED.len() });
         let missing = self.has.iter().zip(needed).find(|(has, _)| !**has);
         let Some((_, &(column, _, expected))) = missing else { return Ok(()) };
+        // Of Create ML and Label Studio, which no other name of a key makes rows of.
+        if found.iter().any(|key| OF_TOOLS.contains(&key.as_str())) {
+            let why = format!(
+                "its objects have {}, as annotations that another tool has saved in a form of its own: export them as COCO",
+                found.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(", ")
+            );
+            return Err(super::content(path, "rows", why));
+        }
         Err(DatasetError::MissingColumn { path: path.to_owned(), column, expected, found })
     }
 }

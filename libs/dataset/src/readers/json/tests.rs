@@ -51,6 +51,15 @@ fn lists_of_rows_under_any_name() {
     check("a.json", format!("{ROW}\n{ROW}\n").as_bytes(), 2);
 }
 
+/// Create ML's, in which no key can be renamed to make rows.
+#[test]
+fn annotations_of_a_tool_are_told_from_rows() {
+    let row = json!({"image": "img/a.png", "annotations": [{"label": "mug", "coordinates": {"x": 4, "y": 4, "width": 2, "height": 2}}]});
+    let folder = folder("a.json", json!([row]).to_string().as_bytes());
+    let error = Dataset::open(&folder.path("a.json")).unwrap_err().to_string();
+    assert!(error.contains("another tool") && error.ends_with("export them as COCO"), "{error}");
+}
+
 #[test]
 fn a_list_that_breaks_off_is_told_with_row_line_and_column() {
     let rows = [ROW; 3].join(",\n ");
