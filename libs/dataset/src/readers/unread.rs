@@ -37,12 +37,15 @@ impl Unread {
 
     /// Notes the fields of a row that are something and not read.
     pub(super) fn note_row(&mut self, values: &Map<String, Value>, is_unworded: bool) {
+        // What refers to a box is nothing without one.
+        let refers = is_unworded && unworded::is_reference(values);
         for (name, value) in values {
             let known = &mut self.known[usize::from(is_unworded)];
             if known.contains(name) || value.is_null() || self.names.contains(name) {
                 continue;
             }
-            if is_read(name, is_unworded) {
+            let is_expression = refers && unworded::EXPRESSIONS.contains(&name.as_str());
+            if is_expression || is_read(name, is_unworded) {
                 known.insert(name.clone());
             } else {
                 self.names.insert(name.clone());
@@ -66,10 +69,7 @@ fn is_read(name: &str, is_unworded: bool) -> bool {
     let is_of_both =
         OF_ALL.contains(&name) || VIDEO_KEYS.contains(&name) || split_column::is_one(name);
     let is_of_layout = if is_unworded {
-        name == "question_id"
-            || unworded::EXPRESSIONS.contains(&name)
-            || unworded::is_words(name)
-            || objects::keys(|_| true).contains(&name)
+        name == "question_id" || unworded::is_words(name) || objects::keys(|_| true).contains(&name)
     } else {
         name == "problem"
             || CONVERSATION_KEYS.contains(&name)

@@ -24,7 +24,7 @@ pub(crate) const LABEL: &str = "label";
 pub(crate) const BBOX: &str = "bbox";
 /// Keys of words that ask about a picture, or that its class depends on, and of what is answered to them: beside a class
 /// none of them is read.
-const QUESTIONS: [&str; 13] = [
+const QUESTIONS: [&str; 15] = [
     "question",
     "query",
     "prompt",
@@ -33,8 +33,10 @@ const QUESTIONS: [&str; 13] = [
     "question_text",
     "text",
     "sentence",
+    "sentences",
     "hypothesis",
     "expression",
+    "expressions",
     "input",
     "utterance",
     "answer",
@@ -244,11 +246,14 @@ pub(super) fn read_beside(have: &str, key: &str, other: &str) -> String {
 /// # Errors
 /// It has one under a key that is not read beside a class.
 pub(super) fn check_words(values: &Map<String, Value>) -> Result<(), String> {
-    let has_words = |key: &&&str| {
-        let text = values.get(**key).and_then(Value::as_str).unwrap_or_default().trim();
-        !text.is_empty() && !is_missing(text)
+    let is_text = |text: &str| !text.trim().is_empty() && !is_missing(text.trim());
+    let has_words = |key: &&&str| match values.get(**key) {
+        Some(Value::String(text)) => is_text(text),
+        Some(Value::Array(list)) => list.iter().any(|one| one.as_str().is_some_and(is_text)),
+        _ => false,
     };
-    let class = objects::NAMES.iter().find(|key| values.contains_key(**key)).unwrap_or(&LABEL);
+    let mut classes = std::iter::once(objects::OBJECTS).chain(objects::NAMES);
+    let class = classes.find(|key| values.contains_key(*key)).unwrap_or(LABEL);
     QUESTIONS.iter().find(has_words).map_or(Ok(()), |key| Err(asks_itself(key, class)))
 }
 

@@ -43,6 +43,9 @@ fn a_question_beside_a_class_is_not_left_out() {
             &[key, "\"problem\"", "\"solution\""],
         );
     }
+    write(json!({"image": "a.png", "sentences": ["left of the cup"], "label": "cup"}));
+    let words = ["\"sentences\" beside \"label\""];
+    refused(&folder.path("rows.jsonl"), &OpenOptions::default(), &words);
     folder.write("t.csv", b"file,Question,class\na.png,How many bars?,14\n");
     refused(
         &folder.path("t.csv"),
