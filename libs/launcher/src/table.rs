@@ -201,14 +201,14 @@ fn assignment(key: &str, path: &Path) -> String {
     format!("{key}={}", toml::Value::String(path.display().to_string()))
 }
 
-/// Refuses a leading metric that answers are not measured by, before hours of runs; where the policy is not there yet, as one
-/// of the hub, the first run tells.
+/// Refuses a leading metric that answers are not measured by, before hours of runs; where policy or data are not there yet, the
+/// first run tells.
 fn check_metric(table: &Table) -> eyre::Result<()> {
     let Some(first) = table.spec.metrics.first() else { return Ok(()) };
     let mut config = table.config.judge();
     let Ok(policy) = vrft_checkpoint::checkpoint_dir(&config.policy.path) else { return Ok(()) };
     config.policy.path = policy;
-    let judge = vrft_evaluate::Judge::load(&config).wrap_err("evaluation.test")?;
+    let Ok(judge) = vrft_evaluate::Judge::load(&config) else { return Ok(()) };
     let Some(constant) = judge.constant() else { return Ok(()) };
     let measured: Vec<&str> = constant.evaluation.metrics.keys().map(String::as_str).collect();
     crate::tune::check_measure(
