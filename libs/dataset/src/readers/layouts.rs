@@ -27,12 +27,6 @@ pub(super) fn pair(has: impl Fn(&str) -> bool) -> Option<(&'static str, &'static
     PAIRS.into_iter().find(|(asked, answered)| has(asked) && (has(answered) || has("solution")))
 }
 
-/// Whether a field of this name is part of a question or of its answer.
-pub(super) fn is_read(name: &str) -> bool {
-    PAIRS.iter().any(|(asked, answered)| [*asked, *answered].contains(&name))
-        || BESIDE.contains(&name)
-}
-
 /// Puts such a row as a conversation under `messages`; a row of another form stays as it is, but for what was said before.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! A column that says of each row which split it belongs to: rows to judge on must not be learned from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -44,13 +44,28 @@ const FLAGS: [(&str, [&str; 2]); 12] = [
     ("isvalid", OF_VALIDATION),
     ("isvalidation", OF_VALIDATION),
 ];
+/// Short names of splits, which are words of other meanings elsewhere.
+const SHORT: [(&str, [&str; 3]); 3] = [
+    ("train", ["tr", "trn", "t"]),
+    ("test", ["te", "tst", "ts"]),
+    ("validation", ["va", "vl", "v"]),
+];
+/// Names of a column that can say little else; the names of other columns are words for anything.
+const SURE: [&str; 6] = ["split", "splits", "partition", "datasplit", "datasetsplit", "splitname"];
+/// Unknown values of such a column that are noted; more of them are no splits.
+const MAX_UNKNOWN: usize = 5;
 const OF_TRAIN: [&str; 2] = ["train", "test"];
 const OF_TEST: [&str; 2] = ["test", "train"];
 const OF_VALIDATION: [&str; 2] = ["validation", "train"];
 
-/// The splits that rows name, by the key that names them: the usual name of each, and as it is written.
+/// The splits that rows name.
 #[derive(Debug, Default)]
-pub(crate) struct SplitColumn(BTreeMap<String, BTreeMap<String, String>>);
+pub(crate) struct SplitColumn {
+    /// By the key that names them: the usual name of each, and as it is written.
+    named: BTreeMap<String, BTreeMap<String, String>>,
+    /// By a key that can say little else: what is no split's name, as the numbers of CelebA's partition.
+    unknown: BTreeMap<String, BTreeSet<String>>,
+}
 
 /// Whether a column of this name may say which split a row belongs to.
 pub(super) fn is_one(name: &str) -> bool {
@@ -80,6 +95,10 @@ fn split_of(key: &str, written: &str) -> Option<String> {
         let split = is_true.then_some(of_true);
         return split.or_else(|| is(["0", "false", "0.0"]).then_some(of_false)).map(str::to_owned);
     }
+    let short = SHORT.iter().find(|(_, words)| words.contains(&letters(written).as_str()));
+    if let Some((split, _)) = short {
+        return Some((*split).to_owned());
+    }
     let mut words = String::new();
     for c in written.chars() {
         if c.is_uppercase() && words.ends_with(char::is_lowercase) {
@@ -101,11 +120,32 @@ impl SplitColumn {
 
     /// Notes the field of a row.
     pub(super) fn note_one(&mut self, key: &str, written: &str) {
-        let Some(split) = split_of(key, written) else { return };
-        if self.0.get(key).is_some_and(|seen| seen.contains_key(&split)) {
+        let Some(split) = split_of(key, written) else {
+            if SURE.contains(&letters(key).as_str()) && !written.trim().is_empty() {
+                let seen = self.unknown.entry(key.to_owned()).or_default();
+                if seen.len() <= MAX_UNKNOWN && !seen.contains(written) {
+                    seen.insert(written.to_owned());
+                }
+            }
+            return;
+        };
+        if self.named.get(key).is_some_and(|seen| seen.contains_key(&split)) {
             return;
         }
-        self.0.entry(key.to_owned()).or_default().insert(split, written.to_owned());
+        self.named.entry(key.to_owned()).or_default().insert(split, written.to_owned());
+    }
+
+    /// That a column may name splits by what is not known as such.
+    pub(super) fn note(&self) -> Option<String> {
+        let is_few =
+            |(_, seen): &(&String, &BTreeSet<String>)| (2..=MAX_UNKNOWN).contains(&seen.len());
+        let (key, seen) = self.unknown.iter().find(is_few)?;
+        let seen: Vec<&str> = seen.iter().map(String::as_str).collect();
+        Some(format!(
+            "warning: {key:?} of the rows is one of {}, which are not known as names of splits, so that all rows are learned from: if \
+             they are splits, write a file for each",
+            seen.join(", ")
+        ))
     }
 
     /// Checks that all rows that say it are of one split.
@@ -113,7 +153,7 @@ impl SplitColumn {
     /// # Errors
     /// They are of several.
     pub(super) fn check(&self, path: &Path) -> Result<(), DatasetError> {
-        let Some((key, seen)) = self.0.iter().find(|(_, seen)| seen.len() > 1) else {
+        let Some((key, seen)) = self.named.iter().find(|(_, seen)| seen.len() > 1) else {
             return Ok(());
         };
         let written: Vec<String> = seen.values().map(|written| format!("{written:?}")).collect();

@@ -37,19 +37,15 @@ impl Unread {
 
     /// Notes the fields of a row that are something and not read.
     pub(super) fn note_row(&mut self, values: &Map<String, Value>, is_unworded: bool) {
-        // What refers to a box is nothing without one.
-        let refers = is_unworded && unworded::is_reference(values);
-        for (name, value) in values {
+        for (name, value) in values.iter().filter(|(_, value)| !value.is_null()) {
             let known = &mut self.known[usize::from(is_unworded)];
-            if known.contains(name) || value.is_null() || self.names.contains(name) {
+            if known.contains(name) || self.names.contains(name) {
                 continue;
             }
-            let is_expression = refers && unworded::EXPRESSIONS.contains(&name.as_str());
-            if is_expression || is_read(name, is_unworded) {
-                known.insert(name.clone());
-            } else {
-                self.names.insert(name.clone());
-            }
+            let is_read = is_of_all(name)
+                || if is_unworded { is_of_class(name, values) } else { is_of_words(name, values) };
+            let names = if is_read { known } else { &mut self.names };
+            names.insert(name.clone());
         }
     }
 
@@ -64,19 +60,22 @@ impl Unread {
     }
 }
 
-/// Whether a field of this name is looked at, in rows that ask nothing in words or in others.
-fn is_read(name: &str, is_unworded: bool) -> bool {
-    let is_of_both =
-        OF_ALL.contains(&name) || VIDEO_KEYS.contains(&name) || split_column::is_one(name);
-    let is_of_layout = if is_unworded {
-        name == "question_id" || unworded::is_words(name) || objects::keys(|_| true).contains(&name)
-    } else {
-        name == "problem"
-            || CONVERSATION_KEYS.contains(&name)
-            || name == objects::OBJECTS
-            || layouts::is_read(name)
-            || worded::is_read(name)
-            || worded::is_flag(name)
-    };
-    is_of_both || is_of_layout
+fn is_of_all(name: &str) -> bool {
+    OF_ALL.contains(&name) || VIDEO_KEYS.contains(&name) || split_column::is_one(name)
+}
+
+/// Whether a field is looked at in a row that asks nothing in words. What refers to a box is nothing without one.
+fn is_of_class(name: &str, values: &Map<String, Value>) -> bool {
+    let refers = || unworded::is_reference(values) && unworded::EXPRESSIONS.contains(&name);
+    unworded::is_words(name) || objects::keys(|_| true).contains(&name) || refers()
+}
+
+/// Whether a field is looked at in a row that asks in words. Questions and answers of other layouts were put as a conversation
+/// before, where they are what the row asks.
+fn is_of_words(name: &str, values: &Map<String, Value>) -> bool {
+    let is_turns = || values[name].is_array() && CONVERSATION_KEYS.contains(&name);
+    let is_second_answer = name == worded::ANSWER && !values.contains_key("solution");
+    let is_beside =
+        layouts::BESIDE.contains(&name) || worded::is_read(name) || worded::is_flag(name);
+    ["problem", objects::OBJECTS].contains(&name) || is_turns() || is_beside && !is_second_answer
 }

@@ -247,14 +247,15 @@ pub(super) fn read_beside(have: &str, key: &str, other: &str) -> String {
 /// It has one under a key that is not read beside a class.
 pub(super) fn check_words(values: &Map<String, Value>) -> Result<(), String> {
     let is_text = |text: &str| !text.trim().is_empty() && !is_missing(text.trim());
-    let has_words = |key: &&&str| match values.get(**key) {
-        Some(Value::String(text)) => is_text(text),
-        Some(Value::Array(list)) => list.iter().any(|one| one.as_str().is_some_and(is_text)),
+    let has_words = |value: &Value| match value {
+        Value::String(text) => is_text(text),
+        Value::Array(list) => list.iter().any(|one| one.as_str().is_some_and(is_text)),
         _ => false,
     };
     let mut classes = std::iter::once(objects::OBJECTS).chain(objects::NAMES);
     let class = classes.find(|key| values.contains_key(*key)).unwrap_or(LABEL);
-    QUESTIONS.iter().find(has_words).map_or(Ok(()), |key| Err(asks_itself(key, class)))
+    let asked = values.iter().find(|(key, value)| is_words(key) && has_words(value));
+    asked.map_or(Ok(()), |(key, _)| Err(asks_itself(key, class)))
 }
 
 /// That words would be left out.

@@ -14,7 +14,7 @@ const CHOICES: [&str; 3] = ["choices", "options", "answer_choices"];
 /// Keys of one choice each.
 const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
 /// Key of a short answer beside its working.
-const ANSWER: &str = "answer";
+pub(super) const ANSWER: &str = "answer";
 /// Keys of answers that others were preferred to: TRL and LLaMA-Factory, ms-swift.
 const REJECTED: [&str; 3] = ["rejected", "rejected_response", "rejected_messages"];
 /// Keys that say whether an answer is wanted, as KTO has them; the first only beside a conversation.

@@ -43,6 +43,7 @@ fn a_column_may_say_it_by_a_flag_or_under_another_name() {
     for (key, said, written) in [
         ("is_training_image", [json!(1), json!(0)], "\"0\", \"1\""),
         ("is_valid", [json!("False"), json!("True")], "\"False\", \"True\""),
+        ("split", [json!("tr"), json!("te")], "\"te\", \"tr\""),
         ("train_test", [json!("train"), json!("test")], "\"test\", \"train\""),
         ("is_test", [json!(true), json!(false)], "\"true\", \"false\""),
         ("Usage", [json!("Training"), json!("PublicTest")], "\"PublicTest\", \"Training\""),
@@ -52,6 +53,27 @@ fn a_column_may_say_it_by_a_flag_or_under_another_name() {
         refused(&folder(key, &said), "rows.jsonl", &words);
         let one = folder(key, &[said[0].clone(), said[0].clone()]);
         assert_eq!(Dataset::open(&one.path("rows.jsonl")).unwrap().len(), 2, "{key}");
+    }
+}
+
+/// CelebA's partition is 0, 1 and 2.
+#[test]
+fn values_that_are_no_names_of_splits_are_told() {
+    let notes = |key: &str, said: &[Value]| {
+        Dataset::open(&folder(key, said).path("rows.jsonl")).unwrap().notes().to_vec()
+    };
+    let told = notes("partition", &[json!(0), json!(1), json!(2), json!(0)]);
+    assert!(
+        told[0].starts_with("warning: \"partition\" of the rows is one of 0, 1, 2, which"),
+        "{told:?}"
+    );
+    // One everywhere, numbers of folds and of rows tell nothing.
+    for (key, said) in [
+        ("split", [json!(0), json!(0)]),
+        ("fold", [json!(0), json!(1)]),
+        ("type", [json!("a"), json!("b")]),
+    ] {
+        assert_eq!(notes(key, &said), [] as [String; 0], "{key}");
     }
 }
 

@@ -55,7 +55,10 @@ fn a_question_beside_a_class_is_not_left_out() {
     // An empty one asks nothing, and other words are told.
     write(json!({"image": "a.png", "question": "", "label": "cup"}));
     assert!(open(&folder.path("rows.jsonl"), &OpenOptions::default()).notes().is_empty());
-    // What nothing is made of is told.
+    // What nothing is made of is told, also what would be a question if another were not.
+    write(json!({"image": "a.png", "problem": "p", "solution": "1", "prompt": "q", "level": 2}));
+    let dataset = open(&folder.path("rows.jsonl"), &OpenOptions::default());
+    assert_eq!(dataset.notes(), ["rows also have \"level\", \"prompt\", which nothing is made of"]);
     write(
         json!({"image": "a.png", "caption": "at sea", "count": 3, "nothing": null, "label": "cup"}),
     );
