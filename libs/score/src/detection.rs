@@ -51,8 +51,8 @@ pub struct Truth {
 pub struct Image {
     /// The id that the file gives it.
     pub id: Id,
-    /// LVIS: categories that are known to be absent.
-    pub negative: Vec<Id>,
+    /// LVIS: categories that are known to be absent; `None` where the file does not say.
+    pub negative: Option<Vec<Id>>,
     /// LVIS: categories of which there may be more than is annotated.
     pub not_exhaustive: Vec<Id>,
 }
@@ -205,8 +205,8 @@ impl Evaluation {
     /// programs do.
     ///
     /// # Errors
-    /// An annotation or a prediction of an image that the truth does not have, an id that occurs twice; by LVIS's protocol truth
-    /// without negative categories.
+    /// An annotation or a prediction of an image that the truth does not have, an id that occurs twice; by LVIS's protocol an
+    /// image that does not say which categories are not on it.
     pub fn new(
         truth: &Truth,
         predictions: &[Prediction],
@@ -215,8 +215,8 @@ impl Evaluation {
         check_unique("images", truth.images.iter().map(|image| &image.id))?;
         check_unique("categories", truth.categories.iter().map(|category| &category.id))?;
         check_unique("annotations", truth.annotations.iter().map(|annotation| &annotation.id))?;
-        let is_federated = truth.images.iter().any(|image| !image.negative.is_empty());
-        if protocol == Protocol::Lvis && !is_federated && !truth.images.is_empty() {
+        let is_federated = truth.images.iter().all(|image| image.negative.is_some());
+        if protocol == Protocol::Lvis && !is_federated {
             return Err(ScoreError::NotFederated);
         }
         let mut images: Vec<&Image> = truth.images.iter().collect();
@@ -276,7 +276,7 @@ fn locate<'a>(
         let Some(of_category) = located.get_mut(&prediction.category) else { continue };
         let known = protocol == Protocol::Coco
             || of_category.get(place).is_some_and(|located| !located.truth.is_empty())
-            || images[*place].negative.contains(&prediction.category);
+            || images[*place].negative.iter().flatten().any(|id| *id == prediction.category);
         if known {
             of_category.entry(*place).or_default().predictions.push(prediction);
         }

@@ -11,9 +11,10 @@ pub enum ScoreError {
         /// The parser's words: line, key, what was expected.
         message: String,
     },
-    /// Truth that says of no picture what was looked for in vain: by LVIS's protocol no wrong box would count.
+    /// Truth that does not say of each picture what was looked for in vain: by LVIS's protocol wrong boxes would not count.
     #[error(
-        "no image names categories that are not on it (neg_category_ids), as LVIS's annotations do: score it by COCO's protocol (--coco)"
+        "an image does not name the categories that are not on it (neg_category_ids), as LVIS's annotations do: score it by COCO's \
+         protocol (--coco)"
     )]
     NotFederated,
     /// Something in the truth that has no meaning.

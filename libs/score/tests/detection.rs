@@ -53,6 +53,16 @@ fn annotations_of_images_that_are_not_listed_do_not_count() {
     }
 }
 
+/// lvis-api stops there too; without it, no wrong box of a category that is nowhere would count.
+#[test]
+fn annotations_of_coco_are_not_scored_by_lvis() {
+    let mut cases = cases().into_iter();
+    let coco = cases.find(|case| case.protocol == "coco").unwrap();
+    let truth = Truth::from_json(&coco.truth.to_string()).unwrap();
+    let error = Evaluation::new(&truth, &[], Protocol::Lvis).err().unwrap().to_string();
+    assert!(error.contains("neg_category_ids") && error.contains("--coco"), "{error}");
+}
+
 #[test]
 fn no_predictions_find_nothing() {
     let mut case = cases().swap_remove(0);

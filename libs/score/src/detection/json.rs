@@ -136,7 +136,7 @@ struct TruthFile {
 struct ImageRow {
     id: Id,
     #[serde(default)]
-    neg_category_ids: Vec<Id>,
+    neg_category_ids: Option<Vec<Id>>,
     #[serde(default)]
     not_exhaustive_category_ids: Vec<Id>,
 }

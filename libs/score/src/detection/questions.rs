@@ -61,7 +61,7 @@ pub fn of_questions(questions: &[Question]) -> Result<Evaluation, ScoreError> {
     let mut truth = Truth { images: Vec::new(), categories: Vec::new(), annotations: Vec::new() };
     let mut predictions = Vec::new();
     for (question, image) in questions.iter().zip((1..).map(Id::Number)) {
-        truth.images.push(Image { id: image.clone(), negative: vec![], not_exhaustive: vec![] });
+        truth.images.push(Image { id: image.clone(), negative: None, not_exhaustive: vec![] });
         for one in &question.found {
             let category = number(&one.category);
             predictions.push(Prediction {
