@@ -79,31 +79,31 @@ fn differ(one: &ReadAs, other: &ReadAs) -> bool {
         || spaces.is_some() && pixels.is_some_and(|(one, other)| one != other)
 }
 
-/// What came of decoding the pictures that are files: whether they are nearly of one color.
+/// What came of decoding the pictures that are files: whether they are nearly black.
 type Decoded = RefCell<HashMap<PathBuf, Result<bool, String>>>;
 
-/// Levels of 256 within which all pixels of a picture of nearly one color lie.
-const ONE_COLOR: u8 = 8;
+/// Level of 256 that no pixel of a picture reaches which is nearly black.
+const NEARLY_BLACK: u8 = 32;
 
 /// Whether a picture shows next to nothing.
 ///
 /// # Errors
 /// It cannot be decoded.
-fn is_of_one_color(picture: &Picture) -> Result<bool, String> {
+fn is_black(picture: &Picture) -> Result<bool, String> {
     let pixels = picture.decode().map_err(|error| error.to_string())?;
-    let (darkest, brightest) =
-        pixels.rgb.iter().fold((u8::MAX, u8::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-    Ok(brightest - darkest < ONE_COLOR)
+    Ok(pixels.rgb.iter().all(|level| *level < NEARLY_BLACK))
 }
 
 /// That pictures show next to nothing, with the usual reason.
-fn note_blank(rows: &BTreeSet<(usize, String)>) -> Option<String> {
+fn note_black(rows: &BTreeSet<(usize, String)>) -> Option<String> {
     let (_, first) = rows.first()?;
-    let (n, are) =
-        (rows.len(), if rows.len() == 1 { "row has a picture" } else { "rows have pictures" });
+    let (n, have) = (
+        rows.len(),
+        if rows.len() == 1 { "row has a picture that is" } else { "rows have pictures that are" },
+    );
     Some(format!(
-        "warning: {n} {are} of nearly one color, as {first}: of 16 bits a channel the upper 8 are shown, so that one which uses the \
-         lower ones alone, as of depth, is black: scale such pictures to their whole range"
+        "warning: {n} {have} nearly black, as {first}: if it has 16 bits a channel, the upper 8 are shown, and what uses the lower \
+         ones, as depth does, is to be scaled to the whole range"
     ))
 }
 
@@ -173,23 +173,23 @@ fn checked(
     let checker = Checker::new(processor, config.rollout.max_completion_tokens);
     // Rows share pictures, and so do the parts of a data set.
     let decode = |picture: &Picture| match picture.path() {
-        None => is_of_one_color(picture),
+        None => is_black(picture),
         Some(path) => {
             let known = decoded.borrow().get(path).cloned();
             known.unwrap_or_else(|| {
-                let found = is_of_one_color(picture);
+                let found = is_black(picture);
                 decoded.borrow_mut().insert(path.to_owned(), found.clone());
                 found
             })
         }
     };
-    let blank = RefCell::new(BTreeSet::new());
+    let black = RefCell::new(BTreeSet::new());
     let check = |row: &Row| {
         checker.check(&prompter, row)?;
         let pictures = row.pictures.iter().enumerate().filter(|_| all);
         for (idx, picture) in pictures {
             if decode(picture).map_err(|error| format!("image {idx}: {error}"))? {
-                blank.borrow_mut().insert((row.origin.row, row.origin.place()));
+                black.borrow_mut().insert((row.origin.row, row.origin.place()));
             }
         }
         Ok(())
@@ -211,7 +211,11 @@ fn checked(
     notes.extend(checker.note(reward));
     notes.extend(checker.note_length(&prompter, &dataset));
     notes.extend(note_negatives(data, &dataset).filter(|_| is_learned));
-    notes.extend(note_blank(&blank.into_inner()));
+    let mut black = black.into_inner();
+    // Rows of the other part were looked at too.
+    let used: BTreeSet<usize> = dataset.iter().map(|row| row.origin.row).collect();
+    black.retain(|(row, _)| used.contains(row));
+    notes.extend(note_black(&black));
     for (number, line) in summary.iter().chain(&notes).enumerate() {
         say!("# {}{line}", if number == 0 { format!("{key}: ") } else { "  ".to_owned() });
     }
@@ -234,13 +238,13 @@ mod tests {
                 image::GrayImage::from_fn(4, 4, |x, _| image::Luma([levels[x as usize % 2]]));
             let mut png = std::io::Cursor::new(Vec::new());
             image.write_to(&mut png, image::ImageFormat::Png).unwrap();
-            is_of_one_color(&Picture::of_bytes(png.into_inner()).unwrap()).unwrap()
+            is_black(&Picture::of_bytes(png.into_inner()).unwrap()).unwrap()
         };
-        assert_eq!([of([0, 4]), of([250, 250]), of([100, 140])], [true, true, false]);
-        assert_eq!(note_blank(&BTreeSet::new()), None);
-        let told = note_blank(&BTreeSet::from([(3, "row 3".to_owned())])).unwrap();
+        assert_eq!([of([0, 4]), of([250, 250]), of([16, 40])], [true, false, false]);
+        assert_eq!(note_black(&BTreeSet::new()), None);
+        let told = note_black(&BTreeSet::from([(3, "row 3".to_owned())])).unwrap();
         assert!(
-            told.starts_with("warning: 1 row has a picture of nearly one color, as row 3:"),
+            told.starts_with("warning: 1 row has a picture that is nearly black, as row 3:"),
             "{told}"
         );
     }

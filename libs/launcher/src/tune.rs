@@ -186,11 +186,7 @@ pub(crate) fn check_measure(
 
 fn asked(options: &TuneOptions) -> GraphOptions {
     let TuneOptions { graph, file, overrides, .. } = options;
-    // The paths of a configuration start at the folder of the graph that its trials are of.
-    let alone = PathBuf::from(REINFORCED_ALONE);
-    let alone = || (file.is_some() && alone.exists()).then_some(alone);
-    let graph = graph.clone().or_else(alone);
-    GraphOptions { graph, config: file.clone(), overrides: overrides.clone() }
+    GraphOptions { graph: graph.clone(), config: file.clone(), overrides: overrides.clone() }
 }
 
 /// Steps of each rung, and its trials besides the configuration as it is.

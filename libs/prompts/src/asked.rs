@@ -85,7 +85,9 @@ pub(crate) fn note(reward: &Reward, dataset: &Dataset) -> Option<String> {
 }
 
 /// Words for a box by a corner or its middle and its sides.
-const SIDES: [&str; 8] = [
+const SIDES: [&str; 10] = [
+    "left, top, width",
+    "coco format",
     "width, height]",
     "width, height)",
     "x, y, w, h",

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::labeled::Labeled;
 use super::layouts;
-use super::objects::CORNER;
+use super::objects::corner_of;
 use super::split_column::{self, SplitColumn};
 use super::unread::Unread;
 use super::unworded::{asks_itself, is_words, read_beside};
@@ -185,9 +185,8 @@ impl<'a> Table<'a> {
         let names: Vec<String> =
             self.header.iter().map(|name| name.trim().to_lowercase()).collect();
         let has = |name: &str| names.iter().any(|n| n == name);
-        let is_of_corner = |name: &str| {
-            CORNER.iter().any(|pair| pair.contains(&name) && pair.iter().all(|n| has(n)))
-        };
+        let corner = corner_of(has);
+        let is_of_corner = |name: &str| corner.is_some_and(|pair| pair.contains(&name));
         let is_of_box =
             |name: &&str| BOXES.contains(name) || PLACES.contains(name) || is_of_corner(name);
         let columns = self.header.iter().zip(&names).filter(|(_, name)| is_of_box(&name.as_str()));

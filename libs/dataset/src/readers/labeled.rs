@@ -47,8 +47,38 @@ pub(crate) fn read_folders(
         Some(Labeled { row, picture, class: folder })
     });
     let labeled: Vec<Labeled> = labeled.collect();
+    if !labeled.is_empty() && labeled.iter().all(|one| is_of_tool(&one.class)) {
+        let names: BTreeSet<&str> = labeled.iter().map(|one| one.class.as_str()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        let why = format!(
+            "a folder for each class is expected, and its folders ({names}) are called as tools call those of pictures and of what is \
+             said about them: export COCO annotations, as of YOLO's labels"
+        );
+        return Err(content(root, "pictures in a folder for each class", why));
+    }
     found.pictures.locate_with(Locator::new(&root.join("class"), None, options.allow_outside));
     push_all(root, &labeled, &classes, options, found)
+}
+
+/// Whether a folder is called as tools of annotation call those that no class is in.
+fn is_of_tool(folder: &str) -> bool {
+    const NAMES: [&str; 14] = [
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "jpegimages",
+        "pictures",
+        "mask",
+        "masks",
+        "labels",
+        "annotations",
+        "segmentationclass",
+        "segmentationobject",
+        "obj_train_data",
+        "ann",
+    ];
+    NAMES.iter().any(|name| name.eq_ignore_ascii_case(folder))
 }
 
 /// A list of pictures without their endings and classes, a line each: `1025794 707-320` (FGVC Aircraft) or

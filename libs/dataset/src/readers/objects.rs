@@ -32,7 +32,8 @@ pub(super) const NAMES: [&str; 10] = [
     "class_id",
 ];
 /// Keys of places that are not read in a column, with what they are written as in a solution.
-const UNREAD: [(&str, &str); 7] = [
+const UNREAD: [(&str, &str); 8] = [
+    ("bounding_box", "bbox_2d"),
     ("bbox_2d", "bbox_2d"),
     ("box_2d", "box_2d"),
     ("point", "point_2d"),
@@ -56,8 +57,10 @@ const SIDES: [&str; 12] = [
     "bbox_xmin",
     "bbox_left",
 ];
-/// Keys that are sides of a box only together.
-pub(super) const CORNER: [[&str; 2]; 2] = [["x", "y"], ["left", "top"]];
+/// Keys that are a corner of a box only together, and beside one of those of its other sides: a point alone may be of anything.
+const CORNER: [[&str; 2]; 4] = [["x", "y"], ["left", "top"], ["cx", "cy"], ["box_x", "box_y"]];
+const BEYOND: [&str; 10] =
+    ["width", "height", "w", "h", "x2", "y2", "right", "bottom", "box_w", "box_width"];
 /// Keys that mark a box around many objects at once: COCO's, that of TFDS, and others that stand for it.
 const CROWDS: [&str; 4] = ["iscrowd", "is_crowd", "isCrowd", "crowd"];
 
@@ -91,7 +94,13 @@ pub(super) fn keys(has: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let sizes = if has_boxes { worded::SIZES.as_flattened() } else { &[] };
     let of_boxes = [&BOXES[..], &NAMES, &CROWDS, &[OBJECTS]].concat();
     let of_boxes = if is_one(has) { of_boxes } else { Vec::new() };
-    [&unread[..], &SIDES, CORNER.as_flattened(), sizes, &of_boxes].concat()
+    [&unread[..], &SIDES, CORNER.as_flattened(), &BEYOND, sizes, &of_boxes].concat()
+}
+
+/// The keys of a corner, where there is one of a box.
+pub(super) fn corner_of(has: impl Fn(&str) -> bool) -> Option<[&'static str; 2]> {
+    let corner = CORNER.into_iter().find(|keys| keys.iter().all(|key| has(key)));
+    corner.filter(|_| BEYOND.iter().any(|key| has(key)))
 }
 
 /// Pairs of keys that mean the same and say different things in a row: the one that is read, and another. A number beside a
@@ -150,9 +159,8 @@ impl<'a> Objects<'a> {
         let column = BOXES.iter().find(|key| values.contains_key(**key));
         if objects.is_none() && column.is_none() {
             let is_number = |key: &&str| values.get(*key).is_some_and(|v| as_number(v).is_some());
-            let corner = CORNER.iter().find(|keys| keys.iter().all(&is_number));
             let side = SIDES.iter().find(|key| is_there(key)).copied();
-            if let Some(key) = side.or_else(|| corner.map(|[first, _]| *first)) {
+            if let Some(key) = side.or_else(|| corner_of(|key| is_number(&key)).map(|[x, _]| x)) {
                 return Err(in_one_column(key));
             }
             return match UNREAD.iter().find(|(key, _)| is_there(key)) {

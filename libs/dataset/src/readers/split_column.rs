@@ -30,16 +30,12 @@ const KEYS: [&str; 17] = [
     "type",
 ];
 /// Names of a column that is true or 1 for rows of the first split, and else for those of the second.
-const FLAGS: [(&str, [&str; 2]); 12] = [
-    ("train", OF_TRAIN),
+const FLAGS: [(&str, [&str; 2]); 8] = [
     ("istrain", OF_TRAIN),
     ("istraining", OF_TRAIN),
     ("istrainingimage", OF_TRAIN),
-    ("test", OF_TEST),
     ("istest", OF_TEST),
     ("istesting", OF_TEST),
-    ("val", OF_VALIDATION),
-    ("valid", OF_VALIDATION),
     ("isval", OF_VALIDATION),
     ("isvalid", OF_VALIDATION),
     ("isvalidation", OF_VALIDATION),
@@ -164,7 +160,7 @@ impl SplitColumn {
         let files: Vec<String> = seen.keys().map(file).collect();
         let why = format!(
             "its {key:?} names several, {}, and rows to judge on would be learned from: write a file for each, as {} in one \
-             folder, of which data.split and evaluation.split choose",
+             folder, of which data.split and evaluation.split choose; or take the column out if it says something else",
             written.join(", "),
             files.join(" and ")
         );

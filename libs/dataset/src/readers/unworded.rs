@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::annotated::Marked;
 use super::classes::{Classes, is_missing, whole};
+use super::layouts::COMPLETION;
 use super::objects;
 use super::spellings::Spellings;
 use super::worded;
@@ -249,7 +250,7 @@ pub(super) fn check_words(values: &Map<String, Value>) -> Result<(), String> {
     let is_text = |text: &str| !text.trim().is_empty() && !is_missing(text.trim());
     let has_words = |value: &Value| match value {
         Value::String(text) => is_text(text),
-        Value::Array(list) => list.iter().any(|one| one.as_str().is_some_and(is_text)),
+        Value::Array(list) => !list.is_empty(),
         _ => false,
     };
     let mut classes = std::iter::once(objects::OBJECTS).chain(objects::NAMES);
@@ -278,8 +279,11 @@ pub(crate) fn is_reference(values: &Map<String, Value>) -> bool {
 
 /// Whether a row of these keys has no question in words, but one of the other forms.
 pub(crate) fn is_one(has: impl Fn(&str) -> bool) -> bool {
-    let is_worded =
-        has("problem") || super::conversation::CONVERSATION_KEYS.iter().any(|key| has(key));
+    // A prompt that nothing answers is no question of its own beside a class, and told so.
+    let is_of_class =
+        |key: &str| key == "prompt" && has(LABEL) && !has(COMPLETION) && !has("solution");
+    let has_turns = |key: &&str| has(key) && !is_of_class(key);
+    let is_worded = has("problem") || super::conversation::CONVERSATION_KEYS.iter().any(has_turns);
     let has_reference = has(BBOX) && EXPRESSIONS.iter().any(|key| has(key));
     !is_worded && (has(LABEL) || has_reference || objects::is_one(has))
 }

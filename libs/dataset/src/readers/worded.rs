@@ -13,6 +13,8 @@ use super::value::as_number;
 const CHOICES: [&str; 3] = ["choices", "options", "answer_choices"];
 /// Keys of one choice each.
 const LETTERS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+/// Words from which on a solution beside an answer is a working.
+const N_WORKING: usize = 6;
 /// Key of a short answer beside its working.
 pub(super) const ANSWER: &str = "answer";
 /// Keys of answers that others were preferred to: TRL and LLaMA-Factory, ms-swift.
@@ -81,10 +83,11 @@ pub(super) fn check_answer(values: &Map<String, Value>) -> Result<(), String> {
     })
 }
 
-/// Checks that a row has no second answer beside its solution: of sets in mathematics that is the working, which no answer equals.
+/// Checks that the solution of a row is not the working whose result stands beside it, as in sets of mathematics: no answer
+/// equals a working.
 ///
 /// # Errors
-/// It has one, and the solution in words does not end with it in a form that is read.
+/// It is, and does not end with the result in a form that is read.
 pub(super) fn check_one_answer(values: &Map<String, Value>) -> Result<(), String> {
     let (Some(Value::String(solution)), Some(answer)) =
         (values.get("solution"), values.get(ANSWER))
@@ -97,21 +100,30 @@ pub(super) fn check_one_answer(values: &Map<String, Value>) -> Result<(), String
         _ => return Ok(()),
     };
     let solution = solution.trim();
-    let ends = ["", "<answer>", "#### ", "####", "\\boxed{"];
-    let tail = solution.trim_end_matches("</answer>").trim_end_matches(['}', '$', '.', ' ']);
-    let is_same = solution.eq_ignore_ascii_case(&answer)
-        || ends[1..].iter().any(|end| tail.ends_with(&format!("{end}{answer}")));
-    // Places are another answer than a name, and the solution is meant.
-    if answer.is_empty() || is_missing(&answer) || is_same || solution.starts_with(['[', '{']) {
+    let is_working =
+        solution.split_whitespace().count() >= N_WORKING && !solution.starts_with(['[', '{']);
+    if !is_working || answer.is_empty() || is_missing(&answer) || is_same(solution, &answer) {
         return Ok(());
     }
     let shown = |text: &str| text.chars().take(N_SHOWN).collect::<String>();
     Err(format!(
-        "it has a \"solution\" ({:?}) and an {ANSWER:?} ({:?}), which say different things: the solution is the true answer, so \
-         keep there what an answer is to be compared with, and take the other out",
+        "its \"solution\" ({:?} …) is the working, and its {ANSWER:?} ({:?}) the result: the solution is what answers are compared \
+         with, so write the result there, and call the working otherwise",
         shown(solution),
         shown(&answer)
     ))
+}
+
+/// Whether a solution is this answer, or ends with it in tags, behind `####` or in a box.
+fn is_same(solution: &str, answer: &str) -> bool {
+    let plain = |text: &str| -> String {
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || ['.', '-'].contains(c));
+        kept.flat_map(char::to_lowercase).collect::<String>().trim_end_matches('.').to_owned()
+    };
+    let tail = solution.trim_end_matches("</answer>").trim_end_matches(['}', '$', '.', ' ']);
+    let behind = ["<answer>", "####", "\\boxed{"].iter().filter_map(|mark| tail.rsplit_once(mark));
+    plain(solution) == plain(answer)
+        || behind.into_iter().any(|(_, end)| plain(end) == plain(answer))
 }
 
 /// Checks that the choices of a row are in its question.

@@ -14,6 +14,9 @@ use crate::text::plain::plain_whole;
 
 pub use unit::{is_measure, unit};
 
+/// Digits that no equally long numbers have but codes.
+const CODE_DIGITS: usize = 8;
+
 /// Share of answers with zeros before their numbers that may be slips.
 const MAX_SLIPS: f64 = 0.2;
 
@@ -198,19 +201,20 @@ pub(crate) fn sets_off_thousands(number: &str) -> bool {
         && others.iter().all(|group| group.len() == 3 && is_digits(group))
 }
 
-/// Whether whole numbers are written with zeros before them, as `00137`: they are codes, of which each zero counts. A few among
-/// many are slips.
+/// Whether whole numbers are written with zeros before them, as `00137`, or are equally long and very long, as telephone numbers
+/// and bar codes: they are codes, of which each digit counts. A few zeros among numbers of any length are slips.
 pub(crate) fn are_codes<'a>(answers: impl Iterator<Item = &'a str>) -> bool {
     let is_code = |answer: &str| {
         let answer = answer.trim();
         answer.len() > 1 && answer.starts_with('0') && answer.bytes().all(|b| b.is_ascii_digit())
     };
-    let (mut n, mut n_codes) = (0, 0);
-    for answer in answers {
-        n += 1;
-        n_codes += usize::from(is_code(answer));
-    }
-    n_codes as f64 > MAX_SLIPS * f64::from(n)
+    let answers: Vec<&str> = answers.map(str::trim).collect();
+    let n_codes = answers.iter().filter(|answer| is_code(answer)).count();
+    let digits = answers.first().map_or(0, |answer| answer.len());
+    let are_alike = answers.len() > 1
+        && answers.iter().all(|a| a.len() == digits && a.bytes().all(|b| b.is_ascii_digit()));
+    n_codes as f64 > MAX_SLIPS * answers.len() as f64
+        || are_alike && (n_codes > 0 && digits > 1 || digits >= CODE_DIGITS)
 }
 
 /// Recognizes answers that are numbers alone.

@@ -220,6 +220,10 @@ fn codes_with_zeros_in_front_are_names() {
     // One among many is a slip.
     check(&[["3", "17", "8", "5"].repeat(10).as_slice(), &["07"]].concat(), "number");
     check(&["0", "0.5", "10", "100"], "number");
+    // Equally long ones are codes with one zero in front, or where there are many digits.
+    check(&["482913", "119284", "023457", "773920", "559201", "641003"], "label");
+    check(&["4006381333931", "9780306406157", "5901234123457"], "label");
+    check(&["1987", "2003", "1999", "2014"], "number");
     check(&["5CD", "42EF", "79XK", "12AB"], "label");
 }
 

@@ -130,8 +130,7 @@ fn an_annotation_that_cannot_be_used_is_told_and_the_others_are_used() {
     of_box(json!([1, 2, "x", 4]), "is not four numbers");
     of_box(json!([12.5, 12.5, 4.0, 0.0]), "has no area: [12.5, 12.5, 4, 0]");
     of_box(json!([9, 9, -4, 3]), "has a width or height below 0: [9, 9, -4, 3]");
-    let without = json!({"id": 6, "image_id": 1, "category_id": 1});
-    bad(without, "annotation 6: it has no bbox", true);
+    bad(json!({"id": 6, "image_id": 1, "category_id": 1}), "annotation 6: it has no bbox", true);
     let mut turned = other();
     turned["attributes"] = json!({"occluded": false, "rotation": 45.0});
     bad(

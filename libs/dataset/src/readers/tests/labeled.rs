@@ -43,6 +43,8 @@ fn a_question_beside_a_class_is_not_left_out() {
             &[key, "\"problem\"", "\"solution\""],
         );
     }
+    write(json!({"image": "a.png", "prompt": "a cup at sea", "label": "made"}));
+    refused(&folder.path("rows.jsonl"), &OpenOptions::default(), &["\"prompt\" beside \"label\""]);
     write(json!({"image": "a.png", "sentences": ["left of the cup"], "label": "cup"}));
     let words = ["\"sentences\" beside \"label\""];
     refused(&folder.path("rows.jsonl"), &OpenOptions::default(), &words);
@@ -68,6 +70,25 @@ fn a_question_beside_a_class_is_not_left_out() {
         dataset.notes(),
         ["rows also have \"caption\", \"count\", which nothing is made of"]
     );
+}
+
+/// Roboflow has YOLO's labels beside the pictures of each split.
+#[test]
+fn folders_of_tools_are_no_classes() {
+    for pair in
+        [["train/images/a.png", "train/images/b.png"], ["train/images/a.png", "train/masks/a.png"]]
+    {
+        let folder =
+            Folder::new(&[("data.yaml", b"nc: 1"), ("train/labels/a.txt", b"0 0.5 0.5 0.1 0.1")]);
+        pair.iter().for_each(|name| folder.write(name, &picture()));
+        refused(&folder.path(""), &split("train"), &["export COCO"]);
+    }
+    // Beside a class one may well be called so.
+    let folder = Folder::new(&[]);
+    for name in ["masks/a.png", "gloves/b.png"] {
+        folder.write(name, &picture());
+    }
+    assert_eq!(classes(&open(&folder.path(""), &OpenOptions::default())), ["gloves", "masks"]);
 }
 
 #[test]

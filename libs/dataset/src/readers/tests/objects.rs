@@ -176,7 +176,7 @@ fn places_in_other_columns_are_refused_by_their_names() {
         json!({"image": "a.png", "x": 1, "y": "2", "width": 3, "height": 4, "label": "mug"});
     refused(&folder(&[corner]).path("rows.jsonl"), &OpenOptions::default(), &["\"x\"", "\"bbox\""]);
     for row in [
-        json!({"image": "a.png", "x": 1, "label": "mug"}),
+        json!({"image": "a.png", "x": 1, "y": 2, "label": "mug"}),
         json!({"image": "a.png", "left": "arm", "top": "shelf", "label": "mug"}),
     ] {
         open(&folder(&[row]).path("rows.jsonl"), &OpenOptions::default());
