@@ -114,7 +114,7 @@ pub(crate) fn read(files: &Files, options: &OpenOptions) -> Result<Found, Datase
         // A list of rows chooses among the splits.
         if selection.rows.is_none() {
             found.splits.check(path)?;
-            found.notes.extend(found.splits.note());
+            found.notes.extend(found.splits.told());
         }
     }
     Ok(found)

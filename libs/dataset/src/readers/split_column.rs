@@ -132,7 +132,7 @@ impl SplitColumn {
     }
 
     /// That a column may name splits by what is not known as such.
-    pub(super) fn note(&self) -> Option<String> {
+    pub(super) fn told(&self) -> Option<String> {
         let is_few =
             |(_, seen): &(&String, &BTreeSet<String>)| (2..=MAX_UNKNOWN).contains(&seen.len());
         let (key, seen) = self.unknown.iter().find(is_few)?;

@@ -37,7 +37,7 @@ impl Unread {
 
     /// Notes the fields of a row that are something and not read.
     pub(super) fn note_row(&mut self, values: &Map<String, Value>, is_unworded: bool) {
-        for (name, value) in values.iter().filter(|(_, value)| !value.is_null()) {
+        for (name, _) in values.iter().filter(|(_, value)| !value.is_null()) {
             let known = &mut self.known[usize::from(is_unworded)];
             if known.contains(name) || self.names.contains(name) {
                 continue;
