@@ -3,6 +3,8 @@
 mod magnitude;
 mod unit;
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AnswerKind, Author, Draft, Examples, Form, Kind};
@@ -14,8 +16,8 @@ use crate::text::plain::plain_whole;
 
 pub use unit::{is_measure, unit};
 
-/// Digits that no equally long numbers have but codes.
-const CODE_DIGITS: usize = 8;
+/// Digits that equally long numbers have mostly as codes: telephone numbers, bar codes. Longer ones are of computers.
+const CODE_DIGITS: RangeInclusive<usize> = 8..=15;
 
 /// Share of answers with zeros before their numbers that may be slips.
 const MAX_SLIPS: f64 = 0.2;
@@ -214,7 +216,7 @@ pub(crate) fn are_codes<'a>(answers: impl Iterator<Item = &'a str>) -> bool {
     let are_alike = answers.len() > 1
         && answers.iter().all(|a| a.len() == digits && a.bytes().all(|b| b.is_ascii_digit()));
     n_codes as f64 > MAX_SLIPS * answers.len() as f64
-        || are_alike && (n_codes > 0 && digits > 1 || digits >= CODE_DIGITS)
+        || are_alike && (n_codes > 0 && digits > 1 || CODE_DIGITS.contains(&digits))
 }
 
 /// Recognizes answers that are numbers alone.
