@@ -53,6 +53,9 @@ fn refuse(folder: &Path, splits: &BTreeSet<String>) -> Result<(), DatasetError> 
 /// # Errors
 /// README.md describes several, and the files are not in a folder of one.
 pub(super) fn check_one_set(folder: &Path, files: &[PathBuf]) -> Result<(), DatasetError> {
+    if files.len() < 2 {
+        return Ok(());
+    }
     let text = read_text(&folder.join("README.md")).unwrap_or_default();
     let configs = front_matter(&text).map(configs_of).unwrap_or_default();
     let is_in = |file: &PathBuf, config: &String| {
@@ -60,7 +63,7 @@ pub(super) fn check_one_set(folder: &Path, files: &[PathBuf]) -> Result<(), Data
         within.components().any(|part| part.as_os_str() == config.as_str())
     };
     let is_one = configs.iter().any(|config| files.iter().all(|file| is_in(file, config)));
-    if files.len() < 2 || configs.len() < 2 || is_one {
+    if configs.len() < 2 || is_one {
         return Ok(());
     }
     let names: Vec<&str> = configs.iter().map(String::as_str).collect();

@@ -206,15 +206,13 @@ pub(crate) fn sets_off_thousands(number: &str) -> bool {
 /// Whether whole numbers are written with zeros before them, as `00137`, or are equally long and very long, as telephone numbers
 /// and bar codes: they are codes, of which each digit counts. A few zeros among numbers of any length are slips.
 pub(crate) fn are_codes<'a>(answers: impl Iterator<Item = &'a str>) -> bool {
-    let is_code = |answer: &str| {
-        let answer = answer.trim();
-        answer.len() > 1 && answer.starts_with('0') && answer.bytes().all(|b| b.is_ascii_digit())
-    };
+    let is_whole = |answer: &str| answer.bytes().all(|b| b.is_ascii_digit());
+    let is_code = |answer: &str| answer.len() > 1 && answer.starts_with('0') && is_whole(answer);
     let answers: Vec<&str> = answers.map(str::trim).collect();
     let n_codes = answers.iter().filter(|answer| is_code(answer)).count();
     let digits = answers.first().map_or(0, |answer| answer.len());
     let are_alike = answers.len() > 1
-        && answers.iter().all(|a| a.len() == digits && a.bytes().all(|b| b.is_ascii_digit()));
+        && answers.iter().all(|answer| answer.len() == digits && is_whole(answer));
     n_codes as f64 > MAX_SLIPS * answers.len() as f64
         || are_alike && (n_codes > 0 && digits > 1 || CODE_DIGITS.contains(&digits))
 }

@@ -297,10 +297,7 @@ fn number(alike: &[(Example, &str)]) -> Result<Option<String>, InferError> {
     };
     let is_plain = |answer: &str| is_digits(&bare(answer)) || is_grouped(answer);
     let other = || alike.iter().filter(|(_, answer)| !is_plain(answer));
-    if are_codes(alike.iter().map(|(_, answer)| *answer)) {
-        return Ok(None);
-    }
-    if are_parts_of_names(alike) {
+    if are_codes(alike.iter().map(|(_, answer)| *answer)) || are_parts_of_names(alike) {
         return Ok(None);
     }
     let measures = measures(alike)?;
